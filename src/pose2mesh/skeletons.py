@@ -1,0 +1,227 @@
+"""Joint sets: names, edges, flip pairs, root and evaluation joints, and the conversions between them.
+
+Every joint set is defined here once. An array of joints is always `(…, J, C)` in the order of `JointSet.names`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose2mesh.errors import InputError
+
+
+@dataclass(frozen=True)
+class JointSet:
+    """A named, ordered set of body joints.
+
+    Attributes:
+        name: How users name the set on the command line.
+        names: The `J` joint names, in array order. Sides are the person's own left and right.
+        bones: Pairs of joint names that are drawn, and joined in the joint graph of MeshNet.
+        root: The joint that root-relative coordinates are measured from.
+        evaluation: The joints over which MPJPE is averaged.
+        oks_sigmas: Per-joint spread of human annotation, as a share of the square root of the person's area
+            (COCO's keypoint evaluation, cocodataset.org); sets that COCO does not define borrow the nearest joint's.
+        derived: Joints computed as the mean of others (name to sources) where a data set does not label them.
+    """
+
+    name: str
+    names: tuple[str, ...]
+    bones: tuple[tuple[str, str], ...]
+    root: str
+    evaluation: tuple[str, ...]
+    oks_sigmas: tuple[float, ...]
+    derived: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def index(self, name: str) -> int:
+        return self.names.index(name)
+
+    @cached_property
+    def root_index(self) -> int:
+        return self.index(self.root)
+
+    @cached_property
+    def evaluation_indices(self) -> list[int]:
+        return [self.index(name) for name in self.evaluation]
+
+    @cached_property
+    def edges(self) -> list[tuple[int, int]]:
+        """The bones as index pairs."""
+        return [(self.index(a), self.index(b)) for a, b in self.bones]
+
+    @cached_property
+    def flip_pairs(self) -> list[tuple[int, int]]:
+        """Index pairs (left, right) that a mirror image exchanges."""
+        lefts = [name for name in self.names if name.startswith("left_")]
+        return [(self.index(name), self.index("right_" + name.removeprefix("left_"))) for name in lefts]
+
+    @cached_property
+    def flip_permutation(self) -> list[int]:
+        """`joints[flip_permutation]` puts the joints of a mirrored person in order."""
+        order = list(range(len(self.names)))
+        for left, right in self.flip_pairs:
+            order[left], order[right] = right, left
+        return order
+
+
+COCO17 = (
+    "nose", "left_eye", "right_eye", "left_ear", "right_ear",
+    "left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist",
+    "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
+)  # fmt: skip
+
+COCO = JointSet(
+    name="coco",
+    names=(*COCO17, "pelvis", "neck"),
+    bones=(
+        ("nose", "left_eye"), ("nose", "right_eye"), ("left_eye", "left_ear"), ("right_eye", "right_ear"),
+        ("neck", "nose"), ("neck", "left_shoulder"), ("neck", "right_shoulder"),
+        ("left_shoulder", "left_elbow"), ("left_elbow", "left_wrist"),
+        ("right_shoulder", "right_elbow"), ("right_elbow", "right_wrist"),
+        ("pelvis", "neck"), ("pelvis", "left_hip"), ("pelvis", "right_hip"),
+        ("left_hip", "left_knee"), ("left_knee", "left_ankle"),
+        ("right_hip", "right_knee"), ("right_knee", "right_ankle"),
+    ),
+    root="pelvis",
+    evaluation=COCO17,
+    oks_sigmas=(
+        0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062,
+        0.107, 0.107, 0.087, 0.087, 0.089, 0.089, 0.107, 0.079,
+    ),
+    derived=(("pelvis", ("left_hip", "right_hip")), ("neck", ("left_shoulder", "right_shoulder"))),
+)  # fmt: skip
+
+HUMAN36 = JointSet(
+    name="human36",
+    names=(
+        "pelvis", "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle",
+        "torso", "neck", "nose", "head_top",
+        "left_shoulder", "left_elbow", "left_wrist", "right_shoulder", "right_elbow", "right_wrist",
+    ),
+    bones=(
+        ("pelvis", "right_hip"), ("right_hip", "right_knee"), ("right_knee", "right_ankle"),
+        ("pelvis", "left_hip"), ("left_hip", "left_knee"), ("left_knee", "left_ankle"),
+        ("pelvis", "torso"), ("torso", "neck"), ("neck", "nose"), ("nose", "head_top"),
+        ("neck", "left_shoulder"), ("left_shoulder", "left_elbow"), ("left_elbow", "left_wrist"),
+        ("neck", "right_shoulder"), ("right_shoulder", "right_elbow"), ("right_elbow", "right_wrist"),
+    ),
+    root="pelvis",
+    # Human3.6M protocols 1 and 2 as HMR (Kanazawa et al. 2018) evaluates them: pelvis, torso and nose are left out.
+    evaluation=(
+        "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle", "neck", "head_top",
+        "left_shoulder", "left_elbow", "left_wrist", "right_shoulder", "right_elbow", "right_wrist",
+    ),
+    oks_sigmas=(
+        0.107, 0.107, 0.087, 0.089, 0.107, 0.087, 0.089, 0.107, 0.079, 0.026, 0.035,
+        0.079, 0.072, 0.062, 0.079, 0.072, 0.062,
+    ),
+)  # fmt: skip
+
+_SMPL_NAMES = (
+    "pelvis", "left_hip", "right_hip", "spine1", "left_knee", "right_knee", "spine2", "left_ankle", "right_ankle",
+    "spine3", "left_foot", "right_foot", "neck", "left_collar", "right_collar", "head",
+    "left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist",
+    "left_hand", "right_hand",
+)  # fmt: skip
+_SMPL_PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21)
+
+SMPL = JointSet(
+    name="smpl",
+    names=_SMPL_NAMES,
+    bones=tuple((_SMPL_NAMES[parent], name) for name, parent in zip(_SMPL_NAMES, _SMPL_PARENTS, strict=True) if parent >= 0),
+    root="pelvis",
+    evaluation=_SMPL_NAMES,
+    oks_sigmas=(
+        0.107, 0.107, 0.107, 0.107, 0.087, 0.087, 0.107, 0.089, 0.089, 0.107, 0.089, 0.089, 0.079, 0.079, 0.079, 0.035,
+        0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.062, 0.062,
+    ),
+)  # fmt: skip
+
+JOINT_SETS: dict[str, JointSet] = {joint_set.name: joint_set for joint_set in (HUMAN36, COCO, SMPL)}
+
+OPENPOSE25 = (
+    "nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist",
+    "pelvis", "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle",
+    "right_eye", "left_eye", "right_ear", "left_ear",
+    "left_big_toe", "left_small_toe", "left_heel", "right_big_toe", "right_small_toe", "right_heel",
+)  # fmt: skip
+
+MEDIAPIPE33 = (
+    "nose", "left_eye_inner", "left_eye", "left_eye_outer", "right_eye_inner", "right_eye", "right_eye_outer",
+    "left_ear", "right_ear", "mouth_left", "mouth_right",
+    "left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist",
+    "left_pinky", "right_pinky", "left_index", "right_index", "left_thumb", "right_thumb",
+    "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
+    "left_heel", "right_heel", "left_foot_index", "right_foot_index",
+)  # fmt: skip
+
+# What `--joints` accepts: name to the order of the joints in the input array.
+INPUT_ORDERS: dict[str, tuple[str, ...]] = {
+    "coco": COCO.names,
+    "coco17": COCO17,
+    "human36": HUMAN36.names,
+    "smpl": SMPL.names,
+    "openpose25": OPENPOSE25,
+    "mediapipe33": MEDIAPIPE33,
+}
+
+
+def input_order(name: str, count: int) -> tuple[str, ...]:
+    """The joint names of an input array with `count` joints, said to be in the order `name`.
+
+    `coco` stands for both the 17 labelled joints and the 19 with pelvis and neck.
+
+    Raises:
+        InputError: the order is not known, or has another number of joints.
+    """
+    if name not in INPUT_ORDERS:
+        raise InputError(f"joint set {name!r} is not known; expected one of {', '.join(INPUT_ORDERS)}")
+    order = INPUT_ORDERS["coco17"] if name == "coco" and count == len(COCO17) else INPUT_ORDERS[name]
+    if count != len(order):
+        expected = "17 or 19" if name == "coco" else str(len(order))
+        raise InputError(f"{count} joints given, but joint set {name!r} has {expected}")
+    return order
+
+
+def convert(
+    joints: NDArray[np.floating], confidence: NDArray[np.floating], source: tuple[str, ...], target: JointSet
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Reorder joints into a joint set; what the source does not have is masked.
+
+    Args:
+        joints: (…, J, C) coordinates in the order `source`; C is 2 or 3.
+        confidence: (…, J) in [0, 1]; 0 marks a missing joint.
+        source: The names of the input joints.
+        target: The joint set wanted.
+
+    Returns:
+        Coordinates (…, len(target), C) and confidences (…, len(target)). A joint that is missing has confidence 0 and
+        coordinates 0; a derived one (pelvis, neck) is the mean of its sources where the input lacks it, with the
+        least of their confidences, so that it is missing when one of them is.
+    """
+    shape = joints.shape[:-2]
+    out = np.zeros((*shape, len(target), joints.shape[-1]), np.float32)
+    out_confidence = np.zeros((*shape, len(target)), np.float32)
+    for position, name in enumerate(target.names):
+        if name in source:
+            column = source.index(name)
+            out[..., position, :] = joints[..., column, :]
+            out_confidence[..., position] = confidence[..., column]
+    for name, parts in target.derived:
+        position, columns = target.index(name), [target.index(part) for part in parts]
+        lacking = out_confidence[..., position] <= 0
+        out[..., position, :] = np.where(
+            lacking[..., None], out[..., columns, :].mean(axis=-2), out[..., position, :]
+        )
+        out_confidence[..., position] = np.where(
+            lacking, out_confidence[..., columns].min(axis=-1), out_confidence[..., position]
+        )
+    out[out_confidence <= 0] = 0
+    return out, out_confidence
