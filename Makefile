@@ -1,0 +1,60 @@
+# Everything runs from .venv, which these targets make; nothing is installed outside it.
+#   make demo     meshes of the people in the example, in demo_out/
+#   make test     ruff, mypy and pytest
+#   make train    train with CONFIG=configs/<name>.yaml
+
+# The first interpreter that runs, not the first on the path: version managers put stand-ins there that only fail.
+PYTHON ?= $(shell for python in python3.11 python3; do $$python -c "" 2>/dev/null && echo $$python && break; done)
+TORCH := torch==2.13.0
+VENV := .venv
+BIN := $(VENV)/bin
+# Stamps: what is installed is up to date as long as these are newer than the files that say what to install.
+INSTALLED := $(VENV)/.installed
+INSTALLED_DEV := $(VENV)/.installed-dev
+REQUIREMENTS := pyproject.toml constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format train clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+demo: $(INSTALLED)
+	$(BIN)/pose2mesh predict examples/coco_people.json --out demo_out
+
+test: lint
+	$(BIN)/pytest
+
+lint: $(INSTALLED_DEV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(INSTALLED_DEV)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+train: $(INSTALLED_DEV)
+	@test -n "$(CONFIG)" || { echo "say which: make train CONFIG=configs/<name>.yaml" >&2; exit 1; }
+	$(BIN)/pose2mesh train $(CONFIG)
+
+clean:
+	rm -rf demo_out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# torch goes first and by itself, so that nothing else decides which build of it is taken.
+$(INSTALLED): $(REQUIREMENTS) | $(BIN)/pip
+	$(BIN)/pip install $(TORCH)
+	$(BIN)/pip install --constraint constraints.txt --editable .
+	touch $@
+
+$(INSTALLED_DEV): $(REQUIREMENTS) | $(BIN)/pip
+	$(BIN)/pip install $(TORCH)
+	$(BIN)/pip install --constraint constraints.txt --editable ".[dev]"
+	touch $(INSTALLED) $@
+
+$(BIN)/pip:
+	@test -n "$(PYTHON)" || { echo "no Python found: install Python 3.11, or name one with make PYTHON=…" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$(PYTHON) is $$($(PYTHON) --version 2>&1), but Python 3.11 or newer is needed: make PYTHON=…" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)

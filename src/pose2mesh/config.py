@@ -1,0 +1,212 @@
+"""Training configs: typed dataclasses, read from YAML, refused when a key or a type is wrong."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal, get_type_hints
+
+from pose2mesh.data.synthetic import SyntheticConfig
+from pose2mesh.errors import InputError
+from pose2mesh.losses import LossWeights
+from pose2mesh.models.pose2mesh import NetworkConfig
+
+
+@dataclass
+class OptimiserConfig:
+    """How weights are updated. The defaults are the published ones for PoseNet.
+
+    Attributes:
+        name: `rmsprop`, `adam` or `adamw`.
+        learning_rate: At the start.
+        weight_decay: For adamw.
+        schedule: `step` multiplies the rate by `decay` at each of `milestones` (epochs); `cosine` warms up for `warmup`
+            of all steps and then falls to zero along a cosine.
+        milestones, decay, warmup: See `schedule`.
+        clip: Largest norm of the gradient; 0 for none.
+    """
+
+    name: Literal["rmsprop", "adam", "adamw"] = "rmsprop"
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    schedule: Literal["step", "cosine"] = "step"
+    milestones: tuple[int, ...] = (30,)
+    decay: float = 0.5
+    warmup: float = 0.02
+    clip: float = 0.0
+
+
+@dataclass
+class DataConfig:
+    """Where people come from.
+
+    Attributes:
+        motions: Folder of BVH clips, or None for poses drawn from joint limits alone.
+        split: YAML file that names the training and the validation clips; needed with `motions`.
+        fps: Clips are read at this rate.
+        synthetic: What is drawn at random while training.
+        samples_per_epoch: An epoch is a number of people, not a pass: each is drawn once and never again.
+        validation_samples: Validation people: the validation clips (or new procedural poses), drawn once, by a seed of
+            their own.
+    """
+
+    motions: str | None = None
+    split: str | None = None
+    fps: float = 30.0
+    synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
+    samples_per_epoch: int = 200_000
+    validation_samples: int = 4000
+
+
+@dataclass
+class TrainConfig:
+    """One training run.
+
+    Attributes:
+        stage: `posenet` trains the lifter; `pose2mesh` the whole network, from a lifter that is trained on.
+        joint_set: `coco`, `human36` or `smpl`.
+        network: Sizes and inputs.
+        data: Where people come from.
+        optimiser: How weights are updated.
+        losses: Weights of the terms.
+        pretrained: Stage two: the run folder, checkpoint or bundle of stage one.
+        epochs, batch_size, seed: As they say.
+        precision: `bf16` computes matrix products in bfloat16 where that is safe.
+        name: Of the run folder and the bundle.
+    """
+
+    stage: Literal["posenet", "pose2mesh"] = "posenet"
+    joint_set: Literal["coco", "human36", "smpl"] = "coco"
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    losses: LossWeights = field(default_factory=LossWeights)
+    pretrained: str | None = None
+    epochs: int = 60
+    batch_size: int = 64
+    seed: int = 0
+    precision: Literal["fp32", "bf16"] = "fp32"
+    name: str = "run"
+
+    def check(self, source: str) -> None:
+        """Refuse combinations that cannot work.
+
+        Raises:
+            InputError: names the file and the keys.
+        """
+        net = self.network
+        if len(net.block_widths) != net.coarsenings - net.finest + 1:
+            raise InputError(
+                f"{source}: network.block_widths has {len(net.block_widths)} blocks, expected "
+                f"{net.coarsenings - net.finest + 1} (coarsenings − finest + 1)"
+            )
+        if self.data.motions is not None and self.data.split is None:
+            raise InputError(f"{source}: data.split is missing; with data.motions it must name the split file")
+        if self.data.motions is None and self.data.synthetic.poses.procedural < 1:
+            raise InputError(
+                f"{source}: data.motions is missing; without clips data.synthetic.poses.procedural must be 1, "
+                f"found {self.data.synthetic.poses.procedural}"
+            )
+        if self.data.synthetic.noise.model == "human36" and self.joint_set != "human36":
+            raise InputError(f"{source}: data.synthetic.noise.model human36 needs joint_set human36")
+        for key in ("epochs", "batch_size"):
+            if getattr(self, key) < 1:
+                raise InputError(f"{source}: {key} is {getattr(self, key)}, expected at least 1")
+        if self.batch_size < 2:
+            raise InputError(f"{source}: batch_size is 1, expected at least 2 (BatchNorm has no spread of one)")
+
+
+def load_config(path: Path, overrides: list[str] | None = None) -> TrainConfig:
+    """Read a YAML config; `overrides` are `dotted.key=value` with YAML values.
+
+    A config may name `base: other.yaml` (relative to it), whose values it then changes.
+
+    Raises:
+        InputError: no such file, not YAML, an unknown key (the nearest known one is named), a wrong type or an
+            impossible combination.
+    """
+    values = _read(path)
+    for override in overrides or []:
+        key, separator, text = override.partition("=")
+        if not separator:
+            raise InputError(f"--set {override!r}: expected key=value")
+        target = values
+        *parents, last = key.strip().split(".")
+        for parent in parents:
+            target = target.setdefault(parent, {})
+            if not isinstance(target, dict):
+                raise InputError(f"--set {override!r}: {parent!r} is a value, not a group of keys")
+        target[last] = _yaml(text, f"--set {override!r}")
+    return parse_config(values, str(path))
+
+
+def parse_config(values: dict[str, Any], source: str) -> TrainConfig:
+    """A checked `TrainConfig` from nested dictionaries; `source` names them in errors."""
+    from jsonargparse import ArgumentParser
+
+    _refuse_unknown(values, TrainConfig, source)
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(TrainConfig, "run")
+    try:
+        config = parser.instantiate_classes(parser.parse_object({"run": values})).run
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{source}: {reason}") from error
+    config.check(source)
+    return config
+
+
+def dump_config(config: TrainConfig) -> str:
+    """The resolved config as YAML."""
+    import yaml
+
+    return yaml.safe_dump(_plain(asdict(config)), sort_keys=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+    values = _yaml(text, str(path)) or {}
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: expected keys and values, found {type(values).__name__}")
+    base = values.pop("base", None)
+    return _merge(_read(path.parent / base), values) if base else values
+
+
+def _merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in change.items():
+        old = merged.get(key)
+        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _yaml(text: str, source: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"{source}: not YAML ({' '.join(str(error).split())})") from error
+
+
+def _refuse_unknown(values: dict[str, Any], config_class: type, source: str, prefix: str = "") -> None:
+    hints = get_type_hints(config_class)
+    known = {item.name for item in fields(config_class)}
+    for key, value in values.items():
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.0)
+            raise InputError(f"{source}: key {prefix + str(key)!r} is not known; the nearest is {prefix + near[0]!r}")
+        if isinstance(hints[key], type) and is_dataclass(hints[key]):
+            if not isinstance(value, dict):
+                raise InputError(f"{source}: {prefix + key!r} is {value!r}, expected a group of keys")
+            _refuse_unknown(value, hints[key], source, f"{prefix}{key}.")

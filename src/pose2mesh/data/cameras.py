@@ -1,0 +1,113 @@
+"""Virtual cameras: where people are photographed from, and where in the picture they stand.
+
+Camera frame: x right, y down, z forward, metres; pixels with the origin at the top left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pose2mesh.geometry import WORLD_TO_CAMERA, axis_rotation
+
+
+@dataclass
+class CameraConfig:
+    """How pictures of people are taken.
+
+    Attributes:
+        pitch_deg: Mean and spread of the downward tilt; people hold cameras level or a little high.
+        steep: Share of cameras with a tilt drawn up to `steep_deg` either way: from a balcony, from the ground.
+        steep_deg: The largest such tilt.
+        roll_deg: Spread of the roll.
+        view_deg: Smallest and largest field of view across the longer side, drawn evenly in focal length: 20° is a short
+            tele lens, 80° a phone's widest usual camera.
+        fill: Smallest and largest share of the picture's shorter side that the standing person would take; above 1 the
+            person is cut by the border.
+        image_px: Longer side of the pictures.
+    """
+
+    pitch_deg: tuple[float, float] = (4.0, 9.0)
+    steep: float = 0.2
+    steep_deg: float = 45.0
+    roll_deg: float = 4.0
+    view_deg: tuple[float, float] = (20.0, 80.0)
+    fill: tuple[float, float] = (0.2, 1.3)
+    image_px: float = 1000.0
+
+
+@dataclass(frozen=True)
+class Cameras:
+    """A batch of pinhole cameras.
+
+    Attributes:
+        rotation: (B, 3, 3) from the world (z up) to the camera's axes.
+        position_cam: (B, 3) where the body's root is, in camera axes, metres.
+        focal_px: (B,) focal length.
+        centre_px: (B, 2) principal point.
+        size_px: (B, 2) width and height of the picture.
+    """
+
+    rotation: Tensor
+    position_cam: Tensor
+    focal_px: Tensor
+    centre_px: Tensor
+    size_px: Tensor
+
+    def to_camera(self, points: Tensor) -> Tensor:
+        """World points about the root (B, N, 3) → camera axes, still relative to the root."""
+        return points @ self.rotation.mT
+
+    def project(self, points_cam: Tensor) -> Tensor:
+        """Root-relative points in camera axes (B, N, 3) → pixels (B, N, 2)."""
+        absolute = points_cam + self.position_cam[:, None]
+        depth = absolute[..., 2:].clamp_min(0.05)  # nothing is photographed nearer than that
+        return absolute[..., :2] / depth * self.focal_px[:, None, None] + self.centre_px[:, None]
+
+    def ray(self, pixel: Tensor) -> Tensor:
+        """Viewing directions (B, 3) through pixels (B, 2), with z = 1."""
+        offset = (pixel - self.centre_px) / self.focal_px[:, None]
+        return torch.cat((offset, torch.ones_like(offset[:, :1])), dim=1)
+
+
+def draw_cameras(count: int, stature_m: Tensor | float, config: CameraConfig, generator: torch.Generator) -> Cameras:
+    """Draw cameras around people who stand `stature_m` (count,) tall: yaw all round, the rest as configured."""
+    device = generator.device
+
+    def uniform(low: float = 0.0, high: float = 1.0) -> Tensor:
+        return low + (high - low) * torch.rand(count, generator=generator, device=device)
+
+    def normal(mean: float, spread: float) -> Tensor:
+        return mean + spread * torch.randn(count, generator=generator, device=device)
+
+    steep = uniform() < config.steep
+    pitch = torch.where(steep, uniform(-config.steep_deg, config.steep_deg), normal(*config.pitch_deg))
+    roll = normal(0, config.roll_deg)
+    level = torch.tensor(WORLD_TO_CAMERA, device=device)
+    rotation = (
+        axis_rotation(2, torch.deg2rad(roll))
+        @ axis_rotation(0, torch.deg2rad(pitch))
+        @ level
+        @ axis_rotation(2, uniform(0, 2 * torch.pi))
+    )
+
+    low, high = (0.5 / torch.tan(torch.deg2rad(torch.tensor(angle)) / 2) for angle in config.view_deg[::-1])
+    focal = uniform(float(low), float(high)) * config.image_px
+    aspect = uniform(0.55, 1.0)
+    wide = uniform() < 0.5
+    long_side = torch.full_like(aspect, config.image_px)
+    size = torch.stack(
+        (torch.where(wide, long_side, aspect * long_side), torch.where(wide, aspect * long_side, long_side)), dim=1
+    )
+    fill = torch.exp(uniform(*(float(torch.log(torch.tensor(share))) for share in config.fill)))
+    person_px = fill * size.amin(dim=1)
+    # Nearer than a person's height a body would reach behind the camera.
+    depth = (focal * stature_m / person_px).clamp_min(1.3)
+    # The root stands anywhere the person still fits, or near the middle where the person does not; photographers aim
+    # at people, so the middle is likelier than the border (the mean of two uniforms).
+    slack = (size - 0.7 * person_px[:, None]).clamp_min(0.15 * size)
+    shift = (torch.rand(count, 2, 2, generator=generator, device=device).mean(-1) - 0.5) * slack
+    position = torch.cat((shift / focal[:, None] * depth[:, None], depth[:, None]), dim=1)
+    return Cameras(rotation, position, focal, size / 2, size)

@@ -1,0 +1,400 @@
+"""Read 2D keypoints from COCO, OpenPose and NumPy files into one checked form, and find the pictures they belong to.
+
+- A structural fault (broken JSON, a wrong type, length or number of joints, a coordinate that is no finite pixel
+  position) raises `InputError`. A joint with confidence 0 is missing and may have any coordinates, NaN too.
+- People who cannot be recovered (crowd regions, too few labelled joints, joints without spread) become `Skipped`
+  entries. A file that this leaves with nobody raises `InputError`; one in which nobody was found does not.
+- Confidence: COCO's labels become `VISIBILITY_CONFIDENCE`; detector scores are clipped to [0, 1]. In an array of two
+  columns a joint at exactly (0, 0), the mark detectors leave for a missing one, gets 0 and every other 1.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import reprlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PureWindowsPath
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose2mesh.errors import InputError
+from pose2mesh.skeletons import COCO, COCO17, INPUT_ORDERS, OPENPOSE25, convert, input_order
+
+# COCO's flags. An annotator placed a hidden joint (1) without seeing it: a label, but a worse one than a visible (2).
+VISIBILITY_CONFIDENCE = {0: 0.0, 1: 0.7, 2: 1.0}
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+
+_LARGEST_COORDINATE_PX, _SMALLEST_SPREAD_PX = 1e6, 1e-3
+# Heat maps dip a little under 0, and 2 is COCO's flag; a third column beyond that is depth or percent, no confidence.
+_LEAST_SCORE, _LARGEST_SCORE = -0.1, 2.0
+_LIMB_JOINTS = frozenset(COCO17[5:])  # shoulders to ankles
+
+_CROWD = "a crowd region, not one person"
+Identifier = int | str
+
+
+@dataclass(frozen=True, eq=False)
+class PoseInput:
+    """The 2D joints of one person.
+
+    Attributes:
+        joints_px: (19, 2) float32 pixels, origin top left, in the order of `skeletons.COCO`; 0 where missing.
+        confidence: (19,) float32 in [0, 1]; 0 marks a missing joint.
+        identifier: The annotation's id in a COCO file, else the person's index in the file.
+        original: (J, 3) float32, the joints as the file has them: x, y in pixels, confidence in [0, 1].
+        original_names: The names of the `J` joints of `original`.
+        box_px: (x, y, width, height) in pixels, where the file has a box.
+        mask: COCO's segmentation as it stands in the file, unchecked: a list of polygons, or a run-length dict.
+        score: The detector's score for the person, where the file has one.
+    """
+
+    joints_px: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+    identifier: Identifier | None
+    original: NDArray[np.float32]
+    original_names: tuple[str, ...]
+    box_px: tuple[float, float, float, float] | None = None
+    mask: list[Any] | dict[str, Any] | None = None
+    score: float | None = None
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """Someone in the input who is not recovered, and why."""
+
+    identifier: Identifier | None
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class PictureInput:
+    """The people of one picture, frame or array, in the order of the input.
+
+    Attributes:
+        stem: The output files' name: the picture's stem if the input file has several, else the input file's; unique.
+        image_name, image_id: The picture's file name and id in a COCO file, where it has them.
+        size: (width, height) in pixels, where the input has it.
+        people, skipped: Those who can be recovered, and the others.
+    """
+
+    stem: str
+    image_name: str | None = None
+    image_id: Identifier | None = None
+    size: tuple[int, int] | None = None
+    people: list[PoseInput] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """A person as a file has them: (J, 3) rows of x, y, confidence; the names of the joints where the file tells."""
+
+    where: str
+    rows: NDArray[np.float64]
+    identifier: Identifier | None
+    names: tuple[str, ...] | None = None
+    is_crowd: bool = False
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+def read_keypoints(path: Path | str, joints: str = "coco", minimum_joints: int = 5) -> list[PictureInput]:
+    """Read the people of a keypoint file, or of a folder of OpenPose files, one entry per picture.
+
+    Args:
+        path: COCO annotations or detection results (`.json`), OpenPose BODY_25 (`.json`, or a folder with one file a
+            frame, taken in the order of the names), or an array (J, 2|3) or (P, J, 2|3) (`.npy`, `.npz`) whose third
+            column is the confidence. An `.npz` with several arrays must call it `keypoints` or `joints2d`.
+        joints: The order of the joints, a key of `skeletons.INPUT_ORDERS`, for files that do not tell it. COCO
+            categories that name the limb joints, and OpenPose, tell it themselves.
+        minimum_joints: People with fewer labelled joints are skipped. Counted are COCO's 17, not pelvis and neck.
+
+    Raises:
+        InputError: the input cannot be read, or nobody in it can be recovered; see the module's text.
+    """
+    path = Path(path)
+    input_order(joints, len(INPUT_ORDERS.get(joints, ())))  # refuses an unknown set, whatever the file
+    pictures = []
+    for picture, found in _read(path):
+        people = [_checked(person, joints, minimum_joints) for person in found]
+        picture.people.extend(person for person in people if isinstance(person, PoseInput))
+        picture.skipped.extend(person for person in people if isinstance(person, Skipped))
+        pictures.append(picture)
+    skipped = [skip for picture in pictures for skip in picture.skipped]
+    if skipped and not any(picture.people for picture in pictures):
+        first = min(skipped, key=lambda skip: skip.reason == _CROWD)  # a person's reason says more than a crowd's
+        raise InputError(f"{path}: none of {len(skipped)} people is usable; {_show(first.identifier)}: {first.reason}")
+    return pictures
+
+
+def match_images(pictures: Sequence[PictureInput], images: Path | str) -> dict[str, Path]:
+    """Find the image file of each picture.
+
+    Args:
+        pictures: What `read_keypoints` gave for one input.
+        images: An image file, for a single picture; or a folder, searched for the picture's file name or, where the
+            input names none, for an image of the same stem (`x` for OpenPose's `x_keypoints.json`) or COCO image id.
+
+    Returns:
+        Stem to image file. A picture whose file is not in the folder is left out, to be drawn on a plain canvas.
+
+    Raises:
+        InputError: nothing is at `images`, it is one file for several pictures, or a folder with none of them.
+    """
+    images = Path(images)
+    if images.is_file() and len(pictures) == 1:
+        return {pictures[0].stem: images}
+    if not images.is_dir():
+        fault = f"is one image for {len(pictures)} pictures" if images.is_file() else "no such image or folder"
+        raise InputError(f"{images}: {fault}; expected a folder of images")
+    by_stem = {file.stem: file for file in sorted(images.iterdir()) if file.suffix.lower() in IMAGE_SUFFIXES}
+    found = {picture.stem: _image_in(images, by_stem, picture) for picture in pictures}
+    if pictures and not any(found.values()):
+        raise InputError(f"{images}: has no {pictures[0].image_name or pictures[0].stem!r}, nor any other picture")
+    return {stem: file for stem, file in found.items() if file is not None}
+
+
+def _image_in(folder: Path, by_stem: dict[str, Path], picture: PictureInput) -> Path | None:
+    if picture.image_name is not None:
+        name = PureWindowsPath(picture.image_name)  # splits at both kinds of slash
+        # A name read from a file must not lead out of the folder.
+        parts = [name.name] if name.anchor or ".." in name.parts else name.parts
+        return next((file for file in (folder.joinpath(*parts), folder / name.name) if file.is_file()), None)
+    stems = [picture.stem, picture.stem.removesuffix("_keypoints"), str(picture.image_id)]
+    if isinstance(picture.image_id, int):
+        stems.append(f"{picture.image_id:012d}")  # as COCO names its pictures
+    return next((by_stem[stem] for stem in stems if stem in by_stem), None)
+
+
+def _checked(found: _Found, joints: str, minimum_joints: int) -> PoseInput | Skipped:
+    """Check a person's numbers and put their joints into COCO order."""
+    if found.is_crowd:
+        return Skipped(found.identifier, _CROWD)
+    where, rows, names = found.where, found.rows, _joint_names(found, joints) if len(found.rows) else ()
+    for joint in np.flatnonzero(~np.isfinite(rows[:, 2])):
+        raise InputError(f"{where}: confidence of {names[joint]} is {rows[joint, 2]:g}; expected a number from 0 to 1")
+    confidence = rows[:, 2].clip(0, 1)
+    sound = np.all(np.abs(rows[:, :2]) <= _LARGEST_COORDINATE_PX, axis=1)  # False for NaN
+    for joint in np.flatnonzero(~sound & (confidence > 0)):
+        raise InputError(f"{where}: {names[joint]} is at {rows[joint, :2]}; expected finite pixels (or confidence 0)")
+    original = np.column_stack([np.where(sound[:, None], rows[:, :2], 0), confidence]).astype(np.float32)
+    joints_px, joint_confidence = convert(original[:, :2], original[:, 2], names, COCO)
+    labelled = joints_px[COCO.evaluation_indices][joint_confidence[COCO.evaluation_indices] > 0]
+    if (count := len(labelled)) < max(minimum_joints, 1):
+        keypoints = "labelled keypoint" + "s" * (count != 1)
+        return Skipped(found.identifier, f"{count} {keypoints}, at least {minimum_joints} are needed")
+    # Each axis is divided by its spread before the network sees it, so neither may vanish.
+    spread = labelled.max(axis=0) - labelled.min(axis=0)
+    if spread.min() < _SMALLEST_SPREAD_PX:
+        place = "in one place" if spread.max() < _SMALLEST_SPREAD_PX else "on one vertical or horizontal line"
+        return Skipped(found.identifier, f"all labelled keypoints are {place}")
+    return PoseInput(joints_px, joint_confidence, found.identifier, original, names, **found.extra)
+
+
+def _joint_names(found: _Found, joints: str) -> tuple[str, ...]:
+    """The file's own names where it names the limb joints, else the order `joints`."""
+    count, names = len(found.rows), found.names
+    if names and set(names) >= _LIMB_JOINTS:
+        if len(names) != count:
+            raise InputError(f"{found.where}: {count} joints given, expected {len(names)} as the file names them")
+        return names
+    if names and joints == "coco":  # the default: nobody has said in which order these are
+        raise InputError(f"{found.where}: joints named {_show(names)} are not known; give their order with --joints")
+    try:
+        return input_order(joints, count)
+    except InputError as error:
+        raise InputError(f"{found.where}: {error}") from None
+
+
+def _read(path: Path) -> list[tuple[PictureInput, list[_Found]]]:
+    if path.is_dir():
+        if not (files := sorted(file for file in path.iterdir() if file.suffix.lower() == ".json")):
+            raise InputError(f"{path}: has no .json file; expected a folder of OpenPose files")
+        return [_read_openpose(file, _load_json(file)) for file in files]
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    if path.suffix.lower() in (".npy", ".npz"):
+        return [_read_array(path)]
+    if path.suffix.lower() != ".json":
+        raise InputError(f"{path}: suffix {path.suffix!r} is not that of keypoints; expected .json, .npy or .npz")
+    data = _load_json(path)
+    if isinstance(data, list):
+        return _read_coco_results(path, data)
+    if isinstance(data, dict) and "annotations" in data:
+        return _read_coco_annotations(path, data)
+    if isinstance(data, dict) and "people" in data:
+        return [_read_openpose(path, data)]
+    raise InputError(f"{path}: holds {_show(data)}; expected 'annotations' (COCO), 'people' (OpenPose) or COCO results")
+
+
+def _load_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: bad syntax or a bad encoding
+        raise InputError(f"{path}: cannot be read as JSON: {error}") from None
+
+
+def _read_coco_annotations(path: Path, data: dict) -> list[tuple[PictureInput, list[_Found]]]:
+    pictures = _coco_pictures(path, _dicts(path, data, "images"))
+    people: dict[Identifier, list[_Found]] = {image_id: [] for image_id in pictures}
+    names = _category_names(path, data)
+    for index, annotation in enumerate(_dicts(path, data, "annotations")):
+        where = f"{path}: annotations[{index}]"
+        identifier = _identifier(where, annotation, "id", required=False)
+        where += "" if identifier is None else f" (id {_show(identifier)})"
+        image_id = _identifier(where, annotation, "image_id")
+        if image_id not in pictures:
+            raise InputError(f"{where}: image_id {_show(image_id)} is not among the file's images")
+        rows = _triples(where, annotation.get("keypoints", []), "keypoints")  # COCO's instances files have none
+        for joint in np.flatnonzero(~np.isin(rows[:, 2], list(VISIBILITY_CONFIDENCE))):
+            raise InputError(f"{where}: keypoints: v of joint {joint} is {rows[joint, 2]:g}; expected 0, 1 or 2")
+        rows[:, 2] = [VISIBILITY_CONFIDENCE[flag] for flag in rows[:, 2].tolist()]
+        order = names.get(_identifier(where, annotation, "category_id", required=False))
+        is_crowd, extra = bool(annotation.get("iscrowd")), _extra(where, annotation)
+        people[image_id].append(_Found(f"{where}: keypoints", rows, identifier, order, is_crowd, extra))
+    return [(picture, people[image_id]) for image_id, picture in pictures.items()]
+
+
+def _read_coco_results(path: Path, data: list) -> list[tuple[PictureInput, list[_Found]]]:
+    people: dict[Identifier, list[_Found]] = {}
+    for index, result in enumerate(_dicts(path, {"results": data}, "results")):
+        where = f"{path}: results[{index}]"
+        rows = _triples(where, result.get("keypoints"), "keypoints")
+        found = _Found(f"{where}: keypoints", rows, index, extra=_extra(where, result))
+        people.setdefault(_identifier(where, result, "image_id"), []).append(found)
+    pictures = _coco_pictures(path, [{"id": image_id} for image_id in people])
+    return [(picture, people[image_id]) for image_id, picture in pictures.items()]
+
+
+def _extra(where: str, entry: dict) -> dict[str, Any]:
+    """The segmentation, box and score of a person in a COCO file."""
+    extra: dict[str, Any] = {"mask": entry.get("segmentation") or None}
+    if entry.get("score") is not None:
+        extra["score"] = _finite(where, [entry["score"]], "score", 1)[0]
+    if entry.get("bbox") is not None:
+        extra["box_px"] = tuple(_finite(where, entry["bbox"], "bbox", 4))
+    return extra
+
+
+def _coco_pictures(path: Path, images: list[dict]) -> dict[Identifier, PictureInput]:
+    """Pictures by image id, under stems that are file names and differ."""
+    if not images:
+        raise InputError(f"{path}: lists no picture; expected at least one")
+    pictures: dict[Identifier, PictureInput] = {}
+    stems = set()
+    for index, image in enumerate(images):
+        where = f"{path}: images[{index}]"
+        image_id = _identifier(where, image, "id")
+        if image_id in pictures:
+            raise InputError(f"{where}: id {_show(image_id)} is there twice")
+        name, size = image.get("file_name"), (image.get("width"), image.get("height"))
+        if name is not None and (not isinstance(name, str) or PureWindowsPath(name).stem in ("", "..")):
+            raise InputError(f"{where}: file_name is {_show(name)}; expected the name of a file")
+        if (known := size != (None, None)) and not all(type(side) is int and side > 0 for side in size):
+            raise InputError(f"{where}: width and height are {_show(size)}; expected pixels")
+        plain = re.sub(r"[^\w.-]+", "_", str(image_id))  # an id may be any string
+        stem = path.stem if len(images) == 1 else PureWindowsPath(name).stem if name else f"{path.stem}_{plain}"
+        while stem in stems:  # of one name, from two folders: they would overwrite each other's output
+            stem = f"{stem}_{plain}"
+        stems.add(stem)
+        pictures[image_id] = PictureInput(stem, name, image_id, cast(tuple[int, int], size) if known else None)
+    return pictures
+
+
+def _category_names(path: Path, data: dict) -> dict[Identifier | None, tuple[str, ...]]:
+    """The joint names of every category that has them, in the spelling of `skeletons`."""
+    joint_names: dict[Identifier | None, tuple[str, ...]] = {}
+    for index, category in enumerate(_dicts(path, data, "categories") if "categories" in data else []):
+        where, names = f"{path}: categories[{index}]", category.get("keypoints", [])
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise InputError(f"{where}: keypoints is {_show(names)}; expected the names of the joints")
+        identifier = _identifier(where, category, "id")
+        joint_names[identifier] = tuple(re.sub(r"[\s-]+", "_", name.strip().lower()) for name in names)
+    return joint_names
+
+
+def _read_openpose(path: Path, data: Any) -> tuple[PictureInput, list[_Found]]:
+    people = []
+    for index, person in enumerate(_dicts(path, data, "people")):
+        where, key = f"{path}: people[{index}]", "pose_keypoints_2d"
+        rows = _triples(where, person.get(key), key)  # empty where OpenPose ran with the body off
+        people.append(_Found(f"{where}: {key}", rows, index, OPENPOSE25))
+    return PictureInput(path.stem), people
+
+
+def _load_array(path: Path) -> NDArray[Any]:
+    try:
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                return loaded
+            keys = list(loaded.files)
+            wanted = keys if len(keys) == 1 else [key for key in ("keypoints", "joints2d") if key in keys]
+            if wanted:
+                return np.asarray(loaded[wanted[0]])
+    except Exception as error:  # numpy, zipfile and zlib have a dozen ways to say that the file is broken
+        reason = re.sub(r"\s+", " ", str(error))[:150] or type(error).__name__
+        raise InputError(f"{path}: is not a NumPy array file: {reason}") from None
+    raise InputError(f"{path}: has arrays {_show(keys)}; expected a single one, or one called keypoints or joints2d")
+
+
+def _read_array(path: Path) -> tuple[PictureInput, list[_Found]]:
+    array = _load_array(path)
+    if array.dtype.kind not in "iuf":
+        raise InputError(f"{path}: holds values of type {array.dtype}; expected numbers")
+    if array.ndim not in (2, 3) or array.shape[-1] not in (2, 3) or array.size == 0:
+        raise InputError(f"{path}: has shape {array.shape}; expected (J, 2|3) or (P, J, 2|3)")
+    people = array.reshape(-1, *array.shape[-2:]).astype(np.float64)
+    if people.shape[2] == 2:
+        people = np.concatenate([people, (people != 0).any(axis=2, keepdims=True)], axis=2)
+    for i, j in np.argwhere((people[..., 2] < _LEAST_SCORE) | (people[..., 2] > _LARGEST_SCORE)):
+        raise InputError(f"{path}: person {i}: column 3 of joint {j} is {people[i, j, 2]:g}; expected a confidence")
+    return PictureInput(path.stem), [_Found(f"{path}: person {i}", rows, i) for i, rows in enumerate(people)]
+
+
+def _show(value: object) -> str:  # in an error message: on one line, and short
+    text = reprlib.repr(value)
+    return text if len(text) < 150 else text[:150] + " ..."
+
+
+def _dicts(where: Path, data: Any, key: str) -> list[dict]:
+    entries = data.get(key) if isinstance(data, dict) else None
+    if not isinstance(entries, list):
+        raise InputError(f"{where}: holds {_show(data)}; expected an object with a list {key!r}")
+    for index, entry in enumerate(entries):
+        if not isinstance(entry, dict):
+            raise InputError(f"{where}: {key}[{index}] is {_show(entry)}; expected an object")
+    return entries
+
+
+def _identifier(where: str, entry: dict, key: str, *, required: bool = True) -> Any:
+    value = entry.get(key)
+    if type(value) in (int, str) or (value is None and not required):
+        return value
+    raise InputError(f"{where}: {key} is {_show(value) if key in entry else 'missing'}; expected a number or a string")
+
+
+def _numbers(where: str, values: object, key: str) -> NDArray[np.float64]:
+    if not isinstance(values, list):
+        raise InputError(f"{where}: {key} is {_show(values)}; expected a list of numbers")
+    for value in values:  # a bool is no number here, nor an int that no float can hold
+        if type(value) not in (int, float) or (type(value) is int and abs(value) > 2**63):
+            raise InputError(f"{where}: {key} has the value {_show(value)}; expected numbers")
+    return np.array(values, np.float64)
+
+
+def _triples(where: str, values: object, key: str) -> NDArray[np.float64]:
+    numbers = _numbers(where, values, key)
+    if len(numbers) % 3:
+        raise InputError(f"{where}: {key} has {len(numbers)} numbers; expected three a joint: x, y, confidence")
+    return numbers.reshape(-1, 3)
+
+
+def _finite(where: str, values: object, key: str, count: int) -> list[float]:
+    numbers = _numbers(where, values, key)
+    if len(numbers) != count or not np.isfinite(numbers).all():
+        raise InputError(f"{where}: {key} is {_show(values)}; expected {count} finite numbers")
+    return numbers.tolist()

@@ -1,0 +1,256 @@
+"""Synthesised detector errors, for a whole batch at once.
+
+`human36`: per-joint Gaussian offsets with a per-joint probability (statistics of a detector on Human3.6M published by
+Chang, Moon and Lee, AbsPoseLifter, arXiv 1910.12029). `coco`: good, jitter, miss, left–right inversion and person swap,
+the taxonomy of Ronchi and Perona 2017 with the frequencies of PoseFix (Moon et al. 2019), each drawn in its band of
+keypoint similarity. Both give a confidence that drops as the error grows, and may lose joints altogether.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pose2mesh.skeletons import COCO, COCO17, HUMAN36, JointSet
+
+# Human3.6M order: mean x, mean y, spread x, spread y in pixels of a 256-pixel person box, and probability.
+_HUMAN36 = {
+    "pelvis": (-0.06, -2.37, 1.33, 2.13, 1.00), "right_hip": (-0.83, -2.07, 3.41, 2.69, 1.00),
+    "right_knee": (-0.04, -1.01, 1.74, 2.20, 0.95), "right_ankle": (0.52, -3.40, 1.39, 2.14, 0.93),
+    "left_hip": (0.78, -2.79, 3.26, 2.28, 1.00), "left_knee": (0.42, -0.15, 1.53, 1.99, 0.94),
+    "left_ankle": (-0.15, -3.78, 1.39, 2.39, 0.93), "torso": (-0.05, 0.10, 1.36, 1.74, 0.99),
+    "neck": (0.14, -2.56, 1.18, 1.15, 0.99), "nose": (0.13, -0.26, 0.78, 0.59, 0.98),
+    "head_top": (0.09, 0.49, 1.35, 0.87, 0.99), "left_shoulder": (-0.19, 0.31, 2.51, 1.48, 0.99),
+    "left_elbow": (0.11, -0.60, 1.79, 1.76, 0.95), "left_wrist": (-0.02, 0.88, 2.02, 2.10, 0.91),
+    "right_shoulder": (0.52, -0.12, 2.23, 1.73, 0.99), "right_elbow": (0.06, -0.44, 1.93, 1.63, 0.95),
+    "right_wrist": (0.05, 0.16, 2.02, 2.24, 0.90),
+}  # fmt: skip
+_HUMAN36_BOX_PX = 256.0
+
+# COCO order: similarity at the borders between good, jitter, miss and nothing.
+GOOD, JITTER, MISS = 0.85, 0.5, 0.1
+_KINDS = ("good", "jitter", "miss", "inversion", "swap")
+
+
+@dataclass
+class NoiseConfig:
+    """How detections differ from the truth.
+
+    Attributes:
+        model: `coco`, `human36` or `none`.
+        scale: Every error's size is multiplied by a factor drawn for each person between these two.
+        swap: Share of people beside whom another person stands, whose joints can be taken for theirs.
+        drop: Share of people of whom some joints are missing: a few anywhere, everything beyond a line (a table, the
+            picture's border), or all of the face.
+        plain_confidence: Share of people whose confidences say nothing (1 for every joint that is there), as where
+            keypoints come without them.
+        clean: Share of people with no error at all.
+        out_of_picture: Lose the joints beyond the picture's border.
+    """
+
+    model: str = "coco"
+    scale: tuple[float, float] = (1.0, 1.0)
+    swap: float = 0.1
+    drop: float = 0.35
+    plain_confidence: float = 0.3
+    clean: float = 0.2
+    out_of_picture: bool = True
+
+
+def kind_probabilities(joint_set: JointSet) -> Tensor:
+    """(J, 5) frequencies of good, jitter, miss, inversion and swap per COCO joint, for a well visible person."""
+    rows = []
+    for name in joint_set.names:
+        part = name.split("_")[-1]
+        jitter = 0.10 if part in ("nose", "knee", "ankle") else 0.20 if part in ("hip", "pelvis") else 0.15
+        miss = 0.02 if part in ("nose", "eye", "ear") else 0.05 if part in ("shoulder", "ankle", "neck") else 0.10
+        face, upper = part in ("nose", "eye", "ear"), part in ("shoulder", "elbow", "wrist", "neck")
+        inversion = 0.01 if face else 0.03 if upper else 0.06
+        if not name.startswith(("left_", "right_")):
+            inversion = 0.0
+        swap = 0.01 if face else 0.06 if upper else 0.03
+        rows.append((1 - jitter - miss - inversion - swap, jitter, miss, inversion, swap))
+    return torch.tensor(rows)
+
+
+def similarity_distance(similarity: float, area_px: Tensor, sigmas: Tensor) -> Tensor:
+    """The distance in pixels (B, J) at which a keypoint's similarity falls to a value; area (B,), sigmas (J,)."""
+    log = torch.log(torch.tensor(similarity))
+    return torch.sqrt(-2 * area_px[:, None] * log) * 2 * sigmas
+
+
+def person_area(joints_px: Tensor) -> Tensor:
+    """(B,) a person's area in square pixels, from joints (B, J, 2): 0.53 of the joints' box, as COCO's tools guess it."""
+    extent = (joints_px.amax(1) - joints_px.amin(1)).clamp_min(1.0)
+    # A person seen from the side or lying has a thin box; the area of a body does not vanish with it.
+    return 0.53 * torch.maximum(extent.prod(-1), 0.15 * extent.amax(-1).square())
+
+
+def synthesise(
+    joints_px: Tensor,
+    joint_set: JointSet,
+    config: NoiseConfig,
+    generator: torch.Generator,
+    size_px: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """What a detector might return for true joints.
+
+    Args:
+        joints_px: (B, J, 2) true pixels.
+        joint_set: Their order. Derived joints (pelvis, neck) are derived again from the noisy ones.
+        config: The kind and amount of error.
+        generator: All randomness; the same state gives the same result.
+        size_px: (B, 2) picture sizes, for losing what is outside.
+
+    Returns:
+        Noisy pixels (B, J, 2) and confidences (B, J); a missing joint has confidence 0 and coordinates 0.
+    """
+    B, J, _ = joints_px.shape
+    device = joints_px.device
+    uniform = lambda *shape: torch.rand(*shape, generator=generator, device=device)  # noqa: E731
+    area = person_area(joints_px)
+    sigmas = torch.tensor(joint_set.oks_sigmas, device=device)
+    if config.model == "coco":
+        noisy = _coco_errors(joints_px, area, joint_set, config, generator)
+    elif config.model == "human36":
+        noisy = _human36_errors(joints_px, joint_set, config, generator)
+    elif config.model == "none":
+        noisy = joints_px
+    else:
+        raise ValueError(f"noise model {config.model!r} is not known; expected coco, human36 or none")
+    clean = uniform(B, 1) < config.clean
+    noisy = torch.where(clean[..., None], joints_px, noisy)
+
+    squared = (noisy - joints_px).square().sum(-1)
+    similarity = torch.exp(-squared / (2 * area[:, None] * (2 * sigmas).square()))
+    # Detectors are sure of most good joints and of some bad ones.
+    spread = 0.12 * torch.randn(B, J, generator=generator, device=device)
+    confidence = (0.30 + 0.62 * similarity + spread).clamp(0.05, 1.0)
+    confidence = torch.where(uniform(B, J) < 0.05, 0.3 + 0.7 * uniform(B, J), confidence)
+    confidence = torch.where(uniform(B, 1) < config.plain_confidence, torch.ones_like(confidence), confidence)
+
+    missing = _missing(joints_px, joint_set, generator) & (uniform(B, 1) < config.drop)
+    if config.out_of_picture and size_px is not None:
+        missing |= ((joints_px < 0) | (joints_px > size_px[:, None])).any(-1)
+    missing = _keep_enough(missing)
+    confidence = confidence * ~missing
+    return _derive(noisy, confidence, joint_set)
+
+
+def _human36_errors(joints_px: Tensor, joint_set: JointSet, config: NoiseConfig, generator: torch.Generator) -> Tensor:
+    if joint_set is not HUMAN36:
+        raise ValueError(f"noise model 'human36' is for joint set human36, not {joint_set.name}")
+    device = joints_px.device
+    table = torch.tensor([_HUMAN36[name] for name in joint_set.names], device=device)
+    box = (joints_px.amax(1) - joints_px.amin(1)).amax(-1)[:, None, None]
+    offset = table[:, :2] + table[:, 2:4] * torch.randn(joints_px.shape, generator=generator, device=device)
+    happens = torch.rand(joints_px.shape[:2], generator=generator, device=device) < table[:, 4]
+    scale = _person_scale(len(joints_px), config, generator)[..., None]
+    return joints_px + scale * offset * box / _HUMAN36_BOX_PX * happens[..., None]
+
+
+def _person_scale(count: int, config: NoiseConfig, generator: torch.Generator) -> Tensor:
+    """(B, 1) how large each person's errors are."""
+    low, high = config.scale
+    return low + (high - low) * torch.rand(count, 1, generator=generator, device=generator.device)
+
+
+def _coco_errors(
+    joints_px: Tensor,
+    area: Tensor,
+    joint_set: JointSet,
+    config: NoiseConfig,
+    generator: torch.Generator,
+    tries: int = 6,
+) -> Tensor:
+    """Draw one kind of error per joint, then a place in its ring around the joint it belongs to.
+
+    A place must not lie nearer to another candidate (the mirrored joint, the neighbour's joints) than to its own, or it
+    would be an error of another kind: of `tries` places the first that obeys is taken.
+    """
+    B, J, _ = joints_px.shape
+    device = joints_px.device
+    uniform = lambda *shape: torch.rand(*shape, generator=generator, device=device)  # noqa: E731
+
+    neighbour, has_neighbour = _neighbours(joints_px, area, config.swap, generator)
+    mirrored = joints_px[:, joint_set.flip_permutation]
+    candidates = torch.stack((joints_px, mirrored, neighbour, neighbour[:, joint_set.flip_permutation]), dim=2)
+
+    probability = kind_probabilities(joint_set).to(device).repeat(B, 1, 1)
+    probability[..., 4] *= has_neighbour[:, None]
+    kind = torch.multinomial(probability.reshape(B * J, 5), 1, generator=generator).reshape(B, J)
+
+    sigmas = torch.tensor(joint_set.oks_sigmas, device=device)
+    at_good, at_jitter, at_miss = (similarity_distance(s, area, sigmas) for s in (GOOD, JITTER, MISS))
+    zero = torch.zeros_like(at_good)
+    inner = torch.stack((zero, at_good, at_jitter, zero, zero), dim=-1).gather(2, kind[..., None])
+    outer = torch.stack((at_good, at_jitter, at_miss, at_jitter, at_jitter), dim=-1).gather(2, kind[..., None])
+
+    # Misses scatter around any candidate, mostly the joint itself; swaps around either of the neighbour's.
+    stray = (uniform(B, J) < 0.2).long()
+    either = (uniform(B, J) < 0.5).long()
+    centre = torch.where(kind == 3, 1, torch.where(kind == 4, 2 + either, torch.where(kind == 2, stray, 0)))
+    centre_px = candidates.gather(2, centre[..., None, None].expand(B, J, 1, 2))
+
+    angle = 2 * torch.pi * uniform(B, J, tries)
+    radius = _person_scale(B, config, generator)[..., None] * (inner + (outer - inner) * uniform(B, J, tries))
+    place = centre_px + radius[..., None] * torch.stack((torch.cos(angle), torch.sin(angle)), dim=-1)
+    distance = (place[:, :, :, None] - candidates[:, :, None]).norm(dim=-1)  # (B, J, tries, 4)
+    own = torch.nn.functional.one_hot(centre, 4)[:, :, None].bool()
+    absent = torch.zeros(B, 1, 1, 4, dtype=torch.bool, device=device)
+    absent[..., 2:] = ~has_neighbour[:, None, None, None]
+    alone = torch.tensor(joint_set.flip_permutation, device=device) == torch.arange(J, device=device)
+    twin = torch.zeros(1, J, 1, 4, dtype=torch.bool, device=device)
+    twin[0, alone, 0, 1] = twin[0, alone, 0, 3] = True  # the nose's mirror image is the nose
+    clearance = distance.masked_fill(own | absent | twin, torch.inf).amin(-1)
+    first = (clearance > radius).float().argmax(-1)  # the first obeying try, or the very first
+    return place.gather(2, first[..., None, None].expand(B, J, 1, 2))[:, :, 0]
+
+
+def _neighbours(joints_px: Tensor, area: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """For some people, another of the batch moved beside them at a similar size: (B, J, 2) and who has one (B,)."""
+    B = len(joints_px)
+    device = joints_px.device
+    other = joints_px.roll(1, dims=0)
+    scale = torch.sqrt(area / area.roll(1, dims=0))[:, None, None]
+    width = area.sqrt()[:, None]
+    side = torch.randn(B, 2, generator=generator, device=device) * torch.tensor([0.6, 0.15], device=device) * width
+    centre, other_centre = joints_px.mean(1, keepdim=True), other.mean(1, keepdim=True)
+    moved = (other - other_centre) * scale + centre + side[:, None]
+    return moved, torch.rand(B, generator=generator, device=device) < share
+
+
+def _missing(joints_px: Tensor, joint_set: JointSet, generator: torch.Generator) -> Tensor:
+    """(B, J) which joints are hidden: one of three patterns a person."""
+    B, J, _ = joints_px.shape
+    device = joints_px.device
+    uniform = lambda *shape: torch.rand(*shape, generator=generator, device=device)  # noqa: E731
+    few = uniform(B, J) < 0.5 * uniform(B, 1)
+    y = joints_px[..., 1]
+    low, high = y.amin(1, keepdim=True), y.amax(1, keepdim=True)
+    below = y > low + (0.35 + 0.6 * uniform(B, 1)) * (high - low)
+    faces = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
+    face = torch.tensor([name in faces for name in joint_set.names], device=device).expand(B, J)
+    eyes_and_ears = torch.tensor([name in faces[1:] for name in joint_set.names], device=device).expand(B, J)
+    pattern = uniform(B, 1)
+    hidden = torch.where(pattern < 0.5, few, below)
+    hidden = torch.where(pattern > 0.75, face, hidden)
+    return torch.where(pattern > 0.85, eyes_and_ears, hidden)
+
+
+def _keep_enough(missing: Tensor, least: int = 5) -> Tensor:
+    """People with fewer than `least` joints left keep all of them: nobody could be recovered from fewer."""
+    return missing & ((~missing).sum(1, keepdim=True) >= least)
+
+
+def _derive(joints_px: Tensor, confidence: Tensor, joint_set: JointSet) -> tuple[Tensor, Tensor]:
+    """Derived joints from the detected ones, as `skeletons.convert` does for real input."""
+    if joint_set is COCO:
+        joints_px, confidence = joints_px[:, : len(COCO17)], confidence[:, : len(COCO17)]
+        for _, parts in joint_set.derived:
+            columns = [joint_set.index(part) for part in parts]
+            joints_px = torch.cat((joints_px, joints_px[:, columns].mean(1, keepdim=True)), dim=1)
+            confidence = torch.cat((confidence, confidence[:, columns].amin(1, keepdim=True)), dim=1)
+    return joints_px * (confidence > 0)[..., None], confidence

@@ -1,0 +1,197 @@
+"""Poses to train on: frames of motion clips, poses drawn inside anatomical joint limits, and what makes few go far.
+
+A pose is (22, 3, 3): the world rotation of each body bone from the mean body's rest pose (`body.anny.BODY_BONES`; z up,
+facing −y, arms half lowered), the identity for a body at rest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pose2mesh.body.anny import BODY_BONES
+from pose2mesh.geometry import axis_rotation, rotation_from_vector
+
+PARENTS = (-1, 0, 1, 2, 3, 0, 5, 6, 7, 0, 9, 10, 11, 12, 13, 14, 11, 16, 11, 18, 19, 20)
+_LEFT = [index for index, name in enumerate(BODY_BONES) if name.startswith("Left")]
+_MIRROR = [
+    BODY_BONES.index(name.replace("Left", "\0").replace("Right", "Left").replace("\0", "Right")) for name in BODY_BONES
+]
+_UPPER = [index for index in range(len(BODY_BONES)) if index >= BODY_BONES.index("Spine")]
+_LEVELS = ((1, 5, 9), (2, 6, 10), (3, 7, 11), (4, 8, 12, 16, 18), (13, 17, 19), (14, 20), (15, 21))
+
+# Ranges of motion in degrees about x (bend), y and z, in the rest pose's world axes, for the left side; the right mirrors
+# y and z. A positive x leans what points up (trunk, head) forwards and swings what points down (thigh, shank) backwards.
+# After the ranges of healthy adults in Norkin and White, Measurement of Joint Motion, narrowed where extremes of
+# several joints together would pass through the body.
+_LIMITS_DEG: dict[str, tuple[tuple[float, float], tuple[float, float], tuple[float, float]]] = {
+    "LeftUpLeg": ((-110, 25), (-40, 15), (-30, 30)),
+    "LeftLeg": ((0, 135), (-3, 3), (-10, 10)),
+    "LeftFoot": ((-25, 40), (-12, 12), (-15, 15)),
+    "LeftToeBase": ((-35, 15), (0, 0), (0, 0)),
+    "Spine": ((-8, 25), (-10, 10), (-12, 12)),
+    "Spine1": ((-8, 22), (-10, 10), (-12, 12)),
+    "Spine2": ((-6, 18), (-8, 8), (-12, 12)),
+    "Neck": ((-18, 25), (-15, 15), (-30, 30)),
+    "Head": ((-18, 20), (-12, 12), (-25, 25)),
+    "LeftShoulder": ((-8, 8), (-20, 5), (-12, 12)),
+}
+
+
+@dataclass
+class PoseConfig:
+    """What the training poses are made of.
+
+    Attributes:
+        procedural: Share of poses drawn from joint limits alone; the rest are clip frames. 1 needs no clip at all.
+        mirror: Share of poses mirrored.
+        recombine: Share of clip poses whose upper body comes from another frame than the legs.
+        perturb: Share of clip poses whose joints are turned a little.
+        perturb_rad: Spread of that turn per axis.
+        tumble: Share of procedural poses in any orientation, as in a fall or a roll; the others stand within a tilt.
+    """
+
+    procedural: float = 0.2
+    mirror: float = 0.5
+    recombine: float = 0.4
+    perturb: float = 0.7
+    perturb_rad: float = 0.12
+    tumble: float = 0.15
+
+
+def to_local(pose: Tensor) -> Tensor:
+    """World rotations (B, 22, 3, 3) to rotations relative to each bone's parent (the hips': to the world)."""
+    local = pose.clone()
+    local[:, 1:] = pose[:, list(PARENTS[1:])].mT @ pose[:, 1:]
+    return local
+
+
+def to_world(local: Tensor) -> Tensor:
+    """The inverse of `to_local`."""
+    world = local.clone()
+    for bones in _LEVELS:
+        bones = list(bones)
+        world[:, bones] = world[:, [PARENTS[bone] for bone in bones]] @ local[:, bones]
+    return world
+
+
+def mirror(pose: Tensor) -> Tensor:
+    """The pose seen in a mirror across the body's x axis: sides exchanged. (B, 22, 3, 3) → the same."""
+    flip = torch.tensor([-1.0, 1.0, 1.0], device=pose.device)
+    return pose[:, _MIRROR] * (flip[:, None] * flip)
+
+
+def recombine(legs: Tensor, upper: Tensor) -> Tensor:
+    """The hips and legs of one pose under the spine, arms and head of another, which turn with the new hips."""
+    pose = legs.clone()
+    pose[:, _UPPER] = (legs[:, :1] @ upper[:, :1].mT) @ upper[:, _UPPER]
+    return pose
+
+
+def draw_procedural(count: int, generator: torch.Generator, tumble: float = 0.15) -> Tensor:
+    """Plausible poses (count, 22, 3, 3) inside anatomical limits, with no file at all.
+
+    Each angle is drawn from a triangle between its limits; arms take any direction a shoulder
+    reaches; legs are made alike in half of the poses, as in standing or squatting.
+    """
+    device = generator.device
+    local = torch.eye(3, device=device).repeat(count, len(BODY_BONES), 1, 1)
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(*shape, generator=generator, device=device)
+
+    def bell(*shape: int) -> Tensor:
+        """The mean of two uniforms on [0, 1]: most real joints are not at their limits most of the time."""
+        return (uniform(*shape) + uniform(*shape)) / 2
+
+    for name, limits in _LIMITS_DEG.items():
+        low, high = torch.deg2rad(torch.tensor(limits, device=device)).unbind(1)
+        angles = low + (high - low) * bell(count, 3)
+        # A draw near zero bend is the most common state of hips and knees.
+        if name in ("LeftUpLeg", "LeftLeg"):
+            angles[:, 0] *= uniform(count).square()
+        local[:, BODY_BONES.index(name)] = rotation_from_vector(angles)
+        if name.startswith("Left"):
+            other = low + (high - low) * bell(count, 3)
+            if name in ("LeftUpLeg", "LeftLeg"):
+                other[:, 0] *= uniform(count).square()
+            alike = (uniform(count) < 0.5)[:, None]
+            other = torch.where(alike, angles + 0.1 * (bell(count, 3) - 0.5), other)
+            right = BODY_BONES.index(name.replace("Left", "Right"))
+            local[:, right] = rotation_from_vector(other * torch.tensor([1.0, -1.0, -1.0], device=device))
+
+    for side, sign in (("Left", 1.0), ("Right", -1.0)):
+        # Raise about y (0: as at rest, arms 45° down), swing forwards about z, twist about the arm.
+        raise_rad = torch.deg2rad(-50 + 140 * bell(count).pow(1.6)) * -sign
+        swing_rad = torch.deg2rad(-25 + 125 * bell(count)) * -sign
+        twist_rad = torch.deg2rad(-70 + 140 * bell(count))
+        arm = torch.tensor([0.75 * sign, 0.0, -0.66], device=device)
+        twist = rotation_from_vector(twist_rad[:, None] * arm)
+        local[:, BODY_BONES.index(f"{side}Arm")] = axis_rotation(2, swing_rad) @ axis_rotation(1, raise_rad) @ twist
+        # The elbow bends the forearm to the front, about the axis across the arm.
+        across = torch.tensor([0.66, 0.0, 0.75 * sign], device=device)
+        bend = torch.deg2rad(140 * uniform(count).pow(1.5))
+        local[:, BODY_BONES.index(f"{side}ForeArm")] = rotation_from_vector(-bend[:, None] * across)
+        hand = torch.deg2rad(torch.tensor([30.0, 25.0, 30.0], device=device)) * (2 * bell(count, 3) - 1)
+        local[:, BODY_BONES.index(f"{side}Hand")] = rotation_from_vector(hand)
+
+    tilt = 0.35 * torch.randn(count, 2, generator=generator, device=device) * uniform(count, 1)
+    upright = axis_rotation(0, tilt[:, 0]) @ axis_rotation(1, tilt[:, 1])
+    free = random_rotations(count, generator)
+    local[:, 0] = torch.where((uniform(count) < tumble)[:, None, None], free, upright)
+    return to_world(local)
+
+
+def random_rotations(count: int, generator: torch.Generator) -> Tensor:
+    """Uniform random rotations (count, 3, 3), from normal quaternions."""
+    q = torch.randn(count, 4, generator=generator, device=generator.device)
+    w, x, y, z = torch.nn.functional.normalize(q, dim=-1).unbind(-1)
+    rows = (
+        1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
+        2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
+        2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
+    )  # fmt: skip
+    return torch.stack(rows, dim=-1).reshape(count, 3, 3)
+
+
+class PoseSource:
+    """Draws training poses from a set of frames and from the joint limits.
+
+    Args:
+        frames: (N, 22, 3, 3) poses of all clips in a row, or None for procedural poses alone.
+        config: The mixture and the augmentation.
+        clip_weights: (N,) how often a frame is drawn; equal by default.
+    """
+
+    def __init__(self, frames: Tensor | None, config: PoseConfig, clip_weights: Tensor | None = None) -> None:
+        self.frames, self.config, self.weights = frames, config, clip_weights
+        if frames is None and config.procedural < 1:
+            raise ValueError("poses: without motion clips the procedural share must be 1")
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """(count, 22, 3, 3) poses; the same generator state gives the same poses."""
+        device = generator.device
+
+        def chance(share: float) -> Tensor:
+            return (torch.rand(count, generator=generator, device=device) < share)[:, None, None, None]
+
+        procedural = draw_procedural(count, generator, self.config.tumble)
+        if self.frames is None:
+            return torch.where(chance(self.config.mirror), mirror(procedural), procedural)
+        pose = self.frames[self._pick(count, generator)]
+        other = self.frames[self._pick(count, generator)]
+        pose = torch.where(chance(self.config.recombine), recombine(pose, other), pose)
+        turn = rotation_from_vector(
+            torch.randn(count, len(BODY_BONES), 3, generator=generator, device=device) * self.config.perturb_rad
+        )
+        pose = torch.where(chance(self.config.perturb), to_world(to_local(pose) @ turn), pose)
+        pose = torch.where(chance(self.config.procedural), procedural, pose)
+        return torch.where(chance(self.config.mirror), mirror(pose), pose)
+
+    def _pick(self, count: int, generator: torch.Generator) -> Tensor:
+        assert self.frames is not None
+        if self.weights is None:
+            return torch.randint(len(self.frames), (count,), generator=generator, device=generator.device)
+        return torch.multinomial(self.weights, count, replacement=True, generator=generator)

@@ -1,0 +1,84 @@
+"""Rotations and small linear algebra on batches, in PyTorch.
+
+Convention: rotations are active 3×3 matrices acting on column vectors; angles in radians. World frame: x to the
+person's left in the rest pose, y backwards, z up (Anny's). Camera frame: x right, y down, z forward.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+# Rows are the camera's axes in the world, for a level camera that looks along the world's +y, at a person who faces it.
+WORLD_TO_CAMERA = ((1.0, 0.0, 0.0), (0.0, 0.0, -1.0), (0.0, 1.0, 0.0))
+
+
+def axis_rotation(axis: int, angle_rad: Tensor) -> Tensor:
+    """Rotations about the coordinate axis 0, 1 or 2. Angles (…) → (…, 3, 3)."""
+    c, s = torch.cos(angle_rad), torch.sin(angle_rad)
+    one, zero = torch.ones_like(c), torch.zeros_like(c)
+    rows = {
+        0: (one, zero, zero, zero, c, -s, zero, s, c),
+        1: (c, zero, s, zero, one, zero, -s, zero, c),
+        2: (c, -s, zero, s, c, zero, zero, zero, one),
+    }[axis]
+    return torch.stack(rows, dim=-1).reshape(*angle_rad.shape, 3, 3)
+
+
+def rotation_from_vector(vector: Tensor) -> Tensor:
+    """Rodrigues' formula: rotation vectors (…, 3), in radians, to matrices (…, 3, 3)."""
+    angle = vector.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+    x, y, z = (vector / angle).unbind(-1)
+    zero = torch.zeros_like(x)
+    cross = torch.stack((zero, -z, y, z, zero, -x, -y, x, zero), dim=-1).reshape(*vector.shape[:-1], 3, 3)
+    angle = angle[..., None]
+    identity = torch.eye(3, dtype=vector.dtype, device=vector.device)
+    return identity + torch.sin(angle) * cross + (1 - torch.cos(angle)) * (cross @ cross)
+
+
+def rotation_between(source: Tensor, target: Tensor) -> Tensor:
+    """The smallest rotations that turn directions `source` (…, 3) into `target` (…, 3), as (…, 3, 3).
+
+    Opposite directions have no smallest rotation: half a turn about some perpendicular axis is returned.
+    """
+    source = torch.nn.functional.normalize(source, dim=-1)
+    target = torch.nn.functional.normalize(target, dim=-1)
+    cosine = (source * target).sum(-1, keepdim=True)
+    axis = torch.linalg.cross(source, target)
+    sine = axis.norm(dim=-1, keepdim=True)
+    least = torch.nn.functional.one_hot(source.abs().argmin(-1), 3).to(source.dtype)
+    perpendicular = torch.nn.functional.normalize(torch.linalg.cross(source, least), dim=-1)
+    axis = torch.where(sine > 1e-7, axis / sine.clamp_min(1e-12), perpendicular)
+    return rotation_from_vector(axis * torch.atan2(sine, cosine))
+
+
+def procrustes_align(source: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Align points to others by the best similarity transform (rotation, one scale, translation), after Umeyama 1991.
+
+    Args:
+        source: (B, N, 3) points to move.
+        target: (B, N, 3) points to meet, in the same unit.
+        weights: (B, N) or (N,) non-negative, or None for equal ones.
+
+    Returns:
+        (B, N, 3): `source` transformed; never mirrored.
+    """
+    if weights is None:
+        weights = torch.ones(source.shape[:2], dtype=source.dtype, device=source.device)
+    weights = (weights / weights.sum(-1, keepdim=True)).expand(source.shape[:2])[..., None]
+    source_mean, target_mean = (weights * source).sum(1, keepdim=True), (weights * target).sum(1, keepdim=True)
+    centred_source, centred_target = source - source_mean, target - target_mean
+    covariance = (weights * centred_target).mT @ centred_source
+    u, singular, vt = torch.linalg.svd(covariance)
+    sign = torch.ones_like(singular)
+    sign[..., -1] = torch.sign(torch.linalg.det(u @ vt))
+    rotation = (u * sign[..., None, :]) @ vt
+    variance = (weights * centred_source.square()).sum((1, 2))
+    scale = (singular * sign).sum(-1) / variance.clamp_min(1e-12)
+    return scale[:, None, None] * centred_source @ rotation.mT + target_mean
+
+
+def best_scale(source: Tensor, target: Tensor) -> Tensor:
+    """The scale per sample that brings root-relative `source` (B, N, 3) closest to `target` in least squares, (B, 1, 1)."""
+    dot = (source * target).sum((1, 2), keepdim=True)
+    return dot / source.square().sum((1, 2), keepdim=True).clamp_min(1e-12)

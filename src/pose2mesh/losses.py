@@ -1,0 +1,62 @@
+"""The training losses of Pose2Mesh (Choi et al. 2020, section 5), each masked where a sample has no such label.
+
+Everything in metres; the two joint terms are weighted in millimetres, as published.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class LossWeights:
+    """Weights of the terms, and the epoch from which the edge term counts. The defaults are the published ones."""
+
+    vertex: float = 1.0
+    mesh_joint: float = 1e-3
+    normal: float = 0.1
+    edge: float = 20.0
+    lifted_joint: float = 1e-3
+    edge_from_epoch: int = 7
+
+
+def masked_l1(predicted: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    """Mean absolute difference of points (B, N, 3) over the points that `valid` (B, N) or (B, 1) marks."""
+    valid = valid[..., None].to(predicted.dtype).expand_as(predicted)
+    return ((predicted - target).abs() * valid).sum() / valid.sum().clamp_min(1)
+
+
+def normal_loss(predicted: Tensor, target: Tensor, faces: Tensor, valid: Tensor) -> Tensor:
+    """How far predicted edges lean out of the true faces: mean |cos| between each edge and the true normal.
+
+    Args:
+        predicted, target: (B, N, 3) points.
+        faces: (F, 3) triangles between them.
+        valid: (B,) which samples have a true surface.
+    """
+    a, b, c = (target[:, faces[:, corner]] for corner in range(3))
+    normal = torch.nn.functional.normalize(torch.linalg.cross(b - a, c - a), dim=-1)
+    a, b, c = (predicted[:, faces[:, corner]] for corner in range(3))
+    edges = torch.nn.functional.normalize(torch.stack((b - a, c - a, c - b)), dim=-1, eps=1e-8)
+    return _masked_mean((edges * normal).sum(-1).abs().mean((0, 2)), valid)
+
+
+def edge_loss(predicted: Tensor, target: Tensor, faces: Tensor, valid: Tensor) -> Tensor:
+    """Mean absolute difference of the edge lengths of all faces; arguments as for `normal_loss`."""
+    difference = _edge_lengths(predicted, faces) - _edge_lengths(target, faces)
+    return _masked_mean(difference.abs().mean((0, 2)), valid)
+
+
+def _edge_lengths(points: Tensor, faces: Tensor) -> Tensor:
+    """(3, B, F) in the order (0, 1), (1, 2), (2, 0)."""
+    a, b, c = (points[:, faces[:, corner]] for corner in range(3))
+    # The tiny constant keeps the gradient of a collapsed edge finite.
+    return torch.stack((b - a, c - b, a - c)).square().sum(-1).add(1e-12).sqrt()
+
+
+def _masked_mean(values: Tensor, valid: Tensor) -> Tensor:
+    valid = valid.to(values.dtype)
+    return (values * valid).sum() / valid.sum().clamp_min(1)

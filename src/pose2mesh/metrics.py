@@ -1,0 +1,50 @@
+"""Errors of recovered joints and meshes, per sample, in the unit of the input (metres inside the project)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pose2mesh.geometry import best_scale, procrustes_align
+
+
+def mean_distance(predicted: Tensor, target: Tensor) -> Tensor:
+    """MPJPE of joints, or MPVPE of vertices: mean Euclidean distance over points (B, N, 3) → (B,).
+
+    Both must be relative to the same root joint already.
+    """
+    return (predicted - target).norm(dim=-1).mean(-1)
+
+
+def procrustes_distance(predicted: Tensor, target: Tensor) -> Tensor:
+    """PA-MPJPE or PA-MPVPE: the mean distance after the best rotation, scale and translation. (B, N, 3) → (B,)."""
+    return mean_distance(procrustes_align(predicted, target), target)
+
+
+def scaled_distance(predicted: Tensor, target: Tensor) -> Tensor:
+    """The mean distance after the best scale about the root: what is left if the person's size were known."""
+    return mean_distance(best_scale(predicted, target) * predicted, target)
+
+
+def acceleration_error(predicted: Tensor, target: Tensor, fps: float | None = None) -> Tensor:
+    """Mean distance of the joints' second differences over a sequence (T, J, 3) → scalar.
+
+    Per frame², as HMMR (Kanazawa et al. 2019) reports it in mm; with `fps`, per second².
+    """
+    second_difference = torch.diff(predicted - target, n=2, dim=0).norm(dim=-1).mean()
+    return second_difference * fps**2 if fps else second_difference
+
+
+def object_keypoint_similarity(predicted: Tensor, target: Tensor, area: Tensor, sigmas: Tensor, visible: Tensor) -> Tensor:
+    """COCO's OKS: mean over the visible joints of exp(−d² / (2 area (2σ)²)).
+
+    Args:
+        predicted, target: (B, J, 2) pixels.
+        area: (B,) the person's area in square pixels.
+        sigmas: (J,).
+        visible: (B, J) bool.
+    """
+    squared = (predicted - target).square().sum(-1)
+    similarity = torch.exp(-squared / (2 * area[:, None].clamp_min(1) * (2 * sigmas).square()))
+    visible = visible.to(similarity.dtype)
+    return (similarity * visible).sum(-1) / visible.sum(-1).clamp_min(1)

@@ -1,0 +1,92 @@
+"""MeshNet: graph convolutions from the joints, over ever finer graphs, to points on the body's surface.
+
+Inside, tensors are node-major (N, B, C); see `graph.chebyshev`.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pose2mesh.graph.chebyshev import ChebyshevConvolution, GraphLaplacian
+
+
+class GraphLayer(nn.Module):
+    """Chebyshev convolution, BatchNorm over nodes and batch, ReLU."""
+
+    def __init__(self, in_channels: int, out_channels: int, order: int) -> None:
+        super().__init__()
+        self.convolution = ChebyshevConvolution(in_channels, out_channels, order)
+        self.norm = nn.BatchNorm1d(out_channels)
+
+    def forward(self, x: Tensor, laplacian: GraphLaplacian) -> Tensor:
+        x = self.convolution(x, laplacian)
+        return torch.relu(self.norm(x.flatten(0, 1))).reshape(x.shape)
+
+
+class GraphBlock(nn.Module):
+    """Two graph layers, added to the input; where the width changes, the input is interpolated along its channels."""
+
+    def __init__(self, in_channels: int, widths: tuple[int, ...], order: int) -> None:
+        super().__init__()
+        sizes = (in_channels, *widths)
+        self.layers = nn.ModuleList(GraphLayer(a, b, order) for a, b in zip(sizes, sizes[1:], strict=False))
+
+    def forward(self, x: Tensor, laplacian: GraphLaplacian) -> Tensor:
+        skip = x
+        for layer in self.layers:
+            x = layer(x, laplacian)
+        if skip.shape[-1] != x.shape[-1]:
+            skip = nn.functional.interpolate(skip, size=x.shape[-1], mode="linear")
+        return skip + x
+
+
+class MeshNet(nn.Module):
+    """(B, J, C) joints → (B, N, 3) positions of the finest graph's nodes, in metres.
+
+    Args:
+        joint_graph: Laplacian of the joints.
+        mesh_graphs: Laplacians of the mesh hierarchy, coarsest first, each twice the size of the one before.
+        in_channels: C; 5 in the paper (2D and lifted 3D), 6 with a confidence.
+        joint_widths: Channels of the layers on the joint graph; (32, 64, 64) in the published network.
+        block_widths: Per mesh graph the channels of its block's two layers.
+        head_width: Channels before the last convolution, to x, y and z; 64 in the published network.
+        order: K of the Chebyshev polynomials.
+    """
+
+    def __init__(
+        self,
+        joint_graph: GraphLaplacian,
+        mesh_graphs: list[GraphLaplacian],
+        in_channels: int,
+        joint_widths: tuple[int, ...],
+        block_widths: tuple[tuple[int, ...], ...],
+        head_width: int,
+        order: int = 3,
+    ) -> None:
+        super().__init__()
+        self.joint_graph = joint_graph
+        self.mesh_graphs = nn.ModuleList(mesh_graphs)
+        widths = (in_channels, *joint_widths)
+        self.joint_layers = nn.ModuleList(GraphLayer(a, b, order) for a, b in zip(widths, widths[1:], strict=False))
+        self.coarse_size = mesh_graphs[0].size
+        self.to_mesh = nn.Linear(joint_graph.size * joint_widths[-1], self.coarse_size * joint_widths[-1])
+        inputs = (joint_widths[-1], *(block[-1] for block in block_widths))
+        self.blocks = nn.ModuleList(
+            GraphBlock(width, block, order) for width, block in zip(inputs, block_widths, strict=False)
+        )
+        self.head = GraphLayer(inputs[-1], head_width, order)
+        self.out = ChebyshevConvolution(head_width, 3, order)
+
+    def forward(self, joints: Tensor) -> Tensor:
+        x = joints.transpose(0, 1)  # (J, B, C)
+        for layer in self.joint_layers:
+            x = layer(x, self.joint_graph)
+        J, B, C = x.shape
+        x = self.to_mesh(x.transpose(0, 1).reshape(B, J * C)).reshape(B, self.coarse_size, C).transpose(0, 1)
+        for level, (block, graph) in enumerate(zip(self.blocks, self.mesh_graphs, strict=True)):
+            if level:
+                x = x.repeat_interleave(2, dim=0)  # un-pooling: node i's children are 2i and 2i + 1
+            x = block(x, graph)
+        finest = self.mesh_graphs[-1]
+        return self.out(self.head(x, finest), finest).transpose(0, 1)

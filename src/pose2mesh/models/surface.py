@@ -1,0 +1,58 @@
+"""From a body to the `Surface` a network is built on: hierarchy, predicted points, and the step to all vertices."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from torch import Tensor
+
+from pose2mesh.graph.coarsening import build_hierarchy, coarse_faces
+from pose2mesh.graph.upsampling import fit_upsampling
+from pose2mesh.models.pose2mesh import NetworkConfig, Surface
+from pose2mesh.skeletons import JointSet
+
+
+class Body(Protocol):
+    """A body mesh, whatever model it comes from: faces (F, 3), template (V, 3) in metres, joint regressors (J, V)."""
+
+    @property
+    def faces(self) -> Tensor: ...
+
+    @property
+    def template(self) -> Tensor: ...
+
+    def regressor(self, joint_set: JointSet) -> Tensor: ...
+
+
+def build_surface(body: Body, joint_set: JointSet, config: NetworkConfig, posed: np.ndarray | None) -> Surface:
+    """Coarsen the body's mesh and choose the points that MeshNet predicts.
+
+    Args:
+        body: The body.
+        joint_set: The joints to regress from it.
+        config: `coarsenings` and `finest` say which levels are used.
+        posed: (S, V, 3) sample bodies in metres that the linear step is fitted to; not needed when `finest` is 0.
+    """
+    template = body.template.numpy().astype(np.float64)
+    faces = body.faces.numpy()
+    hierarchy = build_hierarchy(template, faces, config.coarsenings)
+    level = config.finest
+    levels = range(config.coarsenings, level - 1, -1)
+    nodes = np.flatnonzero(hierarchy.nodes[level] >= 0)
+    points = hierarchy.nodes[level][nodes]
+    if level == 0:
+        nodes = nodes[np.argsort(points)]  # predicted points in the order of the vertices
+        return Surface(
+            faces, body.template.numpy(), [hierarchy.adjacency[i] for i in levels], nodes, np.sort(points), faces,
+            None, None, body.regressor(joint_set).numpy(),
+        )  # fmt: skip
+    if posed is None:
+        raise ValueError("a coarse surface needs sample bodies to fit its linear step to the vertices")
+    place = np.full(len(hierarchy.nodes[level]), -1)
+    place[nodes] = np.arange(len(nodes))
+    index, weight = fit_upsampling(hierarchy, level, template, posed)
+    return Surface(
+        faces, body.template.numpy(), [hierarchy.adjacency[i] for i in levels], nodes, points,
+        place[coarse_faces(hierarchy, faces, level)], index, weight, body.regressor(joint_set).numpy(),
+    )  # fmt: skip

@@ -1,0 +1,168 @@
+"""The Lightning wrapper: what one training step and one validation step are. The networks know nothing of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from pose2mesh import losses, metrics
+from pose2mesh.config import OptimiserConfig, TrainConfig
+from pose2mesh.data.poses import PoseSource
+from pose2mesh.data.samples import Batch
+from pose2mesh.data.synthetic import BodySynthesiser, detect, draw_people
+from pose2mesh.models.pose2mesh import Pose2Mesh, Prediction
+
+VALIDATION_SEED = 987_654_321
+
+
+class TrainingModule(L.LightningModule):
+    """Trains PoseNet alone (`stage: posenet`) or the whole network (`stage: pose2mesh`).
+
+    The loader yields indices; a batch is drawn here, on the device, from (seed, epoch, index) alone: a resumed run draws
+    what the interrupted one would have drawn.
+
+    Args:
+        config: The run's.
+        network: To be trained.
+        synthesiser: Poses the joints, and the points of the surface in stage two.
+        train_poses, validation_poses: Disjoint by clip.
+        point_faces: (F, 3) triangles between the points, for the surface losses.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        network: Pose2Mesh,
+        synthesiser: BodySynthesiser,
+        train_poses: PoseSource,
+        validation_poses: PoseSource,
+        point_faces: Tensor,
+    ) -> None:
+        super().__init__()
+        self.config, self.network = config, network
+        self.sources = {"train": train_poses, "validation": validation_poses}
+        self._synthesiser = [synthesiser]  # in a list: no part of the network's state
+        self.register_buffer("point_faces", point_faces, persistent=False)
+
+    @property
+    def surface_stage(self) -> bool:
+        return self.config.stage == "pose2mesh"
+
+    def draw(self, part: str, seed: int, count: int) -> Batch:
+        """A batch of `count` people of the training or validation clips; the seed decides everything."""
+        generator = torch.Generator(self.device).manual_seed(seed)
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+            synthesiser = self._synthesiser[0].to(self.device)
+            data = self.config.data.synthetic
+            people = draw_people(count, self.sources[part], synthesiser, data, generator)
+            return detect(people, self.network.joint_set, data.noise, generator)
+
+    def on_after_batch_transfer(self, batch: Tensor, dataloader_idx: int) -> Batch:
+        index = int(batch[0])
+        if self.trainer.training:
+            seed = (self.config.seed << 40) + (self.current_epoch << 20) + index
+            return self.draw("train", seed, self.config.batch_size)
+        return self.draw("validation", VALIDATION_SEED + index, self.config.batch_size)
+
+    def predict_batch(self, batch: Batch) -> Prediction:
+        if self.surface_stage:
+            return self.network(batch.joints_px, batch.confidence)
+        x = self.network.normalise(batch.joints_px, batch.confidence)
+        return Prediction(self.network.posenet(x), x.new_zeros(0))
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        prediction = self.predict_batch(batch)
+        with torch.autocast(self.device.type, enabled=False):  # millimetres do not survive bfloat16
+            terms = self.loss_terms(prediction, batch)
+        total = torch.stack(list(terms.values())).sum()
+        if not torch.isfinite(total):
+            raise FloatingPointError(f"the loss is not finite: { {name: float(value) for name, value in terms.items()} }")
+        self.log_dict({f"train/{name}": value.detach() for name, value in terms.items()}, on_step=False, on_epoch=True)
+        self.log("loss", total.detach(), prog_bar=True, on_step=True, on_epoch=False, logger=False)
+        return total
+
+    def loss_terms(self, prediction: Prediction, batch: Batch) -> dict[str, Tensor]:
+        """Every loss by name, already weighted; millimetre terms in millimetres, as published."""
+        weights = self.config.losses
+        lifted = losses.masked_l1(prediction.lifted.float(), batch.joints, batch.joints_valid)
+        if not self.surface_stage:
+            return {"lifted_joint": lifted}
+        assert batch.points is not None
+        points, valid = prediction.points.float(), batch.surface_valid
+        terms = {
+            "vertex": weights.vertex * losses.masked_l1(points, batch.points, valid[:, None]),
+            "mesh_joint": weights.mesh_joint
+            * 1000
+            * losses.masked_l1(self.network.joints(points), batch.joints, batch.joints_valid),
+            "normal": weights.normal * losses.normal_loss(points, batch.points, self.point_faces, valid),
+            "lifted_joint": weights.lifted_joint * 1000 * lifted,
+        }
+        if self.current_epoch >= weights.edge_from_epoch:
+            terms["edge"] = weights.edge * losses.edge_loss(points, batch.points, self.point_faces, valid)
+        return terms
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        prediction = self.predict_batch(batch)
+        with torch.autocast(self.device.type, enabled=False):
+            errors = self.validation_errors(prediction, batch)
+        self.log_dict({f"val/{name}_mm": 1000 * value for name, value in errors.items()}, prog_bar=True)
+
+    def validation_errors(self, prediction: Prediction, batch: Batch) -> dict[str, Tensor]:
+        """Mean errors of the batch in metres: of the lifted joints, and in stage two of the mesh's joints and points."""
+        chosen, root = self.network.joint_set.evaluation_indices, self.network.joint_set.root_index
+        results, errors = {"lifted": prediction.lifted.float()}, {}
+        if self.surface_stage:
+            assert batch.points is not None
+            points = prediction.points.float()
+            results["mesh"] = self.network.joints(points)
+            errors["surface"] = metrics.mean_distance(points, batch.points).mean()
+        for name, joints in results.items():
+            predicted, truth = (joints - joints[:, root, None])[:, chosen], batch.joints[:, chosen]
+            errors[f"{name}_mpjpe"] = metrics.mean_distance(predicted, truth).mean()
+            errors[f"{name}_pa_mpjpe"] = metrics.procrustes_distance(predicted, truth).mean()
+        return errors
+
+    def configure_optimizers(self) -> Any:
+        config = self.config.optimiser
+        trained = self.network if self.surface_stage else self.network.posenet
+        optimiser = build_optimiser(config, trained)
+        steps = max(1, int(self.trainer.estimated_stepping_batches))
+        if config.schedule == "step":
+            scheduler: Any = torch.optim.lr_scheduler.MultiStepLR(optimiser, list(config.milestones), config.decay)
+            return {"optimizer": optimiser, "lr_scheduler": {"scheduler": scheduler, "interval": "epoch"}}
+        warm = max(1, int(config.warmup * steps))
+
+        def share(step: int) -> float:
+            if step < warm:
+                return (step + 1) / warm
+            progress = (step - warm) / max(1, steps - warm)
+            return 0.5 * (1 + float(torch.cos(torch.tensor(torch.pi * min(1.0, progress)))))
+
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, share)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["random_state"] = torch.get_rng_state()  # dropout draws from it
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._random_state = checkpoint.get("random_state")
+
+    def on_train_start(self) -> None:
+        state = getattr(self, "_random_state", None)
+        if state is not None:
+            torch.set_rng_state(state.cpu())
+
+
+def build_optimiser(config: OptimiserConfig, network: torch.nn.Module) -> torch.optim.Optimizer:
+    """The optimiser that a config names; biases and norms are not decayed."""
+    if config.name == "rmsprop":
+        return torch.optim.RMSprop(network.parameters(), lr=config.learning_rate)
+    if config.name == "adam":
+        return torch.optim.Adam(network.parameters(), lr=config.learning_rate)
+    matrices = [p for p in network.parameters() if p.ndim > 1]
+    others = [p for p in network.parameters() if p.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=config.learning_rate)
