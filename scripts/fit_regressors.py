@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from scipy.linalg import cholesky, solve_triangular
 from scipy.optimize import nnls
 
-from pose2mesh.body.anny import BODY_BONES, AnnyBody
+from pose2mesh.body.anny import AnnyBody
 from pose2mesh.body.regressors import FITTED
+from pose2mesh.body.rig import BODY_BONES
 from pose2mesh.geometry import rotation_from_vector
 from pose2mesh.skeletons import COCO, JOINT_SETS
 

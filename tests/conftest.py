@@ -5,7 +5,15 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+import trimesh
+from torch import Tensor
+
+from pose2mesh.models.pose2mesh import NetworkConfig, Pose2Mesh, Surface
+from pose2mesh.models.surface import Body, build_surface
+from pose2mesh.skeletons import COCO, JointSet
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +23,69 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no development data at {folder}; name its folder in POSE2MESH_DATA")
     return folder
+
+
+class Ellipsoid:
+    """A body of 162 vertices and the size of a person, whose joints are averages of vertices near random directions."""
+
+    def __init__(self) -> None:
+        sphere = trimesh.creation.icosphere(subdivisions=2)
+        self.faces = torch.from_numpy(np.array(sphere.faces, np.int64))
+        self.template = torch.from_numpy(np.array(sphere.vertices * (0.3, 0.2, 0.9), np.float32))
+
+    def regressor(self, joint_set: JointSet) -> Tensor:
+        directions = np.random.default_rng(5).normal(size=(len(joint_set), 3))
+        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+        sphere = self.template.numpy() / (0.3, 0.2, 0.9)
+        near = directions @ sphere.T > 0.8
+        return torch.from_numpy((near / near.sum(1, keepdims=True)).astype(np.float32))
+
+
+@pytest.fixture(scope="session")
+def body() -> Body:
+    """A small made-up body."""
+    return Ellipsoid()
+
+
+@pytest.fixture(scope="session")
+def posed_bodies(body: Body) -> np.ndarray:
+    """(60, V, 3) the small body stretched, bent and turned at random, metres."""
+    generator = np.random.default_rng(0)
+    template = body.template.numpy().astype(np.float64)
+    bodies = []
+    for _ in range(60):
+        shape = template * generator.uniform(0.8, 1.2, 3)
+        bend = generator.uniform(-0.3, 0.3, 2)
+        shape = shape + np.stack([bend[0] * shape[:, 2] ** 2, bend[1] * shape[:, 2] ** 2, 0 * shape[:, 2]], axis=1)
+        rotation, _ = np.linalg.qr(generator.normal(size=(3, 3)))
+        bodies.append(shape @ rotation * np.linalg.det(rotation))
+    return np.stack(bodies)
+
+
+@pytest.fixture(scope="session")
+def small_config() -> NetworkConfig:
+    """A network on the small body that predicts a quarter of its vertices."""
+    return NetworkConfig(
+        confidence_input=True,
+        isotropic=True,
+        posenet_width=64,
+        posenet_blocks=1,
+        posenet_dropout=0.0,
+        coarsenings=4,
+        finest=2,
+        joint_widths=(8, 16),
+        block_widths=((16, 16), (16, 32), (32, 16)),
+        head_width=16,
+    )
+
+
+@pytest.fixture(scope="session")
+def small_surface(body: Body, posed_bodies: np.ndarray, small_config: NetworkConfig) -> Surface:
+    return build_surface(body, COCO, small_config, posed_bodies[:40])
+
+
+@pytest.fixture
+def network(small_config: NetworkConfig, small_surface: Surface) -> Pose2Mesh:
+    """A fresh network on the small body, in training mode."""
+    torch.manual_seed(0)
+    return Pose2Mesh(small_config, COCO, small_surface)

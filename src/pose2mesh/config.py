@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
@@ -25,6 +26,8 @@ class OptimiserConfig:
             of all steps and then falls to zero along a cosine.
         milestones, decay, warmup: See `schedule`.
         clip: Largest norm of the gradient; 0 for none.
+        posenet_factor: Stage two: PoseNet's learning rate relative to MeshNet's. 1 in the paper; a lifter that was
+            trained to the end of its schedule is better only touched.
     """
 
     name: Literal["rmsprop", "adam", "adamw"] = "rmsprop"
@@ -35,6 +38,7 @@ class OptimiserConfig:
     decay: float = 0.5
     warmup: float = 0.02
     clip: float = 0.0
+    posenet_factor: float = 1.0
 
 
 @dataclass
@@ -110,11 +114,43 @@ class TrainConfig:
             )
         if self.data.synthetic.noise.model == "human36" and self.joint_set != "human36":
             raise InputError(f"{source}: data.synthetic.noise.model human36 needs joint_set human36")
-        for key in ("epochs", "batch_size"):
-            if getattr(self, key) < 1:
-                raise InputError(f"{source}: {key} is {getattr(self, key)}, expected at least 1")
         if self.batch_size < 2:
-            raise InputError(f"{source}: batch_size is 1, expected at least 2 (BatchNorm has no spread of one)")
+            raise InputError(f"{source}: batch_size is {self.batch_size}, expected at least 2, for BatchNorm's spread")
+        if not 0 <= self.seed < 2**24:
+            raise InputError(f"{source}: seed is {self.seed}, expected 0 to {2**24 - 1}")
+        self._check_numbers(source)
+
+    def _check_numbers(self, source: str) -> None:
+        """Counts are at least 1, shares lie in [0, 1], and of two bounds the smaller comes first."""
+        data, optimiser = self.data, self.optimiser
+        drawn = data.synthetic
+        for key, value in (
+            ("epochs", self.epochs),
+            ("data.samples_per_epoch", data.samples_per_epoch),
+            ("data.validation_samples", data.validation_samples),
+            ("data.synthetic.views", drawn.views),
+        ):
+            if value < 1:
+                raise InputError(f"{source}: {key} is {value}, expected at least 1")
+        for key, number in (("data.fps", data.fps), ("optimiser.learning_rate", optimiser.learning_rate)):
+            if not number > 0:
+                raise InputError(f"{source}: {key} is {number}, expected more than 0")
+        noise, cameras = drawn.noise, drawn.cameras
+        shares = {
+            "poses": ("procedural", "mirror", "recombine", "perturb", "tumble"),
+            "noise": ("swap", "drop", "plain_confidence", "clean"),
+            "cameras": ("steep",),
+        }
+        for group, names in shares.items():
+            for name in names:
+                share = getattr(getattr(drawn, group), name)
+                if not 0 <= share <= 1:
+                    raise InputError(f"{source}: data.synthetic.{group}.{name} is {share}, expected 0 to 1")
+        bounds = {f"shapes.{item.name}": getattr(drawn.shapes, item.name) for item in fields(drawn.shapes)}
+        bounds |= {"noise.scale": noise.scale, "cameras.view_deg": cameras.view_deg, "cameras.fill": cameras.fill}
+        for name, (low, high) in bounds.items():
+            if low > high:
+                raise InputError(f"{source}: data.synthetic.{name} is [{low}, {high}], expected the smaller first")
 
 
 def load_config(path: Path, overrides: list[str] | None = None) -> TrainConfig:
@@ -134,7 +170,9 @@ def load_config(path: Path, overrides: list[str] | None = None) -> TrainConfig:
         target = values
         *parents, last = key.strip().split(".")
         for parent in parents:
-            target = target.setdefault(parent, {})
+            if target.get(parent) is None:
+                target[parent] = {}
+            target = target[parent]
             if not isinstance(target, dict):
                 raise InputError(f"--set {override!r}: {parent!r} is a value, not a group of keys")
         target[last] = _yaml(text, f"--set {override!r}")
@@ -151,10 +189,23 @@ def parse_config(values: dict[str, Any], source: str) -> TrainConfig:
     try:
         config = parser.instantiate_classes(parser.parse_object({"run": values})).run
     except Exception as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{source}: {reason}") from error
+        raise InputError(f"{source}: {_type_fault(error, values)}") from error
     config.check(source)
     return config
+
+
+def _type_fault(error: Exception, values: dict[str, Any]) -> str:
+    """The key, the value and the type expected, where the parser names the key; else what it says."""
+    reason = " ".join(str(error).split())
+    match = re.match(r'Parser key "run\.([\w.]+)"', reason)
+    if match is None:
+        return reason
+    value: Any = values
+    kind: Any = TrainConfig
+    for part in match[1].split("."):
+        value, kind = value[part], get_type_hints(kind)[part]
+    expected = kind.__name__ if isinstance(kind, type) else str(kind).replace("typing.", "")
+    return f"{match[1]} is {value!r}, expected {expected}"
 
 
 def dump_config(config: TrainConfig) -> str:
@@ -170,16 +221,26 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The values of a YAML file over those of its base; `above` are the files that led here."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a text file in UTF-8 ({error.reason})") from error
     values = _yaml(text, str(path)) or {}
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected keys and values, found {type(values).__name__}")
     base = values.pop("base", None)
-    return _merge(_read(path.parent / base), values) if base else values
+    if base is None:
+        return values
+    if not isinstance(base, str):
+        raise InputError(f"{path}: base is {base!r}, expected the path of a config")
+    above = (*above, path.resolve())
+    if (path.parent / base).resolve() in above:
+        raise InputError(f"{path}: base {base!r} leads back to itself")
+    return _merge(_read(path.parent / base, above), values)
 
 
 def _merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:

@@ -26,7 +26,10 @@ def axis_rotation(axis: int, angle_rad: Tensor) -> Tensor:
 
 
 def rotation_from_vector(vector: Tensor) -> Tensor:
-    """Rodrigues' formula: rotation vectors (…, 3), in radians, to matrices (…, 3, 3)."""
+    """Rodrigues' formula: rotation vectors (…, 3), unit axis times angle in radians, to matrices (…, 3, 3).
+
+    The gradient is finite at the zero vector.
+    """
     angle = vector.norm(dim=-1, keepdim=True).clamp_min(1e-12)
     x, y, z = (vector / angle).unbind(-1)
     zero = torch.zeros_like(x)
@@ -39,16 +42,20 @@ def rotation_from_vector(vector: Tensor) -> Tensor:
 def rotation_between(source: Tensor, target: Tensor) -> Tensor:
     """The smallest rotations that turn directions `source` (…, 3) into `target` (…, 3), as (…, 3, 3).
 
-    Opposite directions have no smallest rotation: half a turn about some perpendicular axis is returned.
+    Lengths do not matter; a zero vector gives the identity. Opposite directions have no smallest rotation: half a turn
+    about some perpendicular axis is returned.
     """
     source = torch.nn.functional.normalize(source, dim=-1)
     target = torch.nn.functional.normalize(target, dim=-1)
     cosine = (source * target).sum(-1, keepdim=True)
     axis = torch.linalg.cross(source, target)
     sine = axis.norm(dim=-1, keepdim=True)
+    # Near half a turn the product is mostly rounding error, in part along `source`; an axis that leans there misses.
+    axis = axis - (axis * source).sum(-1, keepdim=True) * source
+    length = axis.norm(dim=-1, keepdim=True)
     least = torch.nn.functional.one_hot(source.abs().argmin(-1), 3).to(source.dtype)
     perpendicular = torch.nn.functional.normalize(torch.linalg.cross(source, least), dim=-1)
-    axis = torch.where(sine > 1e-7, axis / sine.clamp_min(1e-12), perpendicular)
+    axis = torch.where(length > 1e-15, axis / length.clamp_min(1e-15), perpendicular)
     return rotation_from_vector(axis * torch.atan2(sine, cosine))
 
 
@@ -58,10 +65,10 @@ def procrustes_align(source: Tensor, target: Tensor, weights: Tensor | None = No
     Args:
         source: (B, N, 3) points to move.
         target: (B, N, 3) points to meet, in the same unit.
-        weights: (B, N) or (N,) non-negative, or None for equal ones.
+        weights: (B, N) or (N,) non-negative with a positive sum, or None for equal ones.
 
     Returns:
-        (B, N, 3): `source` transformed; never mirrored.
+        (B, N, 3): `source` transformed; never mirrored. Points that all coincide go to the mean of the target.
     """
     if weights is None:
         weights = torch.ones(source.shape[:2], dtype=source.dtype, device=source.device)
@@ -79,6 +86,9 @@ def procrustes_align(source: Tensor, target: Tensor, weights: Tensor | None = No
 
 
 def best_scale(source: Tensor, target: Tensor) -> Tensor:
-    """The scale per sample that brings root-relative `source` (B, N, 3) closest to `target` in least squares, (B, 1, 1)."""
+    """The scale per sample, (B, 1, 1), that brings root-relative `source` (B, N, 3) closest to `target` (B, N, 3).
+
+    Closest in least squares: negative where the two point away from each other, and 0 where all of `source` is.
+    """
     dot = (source * target).sum((1, 2), keepdim=True)
     return dot / source.square().sum((1, 2), keepdim=True).clamp_min(1e-12)

@@ -1,6 +1,7 @@
 """The training losses of Pose2Mesh (Choi et al. 2020, section 5), each masked where a sample has no such label.
 
-Everything in metres; the two joint terms are weighted in millimetres, as published.
+Everything in metres, unweighted; whoever adds the terms up takes the two joint terms in millimetres, as published.
+Labels of masked samples must be finite (zeros, say): they are multiplied by the mask.
 """
 
 from __future__ import annotations
@@ -13,7 +14,16 @@ from torch import Tensor
 
 @dataclass
 class LossWeights:
-    """Weights of the terms, and the epoch from which the edge term counts. The defaults are the published ones."""
+    """Weights of the terms. The defaults are the published ones.
+
+    Attributes:
+        vertex: Of the L1 distance of the points of the mesh, in metres.
+        mesh_joint: Of the L1 distance of the joints regressed from the mesh, in millimetres.
+        normal: Of `normal_loss`.
+        edge: Of `edge_loss`, in metres.
+        lifted_joint: Of the L1 distance of PoseNet's joints, in millimetres.
+        edge_from_epoch: The edge term counts from this epoch (the first is 0).
+    """
 
     vertex: float = 1.0
     mesh_joint: float = 1e-3
@@ -24,7 +34,10 @@ class LossWeights:
 
 
 def masked_l1(predicted: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-    """Mean absolute difference of points (B, N, 3) over the points that `valid` (B, N) or (B, 1) marks."""
+    """Mean absolute difference of coordinates of points (B, N, 3), over the points that `valid` (B, N) or (B, 1) marks.
+
+    0 where none is marked.
+    """
     valid = valid[..., None].to(predicted.dtype).expand_as(predicted)
     return ((predicted - target).abs() * valid).sum() / valid.sum().clamp_min(1)
 
@@ -36,6 +49,9 @@ def normal_loss(predicted: Tensor, target: Tensor, faces: Tensor, valid: Tensor)
         predicted, target: (B, N, 3) points.
         faces: (F, 3) triangles between them.
         valid: (B,) which samples have a true surface.
+
+    Returns:
+        Scalar in [0, 1]: the mean over edges and valid samples; 0 where no sample is valid.
     """
     a, b, c = (target[:, faces[:, corner]] for corner in range(3))
     normal = torch.nn.functional.normalize(torch.linalg.cross(b - a, c - a), dim=-1)
@@ -45,7 +61,7 @@ def normal_loss(predicted: Tensor, target: Tensor, faces: Tensor, valid: Tensor)
 
 
 def edge_loss(predicted: Tensor, target: Tensor, faces: Tensor, valid: Tensor) -> Tensor:
-    """Mean absolute difference of the edge lengths of all faces; arguments as for `normal_loss`."""
+    """Mean absolute difference of the edge lengths of all faces, in metres; arguments as for `normal_loss`."""
     difference = _edge_lengths(predicted, faces) - _edge_lengths(target, faces)
     return _masked_mean(difference.abs().mean((0, 2)), valid)
 
@@ -58,5 +74,6 @@ def _edge_lengths(points: Tensor, faces: Tensor) -> Tensor:
 
 
 def _masked_mean(values: Tensor, valid: Tensor) -> Tensor:
+    """Scalar mean of per-sample values (B,) over the valid samples."""
     valid = valid.to(values.dtype)
     return (values * valid).sum() / valid.sum().clamp_min(1)

@@ -29,20 +29,22 @@ def scaled_distance(predicted: Tensor, target: Tensor) -> Tensor:
 def acceleration_error(predicted: Tensor, target: Tensor, fps: float | None = None) -> Tensor:
     """Mean distance of the joints' second differences over a sequence (T, J, 3) → scalar.
 
-    Per frame², as HMMR (Kanazawa et al. 2019) reports it in mm; with `fps`, per second².
+    Per frame², as HMMR (Kanazawa et al. 2019) reports it in mm; with `fps`, per second². NaN for fewer than 3 frames.
     """
     second_difference = torch.diff(predicted - target, n=2, dim=0).norm(dim=-1).mean()
     return second_difference * fps**2 if fps else second_difference
 
 
-def object_keypoint_similarity(predicted: Tensor, target: Tensor, area: Tensor, sigmas: Tensor, visible: Tensor) -> Tensor:
-    """COCO's OKS: mean over the visible joints of exp(−d² / (2 area (2σ)²)).
+def object_keypoint_similarity(
+    predicted: Tensor, target: Tensor, area: Tensor, sigmas: Tensor, visible: Tensor
+) -> Tensor:
+    """COCO's OKS per person, (B,): mean over the visible joints of exp(−d² / (2 area (2σ)²)).
 
     Args:
         predicted, target: (B, J, 2) pixels.
-        area: (B,) the person's area in square pixels.
-        sigmas: (J,).
-        visible: (B, J) bool.
+        area: (B,) the person's area in square pixels; less than one counts as one.
+        sigmas: (J,) the joints' spread, `JointSet.oks_sigmas`.
+        visible: (B, J) bool; a person with none gets 0.
     """
     squared = (predicted - target).square().sum(-1)
     similarity = torch.exp(-squared / (2 * area[:, None].clamp_min(1) * (2 * sigmas).square()))

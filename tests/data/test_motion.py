@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from pose2mesh.body.rig import BODY_BONES
 from pose2mesh.data.bvh import forward_kinematics, read_bvh
-from pose2mesh.data.motion import BODY_BONES, Clip, load_clip, load_clips, load_split
+from pose2mesh.data.motion import Clip, load_clip, load_clips, load_split
 from pose2mesh.data.retarget import TEMPLATE_BONES, limb_joints
 from pose2mesh.data.skeleton_roles import find_roles
 from pose2mesh.errors import InputError

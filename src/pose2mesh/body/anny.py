@@ -11,22 +11,18 @@ from __future__ import annotations
 
 import warnings
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from pose2mesh.body.regressors import extend_with_derived, load_regressor
+from pose2mesh.body.rig import BODY_BONES, depth_levels
 from pose2mesh.errors import InputError
 from pose2mesh.skeletons import COCO, COCO17, JointSet
 
 PHENOTYPES = ("gender", "age", "muscle", "weight", "height", "proportions")
-# Bones that carry the pose; the fingers (the other 30 of Anny's mixamo rig) follow their hand.
-BODY_BONES = (
-    "Hips", "LeftUpLeg", "LeftLeg", "LeftFoot", "LeftToeBase", "RightUpLeg", "RightLeg", "RightFoot", "RightToeBase",
-    "Spine", "Spine1", "Spine2", "LeftShoulder", "LeftArm", "LeftForeArm", "LeftHand", "Neck", "Head",
-    "RightShoulder", "RightArm", "RightForeArm", "RightHand",
-)  # fmt: skip
 
 
 class AnnyBody(nn.Module):
@@ -35,13 +31,27 @@ class AnnyBody(nn.Module):
     Attributes:
         faces: (F, 3) triangles, counter-clockwise seen from outside.
         template: (V, 3) the mean adult in the rest pose, hips' head at the origin.
-        parents: The parent of each of the 52 bones, −1 for the root.
+        rest_vertices: (V, 3) the vertices at rest of the body without any blend shape.
+        shapes: (137, V · 3) how they move with each blend-shape coefficient.
+        skin_weights: (V, 52) rows sum to one.
+        bone_names: The 52 bones, fingers too.
+        parents: The parent of each of them, −1 for the root.
     """
 
     faces: Tensor
     template: Tensor
+    rest_vertices: Tensor
     shapes: Tensor
     skin_weights: Tensor
+    heads: Tensor
+    head_shapes: Tensor
+    tails: Tensor
+    tail_shapes: Tensor
+    rolls: Tensor
+    projection: Tensor
+    parent: Tensor
+    bone_source: Tensor
+    mean_rest_rotations: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,7 +66,7 @@ class AnnyBody(nn.Module):
                 bone = self.parents[bone]
                 name = names[bone]
             source.append(body_bone[name])
-        self._levels = _depth_levels(self.parents)
+        self._levels = depth_levels(self.parents)
 
         def buffer(name: str, value: Tensor) -> None:
             self.register_buffer(name, value.detach().to(torch.float32).contiguous(), persistent=False)
@@ -91,7 +101,7 @@ class AnnyBody(nn.Module):
     @property
     def mean_phenotypes(self) -> Tensor:
         """(6,) the average adult: Anny's middle of every phenotype, at its anchor for young adults."""
-        return torch.tensor([0.5, 2 / 3, 0.5, 0.5, 0.5, 0.5])
+        return self.heads.new_tensor([0.5, 2 / 3, 0.5, 0.5, 0.5, 0.5])
 
     def regressor(self, joint_set: JointSet) -> Tensor:
         """(J, V) rows that sum to one and give the joints of a set from the vertices."""
@@ -104,13 +114,13 @@ class AnnyBody(nn.Module):
         Each of Anny's targets is for a combination of variations (say male, old, heavy); its weight is the product of
         how far each phenotype lies towards the variation, by linear interpolation between the phenotype's anchors.
         """
-        weights = torch.ones(len(phenotypes), len(self.projection), device=phenotypes.device)
-        always = torch.ones(len(phenotypes), 1, device=phenotypes.device)  # for targets without this phenotype
+        weights = phenotypes.new_ones(len(phenotypes), len(self.projection))
+        always = phenotypes.new_ones(len(phenotypes), 1)  # for targets without this phenotype
         for name, value in zip(PHENOTYPES, phenotypes.T, strict=True):
             anchors, choice = getattr(self, f"anchors_{name}"), getattr(self, f"choice_{name}")
             step = anchors[1] - anchors[0]
             towards = (1 - (value[:, None].clamp(anchors[0], anchors[-1]) - anchors).abs() / step).clamp_min(0)
-            weights *= torch.cat((towards, always), dim=1)[:, choice]
+            weights = weights * torch.cat((towards, always), dim=1)[:, choice]
         return weights @ self.projection
 
     def bone_transforms(self, coefficients: Tensor, orientations: Tensor) -> tuple[Tensor, Tensor]:
@@ -158,7 +168,7 @@ class AnnyBody(nn.Module):
         tails = self._rest_points(coefficients, self.tails, self.tail_shapes)
         direction = nn.functional.normalize(tails - heads, dim=-1)
         rotations = _turn_y_to(direction) @ self.rolls
-        rotations[:, 0] = torch.eye(3, device=rotations.device)
+        rotations[:, 0] = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
         return heads, rotations
 
 
@@ -182,17 +192,25 @@ class SkinnedPoints(nn.Module):
     """Points that a regressor gives from a body's vertices, posed without posing the vertices.
 
     Σ_v r_v Σ_b w_vb (G_b x_v + t_b) = Σ_b G_b (Σ_v r_v w_vb x_v) + t_b Σ_v r_v w_vb, and the rest vertices x_v are
-    linear in the blend-shape coefficients: both sums over v are taken once. Exact up to rounding.
+    linear in the blend-shape coefficients: both sums over v are taken once, in float64. Exact to 2e-7 m; a float32
+    product of a regressor with all the vertices is not (1e-5 m for a row of thousands of weights).
 
     Args:
         body: The body whose vertices are regressed from.
         regressor: (N, V) one row a point.
     """
 
+    point: Tensor
+    bone: Tensor
+    mass: Tensor
+    moment: Tensor
+    moment_shape: Tensor
+
     def __init__(self, body: AnnyBody, regressor: Tensor) -> None:
         super().__init__()
         body_weights = body.skin_weights.double()
-        regressor = regressor.double()
+        device = body_weights.device
+        regressor = regressor.to(device).double()
         rest, shapes = body.rest_vertices.double(), body.shapes.double().reshape(-1, *body.rest_vertices.shape)
         points, bones, masses, moments, moment_shapes = [], [], [], [], []
         for row, weights in enumerate(regressor):
@@ -205,8 +223,8 @@ class SkinnedPoints(nn.Module):
                 moments.append(pull[:, bone] @ rest[vertices])
                 moment_shapes.append(torch.einsum("n,knc->kc", pull[:, bone], shapes[:, vertices]))
         self.count = len(regressor)
-        self.register_buffer("point", torch.tensor(points), persistent=False)
-        self.register_buffer("bone", torch.tensor(bones), persistent=False)
+        self.register_buffer("point", torch.tensor(points, device=device), persistent=False)
+        self.register_buffer("bone", torch.tensor(bones, device=device), persistent=False)
         self.register_buffer("mass", torch.stack(masses).float()[:, None], persistent=False)
         self.register_buffer("moment", torch.stack(moments).float(), persistent=False)
         self.register_buffer("moment_shape", torch.stack(moment_shapes, dim=1).flatten(1).float(), persistent=False)
@@ -216,18 +234,10 @@ class SkinnedPoints(nn.Module):
         batch = len(coefficients)
         moment = self.moment + (coefficients @ self.moment_shape).reshape(batch, -1, 3)
         parts = (rotations[:, self.bone] @ moment[..., None])[..., 0] + self.mass * translations[:, self.bone]
-        return torch.zeros(batch, self.count, 3, device=parts.device).index_add_(1, self.point, parts)
+        return parts.new_zeros(batch, self.count, 3).index_add(1, self.point, parts)
 
 
-def _depth_levels(parents: list[int]) -> list[list[int]]:
-    """The bones below the root, grouped by their distance from it."""
-    depth = [0] * len(parents)
-    for bone, parent in enumerate(parents):
-        depth[bone] = depth[parent] + 1 if parent >= 0 else 0
-    return [[bone for bone, at in enumerate(depth) if at == level] for level in range(1, max(depth) + 1)]
-
-
-def _phenotype_factors(model) -> tuple[dict[str, tuple[Tensor, Tensor]], Tensor]:
+def _phenotype_factors(model: Any) -> tuple[dict[str, tuple[Tensor, Tensor]], Tensor]:
     """Per phenotype: its anchors, and for each of Anny's targets which anchor it belongs to (the last + 1: to none).
 
     Also a constant per target: ancestry, cup size and firmness stay at Anny's middle.
@@ -250,7 +260,7 @@ def _phenotype_factors(model) -> tuple[dict[str, tuple[Tensor, Tensor]], Tensor]
 
 
 @lru_cache(maxsize=1)
-def _anny_model():
+def _anny_model() -> Any:
     try:
         import anny
     except ImportError as error:
@@ -260,7 +270,7 @@ def _anny_model():
         return anny.Anny(rig="mixamo", pose_parameterization="world-orient", skinning_method="lbs")
 
 
-def _coco_regressor(model: object) -> np.ndarray:
+def _coco_regressor(model: Any) -> np.ndarray:
     import anny
 
     regressor = anny.KeypointsRegressor.coco(model, labels=list(COCO17))

@@ -22,10 +22,10 @@ class CameraConfig:
         steep: Share of cameras with a tilt drawn up to `steep_deg` either way: from a balcony, from the ground.
         steep_deg: The largest such tilt.
         roll_deg: Spread of the roll.
-        view_deg: Smallest and largest field of view across the longer side, drawn evenly in focal length: 20° is a short
-            tele lens, 80° a phone's widest usual camera.
-        fill: Smallest and largest share of the picture's shorter side that the standing person would take; above 1 the
-            person is cut by the border.
+        view_deg: Smallest and largest field of view across the longer side, drawn evenly in focal length: 20° is a
+            short tele lens, 80° a phone's widest usual camera.
+        fill: Smallest and largest share of the picture's shorter side that the standing person would take; above 1
+            the person is cut by the border.
         image_px: Longer side of the pictures.
     """
 
@@ -44,7 +44,7 @@ class Cameras:
 
     Attributes:
         rotation: (B, 3, 3) from the world (z up) to the camera's axes.
-        position_cam: (B, 3) where the body's root is, in camera axes, metres.
+        position_cam: (B, 3) where the body's origin (the hips) is, in camera axes, metres.
         focal_px: (B,) focal length.
         centre_px: (B, 2) principal point.
         size_px: (B, 2) width and height of the picture.
@@ -57,11 +57,11 @@ class Cameras:
     size_px: Tensor
 
     def to_camera(self, points: Tensor) -> Tensor:
-        """World points about the root (B, N, 3) → camera axes, still relative to the root."""
+        """World points about any origin (B, N, 3) → camera axes, about the same origin."""
         return points @ self.rotation.mT
 
     def project(self, points_cam: Tensor) -> Tensor:
-        """Root-relative points in camera axes (B, N, 3) → pixels (B, N, 2)."""
+        """Points about the body's origin, in camera axes (B, N, 3) → pixels (B, N, 2)."""
         absolute = points_cam + self.position_cam[:, None]
         depth = absolute[..., 2:].clamp_min(0.05)  # nothing is photographed nearer than that
         return absolute[..., :2] / depth * self.focal_px[:, None, None] + self.centre_px[:, None]
@@ -73,7 +73,7 @@ class Cameras:
 
 
 def draw_cameras(count: int, stature_m: Tensor | float, config: CameraConfig, generator: torch.Generator) -> Cameras:
-    """Draw cameras around people who stand `stature_m` (count,) tall: yaw all round, the rest as configured."""
+    """Draw cameras around people who are `stature_m` (count,) tall: yaw all round, the rest as configured."""
     device = generator.device
 
     def uniform(low: float = 0.0, high: float = 1.0) -> Tensor:

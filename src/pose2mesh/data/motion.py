@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pose2mesh.body.rig import BODY_BONES
 from pose2mesh.data.bvh import read_bvh
-from pose2mesh.data.retarget import BODY_BONES, TEMPLATE_BONES, Up, retarget
+from pose2mesh.data.retarget import TEMPLATE_BONES, Up, retarget
 from pose2mesh.errors import InputError
-
-__all__ = ["BODY_BONES", "Clip", "load_clip", "load_clips", "load_split"]
 
 # Faster than people move their limbs (forearms and shanks reach about 1,700° a second in flips, kicks and throws) and
 # turn their hips; and how short a stretch between two such jumps is taken for a fault of the capture.

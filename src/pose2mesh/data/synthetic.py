@@ -1,7 +1,7 @@
 """Open training data: bodies in poses from clips and joint limits, seen by virtual cameras, detected with errors.
 
-Nothing is stored: a batch is made where the network is, from a seed, an epoch and an index, and only the points that are
-needed are posed. Two cores make some 10,000 people a second.
+Nothing is stored: a batch is made where the network is, from a seed, an epoch and an index, and only the points that
+are needed are posed. Two cores make some 10,000 people a second.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class ShapeConfig:
     """Adult bodies: each phenotype of Anny even between two bounds.
 
     Attributes:
-        gender, age, muscle, weight, height, proportions: Anny's scales from 0 to 1. Age 0.6 is a young adult, 1 an old one;
-            heights of 0.2 to 0.8 are people of 1.43 m to 2.22 m.
+        gender, age, muscle, weight, height, proportions: Anny's scales from 0 to 1. Gender is 0 for male; age 1/3 is a
+            child, 2/3 a young adult, 1 an old one; heights of 0.2 to 0.8 are people of 1.43 m to 2.22 m.
     """
 
     gender: tuple[float, float] = (0.0, 1.0)
@@ -94,6 +94,10 @@ class BodySynthesiser(nn.Module):
         points: (R,) vertex indices that MeshNet predicts, or None for joints alone.
     """
 
+    point_rest: Tensor
+    point_shapes: Tensor
+    point_weights: Tensor
+
     def __init__(self, body: AnnyBody, joint_set: JointSet, points: Tensor | None) -> None:
         super().__init__()
         self.body, self.joint_set = body, joint_set
@@ -106,7 +110,10 @@ class BodySynthesiser(nn.Module):
             self.register_buffer("point_weights", body.skin_weights[points], persistent=False)
 
     def forward(self, phenotypes: Tensor, orientations: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
-        """Joints (B, J, 3) and points (B, R, 3) relative to the root joint, and that joint (B, 3); world axes, metres."""
+        """Joints (B, J, 3) and points (B, R, 3) relative to the root joint, and that joint (B, 3).
+
+        All in metres and world axes, that joint relative to the hips.
+        """
         coefficients = self.body.coefficients(phenotypes)
         transforms = self.body.bone_transforms(coefficients, orientations)
         joints = self.joints(coefficients, *transforms)

@@ -1,7 +1,7 @@
 """Spectral graph convolution with Chebyshev polynomials of the Laplacian (Defferrard et al. 2016).
 
-Tensors are node-major, (V, B, C): a sparse product then runs over rows of B·C numbers and the linear layer over rows of C,
-neither with a permutation.
+Tensors are node-major, (N, B, C): a sparse product then runs over rows of B·C numbers and the linear layer over rows of
+C, neither with a permutation.
 """
 
 from __future__ import annotations
@@ -15,11 +15,16 @@ import torch
 from scipy.sparse.linalg import eigsh
 from torch import Tensor, nn
 
+from pose2mesh.errors import InputError
+
+# Factor on L / λmax, before I is taken off.
+_SCALINGS = {"unit": 2.0, "published": 0.5}
+
 
 def rescaled_laplacian(adjacency: sp.csr_array, scaling: str = "unit") -> sp.csr_array:
     """The normalised Laplacian I − D^(−½) A D^(−½), rescaled for the Chebyshev recursion.
 
-    Nodes without edges (padding) get an empty row: they take part in nothing.
+    Nodes without edges (padding) get an empty row: nothing flows to or from them.
 
     Args:
         adjacency: (N, N) symmetric weights.
@@ -27,20 +32,28 @@ def rescaled_laplacian(adjacency: sp.csr_array, scaling: str = "unit") -> sp.csr
             the weights released with Pose2Mesh were trained with, L / (2 λmax) − I, whose spectrum is [−1, −½].
 
     Returns:
-        (N, N) float32.
+        (N, N) float32, symmetric.
+
+    Raises:
+        InputError: the scaling is not known.
     """
+    if scaling not in _SCALINGS:
+        raise InputError(f"spectrum {scaling!r} is not known; expected one of {', '.join(_SCALINGS)}")
     degree = np.asarray(adjacency.sum(axis=1)).ravel()
     connected = (degree > 0).astype(np.float64)
     inverse_root = np.where(degree > 0, 1 / np.sqrt(np.maximum(degree, 1e-300)), 0)
     normalised = sp.diags_array(connected) - sp.diags_array(inverse_root) @ adjacency @ sp.diags_array(inverse_root)
-    factor = {"unit": 2.0, "published": 0.5}[scaling]
-    rescaled = sp.csr_array(normalised * (factor / _largest_eigenvalue(normalised)) - sp.diags_array(connected))
+    if not connected.any():  # a hierarchy can end in single nodes
+        return sp.csr_array(adjacency.shape, dtype=np.float32)
+    factor = _SCALINGS[scaling] / _largest_eigenvalue(normalised)
+    rescaled = sp.csr_array(normalised * factor - sp.diags_array(connected))
     rescaled.eliminate_zeros()
     rescaled.sort_indices()
     return rescaled.astype(np.float32)
 
 
 def _largest_eigenvalue(matrix: sp.csr_array) -> float:
+    """Of a positive semi-definite matrix."""
     if matrix.shape[0] < 64:
         return float(np.linalg.eigvalsh(matrix.toarray())[-1])
     start = np.random.default_rng(0).random(matrix.shape[0])  # a fixed start: the same value on every run
@@ -57,11 +70,18 @@ class _SymmetricProduct(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor]:
-        return None, ctx.laplacian @ gradients[0].contiguous()
+        gradient = gradients[0].contiguous()
+        with torch.autocast(gradient.device.type, enabled=False):  # backward may be called inside autocast
+            return None, ctx.laplacian @ gradient
 
 
 class GraphLaplacian(nn.Module):
-    """A fixed sparse Laplacian that travels with the module it belongs to; its arrays are in the state dict."""
+    """A fixed sparse Laplacian that moves with the module it belongs to. It is built from the graph, not trained: its
+    arrays are not in the state dict.
+
+    Args:
+        laplacian: (N, N) symmetric.
+    """
 
     crow: Tensor
     col: Tensor
@@ -80,22 +100,27 @@ class GraphLaplacian(nn.Module):
         super()._apply(fn, recurse)
         return self
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_cached": None}  # torch cannot copy sparse rows: a copy builds its own
+
     @property
     def matrix(self) -> Tensor:
-        """(N, N) in compressed rows, built once per device."""
+        """(N, N) in compressed rows, float32 or float64; built once after every move."""
         if self._cached is None:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+                # There are no sparse kernels for half precision on the CPU.
+                value = self.value if self.value.dtype == torch.float64 else self.value.float()
                 self._cached = torch.sparse_csr_tensor(
-                    self.crow, self.col, self.value, (self.size, self.size), check_invariants=False
+                    self.crow, self.col, value, (self.size, self.size), check_invariants=False
                 )
         return self._cached
 
     def forward(self, x: Tensor) -> Tensor:
-        """L · x for x (V, B, C)."""
-        # bf16 has no sparse kernel on the CPU; the product is bound by memory, not arithmetic, so float32 costs little.
+        """L · x for x (N, B, C), in the dtype of x."""
+        # Half precision would save little here: the product is bound by memory, not arithmetic.
         with torch.autocast(x.device.type, enabled=False):
-            flat = x.reshape(x.shape[0], -1).float()
+            flat = x.reshape(x.shape[0], -1).to(self.matrix.dtype)
             return _SymmetricProduct.apply(self.matrix, flat).reshape(x.shape).to(x.dtype)
 
 
@@ -104,11 +129,16 @@ class ChebyshevConvolution(nn.Module):
 
     Args:
         in_channels, out_channels: C of input and output.
-        order: K, the number of polynomials; a node sees its K − 1 ring.
+        order: K, the number of polynomials, at least 1; a node sees its K − 1 ring.
+
+    The linear layer's input is all channels of T_0, then all of T_1, and so on; its weights start out uniform with the
+    published bound.
     """
 
     def __init__(self, in_channels: int, out_channels: int, order: int = 3) -> None:
         super().__init__()
+        if order < 1:
+            raise InputError(f"chebyshev_order is {order}, expected at least 1")
         self.order = order
         self.linear = nn.Linear(order * in_channels, out_channels)
         bound = (2 / (order * in_channels + out_channels)) ** 0.5
@@ -116,7 +146,7 @@ class ChebyshevConvolution(nn.Module):
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, x: Tensor, laplacian: GraphLaplacian) -> Tensor:
-        """(V, B, C_in) → (V, B, C_out)."""
+        """(N, B, C_in) → (N, B, C_out)."""
         terms = [x]
         if self.order > 1:
             terms.append(laplacian(x))

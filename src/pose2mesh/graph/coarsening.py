@@ -1,7 +1,7 @@
 """A hierarchy of graphs from a mesh: heavy-edge matching, padding to a binary tree, coarse vertices and faces.
 
-Every level of the hierarchy has half the nodes of the one below it, and node `i` of a level is the parent of nodes `2i`
-and `2i + 1` of the finer one, so that un-pooling is a plain repeat. After Defferrard et al. 2016, section 2.3.
+Every level of the hierarchy has half the nodes of the next finer one, and node `i` of a level is the parent of nodes
+`2i` and `2i + 1` there, so that un-pooling is a plain repeat. After Defferrard et al. 2016, section 2.3.
 
 All of it is plain NumPy on integers, with ties broken by index: the same mesh gives the same hierarchy everywhere.
 """
@@ -22,7 +22,8 @@ class Hierarchy:
     Attributes:
         nodes: Per level, (N,) the mesh vertex that stands for each node; −1 marks a padding node. At the finest level
             every vertex has its own node; coarser, a cluster is represented by the member nearest to its mean.
-        adjacency: Per level, the (N, N) symmetric weights; padding nodes have no edges.
+        adjacency: Per level, the (N, N) symmetric weights: how many of the mesh's edges join two clusters. Padding
+            nodes have no edges.
     """
 
     nodes: list[NDArray[np.int64]]
@@ -34,8 +35,9 @@ class Hierarchy:
 
 
 def mesh_adjacency(faces: NDArray[np.integer], vertex_count: int) -> sp.csr_array:
-    """(V, V) symmetric 0/1 adjacency of a triangle mesh's edges."""
+    """(V, V) symmetric 0/1 adjacency of a triangle mesh's edges, without self-loops."""
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    edges = edges[edges[:, 0] != edges[:, 1]]  # of faces that name a vertex twice
     edges = np.concatenate([edges, edges[:, ::-1]])
     ones = np.ones(len(edges), np.float64)
     adjacency = sp.csr_array((ones, (edges[:, 0], edges[:, 1])), shape=(vertex_count, vertex_count))
@@ -75,9 +77,9 @@ def build_hierarchy(vertices: NDArray[np.floating], faces: NDArray[np.integer], 
 def match(adjacency: sp.csr_array) -> NDArray[np.int64]:
     """Pair the nodes of a graph along heavy edges; returns the (N,) cluster each node falls in.
 
-    Greedy, nodes of low degree first, each with the free neighbour of the largest normalised cut
-    w_ij (1/d_i + 1/d_j). The greedy pairing leaves about a tenth of the nodes alone, and every one of them costs a padding
-    node at each finer level: alternating paths then join most of those left over, two at a time.
+    Greedy, nodes with few neighbours first, each with the free neighbour of the largest normalised cut
+    w_ij (1/d_i + 1/d_j). The greedy pairing leaves about a tenth of the nodes alone, and every one of them costs
+    padding nodes at each finer level: alternating paths then join most of those left over, two at a time.
     """
     count = adjacency.shape[0]
     degree = np.maximum(np.asarray(adjacency.sum(axis=1)).ravel(), 1e-12)
@@ -180,9 +182,10 @@ def _representatives(
 
 
 def coarse_faces(hierarchy: Hierarchy, faces: NDArray[np.integer], level: int) -> NDArray[np.int64]:
-    """Triangles (F', 3) between the nodes of a level: the mesh's faces that touch three different clusters, once each.
+    """Triangles (F', 3) between the nodes of a level: the mesh's faces that touch three different clusters.
 
-    Their winding is that of the mesh, so normals keep pointing outwards.
+    Their winding is that of the mesh, so normals keep pointing outwards. Several faces between the same three clusters
+    give one triangle; where they disagree in winding (clusters that wrap round a thin part), the first one decides.
     """
     node_of_vertex = np.full(int(hierarchy.nodes[0].max()) + 1, -1)
     real = hierarchy.nodes[0] >= 0

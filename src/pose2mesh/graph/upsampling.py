@@ -15,21 +15,24 @@ def fit_upsampling(
     template: NDArray[np.floating],
     posed: NDArray[np.floating],
     neighbours: int = 12,
-    noise_m: float = 0.004,
+    noise_m: float = 0.002,
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Weights that reproduce posed bodies' vertices from the points of a coarse level, by least squares per vertex.
+
+    Per vertex the expected squared error is least: that of the fit, and `noise_m`² Σ w² which its points' errors add.
 
     Args:
         hierarchy: Of the body's mesh.
         level: Whose real (not padding) nodes are the points.
-        template: (V, 3) rest pose, metres; chooses which points a vertex may use: near ones, within two rings of its own
-            in the coarse graph, so that a finger never borrows from the next.
+        template: (V, 3) rest pose, metres; chooses which points a vertex may use: the nearest within two rings of its
+            own in the coarse graph, so that a finger never borrows from the next.
         posed: (S, V, 3) sample bodies, metres.
         neighbours: Points a vertex may use.
-        noise_m: Expected error of predicted points: the ridge that keeps weights from amplifying it.
+        noise_m: Expected independent error of predicted points, metres per axis, above 0.
 
     Returns:
-        index (V, neighbours) into the points and weights (V, neighbours) that sum to one.
+        Indices (V, neighbours) into the points, and weights (V, neighbours) that sum to one: moving or turning all
+        points moves or turns the vertices with them.
     """
     nodes = hierarchy.nodes[level]
     real = np.flatnonzero(nodes >= 0)
@@ -54,7 +57,8 @@ def fit_upsampling(
         index[vertex, len(chosen) :] = point  # a small part of the mesh (an eye) has fewer points: repeat, weight 0
         allowed[vertex, len(chosen) :] = 0
 
-    # Relative to the nearest point the weights need not be told to sum to one: solve for the other offsets.
+    # Relative to the nearest point the weights need not be told to sum to one: solve for those of the others, w, with
+    # 1 − Σ w left for the nearest. Its square is in the ridge too.
     weight = np.zeros((len(template), neighbours), np.float32)
     ridge = posed.shape[0] * 3 * noise_m**2
     for start in range(0, len(template), 512):
@@ -63,8 +67,9 @@ def fit_upsampling(
         base = around[:, :1]
         offsets = ((around[:, 1:] - base) * allowed[rows, 1:, None, None]).reshape(len(around), neighbours - 1, -1)
         goal = posed[:, rows].transpose(1, 0, 2)[:, None] - base
-        gram = offsets @ offsets.transpose(0, 2, 1) + ridge * np.eye(neighbours - 1)
-        solution = np.linalg.solve(gram, offsets @ goal.reshape(len(around), -1, 1))[..., 0] * allowed[rows, 1:]
+        free = allowed[rows, 1:, None]
+        gram = offsets @ offsets.transpose(0, 2, 1) + ridge * (np.eye(neighbours - 1) + free * free.transpose(0, 2, 1))
+        solution = np.linalg.solve(gram, offsets @ goal.reshape(len(around), -1, 1) + ridge * free)[..., 0]
         weight[rows, 1:] = solution
         weight[rows, 0] = 1 - solution.sum(1)
     return index, weight

@@ -39,9 +39,9 @@ class BundleInfo:
         config: The resolved training config.
         data: What it was trained on.
         licence: Of the weights, as the data's licences allow.
-        errors: Measured errors: name of the test to metrics in millimetres.
-        stature_features: Linear map from the logarithms of the predicted joints' bone lengths to that of the standing
-            height they belong to: J − 1 or fewer weights and an offset; see `predict.stature`.
+        errors: Measured errors: name of the test to its metrics, in millimetres.
+        stature_features: A weight for the logarithm of each predicted bone's length, and an offset: together the
+            logarithm of the standing height they belong to; see `Recovery.stature`. Empty in a lifter's bundle.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Bundle:
 
 
 def save_bundle(path: Path, bundle: Bundle, half: bool = True) -> None:
-    """Write a bundle; `half` stores weights in float16. The write is atomic."""
+    """Write a bundle; `half` stores weights in float16. The write is atomic: the file is there whole or not at all."""
     from safetensors.torch import save_file
 
     tensors: dict[str, Tensor] = {}
@@ -97,18 +97,30 @@ def load_bundle(name_or_path: str | Path) -> Bundle:
         raise InputError(f"{path}: bundle version {metadata.get('version')}, expected {VERSION}")
     try:
         info = BundleInfo(**json.loads(metadata["info"]))
-        surface = _surface({name.removeprefix("surface."): t for name, t in tensors.items() if name.startswith("surface.")})
+        surface = _surface(_part("surface.", tensors))
         model = Pose2Mesh(NetworkConfig(**info.config["network"]), JOINT_SETS[info.joint_set], surface)
-        weights = {name.removeprefix("weights."): t.float() if t.is_floating_point() else t
-                   for name, t in tensors.items() if name.startswith("weights.")}  # fmt: skip
-        model.load_state_dict(weights)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{path}: the bundle does not fit its own description: {' '.join(str(error).split())}") from error
+        weights = _part("weights.", tensors)
+        model.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in weights.items()})
+    except KeyError as error:
+        raise InputError(
+            f"{path}: the bundle does not fit its own description: {error} is missing or unknown"
+        ) from error
+    except (AttributeError, IndexError, TypeError, ValueError, RuntimeError) as error:
+        what = " ".join(str(error).split())
+        raise InputError(f"{path}: the bundle does not fit its own description: {what}") from error
     return Bundle(model.eval(), surface, info)
 
 
+def _part(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
 def resolve(name_or_path: str | Path) -> Path:
-    """The file of a bundle: the one that ships for `default`, else the path itself, which must exist."""
+    """The file of a bundle: the one that ships for `default`, else the path itself.
+
+    Raises:
+        InputError: there is no such file.
+    """
     if str(name_or_path) == DEFAULT:
         return Path(str(files("pose2mesh").joinpath("weights", "default.safetensors")))
     path = Path(name_or_path)
@@ -129,6 +141,7 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
 
 
 def _surface_arrays(surface: Surface) -> dict[str, np.ndarray]:
+    """A surface as arrays by name, sparse ones as row, column, value and shape; `_surface` is the way back."""
     arrays = {
         "faces": surface.faces.astype(np.int32),
         "template": surface.template.astype(np.float32),
@@ -137,7 +150,8 @@ def _surface_arrays(surface: Surface) -> dict[str, np.ndarray]:
         "point_faces": surface.point_faces.astype(np.int32),
     }
     if surface.upsample_index is not None and surface.upsample_weight is not None:
-        arrays["upsample_index"] = surface.upsample_index.astype(np.int16)
+        small = len(surface.points) <= np.iinfo(np.int16).max
+        arrays["upsample_index"] = surface.upsample_index.astype(np.int16 if small else np.int32)
         arrays["upsample_weight"] = surface.upsample_weight.astype(np.float16)
     sparse = {f"adjacency{level}": graph for level, graph in enumerate(surface.adjacency)}
     for name, matrix in {**sparse, "joint_regressor": sp.csr_array(surface.joint_regressor)}.items():
@@ -160,6 +174,7 @@ def _surface(tensors: dict[str, Tensor]) -> Surface:
     upsample = arrays.get("upsample_weight")
     if upsample is not None:
         upsample = upsample.astype(np.float32)
+        upsample[:, 0] += 1 - upsample.sum(1)  # float16 rounded them: without this, vertices far from the root move
     return Surface(
         faces=arrays["faces"],
         template=arrays["template"],

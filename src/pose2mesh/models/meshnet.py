@@ -5,14 +5,17 @@ Inside, tensors are node-major (N, B, C); see `graph.chebyshev`.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
+from pose2mesh.errors import InputError
 from pose2mesh.graph.chebyshev import ChebyshevConvolution, GraphLaplacian
 
 
 class GraphLayer(nn.Module):
-    """Chebyshev convolution, BatchNorm over nodes and batch, ReLU."""
+    """Chebyshev convolution, BatchNorm over nodes (padding ones too, as published) and batch, ReLU."""
 
     def __init__(self, in_channels: int, out_channels: int, order: int) -> None:
         super().__init__()
@@ -25,12 +28,14 @@ class GraphLayer(nn.Module):
 
 
 class GraphBlock(nn.Module):
-    """Two graph layers, added to the input; where the width changes, the input is interpolated along its channels."""
+    """Graph layers whose output is added to the input; where the width changes, the input is interpolated along its
+    channels.
+    """
 
     def __init__(self, in_channels: int, widths: tuple[int, ...], order: int) -> None:
         super().__init__()
         sizes = (in_channels, *widths)
-        self.layers = nn.ModuleList(GraphLayer(a, b, order) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.layers = nn.ModuleList(GraphLayer(a, b, order) for a, b in pairwise(sizes))
 
     def forward(self, x: Tensor, laplacian: GraphLaplacian) -> Tensor:
         skip = x
@@ -49,9 +54,12 @@ class MeshNet(nn.Module):
         mesh_graphs: Laplacians of the mesh hierarchy, coarsest first, each twice the size of the one before.
         in_channels: C; 5 in the paper (2D and lifted 3D), 6 with a confidence.
         joint_widths: Channels of the layers on the joint graph; (32, 64, 64) in the published network.
-        block_widths: Per mesh graph the channels of its block's two layers.
+        block_widths: Per mesh graph the channels of its block's layers.
         head_width: Channels before the last convolution, to x, y and z; 64 in the published network.
         order: K of the Chebyshev polynomials.
+
+    Raises:
+        InputError: there is not one block per mesh graph.
     """
 
     def __init__(
@@ -65,15 +73,17 @@ class MeshNet(nn.Module):
         order: int = 3,
     ) -> None:
         super().__init__()
+        if len(block_widths) != len(mesh_graphs):
+            raise InputError(f"block_widths has {len(block_widths)} blocks, expected {len(mesh_graphs)}, one per graph")
         self.joint_graph = joint_graph
         self.mesh_graphs = nn.ModuleList(mesh_graphs)
         widths = (in_channels, *joint_widths)
-        self.joint_layers = nn.ModuleList(GraphLayer(a, b, order) for a, b in zip(widths, widths[1:], strict=False))
+        self.joint_layers = nn.ModuleList(GraphLayer(a, b, order) for a, b in pairwise(widths))
         self.coarse_size = mesh_graphs[0].size
         self.to_mesh = nn.Linear(joint_graph.size * joint_widths[-1], self.coarse_size * joint_widths[-1])
         inputs = (joint_widths[-1], *(block[-1] for block in block_widths))
         self.blocks = nn.ModuleList(
-            GraphBlock(width, block, order) for width, block in zip(inputs, block_widths, strict=False)
+            GraphBlock(width, block, order) for width, block in zip(inputs[:-1], block_widths, strict=True)
         )
         self.head = GraphLayer(inputs[-1], head_width, order)
         self.out = ChebyshevConvolution(head_width, 3, order)

@@ -23,11 +23,12 @@ class NetworkConfig:
     Attributes:
         confidence_input: Feed each joint's confidence beside x and y; a missing joint is then told by its 0. The
             published network knows no missing joints.
-        isotropic: Divide x and y by one spread, which keeps the aspect of the pose; the paper divides each by its own.
+        isotropic: Divide x and y by one standard deviation, which keeps the aspect of the pose; the paper divides each
+            by its own.
         posenet_width, posenet_blocks, posenet_dropout: See `PoseNet`.
         coarsenings: How many times the mesh's graph is halved for the coarsest level.
-        finest: The level whose nodes MeshNet predicts: 0 is the mesh itself, 4 has a sixteenth of the vertices and is
-            followed by a fixed linear step to all of them.
+        finest: The level whose nodes MeshNet predicts: 0 is the mesh itself (the paper); 4 has a sixteenth of the
+            vertices and is followed by a fixed linear step to all of them.
         joint_widths, block_widths, head_width, chebyshev_order: See `MeshNet`; one block per level, coarsest first.
         spectrum: See `graph.chebyshev.rescaled_laplacian`.
     """
@@ -42,7 +43,7 @@ class NetworkConfig:
     joint_widths: tuple[int, ...] = (32, 64, 64)
     block_widths: tuple[tuple[int, int], ...] = field(
         default=(
-            (128, 256), (256, 256), (256, 256), (256, 256), (256, 256), (256, 128), (128, 128), (128, 128),
+            (128, 256), (256, 256), (256, 256), (256, 256), (256, 256), (128, 128), (128, 128), (128, 128),
         )
     )  # fmt: skip
     head_width: int = 64
@@ -66,7 +67,7 @@ class Surface:
         point_faces: (F', 3) triangles between the R points, for the surface losses.
         upsample_index, upsample_weight: (V, n) each vertex as a weighted sum of n points; None when the points are
             the vertices themselves.
-        joint_regressor: (J, V).
+        joint_regressor: (J, V) the joints as weighted sums of vertices.
     """
 
     faces: np.ndarray
@@ -93,14 +94,18 @@ class Prediction(NamedTuple):
 
 
 class Pose2Mesh(nn.Module):
-    """PoseNet and MeshNet on one body and one joint set.
+    """PoseNet and MeshNet for one body and one joint set.
 
     Args:
         config: Sizes and inputs.
         joint_set: The input joints.
         surface: The body mesh and its hierarchy.
+
+    Raises:
+        InputError: the config does not fit the hierarchy.
     """
 
+    nodes: Tensor
     point_regressor: Tensor
 
     def __init__(self, config: NetworkConfig, joint_set: JointSet, surface: Surface) -> None:
@@ -108,9 +113,7 @@ class Pose2Mesh(nn.Module):
         self.config, self.joint_set = config, joint_set
         J = len(joint_set)
         extra = int(config.confidence_input)
-        self.posenet = PoseNet(
-            J, 2 + extra, config.posenet_width, config.posenet_blocks, config.posenet_dropout
-        )
+        self.posenet = PoseNet(J, 2 + extra, config.posenet_width, config.posenet_blocks, config.posenet_dropout)
         self.meshnet = MeshNet(
             GraphLaplacian(rescaled_laplacian(joint_adjacency(joint_set), config.spectrum)),
             [GraphLaplacian(rescaled_laplacian(graph, config.spectrum)) for graph in surface.adjacency],
@@ -134,16 +137,19 @@ class Pose2Mesh(nn.Module):
         """Network inputs (B, J, 2 or 3) from pixels (B, J, 2) and confidences (B, J).
 
         Subtract the mean and divide by the standard deviation over the joints that are there, weighted by their
-        confidence where the network has it as an input. A missing joint is zero in every channel.
+        confidence where the network has it as an input. A missing joint (confidence 0) is zero in every channel,
+        whatever its coordinates hold.
         """
-        present = (confidence > 0).to(joints_px.dtype)
-        weight = (confidence if self.config.confidence_input else present)[..., None]
+        there = confidence[..., None] > 0
+        joints_px = torch.where(there, joints_px, 0.0)
+        weight = confidence[..., None] if self.config.confidence_input else there.to(joints_px.dtype)
         total = weight.sum(1, keepdim=True).clamp_min(1e-6)
         centred = joints_px - (weight * joints_px).sum(1, keepdim=True) / total
         variance = (weight * centred.square()).sum(1, keepdim=True) / total
         if self.config.isotropic:
             variance = variance.mean(-1, keepdim=True)
-        x = centred / variance.clamp_min(1e-12).sqrt() * present[..., None]
+        # Joints in a line along an axis have no spread but rounding's, some 1e-4 pixels, which is not to be blown up.
+        x = torch.where(there, centred / variance.clamp_min(1e-6).sqrt(), 0.0)
         return torch.cat((x, confidence[..., None]), dim=-1) if self.config.confidence_input else x
 
     def forward(self, joints_px: Tensor, confidence: Tensor) -> Prediction:
@@ -164,7 +170,12 @@ class Pose2Mesh(nn.Module):
 
 
 class Upsample(nn.Module):
-    """The fixed linear step from R points to V vertices: each a weighted sum of a few points near it."""
+    """The fixed linear step from R points to V vertices: each a weighted sum of a few points near it.
+
+    Args:
+        index: (V, n) into the points.
+        weight: (V, n).
+    """
 
     index: Tensor
     weight: Tensor
@@ -175,14 +186,16 @@ class Upsample(nn.Module):
         self.register_buffer("weight", torch.from_numpy(weight.astype(np.float32)), persistent=False)
 
     def as_sparse(self, point_count: int) -> sp.csr_array:
+        """The step as a (V, R) matrix."""
         V, n = self.index.shape
         rows = np.repeat(np.arange(V), n)
         entries = (self.weight.numpy().ravel().astype(np.float64), (rows, self.index.numpy().ravel()))
         return sp.csr_array(entries, shape=(V, point_count))
 
     def forward(self, points: Tensor) -> Tensor:
+        """(B, R, 3) → (B, V, 3), in the dtype of the weights."""
         B, R, C = points.shape
-        flat = points.transpose(0, 1).reshape(R, B * C).float()
+        flat = points.transpose(0, 1).reshape(R, B * C).to(self.weight.dtype)
         vertices = nn.functional.embedding_bag(self.index, flat, per_sample_weights=self.weight, mode="sum")
         return vertices.reshape(-1, B, C).transpose(0, 1)
 

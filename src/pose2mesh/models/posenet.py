@@ -27,7 +27,7 @@ class PoseNet(nn.Module):
         in_channels: 2 for x and y as in the paper, 3 with a confidence.
         width: Of the hidden layers; 4096 in the paper.
         blocks: Residual blocks; 2 in the paper.
-        dropout: 0.5 in the paper.
+        dropout: Share of activations dropped in training; 0.5 in the paper.
     """
 
     def __init__(

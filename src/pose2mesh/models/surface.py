@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor
 
+from pose2mesh.errors import InputError
 from pose2mesh.graph.coarsening import build_hierarchy, coarse_faces
 from pose2mesh.graph.upsampling import fit_upsampling
 from pose2mesh.models.pose2mesh import NetworkConfig, Surface
@@ -33,7 +34,13 @@ def build_surface(body: Body, joint_set: JointSet, config: NetworkConfig, posed:
         joint_set: The joints to regress from it.
         config: `coarsenings` and `finest` say which levels are used.
         posed: (S, V, 3) sample bodies in metres that the linear step is fitted to; not needed when `finest` is 0.
+
+    Raises:
+        InputError: `finest` is not one of the levels.
+        ValueError: `posed` is needed and not given.
     """
+    if not 0 <= config.finest <= config.coarsenings:
+        raise InputError(f"network.finest is {config.finest}, expected 0 to coarsenings ({config.coarsenings})")
     template = body.template.numpy().astype(np.float64)
     faces = body.faces.numpy()
     hierarchy = build_hierarchy(template, faces, config.coarsenings)

@@ -21,8 +21,8 @@ VALIDATION_SEED = 987_654_321
 class TrainingModule(L.LightningModule):
     """Trains PoseNet alone (`stage: posenet`) or the whole network (`stage: pose2mesh`).
 
-    The loader yields indices; a batch is drawn here, on the device, from (seed, epoch, index) alone: a resumed run draws
-    what the interrupted one would have drawn.
+    The loader yields indices; a batch is drawn here, on the device, from (seed, epoch, index) alone: a resumed run
+    draws what the interrupted one would have drawn.
 
     Args:
         config: The run's.
@@ -31,6 +31,8 @@ class TrainingModule(L.LightningModule):
         train_poses, validation_poses: Disjoint by clip.
         point_faces: (F, 3) triangles between the points, for the surface losses.
     """
+
+    point_faces: Tensor
 
     def __init__(
         self,
@@ -79,7 +81,8 @@ class TrainingModule(L.LightningModule):
             terms = self.loss_terms(prediction, batch)
         total = torch.stack(list(terms.values())).sum()
         if not torch.isfinite(total):
-            raise FloatingPointError(f"the loss is not finite: { {name: float(value) for name, value in terms.items()} }")
+            values = ", ".join(f"{name} {float(value)}" for name, value in terms.items())
+            raise FloatingPointError(f"the loss is not finite: {values}")
         self.log_dict({f"train/{name}": value.detach() for name, value in terms.items()}, on_step=False, on_epoch=True)
         self.log("loss", total.detach(), prog_bar=True, on_step=True, on_epoch=False, logger=False)
         return total
@@ -111,7 +114,7 @@ class TrainingModule(L.LightningModule):
         self.log_dict({f"val/{name}_mm": 1000 * value for name, value in errors.items()}, prog_bar=True)
 
     def validation_errors(self, prediction: Prediction, batch: Batch) -> dict[str, Tensor]:
-        """Mean errors of the batch in metres: of the lifted joints, and in stage two of the mesh's joints and points."""
+        """Mean errors of the batch in metres, of the lifted joints and, in stage two, the mesh's joints and points."""
         chosen, root = self.network.joint_set.evaluation_indices, self.network.joint_set.root_index
         results, errors = {"lifted": prediction.lifted.float()}, {}
         if self.surface_stage:
@@ -157,12 +160,18 @@ class TrainingModule(L.LightningModule):
 
 
 def build_optimiser(config: OptimiserConfig, network: torch.nn.Module) -> torch.optim.Optimizer:
-    """The optimiser that a config names; biases and norms are not decayed."""
-    if config.name == "rmsprop":
-        return torch.optim.RMSprop(network.parameters(), lr=config.learning_rate)
-    if config.name == "adam":
-        return torch.optim.Adam(network.parameters(), lr=config.learning_rate)
-    matrices = [p for p in network.parameters() if p.ndim > 1]
-    others = [p for p in network.parameters() if p.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=config.learning_rate)
+    """The optimiser that a config names; biases and norms are not decayed, PoseNet may learn at a rate of its own."""
+    groups = []
+    for of_posenet in (True, False):
+        for is_matrix in (True, False):
+            chosen = [
+                parameter
+                for name, parameter in network.named_parameters()
+                if name.startswith("posenet.") == of_posenet and (parameter.ndim > 1) == is_matrix
+            ]
+            if chosen:
+                rate = config.learning_rate * (config.posenet_factor if of_posenet else 1.0)
+                decay = config.weight_decay if is_matrix and config.name == "adamw" else 0.0
+                groups.append({"params": chosen, "lr": rate, "weight_decay": decay})
+    kinds = {"rmsprop": torch.optim.RMSprop, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    return kinds[config.name](groups, lr=config.learning_rate)

@@ -1,7 +1,7 @@
 """One training run from config to bundle: builds the parts, hands them to Lightning, writes the run folder.
 
-A run folder holds `config.yaml` (resolved), `metrics.csv`, at most two checkpoints (`last.ckpt`, `best.ckpt`) and in the
-end `bundle.safetensors`.
+A run folder holds `config.yaml` (resolved), `metrics.csv`, at most two checkpoints (`last.ckpt`, `best.ckpt`) and in
+the end `bundle.safetensors`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import lightning as L
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
-from lightning.pytorch.loggers import CSVLogger
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -24,10 +23,12 @@ from pose2mesh.data.motion import Clip, load_clips, load_split
 from pose2mesh.data.poses import PoseSource
 from pose2mesh.data.synthetic import BodySynthesiser
 from pose2mesh.errors import InputError
-from pose2mesh.models.bundle import Bundle, BundleInfo, load_bundle, save_bundle
+from pose2mesh.models.bundle import load_bundle
 from pose2mesh.models.pose2mesh import Pose2Mesh, Surface
 from pose2mesh.models.surface import build_surface
 from pose2mesh.skeletons import JOINT_SETS
+from pose2mesh.training.checkpoints import AtomicCheckpoints, open_log
+from pose2mesh.training.finish import finish
 from pose2mesh.training.module import TrainingModule
 
 SAMPLE_BODIES = 200  # posed bodies that a coarse surface's linear step is fitted to
@@ -44,20 +45,22 @@ def train(config: TrainConfig, out: Path, resume: Path | None = None) -> Path:
     Raises:
         InputError: the folder holds another run, a clip folder or a pretrained file is missing or does not fit.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{out}: cannot make the run folder ({error.strerror})") from error
     if resume is None and (out / "last.ckpt").exists():
         raise InputError(f"{out}: holds an unfinished run; give --resume {out} or another --out")
+    if resume is None and (out / "bundle.safetensors").exists():
+        raise InputError(f"{out}: holds a finished run; give another --out")
     L.seed_everything(config.seed, verbose=False)
-    (out / "config.yaml").write_text(dump_config(config), encoding="utf-8")
-
     body = AnnyBody()
     train_poses, validation_poses = pose_sources(config.data)
     surface, network = build_network(config, body, train_poses)
     if config.pretrained is not None and resume is None:
         load_pretrained(network, Path(config.pretrained))
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "config.yaml").write_text(dump_config(config), encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{out}: cannot make the run folder ({error.strerror})") from error
+
     points = torch.from_numpy(surface.points) if config.stage == "pose2mesh" else None
     module = TrainingModule(
         config,
@@ -71,23 +74,25 @@ def train(config: TrainConfig, out: Path, resume: Path | None = None) -> Path:
     best = ModelCheckpoint(
         out, filename="best", monitor=monitored, save_last=True, save_top_k=1, enable_version_counter=False
     )
-    trainer = L.Trainer(
-        max_epochs=config.epochs,
-        precision="bf16-mixed" if config.precision == "bf16" else "32-true",
-        gradient_clip_val=config.optimiser.clip or None,
-        callbacks=[best, LearningRateMonitor("epoch"), TQDMProgressBar(refresh_rate=20)],
-        logger=CSVLogger(out, name="", version=""),
-        num_sanity_val_steps=0,
-        log_every_n_steps=50,
-        accelerator="auto",
-        devices=1,
-        enable_model_summary=False,
-    )
     with warnings.catch_warnings():
         # The loader yields indices; the batches are drawn on the device, so worker processes would have nothing to do.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists.*")
+        warnings.filterwarnings("ignore", message=".*logs directory .* exists.*")
         logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+        trainer = L.Trainer(
+            max_epochs=config.epochs,
+            precision="bf16-mixed" if config.precision == "bf16" else "32-true",
+            gradient_clip_val=config.optimiser.clip or None,
+            callbacks=[best, LearningRateMonitor("epoch"), TQDMProgressBar(refresh_rate=20)],
+            logger=open_log(out, resume),
+            plugins=[AtomicCheckpoints()],
+            num_sanity_val_steps=0,
+            log_every_n_steps=50,
+            accelerator="auto",
+            devices=1,
+            enable_model_summary=False,
+        )
         trainer.fit(
             module,
             _indices(config.data.samples_per_epoch, config.batch_size),
@@ -98,10 +103,8 @@ def train(config: TrainConfig, out: Path, resume: Path | None = None) -> Path:
     if best.best_model_path:
         state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
         module.load_state_dict(state["state_dict"])
-    metrics = {name.removeprefix("val/"): float(value) for name, value in trainer.callback_metrics.items()
-               if name.startswith("val/")}  # fmt: skip
-    bundle = Bundle(network.cpu().eval(), surface, describe(config, metrics))
-    save_bundle(out / "bundle.safetensors", bundle)
+    body.cpu()
+    finish(out / "bundle.safetensors", config, network, surface, body, (train_poses, validation_poses))
     (out / "last.ckpt").unlink(missing_ok=True)
     return out / "bundle.safetensors"
 
@@ -174,30 +177,15 @@ def load_pretrained(network: nn.Module, source: Path) -> None:
         state = {name.removeprefix("network."): value for name, value in state.items()}
     else:
         state = load_bundle(source).model.state_dict()
-    own = network.state_dict()
+    own = {name: value.shape for name, value in network.state_dict().items() if name.startswith("posenet.")}
     lifter = {name: value for name, value in state.items() if name.startswith("posenet.")}
-    misfits = [name for name, value in lifter.items() if name not in own or own[name].shape != value.shape]
-    if misfits or not lifter:
-        raise InputError(f"{source}: its PoseNet does not fit this network (first misfit: {(misfits or ['none there'])[0]})")
+    shapes = {name: value.shape for name, value in lifter.items()}
+    misfits = [name for name in own | shapes if own.get(name) != shapes.get(name)]
+    if misfits:
+        name = misfits[0]
+        there, wanted = (tuple(shape[name]) if name in shape else "none" for shape in (shapes, own))
+        raise InputError(f"{source}: its PoseNet does not fit this network: {name} is {there}, expected {wanted}")
     network.load_state_dict(lifter, strict=False)
-
-
-def describe(config: TrainConfig, metrics: dict[str, float]) -> BundleInfo:
-    """What a bundle made by this run says of itself."""
-    import yaml
-
-    clips = config.data.motions is not None
-    return BundleInfo(
-        name=config.name,
-        joint_set=config.joint_set,
-        body="anny",
-        config=yaml.safe_load(dump_config(config)),
-        data="Anny bodies in poses "
-        + ("from motion clips (CMU, DeepMimic, Animated Drawings) and " if clips else "")
-        + "drawn from joint limits, virtual cameras, synthesised detections",
-        licence="Apache-2.0",
-        errors={"validation": metrics},
-    )
 
 
 def resume_config(folder: Path) -> tuple[TrainConfig, Path]:

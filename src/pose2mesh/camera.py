@@ -1,0 +1,132 @@
+"""Cameras solved in closed form, in NumPy: from 3D joints and the pixels they were seen at.
+
+Camera frame: x right, y down, z forward, metres. Pixels: origin at the top left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose2mesh.errors import InputError
+
+Floats = NDArray[np.floating]
+
+# Where nothing is known of the camera, depth is told for a field of view of about 45° across the longer side, as a
+# phone's or a standard lens gives.
+NOMINAL_FOCAL_RATIO = 1.2
+
+
+@dataclass(frozen=True)
+class Intrinsics:
+    """A pinhole camera: focal lengths and principal point in pixels."""
+
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+
+    @classmethod
+    def parse(cls, text: str) -> Intrinsics:
+        """From `FX,FY,CX,CY`.
+
+        Raises:
+            InputError: not four numbers, or a focal length that is not positive.
+        """
+        try:
+            values = [float(part) for part in text.split(",")]
+        except ValueError:
+            values = []
+        if len(values) != 4 or not np.isfinite(values).all() or min(values[:2]) <= 0:
+            raise InputError(f"--intrinsics {text!r}: expected FX,FY,CX,CY in pixels, focal lengths positive")
+        return cls(*values)
+
+    def project(self, points: Floats) -> Floats:
+        """Points (…, 3) in the camera frame → pixels (…, 2)."""
+        focal, centre = np.array([self.fx, self.fy]), np.array([self.cx, self.cy])
+        return points[..., :2] / points[..., 2:] * focal + centre
+
+    def rays(self, pixels: Floats) -> Floats:
+        """Pixels (…, 2) → viewing directions (…, 3) with z = 1."""
+        xy = (pixels - np.array([self.cx, self.cy])) / np.array([self.fx, self.fy])
+        return np.concatenate([xy, np.ones_like(xy[..., :1])], axis=-1)
+
+
+def fit_weak_perspective(joints: Floats, joints_px: Floats, weights: Floats) -> tuple[float, NDArray[np.float64]]:
+    """The scale and shift with pixels ≈ scale · (x, y) + shift, by weighted least squares.
+
+    Args:
+        joints: (J, 3) metres, camera axes.
+        joints_px: (J, 2).
+        weights: (J,) non-negative; 0 leaves a joint out.
+
+    Returns:
+        Scale in pixels a metre, and shift (2,) in pixels: where the origin of the joints is seen. Where the joints seen
+        do not tell a positive scale (a limb that points at the camera), the scale that makes their spread agree.
+    """
+    w = (weights / weights.sum())[:, None]
+    mean, mean_px = (w * joints[:, :2]).sum(0), (w * joints_px).sum(0)
+    flat, flat_px = joints[:, :2] - mean, joints_px - mean_px
+    variance = float((w * flat**2).sum())
+    scale = float((w * flat * flat_px).sum()) / max(variance, 1e-12)
+    spread = np.sqrt(float((w * flat_px**2).sum()) / max(variance, 1e-12))
+    if scale < 0.2 * spread:
+        scale = spread
+    return scale, mean_px - scale * mean
+
+
+def fit_perspective(joints: Floats, joints_px: Floats, weights: Floats, intrinsics: Intrinsics) -> NDArray[np.float64]:
+    """The translation (3,) in metres that puts root-relative joints where they are seen, by linear least squares.
+
+    For a ray (a, b, 1): x + t_x = a (z + t_z) and y + t_y = b (z + t_z), two equations a joint, linear in t. Rows are
+    weighted by the confidence; solving twice, with rows divided by the depth found, makes the residual one in pixels.
+    """
+    rays = intrinsics.rays(joints_px.astype(np.float64))
+    translation = np.array([0.0, 0.0, 1.0])
+    depth = np.ones(len(joints))
+    for _ in range(2):
+        rows, goals = [], []
+        for axis in (0, 1):
+            row = np.zeros((len(joints), 3))
+            row[:, axis], row[:, 2] = 1, -rays[:, axis]
+            rows.append(row)
+            goals.append(rays[:, axis] * joints[:, 2] - joints[:, axis])
+        w = np.tile(np.sqrt(weights) / depth, 2)
+        translation = np.linalg.lstsq(np.concatenate(rows) * w[:, None], np.concatenate(goals) * w, rcond=None)[0]
+        depth = np.maximum(joints[:, 2] + translation[2], 0.1)
+    if translation[2] < 0.3:  # behind or in the lens: take the distance from the apparent size instead
+        scale, shift = fit_weak_perspective(joints, joints_px, weights)
+        translation[2] = np.sqrt(intrinsics.fx * intrinsics.fy) / scale
+        translation[:2] = intrinsics.rays(shift)[:2] * translation[2]
+    return translation
+
+
+def rotation_to_axis(ray: Floats) -> NDArray[np.float64]:
+    """The smallest rotation (3, 3) that brings a viewing direction (3,) onto the optical axis."""
+    x, y, z = ray / np.linalg.norm(ray)
+    k = 1 / (1 + z)
+    return np.array([[1 - x * x * k, -x * y * k, -x], [-x * y * k, 1 - y * y * k, -y], [x, y, z]])
+
+
+def look_at(
+    joints_px: Floats, confidence: Floats, intrinsics: Intrinsics
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Turn the camera to face a person: what it would have seen, and the turn.
+
+    Args:
+        joints_px: (J, 2); only joints with confidence (J,) above 0 count.
+        intrinsics: Of the camera.
+
+    Returns:
+        Pixels (J, 2) of a camera turned so that the person's centre is on its axis, and the rotation (3, 3) that takes
+        the picture's camera axes to that camera's.
+    """
+    seen = confidence > 0
+    centre = np.average(joints_px[seen], axis=0, weights=confidence[seen])
+    rotation = rotation_to_axis(intrinsics.rays(centre))
+    turned = intrinsics.rays(joints_px) @ rotation.T
+    turned[:, 2] = np.maximum(turned[:, 2], 1e-3)
+    pixels = np.where(seen[:, None], intrinsics.project(turned), 0.0)
+    return pixels, rotation

@@ -1,0 +1,188 @@
+"""The command line. Each command imports what it needs when it runs, so that `--help` answers at once.
+
+Bad input ends with one line on standard error and status 2; with several inputs the good ones are still done, status 1.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from pose2mesh.errors import InputError
+
+app = App(name="pose2mesh", help="From a 2D human pose to a 3D human mesh.", version_flags=["--version"])
+
+Set = Annotated[list[str] | None, Parameter(name="--set", negative="")]
+
+
+@app.command
+def predict(
+    inputs: Annotated[list[Path], Parameter(negative="")],
+    /,
+    *,
+    out: Path = Path("pose2mesh_out"),
+    model: str = "default",
+    joints: str = "coco",
+    image: Path | None = None,
+    intrinsics: str | None = None,
+    height: float | None = None,
+    device: str = "cpu",
+    formats: str = "obj,glb,json,npz,overlay",
+) -> int:
+    """Recover a body mesh for every person of each input.
+
+    Parameters
+    ----------
+    inputs
+        COCO keypoint JSON (annotations or results), OpenPose JSON file or folder, .npy or .npz of (J, 2|3) or (P, J, 2|3).
+    out
+        Folder for the results, made if need be.
+    model
+        `default`, or a bundle file.
+    joints
+        Order of the joints in arrays: coco, human36, smpl, openpose25 or mediapipe33.
+    image
+        The photo, or the folder of photos (matched by file name), to draw over.
+    intrinsics
+        FX,FY,CX,CY of the camera in pixels: gives full perspective.
+    height
+        Standing height of the people in metres; a 2D pose does not tell it.
+    device
+        cpu or cuda.
+    formats
+        What to write: obj, glb, json, npz, ply, overlay, separated by commas.
+    """
+    from pose2mesh.outputs import PredictOptions, predict_files
+
+    options = PredictOptions.checked(out, joints, image, intrinsics, height, formats)
+    return predict_files(inputs, model, device, options, report=_say)
+
+
+@app.command
+def train(
+    config: Path | None = None,
+    /,
+    *,
+    set_: Set = None,
+    resume: Path | None = None,
+    out: Path | None = None,
+) -> int:
+    """Train from a YAML config, or go on with an interrupted run.
+
+    Parameters
+    ----------
+    config
+        The YAML file; not needed with --resume.
+    set_
+        key=value that overrides the config; may be given several times.
+    resume
+        The folder (or last.ckpt) of an interrupted run.
+    out
+        Run folder; runs/NAME by default.
+    """
+    from pose2mesh.config import load_config
+    from pose2mesh.training import run
+
+    if resume is not None:
+        settings, checkpoint = run.resume_config(resume)
+        _say(str(run.train(settings, checkpoint.parent, checkpoint)))
+        return 0
+    if config is None:
+        raise InputError("train: a config file or --resume is needed")
+    settings = load_config(config, set_)
+    _say(str(run.train(settings, out or Path("runs") / settings.name)))
+    return 0
+
+
+@app.command
+def evaluate(
+    model: str = "default",
+    /,
+    *,
+    data: Path | None = None,
+    motions: Path | None = None,
+    keypoints: Path | None = None,
+    images: Path | None = None,
+    samples: int = 4000,
+    seed: int = 7,
+    input_: Annotated[Literal["gt", "noisy", "detected"], Parameter(name="--input")] = "gt",
+    drop_joints: int = 0,
+    device: str = "cpu",
+    report: Path | None = None,
+) -> int:
+    """Measure a model's errors on motion clips, or how its meshes meet photos' keypoints and silhouettes.
+
+    Parameters
+    ----------
+    model
+        `default`, a bundle file or a run folder.
+    data
+        A training config, whose validation clips are used.
+    motions
+        A folder of BVH clips, all of which are used.
+    keypoints
+        A COCO annotation file, with --images: reports OKS and silhouette IoU.
+    images
+        The folder of its photos.
+    samples
+        People drawn from the clips.
+    seed
+        Decides people, cameras and errors.
+    input_
+        gt: true 2D joints; noisy: with synthesised detector errors; detected: as in the keypoint file.
+    drop_joints
+        Take away so many joints of each person, at random.
+    device
+        cpu or cuda.
+    report
+        JSON file for the results.
+    """
+    from pose2mesh.evaluate import evaluate_command
+
+    results = evaluate_command(
+        model, data, motions, keypoints, images, samples, seed, input_, drop_joints, device, report=_say
+    )
+    if report is not None:
+        from pose2mesh.export import write_json
+
+        write_json(report, results, decimals=3)
+    return 0
+
+
+@app.command
+def info(model: str = "default", /) -> int:
+    """Say what a bundle is: sizes, joint set, data, licence, measured errors.
+
+    Parameters
+    ----------
+    model
+        `default` or a bundle file.
+    """
+    from pose2mesh.describe import describe_bundle
+
+    _say(describe_bundle(model))
+    return 0
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point: runs a command and turns `InputError` into one line and status 2."""
+    try:
+        status = app(arguments, exit_on_error=True, result_action="return_value")
+        return status if isinstance(status, int) else 0
+    except InputError as error:
+        print(f"pose2mesh: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("pose2mesh: interrupted", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

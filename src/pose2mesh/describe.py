@@ -1,0 +1,30 @@
+"""What a bundle is, in lines a person can read: `pose2mesh info`."""
+
+from __future__ import annotations
+
+from pose2mesh.models.bundle import load_bundle, resolve
+
+
+def describe_bundle(name_or_path: str) -> str:
+    """Sizes, joint set, body, data, licence and measured errors of a bundle."""
+    bundle = load_bundle(name_or_path)
+    info, surface, model = bundle.info, bundle.surface, bundle.model
+
+    def millions(module) -> str:  # noqa: ANN001
+        return f"{sum(parameter.numel() for parameter in module.parameters()) / 1e6:.2f} M parameters"
+
+    size = resolve(name_or_path).stat().st_size / 1e6
+    rows = {
+        "bundle": f"{info.name}, {size:.1f} MB",
+        "input": f"{len(model.joint_set)} joints ({info.joint_set})"
+        + (", confidences" if model.config.confidence_input else ""),
+        "output": f"{len(surface.template):,} vertices, {len(surface.faces):,} faces ({info.body})",
+        "posenet": millions(model.posenet),
+        "meshnet": f"{millions(model.meshnet)}, graphs of {', '.join(str(g.shape[0]) for g in surface.adjacency)} nodes",
+        "data": info.data,
+        "licence": info.licence,
+    }
+    lines = [f"{name:9} {value}" for name, value in rows.items()]
+    for test, errors in info.errors.items():
+        lines.append(f"{'errors':9} {test}: " + ", ".join(f"{name} {value:.1f}" for name, value in errors.items()))
+    return "\n".join(lines)

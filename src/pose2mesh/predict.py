@@ -1,0 +1,313 @@
+"""From 2D joints to people: the networks, the camera and the person's size, in and out of NumPy.
+
+`Recovery` holds a loaded bundle. It needs neither the body model nor the training stack.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from pose2mesh.camera import (
+    NOMINAL_FOCAL_RATIO,
+    Intrinsics,
+    fit_perspective,
+    fit_weak_perspective,
+    look_at,
+)
+from pose2mesh.errors import InputError
+from pose2mesh.models.bundle import DEFAULT, Bundle, load_bundle
+from pose2mesh.skeletons import JointSet, convert, input_order
+
+CHUNK = 64  # people in one forward pass: memory stays flat however many there are
+# As `data.keypoints` has them, so that arrays and files are judged alike.
+LEAST_JOINTS = 5
+_LEAST_SPREAD_PX, _LARGEST_COORDINATE_PX = 1e-3, 1e6
+
+
+@dataclass(frozen=True)
+class Camera:
+    """How a person is projected.
+
+    Attributes:
+        kind: `weak_perspective` (one scale for the whole body) or `perspective` (known intrinsics).
+        intrinsics: Of the perspective camera; for weak perspective a nominal one that gives the same size at the root.
+        translation_m: (3,) the root joint in the camera's frame.
+        scale_px_per_m: Pixels a metre at the root's depth.
+        shift_px: (2,) where the root joint is seen.
+    """
+
+    kind: str
+    intrinsics: Intrinsics
+    translation_m: NDArray[np.float64]
+    scale_px_per_m: float
+    shift_px: NDArray[np.float64]
+
+    def project(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Root-relative points (N, 3), metres, camera axes → pixels (N, 2)."""
+        if self.kind == "perspective":
+            absolute = points + self.translation_m
+            absolute[:, 2] = np.maximum(absolute[:, 2], 0.01)
+            return self.intrinsics.project(absolute)
+        return np.asarray(self.scale_px_per_m * points[:, :2] + self.shift_px, np.float64)
+
+
+@dataclass(frozen=True)
+class Person:
+    """One recovered person. 3D in metres, camera axes (x right, y down, z forward), relative to the root joint.
+
+    Attributes:
+        joints: (J, 3) joints regressed from the mesh, in the order of the model's joint set.
+        vertices: (V, 3).
+        joints_px: (J, 2) the input joints in the model's joint set; 0 where missing.
+        confidence: (J,) theirs.
+        camera: Solved for this person.
+        stature_m: Standing height that the body implies, or the one given; NaN for a model that does not tell it.
+        score: Mean confidence of the input joints that were there.
+    """
+
+    joints: NDArray[np.float32]
+    vertices: NDArray[np.float32]
+    joints_px: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+    camera: Camera
+    stature_m: float
+    score: float
+
+    @property
+    def vertices_camera(self) -> NDArray[np.float64]:
+        """(V, 3) in the camera's frame, metres."""
+        return self.vertices + self.camera.translation_m
+
+    @property
+    def joints_camera(self) -> NDArray[np.float64]:
+        """(J, 3) in the camera's frame, metres."""
+        return self.joints + self.camera.translation_m
+
+
+class Recovery:
+    """A model that recovers people. Not bound to a body model: all it needs is in the bundle.
+
+    Args:
+        bundle: As loaded.
+        device: `cpu` or `cuda`.
+
+    Raises:
+        InputError: no such device here, or the bundle is of the first stage of training.
+    """
+
+    def __init__(self, bundle: Bundle, device: str = "cpu") -> None:
+        if device not in ("cpu", "cuda"):
+            raise InputError(f"--device {device!r}: expected cpu or cuda")
+        if device == "cuda" and not torch.cuda.is_available():
+            raise InputError("--device cuda: no CUDA device is available; expected cpu")
+        if bundle.info.config.get("stage") == "posenet":
+            raise InputError(f"model {bundle.info.name!r} is a lifter without a mesh; expected one of stage pose2mesh")
+        self.bundle, self.device = bundle, torch.device(device)
+        self.model = bundle.model.to(self.device)
+
+    @classmethod
+    def load(cls, name_or_path: str | Path = DEFAULT, device: str = "cpu") -> Recovery:
+        """Load `default` or a bundle file.
+
+        Raises:
+            InputError: as `load_bundle` and the constructor.
+        """
+        return cls(load_bundle(name_or_path), device)
+
+    @property
+    def joint_set(self) -> JointSet:
+        return self.model.joint_set
+
+    @property
+    def faces(self) -> NDArray[np.int32]:
+        return self.bundle.surface.faces
+
+    def recover(
+        self,
+        keypoints: ArrayLike,
+        joints: str = "coco",
+        intrinsics: Intrinsics | None = None,
+        height_m: float | None = None,
+        image_size: tuple[int, int] | None = None,
+    ) -> list[Person]:
+        """Recover people from an array of 2D joints.
+
+        Args:
+            keypoints: (J, 2|3) or (P, J, 2|3) pixels, and confidence in [0, 1] as a third column; 0 marks a missing
+                joint, as (0, 0) does where there is no third column.
+            joints: Their order: `coco` (17 or 19), `human36`, `smpl`, `openpose25` or `mediapipe33`.
+            intrinsics: Of the camera, where known: gives full perspective and the true viewing direction.
+            height_m: Everyone's standing height, where known; a 2D pose does not tell it.
+            image_size: (width, height) in pixels; only sets the nominal focal length.
+
+        Raises:
+            InputError: another number of joints, coordinates that are not finite, fewer than five joints, joints all in
+                one place or on a line along an axis, or a height given to a model that does not tell heights.
+        """
+        try:
+            array = np.asarray(keypoints, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"keypoints are not an array of numbers ({error})") from error
+        if array.ndim == 2:
+            array = array[None]
+        if array.ndim != 3 or array.shape[-1] not in (2, 3):
+            raise InputError(f"keypoints have shape {array.shape}, expected (J, 2|3) or (P, J, 2|3)")
+        order = input_order(joints, array.shape[1])
+        confidence = array[..., 2] if array.shape[-1] == 3 else (array != 0).any(-1).astype(np.float64)
+        if not np.isfinite(confidence).all():
+            raise InputError("keypoints hold a confidence that is not finite; expected 0 to 1, 0 for a missing joint")
+        seen = confidence > 0
+        if not (np.abs(array[seen][:, :2]) <= _LARGEST_COORDINATE_PX).all():  # False for NaN
+            raise InputError("keypoints hold a coordinate that is no finite pixel; mark missing joints by confidence 0")
+        pixels = np.where(seen[..., None], array[..., :2], 0.0)
+        converted, converted_confidence = convert(pixels, confidence.clip(0, 1), order, self.joint_set)
+        for person in range(len(array)):
+            fault = unusable(converted[person], converted_confidence[person], self.joint_set)
+            if fault is not None:
+                raise InputError(f"person {person}: {fault}")
+        return self.recover_converted(converted, converted_confidence, intrinsics, height_m, image_size)
+
+    def recover_converted(
+        self,
+        joints_px: NDArray[np.floating],
+        confidence: NDArray[np.floating],
+        intrinsics: Intrinsics | None = None,
+        height_m: float | None = None,
+        image_size: tuple[int, int] | None = None,
+    ) -> list[Person]:
+        """`recover` for pixels (P, J, 2) and confidences (P, J) already in the model's joint set and checked.
+
+        Raises:
+            InputError: `height_m` is given and the model does not tell which height its bodies have.
+        """
+        if height_m is not None and not self.bundle.info.stature_features:
+            raise InputError(f"--height {height_m}: model {self.bundle.info.name!r} does not tell heights, leave it out")
+        if len(joints_px) == 0:
+            return []
+        if image_size is None:  # one for all, so that they share a nominal camera and stand in one scene
+            image_size = canvas_size(joints_px[confidence > 0])
+        joints, vertices = self.run(joints_px, confidence, intrinsics)
+        people = []
+        for index in range(len(joints_px)):
+            stature = self.stature(joints[index])
+            if height_m is not None:
+                joints[index] *= height_m / stature
+                vertices[index] *= height_m / stature
+                stature = height_m
+            seen = confidence[index]
+            people.append(
+                Person(
+                    joints[index],
+                    vertices[index],
+                    joints_px[index].astype(np.float32),
+                    seen.astype(np.float32),
+                    solve_camera(joints[index], joints_px[index], seen, intrinsics, image_size),
+                    stature,
+                    float(seen[seen > 0].mean()),
+                )
+            )
+        return people
+
+    def run(
+        self,
+        joints_px: NDArray[np.floating],
+        confidence: NDArray[np.floating],
+        intrinsics: Intrinsics | list[Intrinsics] | None = None,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Joints (P, J, 3) and vertices (P, V, 3), root-relative, metres, in the picture's camera axes.
+
+        With intrinsics, each person is first looked at straight, as the networks were trained to see people, and the
+        result is turned back. Without, the axes are those of a camera that faces the person.
+        """
+        P = len(joints_px)
+        turns = np.tile(np.eye(3, dtype=np.float32), (P, 1, 1))
+        pixels = np.array(joints_px, np.float32)
+        if intrinsics is not None:
+            cameras = intrinsics if isinstance(intrinsics, list) else [intrinsics] * P
+            for index, camera in enumerate(cameras):
+                pixels[index], turns[index] = look_at(joints_px[index], confidence[index], camera)
+        joints, vertices = [], []
+        root = self.joint_set.root_index
+        for start in range(0, P, CHUNK):
+            part = slice(start, start + CHUNK)
+            with torch.inference_mode():
+                prediction = self.model(
+                    torch.from_numpy(pixels[part]).to(self.device),
+                    torch.from_numpy(np.asarray(confidence[part], np.float32)).to(self.device),
+                )
+                from_mesh = self.model.joints(prediction.points)
+                origin = from_mesh[:, root, None]
+                back = torch.from_numpy(turns[part]).to(self.device)
+                joints.append(((from_mesh - origin) @ back).cpu().numpy())
+                vertices.append(((self.model.vertices(prediction.points) - origin) @ back).cpu().numpy())
+        return np.concatenate(joints), np.concatenate(vertices)
+
+    def stature(self, joints: NDArray[np.floating]) -> float:
+        """The standing height in metres that predicted joints (J, 3) belong to, from their bones' lengths, or NaN."""
+        features = self.bundle.info.stature_features
+        if not features:
+            return float("nan")
+        return float(np.exp(bone_log_lengths(joints[None], self.joint_set)[0] @ np.array(features[:-1]) + features[-1]))
+
+
+def unusable(joints_px: NDArray[np.floating], confidence: NDArray[np.floating], joint_set: JointSet) -> str | None:
+    """Why a person's joints (J, 2) with confidences (J,), in `joint_set`, do not suffice, or None where they do."""
+    derived = dict(joint_set.derived)
+    labelled = [index for index, name in enumerate(joint_set.names) if name not in derived and confidence[index] > 0]
+    if len(labelled) < LEAST_JOINTS:
+        return f"{len(labelled)} of the joints of {joint_set.name!r} are there, at least {LEAST_JOINTS} are needed"
+    spread = np.ptp(joints_px[labelled], axis=0)
+    if spread.max() < _LEAST_SPREAD_PX:
+        return "all joints are in one place"
+    if spread.min() < _LEAST_SPREAD_PX:  # each axis is divided by its spread before the networks see it
+        return "all joints are on one vertical or horizontal line"
+    return None
+
+
+def bone_log_lengths(joints: NDArray[np.floating], joint_set: JointSet) -> NDArray[np.float64]:
+    """(B, bones) logarithms of bone lengths in metres, of joints (B, J, 3)."""
+    a, b = np.array(joint_set.edges).T
+    return np.log(np.maximum(np.linalg.norm(joints[:, a] - joints[:, b], axis=-1), 1e-3))
+
+
+def solve_camera(
+    joints: NDArray[np.floating],
+    joints_px: NDArray[np.floating],
+    confidence: NDArray[np.floating],
+    intrinsics: Intrinsics | None,
+    image_size: tuple[int, int] | None = None,
+) -> Camera:
+    """The camera of one person: full perspective where the intrinsics are known, else weak perspective.
+
+    Args:
+        joints: (J, 3) root-relative, metres, camera axes.
+        joints_px: (J, 2) where they were seen.
+        confidence: (J,) their weight in the fit; 0 leaves a joint out.
+        intrinsics: Where known.
+        image_size: (width, height) for the nominal focal length; guessed from the joints where not known.
+    """
+    if intrinsics is not None:
+        translation = fit_perspective(joints, joints_px, confidence, intrinsics)
+        scale = float(np.sqrt(intrinsics.fx * intrinsics.fy) / translation[2])
+        return Camera("perspective", intrinsics, translation, scale, np.asarray(intrinsics.project(translation)))
+    scale, shift = fit_weak_perspective(joints, joints_px, confidence)
+    width, height = image_size or canvas_size(joints_px[confidence > 0])
+    focal = NOMINAL_FOCAL_RATIO * max(width, height)
+    nominal = Intrinsics(focal, focal, width / 2, height / 2)
+    depth = focal / scale
+    translation = nominal.rays(shift) * depth
+    return Camera("weak_perspective", nominal, translation, scale, shift)
+
+
+def canvas_size(pixels: NDArray[np.floating]) -> tuple[int, int]:
+    """(width, height) of a picture that holds points (N, 2) with a margin, where nothing says its size."""
+    low, high = pixels.min(0), pixels.max(0)
+    margin = 0.25 * max(*(high - low), 40.0)
+    # Points left of or above the origin come from no picture, but a size is positive all the same.
+    width, height = np.ceil(np.maximum(high, high - low + margin) + margin)
+    return int(width), int(height)

@@ -1,0 +1,248 @@
+"""Laplacians against their spectra, and the convolution against a dense reference in float64."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+import trimesh
+from torch import Tensor
+
+from pose2mesh.errors import InputError
+from pose2mesh.graph.chebyshev import ChebyshevConvolution, GraphLaplacian, rescaled_laplacian
+from pose2mesh.graph.coarsening import build_hierarchy, mesh_adjacency
+from pose2mesh.models.pose2mesh import joint_adjacency
+from pose2mesh.skeletons import HUMAN36
+
+
+def _graphs() -> dict[str, sp.csr_array]:
+    sphere = trimesh.creation.icosphere(2)
+    vertices, faces = np.array(sphere.vertices), np.array(sphere.faces)
+    path = sp.diags_array([np.ones(9), np.ones(9)], offsets=[-1, 1])
+    return {
+        "sphere of 162": mesh_adjacency(faces, len(vertices)),
+        "weighted, with padding": build_hierarchy(vertices, faces, 3).adjacency[1],
+        "small, with padding": build_hierarchy(vertices, faces, 4).adjacency[3],
+        "joints": joint_adjacency(HUMAN36),
+        "path": sp.csr_array(path),
+        "complete": sp.csr_array(np.ones((5, 5)) - np.eye(5)),
+        "two parts and a single node": sp.csr_array(sp.block_diag([path, path, np.zeros((1, 1))])),
+    }
+
+
+GRAPHS = _graphs()
+every_graph = pytest.mark.parametrize("adjacency", GRAPHS.values(), ids=GRAPHS.keys())
+PADDED = GRAPHS["weighted, with padding"]
+
+
+def connected(adjacency: sp.csr_array) -> np.ndarray:
+    return np.flatnonzero(np.asarray(adjacency.sum(axis=1)) > 0)
+
+
+def spectrum(adjacency: sp.csr_array, scaling: str) -> np.ndarray:
+    """Eigenvalues, ascending, of the part that has edges."""
+    nodes = connected(adjacency)
+    laplacian = rescaled_laplacian(adjacency, scaling).toarray().astype(np.float64)
+    return np.linalg.eigvalsh(laplacian[np.ix_(nodes, nodes)])
+
+
+def dense_convolution(module: ChebyshevConvolution, laplacian: Tensor, x: Tensor) -> Tensor:
+    """y = Σ_k T_k(L) x W_k + b written out with dense polynomials, in float64."""
+    size, channels = len(laplacian), x.shape[-1]
+    polynomials = [torch.eye(size, dtype=torch.float64), laplacian]
+    while len(polynomials) < module.order:
+        polynomials.append(2 * laplacian @ polynomials[-1] - polynomials[-2])
+    y = module.linear.bias.double()
+    for k in range(module.order):
+        weight = module.linear.weight[:, k * channels : (k + 1) * channels].double()
+        y = y + torch.einsum("nm,mbc,oc->nbo", polynomials[k], x.double(), weight)
+    return y
+
+
+# Laplacian
+
+
+@every_graph
+def test_unit_spectrum_spans_minus_one_to_one(adjacency: sp.csr_array) -> None:
+    values = spectrum(adjacency, "unit")
+    assert values[0] == pytest.approx(-1, abs=1e-6)  # the constant function
+    assert values[-1] == pytest.approx(1, abs=1e-6)
+
+
+@every_graph
+def test_published_spectrum_spans_minus_one_to_minus_a_half(adjacency: sp.csr_array) -> None:
+    values = spectrum(adjacency, "published")
+    assert values[0] == pytest.approx(-1, abs=1e-6)
+    assert values[-1] == pytest.approx(-0.5, abs=1e-6)
+
+
+@every_graph
+def test_laplacian_is_symmetric_float32_and_empty_for_nodes_without_edges(adjacency: sp.csr_array) -> None:
+    laplacian = rescaled_laplacian(adjacency)
+    dense = laplacian.toarray()
+    assert dense.dtype == np.float32
+    assert np.abs(dense - dense.T).max() < 1e-7
+    alone = np.setdiff1d(np.arange(len(dense)), connected(adjacency))
+    assert not dense[alone].any()
+    assert not dense[:, alone].any()
+
+
+def test_laplacian_by_hand() -> None:
+    # two joined nodes: L = [[1, −1], [−1, 1]], λmax = 2, so L − I swaps them
+    pair = sp.csr_array(np.array([[0.0, 1], [1, 0]]))
+    assert np.allclose(rescaled_laplacian(pair).toarray(), [[0, -1], [-1, 0]], atol=1e-7)
+    assert np.allclose(rescaled_laplacian(pair, "published").toarray(), [[-0.75, -0.25], [-0.25, -0.75]])
+
+
+def test_graph_without_edges_has_an_empty_laplacian() -> None:
+    assert rescaled_laplacian(sp.csr_array((3, 3))).nnz == 0
+
+
+def test_laplacian_is_the_same_every_time() -> None:
+    first, second = (rescaled_laplacian(GRAPHS["sphere of 162"]) for _ in range(2))
+    assert np.array_equal(first.data, second.data)
+
+
+def test_unknown_scaling() -> None:
+    with pytest.raises(InputError, match="spectrum 'half' is not known; expected one of unit, published"):
+        rescaled_laplacian(PADDED, "half")
+
+
+# Convolution
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 4])
+@pytest.mark.parametrize("scaling", ["unit", "published"])
+def test_convolution_and_its_gradients_are_the_dense_ones(order: int, scaling: str) -> None:
+    torch.manual_seed(0)
+    sparse = rescaled_laplacian(PADDED, scaling)
+    laplacian = GraphLaplacian(sparse).double()
+    module = ChebyshevConvolution(3, 4, order).double()
+    torch.nn.init.normal_(module.linear.bias)
+    x = torch.randn(sparse.shape[0], 2, 3, dtype=torch.float64, requires_grad=True)
+    wanted = [x, module.linear.weight, module.linear.bias]
+
+    y = module(x, laplacian)
+    expected = dense_convolution(module, torch.from_numpy(sparse.toarray()).double(), x)
+    assert y.shape == (sparse.shape[0], 2, 4)
+    assert torch.allclose(y, expected, atol=1e-12)
+    direction = torch.randn_like(y)
+    for own, reference in zip(
+        torch.autograd.grad(y, wanted, direction), torch.autograd.grad(expected, wanted, direction), strict=True
+    ):
+        assert torch.allclose(own, reference, atol=1e-11)
+
+
+def test_convolution_in_float32_is_near_the_dense_one() -> None:
+    torch.manual_seed(0)
+    sparse = rescaled_laplacian(PADDED)
+    module, x = ChebyshevConvolution(8, 6, 3), torch.randn(sparse.shape[0], 3, 8)
+    expected = dense_convolution(module, torch.from_numpy(sparse.toarray()).double(), x)
+    y = module(x, GraphLaplacian(sparse))
+    assert y.dtype == torch.float32
+    assert (y - expected).abs().max() < 1e-5
+
+
+def test_weights_start_within_the_published_bound() -> None:
+    torch.manual_seed(0)
+    linear = ChebyshevConvolution(5, 32, 3).linear
+    bound = (2 / (15 + 32)) ** 0.5
+    assert linear.weight.shape == (32, 15)
+    assert 0.9 * bound < linear.weight.abs().max() <= bound
+    assert not linear.bias.any()
+
+
+def test_order_must_be_positive() -> None:
+    with pytest.raises(InputError, match="chebyshev_order is 0, expected at least 1"):
+        ChebyshevConvolution(1, 1, 0)
+
+
+def test_padding_nodes_give_and_take_nothing() -> None:
+    torch.manual_seed(0)
+    real = torch.from_numpy(connected(PADDED))
+    padding = torch.from_numpy(np.setdiff1d(np.arange(PADDED.shape[0]), real))
+    assert len(padding) > 0
+    laplacian, module = GraphLaplacian(rescaled_laplacian(PADDED)), ChebyshevConvolution(3, 4, 4)
+    x = torch.randn(PADDED.shape[0], 2, 3)
+    other = x.clone()
+    other[padding] = 1e6
+    assert torch.equal(module(x, laplacian)[real], module(other, laplacian)[real])
+    other = x.clone()
+    other[real] = 1e6
+    assert torch.equal(module(x, laplacian)[padding], module(other, laplacian)[padding])
+    x.requires_grad_()
+    module(x, laplacian)[real].sum().backward()
+    assert x.grad is not None
+    assert not x.grad[padding].any()
+    assert x.grad[real].any(2).all()
+
+
+def test_a_node_sees_its_ring_and_no_further() -> None:
+    laplacian = GraphLaplacian(rescaled_laplacian(GRAPHS["path"]))
+    for order in (1, 2, 3, 4):
+        x = torch.zeros(10, 1, 1)
+        x[0] = 1
+        module = ChebyshevConvolution(1, 1, order)
+        torch.nn.init.ones_(module.linear.weight)
+        seen = module(x, laplacian)[:, 0, 0] != 0
+        assert int(seen.nonzero().max()) == order - 1
+
+
+# Dtypes, devices and copies
+
+
+@pytest.mark.parametrize("inside", [True, False], ids=["backward inside", "backward outside"])
+def test_bf16_autocast(inside: bool) -> None:
+    torch.manual_seed(0)
+    laplacian, module = GraphLaplacian(rescaled_laplacian(PADDED)), ChebyshevConvolution(8, 8, 3)
+    x = torch.randn(PADDED.shape[0], 2, 8, requires_grad=True)
+    exact = torch.autograd.grad(module(x, laplacian).square().sum(), [x, module.linear.weight])
+    with torch.autocast("cpu", torch.bfloat16):
+        y = module(x, laplacian)
+        loss = y.float().square().sum()
+        if inside:
+            loss.backward()
+    if not inside:
+        loss.backward()
+    assert y.dtype == torch.bfloat16
+    for own, reference in zip((x.grad, module.linear.weight.grad), exact, strict=True):
+        assert own is not None
+        assert own.dtype == torch.float32
+        assert torch.nn.functional.cosine_similarity(own.flatten(), reference.flatten(), dim=0) > 0.999
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_moving_the_module_moves_its_matrix(dtype: torch.dtype) -> None:
+    laplacian = GraphLaplacian(rescaled_laplacian(PADDED))
+    x = torch.randn(PADDED.shape[0], 2, 3)
+    before = laplacian(x)
+    moved = laplacian.to(dtype)(x.to(dtype))
+    assert moved.dtype == dtype
+    assert torch.allclose(moved.float(), before, atol=1e-6 if dtype == torch.float64 else 0.03)
+    assert laplacian.float()(x).dtype == torch.float32
+    assert laplacian.to("meta").matrix.device.type == "meta"
+
+
+def test_copies_work_after_use() -> None:
+    laplacian = GraphLaplacian(rescaled_laplacian(PADDED))
+    x = torch.randn(PADDED.shape[0], 2, 3)
+    expected = laplacian(x)
+    assert torch.equal(copy.deepcopy(laplacian)(x), expected)
+    assert torch.equal(pickle.loads(pickle.dumps(laplacian))(x), expected)
+
+
+def test_training_after_inference_mode() -> None:
+    laplacian = GraphLaplacian(rescaled_laplacian(PADDED))
+    x = torch.randn(PADDED.shape[0], 2, 3, requires_grad=True)
+    with torch.inference_mode():
+        laplacian(x)
+    laplacian(x).sum().backward()
+    assert x.grad is not None
+
+
+def test_laplacian_is_not_in_the_state_dict() -> None:
+    assert GraphLaplacian(rescaled_laplacian(PADDED)).state_dict() == {}
