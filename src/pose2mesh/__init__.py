@@ -1,1 +1,33 @@
-"""From a 2D human pose to a 3D human mesh."""
+"""From a 2D human pose to a 3D human mesh.
+
+    recovery = pose2mesh.load()
+    people = recovery.recover(keypoints, joints="coco")
+
+`import pose2mesh` itself imports nothing heavy: the network comes with the first use of a name.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pose2mesh.predict import Person, Recovery
+
+__all__ = ["Person", "Recovery", "load"]
+
+
+def load(name_or_path: str | Path = "default", device: str = "cpu") -> Recovery:
+    """Load a model: `default`, the bundle that ships, or a bundle file. See `predict.Recovery`."""
+    from pose2mesh.predict import Recovery
+
+    return Recovery.load(name_or_path, device)
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("Person", "Recovery"):
+        from pose2mesh import predict
+
+        return getattr(predict, name)
+    raise AttributeError(f"module 'pose2mesh' has no attribute {name!r}")

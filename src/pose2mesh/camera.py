@@ -6,13 +6,14 @@ Camera frame: x right, y down, z forward, metres. Pixels: origin at the top left
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pose2mesh.errors import InputError
 
-Floats = NDArray[np.floating]
+Floats: TypeAlias = NDArray[np.floating]
 
 # Where nothing is known of the camera, depth is told for a field of view of about 45° across the longer side, as a
 # phone's or a standard lens gives.
@@ -43,12 +44,12 @@ class Intrinsics:
             raise InputError(f"--intrinsics {text!r}: expected FX,FY,CX,CY in pixels, focal lengths positive")
         return cls(*values)
 
-    def project(self, points: Floats) -> Floats:
+    def project(self, points: Floats) -> NDArray[np.float64]:
         """Points (…, 3) in the camera frame → pixels (…, 2)."""
         focal, centre = np.array([self.fx, self.fy]), np.array([self.cx, self.cy])
-        return points[..., :2] / points[..., 2:] * focal + centre
+        return np.asarray(points[..., :2] / points[..., 2:] * focal + centre, np.float64)
 
-    def rays(self, pixels: Floats) -> Floats:
+    def rays(self, pixels: Floats) -> NDArray[np.float64]:
         """Pixels (…, 2) → viewing directions (…, 3) with z = 1."""
         xy = (pixels - np.array([self.cx, self.cy])) / np.array([self.fx, self.fy])
         return np.concatenate([xy, np.ones_like(xy[..., :1])], axis=-1)

@@ -1,6 +1,7 @@
 """The command line. Each command imports what it needs when it runs, so that `--help` answers at once.
 
 Bad input ends with one line on standard error and status 2; with several inputs the good ones are still done, status 1.
+What was done goes to standard output.
 """
 
 from __future__ import annotations
@@ -9,13 +10,19 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import App, CycloptsError, Parameter
 
 from pose2mesh.errors import InputError
 
-app = App(name="pose2mesh", help="From a 2D human pose to a 3D human mesh.", version_flags=["--version"])
+app = App(
+    name="pose2mesh",
+    help="From a 2D human pose to a 3D human mesh.",
+    version_flags=["--version"],
+    suppress_keyboard_interrupt=False,
+)
 
 Set = Annotated[list[str] | None, Parameter(name="--set", negative="")]
+Device = Literal["cpu", "cuda"]
 
 
 @app.command
@@ -29,7 +36,7 @@ def predict(
     image: Path | None = None,
     intrinsics: str | None = None,
     height: float | None = None,
-    device: str = "cpu",
+    device: Device = "cpu",
     formats: str = "obj,glb,json,npz,overlay",
 ) -> int:
     """Recover a body mesh for every person of each input.
@@ -37,15 +44,16 @@ def predict(
     Parameters
     ----------
     inputs
-        COCO keypoint JSON (annotations or results), OpenPose JSON file or folder, .npy or .npz of (J, 2|3) or (P, J, 2|3).
+        COCO keypoint JSON (annotations or results), OpenPose JSON file or folder, .npy or .npz of (J, 2|3) or
+        (P, J, 2|3).
     out
-        Folder for the results, made if need be.
+        Folder for the results, made if need be; files of the same name are replaced.
     model
         `default`, or a bundle file.
     joints
         Order of the joints in arrays: coco, human36, smpl, openpose25 or mediapipe33.
     image
-        The photo, or the folder of photos (matched by file name), to draw over.
+        The photo, or the folder of photos (matched by file name), to draw over; a scaled copy will do.
     intrinsics
         FX,FY,CX,CY of the camera in pixels: gives full perspective.
     height
@@ -58,7 +66,7 @@ def predict(
     from pose2mesh.outputs import PredictOptions, predict_files
 
     options = PredictOptions.checked(out, joints, image, intrinsics, height, formats)
-    return predict_files(inputs, model, device, options, report=_say)
+    return predict_files(inputs, model, device, options, _say, _warn)
 
 
 @app.command
@@ -110,7 +118,7 @@ def evaluate(
     seed: int = 7,
     input_: Annotated[Literal["gt", "noisy", "detected"], Parameter(name="--input")] = "gt",
     drop_joints: int = 0,
-    device: str = "cpu",
+    device: Device = "cpu",
     report: Path | None = None,
 ) -> int:
     """Measure a model's errors on motion clips, or how its meshes meet photos' keypoints and silhouettes.
@@ -132,23 +140,18 @@ def evaluate(
     seed
         Decides people, cameras and errors.
     input_
-        gt: true 2D joints; noisy: with synthesised detector errors; detected: as in the keypoint file.
+        gt: true or labelled 2D joints; noisy: with synthesised detector errors; detected: not yet available.
     drop_joints
-        Take away so many joints of each person, at random.
+        Take away so many joints of each person in the clips, at random.
     device
         cpu or cuda.
     report
         JSON file for the results.
     """
-    from pose2mesh.evaluate import evaluate_command
+    from pose2mesh.evaluate import EvaluateOptions, evaluate_command
 
-    results = evaluate_command(
-        model, data, motions, keypoints, images, samples, seed, input_, drop_joints, device, report=_say
-    )
-    if report is not None:
-        from pose2mesh.export import write_json
-
-        write_json(report, results, decimals=3)
+    options = EvaluateOptions(data, motions, keypoints, images, samples, seed, input_, drop_joints, report)
+    evaluate_command(model, device, options, _say)
     return 0
 
 
@@ -171,17 +174,32 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
+def _warn(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Entry point: runs a command and turns `InputError` into one line and status 2."""
+    """Entry point: runs a command and turns what a user can put right into one line and status 2."""
     try:
-        status = app(arguments, exit_on_error=True, result_action="return_value")
+        status = app(
+            arguments,
+            exit_on_error=False,
+            print_error=False,
+            result_action="return_value",
+        )
         return status if isinstance(status, int) else 0
+    except CycloptsError as error:
+        _warn(f"pose2mesh: {' '.join(str(error).split())} See --help.")
     except InputError as error:
-        print(f"pose2mesh: {error}", file=sys.stderr)
-        return 2
+        _warn(f"pose2mesh: {error}")
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "pose2mesh":
+            raise
+        _warn(f"pose2mesh: {error.name} is not installed; `pip install pose2mesh[train]` brings it")
     except KeyboardInterrupt:
-        print("pose2mesh: interrupted", file=sys.stderr)
+        _warn("pose2mesh: interrupted")
         return 130
+    return 2
 
 
 if __name__ == "__main__":

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from torch import nn
+
 from pose2mesh.models.bundle import load_bundle, resolve
 
 
 def describe_bundle(name_or_path: str) -> str:
-    """Sizes, joint set, body, data, licence and measured errors of a bundle."""
+    """Sizes, joint set, body, data, licence and measured errors of a bundle.
+
+    Raises:
+        InputError: as `load_bundle`.
+    """
     bundle = load_bundle(name_or_path)
     info, surface, model = bundle.info, bundle.surface, bundle.model
 
-    def millions(module) -> str:  # noqa: ANN001
+    def millions(module: nn.Module) -> str:
         return f"{sum(parameter.numel() for parameter in module.parameters()) / 1e6:.2f} M parameters"
 
+    graphs = ", ".join(str(graph.shape[0]) for graph in surface.adjacency)
     size = resolve(name_or_path).stat().st_size / 1e6
     rows = {
         "bundle": f"{info.name}, {size:.1f} MB",
@@ -20,7 +27,7 @@ def describe_bundle(name_or_path: str) -> str:
         + (", confidences" if model.config.confidence_input else ""),
         "output": f"{len(surface.template):,} vertices, {len(surface.faces):,} faces ({info.body})",
         "posenet": millions(model.posenet),
-        "meshnet": f"{millions(model.meshnet)}, graphs of {', '.join(str(g.shape[0]) for g in surface.adjacency)} nodes",
+        "meshnet": f"{millions(model.meshnet)}, graphs of {graphs} nodes",
         "data": info.data,
         "licence": info.licence,
     }

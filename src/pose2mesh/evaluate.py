@@ -1,79 +1,125 @@
 """Measure a model: on motion clips posed as bodies of known shape, and on photos with keypoints and person masks.
 
-On clips the network gets pixels alone, as a user without a calibrated camera has them; the same errors are reported again
-for what a user may know besides: the camera, and the person's height.
+On clips the network gets pixels alone, as a user without a calibrated camera has them; the same errors are reported
+again for what a user may know besides: the camera, and the person's height.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from pose2mesh import metrics
 from pose2mesh.camera import Intrinsics
 from pose2mesh.errors import InputError
-from pose2mesh.predict import Recovery
+from pose2mesh.export import write_json
+from pose2mesh.predict import LEAST_JOINTS, Recovery
+from pose2mesh.skeletons import JointSet
+
+if TYPE_CHECKING:
+    from pose2mesh.data.poses import PoseSource
 
 PART = 64  # people posed in full at a time
 
 
-def evaluate_command(
-    model: str,
-    data: Path | None,
-    motions: Path | None,
-    keypoints: Path | None,
-    images: Path | None,
-    samples: int,
-    seed: int,
-    input_: str,
-    drop_joints: int,
-    device: str,
-    report: Callable[[str], None],
-) -> dict[str, Any]:
-    """`pose2mesh evaluate`: choose the test, run it, print it; returns the report.
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """What a user asked `evaluate` for.
+
+    Attributes:
+        data, motions, keypoints: The test, one of them: a training config, a folder of BVH clips, a COCO file.
+        images: The photos that go with `keypoints`.
+        samples, seed: How many people are drawn from clips, and what decides them.
+        input_: `gt`, `noisy` or `detected`.
+        drop_joints: So many joints of each person in the clips are taken away at random.
+        report: JSON file for the results.
+    """
+
+    data: Path | None = None
+    motions: Path | None = None
+    keypoints: Path | None = None
+    images: Path | None = None
+    samples: int = 4000
+    seed: int = 7
+    input_: str = "gt"
+    drop_joints: int = 0
+    report: Path | None = None
+
+    def check(self) -> None:
+        """Check what can be checked before any work is done.
+
+        Raises:
+            InputError: names the option, the value and what was expected.
+        """
+        if sum(choice is not None for choice in (self.data, self.motions, self.keypoints)) != 1:
+            raise InputError("evaluate: expected one of --data, --motions and --keypoints")
+        if self.samples < 1:
+            raise InputError(f"--samples {self.samples}: expected at least 1")
+        if not 0 <= self.seed < 2**63:
+            raise InputError(f"--seed {self.seed}: expected a number from 0 to 2^63")
+        if self.drop_joints < 0:
+            raise InputError(f"--drop-joints {self.drop_joints}: expected 0 or more")
+        if self.input_ == "detected":
+            raise InputError("--input detected: there is no detector yet; expected gt or noisy")
+        if self.keypoints is None and self.images is not None:
+            raise InputError(f"--images {self.images}: goes with --keypoints, which is not given")
+        if self.keypoints is not None:
+            if self.images is None:
+                raise InputError("evaluate: --keypoints needs --images, the folder of the photos")
+            if self.input_ == "noisy" or self.drop_joints:
+                raise InputError("evaluate: --input noisy and --drop-joints are for clips, not for --keypoints")
+        if self.report is not None and (self.report.is_dir() or not self.report.parent.is_dir()):
+            raise InputError(f"--report {self.report}: expected the name of a file in a folder that exists")
+
+
+def evaluate_command(model: str, device: str, options: EvaluateOptions, say: Callable[[str], None]) -> dict[str, Any]:
+    """`pose2mesh evaluate`: choose the test, run it, say and write the results.
+
+    Args:
+        model: A bundle, or a run folder that holds one.
+        device: `cpu` or `cuda`.
+        options: The test.
+        say: Takes a line for each result.
+
+    Returns:
+        The report.
 
     Raises:
-        InputError: not exactly one of the three kinds of data, or an input that it has not.
+        InputError: an option, the model, or a file of the test cannot be used.
     """
-    if sum(choice is not None for choice in (data, motions, keypoints)) != 1:
-        raise InputError("evaluate: expected one of --data, --motions and --keypoints")
-    if samples < 1:
-        raise InputError(f"--samples {samples}: expected at least 1")
-    folder = Path(model)
-    if folder.is_dir():
-        model = str(folder / "bundle.safetensors")
-    recovery = Recovery.load(model, device)
-    if keypoints is not None:
+    options.check()
+    recovery = Recovery.load(Path(model) / "bundle.safetensors" if Path(model).is_dir() else model, device)
+    if options.keypoints is not None and options.images is not None:
         from pose2mesh.silhouettes import evaluate_keypoints
 
-        if images is None:
-            raise InputError("evaluate: --keypoints needs --images, the folder of the photos")
-        results = evaluate_keypoints(recovery, keypoints, images)
+        results = evaluate_keypoints(recovery, options.keypoints, options.images)
     else:
-        if input_ == "detected":
-            raise InputError("--input detected: motion clips have no detections; expected gt or noisy")
-        from pose2mesh.data.poses import PoseSource
-
-        if motions is not None:
-            source: PoseSource = clip_poses(motions)
+        if options.motions is not None:
+            source = clip_poses(options.motions)
         else:
-            from pose2mesh.config import load_config
-            from pose2mesh.training.run import pose_sources
-
-            assert data is not None
-            source = pose_sources(load_config(data).data)[1]
-        results = evaluate_motions(recovery, source, samples, seed, input_, drop_joints)
+            assert options.data is not None
+            source = validation_poses(options.data)
+        results = evaluate_motions(recovery, source, options.samples, options.seed, options.input_, options.drop_joints)
+    if options.report is not None:
+        write_json(options.report, results, decimals=3)
     for name, value in results.items():
-        report(f"{name:28} {value:.1f}" if isinstance(value, float) else f"{name:28} {value}")
+        digits = 1 if name.endswith("_mm") else 3
+        say(f"{name:28} {value:.{digits}f}" if isinstance(value, float) else f"{name:28} {value}")
     return results
 
 
-def clip_poses(folder: Path):  # noqa: ANN201 - imported below
-    """Every frame of every clip of a folder as a pose to be tested on, none augmented."""
+def clip_poses(folder: Path) -> PoseSource:
+    """Every frame of every clip of a folder as a pose to be tested on, none augmented.
+
+    Raises:
+        InputError: a clip cannot be used, or there is none.
+    """
     from pose2mesh.data.motion import load_clips
     from pose2mesh.data.poses import PoseConfig, PoseSource
 
@@ -82,36 +128,58 @@ def clip_poses(folder: Path):  # noqa: ANN201 - imported below
     return PoseSource(torch.from_numpy(frames), plain)
 
 
+def validation_poses(config: Path) -> PoseSource:
+    """The poses that a training config validates on.
+
+    Raises:
+        InputError: the config or a clip cannot be used.
+    """
+    from pose2mesh.config import load_config
+    from pose2mesh.training.run import pose_sources
+
+    return pose_sources(load_config(config).data)[1]
+
+
 def evaluate_motions(
-    recovery: Recovery, source: Any, samples: int, seed: int, input_: str, drop_joints: int = 0
+    recovery: Recovery, source: PoseSource, samples: int, seed: int, input_: str, drop_joints: int = 0
 ) -> dict[str, Any]:
     """Errors in millimetres over people drawn from `source`, with cameras, shapes and noise of the default configs.
 
     Args:
-        recovery: The model.
-        source: A `PoseSource` of test poses.
+        recovery: A model of the Anny body.
+        source: The test poses.
         samples: How many people.
         seed: Decides them all.
         input_: `gt` or `noisy`.
         drop_joints: So many joints of each person are taken away at random.
 
     Returns:
-        Means over people. `mpjpe_mm`, `pa_mpjpe_mm`, `mpvpe_mm`, `pa_mpvpe_mm`: pixels alone. `scaled_…`: after the best
-        scale. `known_camera_…`, `known_height_…`, `known_both_…`: with intrinsics, with the standing height, with both.
-        `spread_mm`: the standard error of `mpjpe_mm`.
+        Means over people. `mpjpe_mm`, `pa_mpjpe_mm`, `mpvpe_mm`, `pa_mpvpe_mm`: pixels alone. `scaled_…`: after the
+        best scale. `known_camera_…`, `known_height_…`, `known_both_…`: with intrinsics, with the standing height, with
+        both. `spread_mm`: the standard error of `mpjpe_mm`, where there is more than one person.
+
+    Raises:
+        InputError: the model has another body, or more joints are to go than the model can do without.
     """
     from pose2mesh.body.anny import AnnyBody
     from pose2mesh.data.noise import NoiseConfig
     from pose2mesh.data.synthetic import BodySynthesiser, SyntheticConfig, detect, draw_people
 
     joint_set = recovery.joint_set
+    most = len(joint_set) - len(joint_set.derived) - LEAST_JOINTS
+    if drop_joints > most:
+        raise InputError(f"--drop-joints {drop_joints}: expected at most {most} for joint set {joint_set.name!r}")
     body = AnnyBody()
+    if len(recovery.template) != len(body.template):
+        name, body_name = recovery.bundle.info.name, recovery.bundle.info.body
+        raise InputError(f"model {name!r} is of body {body_name!r}; clips are posed as 'anny', so it must be of that")
     synthesiser = BodySynthesiser(body, joint_set, None)
     config = SyntheticConfig(views=1)
-    model = "none" if input_ == "gt" else "human36" if joint_set.name == "human36" else "coco"
-    noise = NoiseConfig(model=model, drop=0.0, clean=0.0, plain_confidence=0.0, out_of_picture=False)
+    noise = NoiseConfig(drop=0.0, clean=0.0, plain_confidence=0.0, out_of_picture=False)
     if input_ == "gt":
-        noise.plain_confidence = 1.0
+        noise.model, noise.plain_confidence = "none", 1.0
+    elif joint_set.name == "human36":
+        noise.model = "human36"
     generator = torch.Generator().manual_seed(seed)
     regressor = body.regressor(joint_set)
     columns = joint_set.evaluation_indices
@@ -128,27 +196,27 @@ def evaluate_motions(
             heights = body.stature(people.phenotypes).numpy()
         pixels, confidence = batch.joints_px.numpy(), batch.confidence.numpy()
         if drop_joints:
-            pixels, confidence = take_away(pixels, confidence, drop_joints, seed + start)
+            pixels, confidence = take_away(pixels, confidence, drop_joints, seed + start, joint_set)
         cameras = [
             Intrinsics(float(focal), float(focal), float(centre[0]), float(centre[1]))
             for focal, centre in zip(people.cameras.focal_px, people.cameras.centre_px, strict=True)
         ]
         for name, intrinsics in (("", None), ("known_camera_", cameras)):
             found_joints, found_vertices = recovery.run(pixels, confidence, intrinsics)
-            scale = np.array([recovery.stature(person) for person in found_joints])
-            factor = torch.from_numpy(heights / scale)[:, None, None].float()
             found = torch.from_numpy(found_joints), torch.from_numpy(found_vertices)
             _collect(errors, name, found, truth, columns)
-            if np.isfinite(scale).all():
+            statures = np.array([recovery.stature(person) for person in found_joints])
+            if np.isfinite(statures).all():
+                factor = torch.from_numpy(heights / statures)[:, None, None].float()
                 sized = "known_both_" if name else "known_height_"
                 _collect(errors, sized, (found[0] * factor, found[1] * factor), truth, columns)
-    results: dict[str, Any] = {
-        f"{name}_mm": float(1000 * torch.cat(values).mean()) for name, values in errors.items()
-    }
-    per_person = torch.cat(errors["mpjpe"])
-    results["spread_mm"] = float(1000 * per_person.std() / len(per_person) ** 0.5)
-    return {"model": recovery.bundle.info.name, "samples": samples, "seed": seed, "input": input_,
-            "dropped_joints": drop_joints, **results}  # fmt: skip
+    results: dict[str, Any] = {"model": recovery.bundle.info.name, "samples": samples, "seed": seed, "input": input_}
+    results["dropped_joints"] = drop_joints
+    results |= {f"{name}_mm": float(1000 * torch.cat(values).mean()) for name, values in errors.items()}
+    if samples > 1:
+        per_person = torch.cat(errors["mpjpe"])
+        results["spread_mm"] = float(1000 * per_person.std() / samples**0.5)
+    return results
 
 
 def _collect(
@@ -161,7 +229,10 @@ def _collect(
     """Add a batch's errors: plain ones always, those free of scale or rotation once (they do not change)."""
     joints, vertices = found[0][:, columns], found[1]
     true_joints, true_vertices = truth[0][:, columns], truth[1]
-    measures = {"mpjpe": metrics.mean_distance(joints, true_joints), "mpvpe": metrics.mean_distance(vertices, true_vertices)}
+    measures = {
+        "mpjpe": metrics.mean_distance(joints, true_joints),
+        "mpvpe": metrics.mean_distance(vertices, true_vertices),
+    }
     if not prefix:
         measures["pa_mpjpe"] = metrics.procrustes_distance(joints, true_joints)
         measures["pa_mpvpe"] = metrics.procrustes_distance(vertices, true_vertices)
@@ -172,22 +243,24 @@ def _collect(
 
 
 def take_away(
-    pixels: np.ndarray, confidence: np.ndarray, count: int, seed: int, labelled: int = 17
-) -> tuple[np.ndarray, np.ndarray]:
+    pixels: NDArray[np.floating], confidence: NDArray[np.floating], count: int, seed: int, joint_set: JointSet
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Make `count` joints of each person missing at random; joints derived from a missing one go with it.
 
     Args:
         pixels, confidence: (B, J, 2) and (B, J); changed copies are returned.
-        count: How many of the first `labelled` joints.
+        count: How many of the joints that are not derived.
         seed: Decides which.
+        joint_set: The `J` joints.
     """
     rng = np.random.default_rng(seed)
     pixels, confidence = pixels.copy(), confidence.copy()
-    labelled = min(labelled, pixels.shape[1])
+    derived = dict(joint_set.derived)
+    labelled = [index for index, name in enumerate(joint_set.names) if name not in derived]
     for person in range(len(pixels)):
         confidence[person, rng.choice(labelled, count, replace=False)] = 0
-    if pixels.shape[1] == 19:  # coco: pelvis and neck are the means of hips and shoulders
-        confidence[:, 17] = np.minimum(confidence[:, 17], confidence[:, [11, 12]].min(1))
-        confidence[:, 18] = np.minimum(confidence[:, 18], confidence[:, [5, 6]].min(1))
+    for name, parts in derived.items():
+        sources = confidence[:, [joint_set.index(part) for part in parts]]
+        confidence[:, joint_set.index(name)] = np.minimum(confidence[:, joint_set.index(name)], sources.min(axis=1))
     pixels[confidence <= 0] = 0
     return pixels, confidence

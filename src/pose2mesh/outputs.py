@@ -1,8 +1,15 @@
-"""From input files to output files: what `pose2mesh predict` does for each input."""
+"""From input files to output files: what `pose2mesh predict` does for each input.
+
+The files of a picture appear together or not at all; a fault in one picture or input does not keep the others back.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,18 +19,29 @@ from numpy.typing import NDArray
 
 from pose2mesh import export, render
 from pose2mesh.camera import Intrinsics
-from pose2mesh.data.keypoints import IMAGE_SUFFIXES, PictureInput, match_images, read_keypoints
+from pose2mesh.data.keypoints import IMAGE_SUFFIXES, PictureInput, Skipped, match_images, read_keypoints
 from pose2mesh.errors import InputError
-from pose2mesh.predict import Person, Recovery, canvas_size
+from pose2mesh.predict import Person, Recovery, unusable
 from pose2mesh.skeletons import INPUT_ORDERS, convert
 
 FORMATS = ("obj", "glb", "json", "npz", "ply", "overlay")
+VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm")
 LONGEST_OVERLAY_PX = 1600
+_PLAIN_PX = 900  # longer side of the canvas where nothing says how large the picture was
 
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """What a user asked `predict` for; `checked` builds it from the command line's texts."""
+    """What a user asked `predict` for; `checked` builds it from the command line's texts.
+
+    Attributes:
+        out: Folder for the results.
+        joints: Order of the joints in arrays.
+        image: The photo or the folder of photos to draw over.
+        intrinsics: Of the camera.
+        height_m: Everyone's standing height.
+        formats: Of `FORMATS`.
+    """
 
     out: Path
     joints: str
@@ -57,110 +75,202 @@ class PredictOptions:
 
 
 def predict_files(
-    inputs: list[Path], model: str, device: str, options: PredictOptions, report: Callable[[str], None]
+    inputs: list[Path],
+    model: str,
+    device: str,
+    options: PredictOptions,
+    say: Callable[[str], None],
+    warn: Callable[[str], None],
 ) -> int:
-    """Recover everyone in every input and write the files; returns the exit status.
+    """Recover everyone in every input and write the files.
 
-    A bad input is reported and the others are still done (status 1); where there is only one, its `InputError` goes to
-    the caller.
+    Args:
+        inputs: Files and folders of keypoints.
+        model, device: As `Recovery.load` takes them.
+        options: What to write, and what is known of the pictures.
+        say: Takes lines that say what was done.
+        warn: Takes a line for each input or picture that could not be used, and for each photo that was not found.
+
+    Returns:
+        The exit status: 0 when everything was written, 1 when some inputs or pictures were at fault, 2 when all were.
+
+    Raises:
+        InputError: the model cannot be used; nothing has been written then.
     """
-    recovery: Recovery | None = None
+    work: list[tuple[PictureInput, Path | None]] = []
+    origin: dict[str, Path] = {}
     faults = 0
     for path in inputs:
         try:
-            pictures = _read(path, options)
+            pictures = read_input(path, options.joints)
             photos = {} if options.image is None else match_images(pictures, options.image)
-            if recovery is None:
-                recovery = Recovery.load(model, device)
-            _make_folder(options.out)
             for picture in pictures:
-                for line in write_picture(recovery, picture, photos.get(picture.stem), options):
-                    report(line)
-                if options.image is not None and picture.stem not in photos:
-                    report(f"{picture.stem}: no photo found in {options.image}; drawn on a plain canvas")
+                if (other := origin.get(picture.stem)) is not None:
+                    raise InputError(
+                        f"{path}: its files would overwrite those of {other}, both named {picture.stem!r}; "
+                        "expected another --out for one of them"
+                    )
         except InputError as error:
-            if len(inputs) == 1:
-                raise
             faults += 1
-            report(f"pose2mesh: {error}")
-    if faults == len(inputs):
-        raise InputError(f"none of the {len(inputs)} inputs could be used")
-    return 1 if faults else 0
+            warn(f"pose2mesh: {error}")
+            continue
+        origin |= {picture.stem: path for picture in pictures}
+        work += [(picture, photos.get(picture.stem)) for picture in pictures]
+    if not work:
+        return 2
+    recovery = Recovery.load(model, device)
+    if options.height_m is not None:
+        recovery.require_heights(options.height_m)
+    written = 0
+    for picture, photo in work:
+        try:
+            for line in write_picture(recovery, picture, photo, options):
+                say(line)
+        except InputError as error:
+            faults += 1
+            warn(f"pose2mesh: {error}")
+            continue
+        written += 1
+        if options.image is not None and photo is None:
+            warn(f"{picture.stem}: no photo found in {options.image}; drawn on a plain canvas")
+    return 0 if not faults else 1 if written else 2
 
 
-def _read(path: Path, options: PredictOptions) -> list[PictureInput]:
-    if path.suffix.lower() in IMAGE_SUFFIXES:
-        raise InputError(f"{path}: a picture; give its keypoints, and the picture with --image")
-    return read_keypoints(path, options.joints)
+def read_input(path: Path, joints: str) -> list[PictureInput]:
+    """The pictures of one input.
+
+    Raises:
+        InputError: it cannot be used; see `read_keypoints`.
+    """
+    try:
+        if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES:
+            raise InputError(f"{path}: is a picture; expected its keypoints, and the picture with --image")
+        if path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES:
+            raise InputError(f"{path}: is a video; expected the keypoints of its frames, as a folder of OpenPose files")
+        return read_keypoints(path, joints)
+    except OSError as error:  # a name too long for the system, a folder that may not be listed
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
-def _make_folder(folder: Path) -> None:
+def write_picture(
+    recovery: Recovery, picture: PictureInput, photo_path: Path | None, options: PredictOptions
+) -> list[str]:
+    """Recover one picture's people and write what was asked for.
+
+    Returns:
+        Lines that say what was done.
+
+    Raises:
+        InputError: the photo cannot be used or the files cannot be written; none of them is there then.
+    """
+    photo = None if photo_path is None else read_photo(photo_path, picture.size)
+    size = picture.size if photo is None or picture.size is not None else (photo.shape[1], photo.shape[0])
+    people, identifiers, skipped = recover_picture(recovery, picture, options, size)
+    files = name_files(picture.stem, len(people), options.formats)
+    with all_or_none(options.out) as folder:
+        for person, names in zip(people, files, strict=True):
+            if "obj" in names:
+                export.write_obj(folder / names["obj"], person.vertices, recovery.faces)
+            if "ply" in names:
+                export.write_ply(folder / names["ply"], person.vertices, recovery.faces)
+        if "glb" in options.formats and people:
+            meshes = [
+                (f"person_{index}", person.vertices_camera, recovery.faces, _unit_colour(index))
+                for index, person in enumerate(people)
+            ]
+            export.write_glb(folder / f"{picture.stem}.glb", meshes)
+        if "npz" in options.formats:
+            # reshape: without people, too, the arrays have three dimensions
+            vertices = np.array([person.vertices for person in people]).reshape(-1, len(recovery.template), 3)
+            joints = np.array([person.joints for person in people]).reshape(-1, len(recovery.joint_set), 3)
+            export.write_npz(folder / f"{picture.stem}.npz", vertices, joints, recovery.faces)
+        if "overlay" in options.formats:
+            ground = plain_ground(people, size) if photo is None else photo_ground(photo, size)
+            render.save_picture(folder / f"{picture.stem}_overlay.png", draw_overlay(ground, people, recovery))
+        if "json" in options.formats:
+            document = {
+                "input": picture.image_name or picture.stem,
+                "model": recovery.bundle.info.name,
+                "joint_names": list(recovery.joint_set.names),
+                "people": [
+                    describe_person(person, identifier, names)
+                    for person, identifier, names in zip(people, identifiers, files, strict=True)
+                ],
+                "skipped": [{"id": skip.identifier, "reason": skip.reason} for skip in skipped],
+            }
+            export.write_json(folder / f"{picture.stem}.json", document)
+    lines = [f"{picture.stem}: {len(people)} recovered, {len(skipped)} skipped"]
+    return lines + [f"  skipped {skip.identifier}: {skip.reason}" for skip in skipped]
+
+
+@contextmanager
+def all_or_none(folder: Path) -> Iterator[Path]:
+    """A hidden folder to write into, whose files are moved to `folder` when the block ends without an error.
+
+    Raises:
+        InputError: the folder cannot be made or written, or one of the files would take the place of a folder.
+    """
+    staging = folder / f".pose2mesh-{secrets.token_hex(4)}.part"
+    is_new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        staging.mkdir()
+        yield staging
+        files = sorted(staging.iterdir())
+        for file in files:  # before the first is moved, so that it is none of them
+            if (folder / file.name).is_dir():
+                raise InputError(f"{folder / file.name}: is a folder; expected to write a file there")
+        for file in files:
+            os.replace(file, folder / file.name)
+    except InputError as error:
+        raise InputError(str(error).replace(str(staging), str(folder))) from error
     except OSError as error:
-        raise InputError(f"--out {folder}: cannot be made ({error.strerror})") from error
+        raise InputError(f"--out {folder}: cannot be written ({error.strerror or error})") from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        if is_new:
+            with suppress(OSError):  # it is not empty, as it should be
+                folder.rmdir()
 
 
-def write_picture(recovery: Recovery, picture: PictureInput, photo: Path | None, options: PredictOptions) -> list[str]:
-    """Recover one picture's people and write what was asked for; returns lines that say what was done."""
-    canvas = None if photo is None else read_photo(photo)
-    size = picture.size if canvas is None else (canvas.shape[1], canvas.shape[0])
-    people = recover_picture(recovery, picture, options, size)
-    files: list[dict[str, str]] = [{} for _ in people]
-    base = options.out / picture.stem
-    for index, person in enumerate(people):
-        for suffix, write in (("obj", export.write_obj), ("ply", export.write_ply)):
-            if suffix in options.formats:
-                name = f"{picture.stem}_{index}.{suffix}"
-                write(options.out / name, person.vertices, recovery.faces)
-                files[index][suffix] = name
-    if "glb" in options.formats and people:
-        meshes = [
-            (f"person_{index}", person.vertices_camera, recovery.faces, _unit_colour(index))
-            for index, person in enumerate(people)
-        ]
-        export.write_glb(base.with_name(f"{picture.stem}.glb"), meshes)
-    if "npz" in options.formats:
-        vertices = np.stack([person.vertices for person in people]) if people else np.zeros((0, 0, 3))
-        joints = np.stack([person.joints for person in people]) if people else np.zeros((0, 0, 3))
-        export.write_npz(base.with_name(f"{picture.stem}.npz"), vertices, joints, recovery.faces)
-    if "overlay" in options.formats:
-        ground = canvas if canvas is not None else _plain(picture, people, size)
-        render.save_picture(
-            base.with_name(f"{picture.stem}_overlay.png"), draw_overlay(ground, people, recovery)
-        )
-    if "json" in options.formats:
-        document = {
-            "input": picture.image_name or picture.stem,
-            "model": recovery.bundle.info.name,
-            "joint_names": list(recovery.joint_set.names),
-            "people": [
-                describe_person(person, source.identifier, file)
-                for person, source, file in zip(people, picture.people, files, strict=True)
-            ],
-            "skipped": [{"id": skipped.identifier, "reason": skipped.reason} for skipped in picture.skipped],
-        }
-        export.write_json(base.with_name(f"{picture.stem}.json"), document)
-    lines = [f"{picture.stem}: {len(people)} recovered, {len(picture.skipped)} skipped"]
-    return lines + [f"  skipped {skipped.identifier}: {skipped.reason}" for skipped in picture.skipped]
+def name_files(stem: str, people: int, formats: tuple[str, ...]) -> list[dict[str, str]]:
+    """For each person the files they are in, by format: their own (obj, ply) and those everyone shares."""
+    shared = {"glb": f"{stem}.glb", "npz": f"{stem}.npz", "overlay": f"{stem}_overlay.png"}
+    return [
+        {name: shared.get(name, f"{stem}_{index}.{name}") for name in formats if name != "json"}
+        for index in range(people)
+    ]
 
 
 def recover_picture(
     recovery: Recovery, picture: PictureInput, options: PredictOptions, size: tuple[int, int] | None
-) -> list[Person]:
-    """The people of a picture, in its order, from the joints of the file in the model's own joint set."""
-    if not picture.people:
-        return []
-    converted = [
-        convert(person.original[:, :2], person.original[:, 2], person.original_names, recovery.joint_set)
-        for person in picture.people
-    ]
-    pixels, confidence = (np.stack(part) for part in zip(*converted, strict=True))
-    return recovery.recover_converted(pixels, confidence, options.intrinsics, options.height_m, size)
+) -> tuple[list[Person], list[int | str | None], list[Skipped]]:
+    """The people of a picture in its order, from the joints of the file in the model's own joint set.
+
+    Returns:
+        The people, their ids, and those who are skipped: by the reader, or because the model lacks their joints.
+    """
+    pixels, confidence, identifiers = [], [], []
+    skipped = list(picture.skipped)
+    for person in picture.people:
+        found = convert(person.original[:, :2], person.original[:, 2], person.original_names, recovery.joint_set)
+        fault = unusable(*found, recovery.joint_set)
+        if fault is not None:
+            skipped.append(Skipped(person.identifier, fault))
+            continue
+        pixels.append(found[0])
+        confidence.append(found[1])
+        identifiers.append(person.identifier)
+    if not pixels:
+        return [], [], skipped
+    people = recovery.recover_converted(
+        np.stack(pixels), np.stack(confidence), options.intrinsics, options.height_m, size
+    )
+    return people, identifiers, skipped
 
 
 def describe_person(person: Person, identifier: int | str | None, files: dict[str, str]) -> dict[str, Any]:
-    """One entry of the JSON document's `people`."""
+    """One entry of the JSON document's `people`; `files` are names in the document's own folder."""
     camera = person.camera
     return {
         "id": identifier,
@@ -175,54 +285,103 @@ def describe_person(person: Person, identifier: int | str | None, files: dict[st
             "shift_px": camera.shift_px,
             "intrinsics": [camera.intrinsics.fx, camera.intrinsics.fy, camera.intrinsics.cx, camera.intrinsics.cy],
         },
-        "stature_m": person.stature_m,
+        "stature_m": person.stature_m if np.isfinite(person.stature_m) else None,
         "score": person.score,
         "files": files,
     }
 
 
-def draw_overlay(ground: NDArray[np.uint8], people: list[Person], recovery: Recovery) -> NDArray[np.uint8]:
-    """Everyone's mesh and input joints over a picture, at most 1,600 pixels on its longer side."""
-    picture, factor = render.fit_within(ground, LONGEST_OVERLAY_PX)
+@dataclass(frozen=True)
+class Ground:
+    """What an overlay is drawn on.
+
+    Attributes:
+        picture: (H, W, 3).
+        origin_px: (2,) its top left corner, in the pixels of the keypoints.
+        factor: (2,) its pixels for each of theirs, across and down.
+    """
+
+    picture: NDArray[np.uint8]
+    origin_px: NDArray[np.floating]
+    factor: NDArray[np.floating]
+
+    def place(self, pixels: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Pixels (N, 2) of the keypoints → pixels of the ground."""
+        return (pixels - self.origin_px) * self.factor
+
+
+def photo_ground(photo: NDArray[np.uint8], size: tuple[int, int] | None) -> Ground:
+    """A photo, at most 1,600 pixels on its longer side, for keypoints in a picture of `size` (width, height)."""
+    picture, _ = render.fit_within(photo, LONGEST_OVERLAY_PX)
+    shown = np.array(picture.shape[1::-1], np.float64)
+    return Ground(picture, np.zeros(2), shown / np.array(size or photo.shape[1::-1]))
+
+
+def plain_ground(people: list[Person], size: tuple[int, int] | None) -> Ground:
+    """A plain canvas: the whole picture where its size is known, else a window around the people.
+
+    It is never larger than an overlay may be, however far apart the coordinates are.
+    """
+    origin, extent = np.zeros(2), np.array(size or (640, 480), np.float64)
+    if size is None and people:
+        joints = np.concatenate([person.joints_px[person.confidence > 0] for person in people]).astype(np.float64)
+        low, high = joints.min(0), joints.max(0)
+        margin = 0.25 * float((high - low).max())
+        origin, extent = low - margin, high - low + 2 * margin
+    factor = _PLAIN_PX / extent.max() if size is None else min(1.0, LONGEST_OVERLAY_PX / extent.max())
+    width, height = (max(16, round(float(side))) for side in extent * factor)
+    return Ground(render.plain_canvas(height, width), origin, np.full(2, factor))
+
+
+def draw_overlay(ground: Ground, people: list[Person], recovery: Recovery) -> NDArray[np.uint8]:
+    """Everyone's mesh and input joints over a picture."""
     meshes = [
         render.ProjectedMesh(
-            person.camera.project(person.vertices) * factor,
+            ground.place(person.camera.project(person.vertices)),
             person.vertices_camera[:, 2],
             person.vertices,
             recovery.faces,
         )
         for person in people
     ]
-    picture = render.draw_people(picture, meshes)
+    picture = render.draw_people(ground.picture, meshes)
     for person in people:
-        picture = render.draw_skeleton(
-            picture, person.joints_px * factor, person.confidence, recovery.joint_set.edges
-        )
+        joints = ground.place(person.joints_px)
+        picture = render.draw_skeleton(picture, joints, person.confidence, recovery.joint_set.edges)
     return picture
 
 
-def read_photo(path: Path) -> NDArray[np.uint8]:
-    """A photo (H, W, 3), turned as its EXIF orientation says.
+def read_photo(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+    """A photo (H, W, 3), turned as its EXIF orientation says, unless only the photo as stored has the shape of `size`.
+
+    Args:
+        path: The file.
+        size: (width, height) of the picture that the keypoints are for; a smaller or larger copy of it will do.
 
     Raises:
-        InputError: not a picture, or cut short.
+        InputError: not a picture, cut short, or of another shape than `size`.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
         with Image.open(path) as image:
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: cannot be read as a picture ({error})") from error
+            turned = ImageOps.exif_transpose(image)
+            photo = next((each for each in (turned, image) if size is None or _same_shape(each.size, size)), None)
+            if photo is not None:
+                return np.asarray(photo.convert("RGB"))
+            found = "x".join(map(str, turned.size))
+    except UnidentifiedImageError as error:
+        raise InputError(f"{path}: is not a picture that can be read") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: cannot be read as a picture ({' '.join(str(error).split())})") from error
+    assert size is not None
+    raise InputError(f"{path}: is {found} pixels; expected {size[0]}x{size[1]}, as its keypoints say, or that shape")
 
 
-def _plain(picture: PictureInput, people: list[Person], size: tuple[int, int] | None) -> NDArray[np.uint8]:
-    if size is None:
-        seen = [person.joints_px[person.confidence > 0] for person in people]
-        size = canvas_size(np.concatenate(seen)) if seen else (640, 480)
-    # A canvas no larger than what is drawn in the end, however large the coordinates are.
-    width, height = size
-    return render.plain_canvas(max(height, 16), max(width, 16))
+def _same_shape(found: tuple[int, int], expected: tuple[int, int]) -> bool:
+    """Whether one picture is a scaled copy of the other, but for a pixel of rounding on the sides."""
+    factor = max(found) / max(expected)
+    return all(abs(a - factor * b) <= max(1.0, factor) for a, b in zip(found, expected, strict=True))
 
 
 def _unit_colour(index: int) -> tuple[float, float, float]:

@@ -127,6 +127,11 @@ class Recovery:
     def faces(self) -> NDArray[np.int32]:
         return self.bundle.surface.faces
 
+    @property
+    def template(self) -> NDArray[np.float32]:
+        """(V, 3) the mean body at rest, metres."""
+        return self.bundle.surface.template
+
     def recover(
         self,
         keypoints: ArrayLike,
@@ -185,8 +190,8 @@ class Recovery:
         Raises:
             InputError: `height_m` is given and the model does not tell which height its bodies have.
         """
-        if height_m is not None and not self.bundle.info.stature_features:
-            raise InputError(f"--height {height_m}: model {self.bundle.info.name!r} does not tell heights, leave it out")
+        if height_m is not None:
+            self.require_heights(height_m)
         if len(joints_px) == 0:
             return []
         if image_size is None:  # one for all, so that they share a nominal camera and stand in one scene
@@ -247,6 +252,17 @@ class Recovery:
                 vertices.append(((self.model.vertices(prediction.points) - origin) @ back).cpu().numpy())
         return np.concatenate(joints), np.concatenate(vertices)
 
+    def require_heights(self, height_m: float) -> None:
+        """Refuse a standing height where the model does not tell which one its bodies have.
+
+        Raises:
+            InputError: it does not.
+        """
+        if not self.bundle.info.stature_features:
+            raise InputError(
+                f"--height {height_m}: model {self.bundle.info.name!r} does not tell heights; leave it out"
+            )
+
     def stature(self, joints: NDArray[np.floating]) -> float:
         """The standing height in metres that predicted joints (J, 3) belong to, from their bones' lengths, or NaN."""
         features = self.bundle.info.stature_features
@@ -294,7 +310,7 @@ def solve_camera(
     if intrinsics is not None:
         translation = fit_perspective(joints, joints_px, confidence, intrinsics)
         scale = float(np.sqrt(intrinsics.fx * intrinsics.fy) / translation[2])
-        return Camera("perspective", intrinsics, translation, scale, np.asarray(intrinsics.project(translation)))
+        return Camera("perspective", intrinsics, translation, scale, intrinsics.project(translation))
     scale, shift = fit_weak_perspective(joints, joints_px, confidence)
     width, height = image_size or canvas_size(joints_px[confidence > 0])
     focal = NOMINAL_FOCAL_RATIO * max(width, height)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pose2mesh import metrics, render
 from pose2mesh.data.keypoints import PoseInput, match_images, read_keypoints
+from pose2mesh.errors import InputError
 from pose2mesh.predict import Camera, Recovery, solve_camera
 from pose2mesh.skeletons import COCO, COCO17
 
@@ -28,54 +29,78 @@ def evaluate_keypoints(
     images: Path,
     still_poses: dict[str, tuple[NDArray[np.floating], NDArray[np.floating]]] | None = None,
 ) -> dict[str, Any]:
-    """Mean OKS and silhouette IoU over the people with at least 12 labelled joints.
+    """Mean OKS and silhouette IoU over the people with at least 12 labelled joints and a polygon mask.
 
     Args:
         recovery: A model of the coco joint set.
         annotations: A COCO keypoint file with masks.
-        images: The folder of its photos; only their sizes are used.
+        images: The folder of its photos, of which only the sizes are used; people on other pictures are left out.
         still_poses: Name to root-relative joints (19, 3) and vertices (V, 3), metres, camera axes: bodies that do not
             follow the person, to be measured beside the model under the same camera fit.
+
+    Returns:
+        `oks` and `iou` of the model, `NAME_oks` and `NAME_iou` of each still pose, and the number of `people`.
+
+    Raises:
+        InputError: the model has other joints, a file cannot be used, or nobody in it can be measured.
     """
-    scores: dict[str, list[tuple[float, float]]] = {"model": []}
-    people = 0
+    if recovery.joint_set is not COCO:
+        raise InputError(
+            f"model {recovery.bundle.info.name!r} has joint set {recovery.joint_set.name!r}; expected 'coco'"
+        )
+    scores: dict[str, list[tuple[float, float]]] = {"": []}
     pictures = read_keypoints(annotations)
-    match_images(pictures, images)
+    photos = match_images(pictures, images)
     for picture in pictures:
+        if picture.stem not in photos:
+            continue
+        size = _size(photos[picture.stem], picture.size)
         for person in picture.people:
             labelled = int((person.confidence[: len(COCO17)] > 0).sum())
-            if labelled < LEAST_LABELLED or picture.size is None or not isinstance(person.mask, list):
+            if labelled < LEAST_LABELLED or not isinstance(person.mask, list):
                 continue
-            people += 1
-            mask = polygon_mask(person.mask, picture.size)
-            found = recovery.recover_converted(
-                person.joints_px[None], person.confidence[None], image_size=picture.size
-            )[0]
-            scores["model"].append(
-                _score(person, mask, found.joints, found.vertices, found.camera, recovery.faces, picture.size)
-            )
+            mask = polygon_mask(person.mask, size, f"{annotations}: annotation {person.identifier}")
+            found = recovery.recover_converted(person.joints_px[None], person.confidence[None], image_size=size)[0]
+            bodies = {"": (found.joints, found.vertices, found.camera)}
             for name, (joints, vertices) in (still_poses or {}).items():
-                camera = solve_camera(joints, person.joints_px, person.confidence, None, picture.size)
-                scores.setdefault(name, []).append(
-                    _score(person, mask, joints, vertices, camera, recovery.faces, picture.size)
-                )
-    results: dict[str, Any] = {"model": recovery.bundle.info.name, "people": people}
-    for name, values in scores.items():
-        prefix = "" if name == "model" else f"{name}_"
-        oks, iou = np.array(values).T if values else (np.full(1, np.nan), np.full(1, np.nan))
-        results[f"{prefix}oks"], results[f"{prefix}iou"] = round(float(oks.mean()), 3), round(float(iou.mean()), 3)
+                camera = solve_camera(joints, person.joints_px, person.confidence, None, size)
+                bodies[f"{name}_"] = (joints, vertices, camera)
+            for prefix, (joints, vertices, camera) in bodies.items():
+                score = score_person(person, mask, joints, vertices, camera, recovery.faces)
+                scores.setdefault(prefix, []).append(score)
+    people = len(scores[""])
+    if not people:
+        raise InputError(f"{annotations}: nobody has {LEAST_LABELLED} labelled joints and a polygon mask; expected one")
+    results: dict[str, Any] = {"model": recovery.bundle.info.name, "input": "gt", "people": people}
+    for prefix, values in scores.items():
+        oks, iou = np.mean(values, axis=0)
+        results[f"{prefix}oks"], results[f"{prefix}iou"] = round(float(oks), 3), round(float(iou), 3)
     return results
 
 
-def _score(
+def _size(photo: Path, expected: tuple[int, int] | None) -> tuple[int, int]:
+    """(width, height) of a photo, which must be as its annotations say, upright or as stored."""
+    from PIL import Image
+
+    try:
+        with Image.open(photo) as image:
+            size = image.size
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise InputError(f"{photo}: cannot be read as a picture ({' '.join(str(error).split())})") from error
+    if expected not in (None, size, size[::-1]):
+        raise InputError(f"{photo}: is {size[0]}x{size[1]} pixels; expected {expected[0]}x{expected[1]} as annotated")
+    return expected or size
+
+
+def score_person(
     person: PoseInput,
     mask: NDArray[np.bool_],
     joints: NDArray[np.floating],
     vertices: NDArray[np.floating],
     camera: Camera,
     faces: NDArray[np.integer],
-    size: tuple[int, int],
 ) -> tuple[float, float]:
+    """OKS over the labelled joints, with the mask's area for the person's, and IoU of the mesh's silhouette and mask."""
     seen = person.confidence > 0
     seen[len(COCO17) :] = False
     similarity = metrics.object_keypoint_similarity(
@@ -86,17 +111,35 @@ def _score(
         torch.from_numpy(seen)[None],
     )
     depth = vertices[:, 2] + camera.translation_m[2]
-    shape = render.silhouette(camera.project(vertices), depth, faces, size[1], size[0])
+    shape = render.silhouette(camera.project(vertices), depth, faces, *mask.shape)
     union = float((shape | mask).sum())
     return float(similarity), float((shape & mask).sum()) / union if union else 0.0
 
 
-def polygon_mask(polygons: Sequence[Sequence[float]], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """COCO polygons (flat lists x, y, x, y …) of one person as a mask (H, W); `size` is (width, height)."""
+def polygon_mask(polygons: Sequence[Any], size: tuple[int, int], where: str = "mask") -> NDArray[np.bool_]:
+    """COCO polygons of one person (flat lists x, y, x, y … of pixels) as a mask (H, W).
+
+    Args:
+        polygons: As they stand in the file.
+        size: (width, height).
+        where: Names them in an error.
+
+    Raises:
+        InputError: a polygon is not a list of at least three pairs of pixels.
+    """
     from PIL import Image, ImageDraw
 
     image = Image.new("1", size)
     draw = ImageDraw.Draw(image)
     for polygon in polygons:
-        draw.polygon([(polygon[i], polygon[i + 1]) for i in range(0, len(polygon) - 1, 2)], fill=1)
+        try:
+            corners = np.array(polygon, np.float64)
+        except (TypeError, ValueError):
+            corners = np.zeros(0)
+        sound = corners.ndim == 1 and len(corners) >= 6 and len(corners) % 2 == 0 and np.abs(corners).max() <= 1e6
+        if not sound:  # NaN is not, either
+            raise InputError(
+                f"{where}: {str(polygon)[:60]!r} is no polygon; expected x, y, x, y, … of three points or more"
+            )
+        draw.polygon([(float(x), float(y)) for x, y in corners.reshape(-1, 2)], fill=1)
     return np.asarray(image)

@@ -84,8 +84,8 @@ def test_coefficients_agree_with_anny(anny_body: AnnyBody, anny_model: Any) -> N
     phenotypes = torch.rand(24, 6, generator=torch.Generator().manual_seed(2))
     phenotypes[:, 1] = torch.linspace(-1 / 3, 1, 24)
     phenotypes[:6] = phenotypes[:6].round()
-    poses = IDENTITY.expand(len(phenotypes), -1, -1, -1)
-    expected = theirs(anny_model, anny_body, phenotypes, poses)["blendshape_coeffs"]
+    values = {name: value.double() for name, value in zip(PHENOTYPES, phenotypes.T, strict=True)}
+    expected = anny_model.get_phenotype_blendshape_coefficients(**values)
     torch.testing.assert_close(anny_body.coefficients(phenotypes).double(), expected, atol=1e-6, rtol=0)
 
 

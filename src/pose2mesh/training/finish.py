@@ -67,9 +67,9 @@ def finish(
 def fit_stature(recovery: Recovery, body: AnnyBody, source: PoseSource, config: SyntheticConfig) -> list[float]:
     """Weights and offset of `Recovery.stature`: which standing height predicted bone lengths stand for.
 
-    A network that cannot tell sizes answers with some middle size. The height that its answer stands for is the true one
-    divided by the scale that would bring the answer closest to the truth; its logarithm is regressed on those of the
-    predicted bone lengths (ridge), over people of the training clips.
+    A network that cannot tell sizes answers with some middle size. The height that its answer stands for is the true
+    one divided by the scale that would bring the answer closest to the truth; its logarithm is regressed on those of
+    the predicted bone lengths (ridge), over people of the training clips.
     """
     generator = torch.Generator().manual_seed(MEASURED_SEED + 1)
     synthesiser = BodySynthesiser(body, recovery.joint_set, None)

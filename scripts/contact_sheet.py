@@ -1,0 +1,88 @@
+"""Draw the best and the worst recovered people of an annotated photo set, without the photos.
+
+    python scripts/contact_sheet.py --keypoints person_keypoints.json --images images --out docs [--model default]
+
+Writes `people_best.png` and `people_worst.png`: a tile a person, in grey the person's mask and the labelled joints as COCO
+has them, beside it the mesh over the mask, and the mesh seen from the person's left. Ordered by the overlap of the
+silhouettes (IoU). COCO's annotations are CC BY 4.0; its photos are not ours to publish, so none is shown.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from pose2mesh import render
+from pose2mesh.data.keypoints import PoseInput, match_images, read_keypoints
+from pose2mesh.predict import Person, Recovery
+from pose2mesh.silhouettes import LEAST_LABELLED, polygon_mask, score_person
+from pose2mesh.skeletons import COCO, COCO17
+
+TILE_PX = 320
+
+
+def draw_tile(person: PoseInput, mask: np.ndarray, found: Person, faces: np.ndarray) -> np.ndarray:
+    """(TILE, 3·TILE, 3): the annotation, the mesh over it, the mesh from the person's left."""
+    rows, columns = np.nonzero(mask)
+    low, high = np.array([columns.min(), rows.min()]), np.array([columns.max(), rows.max()])
+    mesh_px = found.camera.project(found.vertices)
+    low, high = np.minimum(low, mesh_px.min(0)), np.maximum(high, mesh_px.max(0))
+    scale = 0.92 * TILE_PX / (high - low).max()
+    shift = TILE_PX / 2 - scale * (low + high) / 2
+
+    ground = render.plain_canvas(TILE_PX, TILE_PX)
+    y, x = np.mgrid[:TILE_PX, :TILE_PX]
+    source = np.round((np.stack([x, y], -1) + 0.5 - shift) / scale - 0.5).astype(int)
+    inside = (source >= 0).all(-1) & (source[..., 0] < mask.shape[1]) & (source[..., 1] < mask.shape[0])
+    covered = np.zeros_like(inside)
+    covered[inside] = mask[source[inside][:, 1], source[inside][:, 0]]
+    ground = np.where(covered[..., None], np.uint8(165), ground)
+
+    annotation = render.draw_skeleton(
+        ground, person.joints_px * scale + shift, person.confidence, COCO.edges, colour=(200, 60, 20)
+    )
+    depth = found.vertices[:, 2] + 10
+    over = render.draw_people(ground, [render.ProjectedMesh(mesh_px * scale + shift, depth, found.vertices, faces)])
+    # Seen along the picture's x axis: depth becomes the horizontal axis.
+    turned = np.stack([-found.vertices[:, 2], found.vertices[:, 1], found.vertices[:, 0]], axis=1)
+    size = np.ptp(turned[:, :2], axis=0).max()
+    side_px = (turned[:, :2] - (turned[:, :2].min(0) + turned[:, :2].max(0)) / 2) * (0.9 * TILE_PX / size) + TILE_PX / 2
+    side = render.draw_people(
+        render.plain_canvas(TILE_PX, TILE_PX), [render.ProjectedMesh(side_px, turned[:, 2] + 10, turned, faces)]
+    )
+    return np.concatenate([annotation, over, side], axis=1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--keypoints", type=Path, required=True)
+    parser.add_argument("--images", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--model", default="default")
+    parser.add_argument("--count", type=int, default=9)
+    arguments = parser.parse_args()
+    recovery = Recovery.load(arguments.model)
+    pictures = read_keypoints(arguments.keypoints)
+    match_images(pictures, arguments.images)
+    tiles = []
+    for picture in pictures:
+        for person in picture.people:
+            labelled = int((person.confidence[: len(COCO17)] > 0).sum())
+            if labelled < LEAST_LABELLED or picture.size is None or not isinstance(person.mask, list):
+                continue
+            mask = polygon_mask(person.mask, picture.size)
+            found = recovery.recover_converted(person.joints_px[None], person.confidence[None], image_size=picture.size)[0]
+            oks, iou = score_person(person, mask, found.joints, found.vertices, found.camera, recovery.faces, picture.size)
+            caption = f"{person.identifier}: IoU {iou:.2f}, OKS {oks:.2f}"
+            tiles.append((iou, draw_tile(person, mask, found, recovery.faces), caption))
+    tiles.sort(key=lambda tile: -tile[0])
+    for name, chosen in (("best", tiles[: arguments.count]), ("worst", tiles[: -arguments.count - 1 : -1])):
+        _, pictures_drawn, captions = zip(*chosen, strict=True)
+        sheet = render.contact_sheet(pictures_drawn, captions, columns=3, tile=(200, 600))
+        render.save_picture(arguments.out / f"people_{name}.png", sheet)
+
+
+if __name__ == "__main__":
+    main()

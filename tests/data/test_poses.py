@@ -1,0 +1,193 @@
+"""Poses: the algebra of trees of rotations, mirror images, and what is drawn from joint limits."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from pose2mesh.body.anny import AnnyBody
+from pose2mesh.body.rig import BODY_BONES, PARENTS
+from pose2mesh.data.poses import (
+    PoseConfig,
+    PoseSource,
+    draw_procedural,
+    mirror,
+    random_rotations,
+    recombine,
+    to_local,
+    to_world,
+)
+from pose2mesh.data.synthetic import BodySynthesiser
+from pose2mesh.skeletons import COCO, SMPL, JointSet
+
+PLAIN = PoseConfig(procedural=0.0, mirror=0.0, recombine=0.0, perturb=0.0)
+IDENTITY = torch.eye(3).repeat(1, len(BODY_BONES), 1, 1)
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def any_poses(count: int, seed: int = 0) -> Tensor:
+    """(count, 22, 3, 3) with every bone in any orientation."""
+    return random_rotations(count * len(BODY_BONES), seeded(seed)).reshape(count, len(BODY_BONES), 3, 3)
+
+
+def joints_of(body: AnnyBody, joint_set: JointSet, poses: Tensor) -> dict[str, Tensor]:
+    """Each joint (count, 3) of the mean adult, metres."""
+    joints, _, _ = BodySynthesiser(body, joint_set, None)(body.mean_phenotypes.expand(len(poses), -1), poses)
+    return dict(zip(joint_set.names, joints.unbind(1), strict=True))
+
+
+def angle_deg(a: Tensor, b: Tensor) -> Tensor:
+    return torch.rad2deg(torch.arccos(torch.nn.functional.cosine_similarity(a, b, dim=-1).clamp(-1, 1)))
+
+
+def test_to_local_and_to_world_are_inverse() -> None:
+    poses = any_poses(4)
+    local = to_local(poses)
+    torch.testing.assert_close(to_world(local), poses, atol=1e-5, rtol=0)
+    torch.testing.assert_close(local[:, 0], poses[:, 0])
+    bone = BODY_BONES.index("RightForeArm")
+    torch.testing.assert_close(poses[:, PARENTS[bone]] @ local[:, bone], poses[:, bone], atol=1e-5, rtol=0)
+
+
+def test_mirror_twice_is_nothing() -> None:
+    poses = any_poses(4)
+    torch.testing.assert_close(mirror(mirror(poses)), poses)
+    torch.testing.assert_close(torch.linalg.det(mirror(poses)), torch.ones(4, len(BODY_BONES)))
+    torch.testing.assert_close(mirror(IDENTITY), IDENTITY)
+
+
+@pytest.mark.parametrize("joint_set", [COCO, SMPL], ids=lambda joint_set: joint_set.name)
+def test_mirror_mirrors_the_body(joint_set: JointSet, anny_body: AnnyBody) -> None:
+    """Sides exchanged, x negated; Anny itself is symmetric to a centimetre."""
+    poses = draw_procedural(20, seeded(), tumble=0.5)
+    seen = torch.stack(list(joints_of(anny_body, joint_set, poses).values()), dim=1)
+    mirrored = torch.stack(list(joints_of(anny_body, joint_set, mirror(poses)).values()), dim=1)
+    expected = seen[:, joint_set.flip_permutation] * torch.tensor([-1.0, 1.0, 1.0])
+    assert (mirrored - expected).norm(dim=-1).max() < 0.015
+    assert (mirrored - seen).norm(dim=-1).max() > 0.2  # the poses are not symmetric themselves
+
+
+def test_recombine() -> None:
+    legs, upper = any_poses(3, 1), any_poses(3, 2)
+    both = recombine(legs, upper)
+    first = BODY_BONES.index("Spine")
+    torch.testing.assert_close(both[:, :first], legs[:, :first])
+
+    def to_hips(poses: Tensor) -> Tensor:
+        return poses[:, :1].mT @ poses[:, first:]
+
+    torch.testing.assert_close(to_hips(both), to_hips(upper), atol=1e-5, rtol=0)
+    torch.testing.assert_close(recombine(legs, legs), legs, atol=1e-5, rtol=0)
+
+
+def test_procedural_poses_are_rotations() -> None:
+    poses = draw_procedural(50, seeded())
+    torch.testing.assert_close(poses @ poses.mT, torch.eye(3).expand_as(poses), atol=1e-5, rtol=0)
+    assert (torch.linalg.det(poses) > 0).all()
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_knees_bend_backwards_only(side: str, anny_body: AnnyBody) -> None:
+    poses = draw_procedural(800, seeded(1))
+    joints = joints_of(anny_body, SMPL, poses)
+    thigh_frame = poses[:, BODY_BONES.index(f"{side.title()}UpLeg")]
+    shank = torch.nn.functional.normalize(joints[f"{side}_ankle"] - joints[f"{side}_knee"], dim=-1)
+    shank = (thigh_frame.mT @ shank[..., None])[..., 0]
+    assert (shank[:, 1] > 0).all()  # +y is behind
+    bend = angle_deg(joints[f"{side}_knee"] - joints[f"{side}_hip"], joints[f"{side}_ankle"] - joints[f"{side}_knee"])
+    assert bend.min() < 12
+    assert 100 < bend.max() < 150
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_elbows_bend_forwards_only_and_can_be_straight(side: str, anny_body: AnnyBody) -> None:
+    poses = draw_procedural(800, seeded(2))
+    joints = joints_of(anny_body, SMPL, poses)
+    arm_frame = poses[:, BODY_BONES.index(f"{side.title()}Arm")]
+    forearm = torch.nn.functional.normalize(joints[f"{side}_wrist"] - joints[f"{side}_elbow"], dim=-1)
+    forearm = (arm_frame.mT @ forearm[..., None])[..., 0]
+    assert (forearm[:, 1] < 0.08).all()  # −y is in front
+    bend = angle_deg(
+        joints[f"{side}_elbow"] - joints[f"{side}_shoulder"], joints[f"{side}_wrist"] - joints[f"{side}_elbow"]
+    )
+    assert bend.min() < 8
+    assert (bend < 20).float().mean() > 0.15
+    assert 130 < bend.max() < 155
+
+
+def test_heads_are_above_pelves_unless_people_tumble(anny_body: AnnyBody) -> None:
+    upright = joints_of(anny_body, SMPL, draw_procedural(800, seeded(3), tumble=0.0))
+    assert ((upright["head"] - upright["pelvis"])[:, 2] > 0).float().mean() > 0.995
+    tumbling = joints_of(anny_body, SMPL, draw_procedural(800, seeded(3), tumble=1.0))
+    assert 0.4 < ((tumbling["head"] - tumbling["pelvis"])[:, 2] > 0).float().mean() < 0.6
+
+
+def test_random_rotations_are_uniform() -> None:
+    rotations = random_rotations(4000, seeded())
+    torch.testing.assert_close(rotations @ rotations.mT, torch.eye(3).expand_as(rotations), atol=1e-5, rtol=0)
+    assert rotations.mean(0).abs().max() < 0.04
+    angle = torch.arccos(((rotations.diagonal(dim1=1, dim2=2).sum(-1) - 1) / 2).clamp(-1, 1))
+    assert abs(angle.mean() - (torch.pi / 2 + 2 / torch.pi)) < 0.04  # of the Haar measure
+
+
+@pytest.mark.parametrize("with_clips", [True, False])
+def test_the_same_state_gives_the_same_poses(with_clips: bool) -> None:
+    frames = any_poses(30) if with_clips else None
+    source = PoseSource(frames, PoseConfig(procedural=0.3 if with_clips else 1.0))
+    first, again, other = (source.draw(16, seeded(seed)) for seed in (5, 5, 6))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert first.shape == (16, len(BODY_BONES), 3, 3)
+
+
+def test_without_clips_all_poses_are_procedural() -> None:
+    poses = PoseSource(None, PoseConfig(procedural=1.0, mirror=0.0)).draw(8, seeded(4))
+    assert torch.equal(poses, draw_procedural(8, seeded(4)))
+    with pytest.raises(ValueError, match="procedural share must be 1"):
+        PoseSource(None, PoseConfig(procedural=0.5))
+
+
+def frame_numbers(poses: Tensor, frames: Tensor) -> Tensor:
+    """Which frame each pose is; every pose must be one."""
+    distance = (poses[:, None] - frames).abs().amax((2, 3, 4))
+    assert (distance.amin(1) < 1e-5).all()
+    return distance.argmin(1)
+
+
+def test_a_plain_source_gives_the_frames_themselves_by_their_weights() -> None:
+    frames = any_poses(4)
+    weights = torch.tensor([0.0, 1.0, 1.0, 2.0])
+    numbers = frame_numbers(PoseSource(frames, PLAIN, weights).draw(2000, seeded()), frames)
+    shares = torch.bincount(numbers, minlength=4) / 2000
+    torch.testing.assert_close(shares, weights / 4, atol=0.05, rtol=0)
+    even = frame_numbers(PoseSource(frames, PLAIN).draw(2000, seeded()), frames)
+    torch.testing.assert_close(torch.bincount(even) / 2000, torch.full((4,), 0.25), atol=0.05, rtol=0)
+
+
+def test_shares_of_the_augmentations() -> None:
+    frames = any_poses(1)
+    count = 2000
+
+    def untouched(**shares: float) -> float:
+        config = PoseConfig(**{"procedural": 0.0, "mirror": 0.0, "recombine": 0.0, "perturb": 0.0, **shares})
+        poses = PoseSource(frames, config).draw(count, seeded(7))
+        return float(((poses - frames).abs().amax((1, 2, 3)) < 1e-5).float().mean())
+
+    assert untouched() == 1
+    assert untouched(recombine=1.0) == 1  # with itself
+    assert abs(untouched(mirror=0.3) - 0.7) < 0.05
+    assert abs(untouched(perturb=0.6) - 0.4) < 0.05
+    assert abs(untouched(procedural=0.2) - 0.8) < 0.05
+
+
+def test_perturbation_has_the_configured_spread() -> None:
+    frames = any_poses(1)
+    config = PoseConfig(procedural=0.0, mirror=0.0, recombine=0.0, perturb=1.0, perturb_rad=0.05)
+    turns = to_local(frames).mT @ to_local(PoseSource(frames, config).draw(500, seeded()))
+    angle = torch.arccos(((turns.diagonal(dim1=2, dim2=3).sum(-1) - 1) / 2).clamp(-1, 1))
+    # The length of a normal vector of three components: mean √(8/π) times the spread.
+    torch.testing.assert_close(angle.mean(0), torch.full((22,), 0.05 * (8 / torch.pi) ** 0.5), atol=0.006, rtol=0)
