@@ -9,11 +9,17 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from hypothesis import settings
 from torch import Tensor
 
+from pose2mesh.models.bundle import Bundle, BundleInfo, save_bundle
 from pose2mesh.models.pose2mesh import NetworkConfig, Pose2Mesh, Surface
 from pose2mesh.models.surface import Body, build_surface
 from pose2mesh.skeletons import COCO, JointSet
+
+# On a busy machine an example may take any time.
+settings.register_profile("pose2mesh", deadline=None)
+settings.load_profile("pose2mesh")
 
 
 @pytest.fixture(scope="session")
@@ -89,3 +95,15 @@ def network(small_config: NetworkConfig, small_surface: Surface) -> Pose2Mesh:
     """A fresh network on the small body, in training mode."""
     torch.manual_seed(0)
     return Pose2Mesh(small_config, COCO, small_surface)
+
+
+@pytest.fixture(scope="session")
+def bundle_file(small_config: NetworkConfig, small_surface: Surface, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of an untrained network on the small body; it tells heights, as ten times the mean length of a bone."""
+    torch.manual_seed(0)
+    info = BundleInfo("small", "coco", "ellipsoid", {"network": small_config.as_dict()}, "nothing", "Apache-2.0")
+    info.errors = {"validation clips, gt 2D": {"mpjpe_mm": 123.4}}
+    info.stature_features = [1 / len(COCO.bones)] * len(COCO.bones) + [float(np.log(10))]
+    path = tmp_path_factory.mktemp("bundle") / "small.safetensors"
+    save_bundle(path, Bundle(Pose2Mesh(small_config, COCO, small_surface).eval(), small_surface, info))
+    return path

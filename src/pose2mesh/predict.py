@@ -158,10 +158,10 @@ class Recovery:
             array = np.asarray(keypoints, dtype=np.float64)
         except (TypeError, ValueError) as error:
             raise InputError(f"keypoints are not an array of numbers ({error})") from error
+        if array.ndim not in (2, 3) or array.shape[-1] not in (2, 3):
+            raise InputError(f"keypoints have shape {array.shape}, expected (J, 2|3) or (P, J, 2|3)")
         if array.ndim == 2:
             array = array[None]
-        if array.ndim != 3 or array.shape[-1] not in (2, 3):
-            raise InputError(f"keypoints have shape {array.shape}, expected (J, 2|3) or (P, J, 2|3)")
         order = input_order(joints, array.shape[1])
         confidence = array[..., 2] if array.shape[-1] == 3 else (array != 0).any(-1).astype(np.float64)
         if not np.isfinite(confidence).all():

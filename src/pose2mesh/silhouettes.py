@@ -100,7 +100,7 @@ def score_person(
     camera: Camera,
     faces: NDArray[np.integer],
 ) -> tuple[float, float]:
-    """OKS over the labelled joints, with the mask's area for the person's, and IoU of the mesh's silhouette and mask."""
+    """OKS over the labelled joints, with the mask's area for the person's, and IoU of the silhouette and the mask."""
     seen = person.confidence > 0
     seen[len(COCO17) :] = False
     similarity = metrics.object_keypoint_similarity(

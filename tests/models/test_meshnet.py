@@ -10,7 +10,7 @@ import trimesh
 from torch import Tensor
 
 from pose2mesh.errors import InputError
-from pose2mesh.graph.chebyshev import GraphLaplacian, rescaled_laplacian
+from pose2mesh.graph.chebyshev import ChebyshevConvolution, GraphLaplacian, rescaled_laplacian
 from pose2mesh.graph.coarsening import build_hierarchy
 from pose2mesh.models.meshnet import GraphBlock, GraphLayer, MeshNet
 from pose2mesh.models.pose2mesh import joint_adjacency
@@ -37,7 +37,7 @@ def small(order: int = 3) -> MeshNet:
 def dense_forward(network: MeshNet, joints: Tensor) -> Tensor:
     """A forward pass in evaluation mode with dense matrices, one sample at a time, in float64."""
 
-    def convolve(module: torch.nn.Module, x: Tensor, graph: GraphLaplacian) -> Tensor:
+    def convolve(module: ChebyshevConvolution, x: Tensor, graph: GraphLaplacian) -> Tensor:
         laplacian = graph.matrix.to_dense().double()
         terms = [x, laplacian @ x]
         for _ in range(2, module.order):

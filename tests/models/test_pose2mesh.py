@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from pose2mesh.models.surface import Body, build_surface
 from pose2mesh.skeletons import COCO, HUMAN36, JOINT_SETS, JointSet
 
 J = len(COCO)
-with_network = settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+with_network = settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def pixels(seed: int, batch: int = 3) -> tuple[Tensor, Tensor]:
@@ -28,7 +29,7 @@ def pixels(seed: int, batch: int = 3) -> tuple[Tensor, Tensor]:
     return joints, torch.where(confidence < 0.1, 0.0, confidence)
 
 
-def variant(network: Pose2Mesh, surface: Surface, **changes: object) -> Pose2Mesh:
+def variant(network: Pose2Mesh, surface: Surface, **changes: Any) -> Pose2Mesh:
     return Pose2Mesh(dataclasses.replace(network.config, **changes), COCO, surface)
 
 

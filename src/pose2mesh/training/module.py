@@ -21,8 +21,8 @@ VALIDATION_SEED = 987_654_321
 class TrainingModule(L.LightningModule):
     """Trains PoseNet alone (`stage: posenet`) or the whole network (`stage: pose2mesh`).
 
-    The loader yields indices; a batch is drawn here, on the device, from (seed, epoch, index) alone: a resumed run
-    draws what the interrupted one would have drawn.
+    The loader yields indices; a batch is drawn here, on the device, from (seed, epoch, index) alone, and so is dropout:
+    a resumed run draws what the interrupted one would have drawn.
 
     Args:
         config: The run's.
@@ -65,9 +65,16 @@ class TrainingModule(L.LightningModule):
     def on_after_batch_transfer(self, batch: Tensor, dataloader_idx: int) -> Batch:
         index = int(batch[0])
         if self.trainer.training:
-            seed = (self.config.seed << 40) + (self.current_epoch << 20) + index
-            return self.draw("train", seed, self.config.batch_size)
+            return self.draw("train", self._seed(index), self.config.batch_size)
         return self.draw("validation", VALIDATION_SEED + index, self.config.batch_size)
+
+    def _seed(self, index: int) -> int:
+        return (self.config.seed << 40) + (self.current_epoch << 20) + index
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        # Dropout draws from the global state, to which a resumed run does not come by the same way; and it must not draw
+        # the numbers again that the people were drawn from.
+        torch.manual_seed(self._seed(batch_idx) + (1 << 39))
 
     def predict_batch(self, batch: Batch) -> Prediction:
         if self.surface_stage:
@@ -81,10 +88,12 @@ class TrainingModule(L.LightningModule):
             terms = self.loss_terms(prediction, batch)
         total = torch.stack(list(terms.values())).sum()
         if not torch.isfinite(total):
-            values = ", ".join(f"{name} {float(value)}" for name, value in terms.items())
-            raise FloatingPointError(f"the loss is not finite: {values}")
-        self.log_dict({f"train/{name}": value.detach() for name, value in terms.items()}, on_step=False, on_epoch=True)
-        self.log("loss", total.detach(), prog_bar=True, on_step=True, on_epoch=False, logger=False)
+            found = ", ".join(f"{name} {float(value)}" for name, value in terms.items())
+            raise FloatingPointError(f"the loss is not finite: {found}")
+        size = self.config.batch_size
+        values = {f"train/{name}": value.detach() for name, value in terms.items()}
+        self.log_dict(values, on_step=False, on_epoch=True, batch_size=size)
+        self.log("loss", total.detach(), prog_bar=True, on_step=True, on_epoch=False, logger=False, batch_size=size)
         return total
 
     def loss_terms(self, prediction: Prediction, batch: Batch) -> dict[str, Tensor]:
@@ -111,7 +120,8 @@ class TrainingModule(L.LightningModule):
         prediction = self.predict_batch(batch)
         with torch.autocast(self.device.type, enabled=False):
             errors = self.validation_errors(prediction, batch)
-        self.log_dict({f"val/{name}_mm": 1000 * value for name, value in errors.items()}, prog_bar=True)
+        values = {f"val/{name}_mm": 1000 * value for name, value in errors.items()}
+        self.log_dict(values, prog_bar=True, batch_size=self.config.batch_size)
 
     def validation_errors(self, prediction: Prediction, batch: Batch) -> dict[str, Tensor]:
         """Mean errors of the batch in metres, of the lifted joints and, in stage two, the mesh's joints and points."""
@@ -146,17 +156,6 @@ class TrainingModule(L.LightningModule):
 
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, share)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["random_state"] = torch.get_rng_state()  # dropout draws from it
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self._random_state = checkpoint.get("random_state")
-
-    def on_train_start(self) -> None:
-        state = getattr(self, "_random_state", None)
-        if state is not None:
-            torch.set_rng_state(state.cpu())
 
 
 def build_optimiser(config: OptimiserConfig, network: torch.nn.Module) -> torch.optim.Optimizer:

@@ -70,6 +70,7 @@ def train(config: TrainConfig, out: Path, resume: Path | None = None) -> Path:
         validation_poses,
         torch.from_numpy(surface.point_faces),
     )
+    batches = _indices(config.data.samples_per_epoch, config.batch_size)
     monitored = "val/mesh_mpjpe_mm" if config.stage == "pose2mesh" else "val/lifted_mpjpe_mm"
     best = ModelCheckpoint(
         out, filename="best", monitor=monitored, save_last=True, save_top_k=1, enable_version_counter=False
@@ -88,14 +89,14 @@ def train(config: TrainConfig, out: Path, resume: Path | None = None) -> Path:
             logger=open_log(out, resume),
             plugins=[AtomicCheckpoints()],
             num_sanity_val_steps=0,
-            log_every_n_steps=50,
+            log_every_n_steps=min(50, len(batches)),
             accelerator="auto",
             devices=1,
             enable_model_summary=False,
         )
         trainer.fit(
             module,
-            _indices(config.data.samples_per_epoch, config.batch_size),
+            batches,
             _indices(config.data.validation_samples, config.batch_size),
             ckpt_path=resume,
             weights_only=True,

@@ -1,0 +1,379 @@
+"""What `predict` writes: every file and field of the contract, all of a picture's files or none."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+from PIL import Image
+
+from pose2mesh import export, outputs
+from pose2mesh.camera import Intrinsics
+from pose2mesh.data.keypoints import read_keypoints
+from pose2mesh.errors import InputError
+from pose2mesh.models.bundle import Bundle, load_bundle, save_bundle
+from pose2mesh.models.pose2mesh import NetworkConfig, Pose2Mesh
+from pose2mesh.models.surface import Body, build_surface
+from pose2mesh.outputs import FORMATS, PredictOptions, predict_files
+from pose2mesh.predict import Recovery
+from pose2mesh.skeletons import HUMAN36
+
+ALL = ",".join(FORMATS)
+
+
+def options(out: Path, formats: str = ALL, image: Path | None = None, height: float | None = None) -> PredictOptions:
+    return PredictOptions.checked(out, "coco", image, None, height, formats)
+
+
+def people_px(count: int = 2, seed: int = 0) -> np.ndarray:
+    """(P, 17, 3) made-up pixels and confidences inside a picture of 640 x 480."""
+    rng = np.random.default_rng(seed)
+    pixels = rng.uniform(0, 150, (count, 17, 2)) + rng.uniform((50, 50), (450, 250), (count, 1, 2))
+    return np.concatenate([pixels, rng.uniform(0.3, 1, (count, 17, 1))], axis=2)
+
+
+def coco_file(path: Path, size: tuple[int, int] = (640, 480), scale: float = 1.0) -> Path:
+    """A COCO file of two people, a crowd and someone with three keypoints, on `photo.jpg`."""
+    keypoints = people_px()
+    annotations = []
+    for index, person in enumerate(keypoints):
+        rows = np.column_stack([person[:, :2] * scale, np.full(17, 2)])
+        annotations.append({"id": 70 + index, "image_id": 1, "keypoints": rows.ravel().tolist()})
+    few = np.zeros((17, 3))
+    few[:3] = (5, 5, 2), (9, 9, 2), (5, 9, 2)
+    annotations.insert(1, {"id": 90, "image_id": 1, "keypoints": few.ravel().tolist()})
+    annotations.append({"id": 91, "image_id": 1, "iscrowd": 1, "keypoints": [0] * 51})
+    image = {"id": 1, "file_name": "photo.jpg", "width": size[0], "height": size[1]}
+    path.write_text(json.dumps({"images": [image], "annotations": annotations}))
+    return path
+
+
+class Lines(list[str]):
+    """Collects what is said or warned of."""
+
+    def __call__(self, line: str) -> None:
+        self.append(line)
+
+
+def run(inputs: list[Path], bundle: Path, asked: PredictOptions) -> tuple[int, Lines, Lines]:
+    say, warn = Lines(), Lines()
+    return predict_files(inputs, str(bundle), "cpu", asked, say, warn), say, warn
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_every_file_of_the_contract(bundle_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "out"
+    status, say, warn = run([coco_file(tmp_path / "two.json")], bundle_file, options(out))
+    assert (status, warn) == (0, [])
+    assert say == [
+        "two: 2 recovered, 2 skipped",
+        "  skipped 90: 3 labelled keypoints, at least 5 are needed",
+        "  skipped 91: a crowd region, not one person",
+    ]
+    assert names(out) == {
+        "two_0.obj", "two_1.obj", "two_0.ply", "two_1.ply", "two.glb", "two.json", "two.npz", "two_overlay.png"
+    }  # fmt: skip
+
+    document = json.loads((out / "two.json").read_text())
+    assert document["input"] == "photo.jpg"
+    assert document["model"] == "small"
+    assert len(document["joint_names"]) == 19
+    assert [person["id"] for person in document["people"]] == [70, 71]
+    assert [skipped["id"] for skipped in document["skipped"]] == [90, 91]
+    arrays = np.load(out / "two.npz")
+    assert arrays["vertices"].shape == (2, 162, 3)
+    assert arrays["joints"].shape == (2, 19, 3)
+    assert arrays["faces"].shape == (320, 3)
+    scene = trimesh.load(out / "two.glb")
+    for index, person in enumerate(document["people"]):
+        assert person["files"] == {
+            "obj": f"two_{index}.obj",
+            "ply": f"two_{index}.ply",
+            "glb": "two.glb",
+            "npz": "two.npz",
+            "overlay": "two_overlay.png",
+        }
+        np.testing.assert_allclose(person["joints3d_m"], arrays["joints"][index], atol=1e-5)
+        camera = person["camera"]
+        assert camera["kind"] == "weak_perspective"
+        projected = camera["scale_px_per_m"] * arrays["joints"][index, :, :2] + camera["shift_px"]
+        # Five decimals of a metre are a pixel or so on this untrained body, which is millimetres wide.
+        np.testing.assert_allclose(person["joints2d_px"], projected, rtol=1e-3, atol=0.5)
+        assert np.shape(person["input2d_px"]) == (19, 2)
+        assert 0 < person["score"] <= 1
+        assert person["stature_m"] > 0
+        upright = arrays["vertices"][index] * (1, -1, -1)
+        mesh = trimesh.load(out / f"two_{index}.obj", process=False)
+        np.testing.assert_allclose(mesh.vertices, upright, atol=1e-5)
+        np.testing.assert_array_equal(mesh.faces, arrays["faces"])
+        in_scene = scene.geometry[f"person_{index}"].vertices
+        np.testing.assert_allclose(in_scene, upright + np.array(camera["translation_m"]) * (1, -1, -1), atol=1e-4)
+    assert Image.open(out / "two_overlay.png").size == (640, 480)
+
+
+def test_files_agree_with_the_library(bundle_file: Path, tmp_path: Path) -> None:
+    array = people_px(3)
+    np.save(tmp_path / "three.npy", array)
+    assert run([tmp_path / "three.npy"], bundle_file, options(tmp_path, "npz,json"))[0] == 0
+    found = np.load(tmp_path / "three.npz")
+    document = json.loads((tmp_path / "three.json").read_text())
+    people = Recovery.load(bundle_file).recover(array)
+    for index, person in enumerate(people):
+        np.testing.assert_allclose(found["vertices"][index], person.vertices, atol=1e-6)
+        np.testing.assert_allclose(
+            document["people"][index]["camera"]["translation_m"], person.camera.translation_m, rtol=1e-3
+        )
+        assert document["people"][index]["score"] == pytest.approx(person.score, abs=1e-5)
+
+
+def test_intrinsics_and_height_reach_the_files(bundle_file: Path, tmp_path: Path) -> None:
+    source = coco_file(tmp_path / "two.json")
+    asked = PredictOptions.checked(tmp_path / "out", "coco", None, "600,610,320,240", 1.8, "json,npz")
+    assert run([source], bundle_file, asked)[0] == 0
+    picture = read_keypoints(source)[0]
+    expected = Recovery.load(bundle_file).recover(
+        np.stack([person.original for person in picture.people]),
+        intrinsics=Intrinsics(600, 610, 320, 240),
+        height_m=1.8,
+    )
+    found = np.load(tmp_path / "out" / "two.npz")
+    for index, person in enumerate(json.loads((tmp_path / "out" / "two.json").read_text())["people"]):
+        assert person["camera"]["kind"] == "perspective"
+        assert person["camera"]["intrinsics"] == [600, 610, 320, 240]
+        assert person["stature_m"] == 1.8
+        np.testing.assert_allclose(found["vertices"][index], expected[index].vertices, atol=1e-5)
+
+
+@pytest.mark.parametrize("formats", ["ply", " npz , json ", "glb", "overlay"])
+def test_only_what_is_asked_for_is_written(bundle_file: Path, tmp_path: Path, formats: str) -> None:
+    out = tmp_path / "out"
+    assert run([coco_file(tmp_path / "two.json")], bundle_file, options(out, formats))[0] == 0
+    expected = {
+        "ply": {"two_0.ply", "two_1.ply"},
+        " npz , json ": {"two.npz", "two.json"},
+        "glb": {"two.glb"},
+        "overlay": {"two_overlay.png"},
+    }
+    assert names(out) == expected[formats]
+
+
+@pytest.mark.parametrize("formats", ["", ",", "obj,stl", "OBJ"])
+def test_unknown_formats_are_refused(tmp_path: Path, formats: str) -> None:
+    with pytest.raises(InputError, match=r"--formats .*expected some of obj, glb, json, npz, ply, overlay"):
+        options(tmp_path, formats)
+
+
+@pytest.mark.parametrize("height", [0.0, -1.7, 170.0, float("nan")])
+def test_impossible_heights_are_refused(tmp_path: Path, height: float) -> None:
+    with pytest.raises(InputError, match=r"--height .*: expected metres between 0.3 and 3"):
+        options(tmp_path, height=height)
+
+
+def test_nobody_in_the_picture_is_no_fault(bundle_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty.json").write_text('{"people": []}')
+    status, say, warn = run([tmp_path / "empty.json"], bundle_file, options(tmp_path / "out"))
+    assert (status, say, warn) == (0, ["empty: 0 recovered, 0 skipped"], [])
+    assert names(tmp_path / "out") == {"empty.json", "empty.npz", "empty_overlay.png"}
+    assert np.load(tmp_path / "out" / "empty.npz")["vertices"].shape == (0, 162, 3)
+
+
+def test_a_model_without_heights_writes_null(bundle_file: Path, tmp_path: Path) -> None:
+    bundle = load_bundle(bundle_file)
+    bundle.info.stature_features = []
+    save_bundle(tmp_path / "plain.safetensors", bundle)
+    source = coco_file(tmp_path / "two.json")
+    assert run([source], tmp_path / "plain.safetensors", options(tmp_path / "out"))[0] == 0
+    text = (tmp_path / "out" / "two.json").read_text()
+    assert "NaN" not in text
+    assert json.loads(text)["people"][0]["stature_m"] is None
+    with pytest.raises(InputError, match="model 'small' does not tell heights"):
+        run([source], tmp_path / "plain.safetensors", options(tmp_path / "other", height=1.7))
+    assert not (tmp_path / "other").exists()
+
+
+def test_who_lacks_the_joints_of_the_model_is_skipped(
+    body: Body, posed_bodies: np.ndarray, small_config: NetworkConfig, bundle_file: Path, tmp_path: Path
+) -> None:
+    """Five joints of the face suffice for a file, but a model of Human3.6M joints knows only the nose of them."""
+    surface = build_surface(body, HUMAN36, small_config, posed_bodies[:40])
+    info = replace(load_bundle(bundle_file).info, joint_set="human36", stature_features=[])
+    save_bundle(tmp_path / "h36m.safetensors", Bundle(Pose2Mesh(small_config, HUMAN36, surface), surface, info))
+    array = people_px(2)
+    array[0, 5:, 2] = 0
+    np.save(tmp_path / "two.npy", array)
+    status, say, _ = run([tmp_path / "two.npy"], tmp_path / "h36m.safetensors", options(tmp_path, "json"))
+    assert status == 0
+    assert say[1] == "  skipped 0: 1 of the joints of 'human36' are there, at least 5 are needed"
+    assert [person["id"] for person in json.loads((tmp_path / "two.json").read_text())["people"]] == [1]
+
+
+def test_good_inputs_are_done_beside_bad_ones(bundle_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.json").write_text('{"people": [')
+    np.save(tmp_path / "good.npy", people_px(1))
+    inputs = [tmp_path / "bad.json", tmp_path / "missing.npy", tmp_path / "good.npy"]
+    status, say, warn = run(inputs, bundle_file, options(tmp_path / "out", "obj"))
+    assert status == 1
+    assert len(say) == 1
+    assert names(tmp_path / "out") == {"good_0.obj"}
+    assert [line.split(": ")[1] for line in warn] == [str(tmp_path / "bad.json"), str(tmp_path / "missing.npy")]
+
+
+def test_inputs_of_one_name_do_not_overwrite_each_other(bundle_file: Path, tmp_path: Path) -> None:
+    for folder, seed in (("a", 1), ("b", 2)):
+        (tmp_path / folder).mkdir()
+        np.save(tmp_path / folder / "pose.npy", people_px(1, seed))
+    first, second = tmp_path / "a" / "pose.npy", tmp_path / "b" / "pose.npy"
+    status, _, warn = run([first, second], bundle_file, options(tmp_path / "out", "npz"))
+    assert status == 1
+    assert len(warn) == 1
+    assert f"{second}: its files would overwrite those of {first}" in warn[0]
+    expected = Recovery.load(bundle_file).recover(people_px(1, 1))[0]
+    np.testing.assert_allclose(np.load(tmp_path / "out" / "pose.npz")["vertices"][0], expected.vertices, atol=1e-6)
+
+
+@pytest.mark.parametrize("writer", ["write_obj", "write_glb", "write_npz", "write_json"])
+@pytest.mark.parametrize("fault", [OSError(28, "No space left on device"), InputError("x.glb: cannot be written")])
+def test_a_write_that_fails_leaves_nothing(
+    bundle_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writer: str, fault: Exception
+) -> None:
+    def fail(*_: object) -> None:
+        raise fault
+
+    monkeypatch.setattr(export, writer, fail)
+    source = coco_file(tmp_path / "two.json")
+    status, say, warn = run([source], bundle_file, options(tmp_path / "new"))
+    assert (status, say, len(warn)) == (2, [], 1)
+    assert not (tmp_path / "new").exists()
+
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "two.json").write_text("from an earlier run")
+    assert run([source], bundle_file, options(kept))[0] == 2
+    assert names(kept) == {"two.json"}
+    assert (kept / "two.json").read_text() == "from an earlier run"
+
+
+def test_an_interruption_leaves_nothing(bundle_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(export, "write_json", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run([coco_file(tmp_path / "two.json")], bundle_file, options(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_in_the_place_of_a_file_is_named(bundle_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "out" / "two.json").mkdir(parents=True)
+    status, _, warn = run([coco_file(tmp_path / "two.json")], bundle_file, options(tmp_path / "out"))
+    assert status == 2
+    assert warn == [f"pose2mesh: {tmp_path / 'out' / 'two.json'}: is a folder; expected to write a file there"]
+    assert names(tmp_path / "out") == {"two.json"}
+
+
+def test_older_files_are_replaced_whole(bundle_file: Path, tmp_path: Path) -> None:
+    source = coco_file(tmp_path / "two.json")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "two.json").write_text("old")
+    (tmp_path / "out" / "other.txt").write_text("someone else's")
+    assert run([source], bundle_file, options(tmp_path / "out", "json"))[0] == 0
+    assert names(tmp_path / "out") == {"two.json", "other.txt"}
+    assert len(json.loads((tmp_path / "out" / "two.json").read_text())["people"]) == 2
+
+
+@pytest.mark.parametrize(("place", "stretch"), [(0.0, 1.0), (9e5, 1.0), (-9e5, 1.0), (-4e5, 3000.0), (0.0, 0.001)])
+def test_the_plain_canvas_shows_people_wherever_they_are(
+    bundle_file: Path, tmp_path: Path, place: float, stretch: float
+) -> None:
+    array = people_px(1)
+    array[..., :2] = array[..., :2] * stretch + place
+    np.save(tmp_path / "far.npy", array)
+    assert run([tmp_path / "far.npy"], bundle_file, options(tmp_path, "overlay"))[0] == 0
+    picture = np.asarray(Image.open(tmp_path / "far_overlay.png")).astype(int)
+    assert max(picture.shape) == 900
+    assert (picture.sum(2) < 250).sum() > 300  # the skeleton's dark rim
+
+
+def test_a_huge_picture_is_drawn_small(bundle_file: Path, tmp_path: Path) -> None:
+    source = coco_file(tmp_path / "two.json", size=(1_000_000, 500_000), scale=1000)
+    assert run([source], bundle_file, options(tmp_path, "overlay"))[0] == 0
+    assert Image.open(tmp_path / "two_overlay.png").size == (1600, 800)
+
+
+def photo(path: Path, size: tuple[int, int], orientation: int | None = None) -> Path:
+    """A dark grey photo with a red top left corner."""
+    image = Image.new("RGB", size, (40, 40, 40))
+    image.paste((250, 0, 0), (0, 0, size[0] // 4, size[1] // 4))
+    exif = Image.Exif()
+    if orientation is not None:
+        exif[274] = orientation
+    image.save(path, exif=exif)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("size", "drawn"),
+    [((640, 480), (640, 480)), ((1280, 960), (1280, 960)), ((321, 240), (321, 240)), ((3200, 2400), (1600, 1200))],
+)
+def test_a_scaled_copy_of_the_photo_is_drawn_over(
+    bundle_file: Path, tmp_path: Path, size: tuple[int, int], drawn: tuple[int, int]
+) -> None:
+    image = photo(tmp_path / "copy.png", size)
+    source = coco_file(tmp_path / "two.json")
+    status, _, warn = run([source], bundle_file, options(tmp_path / "out", "overlay", image))
+    assert (status, warn) == (0, [])
+    picture = np.asarray(Image.open(tmp_path / "out" / "two_overlay.png")).astype(int)
+    assert picture.shape[1::-1] == drawn
+    # The joints' white dots lie where the keypoints are, in the pixels of the copy.
+    for joint in read_keypoints(source)[0].people[0].original[:, :2] * drawn[0] / 640:
+        x, y = joint.round().astype(int)
+        assert picture[y - 2 : y + 3, x - 2 : x + 3].max(axis=(0, 1)).min() > 150
+
+
+def test_a_photo_of_another_shape_is_refused(bundle_file: Path, tmp_path: Path) -> None:
+    image = photo(tmp_path / "wide.jpg", (640, 360))
+    status, _, warn = run([coco_file(tmp_path / "two.json")], bundle_file, options(tmp_path / "out", image=image))
+    assert status == 2
+    assert warn == [f"pose2mesh: {image}: is 640x360 pixels; expected 640x480, as its keypoints say, or that shape"]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("size", "red"), [(None, (200, 20)), ((240, 320), (200, 20)), ((320, 240), (20, 20))])
+def test_photos_are_turned_as_their_keypoints_are(
+    tmp_path: Path, size: tuple[int, int] | None, red: tuple[int, int]
+) -> None:
+    """Orientation 6: stored 320 x 240, to be shown a quarter turn clockwise; some annotations go by the stored one."""
+    picture = outputs.read_photo(photo(tmp_path / "turned.jpg", (320, 240), orientation=6), size)
+    assert picture.shape[1::-1] == (size or (240, 320))
+    assert picture[red[1], red[0], 0] > 200
+
+
+def test_photos_found_by_name_and_those_that_are_not(bundle_file: Path, tmp_path: Path) -> None:
+    pictures = [{"id": index, "file_name": f"p{index}.png", "width": 640, "height": 480} for index in (1, 2)]
+    rows = np.column_stack([people_px(1)[0, :, :2], np.full(17, 2)]).ravel().tolist()
+    annotations = [{"id": index, "image_id": index, "keypoints": rows} for index in (1, 2)]
+    (tmp_path / "both.json").write_text(json.dumps({"images": pictures, "annotations": annotations}))
+    (tmp_path / "photos").mkdir()
+    photo(tmp_path / "photos" / "p2.png", (640, 480))
+    asked = options(tmp_path / "out", "overlay", tmp_path / "photos")
+    status, _, warn = run([tmp_path / "both.json"], bundle_file, asked)
+    assert status == 0
+    assert warn == [f"p1: no photo found in {tmp_path / 'photos'}; drawn on a plain canvas"]
+    corners = [np.asarray(Image.open(tmp_path / "out" / f"p{index}_overlay.png"))[2, 2] for index in (1, 2)]
+    assert corners[0].min() > 200
+    assert corners[1].tolist() == [250, 0, 0]
+
+    # One photo that cannot be read does not keep the other picture back.
+    (tmp_path / "photos" / "p1.png").write_bytes(b"no picture")
+    asked = options(tmp_path / "again", "overlay", tmp_path / "photos")
+    status, _, warn = run([tmp_path / "both.json"], bundle_file, asked)
+    assert status == 1
+    assert warn == [f"pose2mesh: {tmp_path / 'photos' / 'p1.png'}: is not a picture that can be read"]
+    assert names(tmp_path / "again") == {"p2_overlay.png"}

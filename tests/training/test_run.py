@@ -1,0 +1,322 @@
+"""Training runs: from config to bundle, killed and resumed, and what they refuse."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from pose2mesh.config import TrainConfig, dump_config, load_config, parse_config
+from pose2mesh.errors import InputError
+from pose2mesh.models.bundle import load_bundle
+from pose2mesh.skeletons import COCO
+from pose2mesh.training import checkpoints, finish, run
+
+NETWORK = {
+    "confidence_input": True,
+    "isotropic": True,
+    "posenet_width": 32,
+    "posenet_blocks": 1,
+    "posenet_dropout": 0.1,  # its random numbers have to be resumed too
+    "coarsenings": 7,
+    "finest": 5,
+    "joint_widths": [8],
+    "block_widths": [[8, 8], [8, 8], [8, 8]],
+    "head_width": 8,
+}
+
+
+def tiny(**changes: Any) -> TrainConfig:
+    """A few seconds of training on procedural poses."""
+    values: dict[str, Any] = {
+        "network": NETWORK,
+        "data": {
+            "samples_per_epoch": 640,
+            "validation_samples": 64,
+            "synthetic": {"poses": {"procedural": 1.0}},
+        },
+        "optimiser": {"name": "adam", "learning_rate": 3e-3, "schedule": "cosine"},
+        "epochs": 3,
+        "batch_size": 64,
+        "name": "tiny",
+    }
+    return parse_config({**values, **changes}, "test")
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "metrics.csv").open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def column(folder: Path, name: str) -> list[float]:
+    return [float(row[name]) for row in rows(folder) if row.get(name)]
+
+
+@pytest.fixture(scope="module")
+def patched() -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finish, "MEASURED_SAMPLES", 40)
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def checkpoints_seen(patched: pytest.MonkeyPatch) -> list[set[str]]:
+    """The checkpoints in the run folder after each one that is written."""
+    seen = []
+    save = checkpoints.AtomicCheckpoints.save_checkpoint
+
+    def spy(self: Any, checkpoint: Any, path: str | Path, storage_options: Any = None) -> None:
+        save(self, checkpoint, path, storage_options)
+        seen.append({file.name for file in Path(path).parent.rglob("*.ckpt*")})
+
+    patched.setattr(checkpoints.AtomicCheckpoints, "save_checkpoint", spy)
+    return seen
+
+
+@pytest.fixture(scope="module")
+def lifter(tmp_path_factory: pytest.TempPathFactory, checkpoints_seen: list[set[str]]) -> Path:
+    """The run folder of a trained PoseNet."""
+    folder = tmp_path_factory.mktemp("runs") / "lifter"
+    run.train(tiny(), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(lifter: Path) -> Path:
+    """The run folder of the whole network, from that lifter."""
+    folder = lifter.parent / "whole"
+    config = tiny(stage="pose2mesh", pretrained=str(lifter), epochs=3, losses={"edge_from_epoch": 2})
+    run.train(config, folder)
+    return folder
+
+
+def test_a_run_folder_holds_what_it_should(lifter: Path, whole: Path) -> None:
+    for folder in (lifter, whole):
+        assert {file.name for file in folder.iterdir()} == {
+            "best.ckpt", "bundle.safetensors", "config.yaml", "metrics.csv",
+        }  # fmt: skip
+    assert dump_config(load_config(lifter / "config.yaml")) == dump_config(tiny())
+
+
+def test_a_run_keeps_two_checkpoints_at_most(whole: Path, checkpoints_seen: list[set[str]]) -> None:
+    assert len(checkpoints_seen) >= 6
+    assert set.union(*checkpoints_seen) == {"last.ckpt", "best.ckpt"}
+
+
+def test_losses_and_errors_fall(lifter: Path, whole: Path) -> None:
+    for folder, loss, error in (
+        (lifter, "train/lifted_joint", "val/lifted_mpjpe_mm"),
+        (whole, "train/vertex", "val/mesh_mpjpe_mm"),
+    ):
+        for name in (loss, error):
+            values = column(folder, name)
+            assert len(values) == 3
+            assert values[-1] < 0.9 * values[0]
+
+
+def test_every_loss_is_logged_and_the_edges_from_their_epoch(whole: Path) -> None:
+    for name in ("vertex", "mesh_joint", "normal", "lifted_joint"):
+        assert len(column(whole, f"train/{name}")) == 3
+    assert len(column(whole, "train/edge")) == 1
+
+
+def test_the_bundle_loads_and_predicts(whole: Path) -> None:
+    bundle = load_bundle(whole / "bundle.safetensors")
+    joints_px = torch.rand(2, len(COCO), 2) * 300
+    prediction = bundle.model(joints_px, torch.ones(2, len(COCO)))
+    vertices = bundle.model.vertices(prediction.points)
+    assert vertices.shape == (2, len(bundle.surface.template), 3)
+    assert torch.isfinite(vertices).all()
+    assert bundle.info.joint_set == "coco"
+    assert bundle.info.config["stage"] == "pose2mesh"
+    assert set(bundle.info.errors) == {"validation clips, gt 2D", "validation clips, noisy 2D"}
+    state = torch.load(whole / "best.ckpt", weights_only=True)["state_dict"]
+    for name, value in bundle.model.state_dict().items():
+        torch.testing.assert_close(value.float(), state[f"network.{name}"].float(), atol=1e-3, rtol=1e-3)
+
+
+def test_stage_two_starts_from_the_lifter(lifter: Path, whole: Path) -> None:
+    """It begins where stage one ended, far below where stage one began."""
+    assert column(whole, "val/lifted_mpjpe_mm")[0] < 0.9 * column(lifter, "val/lifted_mpjpe_mm")[0]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from pose2mesh.config import load_config
+from pose2mesh.training import module, run
+
+step = module.TrainingModule.training_step
+
+def killed(self, batch, index):
+    if self.current_epoch == 1 and index == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(self, batch, index)
+
+module.TrainingModule.training_step = killed
+run.train(load_config(Path(sys.argv[1])), Path(sys.argv[2]))
+"""
+
+
+def final_weights(
+    monkeypatch: pytest.MonkeyPatch, config: TrainConfig, folder: Path, resume: Path | None
+) -> dict[str, Tensor]:
+    """Train, and return the weights after the last epoch, which a run does not keep."""
+    kept: dict[str, Tensor] = {}
+    monkeypatch.setattr(
+        run,
+        "finish",
+        lambda path, *_: kept.update(torch.load(path.parent / "last.ckpt", weights_only=True)["state_dict"]),
+    )
+    run.train(config, folder, resume)
+    return kept
+
+
+@pytest.mark.parametrize(
+    "optimiser",
+    [
+        {"name": "adamw", "learning_rate": 3e-3, "schedule": "cosine", "clip": 1.0},
+        pytest.param(
+            {"name": "rmsprop", "learning_rate": 1e-3, "schedule": "step", "milestones": [1, 2], "decay": 0.3},
+            marks=pytest.mark.slow,
+        ),
+    ],
+    ids=["cosine", "step"],
+)
+def test_killed_and_resumed_is_bit_for_bit_the_same(
+    optimiser: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny(optimiser=optimiser)
+    straight = final_weights(monkeypatch, config, tmp_path / "straight", None)
+
+    killed = tmp_path / "killed"
+    (tmp_path / "config.yaml").write_text(dump_config(config))
+    child = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path / "config.yaml"), str(killed)], capture_output=True, check=False
+    )
+    assert child.returncode == -9, child.stderr.decode()[-2000:]
+    assert not (killed / "bundle.safetensors").exists()
+    with pytest.raises(InputError, match="holds an unfinished run; give --resume"):
+        run.train(config, killed)
+
+    settings, checkpoint = run.resume_config(killed)
+    assert settings == config
+    resumed = final_weights(monkeypatch, settings, killed, checkpoint)
+    assert straight.keys() == resumed.keys()
+    for name, value in straight.items():
+        assert torch.equal(value, resumed[name]), name
+    # The log goes on where the kept epochs end: nothing lost, nothing twice.
+    assert rows(killed) == rows(tmp_path / "straight")
+
+
+def test_a_finished_run_is_not_overwritten(lifter: Path) -> None:
+    with pytest.raises(InputError, match="holds a finished run; give another --out"):
+        run.train(tiny(), lifter)
+    with pytest.raises(InputError, match=r"nothing to resume; expected last\.ckpt there"):
+        run.resume_config(lifter)
+
+
+def test_bad_input_leaves_no_run_folder(tmp_path: Path) -> None:
+    split = tmp_path / "split.yaml"
+    split.write_text("train: [a]\nvalidation: [b]\n")
+    data = {"motions": str(tmp_path / "none"), "split": str(split)}
+    with pytest.raises(InputError, match="none: no such folder of BVH files"):
+        run.train(tiny(data=data), tmp_path / "out")
+    with pytest.raises(InputError, match=r"missing\.safetensors: no such bundle"):
+        run.train(tiny(pretrained=str(tmp_path / "missing.safetensors")), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"file/out: cannot make the run folder"):
+        run.train(tiny(), tmp_path / "file" / "out")
+
+
+@pytest.mark.parametrize("part", ["", "best.ckpt", "bundle.safetensors"])
+def test_pretrained_weights_are_loaded_from_any_of_three(part: str, lifter: Path) -> None:
+    network = torch.nn.Module()
+    bundle = load_bundle(lifter / "bundle.safetensors")
+    network = type(bundle.model)(bundle.model.config, COCO, bundle.surface)
+    before = network.meshnet.state_dict()
+    before = {name: value.clone() for name, value in before.items()}
+    run.load_pretrained(network, lifter / part)
+    for name, value in bundle.model.posenet.state_dict().items():
+        torch.testing.assert_close(network.posenet.state_dict()[name], value, atol=1e-3, rtol=1e-3)
+    for name, value in network.meshnet.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"posenet_width": 48}, r"posenet\.lift\.weight is \(32, 57\), expected \(48, 57\)"),
+        ({"posenet_blocks": 2}, r"posenet\.blocks\.1\S+ is none, expected \(32,\)"),
+        ({"confidence_input": False}, r"posenet\.lift\.weight is \(32, 57\), expected \(32, 38\)"),
+    ],
+)
+def test_a_pretrained_lifter_that_does_not_fit(change: dict[str, Any], fault: str, lifter: Path) -> None:
+    bundle = load_bundle(lifter / "bundle.safetensors")
+    config = parse_config(
+        {"network": {**NETWORK, **change}, "data": {"synthetic": {"poses": {"procedural": 1}}}}, "test"
+    )
+    network = type(bundle.model)(config.network, COCO, bundle.surface)
+    with pytest.raises(InputError, match=fault):
+        run.load_pretrained(network, lifter / "bundle.safetensors")
+
+
+def test_pretrained_files_that_are_none(tmp_path: Path) -> None:
+    network = torch.nn.Module()
+    with pytest.raises(InputError, match="no bundle or checkpoint in this run folder"):
+        run.load_pretrained(network, tmp_path)
+    (tmp_path / "bad.ckpt").write_bytes(b"not a checkpoint")
+    with pytest.raises(InputError, match=r"bad\.ckpt: cannot be read as a checkpoint"):
+        run.load_pretrained(network, tmp_path / "bad.ckpt")
+
+
+def test_a_write_that_fails_leaves_the_old_checkpoint_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "last.ckpt"
+    writer = checkpoints.AtomicCheckpoints()
+    writer.save_checkpoint({"epoch": 1}, path)
+
+    def fail(_: Any, file: Path) -> None:
+        file.write_bytes(b"half")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(OSError, match="no space"):
+        writer.save_checkpoint({"epoch": 2}, path)
+    assert torch.load(path, weights_only=True) == {"epoch": 1}
+    assert [file.name for file in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_clips_are_split_and_validation_is_not_augmented(shared_data: Path, tmp_path: Path) -> None:
+    for name in ("deepmimic/walk", "deepmimic/jog"):
+        source = shared_data / "mocap" / f"{name}.bvh"
+        (tmp_path / source.name).write_bytes(source.read_bytes())
+    (tmp_path / "split.yaml").write_text("train: [walk]\nvalidation: [jog]\n")
+    config = parse_config({"data": {"motions": str(tmp_path), "split": str(tmp_path / "split.yaml")}}, "test")
+    train, validation = run.pose_sources(config.data)
+    assert train.frames is not None
+    assert validation.frames is not None
+    drawn = validation.draw(20, torch.Generator().manual_seed(0))
+    distance = (drawn[:, None] - validation.frames).abs().amax((2, 3, 4)).amin(1)
+    assert distance.max() < 1e-6
+    drawn = train.draw(20, torch.Generator().manual_seed(0))
+    assert ((drawn[:, None] - train.frames).abs().amax((2, 3, 4)).amin(1) > 0.01).any()
+
+
+def test_a_clip_counts_with_the_root_of_its_length() -> None:
+    class Clip(list):  # a clip is as long as its frames
+        pass
+
+    weights = run.clip_weights([Clip(range(100)), Clip(range(25))])  # type: ignore[list-item]
+    assert len(weights) == 125
+    np.testing.assert_allclose([float(weights[:100].sum()), float(weights[100:].sum())], [10, 5], rtol=1e-5)
