@@ -21,15 +21,13 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 
-Set = Annotated[list[str] | None, Parameter(name="--set", negative="")]
+Set = Annotated[list[str] | None, Parameter(name="--set", negative="", consume_multiple=True)]
 Device = Literal["cpu", "cuda"]
 
 
 @app.command
 def predict(
-    inputs: Annotated[list[Path], Parameter(negative="")],
-    /,
-    *,
+    *inputs: Path,
     out: Path = Path("pose2mesh_out"),
     model: str = "default",
     joints: str = "coco",
@@ -63,10 +61,12 @@ def predict(
     formats
         What to write: obj, glb, json, npz, ply, overlay, separated by commas.
     """
+    if not inputs:
+        raise InputError("predict: at least one input is needed")
     from pose2mesh.outputs import PredictOptions, predict_files
 
     options = PredictOptions.checked(out, joints, image, intrinsics, height, formats)
-    return predict_files(inputs, model, device, options, _say, _warn)
+    return predict_files(list(inputs), model, device, options, _say, _warn)
 
 
 @app.command
@@ -85,23 +85,30 @@ def train(
     config
         The YAML file; not needed with --resume.
     set_
-        key=value that overrides the config; may be given several times.
+        key=value that overrides the config; several may follow.
     resume
-        The folder (or last.ckpt) of an interrupted run.
+        The folder (or last.ckpt) of an interrupted run, which goes on with its own config.
     out
-        Run folder; runs/NAME by default.
+        Run folder; runs/NAME, or the one that is resumed, by default.
     """
+    if config is None and resume is None:
+        raise InputError("train: a config file or --resume is needed")
+    if config is None and set_:
+        raise InputError(f"--set {set_[0]}: goes with a config file; a run that is resumed keeps its own config")
     from pose2mesh.config import load_config
     from pose2mesh.training import run
 
+    wanted = None if config is None else load_config(config, set_)
+    checkpoint = None
     if resume is not None:
         settings, checkpoint = run.resume_config(resume)
-        _say(str(run.train(settings, checkpoint.parent, checkpoint)))
-        return 0
-    if config is None:
-        raise InputError("train: a config file or --resume is needed")
-    settings = load_config(config, set_)
-    _say(str(run.train(settings, out or Path("runs") / settings.name)))
+        if wanted not in (None, settings):
+            raise InputError(f"--resume {resume}: {config} is not the config of that run; leave it out, or start anew")
+        out = out or checkpoint.parent
+    else:
+        assert wanted is not None
+        settings = wanted
+    _say(str(run.train(settings, out or Path("runs") / settings.name, checkpoint)))
     return 0
 
 

@@ -175,3 +175,16 @@ def test_double_precision_stays_double() -> None:
     coefficients = body.coefficients(phenotypes)
     assert body(phenotypes, poses).dtype == torch.float64
     assert points(coefficients, *body.bone_transforms(coefficients, poses)).dtype == torch.float64
+
+
+def test_the_body_moves_to_a_device_as_a_whole() -> None:
+    """The meta device stands for a GPU: an operation that met a tensor left on the CPU would fail."""
+    body = AnnyBody()
+    points = SkinnedPoints(body, body.regressor(JOINT_SETS["smpl"])).to("meta")
+    body.to("meta")
+    phenotypes, poses = torch.empty(2, 6, device="meta"), torch.empty(2, 22, 3, 3, device="meta")
+    assert body(phenotypes, poses).shape == (2, 13718, 3)
+    coefficients = body.coefficients(phenotypes)
+    assert points(coefficients, *body.bone_transforms(coefficients, poses)).shape == (2, 24, 3)
+    assert body.stature(phenotypes).device.type == "meta"
+    assert body.mean_phenotypes.device.type == "meta"

@@ -72,8 +72,8 @@ class TrainingModule(L.LightningModule):
         return (self.config.seed << 40) + (self.current_epoch << 20) + index
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        # Dropout draws from the global state, to which a resumed run does not come by the same way; and it must not draw
-        # the numbers again that the people were drawn from.
+        # Dropout draws from the global state, to which a resumed run does not come by the same way; and it must not
+        # draw the numbers again that the people were drawn from.
         torch.manual_seed(self._seed(batch_idx) + (1 << 39))
 
     def predict_batch(self, batch: Batch) -> Prediction:
