@@ -3,7 +3,8 @@
     python benchmarks/networks.py [--threads N] [--rounds N]
 
 Builds each network fresh from its config on the Anny body (speed does not depend on the weights) and times the whole
-forward pass, pixels to vertices. Ratios between rows of one run mean more than milliseconds, which depend on the machine.
+forward pass, pixels to vertices. Ratios between rows of one run mean more than milliseconds, which depend on the
+machine.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     python benchmarks/photos.py --keypoints person_keypoints.json --images images [--model default] [--motions BVH_DIR]
 
-Over the people with 12 or more labelled keypoints: mean OKS of the reprojected joints (area: the person's mask), mean IoU of
-the mesh's silhouette with COCO's person mask. The same camera fit is given to a T-pose and to the mean pose (of the
-motion clips where given, else of the joint-limit sampler), both facing the camera.
+Over the people with 12 or more labelled keypoints: mean OKS of the reprojected joints (area: the person's mask), mean
+IoU of the mesh's silhouette with COCO's person mask. The same camera fit is given to a T-pose and to the mean pose (of
+the motion clips where given, else of the joint-limit sampler), both facing the camera.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ def t_pose() -> torch.Tensor:
     pose = torch.eye(3).repeat(1, len(BODY_BONES), 1, 1)
     for index, name in enumerate(BODY_BONES):
         if name.endswith(("Arm", "ForeArm", "Hand")):
-            pose[0, index] = axis_rotation(1, torch.tensor(-ARM_TO_LEVEL_RAD if name.startswith("Left") else ARM_TO_LEVEL_RAD))
+            pose[0, index] = axis_rotation(
+                1, torch.tensor(-ARM_TO_LEVEL_RAD if name.startswith("Left") else ARM_TO_LEVEL_RAD)
+            )
     return pose
 
 

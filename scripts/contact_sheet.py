@@ -2,8 +2,8 @@
 
     python scripts/contact_sheet.py --keypoints person_keypoints.json --images images --out docs [--model default]
 
-Writes `people_best.png` and `people_worst.png`: a tile a person, in grey the person's mask and the labelled joints as COCO
-has them, beside it the mesh over the mask, and the mesh seen from the person's left. Ordered by the overlap of the
+Writes `people_best.png` and `people_worst.png`: a tile a person, in grey the person's mask and the labelled joints as
+COCO has them, beside it the mesh over the mask, and the mesh seen from the side. Ordered by the overlap of the
 silhouettes (IoU). COCO's annotations are CC BY 4.0; its photos are not ours to publish, so none is shown.
 """
 
@@ -24,7 +24,7 @@ TILE_PX = 320
 
 
 def draw_tile(person: PoseInput, mask: np.ndarray, found: Person, faces: np.ndarray) -> np.ndarray:
-    """(TILE, 3·TILE, 3): the annotation, the mesh over it, the mesh from the person's left."""
+    """(TILE, 3·TILE, 3): the annotation, the mesh over it, the mesh from the side."""
     rows, columns = np.nonzero(mask)
     low, high = np.array([columns.min(), rows.min()]), np.array([columns.max(), rows.max()])
     mesh_px = found.camera.project(found.vertices)
@@ -73,8 +73,10 @@ def main() -> None:
             if labelled < LEAST_LABELLED or picture.size is None or not isinstance(person.mask, list):
                 continue
             mask = polygon_mask(person.mask, picture.size)
-            found = recovery.recover_converted(person.joints_px[None], person.confidence[None], image_size=picture.size)[0]
-            oks, iou = score_person(person, mask, found.joints, found.vertices, found.camera, recovery.faces, picture.size)
+            found = recovery.recover_converted(
+                person.joints_px[None], person.confidence[None], image_size=picture.size
+            )[0]
+            oks, iou = score_person(person, mask, found.joints, found.vertices, found.camera, recovery.faces)
             caption = f"{person.identifier}: IoU {iou:.2f}, OKS {oks:.2f}"
             tiles.append((iou, draw_tile(person, mask, found, recovery.faces), caption))
     tiles.sort(key=lambda tile: -tile[0])

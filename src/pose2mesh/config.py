@@ -187,7 +187,7 @@ def parse_config(values: dict[str, Any], source: str) -> TrainConfig:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(TrainConfig, "run")
     try:
-        config = parser.instantiate_classes(parser.parse_object({"run": values})).run
+        config = parser.instantiate(parser.parse_object({"run": values})).run
     except Exception as error:
         raise InputError(f"{source}: {_type_fault(error, values)}") from error
     config.check(source)

@@ -135,7 +135,9 @@ _SMPL_PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 1
 SMPL = JointSet(
     name="smpl",
     names=_SMPL_NAMES,
-    bones=tuple((_SMPL_NAMES[parent], name) for name, parent in zip(_SMPL_NAMES, _SMPL_PARENTS, strict=True) if parent >= 0),
+    bones=tuple(
+        (_SMPL_NAMES[parent], name) for name, parent in zip(_SMPL_NAMES, _SMPL_PARENTS, strict=True) if parent >= 0
+    ),
     root="pelvis",
     evaluation=_SMPL_NAMES,
     oks_sigmas=(
@@ -217,9 +219,7 @@ def convert(
     for name, parts in target.derived:
         position, columns = target.index(name), [target.index(part) for part in parts]
         lacking = out_confidence[..., position] <= 0
-        out[..., position, :] = np.where(
-            lacking[..., None], out[..., columns, :].mean(axis=-2), out[..., position, :]
-        )
+        out[..., position, :] = np.where(lacking[..., None], out[..., columns, :].mean(axis=-2), out[..., position, :])
         out_confidence[..., position] = np.where(
             lacking, out_confidence[..., columns].min(axis=-1), out_confidence[..., position]
         )

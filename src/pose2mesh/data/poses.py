@@ -36,6 +36,9 @@ _LIMITS_DEG: dict[str, tuple[tuple[float, float], tuple[float, float], tuple[flo
 }
 # The template stands with its elbows bent by this much: a straight arm is that far behind the rest pose.
 _REST_ELBOW_DEG = 42.0
+# Hips and knees of people who sit, on average and how far either way.
+_SEATED_DEG = {"LeftUpLeg": (-82.0, 22.0), "LeftLeg": (80.0, 30.0)}
+_SEATED_SHARE = 0.12
 
 
 @dataclass
@@ -91,7 +94,7 @@ def draw_procedural(count: int, generator: torch.Generator, tumble: float = 0.15
     """Plausible poses (count, 22, 3, 3) inside anatomical limits, with no file at all.
 
     Each angle is drawn from a triangle between its limits, arms and elbows with more weight on what is near rest; legs
-    are made alike in half of the poses, as in standing or squatting.
+    are made alike in half of the poses, as in standing or squatting, and some people sit.
     """
     device = generator.device
     local = torch.eye(3, device=device).repeat(count, len(BODY_BONES), 1, 1)
@@ -103,17 +106,23 @@ def draw_procedural(count: int, generator: torch.Generator, tumble: float = 0.15
         """The mean of two uniforms on [0, 1]: most real joints are not at their limits most of the time."""
         return (uniform(*shape) + uniform(*shape)) / 2
 
-    for name, limits in _LIMITS_DEG.items():
-        low, high = torch.deg2rad(torch.tensor(limits, device=device)).unbind(1)
+    seated = uniform(count) < _SEATED_SHARE
+
+    def draw_angles(name: str) -> Tensor:
+        """(count, 3) rotation vectors of a joint about its limits' middle; hips and knees are mostly near straight."""
+        low, high = torch.deg2rad(torch.tensor(_LIMITS_DEG[name], device=device)).unbind(1)
         angles = low + (high - low) * bell(count, 3)
-        # A draw near zero bend is the most common state of hips and knees.
-        if name in ("LeftUpLeg", "LeftLeg"):
+        if name in _SEATED_DEG:
             angles[:, 0] *= uniform(count).square()
+            middle, reach = _SEATED_DEG[name]
+            angles[:, 0] = torch.where(seated, torch.deg2rad(middle + reach * (2 * bell(count) - 1)), angles[:, 0])
+        return angles
+
+    for name in _LIMITS_DEG:
+        angles = draw_angles(name)
         local[:, BODY_BONES.index(name)] = rotation_from_vector(angles)
         if name.startswith("Left"):
-            other = low + (high - low) * bell(count, 3)
-            if name in ("LeftUpLeg", "LeftLeg"):
-                other[:, 0] *= uniform(count).square()
+            other = draw_angles(name)
             alike = (uniform(count) < 0.5)[:, None]
             other = torch.where(alike, angles + 0.1 * (bell(count, 3) - 0.5), other)
             right = BODY_BONES.index(name.replace("Left", "Right"))
@@ -121,7 +130,7 @@ def draw_procedural(count: int, generator: torch.Generator, tumble: float = 0.15
 
     for side, sign in (("Left", 1.0), ("Right", -1.0)):
         # Raise about y (0: as at rest, arms 45° down), swing forwards about z, twist about the arm.
-        raise_rad = torch.deg2rad(-50 + 140 * bell(count).pow(1.6)) * -sign
+        raise_rad = torch.deg2rad(-50 + 185 * bell(count).pow(1.6)) * -sign
         swing_rad = torch.deg2rad(-25 + 125 * bell(count)) * -sign
         twist_rad = torch.deg2rad(-70 + 140 * bell(count))
         arm = torch.tensor([0.75 * sign, 0.0, -0.66], device=device)

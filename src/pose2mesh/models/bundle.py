@@ -153,6 +153,8 @@ def _surface_arrays(surface: Surface) -> dict[str, np.ndarray]:
         small = len(surface.points) <= np.iinfo(np.int16).max
         arrays["upsample_index"] = surface.upsample_index.astype(np.int16 if small else np.int32)
         arrays["upsample_weight"] = surface.upsample_weight.astype(np.float16)
+    if surface.joint_base is not None:
+        arrays["joint_base"] = surface.joint_base.astype(np.float32)
     sparse = {f"adjacency{level}": graph for level, graph in enumerate(surface.adjacency)}
     for name, matrix in {**sparse, "joint_regressor": sp.csr_array(surface.joint_regressor)}.items():
         edges = matrix.tocoo()
@@ -185,4 +187,5 @@ def _surface(tensors: dict[str, Tensor]) -> Surface:
         upsample_index=arrays.get("upsample_index"),
         upsample_weight=upsample,
         joint_regressor=sparse("joint_regressor").toarray().astype(np.float32),
+        joint_base=arrays.get("joint_base"),
     )

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 
+from pose2mesh.errors import InputError
 from pose2mesh.graph.chebyshev import GraphLaplacian, rescaled_laplacian
 from pose2mesh.models.meshnet import MeshNet
 from pose2mesh.models.posenet import PoseNet
@@ -29,6 +30,9 @@ class NetworkConfig:
         coarsenings: How many times the mesh's graph is halved for the coarsest level.
         finest: The level whose nodes MeshNet predicts: 0 is the mesh itself (the paper); 4 has a sixteenth of the
             vertices and is followed by a fixed linear step to all of them.
+        joint_base: MeshNet predicts offsets from points interpolated linearly between the lifted joints.
+            Differs from the paper, whose MeshNet predicts positions: after 48,000 samples the mesh's joints were
+            JOINT_BASE_MEASUREMENT.
         joint_widths, block_widths, head_width, chebyshev_order: See `MeshNet`; one block per level, coarsest first.
         spectrum: See `graph.chebyshev.rescaled_laplacian`.
     """
@@ -40,6 +44,7 @@ class NetworkConfig:
     posenet_dropout: float = 0.5
     coarsenings: int = 7
     finest: int = 0
+    joint_base: bool = False
     joint_widths: tuple[int, ...] = (32, 64, 64)
     block_widths: tuple[tuple[int, int], ...] = field(
         default=(
@@ -68,6 +73,7 @@ class Surface:
         upsample_index, upsample_weight: (V, n) each vertex as a weighted sum of n points; None when the points are
             the vertices themselves.
         joint_regressor: (J, V) the joints as weighted sums of vertices.
+        joint_base: (R, J) each point as a weighted sum of root-relative joints, as well as that goes; or None.
     """
 
     faces: np.ndarray
@@ -79,6 +85,7 @@ class Surface:
     upsample_index: np.ndarray | None
     upsample_weight: np.ndarray | None
     joint_regressor: np.ndarray
+    joint_base: np.ndarray | None = None
 
 
 class Prediction(NamedTuple):
@@ -129,6 +136,12 @@ class Pose2Mesh(nn.Module):
         if surface.upsample_index is not None and surface.upsample_weight is not None:
             self.upsample = Upsample(surface.upsample_index, surface.upsample_weight)
             regressor = regressor @ self.upsample.as_sparse(len(surface.points))
+        self.joint_base: Tensor | None = None
+        if config.joint_base:
+            if surface.joint_base is None:
+                raise InputError("network.joint_base is true, but the surface has no weights for it")
+            del self.joint_base
+            self.register_buffer("joint_base", torch.from_numpy(surface.joint_base), persistent=False)
         # Joints regressed from the full mesh, pulled through the linear step: the same joints from R points.
         dense = torch.from_numpy(regressor.toarray().astype(np.float32))
         self.register_buffer("point_regressor", dense, persistent=False)
@@ -158,7 +171,12 @@ class Pose2Mesh(nn.Module):
         lifted = self.posenet(x)
         # The lifter learns from its own loss alone: MeshNet's gradient stops here (as in the paper).
         nodes = self.meshnet(torch.cat((x, lifted.detach().to(x.dtype)), dim=-1))
-        return Prediction(lifted, nodes[:, self.nodes])
+        points = nodes[:, self.nodes]
+        if self.joint_base is not None:
+            root = lifted[:, self.joint_set.root_index, None]
+            with torch.autocast(lifted.device.type, enabled=False):  # positions in metres do not survive bfloat16
+                points = points.float() + self.joint_base @ (lifted - root).detach().float()
+        return Prediction(lifted, points)
 
     def joints(self, points: Tensor) -> Tensor:
         """(B, J, 3) joints regressed from the mesh that the points (B, R, 3) stand for."""

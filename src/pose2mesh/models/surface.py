@@ -56,10 +56,33 @@ def build_surface(body: Body, joint_set: JointSet, config: NetworkConfig, posed:
         )  # fmt: skip
     if posed is None:
         raise ValueError("a coarse surface needs sample bodies to fit its linear step to the vertices")
+    joint_base = None
+    if config.joint_base:
+        joint_base = fit_joint_base(posed, points, body.regressor(joint_set).numpy(), joint_set.root_index)
     place = np.full(len(hierarchy.nodes[level]), -1)
     place[nodes] = np.arange(len(nodes))
     index, weight = fit_upsampling(hierarchy, level, template, posed)
     return Surface(
         faces, body.template.numpy(), [hierarchy.adjacency[i] for i in levels], nodes, points,
         place[coarse_faces(hierarchy, faces, level)], index, weight, body.regressor(joint_set).numpy(),
+        joint_base,
     )  # fmt: skip
+
+
+def fit_joint_base(posed: np.ndarray, points: np.ndarray, regressor: np.ndarray, root: int) -> np.ndarray:
+    """Weights (R, J) that interpolate points between joints, by ridge regression over sample bodies.
+
+    One weight for all three axes: turning the joints turns the points with them.
+
+    Args:
+        posed: (S, V, 3) sample bodies, metres.
+        points: (R,) vertex indices.
+        regressor: (J, V).
+        root: The index of the root joint, which both are relative to.
+    """
+    joints = np.einsum("jv,svc->sjc", regressor, posed, optimize=True)
+    handles = (joints - joints[:, root, None]).transpose(1, 0, 2).reshape(len(regressor), -1)
+    goals = (posed[:, points] - joints[:, root, None]).transpose(1, 0, 2).reshape(len(points), -1)
+    gram = handles @ handles.T
+    ridge = 1e-3 * np.trace(gram) / len(gram) * np.eye(len(gram))
+    return np.linalg.solve(gram + ridge, handles @ goals.T).T.astype(np.float32)

@@ -45,9 +45,7 @@ def finish(
         joint_set=config.joint_set,
         body="anny",
         config=yaml.safe_load(dump_config(config)),
-        data="Anny bodies in poses "
-        + ("of motion clips (CMU, DeepMimic, Animated Drawings) and " if config.data.motions else "")
-        + "drawn from joint limits, virtual cameras, synthesised detections",
+        data=describe_data(config),
         licence="Apache-2.0",
     )
     info.config["data"]["motions"] = None  # a folder of the machine it was trained on says nothing elsewhere
@@ -62,6 +60,15 @@ def finish(
             info.errors[f"validation clips, {input_} 2D"] = measured
     save_bundle(path, bundle)
     return bundle
+
+
+def describe_data(config: TrainConfig) -> str:
+    """What a run is trained on, in one line; clips are named after their folders, without the path to these."""
+    clips = ""
+    if config.data.motions is not None:
+        folders = {file.parent.name for file in Path(config.data.motions).rglob("*.bvh")}
+        clips = f"of motion clips ({', '.join(sorted(folders))}) and "
+    return f"Anny bodies in poses {clips}drawn from joint limits, virtual cameras, synthesised detections"
 
 
 def fit_stature(recovery: Recovery, body: AnnyBody, source: PoseSource, config: SyntheticConfig) -> list[float]:
