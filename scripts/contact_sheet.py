@@ -23,36 +23,43 @@ from pose2mesh.skeletons import COCO, COCO17
 TILE_PX = 320
 
 
-def draw_tile(person: PoseInput, mask: np.ndarray, found: Person, faces: np.ndarray) -> np.ndarray:
-    """(TILE, 3·TILE, 3): the annotation, the mesh over it, the mesh from the side."""
-    rows, columns = np.nonzero(mask)
-    low, high = np.array([columns.min(), rows.min()]), np.array([columns.max(), rows.max()])
+def draw_tile(person: PoseInput, mask: np.ndarray | None, found: Person, faces: np.ndarray) -> np.ndarray:
+    """(TILE, 3·TILE, 3): the keypoints over the mask (H, W), if any; the mesh over that; the mesh from the side."""
     mesh_px = found.camera.project(found.vertices)
-    low, high = np.minimum(low, mesh_px.min(0)), np.maximum(high, mesh_px.max(0))
+    corners = [mesh_px, person.joints_px[person.confidence > 0]]
+    if mask is not None:
+        corners.append(np.argwhere(mask)[:, ::-1])
+    low, high = (limit([limit(part, axis=0) for part in corners], axis=0) for limit in (np.min, np.max))
     scale = 0.92 * TILE_PX / (high - low).max()
     shift = TILE_PX / 2 - scale * (low + high) / 2
 
     ground = render.plain_canvas(TILE_PX, TILE_PX)
+    if mask is not None:
+        ground = np.where(_resample(mask, scale, shift)[..., None], np.uint8(165), ground)
+    keypoints = render.draw_skeleton(
+        ground, person.joints_px * scale + shift, person.confidence, COCO.edges, colour=(200, 60, 20)
+    )
+    depth = found.vertices[:, 2] + 10  # anywhere in front of the camera: only the order counts
+    over = render.draw_people(ground, [render.ProjectedMesh(mesh_px * scale + shift, depth, found.vertices, faces)])
+    # Seen along the picture's x axis: depth becomes the horizontal axis.
+    turned = np.stack([-found.vertices[:, 2], found.vertices[:, 1], found.vertices[:, 0]], axis=1)
+    size = np.ptp(turned[:, :2], axis=0).max()
+    middle = (turned[:, :2].min(0) + turned[:, :2].max(0)) / 2
+    side_px = (turned[:, :2] - middle) * (0.9 * TILE_PX / size) + TILE_PX / 2
+    side = render.draw_people(
+        render.plain_canvas(TILE_PX, TILE_PX), [render.ProjectedMesh(side_px, turned[:, 2] + 10, turned, faces)]
+    )
+    return np.concatenate([keypoints, over, side], axis=1)
+
+
+def _resample(mask: np.ndarray, scale: float, shift: np.ndarray) -> np.ndarray:
+    """The mask (H, W) in the pixels of a tile, nearest neighbour."""
     y, x = np.mgrid[:TILE_PX, :TILE_PX]
     source = np.round((np.stack([x, y], -1) + 0.5 - shift) / scale - 0.5).astype(int)
     inside = (source >= 0).all(-1) & (source[..., 0] < mask.shape[1]) & (source[..., 1] < mask.shape[0])
     covered = np.zeros_like(inside)
     covered[inside] = mask[source[inside][:, 1], source[inside][:, 0]]
-    ground = np.where(covered[..., None], np.uint8(165), ground)
-
-    annotation = render.draw_skeleton(
-        ground, person.joints_px * scale + shift, person.confidence, COCO.edges, colour=(200, 60, 20)
-    )
-    depth = found.vertices[:, 2] + 10
-    over = render.draw_people(ground, [render.ProjectedMesh(mesh_px * scale + shift, depth, found.vertices, faces)])
-    # Seen along the picture's x axis: depth becomes the horizontal axis.
-    turned = np.stack([-found.vertices[:, 2], found.vertices[:, 1], found.vertices[:, 0]], axis=1)
-    size = np.ptp(turned[:, :2], axis=0).max()
-    side_px = (turned[:, :2] - (turned[:, :2].min(0) + turned[:, :2].max(0)) / 2) * (0.9 * TILE_PX / size) + TILE_PX / 2
-    side = render.draw_people(
-        render.plain_canvas(TILE_PX, TILE_PX), [render.ProjectedMesh(side_px, turned[:, 2] + 10, turned, faces)]
-    )
-    return np.concatenate([annotation, over, side], axis=1)
+    return covered
 
 
 def main() -> None:

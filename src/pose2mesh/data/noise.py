@@ -43,8 +43,9 @@ class NoiseConfig:
         model: `coco`, `human36`, or `none` for the true place of every joint that is there.
         scale: Every error's size is multiplied by a factor drawn for each person between these two.
         swap: Share of people beside whom another person stands, whose joints can be taken for theirs.
-        drop: Share of people of whom some joints are missing: a few anywhere, everything beyond a line (a table, the
-            picture's border), or all of the face.
+        drop: Share of people of whom some joints are missing.
+        scattered: Share of those who lose up to half of their joints anywhere; of the others, half lose all below a
+            line (a table, the picture's border), the rest their face, or eyes and ears, which some joint sets lack.
         plain_confidence: Share of people whose confidences say nothing (1 for every joint that is there), as where
             keypoints come without them.
         clean: Share of people with no error at all.
@@ -55,6 +56,7 @@ class NoiseConfig:
     scale: tuple[float, float] = (1.0, 1.0)
     swap: float = 0.1
     drop: float = 0.35
+    scattered: float = 0.5
     plain_confidence: float = 0.3
     clean: float = 0.2
     out_of_picture: bool = True
@@ -135,7 +137,7 @@ def synthesise(
     confidence = torch.where(uniform(B, J) < 0.05, 0.3 + 0.7 * uniform(B, J), confidence)
     confidence = torch.where(uniform(B, 1) < config.plain_confidence, torch.ones_like(confidence), confidence)
 
-    missing = _missing(joints_px, joint_set, generator) & (uniform(B, 1) < config.drop)
+    missing = _missing(joints_px, joint_set, config.scattered, generator) & (uniform(B, 1) < config.drop)
     if config.out_of_picture and size_px is not None:
         missing |= ((joints_px < 0) | (joints_px > size_px[:, None])).any(-1)
     missing = _keep_enough(missing, len(joint_set) - len(joint_set.derived))
@@ -242,8 +244,8 @@ def _neighbours(joints_px: Tensor, area: Tensor, share: float, generator: torch.
     return moved, torch.rand(B, generator=generator, device=device) < share
 
 
-def _missing(joints_px: Tensor, joint_set: JointSet, generator: torch.Generator) -> Tensor:
-    """(B, J) which joints are hidden: one of three patterns a person."""
+def _missing(joints_px: Tensor, joint_set: JointSet, scattered: float, generator: torch.Generator) -> Tensor:
+    """(B, J) which joints are hidden: one of four patterns a person."""
     B, J, _ = joints_px.shape
     device = joints_px.device
 
@@ -258,9 +260,8 @@ def _missing(joints_px: Tensor, joint_set: JointSet, generator: torch.Generator)
     face = torch.tensor([name in faces for name in joint_set.names], device=device).expand(B, J)
     eyes_and_ears = torch.tensor([name in faces[1:] for name in joint_set.names], device=device).expand(B, J)
     pattern = uniform(B, 1)
-    hidden = torch.where(pattern < 0.5, few, below)
-    hidden = torch.where(pattern > 0.75, face, hidden)
-    return torch.where(pattern > 0.85, eyes_and_ears, hidden)
+    hidden = torch.where(pattern < 0.5, below, torch.where(pattern < 0.7, face, eyes_and_ears))
+    return torch.where(uniform(B, 1) < scattered, few, hidden)
 
 
 def _keep_enough(missing: Tensor, labelled: int, least: int = 5) -> Tensor:

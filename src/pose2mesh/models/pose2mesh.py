@@ -31,8 +31,8 @@ class NetworkConfig:
         finest: The level whose nodes MeshNet predicts: 0 is the mesh itself (the paper); 4 has a sixteenth of the
             vertices and is followed by a fixed linear step to all of them.
         joint_base: MeshNet predicts offsets from points interpolated linearly between the lifted joints.
-            Differs from the paper, whose MeshNet predicts positions: after 48,000 samples the mesh's joints were
-            JOINT_BASE_MEASUREMENT.
+            Differs from the paper, whose MeshNet predicts positions: after 48,000 samples of the light network's stage
+            two the mesh's joints were 96.4 mm off with it and 117.3 mm without, its points 126 and 154 mm.
         joint_widths, block_widths, head_width, chebyshev_order: See `MeshNet`; one block per level, coarsest first.
         spectrum: See `graph.chebyshev.rescaled_laplacian`.
     """

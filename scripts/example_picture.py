@@ -1,0 +1,34 @@
+"""Draw the picture of the README: the people of the example, their bodies, and the bodies from the side.
+
+python scripts/example_picture.py [--keypoints examples/coco_people.json] [--out docs/example.png]
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from contact_sheet import draw_tile
+
+from pose2mesh import load, render
+from pose2mesh.data.keypoints import read_keypoints
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--keypoints", type=Path, default=Path("examples/coco_people.json"))
+    parser.add_argument("--out", type=Path, default=Path("docs/example.png"))
+    arguments = parser.parse_args()
+    recovery = load()
+    tiles = []
+    for picture in read_keypoints(arguments.keypoints):
+        for person in picture.people:
+            found = recovery.recover_converted(
+                person.joints_px[None], person.confidence[None], image_size=picture.size
+            )[0]
+            tiles.append(draw_tile(person, None, found, recovery.faces))
+    render.save_picture(arguments.out, render.contact_sheet(tiles, [""] * len(tiles), columns=2, tile=(260, 780)))
+
+
+if __name__ == "__main__":
+    main()
