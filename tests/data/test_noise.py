@@ -252,3 +252,18 @@ def test_human36_statistics_are_those_of_the_table() -> None:
         drawn = offset[happens[:, joint], joint]
         torch.testing.assert_close(drawn.mean(0), table[joint, :2], atol=0.1, rtol=0)
         torch.testing.assert_close(drawn.std(0), table[joint, 2:4], atol=0.08, rtol=0)
+
+
+def test_scattered_people_lose_joints_anywhere_and_the_others_by_region(truth: Tensor) -> None:
+    """Every pattern but the scattered one takes all of the face, all of eyes and ears, or all below a line."""
+    everyone = NoiseConfig(model="none", drop=1.0, scattered=0.0, out_of_picture=False)
+    _, confidence = synthesise(truth, COCO, everyone, torch.Generator().manual_seed(0))
+    missing = confidence[:, :17] <= 0
+    eyes_and_ears = missing[:, 1:5].all(1)
+    lowest_left = torch.where(missing, -torch.inf, truth[:, :17, 1]).amax(1)
+    highest_lost = torch.where(missing, truth[:, :17, 1], torch.inf).amin(1)
+    assert (eyes_and_ears | (lowest_left <= highest_lost)).all()
+    anywhere = NoiseConfig(model="none", drop=1.0, scattered=1.0, out_of_picture=False)
+    _, confidence = synthesise(truth, COCO, anywhere, torch.Generator().manual_seed(0))
+    share = (confidence[:, :17] <= 0).float().mean(0)
+    assert ((share > 0.15) & (share < 0.35)).all()  # up to half, a quarter on average, whichever joint
