@@ -26,8 +26,8 @@ class OptimiserConfig:
             of all steps and then falls to zero along a cosine.
         milestones, decay, warmup: See `schedule`.
         clip: Largest norm of the gradient; 0 for none.
-        posenet_factor: Stage two: PoseNet's learning rate relative to MeshNet's. 1 in the paper; a lifter that was
-            trained to the end of its schedule is better only touched.
+        posenet_factor: Stage two: PoseNet's learning rate relative to MeshNet's. 1 in the paper; 0 leaves a lifter that
+            was trained to the end of its schedule as it is, BatchNorm's statistics too.
     """
 
     name: Literal["rmsprop", "adam", "adamw"] = "rmsprop"

@@ -320,3 +320,16 @@ def test_a_clip_counts_with_the_root_of_its_length() -> None:
     weights = run.clip_weights([Clip(range(100)), Clip(range(25))])  # type: ignore[list-item]
     assert len(weights) == 125
     np.testing.assert_allclose([float(weights[:100].sum()), float(weights[100:].sum())], [10, 5], rtol=1e-5)
+
+
+def test_a_lifter_at_rate_zero_stays_as_it_was(lifter: Path) -> None:
+    """Weights and BatchNorm's statistics, also after the validation in between."""
+    optimiser = {"name": "adamw", "learning_rate": 3e-3, "posenet_factor": 0.0, "weight_decay": 0.1}
+    config = tiny(stage="pose2mesh", pretrained=str(lifter), epochs=2, optimiser=optimiser)
+    folder = lifter.parent / "frozen"
+    run.train(config, folder)
+    before = load_bundle(lifter / "bundle.safetensors").model.posenet.state_dict()
+    after = load_bundle(folder / "bundle.safetensors").model.posenet.state_dict()
+    for name, value in before.items():
+        if "num_batches" not in name:
+            assert torch.equal(after[name], value), name

@@ -71,6 +71,10 @@ class TrainingModule(L.LightningModule):
     def _seed(self, index: int) -> int:
         return (self.config.seed << 40) + (self.current_epoch << 20) + index
 
+    def on_train_epoch_start(self) -> None:
+        if self.surface_stage and self.config.optimiser.posenet_factor == 0:
+            self.network.posenet.eval()
+
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         # Dropout draws from the global state, to which a resumed run does not come by the same way; and it must not
         # draw the numbers again that the people were drawn from.
@@ -161,7 +165,7 @@ class TrainingModule(L.LightningModule):
 def build_optimiser(config: OptimiserConfig, network: torch.nn.Module) -> torch.optim.Optimizer:
     """The optimiser that a config names; biases and norms are not decayed, PoseNet may learn at a rate of its own."""
     groups = []
-    for of_posenet in (True, False):
+    for of_posenet in (True, False) if config.posenet_factor else (False,):
         for is_matrix in (True, False):
             chosen = [
                 parameter
