@@ -19,7 +19,7 @@ import torch
 from pose2mesh.body.anny import AnnyBody
 from pose2mesh.body.rig import BODY_BONES
 from pose2mesh.data.poses import PoseConfig, PoseSource
-from pose2mesh.evaluate import clip_poses
+from pose2mesh.data.sources import clip_poses
 from pose2mesh.geometry import WORLD_TO_CAMERA, axis_rotation
 from pose2mesh.predict import Recovery
 from pose2mesh.silhouettes import evaluate_keypoints

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from pose2mesh import render
-from pose2mesh.data.keypoints import PoseInput, match_images, read_keypoints
+from pose2mesh.data.keypoints import PoseInput
 from pose2mesh.predict import Person, Recovery
-from pose2mesh.silhouettes import LEAST_LABELLED, polygon_mask, score_person
-from pose2mesh.skeletons import COCO, COCO17
+from pose2mesh.silhouettes import measurable_people, score_person
+from pose2mesh.skeletons import COCO
 
 TILE_PX = 320
 
@@ -71,21 +71,13 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=9)
     arguments = parser.parse_args()
     recovery = Recovery.load(arguments.model)
-    pictures = read_keypoints(arguments.keypoints)
-    match_images(pictures, arguments.images)
     tiles = []
-    for picture in pictures:
-        for person in picture.people:
-            labelled = int((person.confidence[: len(COCO17)] > 0).sum())
-            if labelled < LEAST_LABELLED or picture.size is None or not isinstance(person.mask, list):
-                continue
-            mask = polygon_mask(person.mask, picture.size)
-            found = recovery.recover_converted(
-                person.joints_px[None], person.confidence[None], image_size=picture.size
-            )[0]
-            oks, iou = score_person(person, mask, found.joints, found.vertices, found.camera, recovery.faces)
-            caption = f"{person.identifier}: IoU {iou:.2f}, OKS {oks:.2f}"
-            tiles.append((iou, draw_tile(person, mask, found, recovery.faces), caption))
+    for person, mask in measurable_people(arguments.keypoints, arguments.images):
+        size = mask.shape[1], mask.shape[0]
+        found = recovery.recover_converted(person.joints_px[None], person.confidence[None], image_size=size)[0]
+        oks, iou = score_person(person, mask, found.joints, found.vertices, found.camera, recovery.faces)
+        caption = f"{person.identifier}: IoU {iou:.2f}, OKS {oks:.2f}"
+        tiles.append((iou, draw_tile(person, mask, found, recovery.faces), caption))
     tiles.sort(key=lambda tile: -tile[0])
     for name, chosen in (("best", tiles[: arguments.count]), ("worst", tiles[: -arguments.count - 1 : -1])):
         _, pictures_drawn, captions = zip(*chosen, strict=True)

@@ -120,6 +120,7 @@ def test_unknown_keys_and_wrong_types(values: dict, fault: str, tmp_path: Path) 
         ("optimiser.learning_rate=-1", "learning_rate is -1.0, expected more than 0"),
         ("data.synthetic.poses.mirror=1.2", "poses.mirror is 1.2, expected 0 to 1"),
         ("data.synthetic.noise.drop=-0.1", "noise.drop is -0.1, expected 0 to 1"),
+        ("data.synthetic.noise.scattered=1.5", "noise.scattered is 1.5, expected 0 to 1"),
         ("data.synthetic.shapes.age=[0.9, 0.1]", "shapes.age is [0.9, 0.1], expected the smaller first"),
         ("data.synthetic.noise.scale=[1, 0]", "noise.scale is [1.0, 0.0], expected the smaller first"),
     ],

@@ -17,9 +17,10 @@ from pose2mesh import evaluate
 from pose2mesh.body.anny import AnnyBody
 from pose2mesh.cli import main
 from pose2mesh.data.poses import PoseConfig, PoseSource
+from pose2mesh.data.sources import clip_poses
 from pose2mesh.data.synthetic import BodySynthesiser, ShapeConfig, SyntheticConfig, draw_people
 from pose2mesh.errors import InputError
-from pose2mesh.evaluate import EvaluateOptions, clip_poses, evaluate_command, evaluate_motions, take_away
+from pose2mesh.evaluate import EvaluateOptions, evaluate_command, evaluate_motions, take_away
 from pose2mesh.models.bundle import Bundle, BundleInfo, save_bundle
 from pose2mesh.models.pose2mesh import NetworkConfig, Pose2Mesh
 from pose2mesh.models.surface import build_surface

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
-from pose2mesh.errors import InputError
+from pose2mesh.errors import InputError, one_line
 
 app = App(
     name="pose2mesh",
@@ -196,7 +196,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return status if isinstance(status, int) else 0
     except CycloptsError as error:
-        _warn(f"pose2mesh: {' '.join(str(error).split())} See --help.")
+        _warn(f"pose2mesh: {one_line(error)} See --help.")
     except InputError as error:
         _warn(f"pose2mesh: {error}")
     except ModuleNotFoundError as error:

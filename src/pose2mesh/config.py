@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
 from pose2mesh.data.synthetic import SyntheticConfig
-from pose2mesh.errors import InputError
+from pose2mesh.errors import InputError, one_line
 from pose2mesh.losses import LossWeights
 from pose2mesh.models.pose2mesh import NetworkConfig
 
@@ -138,7 +138,7 @@ class TrainConfig:
         noise, cameras = drawn.noise, drawn.cameras
         shares = {
             "poses": ("procedural", "mirror", "recombine", "perturb", "tumble"),
-            "noise": ("swap", "drop", "plain_confidence", "clean"),
+            "noise": ("swap", "drop", "scattered", "plain_confidence", "clean"),
             "cameras": ("steep",),
         }
         for group, names in shares.items():
@@ -196,7 +196,7 @@ def parse_config(values: dict[str, Any], source: str) -> TrainConfig:
 
 def _type_fault(error: Exception, values: dict[str, Any]) -> str:
     """The key, the value and the type expected, where the parser names the key; else what it says."""
-    reason = " ".join(str(error).split())
+    reason = one_line(error)
     match = re.match(r'Parser key "run\.([\w.]+)"', reason)
     if match is None:
         return reason
@@ -257,7 +257,7 @@ def _yaml(text: str, source: str) -> Any:
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise InputError(f"{source}: not YAML ({' '.join(str(error).split())})") from error
+        raise InputError(f"{source}: not YAML ({one_line(error)})") from error
 
 
 def _refuse_unknown(values: dict[str, Any], config_class: type, source: str, prefix: str = "") -> None:

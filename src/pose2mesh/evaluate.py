@@ -101,6 +101,8 @@ def evaluate_command(model: str, device: str, options: EvaluateOptions, say: Cal
         results = evaluate_keypoints(recovery, options.keypoints, options.images)
     else:
         if options.motions is not None:
+            from pose2mesh.data.sources import clip_poses
+
             source = clip_poses(options.motions)
         else:
             assert options.data is not None
@@ -114,20 +116,6 @@ def evaluate_command(model: str, device: str, options: EvaluateOptions, say: Cal
     return results
 
 
-def clip_poses(folder: Path) -> PoseSource:
-    """Every frame of every clip of a folder as a pose to be tested on, none augmented.
-
-    Raises:
-        InputError: a clip cannot be used, or there is none.
-    """
-    from pose2mesh.data.motion import load_clips
-    from pose2mesh.data.poses import PoseConfig, PoseSource
-
-    frames = np.concatenate([clip.orientations for clip in load_clips(folder)])
-    plain = PoseConfig(procedural=0.0, mirror=0.0, recombine=0.0, perturb=0.0)
-    return PoseSource(torch.from_numpy(frames), plain)
-
-
 def validation_poses(config: Path) -> PoseSource:
     """The poses that a training config validates on.
 
@@ -135,7 +123,7 @@ def validation_poses(config: Path) -> PoseSource:
         InputError: the config or a clip cannot be used.
     """
     from pose2mesh.config import load_config
-    from pose2mesh.training.run import pose_sources
+    from pose2mesh.data.sources import pose_sources
 
     return pose_sources(load_config(config).data)[1]
 

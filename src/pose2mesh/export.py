@@ -9,9 +9,7 @@ any viewer. NPZ and JSON keep the camera frame. The formats are written here bec
 from __future__ import annotations
 
 import json
-import os
 import re
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pose2mesh.errors import InputError
+from pose2mesh.files import replacing
 
 _UP_FROM_CAMERA = np.array([1.0, -1.0, -1.0])
 # glTF 2.0, sections 3.6 and 5: component types, buffer targets and chunk names by number.
@@ -47,18 +46,12 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
         InputError: the folder does not exist or cannot be written, or the disk is full.
     """
     path = Path(path)
-    temporary = path.parent / f".pose2mesh-{secrets.token_hex(4)}.part"
     try:
-        with open(temporary, "xb") as file:
+        with replacing(path) as partial, open(partial, "wb") as file:
             yield file
-        os.replace(temporary, path)
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"{path}: cannot be written ({reason}); expected a path in a writable folder") from error
-    finally:
-        # Gone already when it was moved; `lexists` cannot raise where the folder itself is at fault.
-        if os.path.lexists(temporary):
-            temporary.unlink()
 
 
 def vertex_normals(vertices: NDArray[np.floating], faces: NDArray[np.integer]) -> NDArray[np.float32]:

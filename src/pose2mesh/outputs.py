@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pose2mesh import export, render
 from pose2mesh.camera import Intrinsics
 from pose2mesh.data.keypoints import IMAGE_SUFFIXES, PictureInput, Skipped, match_images, read_keypoints
-from pose2mesh.errors import InputError
+from pose2mesh.errors import InputError, one_line
 from pose2mesh.predict import Person, Recovery, unusable
 from pose2mesh.skeletons import INPUT_ORDERS, convert
 
@@ -373,7 +373,7 @@ def read_photo(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.ui
     except UnidentifiedImageError as error:
         raise InputError(f"{path}: is not a picture that can be read") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: cannot be read as a picture ({' '.join(str(error).split())})") from error
+        raise InputError(f"{path}: cannot be read as a picture ({one_line(error)})") from error
     assert size is not None
     raise InputError(f"{path}: is {found} pixels; expected {size[0]}x{size[1]}, as its keypoints say, or that shape")
 

@@ -21,12 +21,11 @@ from pose2mesh.camera import (
 )
 from pose2mesh.errors import InputError
 from pose2mesh.models.bundle import DEFAULT, Bundle, load_bundle
-from pose2mesh.skeletons import JointSet, convert, input_order
+from pose2mesh.skeletons import LARGEST_COORDINATE_PX, JointSet, convert, input_order, where_without_spread
 
 CHUNK = 64  # people in one forward pass: memory stays flat however many there are
 # As `data.keypoints` has them, so that arrays and files are judged alike.
 LEAST_JOINTS = 5
-_LEAST_SPREAD_PX, _LARGEST_COORDINATE_PX = 1e-3, 1e6
 
 
 @dataclass(frozen=True)
@@ -167,7 +166,7 @@ class Recovery:
         if not np.isfinite(confidence).all():
             raise InputError("keypoints hold a confidence that is not finite; expected 0 to 1, 0 for a missing joint")
         seen = confidence > 0
-        if not (np.abs(array[seen][:, :2]) <= _LARGEST_COORDINATE_PX).all():  # False for NaN
+        if not (np.abs(array[seen][:, :2]) <= LARGEST_COORDINATE_PX).all():  # False for NaN
             raise InputError("keypoints hold a coordinate that is no finite pixel; mark missing joints by confidence 0")
         pixels = np.where(seen[..., None], array[..., :2], 0.0)
         converted, converted_confidence = convert(pixels, confidence.clip(0, 1), order, self.joint_set)
@@ -277,12 +276,8 @@ def unusable(joints_px: NDArray[np.floating], confidence: NDArray[np.floating], 
     labelled = [index for index, name in enumerate(joint_set.names) if name not in derived and confidence[index] > 0]
     if len(labelled) < LEAST_JOINTS:
         return f"{len(labelled)} of the joints of {joint_set.name!r} are there, at least {LEAST_JOINTS} are needed"
-    spread = np.ptp(joints_px[labelled], axis=0)
-    if spread.max() < _LEAST_SPREAD_PX:
-        return "all joints are in one place"
-    if spread.min() < _LEAST_SPREAD_PX:  # each axis is divided by its spread before the networks see it
-        return "all joints are on one vertical or horizontal line"
-    return None
+    place = where_without_spread(joints_px[labelled])
+    return None if place is None else f"all joints are {place}"
 
 
 def bone_log_lengths(joints: NDArray[np.floating], joint_set: JointSet) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ same camera fit is the measure of what the fit alone achieves.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pose2mesh import metrics, render
 from pose2mesh.data.keypoints import PoseInput, match_images, read_keypoints
-from pose2mesh.errors import InputError
+from pose2mesh.errors import InputError, one_line
 from pose2mesh.predict import Camera, Recovery, solve_camera
 from pose2mesh.skeletons import COCO, COCO17
 
@@ -49,25 +49,16 @@ def evaluate_keypoints(
             f"model {recovery.bundle.info.name!r} has joint set {recovery.joint_set.name!r}; expected 'coco'"
         )
     scores: dict[str, list[tuple[float, float]]] = {"": []}
-    pictures = read_keypoints(annotations)
-    photos = match_images(pictures, images)
-    for picture in pictures:
-        if picture.stem not in photos:
-            continue
-        size = _size(photos[picture.stem], picture.size)
-        for person in picture.people:
-            labelled = int((person.confidence[: len(COCO17)] > 0).sum())
-            if labelled < LEAST_LABELLED or not isinstance(person.mask, list):
-                continue
-            mask = polygon_mask(person.mask, size, f"{annotations}: annotation {person.identifier}")
-            found = recovery.recover_converted(person.joints_px[None], person.confidence[None], image_size=size)[0]
-            bodies = {"": (found.joints, found.vertices, found.camera)}
-            for name, (joints, vertices) in (still_poses or {}).items():
-                camera = solve_camera(joints, person.joints_px, person.confidence, None, size)
-                bodies[f"{name}_"] = (joints, vertices, camera)
-            for prefix, (joints, vertices, camera) in bodies.items():
-                score = score_person(person, mask, joints, vertices, camera, recovery.faces)
-                scores.setdefault(prefix, []).append(score)
+    for person, mask in measurable_people(annotations, images):
+        size = mask.shape[1], mask.shape[0]
+        found = recovery.recover_converted(person.joints_px[None], person.confidence[None], image_size=size)[0]
+        bodies = {"": (found.joints, found.vertices, found.camera)}
+        for name, (joints, vertices) in (still_poses or {}).items():
+            camera = solve_camera(joints, person.joints_px, person.confidence, None, size)
+            bodies[f"{name}_"] = (joints, vertices, camera)
+        for prefix, (joints, vertices, camera) in bodies.items():
+            score = score_person(person, mask, joints, vertices, camera, recovery.faces)
+            scores.setdefault(prefix, []).append(score)
     people = len(scores[""])
     if not people:
         raise InputError(f"{annotations}: nobody has {LEAST_LABELLED} labelled joints and a polygon mask; expected one")
@@ -78,6 +69,24 @@ def evaluate_keypoints(
     return results
 
 
+def measurable_people(annotations: Path, images: Path) -> Iterator[tuple[PoseInput, NDArray[np.bool_]]]:
+    """The people with at least 12 labelled joints and a polygon mask on the photos that are there, each with that mask.
+
+    Raises:
+        InputError: a file cannot be used.
+    """
+    pictures = read_keypoints(annotations)
+    photos = match_images(pictures, images)
+    for picture in pictures:
+        if picture.stem not in photos:
+            continue
+        size = _size(photos[picture.stem], picture.size)
+        for person in picture.people:
+            labelled = int((person.confidence[: len(COCO17)] > 0).sum())
+            if labelled >= LEAST_LABELLED and isinstance(person.mask, list):
+                yield person, polygon_mask(person.mask, size, f"{annotations}: annotation {person.identifier}")
+
+
 def _size(photo: Path, expected: tuple[int, int] | None) -> tuple[int, int]:
     """(width, height) of a photo, which must be as its annotations say, upright or as stored."""
     from PIL import Image
@@ -86,7 +95,7 @@ def _size(photo: Path, expected: tuple[int, int] | None) -> tuple[int, int]:
         with Image.open(photo) as image:
             size = image.size
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"{photo}: cannot be read as a picture ({' '.join(str(error).split())})") from error
+        raise InputError(f"{photo}: cannot be read as a picture ({one_line(error)})") from error
     if expected not in (None, size, size[::-1]):
         raise InputError(f"{photo}: is {size[0]}x{size[1]} pixels; expected {expected[0]}x{expected[1]} as annotated")
     return expected or size

@@ -1,4 +1,4 @@
-"""Joint sets: names, edges, flip pairs, root and evaluation joints, and the conversions between them.
+"""Joint sets: names, edges, flip pairs, root and evaluation joints; conversions between them; what joints can be used.
 
 Every joint set is defined here once. An array of joints is always `(…, J, C)` in the order of `JointSet.names`.
 """
@@ -175,6 +175,10 @@ INPUT_ORDERS: dict[str, tuple[str, ...]] = {
 }
 
 
+# Beyond it a coordinate is no pixel of any picture; and with less spread than that, joints have none.
+LARGEST_COORDINATE_PX, _SMALLEST_SPREAD_PX = 1e6, 1e-3
+
+
 def input_order(name: str, count: int) -> tuple[str, ...]:
     """The joint names of an input array with `count` joints, said to be in the order `name`.
 
@@ -225,3 +229,14 @@ def convert(
         )
     out[out_confidence <= 0] = 0
     return out, out_confidence
+
+
+def where_without_spread(joints_px: NDArray[np.floating]) -> str | None:
+    """Where joints (N, 2) lie that a network cannot use, in words; None where they can be used.
+
+    Each axis is divided by its spread before the network sees it, so neither may vanish.
+    """
+    spread = np.ptp(joints_px, axis=0)
+    if spread.min() >= _SMALLEST_SPREAD_PX:
+        return None
+    return "in one place" if spread.max() < _SMALLEST_SPREAD_PX else "on one vertical or horizontal line"

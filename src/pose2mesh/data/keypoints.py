@@ -22,16 +22,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2mesh.errors import InputError
-from pose2mesh.skeletons import COCO, COCO17, INPUT_ORDERS, OPENPOSE25, convert, input_order
+from pose2mesh.skeletons import COCO, INPUT_ORDERS, LARGEST_COORDINATE_PX, convert, input_order, where_without_spread
 
 # COCO's flags. An annotator placed a hidden joint (1) without seeing it: a label, but a worse one than a visible (2).
 VISIBILITY_CONFIDENCE = {0: 0.0, 1: 0.7, 2: 1.0}
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
-_LARGEST_COORDINATE_PX, _SMALLEST_SPREAD_PX = 1e6, 1e-3
 # Heat maps dip a little under 0, and 2 is COCO's flag; a third column beyond that is depth or percent, no confidence.
 _LEAST_SCORE, _LARGEST_SCORE = -0.1, 2.0
-_LIMB_JOINTS = frozenset(COCO17[5:])  # shoulders to ankles
+_LIMB_JOINTS = frozenset(COCO.evaluation[5:])  # shoulders to ankles
 
 _CROWD = "a crowd region, not one person"
 Identifier = int | str
@@ -177,7 +176,7 @@ def _checked(found: _Found, joints: str, minimum_joints: int) -> PoseInput | Ski
     for joint in np.flatnonzero(~np.isfinite(rows[:, 2])):
         raise InputError(f"{where}: confidence of {names[joint]} is {rows[joint, 2]:g}; expected a number from 0 to 1")
     confidence = rows[:, 2].clip(0, 1)
-    sound = np.all(np.abs(rows[:, :2]) <= _LARGEST_COORDINATE_PX, axis=1)  # False for NaN
+    sound = np.all(np.abs(rows[:, :2]) <= LARGEST_COORDINATE_PX, axis=1)  # False for NaN
     for joint in np.flatnonzero(~sound & (confidence > 0)):
         raise InputError(f"{where}: {names[joint]} is at {rows[joint, :2]}; expected finite pixels (or confidence 0)")
     original = np.column_stack([np.where(sound[:, None], rows[:, :2], 0), confidence]).astype(np.float32)
@@ -186,10 +185,7 @@ def _checked(found: _Found, joints: str, minimum_joints: int) -> PoseInput | Ski
     if (count := len(labelled)) < max(minimum_joints, 1):
         keypoints = "labelled keypoint" + "s" * (count != 1)
         return Skipped(found.identifier, f"{count} {keypoints}, at least {minimum_joints} are needed")
-    # Each axis is divided by its spread before the network sees it, so neither may vanish.
-    spread = labelled.max(axis=0) - labelled.min(axis=0)
-    if spread.min() < _SMALLEST_SPREAD_PX:
-        place = "in one place" if spread.max() < _SMALLEST_SPREAD_PX else "on one vertical or horizontal line"
+    if (place := where_without_spread(labelled)) is not None:
         return Skipped(found.identifier, f"all labelled keypoints are {place}")
     return PoseInput(joints_px, joint_confidence, found.identifier, original, names, **found.extra)
 
@@ -321,7 +317,7 @@ def _read_openpose(path: Path, data: Any) -> tuple[PictureInput, list[_Found]]:
     for index, person in enumerate(_dicts(path, data, "people")):
         where, key = f"{path}: people[{index}]", "pose_keypoints_2d"
         rows = _triples(where, person.get(key), key)  # empty where OpenPose ran with the body off
-        people.append(_Found(f"{where}: {key}", rows, index, OPENPOSE25))
+        people.append(_Found(f"{where}: {key}", rows, index, INPUT_ORDERS["openpose25"]))
     return PictureInput(path.stem), people
 
 

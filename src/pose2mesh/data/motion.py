@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pose2mesh.body.rig import BODY_BONES
 from pose2mesh.data.bvh import read_bvh
 from pose2mesh.data.retarget import TEMPLATE_BONES, Up, retarget
-from pose2mesh.errors import InputError
+from pose2mesh.errors import InputError, one_line
 
 # Faster than people move their limbs (forearms and shanks reach about 1,700° a second in flips, kicks and throws) and
 # turn their hips; and how short a stretch between two such jumps is taken for a fault of the capture.
@@ -127,7 +127,7 @@ def load_split(path: str | Path, clips: Sequence[Clip]) -> tuple[list[Clip], lis
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not YAML: {' '.join(str(error).split())[:200]}") from None
+        raise InputError(f"{path}: not YAML: {one_line(error)[:200]}") from None
     if not isinstance(content, dict) or set(content) != {"train", "validation"}:
         found = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
         raise InputError(f"{path}: holds {found}, expected the keys 'train' and 'validation'")

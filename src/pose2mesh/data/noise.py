@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pose2mesh.skeletons import COCO, COCO17, HUMAN36, JointSet
+from pose2mesh.skeletons import HUMAN36, JointSet
 
 # Human3.6M order: mean x, mean y, spread x, spread y in pixels of a 256-pixel person box, and probability.
 _HUMAN36 = {
@@ -274,10 +274,9 @@ def _keep_enough(missing: Tensor, labelled: int, least: int = 5) -> Tensor:
 
 def _derive(joints_px: Tensor, confidence: Tensor, joint_set: JointSet) -> tuple[Tensor, Tensor]:
     """Derived joints from the detected ones, as `skeletons.convert` does for real input."""
-    if joint_set is COCO:
-        joints_px, confidence = joints_px[:, : len(COCO17)], confidence[:, : len(COCO17)]
-        for _, parts in joint_set.derived:
-            columns = [joint_set.index(part) for part in parts]
-            joints_px = torch.cat((joints_px, joints_px[:, columns].mean(1, keepdim=True)), dim=1)
-            confidence = torch.cat((confidence, confidence[:, columns].amin(1, keepdim=True)), dim=1)
+    joints_px, confidence = joints_px.clone(), confidence.clone()
+    for name, parts in joint_set.derived:
+        position, columns = joint_set.index(name), [joint_set.index(part) for part in parts]
+        joints_px[:, position] = joints_px[:, columns].mean(1)
+        confidence[:, position] = confidence[:, columns].amin(1)
     return joints_px * (confidence > 0)[..., None], confidence

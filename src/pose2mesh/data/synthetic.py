@@ -1,7 +1,8 @@
 """Open training data: bodies in poses from clips and joint limits, seen by virtual cameras, detected with errors.
 
 Nothing is stored: a batch is made where the network is, from a seed, an epoch and an index, and only the points that
-are needed are posed. Two cores make some 10,000 people a second.
+are needed are posed. Two cores draw some 100,000 people a second where only joints are wanted, 25,000 with the light
+network's points.
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ errors. Nothing in it is pickled, and loading needs neither the body model nor t
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -19,7 +18,8 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from pose2mesh.errors import InputError
+from pose2mesh.errors import InputError, one_line
+from pose2mesh.files import replacing
 from pose2mesh.models.pose2mesh import NetworkConfig, Pose2Mesh, Surface
 from pose2mesh.skeletons import JOINT_SETS
 
@@ -74,13 +74,9 @@ def save_bundle(path: Path, bundle: Bundle, half: bool = True) -> None:
         tensors[f"weights.{name}"] = value if keep or not half else value.half()
     tensors |= {f"surface.{name}": torch.from_numpy(array) for name, array in _surface_arrays(bundle.surface).items()}
     metadata = {"format": FORMAT, "version": str(VERSION), "info": json.dumps(vars(bundle.info))}
-    partial = path.with_name(f".{path.name}.part")
-    try:
+    with replacing(path) as partial:
         save_file({name: value.contiguous() for name, value in tensors.items()}, partial, metadata)
         partial.chmod(0o644)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def load_bundle(name_or_path: str | Path) -> Bundle:
@@ -106,7 +102,7 @@ def load_bundle(name_or_path: str | Path) -> Bundle:
             f"{path}: the bundle does not fit its own description: {error} is missing or unknown"
         ) from error
     except (AttributeError, IndexError, TypeError, ValueError, RuntimeError) as error:
-        what = " ".join(str(error).split())
+        what = one_line(error)
         raise InputError(f"{path}: the bundle does not fit its own description: {what}") from error
     return Bundle(model.eval(), surface, info)
 
@@ -137,7 +133,7 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
             metadata = file.metadata() or {}
             return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: cannot be read as a bundle ({' '.join(str(error).split())})") from error
+        raise InputError(f"{path}: cannot be read as a bundle ({one_line(error)})") from error
 
 
 def _surface_arrays(surface: Surface) -> dict[str, np.ndarray]:

@@ -114,6 +114,7 @@ class Pose2Mesh(nn.Module):
 
     nodes: Tensor
     point_regressor: Tensor
+    joint_base: Tensor | None
 
     def __init__(self, config: NetworkConfig, joint_set: JointSet, surface: Surface) -> None:
         super().__init__()
@@ -136,12 +137,12 @@ class Pose2Mesh(nn.Module):
         if surface.upsample_index is not None and surface.upsample_weight is not None:
             self.upsample = Upsample(surface.upsample_index, surface.upsample_weight)
             regressor = regressor @ self.upsample.as_sparse(len(surface.points))
-        self.joint_base: Tensor | None = None
+        joint_base = None
         if config.joint_base:
             if surface.joint_base is None:
                 raise InputError("network.joint_base is true, but the surface has no weights for it")
-            del self.joint_base
-            self.register_buffer("joint_base", torch.from_numpy(surface.joint_base), persistent=False)
+            joint_base = torch.from_numpy(surface.joint_base)
+        self.register_buffer("joint_base", joint_base, persistent=False)
         # Joints regressed from the full mesh, pulled through the linear step: the same joints from R points.
         dense = torch.from_numpy(regressor.toarray().astype(np.float32))
         self.register_buffer("point_regressor", dense, persistent=False)

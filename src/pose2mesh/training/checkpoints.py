@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from pose2mesh.files import replacing
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
@@ -20,13 +21,8 @@ class AtomicCheckpoints(TorchCheckpointIO):
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
-        path = Path(path)
-        partial = path.with_name(f".{path.name}.part")
-        try:
+        with replacing(Path(path)) as partial:
             torch.save(checkpoint, partial)
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
 
 
 def open_log(folder: Path, resume: Path | None) -> CSVLogger:

@@ -11,18 +11,17 @@ import warnings
 from pathlib import Path
 
 import lightning as L
-import numpy as np
 import torch
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
 from torch import nn
 from torch.utils.data import DataLoader
 
 from pose2mesh.body.anny import AnnyBody
-from pose2mesh.config import DataConfig, TrainConfig, dump_config, load_config
-from pose2mesh.data.motion import Clip, load_clips, load_split
+from pose2mesh.config import TrainConfig, dump_config, load_config
 from pose2mesh.data.poses import PoseSource
+from pose2mesh.data.sources import pose_sources
 from pose2mesh.data.synthetic import BodySynthesiser
-from pose2mesh.errors import InputError
+from pose2mesh.errors import InputError, one_line
 from pose2mesh.models.bundle import load_bundle
 from pose2mesh.models.pose2mesh import Pose2Mesh, Surface
 from pose2mesh.models.surface import build_surface
@@ -115,36 +114,6 @@ def _indices(samples: int, batch_size: int) -> DataLoader:
     return DataLoader([torch.tensor([index]) for index in range(count)], batch_size=None)  # type: ignore[arg-type]
 
 
-def pose_sources(data: DataConfig) -> tuple[PoseSource, PoseSource]:
-    """Training and validation poses; without clips both are drawn from the joint limits.
-
-    Validation poses are the clips' own frames: the training augmentation is no truth to measure by.
-    """
-    poses = data.synthetic.poses
-    if data.motions is None or data.split is None:
-        return PoseSource(None, poses), PoseSource(None, poses)
-    clips = load_clips(Path(data.motions), data.fps)
-    parts = load_split(Path(data.split), clips)
-    train_frames, validation_frames = (_frames(part) for part in parts)
-    plain = type(poses)(procedural=0.0, mirror=0.0, recombine=0.0, perturb=0.0)
-    return (
-        PoseSource(train_frames, poses, clip_weights(parts[0])),
-        PoseSource(validation_frames, plain, clip_weights(parts[1])),
-    )
-
-
-def _frames(clips: list[Clip]) -> torch.Tensor:
-    return torch.from_numpy(np.concatenate([clip.orientations for clip in clips]))
-
-
-def clip_weights(clips: list[Clip]) -> torch.Tensor:
-    """(N,) how often each frame is drawn: a clip counts with the square root of its length.
-
-    Neighbouring frames are alike, so a clip ten times as long does not show ten times as much.
-    """
-    return torch.cat([torch.full((len(clip),), len(clip) ** -0.5) for clip in clips])
-
-
 def build_network(config: TrainConfig, body: AnnyBody, poses: PoseSource) -> tuple[Surface, Pose2Mesh]:
     """The surface and a fresh network on it, both decided by the config and its seed."""
     joint_set = JOINT_SETS[config.joint_set]
@@ -174,7 +143,7 @@ def load_pretrained(network: nn.Module, source: Path) -> None:
         try:
             state = torch.load(source, map_location="cpu", weights_only=True)["state_dict"]
         except Exception as error:
-            raise InputError(f"{source}: cannot be read as a checkpoint ({' '.join(str(error).split())})") from error
+            raise InputError(f"{source}: cannot be read as a checkpoint ({one_line(error)})") from error
         state = {name.removeprefix("network."): value for name, value in state.items()}
     else:
         state = load_bundle(source).model.state_dict()

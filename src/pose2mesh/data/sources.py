@@ -1,0 +1,54 @@
+"""Where poses come from: motion clips in memory, divided as a config says, or the joint limits alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pose2mesh.data.motion import Clip, load_clips, load_split
+from pose2mesh.data.poses import PoseConfig, PoseSource
+
+if TYPE_CHECKING:
+    from pose2mesh.config import DataConfig
+
+
+def clip_poses(folder: Path) -> PoseSource:
+    """Every frame of every clip of a folder as a pose to be tested on, none augmented.
+
+    Raises:
+        InputError: a clip cannot be used, or there is none.
+    """
+    return _unchanged(load_clips(folder))
+
+
+def pose_sources(data: DataConfig) -> tuple[PoseSource, PoseSource]:
+    """Training and validation poses; without clips both are drawn from the joint limits.
+
+    Validation poses are the clips' own frames: the training augmentation is no truth to measure by.
+    """
+    poses = data.synthetic.poses
+    if data.motions is None or data.split is None:
+        return PoseSource(None, poses), PoseSource(None, poses)
+    train, validation = load_split(Path(data.split), load_clips(Path(data.motions), data.fps))
+    return PoseSource(_frames(train), poses, clip_weights(train)), _unchanged(validation, clip_weights(validation))
+
+
+def _unchanged(clips: Sequence[Clip], weights: Tensor | None = None) -> PoseSource:
+    return PoseSource(_frames(clips), PoseConfig(procedural=0.0, mirror=0.0, recombine=0.0, perturb=0.0), weights)
+
+
+def _frames(clips: Sequence[Clip]) -> Tensor:
+    return torch.from_numpy(np.concatenate([clip.orientations for clip in clips]))
+
+
+def clip_weights(clips: Sequence[Clip]) -> Tensor:
+    """(N,) how often each frame is drawn: a clip counts with the square root of its length.
+
+    Neighbouring frames are alike, so a clip ten times as long does not show ten times as much.
+    """
+    return torch.cat([torch.full((len(clip),), len(clip) ** -0.5) for clip in clips])
