@@ -100,6 +100,11 @@ class TrainingModule(L.LightningModule):
         self.log("loss", total.detach(), prog_bar=True, on_step=True, on_epoch=False, logger=False, batch_size=size)
         return total
 
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        # Here and not in the trainer, which refuses fused optimisers for the loss scaling of float16.
+        if self.config.optimiser.clip:
+            torch.nn.utils.clip_grad_norm_(self.parameters(), self.config.optimiser.clip)
+
     def loss_terms(self, prediction: Prediction, batch: Batch) -> dict[str, Tensor]:
         """Every loss by name, already weighted; millimetre terms in millimetres, as published."""
         weights = self.config.losses
@@ -176,5 +181,7 @@ def build_optimiser(config: OptimiserConfig, network: torch.nn.Module) -> torch.
                 rate = config.learning_rate * (config.posenet_factor if of_posenet else 1.0)
                 decay = config.weight_decay if is_matrix and config.name == "adamw" else 0.0
                 groups.append({"params": chosen, "lr": rate, "weight_decay": decay})
-    kinds = {"rmsprop": torch.optim.RMSprop, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-    return kinds[config.name](groups, lr=config.learning_rate)
+    if config.name == "rmsprop":
+        return torch.optim.RMSprop(groups, lr=config.learning_rate)
+    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    return kinds[config.name](groups, lr=config.learning_rate, fused=True)  # a third of the time of the looped update

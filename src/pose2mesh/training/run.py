@@ -83,7 +83,6 @@ def train(config: TrainConfig, out: Path, resume: Path | None = None) -> Path:
         trainer = L.Trainer(
             max_epochs=config.epochs,
             precision="bf16-mixed" if config.precision == "bf16" else "32-true",
-            gradient_clip_val=config.optimiser.clip or None,
             callbacks=[best, LearningRateMonitor("epoch"), TQDMProgressBar(refresh_rate=20)],
             logger=open_log(out, resume),
             plugins=[AtomicCheckpoints()],
