@@ -13,6 +13,7 @@ import trimesh
 from torch import Tensor
 
 from pose2mesh.errors import InputError
+from pose2mesh.graph import chebyshev
 from pose2mesh.graph.chebyshev import ChebyshevConvolution, GraphLaplacian, rescaled_laplacian
 from pose2mesh.graph.coarsening import build_hierarchy, mesh_adjacency
 from pose2mesh.models.pose2mesh import joint_adjacency
@@ -59,7 +60,7 @@ def dense_convolution(module: ChebyshevConvolution, laplacian: Tensor, x: Tensor
     y = module.linear.bias.double()
     for k in range(module.order):
         weight = module.linear.weight[:, k * channels : (k + 1) * channels].double()
-        y = y + torch.einsum("nm,mbc,oc->nbo", polynomials[k], x.double(), weight)
+        y = y + torch.einsum("nm,bmc,oc->bno", polynomials[k], x.double(), weight)
     return y
 
 
@@ -117,18 +118,26 @@ def test_unknown_scaling() -> None:
 
 @pytest.mark.parametrize("order", [1, 2, 3, 4])
 @pytest.mark.parametrize("scaling", ["unit", "published"])
-def test_convolution_and_its_gradients_are_the_dense_ones(order: int, scaling: str) -> None:
+@pytest.mark.parametrize("widths", [(3, 4), (4, 3)], ids=["wider", "narrower"])
+@pytest.mark.parametrize("unpool", [False, True], ids=["", "unpooled"])
+@pytest.mark.parametrize("cache", [2**22, 1], ids=["at once", "by sample"])
+def test_convolution_and_its_gradients_are_the_dense_ones(
+    order: int, scaling: str, widths: tuple[int, int], unpool: bool, cache: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chebyshev, "CACHE_BYTES", cache)
     torch.manual_seed(0)
     sparse = rescaled_laplacian(PADDED, scaling)
+    N = sparse.shape[0]
     laplacian = GraphLaplacian(sparse).double()
-    module = ChebyshevConvolution(3, 4, order).double()
+    module = ChebyshevConvolution(*widths, order).double()
     torch.nn.init.normal_(module.linear.bias)
-    x = torch.randn(sparse.shape[0], 2, 3, dtype=torch.float64, requires_grad=True)
+    x = torch.randn(3, N // 2 if unpool else N, widths[0], dtype=torch.float64, requires_grad=True)
     wanted = [x, module.linear.weight, module.linear.bias]
 
     y = module(x, laplacian)
-    expected = dense_convolution(module, torch.from_numpy(sparse.toarray()).double(), x)
-    assert y.shape == (sparse.shape[0], 2, 4)
+    repeated = x.repeat_interleave(2, dim=1) if unpool else x
+    expected = dense_convolution(module, torch.from_numpy(sparse.toarray()).double(), repeated)
+    assert y.shape == (3, N, widths[1])
     assert torch.allclose(y, expected, atol=1e-12)
     direction = torch.randn_like(y)
     for own, reference in zip(
@@ -140,7 +149,7 @@ def test_convolution_and_its_gradients_are_the_dense_ones(order: int, scaling: s
 def test_convolution_in_float32_is_near_the_dense_one() -> None:
     torch.manual_seed(0)
     sparse = rescaled_laplacian(PADDED)
-    module, x = ChebyshevConvolution(8, 6, 3), torch.randn(sparse.shape[0], 3, 8)
+    module, x = ChebyshevConvolution(8, 6, 3), torch.randn(3, sparse.shape[0], 8)
     expected = dense_convolution(module, torch.from_numpy(sparse.toarray()).double(), x)
     y = module(x, GraphLaplacian(sparse))
     assert y.dtype == torch.float32
@@ -167,28 +176,28 @@ def test_padding_nodes_give_and_take_nothing() -> None:
     padding = torch.from_numpy(np.setdiff1d(np.arange(PADDED.shape[0]), real))
     assert len(padding) > 0
     laplacian, module = GraphLaplacian(rescaled_laplacian(PADDED)), ChebyshevConvolution(3, 4, 4)
-    x = torch.randn(PADDED.shape[0], 2, 3)
+    x = torch.randn(2, PADDED.shape[0], 3)
     other = x.clone()
-    other[padding] = 1e6
-    assert torch.equal(module(x, laplacian)[real], module(other, laplacian)[real])
+    other[:, padding] = 1e6
+    assert torch.equal(module(x, laplacian)[:, real], module(other, laplacian)[:, real])
     other = x.clone()
-    other[real] = 1e6
-    assert torch.equal(module(x, laplacian)[padding], module(other, laplacian)[padding])
+    other[:, real] = 1e6
+    assert torch.equal(module(x, laplacian)[:, padding], module(other, laplacian)[:, padding])
     x.requires_grad_()
-    module(x, laplacian)[real].sum().backward()
+    module(x, laplacian)[:, real].sum().backward()
     assert x.grad is not None
-    assert not x.grad[padding].any()
-    assert x.grad[real].any(2).all()
+    assert not x.grad[:, padding].any()
+    assert x.grad[:, real].any(2).all()
 
 
 def test_a_node_sees_its_ring_and_no_further() -> None:
     laplacian = GraphLaplacian(rescaled_laplacian(GRAPHS["path"]))
     for order in (1, 2, 3, 4):
-        x = torch.zeros(10, 1, 1)
-        x[0] = 1
+        x = torch.zeros(1, 10, 1)
+        x[0, 0] = 1
         module = ChebyshevConvolution(1, 1, order)
         torch.nn.init.ones_(module.linear.weight)
-        seen = module(x, laplacian)[:, 0, 0] != 0
+        seen = module(x, laplacian)[0, :, 0] != 0
         assert int(seen.nonzero().max()) == order - 1
 
 
@@ -199,7 +208,7 @@ def test_a_node_sees_its_ring_and_no_further() -> None:
 def test_bf16_autocast(inside: bool) -> None:
     torch.manual_seed(0)
     laplacian, module = GraphLaplacian(rescaled_laplacian(PADDED)), ChebyshevConvolution(8, 8, 3)
-    x = torch.randn(PADDED.shape[0], 2, 8, requires_grad=True)
+    x = torch.randn(2, PADDED.shape[0], 8, requires_grad=True)
     exact = torch.autograd.grad(module(x, laplacian).square().sum(), [x, module.linear.weight])
     with torch.autocast("cpu", torch.bfloat16):
         y = module(x, laplacian)
@@ -218,18 +227,18 @@ def test_bf16_autocast(inside: bool) -> None:
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_moving_the_module_moves_its_matrix(dtype: torch.dtype) -> None:
     laplacian = GraphLaplacian(rescaled_laplacian(PADDED))
-    x = torch.randn(PADDED.shape[0], 2, 3)
+    x = torch.randn(2, PADDED.shape[0], 3)
     before = laplacian(x)
     moved = laplacian.to(dtype)(x.to(dtype))
     assert moved.dtype == dtype
     assert torch.allclose(moved.float(), before, atol=1e-6 if dtype == torch.float64 else 0.03)
     assert laplacian.float()(x).dtype == torch.float32
-    assert laplacian.to("meta").matrix.device.type == "meta"
+    assert laplacian.to("meta").dense().device.type == "meta"
 
 
 def test_copies_work_after_use() -> None:
     laplacian = GraphLaplacian(rescaled_laplacian(PADDED))
-    x = torch.randn(PADDED.shape[0], 2, 3)
+    x = torch.randn(2, PADDED.shape[0], 3)
     expected = laplacian(x)
     assert torch.equal(copy.deepcopy(laplacian)(x), expected)
     assert torch.equal(pickle.loads(pickle.dumps(laplacian))(x), expected)
@@ -237,7 +246,7 @@ def test_copies_work_after_use() -> None:
 
 def test_training_after_inference_mode() -> None:
     laplacian = GraphLaplacian(rescaled_laplacian(PADDED))
-    x = torch.randn(PADDED.shape[0], 2, 3, requires_grad=True)
+    x = torch.randn(2, PADDED.shape[0], 3, requires_grad=True)
     with torch.inference_mode():
         laplacian(x)
     laplacian(x).sum().backward()

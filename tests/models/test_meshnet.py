@@ -38,7 +38,7 @@ def dense_forward(network: MeshNet, joints: Tensor) -> Tensor:
     """A forward pass in evaluation mode with dense matrices, one sample at a time, in float64."""
 
     def convolve(module: ChebyshevConvolution, x: Tensor, graph: GraphLaplacian) -> Tensor:
-        laplacian = graph.matrix.to_dense().double()
+        laplacian = graph.dense().double()
         terms = [x, laplacian @ x]
         for _ in range(2, module.order):
             terms.append(2 * laplacian @ terms[-1] - terms[-2])
@@ -93,19 +93,37 @@ def test_samples_do_not_see_each_other_in_evaluation() -> None:
     assert torch.allclose(network(x)[1], network(x[[1]])[0], atol=1e-5)
 
 
+def test_fused_batch_norms_change_nothing() -> None:
+    network, x = small(), torch.randn(4, 17, 5)
+    for _ in range(3):
+        network(x)
+    expected = network.eval()(x)
+    network.fuse()
+    assert not any(isinstance(module, torch.nn.BatchNorm1d) for module in network.modules())
+    assert torch.allclose(network(x), expected, atol=1e-5)
+
+
+def test_evaluation_in_parts_is_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, x = small().eval(), torch.randn(5, 17, 5)
+    monkeypatch.setattr(MeshNet, "samples_in_cache", lambda self: 2)
+    parts = network(x)
+    monkeypatch.setattr(MeshNet, "samples_in_cache", lambda self: 5)
+    assert torch.allclose(parts, network(x), atol=1e-6)
+
+
 def test_block_interpolates_its_skip_along_the_channels() -> None:
     block = GraphBlock(2, (4,), 1).eval()
     torch.nn.init.zeros_(block.layers[0].norm.weight)  # the layer gives 0: what is left is the skip
     graph = GraphLaplacian(sp.csr_array((3, 3)))
-    x = torch.tensor([0.0, 4.0]).expand(3, 1, 2)
-    assert torch.equal(block(x, graph), torch.tensor([0.0, 1, 3, 4]).expand(3, 1, 4))
+    x = torch.tensor([0.0, 4.0]).expand(1, 3, 2)
+    assert torch.equal(block(x, graph), torch.tensor([0.0, 1, 3, 4]).expand(1, 3, 4))
 
 
 def test_layers_normalise_over_nodes_and_batch() -> None:
     layer = GraphLayer(3, 6, 2)
     torch.nn.init.constant_(layer.norm.bias, 10)  # so that ReLU cuts nothing off
     graphs = laplacians(2, 2)
-    out = layer(5 + 3 * torch.randn(graphs[0].size, 4, 3), graphs[0])
+    out = layer(5 + 3 * torch.randn(4, graphs[0].size, 3), graphs[0])
     assert torch.allclose(out.mean((0, 1)), torch.full((6,), 10.0), atol=1e-4)
     assert torch.allclose(out.std((0, 1), correction=0), torch.ones(6), atol=1e-3)
 

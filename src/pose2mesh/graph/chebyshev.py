@@ -1,13 +1,13 @@
 """Spectral graph convolution with Chebyshev polynomials of the Laplacian (Defferrard et al. 2016).
 
-Tensors are node-major, (N, B, C): a sparse product then runs over rows of B·C numbers and the linear layer over rows of
-C, neither with a permutation.
+Tensors are (B, N, C). A convolution is computed a few samples at a time, so that its terms stay in the processor's
+cache and are never kept: `docs/performance.md` says why it is computed as it is, with measurements.
 """
 
 from __future__ import annotations
 
-import warnings
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,6 +16,9 @@ from scipy.sparse.linalg import eigsh
 from torch import Tensor, nn
 
 from pose2mesh.errors import InputError
+
+# What one of a convolution's terms may take on the CPU; some four of them are in use at a time.
+CACHE_BYTES = 2**22
 
 # Factor on L / λmax, before I is taken off.
 _SCALINGS = {"unit": 2.0, "published": 0.5}
@@ -60,68 +63,177 @@ def _largest_eigenvalue(matrix: sp.csr_array) -> float:
     return float(eigsh(matrix, k=1, which="LM", v0=start, return_eigenvectors=False)[0])
 
 
-class _SymmetricProduct(torch.autograd.Function):
-    """Sparse L times a dense matrix; L is symmetric, so the gradient is L times the gradient."""
-
-    @staticmethod
-    def forward(ctx: Any, laplacian: Tensor, x: Tensor) -> Tensor:
-        ctx.laplacian = laplacian
-        return laplacian @ x
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor]:
-        gradient = gradients[0].contiguous()
-        with torch.autocast(gradient.device.type, enabled=False):  # backward may be called inside autocast
-            return None, ctx.laplacian @ gradient
-
-
 class GraphLaplacian(nn.Module):
-    """A fixed sparse Laplacian that moves with the module it belongs to. It is built from the graph, not trained: its
-    arrays are not in the state dict.
+    """A fixed sparse symmetric Laplacian that moves with the module it belongs to. It is built from the graph, not
+    trained: its arrays are not in the state dict.
 
     Args:
         laplacian: (N, N) symmetric.
     """
 
-    crow: Tensor
-    col: Tensor
-    value: Tensor
+    index: Tensor
+    start: Tensor
+    weight: Tensor
 
     def __init__(self, laplacian: sp.csr_array) -> None:
         super().__init__()
         self.size = laplacian.shape[0]
-        self.register_buffer("crow", torch.from_numpy(laplacian.indptr.astype(np.int32)), persistent=False)
-        self.register_buffer("col", torch.from_numpy(laplacian.indices.astype(np.int32)), persistent=False)
-        self.register_buffer("value", torch.from_numpy(laplacian.data.astype(np.float32)), persistent=False)
-        self._cached: Tensor | None = None
+        self.register_buffer("index", torch.from_numpy(laplacian.indices.astype(np.int32)), persistent=False)
+        self.register_buffer("start", torch.from_numpy(laplacian.indptr[:-1].astype(np.int32)), persistent=False)
+        self.register_buffer("weight", torch.from_numpy(laplacian.data.astype(np.float32)), persistent=False)
+        self._tiles: dict[tuple[int, int, torch.dtype], tuple[Tensor, Tensor, Tensor]] = {}
 
     def _apply(self, fn: Any, recurse: bool = True) -> GraphLaplacian:
-        self._cached = None
+        self._tiles = {}
         super()._apply(fn, recurse)
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_cached": None}  # torch cannot copy sparse rows: a copy builds its own
+        return {**self.__dict__, "_tiles": {}}
 
-    @property
-    def matrix(self) -> Tensor:
-        """(N, N) in compressed rows, float32 or float64; built once after every move."""
-        if self._cached is None:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-                # There are no sparse kernels for half precision on the CPU.
-                value = self.value if self.value.dtype == torch.float64 else self.value.float()
-                self._cached = torch.sparse_csr_tensor(
-                    self.crow, self.col, value, (self.size, self.size), check_invariants=False
-                )
-        return self._cached
+    def dense(self) -> Tensor:
+        """(N, N) as an ordinary matrix."""
+        return self.product(torch.eye(self.size, dtype=self.weight.dtype, device=self.weight.device)[None])[0]
 
     def forward(self, x: Tensor) -> Tensor:
-        """L · x for x (N, B, C), in the dtype of x."""
-        # Half precision would save little here: the product is bound by memory, not arithmetic.
-        with torch.autocast(x.device.type, enabled=False):
-            flat = x.reshape(x.shape[0], -1).to(self.matrix.dtype)
-            return _SymmetricProduct.apply(self.matrix, flat).reshape(x.shape).to(x.dtype)
+        """L · x for x (B, N, C), in the dtype of x."""
+        return cast(Tensor, _SymmetricProduct.apply(self, x))
+
+    def product(self, x: Tensor) -> Tensor:
+        """L · x without a gradient, for contiguous x (B, N, C), or (B, N / 2, C) as it was before un-pooling."""
+        B, M, C = x.shape
+        index, start, weight = self._tile(B, self.size // M, x.dtype)
+        rows = nn.functional.embedding_bag(index, x.view(B * M, C), start, mode="sum", per_sample_weights=weight)
+        return rows.view(B, self.size, C)
+
+    def _tile(self, count: int, siblings: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+        """Columns, row starts and weights of `count` Laplacians along a diagonal.
+
+        `siblings` nodes in a row share a column: they have the same value. Kept, for a run asks for the same few again
+        and again.
+        """
+        key = (count, siblings, dtype)
+        if key not in self._tiles:
+            with torch.inference_mode(False):
+                sample = torch.arange(count, dtype=torch.int32, device=self.index.device)[:, None]
+                index = self.index // siblings + sample * (self.size // siblings)
+                start = self.start + sample * len(self.index)
+                self._tiles[key] = index.flatten(), start.flatten(), self.weight.to(dtype).repeat(count)
+        return self._tiles[key]
+
+
+class _SymmetricProduct(torch.autograd.Function):
+    """L · x; L is symmetric, so the gradient is L times the gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, laplacian: GraphLaplacian, x: Tensor) -> Tensor:
+        ctx.laplacian = laplacian
+        return laplacian.product(x.contiguous())
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor]:
+        return None, ctx.laplacian.product(gradients[0].contiguous())
+
+
+class _Convolution(torch.autograd.Function):
+    """y = Σ_k T_k(L) x W_k + b, a few samples at a time, keeping nothing but x for the backward pass.
+
+    T_k(L) is symmetric and commutes with W_k. So it is applied to x W_k where that is narrower than x, or where x is to
+    be un-pooled: W_k then meets half the nodes. And the backward pass is a convolution of the gradient g, with no term
+    of the forward pass in it: ∂W_k = xᵀ T_k(L) g and ∂x = Σ_k T_k(L) g W_kᵀ.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, laplacian: GraphLaplacian) -> Tensor:
+        """x is (B, N, C_in), or (B, N / 2, C_in) where it is to be un-pooled; `weight` (K, C_in, C_out)."""
+        ctx.save_for_backward(x, weight)
+        ctx.laplacian = laplacian
+        weight, bias = weight.to(x.dtype), bias.to(x.dtype)
+        C_in, C_out = weight.shape[1:]
+        convolve = _clenshaw if x.shape[1] < laplacian.size or C_out < C_in else _powers
+        y = x.new_empty(len(x), laplacian.size, C_out)
+        for part in _parts(y, C_in):
+            convolve(x[part], weight, bias, laplacian, y[part])
+        return y
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None]:
+        x, weight = ctx.saved_tensors
+        gradient = gradient.contiguous()
+        x_gradient = torch.empty_like(x) if ctx.needs_input_grad[0] else None
+        weight_gradient, bias_gradient = torch.zeros_like(weight), torch.zeros_like(weight[0, 0])
+        narrow = weight.to(x.dtype)
+        for part in _parts(gradient, weight.shape[1]):
+            rows = x[part].flatten(0, 1)
+            for k, term in enumerate(_terms(gradient[part], ctx.laplacian, len(weight))):
+                g = _pool(term, x.shape[1]).flatten(0, 1)
+                if k == 0:
+                    bias_gradient += g.sum(0)
+                weight_gradient[k] += rows.T @ g
+                if x_gradient is not None:
+                    into = x_gradient[part].flatten(0, 1)
+                    torch.addmm(into, g, narrow[k].T, beta=int(k > 0), out=into)
+        return x_gradient, weight_gradient, bias_gradient, None
+
+
+def _parts(y: Tensor, channels: int) -> list[slice]:
+    """Slices of a batch y (B, N, C) in which a convolution's terms, as wide as y or `channels`, fit into the cache."""
+    B, N, C = y.shape
+    if y.device.type != "cpu":
+        return [slice(None)]
+    count = max(1, CACHE_BYTES // (N * max(C, channels) * y.element_size()))
+    return [slice(start, start + count) for start in range(0, B, count)]
+
+
+def _terms(x: Tensor, laplacian: GraphLaplacian, order: int) -> Iterator[Tensor]:
+    """T_k(L) x, each (B, N, C), for k from 0 to K − 1: x, L x, then 2 L T_{k−1} x − T_{k−2} x."""
+    before, term = x, x
+    for k in range(order):
+        if k == 1:
+            term = laplacian.product(x)
+        elif k > 1:
+            before, term = term, laplacian.product(term).mul_(2).sub_(before)
+        yield term
+
+
+def _powers(x: Tensor, weight: Tensor, bias: Tensor, laplacian: GraphLaplacian, y: Tensor) -> None:
+    """Write Σ_k (T_k(L) x) W_k + b to y."""
+    into = y.flatten(0, 1)
+    for k, term in enumerate(_terms(x, laplacian, len(weight))):
+        torch.addmm(into if k else bias, term.flatten(0, 1), weight[k], out=into)
+
+
+def _clenshaw(x: Tensor, weight: Tensor, bias: Tensor, laplacian: GraphLaplacian, y: Tensor) -> None:
+    """Write Σ_k T_k(L) (x W_k) + b to y, x un-pooled on the way.
+
+    Clenshaw's recurrence: c_k = x W_k + 2 L c_{k+1} − c_{k+2} from the last k down to 1, then x W_0 + L c_1 − c_2.
+    """
+    later, last = None, None
+    for k in range(len(weight) - 1, -1, -1):
+        term = torch.addmm(bias, x.flatten(0, 1), weight[k]) if k == 0 else x.flatten(0, 1) @ weight[k]
+        term = term.view(len(x), x.shape[1], -1)
+        if last is not None:
+            product = laplacian.product(last)
+            _add_unpooled(product.mul_(2) if k else product, term)
+            if later is not None:
+                _add_unpooled(product, later, -1)
+            term = product
+        later, last = last, term
+    assert last is not None
+    _add_unpooled(y.zero_(), last)
+
+
+def _add_unpooled(x: Tensor, term: Tensor, factor: int = 1) -> None:
+    """Add a term (B, N or N / 2, C) to x (B, N, C), each node of a coarser term to its two children."""
+    B, M, C = term.shape
+    x.view(B, M, -1, C).add_(term[:, :, None], alpha=factor)
+
+
+def _pool(x: Tensor, size: int) -> Tensor:
+    """x (B, N, C), or where `size` is N / 2 the sums (B, N / 2, C) of siblings: the transpose of un-pooling."""
+    B, N, C = x.shape
+    return x if size == N else x.view(B, size, N // size, C).sum(2)
 
 
 class ChebyshevConvolution(nn.Module):
@@ -146,10 +258,10 @@ class ChebyshevConvolution(nn.Module):
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, x: Tensor, laplacian: GraphLaplacian) -> Tensor:
-        """(N, B, C_in) → (N, B, C_out)."""
-        terms = [x]
-        if self.order > 1:
-            terms.append(laplacian(x))
-        for _ in range(2, self.order):
-            terms.append(2 * laplacian(terms[-1]) - terms[-2])
-        return self.linear(torch.cat(terms, dim=-1))
+        """(B, N, C_in), or (B, N / 2, C_in) to be un-pooled by a repeat of 2 → (B, N, C_out)."""
+        weight, bias = self.linear.weight, self.linear.bias
+        by_order = weight.view(len(weight), self.order, -1).permute(1, 2, 0)  # (K, C_in, C_out)
+        device = x.device.type
+        if torch.is_autocast_enabled(device):
+            x = x.to(torch.get_autocast_dtype(device))
+        return cast(Tensor, _Convolution.apply(x.contiguous(), by_order, bias, laplacian))

@@ -1,7 +1,4 @@
-"""MeshNet: graph convolutions from the joints, over ever finer graphs, to points on the body's surface.
-
-Inside, tensors are node-major (N, B, C); see `graph.chebyshev`.
-"""
+"""MeshNet: graph convolutions from the joints, over ever finer graphs, to points on the body's surface."""
 
 from __future__ import annotations
 
@@ -9,9 +6,10 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_linear_bn_eval
 
 from pose2mesh.errors import InputError
-from pose2mesh.graph.chebyshev import ChebyshevConvolution, GraphLaplacian
+from pose2mesh.graph.chebyshev import CACHE_BYTES, ChebyshevConvolution, GraphLaplacian
 
 
 class GraphLayer(nn.Module):
@@ -20,11 +18,18 @@ class GraphLayer(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, order: int) -> None:
         super().__init__()
         self.convolution = ChebyshevConvolution(in_channels, out_channels, order)
-        self.norm = nn.BatchNorm1d(out_channels)
+        self.norm: nn.Module = nn.BatchNorm1d(out_channels)
 
     def forward(self, x: Tensor, laplacian: GraphLaplacian) -> Tensor:
+        """(B, N or N / 2, C_in) → (B, N, C_out); the smaller input is un-pooled."""
         x = self.convolution(x, laplacian)
-        return torch.relu(self.norm(x.flatten(0, 1))).reshape(x.shape)
+        return self.norm(x.flatten(0, 1)).relu_().view(x.shape)
+
+    def fuse(self) -> None:
+        """Fold BatchNorm's trained statistics into the convolution: the same function, for use alone."""
+        if isinstance(self.norm, nn.BatchNorm1d):
+            self.convolution.linear = fuse_linear_bn_eval(self.convolution.linear, self.norm)
+            self.norm = nn.Identity()
 
 
 class GraphBlock(nn.Module):
@@ -38,12 +43,15 @@ class GraphBlock(nn.Module):
         self.layers = nn.ModuleList(GraphLayer(a, b, order) for a, b in pairwise(sizes))
 
     def forward(self, x: Tensor, laplacian: GraphLaplacian) -> Tensor:
+        """(B, N or N / 2, C_in) → (B, N, C_out); the smaller input is un-pooled, by a repeat of 2."""
         skip = x
         for layer in self.layers:
             x = layer(x, laplacian)
-        if skip.shape[-1] != x.shape[-1]:
-            skip = nn.functional.interpolate(skip, size=x.shape[-1], mode="linear")
-        return skip + x
+        B, N, C = x.shape
+        if skip.shape[-1] != C:
+            skip = nn.functional.interpolate(skip, size=C, mode="linear")
+        siblings = x.view(B, skip.shape[1], -1, C)  # node i's children are 2i and 2i + 1
+        return (siblings + skip[:, :, None]).view(B, N, C)
 
 
 class MeshNet(nn.Module):
@@ -89,14 +97,27 @@ class MeshNet(nn.Module):
         self.out = ChebyshevConvolution(head_width, 3, order)
 
     def forward(self, joints: Tensor) -> Tensor:
-        x = joints.transpose(0, 1)  # (J, B, C)
+        x = joints
         for layer in self.joint_layers:
             x = layer(x, self.joint_graph)
-        J, B, C = x.shape
-        x = self.to_mesh(x.transpose(0, 1).reshape(B, J * C)).reshape(B, self.coarse_size, C).transpose(0, 1)
-        for level, (block, graph) in enumerate(zip(self.blocks, self.mesh_graphs, strict=True)):
-            if level:
-                x = x.repeat_interleave(2, dim=0)  # un-pooling: node i's children are 2i and 2i + 1
+        x = self.to_mesh(x.flatten(1)).view(len(x), self.coarse_size, -1)
+        if self.training or x.device.type != "cpu":
+            return self.grow(x)
+        return torch.cat([self.grow(part) for part in x.split(self.samples_in_cache())])
+
+    def grow(self, x: Tensor) -> Tensor:
+        """From the coarsest graph (B, N₀, C) to the finest (B, N, 3)."""
+        for block, graph in zip(self.blocks, self.mesh_graphs, strict=True):
             x = block(x, graph)
         finest = self.mesh_graphs[-1]
-        return self.out(self.head(x, finest), finest).transpose(0, 1)
+        return self.out(self.head(x, finest), finest)
+
+    def samples_in_cache(self) -> int:
+        """How many samples at a time are fastest in evaluation, where they do not meet in BatchNorm."""
+        return max(1, CACHE_BYTES // (4 * self.mesh_graphs[-1].size * self.head.convolution.linear.in_features))
+
+    def fuse(self) -> None:
+        """Fold every BatchNorm into the convolution before it; for use alone, not for training."""
+        for module in self.modules():
+            if isinstance(module, GraphLayer):
+                module.fuse()
