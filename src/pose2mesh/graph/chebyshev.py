@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from pose2mesh.errors import InputError
 
 # What one of a convolution's terms may take on the CPU; some four of them are in use at a time.
-CACHE_BYTES = 2**22
+CACHE_BYTES = 2**21
 
 # Factor on L / λmax, before I is taken off.
 _SCALINGS = {"unit": 2.0, "published": 0.5}
@@ -232,8 +232,32 @@ def _add_unpooled(x: Tensor, term: Tensor, factor: int = 1) -> None:
 
 def _pool(x: Tensor, size: int) -> Tensor:
     """x (B, N, C), or where `size` is N / 2 the sums (B, N / 2, C) of siblings: the transpose of un-pooling."""
-    B, N, C = x.shape
-    return x if size == N else x.view(B, size, N // size, C).sum(2)
+    if x.shape[1] == size:
+        return x
+    pairs = x.view(len(x), size, 2, -1)
+    return pairs[:, :, 0] + pairs[:, :, 1]  # five times as fast as a sum over the pairs
+
+
+class _UnpooledSum(torch.autograd.Function):
+    """A sum of x (B, N, C) and a term (B, N or N / 2, C), whose nodes count for both of their children."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, term: Tensor) -> Tensor:
+        ctx.size = term.shape[1]
+        total = x.clone()
+        _add_unpooled(total, term)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        return gradient, _pool(gradient.contiguous(), ctx.size)
+
+
+def unpooled_sum(x: Tensor, term: Tensor) -> Tensor:
+    """x (B, N, C) plus a term that has as many nodes, or half as many: those are repeated, node i's children being 2i
+    and 2i + 1.
+    """
+    return cast(Tensor, _UnpooledSum.apply(x, term))
 
 
 class ChebyshevConvolution(nn.Module):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_linear_bn_eval
 
 from pose2mesh.errors import InputError
-from pose2mesh.graph.chebyshev import CACHE_BYTES, ChebyshevConvolution, GraphLaplacian
+from pose2mesh.graph.chebyshev import CACHE_BYTES, ChebyshevConvolution, GraphLaplacian, unpooled_sum
 
 
 class GraphLayer(nn.Module):
@@ -47,11 +47,9 @@ class GraphBlock(nn.Module):
         skip = x
         for layer in self.layers:
             x = layer(x, laplacian)
-        B, N, C = x.shape
-        if skip.shape[-1] != C:
-            skip = nn.functional.interpolate(skip, size=C, mode="linear")
-        siblings = x.view(B, skip.shape[1], -1, C)  # node i's children are 2i and 2i + 1
-        return (siblings + skip[:, :, None]).view(B, N, C)
+        if skip.shape[-1] != x.shape[-1]:
+            skip = nn.functional.interpolate(skip, size=x.shape[-1], mode="linear")
+        return unpooled_sum(x, skip)
 
 
 class MeshNet(nn.Module):
