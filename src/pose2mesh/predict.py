@@ -116,7 +116,9 @@ class Recovery:
         Raises:
             InputError: as `load_bundle` and the constructor.
         """
-        return cls(load_bundle(name_or_path), device)
+        bundle = load_bundle(name_or_path)
+        bundle.model.meshnet.fuse()
+        return cls(bundle, device)
 
     @property
     def joint_set(self) -> JointSet:

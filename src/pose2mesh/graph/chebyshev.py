@@ -19,6 +19,9 @@ from pose2mesh.errors import InputError
 
 # What one of a convolution's terms may take on the CPU; some four of them are in use at a time.
 CACHE_BYTES = 2**21
+# Graphs of up to so many nodes are convolved in two calls when there is no gradient to keep: there the calls cost more
+# than the arithmetic.
+FEW_NODES = 2048
 
 # Factor on L / λmax, before I is taken off.
 _SCALINGS = {"unit": 2.0, "published": 0.5}
@@ -63,51 +66,46 @@ def _largest_eigenvalue(matrix: sp.csr_array) -> float:
     return float(eigsh(matrix, k=1, which="LM", v0=start, return_eigenvectors=False)[0])
 
 
-class GraphLaplacian(nn.Module):
-    """A fixed sparse symmetric Laplacian that moves with the module it belongs to. It is built from the graph, not
-    trained: its arrays are not in the state dict.
+class FixedSparse(nn.Module):
+    """A fixed sparse matrix that moves with the module it belongs to; it is built, not trained, and in no state dict.
 
     Args:
-        laplacian: (N, N) symmetric.
+        matrix: (R, N).
+        dtype: Of its weights.
     """
 
     index: Tensor
     start: Tensor
     weight: Tensor
 
-    def __init__(self, laplacian: sp.csr_array) -> None:
+    def __init__(self, matrix: sp.csr_array, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
-        self.size = laplacian.shape[0]
-        self.register_buffer("index", torch.from_numpy(laplacian.indices.astype(np.int32)), persistent=False)
-        self.register_buffer("start", torch.from_numpy(laplacian.indptr[:-1].astype(np.int32)), persistent=False)
-        self.register_buffer("weight", torch.from_numpy(laplacian.data.astype(np.float32)), persistent=False)
+        self.rows, self.columns = matrix.shape
+        self.register_buffer("index", torch.from_numpy(matrix.indices.astype(np.int32)), persistent=False)
+        self.register_buffer("start", torch.from_numpy(matrix.indptr[:-1].astype(np.int32)), persistent=False)
+        self.register_buffer("weight", torch.from_numpy(matrix.data).to(dtype), persistent=False)
+        self._forget()
+
+    def _forget(self) -> None:
         self._tiles: dict[tuple[int, int, torch.dtype], tuple[Tensor, Tensor, Tensor]] = {}
 
-    def _apply(self, fn: Any, recurse: bool = True) -> GraphLaplacian:
-        self._tiles = {}
+    def _apply(self, fn: Any, recurse: bool = True) -> FixedSparse:
+        self._forget()
         super()._apply(fn, recurse)
         return self
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_tiles": {}}
 
-    def dense(self) -> Tensor:
-        """(N, N) as an ordinary matrix."""
-        return self.product(torch.eye(self.size, dtype=self.weight.dtype, device=self.weight.device)[None])[0]
-
-    def forward(self, x: Tensor) -> Tensor:
-        """L · x for x (B, N, C), in the dtype of x."""
-        return cast(Tensor, _SymmetricProduct.apply(self, x))
-
     def product(self, x: Tensor) -> Tensor:
-        """L · x without a gradient, for contiguous x (B, N, C), or (B, N / 2, C) as it was before un-pooling."""
+        """(B, R, C) without a gradient, for contiguous x (B, N, C), or (B, N / 2, C) as it was before un-pooling."""
         B, M, C = x.shape
-        index, start, weight = self._tile(B, self.size // M, x.dtype)
+        index, start, weight = self._tile(B, self.columns // M, x.dtype)
         rows = nn.functional.embedding_bag(index, x.view(B * M, C), start, mode="sum", per_sample_weights=weight)
-        return rows.view(B, self.size, C)
+        return rows.view(B, self.rows, C)
 
     def _tile(self, count: int, siblings: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-        """Columns, row starts and weights of `count` Laplacians along a diagonal.
+        """Columns, row starts and weights of `count` such matrices along a diagonal.
 
         `siblings` nodes in a row share a column: they have the same value. Kept, for a run asks for the same few again
         and again.
@@ -116,10 +114,55 @@ class GraphLaplacian(nn.Module):
         if key not in self._tiles:
             with torch.inference_mode(False):
                 sample = torch.arange(count, dtype=torch.int32, device=self.index.device)[:, None]
-                index = self.index // siblings + sample * (self.size // siblings)
+                index = self.index // siblings + sample * (self.columns // siblings)
                 start = self.start + sample * len(self.index)
                 self._tiles[key] = index.flatten(), start.flatten(), self.weight.to(dtype).repeat(count)
         return self._tiles[key]
+
+
+class GraphLaplacian(FixedSparse):
+    """The rescaled Laplacian of a graph.
+
+    Args:
+        laplacian: (N, N) symmetric.
+    """
+
+    def __init__(self, laplacian: sp.csr_array) -> None:
+        super().__init__(laplacian)
+        self.size = laplacian.shape[0]
+
+    def _forget(self) -> None:
+        super()._forget()
+        self._polynomials: dict[int, FixedSparse] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_polynomials": {}}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """L · x for x (B, N, C), in the dtype of x."""
+        return cast(Tensor, _SymmetricProduct.apply(self, x))
+
+    def dense(self) -> Tensor:
+        """(N, N) as an ordinary matrix."""
+        return self.product(torch.eye(self.size, dtype=self.weight.dtype, device=self.weight.device)[None])[0]
+
+    def as_scipy(self) -> sp.csr_array:
+        """(N, N)."""
+        start = np.append(self.start.cpu().numpy(), len(self.index))
+        return sp.csr_array((self.weight.double().cpu().numpy(), self.index.cpu().numpy(), start), (self.size,) * 2)
+
+    def polynomials(self, order: int) -> FixedSparse:
+        """(N · K, N) the rows of T_0, …, T_{K−1} of the Laplacian, those of one node in a row; built once."""
+        if order not in self._polynomials:
+            laplacian = self.as_scipy()
+            terms = [sp.eye_array(self.size, format="csr"), laplacian]
+            while len(terms) < order:
+                terms.append(2 * laplacian @ terms[-1] - terms[-2])
+            by_node = np.arange(self.size * order).reshape(order, self.size).T.ravel()
+            with torch.inference_mode(False):
+                stacked = FixedSparse(sp.vstack(terms[:order], format="csr")[by_node], self.weight.dtype)
+                self._polynomials[order] = stacked.to(self.index.device)
+        return self._polynomials[order]
 
 
 class _SymmetricProduct(torch.autograd.Function):
@@ -283,6 +326,9 @@ class ChebyshevConvolution(nn.Module):
 
     def forward(self, x: Tensor, laplacian: GraphLaplacian) -> Tensor:
         """(B, N, C_in), or (B, N / 2, C_in) to be un-pooled by a repeat of 2 → (B, N, C_out)."""
+        if not torch.is_grad_enabled() and laplacian.size <= FEW_NODES:
+            terms = laplacian.polynomials(self.order).product(x.contiguous())
+            return cast(Tensor, self.linear(terms.view(len(x), laplacian.size, -1)))
         weight, bias = self.linear.weight, self.linear.bias
         by_order = weight.view(len(weight), self.order, -1).permute(1, 2, 0)  # (K, C_in, C_out)
         device = x.device.type

@@ -93,6 +93,7 @@ class MeshNet(nn.Module):
         )
         self.head = GraphLayer(inputs[-1], head_width, order)
         self.out = ChebyshevConvolution(head_width, 3, order)
+        self.sample_bytes = 4 * order * inputs[-1] * mesh_graphs[-1].size  # of the terms of a convolution
 
     def forward(self, joints: Tensor) -> Tensor:
         x = joints
@@ -112,7 +113,7 @@ class MeshNet(nn.Module):
 
     def samples_in_cache(self) -> int:
         """How many samples at a time are fastest in evaluation, where they do not meet in BatchNorm."""
-        return max(1, CACHE_BYTES // (4 * self.mesh_graphs[-1].size * self.head.convolution.linear.in_features))
+        return max(1, CACHE_BYTES // self.sample_bytes)
 
     def fuse(self) -> None:
         """Fold every BatchNorm into the convolution before it; for use alone, not for training."""
