@@ -12,7 +12,7 @@ import trimesh
 from PIL import Image
 
 from pose2mesh import export, outputs
-from pose2mesh.camera import Intrinsics
+from pose2mesh.camera import Intrinsics, nominal_intrinsics
 from pose2mesh.data.keypoints import read_keypoints
 from pose2mesh.errors import InputError
 from pose2mesh.models.bundle import Bundle, load_bundle, save_bundle
@@ -149,6 +149,26 @@ def test_intrinsics_and_height_reach_the_files(bundle_file: Path, tmp_path: Path
         assert person["camera"]["intrinsics"] == [600, 610, 320, 240]
         assert person["stature_m"] == 1.8
         np.testing.assert_allclose(found["vertices"][index], expected[index].vertices, atol=1e-5)
+
+
+def test_nominal_intrinsics_come_from_the_picture(bundle_file: Path, tmp_path: Path) -> None:
+    source = coco_file(tmp_path / "two.json", (640, 480))
+    asked = PredictOptions.checked(tmp_path / "out", "coco", None, "nominal", None, "json")
+    assert run([source], bundle_file, asked)[0] == 0
+    camera = json.loads((tmp_path / "out" / "two.json").read_text())["people"][0]["camera"]
+    expected = nominal_intrinsics((640, 480))
+    assert camera["kind"] == "perspective"
+    assert camera["intrinsics"] == [expected.fx, expected.fy, 320, 240]
+
+
+def test_nominal_intrinsics_need_a_size(bundle_file: Path, tmp_path: Path) -> None:
+    array = tmp_path / "pose.npy"
+    np.save(array, np.random.default_rng(0).random((17, 2)) * 300)
+    asked = PredictOptions.checked(tmp_path / "out", "coco", None, "nominal", None, "json")
+    status, _, warned = run([array], bundle_file, asked)
+    assert status == 2
+    assert "--intrinsics nominal: nothing says how large the picture 'pose' is; give --image" in warned[0]
+    assert not list((tmp_path / "out").glob("*"))
 
 
 @pytest.mark.parametrize("formats", ["ply", " npz , json ", "glb", "overlay"])

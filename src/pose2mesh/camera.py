@@ -55,6 +55,12 @@ class Intrinsics:
         return np.concatenate([xy, np.ones_like(xy[..., :1])], axis=-1)
 
 
+def nominal_intrinsics(image_size: tuple[int, int]) -> Intrinsics:
+    """What the camera of a picture of (width, height) pixels may have been, where nothing is known of it."""
+    focal = NOMINAL_FOCAL_RATIO * max(image_size)
+    return Intrinsics(focal, focal, image_size[0] / 2, image_size[1] / 2)
+
+
 def fit_weak_perspective(joints: Floats, joints_px: Floats, weights: Floats) -> tuple[float, NDArray[np.float64]]:
     """The scale and shift with pixels ≈ scale · (x, y) + shift, by weighted least squares.
 

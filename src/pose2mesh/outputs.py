@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pose2mesh import export, render
-from pose2mesh.camera import Intrinsics
+from pose2mesh.camera import Intrinsics, nominal_intrinsics
 from pose2mesh.data.keypoints import IMAGE_SUFFIXES, PictureInput, Skipped, match_images, read_keypoints
 from pose2mesh.errors import InputError, one_line
 from pose2mesh.predict import Person, Recovery, unusable
@@ -27,6 +27,7 @@ from pose2mesh.skeletons import INPUT_ORDERS, convert
 FORMATS = ("obj", "glb", "json", "npz", "ply", "overlay")
 VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm")
 LONGEST_OVERLAY_PX = 1600
+NOMINAL: Literal["nominal"] = "nominal"  # as an option's value in place of intrinsics
 _PLAIN_PX = 900  # longer side of the canvas where nothing says how large the picture was
 
 
@@ -38,7 +39,7 @@ class PredictOptions:
         out: Folder for the results.
         joints: Order of the joints in arrays.
         image: The photo or the folder of photos to draw over.
-        intrinsics: Of the camera.
+        intrinsics: Of the camera; `nominal` for what a camera of that picture's size may have.
         height_m: Everyone's standing height.
         formats: Of `FORMATS`.
     """
@@ -46,7 +47,7 @@ class PredictOptions:
     out: Path
     joints: str
     image: Path | None
-    intrinsics: Intrinsics | None
+    intrinsics: Intrinsics | Literal["nominal"] | None
     height_m: float | None
     formats: tuple[str, ...]
 
@@ -71,7 +72,8 @@ class PredictOptions:
             raise InputError(f"--image {image}: no such file or folder")
         if out.exists() and not out.is_dir():
             raise InputError(f"--out {out}: is a file, expected a folder")
-        return cls(out, joints, image, None if intrinsics is None else Intrinsics.parse(intrinsics), height, chosen)
+        known = intrinsics if intrinsics is None or intrinsics == NOMINAL else Intrinsics.parse(intrinsics)
+        return cls(out, joints, image, known, height, chosen)
 
 
 def predict_files(
@@ -249,7 +251,17 @@ def recover_picture(
 
     Returns:
         The people, their ids, and those who are skipped: by the reader, or because the model lacks their joints.
+
+    Raises:
+        InputError: a nominal camera is asked for, and nothing says how large the picture is.
     """
+    intrinsics = options.intrinsics
+    if intrinsics == NOMINAL:
+        if size is None:
+            raise InputError(
+                f"--intrinsics {NOMINAL}: nothing says how large the picture {picture.stem!r} is; give --image"
+            )
+        intrinsics = nominal_intrinsics(size)
     pixels, confidence, identifiers = [], [], []
     skipped = list(picture.skipped)
     for person in picture.people:
@@ -263,9 +275,7 @@ def recover_picture(
         identifiers.append(person.identifier)
     if not pixels:
         return [], [], skipped
-    people = recovery.recover_converted(
-        np.stack(pixels), np.stack(confidence), options.intrinsics, options.height_m, size
-    )
+    people = recovery.recover_converted(np.stack(pixels), np.stack(confidence), intrinsics, options.height_m, size)
     return people, identifiers, skipped
 
 

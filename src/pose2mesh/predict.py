@@ -12,13 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from pose2mesh.camera import (
-    NOMINAL_FOCAL_RATIO,
-    Intrinsics,
-    fit_perspective,
-    fit_weak_perspective,
-    look_at,
-)
+from pose2mesh.camera import Intrinsics, fit_perspective, fit_weak_perspective, look_at, nominal_intrinsics
 from pose2mesh.errors import InputError
 from pose2mesh.models.bundle import DEFAULT, Bundle, load_bundle
 from pose2mesh.skeletons import LARGEST_COORDINATE_PX, JointSet, convert, input_order, where_without_spread
@@ -309,10 +303,8 @@ def solve_camera(
         scale = float(np.sqrt(intrinsics.fx * intrinsics.fy) / translation[2])
         return Camera("perspective", intrinsics, translation, scale, intrinsics.project(translation))
     scale, shift = fit_weak_perspective(joints, joints_px, confidence)
-    width, height = image_size or canvas_size(joints_px[confidence > 0])
-    focal = NOMINAL_FOCAL_RATIO * max(width, height)
-    nominal = Intrinsics(focal, focal, width / 2, height / 2)
-    depth = focal / scale
+    nominal = nominal_intrinsics(image_size or canvas_size(joints_px[confidence > 0]))
+    depth = nominal.fx / scale
     translation = nominal.rays(shift) * depth
     return Camera("weak_perspective", nominal, translation, scale, shift)
 
