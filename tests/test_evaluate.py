@@ -122,9 +122,12 @@ def test_a_wrong_size_is_told_from_a_wrong_pose(anny: AnnyBody, source: PoseSour
 def test_what_the_model_is_given(anny: AnnyBody, source: PoseSource) -> None:
     known = Known(anny, source, 1.0)
     evaluate_motions(known, source, SAMPLES, SEED, "gt", drop_joints=5)  # type: ignore[arg-type]
-    (pixels, confidence, no_cameras), (_, _, cameras) = known.asked
+    (pixels, confidence, no_cameras), (_, _, nominal), (_, _, cameras) = known.asked
     assert no_cameras is None
-    assert len(cameras) == SAMPLES
+    assert len(cameras) == len(nominal) == SAMPLES
+    for guessed, true in zip(nominal, cameras, strict=True):
+        assert (guessed.cx, guessed.cy) == pytest.approx((true.cx, true.cy), abs=0.5)
+        assert guessed.fx == pytest.approx(1200, abs=1)  # pictures are 1000 pixels long
     np.testing.assert_array_equal((confidence[:, :17] == 0).sum(1), 5)
     np.testing.assert_array_equal(pixels[confidence == 0], 0)
     assert set(confidence[confidence > 0].tolist()) == {1.0}  # true joints come without doubts
