@@ -12,58 +12,16 @@ from typing import Any, cast
 import numpy as np
 import scipy.sparse as sp
 import torch
-from scipy.sparse.linalg import eigsh
 from torch import Tensor, nn
 
 from pose2mesh.errors import InputError
+from pose2mesh.graph.laplacian import chebyshev_polynomials
 
 # What one of a convolution's terms may take on the CPU; some four of them are in use at a time.
 CACHE_BYTES = 2**21
-# Graphs of up to so many nodes are convolved in two calls when there is no gradient to keep: there the calls cost more
-# than the arithmetic.
-FEW_NODES = 2048
-
-# Factor on L / λmax, before I is taken off.
-_SCALINGS = {"unit": 2.0, "published": 0.5}
-
-
-def rescaled_laplacian(adjacency: sp.csr_array, scaling: str = "unit") -> sp.csr_array:
-    """The normalised Laplacian I − D^(−½) A D^(−½), rescaled for the Chebyshev recursion.
-
-    Nodes without edges (padding) get an empty row: nothing flows to or from them.
-
-    Args:
-        adjacency: (N, N) symmetric weights.
-        scaling: `unit` maps the spectrum to [−1, 1], where the recursion is stable: 2 L / λmax − I. `published` is what
-            the weights released with Pose2Mesh were trained with, L / (2 λmax) − I, whose spectrum is [−1, −½].
-
-    Returns:
-        (N, N) float32, symmetric.
-
-    Raises:
-        InputError: the scaling is not known.
-    """
-    if scaling not in _SCALINGS:
-        raise InputError(f"spectrum {scaling!r} is not known; expected one of {', '.join(_SCALINGS)}")
-    degree = np.asarray(adjacency.sum(axis=1)).ravel()
-    connected = (degree > 0).astype(np.float64)
-    inverse_root = np.where(degree > 0, 1 / np.sqrt(np.maximum(degree, 1e-300)), 0)
-    normalised = sp.diags_array(connected) - sp.diags_array(inverse_root) @ adjacency @ sp.diags_array(inverse_root)
-    if not connected.any():  # a hierarchy can end in single nodes
-        return sp.csr_array(adjacency.shape, dtype=np.float32)
-    factor = _SCALINGS[scaling] / _largest_eigenvalue(normalised)
-    rescaled = sp.csr_array(normalised * factor - sp.diags_array(connected))
-    rescaled.eliminate_zeros()
-    rescaled.sort_indices()
-    return rescaled.astype(np.float32)
-
-
-def _largest_eigenvalue(matrix: sp.csr_array) -> float:
-    """Of a positive semi-definite matrix."""
-    if matrix.shape[0] < 64:
-        return float(np.linalg.eigvalsh(matrix.toarray())[-1])
-    start = np.random.default_rng(0).random(matrix.shape[0])  # a fixed start: the same value on every run
-    return float(eigsh(matrix, k=1, which="LM", v0=start, return_eigenvectors=False)[0])
+# An input of up to so many numbers is convolved in two calls when there is no gradient to keep: there the calls cost
+# more than the arithmetic.
+FEW_NUMBERS = 2**17
 
 
 class FixedSparse(nn.Module):
@@ -154,13 +112,9 @@ class GraphLaplacian(FixedSparse):
     def polynomials(self, order: int) -> FixedSparse:
         """(N · K, N) the rows of T_0, …, T_{K−1} of the Laplacian, those of one node in a row; built once."""
         if order not in self._polynomials:
-            laplacian = self.as_scipy()
-            terms = [sp.eye_array(self.size, format="csr"), laplacian]
-            while len(terms) < order:
-                terms.append(2 * laplacian @ terms[-1] - terms[-2])
-            by_node = np.arange(self.size * order).reshape(order, self.size).T.ravel()
+            terms = chebyshev_polynomials(self.as_scipy(), order)
             with torch.inference_mode(False):
-                stacked = FixedSparse(sp.vstack(terms[:order], format="csr")[by_node], self.weight.dtype)
+                stacked = FixedSparse(terms, self.weight.dtype)
                 self._polynomials[order] = stacked.to(self.index.device)
         return self._polynomials[order]
 
@@ -326,7 +280,7 @@ class ChebyshevConvolution(nn.Module):
 
     def forward(self, x: Tensor, laplacian: GraphLaplacian) -> Tensor:
         """(B, N, C_in), or (B, N / 2, C_in) to be un-pooled by a repeat of 2 → (B, N, C_out)."""
-        if not torch.is_grad_enabled() and laplacian.size <= FEW_NODES:
+        if not torch.is_grad_enabled() and len(x) * laplacian.size * x.shape[2] <= FEW_NUMBERS:
             terms = laplacian.polynomials(self.order).product(x.contiguous())
             return cast(Tensor, self.linear(terms.view(len(x), laplacian.size, -1)))
         weight, bias = self.linear.weight, self.linear.bias
