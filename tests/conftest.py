@@ -15,9 +15,11 @@ import trimesh
 from hypothesis import settings
 from torch import Tensor
 
-from pose2mesh.models.bundle import Bundle, BundleInfo, save_bundle
-from pose2mesh.models.pose2mesh import NetworkConfig, Pose2Mesh, Surface
-from pose2mesh.models.surface import Body, build_surface
+from pose2mesh.models.bundle import Bundle, save_bundle
+from pose2mesh.models.bundle_info import BundleInfo
+from pose2mesh.models.network_config import NetworkConfig
+from pose2mesh.models.pose2mesh import Pose2Mesh
+from pose2mesh.models.surface import Body, Surface, build_surface
 from pose2mesh.skeletons import COCO, JointSet
 
 # On a busy machine an example may take any time.
@@ -75,6 +77,7 @@ def posed_bodies(body: Body) -> np.ndarray:
 def small_config() -> NetworkConfig:
     """A network on the small body that predicts a quarter of its vertices."""
     return NetworkConfig(
+        posenet_unit_m=1.0,
         confidence_input=True,
         isotropic=True,
         posenet_width=64,

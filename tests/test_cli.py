@@ -97,7 +97,7 @@ def test_every_option_is_explained(command: str, capsys: pytest.CaptureFixture[s
         (["evaluate", "default", "--input", "guess"], 'Invalid value "guess" for --input'),
         (["evaluate", "default", "--samples", "many"], "--samples"),
         (["train"], "a config file or --resume is needed"),
-        (["train", "--resume", "runs/x", "--set", "epochs=2"], "--set epochs=2: goes with a config file"),
+        (["train", "--resume", "runs/x", "--set", "epochs=2"], "runs/x: nothing to resume"),
         (["train", "nowhere.yaml"], "nowhere.yaml: No such file"),
         (["train", "--resume", "nowhere"], "nowhere: nothing to resume"),
         (["predict", "x.npy", "--joints", "lsp"], "--joints 'lsp': expected one of coco"),
@@ -411,7 +411,7 @@ class Trained:
         self.asked: list[tuple[TrainConfig, Path, Path | None]] = []
         monkeypatch.setattr(run, "train", self)
 
-    def __call__(self, config: TrainConfig, out: Path, resume: Path | None = None) -> Path:
+    def __call__(self, config: TrainConfig, out: Path, resume: Path | None, _: object) -> Path:
         self.asked.append((config, out, resume))
         return out / "bundle.safetensors"
 
@@ -452,8 +452,8 @@ def test_resume_goes_on_with_the_config_of_the_run(
         settings, out, checkpoint = trained.asked.pop()
         assert (settings.epochs, out, checkpoint) == (5, folder, folder / "last.ckpt")
     capsys.readouterr()
-    assert main(["train", str(config), "--resume", str(folder)]) == 2
-    assert f"{config} is not the config of that run" in one_line(capsys)
+    assert main(["train", str(config), "--set", "seed=3", "--resume", str(folder)]) == 2
+    assert "another config than the run's: seed is 3, was 0" in one_line(capsys)
     assert not trained.asked
 
 

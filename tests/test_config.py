@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pose2mesh.config import TrainConfig, dump_config, load_config, parse_config
+from pose2mesh.config import TrainConfig, changed_keys, dump_config, load_config, override_config, parse_config
 from pose2mesh.errors import InputError
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-RUN_CONFIGS = sorted(path.name for path in CONFIGS.glob("*.yaml") if path.name != "mocap_split.yaml")
+RUN_CONFIGS = sorted(path.name for path in CONFIGS.glob("*.yaml") if not path.name.endswith("_split.yaml"))
 # A config without clips, as small as can be.
 PROCEDURAL = {"data": {"synthetic": {"poses": {"procedural": 1.0}}}}
 
@@ -34,6 +34,10 @@ def test_there_are_configs() -> None:
 
 @pytest.mark.parametrize("name", RUN_CONFIGS)
 def test_every_config_loads(name: str) -> None:
+    if name == "quick.yaml":
+        config = load_config(CONFIGS / name)
+        assert (config.name, config.data.motions, config.pretrained) == ("quick", None, None)
+        return
     config = load_config(CONFIGS / name, ["data.motions=clips"])
     assert config.name == Path(name).stem
     assert config.data.split is not None
@@ -45,7 +49,7 @@ def test_every_config_loads(name: str) -> None:
 
 @pytest.mark.parametrize("name", RUN_CONFIGS)
 def test_round_trip(name: str, tmp_path: Path) -> None:
-    config = load_config(CONFIGS / name, ["data.motions=clips"])
+    config = load_config(CONFIGS / name, ["data.motions=clips", "data.split=split.yaml"])
     again = load_config(write(tmp_path, dump_config(config)))
     assert dump_config(again) == dump_config(config)
     assert again == config
@@ -113,6 +117,8 @@ def test_unknown_keys_and_wrong_types(values: dict, fault: str, tmp_path: Path) 
         ("data.synthetic.noise.model=human36", "noise.model human36 needs joint_set human36"),
         ("batch_size=1", "batch_size is 1, expected at least 2"),
         ("epochs=0", "epochs is 0, expected at least 1"),
+        ("accumulate=0", "accumulate is 0, expected at least 1"),
+        ("checkpoint_minutes=0", "checkpoint_minutes is 0.0, expected more than 0"),
         ("data.samples_per_epoch=0", "data.samples_per_epoch is 0, expected at least 1"),
         ("data.synthetic.views=0", "views is 0, expected at least 1"),
         ("seed=-1", "seed is -1, expected 0 to"),
@@ -216,3 +222,16 @@ def test_a_config_made_in_code_round_trips() -> None:
     config = replace(config, epochs=2, name="made: in 'code'")
     assert parse_config(yaml.safe_load(dump_config(config)), "test") == config
     assert isinstance(config, TrainConfig)
+
+
+def test_changed_keys_are_told_by_their_dotted_names() -> None:
+    config = parse_config(PROCEDURAL, "test")
+    assert changed_keys(config, parse_config(yaml.safe_load(dump_config(config)), "test")) == {}
+    changed = override_config(config, ["epochs=7", "data.synthetic.shapes.age=[0.7, 0.9]", "optimiser.milestones=[2]"])
+    assert changed_keys(config, changed) == {
+        "epochs": (60, 7),
+        "data.synthetic.shapes.age": ([0.6, 1.0], [0.7, 0.9]),
+        "optimiser.milestones": ([30], [2]),
+    }
+    with pytest.raises(InputError, match="--set: key 'epoch' is not known"):
+        override_config(config, ["epoch=7"])

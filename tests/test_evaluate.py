@@ -21,8 +21,10 @@ from pose2mesh.data.sources import clip_poses
 from pose2mesh.data.synthetic import BodySynthesiser, ShapeConfig, SyntheticConfig, draw_people
 from pose2mesh.errors import InputError
 from pose2mesh.evaluate import EvaluateOptions, evaluate_command, evaluate_motions, take_away
-from pose2mesh.models.bundle import Bundle, BundleInfo, save_bundle
-from pose2mesh.models.pose2mesh import NetworkConfig, Pose2Mesh
+from pose2mesh.models.bundle import Bundle, save_bundle
+from pose2mesh.models.bundle_info import BundleInfo
+from pose2mesh.models.network_config import NetworkConfig
+from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.models.surface import build_surface
 from pose2mesh.predict import Recovery
 from pose2mesh.skeletons import COCO, HUMAN36, SMPL, JointSet
@@ -48,6 +50,7 @@ def anny_bundle(anny: AnnyBody, source: PoseSource, tmp_path_factory: pytest.Tem
         confidence_input=True,
         isotropic=True,
         posenet_width=32,
+        posenet_unit_m=1.0,
         posenet_blocks=1,
         posenet_dropout=0.0,
         coarsenings=8,
@@ -79,7 +82,7 @@ class Known:
         joints = anny.regressor(COCO) @ vertices
         root = joints[:, COCO.root_index, None]
         self.joints, self.vertices = (factor * (joints - root)).numpy(), (factor * (vertices - root)).numpy()
-        self.template, self.bundle = anny.template, SimpleNamespace(info=SimpleNamespace(name="known", body="anny"))
+        self.template, self.info = anny.template, SimpleNamespace(name="known", body="anny")
         self.statures = 2 * (factor * anny.stature(people.phenotypes)).tolist()  # asked without and with cameras
         self.asked: list[Any] = []
 

@@ -16,7 +16,8 @@ from pose2mesh.camera import Intrinsics, nominal_intrinsics
 from pose2mesh.data.keypoints import read_keypoints
 from pose2mesh.errors import InputError
 from pose2mesh.models.bundle import Bundle, load_bundle, save_bundle
-from pose2mesh.models.pose2mesh import NetworkConfig, Pose2Mesh
+from pose2mesh.models.network_config import NetworkConfig
+from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.models.surface import Body, build_surface
 from pose2mesh.outputs import FORMATS, PredictOptions, predict_files
 from pose2mesh.predict import Recovery

@@ -11,11 +11,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pose2mesh import predict
 from pose2mesh.camera import Intrinsics, look_at
 from pose2mesh.errors import InputError
-from pose2mesh.models.bundle import Bundle, BundleInfo, load_bundle
-from pose2mesh.models.pose2mesh import Prediction, Surface
+from pose2mesh.models import torch_backend
+from pose2mesh.models.bundle import Bundle, load_bundle
+from pose2mesh.models.bundle_info import BundleInfo
+from pose2mesh.models.pose2mesh import Prediction
+from pose2mesh.models.surface import Surface
+from pose2mesh.models.torch_backend import TorchBackend
 from pose2mesh.predict import Recovery, canvas_size
 from pose2mesh.skeletons import COCO
 
@@ -54,7 +57,7 @@ class Oracle(nn.Module):
 def oracle(joints: np.ndarray, surface: Surface, **info: Any) -> tuple[Recovery, Oracle]:
     network = Oracle(joints)
     known = BundleInfo("oracle", "coco", "none", info.pop("config", {}), "", "", **info)
-    return Recovery(Bundle(network, surface, known)), network  # type: ignore[arg-type]
+    return Recovery(TorchBackend(Bundle(network, surface, known))), network  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -130,7 +133,7 @@ def test_people_come_back_in_order_whatever_stands_beside_them(
 ) -> None:
     array = people_px(5)
     together = recovery.recover(array, image_size=(800, 800))
-    monkeypatch.setattr(predict, "CHUNK", 2)
+    monkeypatch.setattr(torch_backend, "CHUNK", 2)
     in_parts = recovery.recover(array, image_size=(800, 800))
     assert len(together) == len(in_parts) == 5
     for index, person in enumerate(together):
@@ -283,4 +286,4 @@ def test_a_lifter_alone_recovers_nobody(bundle_file: Path) -> None:
     bundle = load_bundle(bundle_file)
     bundle.info.config["stage"] = "posenet"
     with pytest.raises(InputError, match="model 'small' is a lifter without a mesh"):
-        Recovery(bundle)
+        Recovery(TorchBackend(bundle))

@@ -163,7 +163,7 @@ def test_a_photo_that_is_none(bundle_file: Path, tmp_path: Path, photos: Path) -
 
 def test_a_model_of_other_joints_is_refused(bundle_file: Path, tmp_path: Path, photos: Path) -> None:
     recovery = Recovery.load(bundle_file)
-    recovery.model.joint_set = HUMAN36
+    recovery.joint_set = HUMAN36
     with pytest.raises(InputError, match="model 'small' has joint set 'human36'; expected 'coco'"):
         evaluate_keypoints(recovery, annotation(tmp_path / "a.json"), photos)
 

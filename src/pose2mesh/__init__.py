@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 __all__ = ["Person", "Recovery", "load"]
 
 
-def load(name_or_path: str | Path = "default", device: str = "cpu") -> Recovery:
-    """Load a model: `default`, the bundle that ships, or a bundle file. See `predict.Recovery`."""
+def load(name_or_path: str | Path = "default", device: str = "cpu", backend: str = "torch") -> Recovery:
+    """Load a model: `default`, the bundle that ships, a bundle file or an exported one. See `predict.Recovery.load`."""
     from pose2mesh.predict import Recovery
 
-    return Recovery.load(name_or_path, device)
+    return Recovery.load(name_or_path, device, backend)
 
 
 def __getattr__(name: str) -> Any:

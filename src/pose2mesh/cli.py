@@ -35,6 +35,7 @@ def predict(
     intrinsics: str | None = None,
     height: float | None = None,
     device: Device = "cpu",
+    backend: Literal["torch", "onnx"] = "torch",
     formats: str = "obj,glb,json,npz,overlay",
 ) -> int:
     """Recover a body mesh for every person of each input.
@@ -47,17 +48,20 @@ def predict(
     out
         Folder for the results, made if need be; files of the same name are replaced.
     model
-        `default`, or a bundle file.
+        `default`, a bundle file, or a file that `export` wrote.
     joints
         Order of the joints in arrays: coco, human36, smpl, openpose25 or mediapipe33.
     image
         The photo, or the folder of photos (matched by file name), to draw over; a scaled copy will do.
     intrinsics
-        FX,FY,CX,CY of the camera in pixels: gives full perspective.
+        FX,FY,CX,CY of the camera in pixels: gives full perspective. `nominal` guesses them from the photo's size, for
+        photos that are not cropped.
     height
         Standing height of the people in metres; a 2D pose does not tell it.
     device
         cpu or cuda.
+    backend
+        What runs the networks: torch or onnx. Exported files are always run by onnx.
     formats
         What to write: obj, glb, json, npz, ply, overlay, separated by commas.
     """
@@ -66,7 +70,7 @@ def predict(
     from pose2mesh.outputs import PredictOptions, predict_files
 
     options = PredictOptions.checked(out, joints, image, intrinsics, height, formats)
-    return predict_files(list(inputs), model, device, options, _say, _warn)
+    return predict_files(list(inputs), model, device, options, _say, _warn, backend)
 
 
 @app.command
@@ -77,8 +81,9 @@ def train(
     set_: Set = None,
     resume: Path | None = None,
     out: Path | None = None,
+    find_batch: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
-    """Train from a YAML config, or go on with an interrupted run.
+    """Train from a YAML config, or go on with an interrupted run. More than one device: start it with torchrun.
 
     Parameters
     ----------
@@ -87,28 +92,47 @@ def train(
     set_
         key=value that overrides the config; several may follow.
     resume
-        The folder (or last.ckpt) of an interrupted run, which goes on with its own config.
+        The folder (or last.ckpt) of an interrupted run, which goes on with its own config, from within an epoch too.
     out
         Run folder; runs/NAME, or the one that is resumed, by default.
+    find_batch
+        Train nothing; say the largest batch_size (a power of two) that this machine's memory holds.
     """
     if config is None and resume is None:
         raise InputError("train: a config file or --resume is needed")
-    if config is None and set_:
-        raise InputError(f"--set {set_[0]}: goes with a config file; a run that is resumed keeps its own config")
-    from pose2mesh.config import load_config
+    from pose2mesh.config import load_config, override_config
+    from pose2mesh.training import resume as resumed
     from pose2mesh.training import run
+    from pose2mesh.training.interrupt import Interrupted
+    from pose2mesh.training.memory import keep_freed_memory
+    from pose2mesh.training.parallel import Processes
 
-    wanted = None if config is None else load_config(config, set_)
+    if find_batch and (config is None or resume is not None):
+        raise InputError("--find-batch: goes with a config file and without --resume")
     checkpoint = None
-    if resume is not None:
-        settings, checkpoint = run.resume_config(resume)
-        if wanted not in (None, settings):
-            raise InputError(f"--resume {resume}: {config} is not the config of that run; leave it out, or start anew")
-        out = out or checkpoint.parent
+    if resume is None:
+        assert config is not None
+        settings = load_config(config, set_)
     else:
-        assert wanted is not None
-        settings = wanted
-    _say(str(run.train(settings, out or Path("runs") / settings.name, checkpoint)))
+        old, checkpoint = resumed.resume_config(resume)
+        settings = override_config(old, set_ or []) if config is None else load_config(config, set_)
+        resumed.refuse_changes(resume, old, settings)
+        out = out or checkpoint.parent
+    keep_freed_memory()
+    if find_batch:
+        from pose2mesh.training.batch_size import largest_batch
+
+        _say(f"batch_size={largest_batch(settings)}")
+        return 0
+    first = Processes.found().first  # of those that torchrun started: the one that speaks
+    try:
+        bundle = run.train(settings, out or Path("runs") / settings.name, checkpoint, _say)
+    except Interrupted as interrupted:
+        if first:
+            _warn(f"pose2mesh: {interrupted}")
+        return interrupted.status
+    if first:
+        _say(str(bundle))
     return 0
 
 
@@ -174,6 +198,42 @@ def info(model: str = "default", /) -> int:
     from pose2mesh.describe import describe_bundle
 
     _say(describe_bundle(model))
+    return 0
+
+
+@app.command
+def export(model: str = "default", /, *, onnx: Path) -> int:
+    """Write a model as one ONNX file, for `predict` without PyTorch; its answers are compared with PyTorch's first.
+
+    Parameters
+    ----------
+    model
+        `default` or a bundle file.
+    onnx
+        The file, ending in .onnx.
+    """
+    from pose2mesh.onnx_export import export_onnx
+
+    _say(export_onnx(model, onnx))
+    return 0
+
+
+@app.command
+def convert(checkpoint: Path, /, *, config: Path, out: Path) -> int:
+    """Turn a checkpoint published with the reference implementation into a bundle; nothing in the file is run.
+
+    Parameters
+    ----------
+    checkpoint
+        The .pth.tar file of its PoseNet or whole network.
+    config
+        A training config: joint set, sizes, and with `stage` what is converted.
+    out
+        The bundle.
+    """
+    from pose2mesh.convert import convert_checkpoint
+
+    _say(str(convert_checkpoint(checkpoint, config, out)))
     return 0
 
 

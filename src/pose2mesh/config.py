@@ -11,7 +11,7 @@ from typing import Any, Literal, get_type_hints
 from pose2mesh.data.synthetic import SyntheticConfig
 from pose2mesh.errors import InputError, one_line
 from pose2mesh.losses import LossWeights
-from pose2mesh.models.pose2mesh import NetworkConfig
+from pose2mesh.models.network_config import NetworkConfig
 
 
 @dataclass
@@ -75,9 +75,14 @@ class TrainConfig:
         optimiser: How weights are updated.
         losses: Weights of the terms.
         pretrained: Stage two: the run folder, checkpoint or bundle of stage one.
-        epochs, batch_size, seed: As they say.
+        epochs, seed: As they say.
+        batch_size: People that one device sees at once.
+        accumulate: Batches whose gradients are added up before a step, where a larger batch does not fit. A step takes
+            `batch_size` × `accumulate` × devices people, whichever way that product comes about.
         precision: `bf16` computes matrix products in bfloat16 where that is safe.
         name: Of the run folder and the bundle.
+        checkpoint_minutes: `last.ckpt` is written at the end of every epoch, and within one every so many minutes.
+        tensorboard: Log to TensorBoard as well, in `tensorboard/` of the run folder.
     """
 
     stage: Literal["posenet", "pose2mesh"] = "posenet"
@@ -89,9 +94,12 @@ class TrainConfig:
     pretrained: str | None = None
     epochs: int = 60
     batch_size: int = 64
+    accumulate: int = 1
     seed: int = 0
     precision: Literal["fp32", "bf16"] = "fp32"
     name: str = "run"
+    checkpoint_minutes: float = 10.0
+    tensorboard: bool = False
 
     def check(self, source: str) -> None:
         """Refuse combinations that cannot work.
@@ -126,13 +134,18 @@ class TrainConfig:
         drawn = data.synthetic
         for key, value in (
             ("epochs", self.epochs),
+            ("accumulate", self.accumulate),
             ("data.samples_per_epoch", data.samples_per_epoch),
             ("data.validation_samples", data.validation_samples),
             ("data.synthetic.views", drawn.views),
         ):
             if value < 1:
                 raise InputError(f"{source}: {key} is {value}, expected at least 1")
-        for key, number in (("data.fps", data.fps), ("optimiser.learning_rate", optimiser.learning_rate)):
+        for key, number in (
+            ("data.fps", data.fps),
+            ("optimiser.learning_rate", optimiser.learning_rate),
+            ("checkpoint_minutes", self.checkpoint_minutes),
+        ):
             if not number > 0:
                 raise InputError(f"{source}: {key} is {number}, expected more than 0")
         noise, cameras = drawn.noise, drawn.cameras
@@ -162,8 +175,34 @@ def load_config(path: Path, overrides: list[str] | None = None) -> TrainConfig:
         InputError: no such file, not YAML, an unknown key (the nearest known one is named), a wrong type or an
             impossible combination.
     """
-    values = _read(path)
-    for override in overrides or []:
+    return parse_config(_overridden(_read(path), overrides or []), str(path))
+
+
+def override_config(config: TrainConfig, overrides: list[str]) -> TrainConfig:
+    """A config with `dotted.key=value` overrides as in `load_config`.
+
+    Raises:
+        InputError: as `load_config` does.
+    """
+    return parse_config(_overridden(_plain(asdict(config)), overrides), "--set")
+
+
+def changed_keys(old: TrainConfig, new: TrainConfig) -> dict[str, tuple[Any, Any]]:
+    """What differs between two configs: dotted key → (old value, new value)."""
+    before, after = _leaves(_plain(asdict(old))), _leaves(_plain(asdict(new)))
+    return {key: (before[key], after[key]) for key in before if before[key] != after[key]}
+
+
+def _leaves(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        found |= _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return found
+
+
+def _overridden(values: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
+    """Values with `dotted.key=value` overrides put in."""
+    for override in overrides:
         key, separator, text = override.partition("=")
         if not separator:
             raise InputError(f"--set {override!r}: expected key=value")
@@ -176,7 +215,7 @@ def load_config(path: Path, overrides: list[str] | None = None) -> TrainConfig:
             if not isinstance(target, dict):
                 raise InputError(f"--set {override!r}: {parent!r} is a value, not a group of keys")
         target[last] = _yaml(text, f"--set {override!r}")
-    return parse_config(values, str(path))
+    return values
 
 
 def parse_config(values: dict[str, Any], source: str) -> TrainConfig:

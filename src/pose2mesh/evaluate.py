@@ -168,7 +168,7 @@ def evaluate_motions(
         raise InputError(f"--drop-joints {drop_joints}: expected at most {most} for joint set {joint_set.name!r}")
     body = body or anny.AnnyBody()
     if len(recovery.template) != len(body.template):
-        name, body_name = recovery.bundle.info.name, recovery.bundle.info.body
+        name, body_name = recovery.info.name, recovery.info.body
         raise InputError(f"model {name!r} is of body {body_name!r}; clips are posed as 'anny', so it must be of that")
     synthesiser = BodySynthesiser(body, joint_set, None)
     config = SyntheticConfig(views=1)
@@ -211,7 +211,7 @@ def evaluate_motions(
                 factor = torch.from_numpy(heights / statures)[:, None, None].float()
                 sized = "known_both_" if name else "known_height_"
                 _collect(errors, sized, (found[0] * factor, found[1] * factor), truth, columns)
-    results: dict[str, Any] = {"model": recovery.bundle.info.name, "samples": samples, "seed": seed, "input": input_}
+    results: dict[str, Any] = {"model": recovery.info.name, "samples": samples, "seed": seed, "input": input_}
     results["dropped_joints"] = drop_joints
     results |= {f"{name}_mm": float(1000 * torch.cat(values).mean()) for name, values in errors.items()}
     if samples > 1:

@@ -83,12 +83,13 @@ def predict_files(
     options: PredictOptions,
     say: Callable[[str], None],
     warn: Callable[[str], None],
+    backend: str = "torch",
 ) -> int:
     """Recover everyone in every input and write the files.
 
     Args:
         inputs: Files and folders of keypoints.
-        model, device: As `Recovery.load` takes them.
+        model, device, backend: As `Recovery.load` takes them.
         options: What to write, and what is known of the pictures.
         say: Takes lines that say what was done.
         warn: Takes a line for each input or picture that could not be used, and for each photo that was not found.
@@ -120,7 +121,7 @@ def predict_files(
         work += [(picture, photos.get(picture.stem)) for picture in pictures]
     if not work:
         return 2
-    recovery = Recovery.load(model, device)
+    recovery = Recovery.load(model, device, backend)
     if options.height_m is not None:
         recovery.require_heights(options.height_m)
     written = 0
@@ -192,7 +193,7 @@ def write_picture(
         if "json" in options.formats:
             document = {
                 "input": picture.image_name or picture.stem,
-                "model": recovery.bundle.info.name,
+                "model": recovery.info.name,
                 "joint_names": list(recovery.joint_set.names),
                 "people": [
                     describe_person(person, identifier, names)

@@ -1,23 +1,22 @@
 """From 2D joints to people: the networks, the camera and the person's size, in and out of NumPy.
 
-`Recovery` holds a loaded bundle. It needs neither the body model nor the training stack.
+`Recovery` needs neither the body model nor the training stack, and PyTorch only where that runs the networks.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
 from pose2mesh.camera import Intrinsics, fit_perspective, fit_weak_perspective, look_at, nominal_intrinsics
 from pose2mesh.errors import InputError
-from pose2mesh.models.bundle import DEFAULT, Bundle, load_bundle
-from pose2mesh.skeletons import LARGEST_COORDINATE_PX, JointSet, convert, input_order, where_without_spread
+from pose2mesh.models.bundle_info import DEFAULT, BundleInfo
+from pose2mesh.skeletons import JOINT_SETS, LARGEST_COORDINATE_PX, JointSet, convert, input_order, where_without_spread
 
-CHUNK = 64  # people in one forward pass: memory stays flat however many there are
 # As `data.keypoints` has them, so that arrays and files are judged alike.
 LEAST_JOINTS = 5
 
@@ -82,50 +81,67 @@ class Person:
         return self.joints + self.camera.translation_m
 
 
+class Backend(Protocol):
+    """What runs a model's networks.
+
+    Attributes:
+        info: Of the model.
+        faces: (F, 3) of the mesh.
+        template: (V, 3) the mean body at rest, metres.
+    """
+
+    info: BundleInfo
+    faces: NDArray[np.int32]
+    template: NDArray[np.float32]
+
+    def run(
+        self, pixels: NDArray[np.float32], confidence: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Joints (P, J, 3) regressed from the mesh and vertices (P, V, 3), metres, in the axes of a camera that faces
+        each person, from pixels (P, J, 2) and confidences (P, J) of at least one person.
+        """
+
+
 class Recovery:
     """A model that recovers people. Not bound to a body model: all it needs is in the bundle.
 
     Args:
-        bundle: As loaded.
-        device: `cpu` or `cuda`.
+        backend: Runs the networks.
 
     Raises:
-        InputError: no such device here, or the bundle is of the first stage of training.
+        InputError: the model is of the first stage of training.
     """
 
-    def __init__(self, bundle: Bundle, device: str = "cpu") -> None:
-        if device not in ("cpu", "cuda"):
-            raise InputError(f"--device {device!r}: expected cpu or cuda")
-        if device == "cuda" and not torch.cuda.is_available():
-            raise InputError("--device cuda: no CUDA device is available; expected cpu")
-        if bundle.info.config.get("stage") == "posenet":
-            raise InputError(f"model {bundle.info.name!r} is a lifter without a mesh; expected one of stage pose2mesh")
-        self.bundle, self.device = bundle, torch.device(device)
-        self.model = bundle.model.to(self.device)
+    def __init__(self, backend: Backend) -> None:
+        info = backend.info
+        if info.config.get("stage") == "posenet":
+            raise InputError(f"model {info.name!r} is a lifter without a mesh; expected one of stage pose2mesh")
+        self.backend, self.info, self.joint_set = backend, info, JOINT_SETS[info.joint_set]
+        self.faces, self.template = backend.faces, backend.template
 
     @classmethod
-    def load(cls, name_or_path: str | Path = DEFAULT, device: str = "cpu") -> Recovery:
-        """Load `default` or a bundle file.
+    def load(cls, name_or_path: str | Path = DEFAULT, device: str = "cpu", backend: str = "torch") -> Recovery:
+        """Load `default`, a bundle file, or a file that `pose2mesh export` wrote.
+
+        Args:
+            name_or_path: The model.
+            device: `cpu` or `cuda`.
+            backend: `torch` or `onnx`, which an exported file always takes.
 
         Raises:
-            InputError: as `load_bundle` and the constructor.
+            InputError: the model, the device or the backend cannot be used.
         """
-        bundle = load_bundle(name_or_path)
-        bundle.model.meshnet.fuse()
-        return cls(bundle, device)
+        if device not in ("cpu", "cuda"):
+            raise InputError(f"--device {device!r}: expected cpu or cuda")
+        if backend not in ("torch", "onnx"):
+            raise InputError(f"--backend {backend!r}: expected torch or onnx")
+        if backend == "onnx" or Path(name_or_path).suffix.lower() == ".onnx":
+            from pose2mesh.models.onnx_backend import OnnxBackend
 
-    @property
-    def joint_set(self) -> JointSet:
-        return self.model.joint_set
+            return cls(OnnxBackend.load(name_or_path, device))
+        from pose2mesh.models.torch_backend import TorchBackend
 
-    @property
-    def faces(self) -> NDArray[np.int32]:
-        return self.bundle.surface.faces
-
-    @property
-    def template(self) -> NDArray[np.float32]:
-        """(V, 3) the mean body at rest, metres."""
-        return self.bundle.surface.template
+        return cls(TorchBackend.load(name_or_path, device))
 
     def recover(
         self,
@@ -224,28 +240,20 @@ class Recovery:
         With intrinsics, each person is first looked at straight, as the networks were trained to see people, and the
         result is turned back. Without, the axes are those of a camera that faces the person.
         """
-        P = len(joints_px)
-        turns = np.tile(np.eye(3, dtype=np.float32), (P, 1, 1))
         pixels = np.array(joints_px, np.float32)
+        turns = np.zeros((len(pixels), 3, 3), np.float32)
         if intrinsics is not None:
-            cameras = intrinsics if isinstance(intrinsics, list) else [intrinsics] * P
+            cameras = intrinsics if isinstance(intrinsics, list) else [intrinsics] * len(pixels)
             for index, camera in enumerate(cameras):
                 pixels[index], turns[index] = look_at(joints_px[index], confidence[index], camera)
-        joints, vertices = [], []
-        root = self.joint_set.root_index
-        for start in range(0, P, CHUNK):
-            part = slice(start, start + CHUNK)
-            with torch.inference_mode():
-                prediction = self.model(
-                    torch.from_numpy(pixels[part]).to(self.device),
-                    torch.from_numpy(np.asarray(confidence[part], np.float32)).to(self.device),
-                )
-                from_mesh = self.model.joints(prediction.points)
-                origin = from_mesh[:, root, None]
-                back = torch.from_numpy(turns[part]).to(self.device)
-                joints.append(((from_mesh - origin) @ back).cpu().numpy())
-                vertices.append(((self.model.vertices(prediction.points) - origin) @ back).cpu().numpy())
-        return np.concatenate(joints), np.concatenate(vertices)
+        joints, vertices = self.backend.run(pixels, np.asarray(confidence, np.float32))
+        origin = joints[:, self.joint_set.root_index, None].copy()
+        for points in (joints, vertices):
+            points -= origin
+            if intrinsics is not None:
+                for person, turn in zip(points, turns, strict=True):
+                    person[:] = person @ turn
+        return joints, vertices
 
     def require_heights(self, height_m: float) -> None:
         """Refuse a standing height where the model does not tell which one its bodies have.
@@ -253,14 +261,12 @@ class Recovery:
         Raises:
             InputError: it does not.
         """
-        if not self.bundle.info.stature_features:
-            raise InputError(
-                f"--height {height_m}: model {self.bundle.info.name!r} does not tell heights; leave it out"
-            )
+        if not self.info.stature_features:
+            raise InputError(f"--height {height_m}: model {self.info.name!r} does not tell heights; leave it out")
 
     def stature(self, joints: NDArray[np.floating]) -> float:
         """The standing height in metres that predicted joints (J, 3) belong to, from their bones' lengths, or NaN."""
-        features = self.bundle.info.stature_features
+        features = self.info.stature_features
         if not features:
             return float("nan")
         return float(np.exp(bone_log_lengths(joints[None], self.joint_set)[0] @ np.array(features[:-1]) + features[-1]))

@@ -45,9 +45,7 @@ def evaluate_keypoints(
         InputError: the model has other joints, a file cannot be used, or nobody in it can be measured.
     """
     if recovery.joint_set is not COCO:
-        raise InputError(
-            f"model {recovery.bundle.info.name!r} has joint set {recovery.joint_set.name!r}; expected 'coco'"
-        )
+        raise InputError(f"model {recovery.info.name!r} has joint set {recovery.joint_set.name!r}; expected 'coco'")
     scores: dict[str, list[tuple[float, float]]] = {"": []}
     for person, mask in measurable_people(annotations, images):
         size = mask.shape[1], mask.shape[0]
@@ -62,7 +60,7 @@ def evaluate_keypoints(
     people = len(scores[""])
     if not people:
         raise InputError(f"{annotations}: nobody has {LEAST_LABELLED} labelled joints and a polygon mask; expected one")
-    results: dict[str, Any] = {"model": recovery.bundle.info.name, "input": "gt", "people": people}
+    results: dict[str, Any] = {"model": recovery.info.name, "input": "gt", "people": people}
     for prefix, values in scores.items():
         oks, iou = np.mean(values, axis=0)
         results[f"{prefix}oks"], results[f"{prefix}iou"] = round(float(oks), 3), round(float(iou), 3)

@@ -1,4 +1,4 @@
-"""Laplacians against their spectra, and the convolution against a dense reference in float64."""
+"""The convolution against a dense reference in float64."""
 
 from __future__ import annotations
 
@@ -14,41 +14,19 @@ from torch import Tensor
 
 from pose2mesh.errors import InputError
 from pose2mesh.graph import chebyshev
-from pose2mesh.graph.chebyshev import ChebyshevConvolution, GraphLaplacian, rescaled_laplacian
-from pose2mesh.graph.coarsening import build_hierarchy, mesh_adjacency
-from pose2mesh.models.pose2mesh import joint_adjacency
-from pose2mesh.skeletons import HUMAN36
+from pose2mesh.graph.chebyshev import ChebyshevConvolution, GraphLaplacian
+from pose2mesh.graph.coarsening import build_hierarchy
+from pose2mesh.graph.laplacian import rescaled_laplacian
 
 
-def _graphs() -> dict[str, sp.csr_array]:
+def _padded() -> sp.csr_array:
+    """A weighted graph with padding nodes."""
     sphere = trimesh.creation.icosphere(2)
-    vertices, faces = np.array(sphere.vertices), np.array(sphere.faces)
-    path = sp.diags_array([np.ones(9), np.ones(9)], offsets=[-1, 1])
-    return {
-        "sphere of 162": mesh_adjacency(faces, len(vertices)),
-        "weighted, with padding": build_hierarchy(vertices, faces, 3).adjacency[1],
-        "small, with padding": build_hierarchy(vertices, faces, 4).adjacency[3],
-        "joints": joint_adjacency(HUMAN36),
-        "path": sp.csr_array(path),
-        "complete": sp.csr_array(np.ones((5, 5)) - np.eye(5)),
-        "two parts and a single node": sp.csr_array(sp.block_diag([path, path, np.zeros((1, 1))])),
-    }
+    return build_hierarchy(np.array(sphere.vertices), np.array(sphere.faces), 3).adjacency[1]
 
 
-GRAPHS = _graphs()
-every_graph = pytest.mark.parametrize("adjacency", GRAPHS.values(), ids=GRAPHS.keys())
-PADDED = GRAPHS["weighted, with padding"]
-
-
-def connected(adjacency: sp.csr_array) -> np.ndarray:
-    return np.flatnonzero(np.asarray(adjacency.sum(axis=1)) > 0)
-
-
-def spectrum(adjacency: sp.csr_array, scaling: str) -> np.ndarray:
-    """Eigenvalues, ascending, of the part that has edges."""
-    nodes = connected(adjacency)
-    laplacian = rescaled_laplacian(adjacency, scaling).toarray().astype(np.float64)
-    return np.linalg.eigvalsh(laplacian[np.ix_(nodes, nodes)])
+PADDED = _padded()
+PATH = sp.csr_array(sp.diags_array([np.ones(9), np.ones(9)], offsets=[-1, 1]))
 
 
 def dense_convolution(module: ChebyshevConvolution, laplacian: Tensor, x: Tensor) -> Tensor:
@@ -62,55 +40,6 @@ def dense_convolution(module: ChebyshevConvolution, laplacian: Tensor, x: Tensor
         weight = module.linear.weight[:, k * channels : (k + 1) * channels].double()
         y = y + torch.einsum("nm,bmc,oc->bno", polynomials[k], x.double(), weight)
     return y
-
-
-# Laplacian
-
-
-@every_graph
-def test_unit_spectrum_spans_minus_one_to_one(adjacency: sp.csr_array) -> None:
-    values = spectrum(adjacency, "unit")
-    assert values[0] == pytest.approx(-1, abs=1e-6)  # the constant function
-    assert values[-1] == pytest.approx(1, abs=1e-6)
-
-
-@every_graph
-def test_published_spectrum_spans_minus_one_to_minus_a_half(adjacency: sp.csr_array) -> None:
-    values = spectrum(adjacency, "published")
-    assert values[0] == pytest.approx(-1, abs=1e-6)
-    assert values[-1] == pytest.approx(-0.5, abs=1e-6)
-
-
-@every_graph
-def test_laplacian_is_symmetric_float32_and_empty_for_nodes_without_edges(adjacency: sp.csr_array) -> None:
-    laplacian = rescaled_laplacian(adjacency)
-    dense = laplacian.toarray()
-    assert dense.dtype == np.float32
-    assert np.abs(dense - dense.T).max() < 1e-7
-    alone = np.setdiff1d(np.arange(len(dense)), connected(adjacency))
-    assert not dense[alone].any()
-    assert not dense[:, alone].any()
-
-
-def test_laplacian_by_hand() -> None:
-    # two joined nodes: L = [[1, −1], [−1, 1]], λmax = 2, so L − I swaps them
-    pair = sp.csr_array(np.array([[0.0, 1], [1, 0]]))
-    assert np.allclose(rescaled_laplacian(pair).toarray(), [[0, -1], [-1, 0]], atol=1e-7)
-    assert np.allclose(rescaled_laplacian(pair, "published").toarray(), [[-0.75, -0.25], [-0.25, -0.75]])
-
-
-def test_graph_without_edges_has_an_empty_laplacian() -> None:
-    assert rescaled_laplacian(sp.csr_array((3, 3))).nnz == 0
-
-
-def test_laplacian_is_the_same_every_time() -> None:
-    first, second = (rescaled_laplacian(GRAPHS["sphere of 162"]) for _ in range(2))
-    assert np.array_equal(first.data, second.data)
-
-
-def test_unknown_scaling() -> None:
-    with pytest.raises(InputError, match="spectrum 'half' is not known; expected one of unit, published"):
-        rescaled_laplacian(PADDED, "half")
 
 
 # Convolution
@@ -174,7 +103,7 @@ def test_order_must_be_positive() -> None:
 
 def test_padding_nodes_give_and_take_nothing() -> None:
     torch.manual_seed(0)
-    real = torch.from_numpy(connected(PADDED))
+    real = torch.from_numpy(np.flatnonzero(np.asarray(PADDED.sum(axis=1)) > 0))
     padding = torch.from_numpy(np.setdiff1d(np.arange(PADDED.shape[0]), real))
     assert len(padding) > 0
     laplacian, module = GraphLaplacian(rescaled_laplacian(PADDED)), ChebyshevConvolution(3, 4, 4)
@@ -193,7 +122,7 @@ def test_padding_nodes_give_and_take_nothing() -> None:
 
 
 def test_a_node_sees_its_ring_and_no_further() -> None:
-    laplacian = GraphLaplacian(rescaled_laplacian(GRAPHS["path"]))
+    laplacian = GraphLaplacian(rescaled_laplacian(PATH))
     for order in (1, 2, 3, 4):
         x = torch.zeros(1, 10, 1)
         x[0, 0] = 1

@@ -19,9 +19,11 @@ import torch
 from torch import Tensor
 
 from pose2mesh.errors import InputError
-from pose2mesh.models.bundle import DEFAULT, Bundle, BundleInfo, load_bundle, resolve, save_bundle
-from pose2mesh.models.pose2mesh import NetworkConfig, Pose2Mesh, Surface
-from pose2mesh.models.surface import Body, build_surface
+from pose2mesh.models.bundle import Bundle, load_bundle, save_bundle
+from pose2mesh.models.bundle_info import DEFAULT, BundleInfo, resolve
+from pose2mesh.models.network_config import NetworkConfig
+from pose2mesh.models.pose2mesh import Pose2Mesh
+from pose2mesh.models.surface import Body, Surface, build_surface
 from pose2mesh.skeletons import COCO
 
 Change = Callable[[dict[str, Tensor], dict[str, str]], object]

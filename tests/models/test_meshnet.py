@@ -10,10 +10,10 @@ import trimesh
 from torch import Tensor
 
 from pose2mesh.errors import InputError
-from pose2mesh.graph.chebyshev import ChebyshevConvolution, GraphLaplacian, rescaled_laplacian
+from pose2mesh.graph.chebyshev import ChebyshevConvolution, GraphLaplacian
 from pose2mesh.graph.coarsening import build_hierarchy
+from pose2mesh.graph.laplacian import joint_adjacency, rescaled_laplacian
 from pose2mesh.models.meshnet import GraphBlock, GraphLayer, MeshNet
-from pose2mesh.models.pose2mesh import joint_adjacency
 from pose2mesh.skeletons import HUMAN36
 
 

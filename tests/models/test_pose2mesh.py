@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from pose2mesh.errors import InputError
-from pose2mesh.models.pose2mesh import NetworkConfig, Pose2Mesh, Surface, Upsample, joint_adjacency
-from pose2mesh.models.surface import Body, build_surface
+from pose2mesh.graph.laplacian import joint_adjacency
+from pose2mesh.models.network_config import NetworkConfig
+from pose2mesh.models.pose2mesh import Pose2Mesh, Upsample
+from pose2mesh.models.surface import Body, Surface, build_surface
 from pose2mesh.skeletons import COCO, HUMAN36, JOINT_SETS, JointSet
 
 J = len(COCO)
@@ -228,10 +230,14 @@ def test_config_that_does_not_fit_the_surface(network: Pose2Mesh, small_surface:
 
 def test_upsample_is_its_matrix() -> None:
     generator = np.random.default_rng(0)
-    upsample = Upsample(generator.integers(0, 6, (20, 4)).astype(np.int32), generator.random((20, 4)))
+    index, weight = generator.integers(0, 6, (20, 4)).astype(np.int32), generator.random((20, 4))
+    upsample = Upsample(index, weight)
     points = torch.randn(2, 6, 3, requires_grad=True)
     vertices = upsample(points)
-    matrix = torch.from_numpy(upsample.as_sparse(6).toarray()).float()
+    dense = np.zeros((20, 6))
+    for column in range(4):
+        dense[np.arange(20), index[:, column]] += weight[:, column]
+    matrix = torch.from_numpy(dense).float()
     assert torch.allclose(vertices, matrix @ points, atol=1e-6)
     vertices.sum().backward()
     assert points.grad is not None

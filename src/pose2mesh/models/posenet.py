@@ -28,16 +28,24 @@ class PoseNet(nn.Module):
         width: Of the hidden layers; 4096 in the paper.
         blocks: Residual blocks; 2 in the paper.
         dropout: Share of activations dropped in training; 0.5 in the paper.
+        unit_m: What the last layer counts in, metres; see `NetworkConfig`.
     """
 
     def __init__(
-        self, joints: int, in_channels: int = 2, width: int = 4096, blocks: int = 2, dropout: float = 0.5
+        self,
+        joints: int,
+        in_channels: int = 2,
+        width: int = 4096,
+        blocks: int = 2,
+        dropout: float = 0.5,
+        unit_m: float = 0.001,
     ) -> None:
         super().__init__()
+        self.unit_m = unit_m
         self.lift = nn.Linear(joints * in_channels, width)
         self.blocks = nn.Sequential(*(ResidualBlock(width, dropout) for _ in range(blocks)))
         self.head = nn.Linear(width, joints * 3)
 
     def forward(self, x: Tensor) -> Tensor:
         B, J, _ = x.shape
-        return self.head(self.blocks(self.lift(x.flatten(1)))).reshape(B, J, 3)
+        return self.unit_m * self.head(self.blocks(self.lift(x.flatten(1)))).reshape(B, J, 3)

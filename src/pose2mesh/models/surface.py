@@ -1,17 +1,73 @@
-"""From a body to the `Surface` a network is built on: hierarchy, predicted points, and the step to all vertices."""
+"""The `Surface` a network is built on: hierarchy, predicted points, the step to all vertices; how bodies get one."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from torch import Tensor
+import scipy.sparse as sp
 
 from pose2mesh.errors import InputError
 from pose2mesh.graph.coarsening import build_hierarchy, coarse_faces
+from pose2mesh.graph.laplacian import joint_adjacency, rescaled_laplacian
 from pose2mesh.graph.upsampling import fit_upsampling
-from pose2mesh.models.pose2mesh import NetworkConfig, Surface
+from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.skeletons import JointSet
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Surface:
+    """What the network needs to know of a body mesh: everything in a bundle but the weights.
+
+    Attributes:
+        faces: (F, 3) of the full mesh.
+        template: (V, 3) the mean body at rest, in metres.
+        adjacency: The graphs that MeshNet runs on, coarsest first.
+        nodes: (R,) which nodes of the finest graph are predicted points (the others are padding).
+        points: (R,) the vertex each of them stands for.
+        point_faces: (F', 3) triangles between the R points, for the surface losses.
+        upsample_index, upsample_weight: (V, n) each vertex as a weighted sum of n points; None when the points are
+            the vertices themselves.
+        joint_regressor: (J, V) the joints as weighted sums of vertices.
+        joint_base: (R, J) each point as a weighted sum of root-relative joints, as well as that goes; or None.
+    """
+
+    faces: np.ndarray
+    template: np.ndarray
+    adjacency: list[sp.csr_array]
+    nodes: np.ndarray
+    points: np.ndarray
+    point_faces: np.ndarray
+    upsample_index: np.ndarray | None
+    upsample_weight: np.ndarray | None
+    joint_regressor: np.ndarray
+    joint_base: np.ndarray | None = None
+
+    def upsampling(self) -> sp.csr_array | None:
+        """(V, R) the step from the points to all vertices as a sparse matrix, or None."""
+        if self.upsample_index is None or self.upsample_weight is None:
+            return None
+        V, n = self.upsample_index.shape
+        places = np.repeat(np.arange(V), n), self.upsample_index.ravel()
+        return sp.csr_array((self.upsample_weight.ravel().astype(np.float64), places), shape=(V, len(self.points)))
+
+    def point_regressor(self) -> np.ndarray:
+        """(J, R) the joint regressor pulled through the upsampling: the mesh's joints from its points."""
+        regressor, upsampling = sp.csr_array(self.joint_regressor), self.upsampling()
+        return np.asarray((regressor if upsampling is None else regressor @ upsampling).toarray(), np.float32)
+
+
+def laplacians(surface: Surface, joint_set: JointSet, spectrum: str) -> list[sp.csr_array]:
+    """Of the graphs a network convolves on: the joints first, then the mesh's, coarsest first.
+
+    Raises:
+        InputError: as `rescaled_laplacian`.
+    """
+    return [rescaled_laplacian(graph, spectrum) for graph in (joint_adjacency(joint_set), *surface.adjacency)]
 
 
 class Body(Protocol):

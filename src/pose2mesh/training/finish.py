@@ -1,4 +1,4 @@
-"""The end of a run: measure what was trained and make the bundle that ships it."""
+"""The end of a run: measure what was trained, make the bundle that ships it, and show what it answers."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ from pose2mesh.data.noise import NoiseConfig
 from pose2mesh.data.poses import PoseSource
 from pose2mesh.data.synthetic import BodySynthesiser, SyntheticConfig, detect, draw_people
 from pose2mesh.evaluate import evaluate_motions
-from pose2mesh.models.bundle import Bundle, BundleInfo, save_bundle
-from pose2mesh.models.pose2mesh import Pose2Mesh, Surface
+from pose2mesh.models.bundle import Bundle, save_bundle
+from pose2mesh.models.bundle_info import BundleInfo
+from pose2mesh.models.pose2mesh import Pose2Mesh
+from pose2mesh.models.surface import Surface
+from pose2mesh.models.torch_backend import TorchBackend
 from pose2mesh.predict import Recovery, bone_log_lengths
+from pose2mesh.training.samples import write_samples
 
 MEASURED_SAMPLES = 4000
 MEASURED_SEED = 7
@@ -30,7 +34,7 @@ def finish(
     body: AnnyBody,
     sources: tuple[PoseSource, ...],
 ) -> Bundle:
-    """Make the bundle of a trained network and write it to `path`.
+    """Make the bundle of a trained network and write it to `path`, and sample predictions to `samples` beside it.
 
     A whole network's statures are calibrated on training people and its errors measured on the validation poses, with
     true and with noisy 2D joints; a lifter's bundle carries no errors, it is a stage on the way.
@@ -52,13 +56,14 @@ def finish(
     info.config["pretrained"] = None
     bundle = Bundle(network.cpu().eval(), surface, info)
     if config.stage == "pose2mesh":
-        recovery = Recovery(bundle)
+        recovery = Recovery(TorchBackend(bundle))
         info.stature_features = fit_stature(recovery, body, sources[0], config.data.synthetic)
         for input_ in ("gt", "noisy"):
-            results = evaluate_motions(recovery, sources[1], MEASURED_SAMPLES, MEASURED_SEED, input_)
+            results = evaluate_motions(recovery, sources[1], MEASURED_SAMPLES, MEASURED_SEED, input_, body=body)
             measured = {name: round(value, 1) for name, value in results.items() if name.endswith("_mm")}
             info.errors[f"validation clips, {input_} 2D"] = measured
     save_bundle(path, bundle)
+    write_samples(path.parent / "samples", config, bundle.model, surface.faces, body, sources[1])
     return bundle
 
 

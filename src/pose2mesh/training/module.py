@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import fields, replace
+from functools import cached_property
 from typing import Any
 
 import lightning as L
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pose2mesh import losses, metrics
 from pose2mesh.config import OptimiserConfig, TrainConfig
@@ -16,13 +19,22 @@ from pose2mesh.data.synthetic import BodySynthesiser, detect, draw_people
 from pose2mesh.models.pose2mesh import Pose2Mesh, Prediction
 
 VALIDATION_SEED = 987_654_321
+VALIDATION_BATCH = 64  # whatever the batch size is, for the people to be the same
+MEAN_BODY_SAMPLES = 1024
+
+
+class NotFinite(Exception):
+    """A loss or a gradient that is no number. The step was not taken: the weights are those before it."""
 
 
 class TrainingModule(L.LightningModule):
     """Trains PoseNet alone (`stage: posenet`) or the whole network (`stage: pose2mesh`).
 
-    The loader yields indices; a batch is drawn here, on the device, from (seed, epoch, index) alone, and so is dropout:
-    a resumed run draws what the interrupted one would have drawn.
+    The loader yields indices; a batch is drawn here, on the device, from (seed, epoch, step) alone, and so is dropout:
+    a resumed run draws what the interrupted one would have drawn. The people of a step are drawn all at once, and each
+    process and each accumulated batch takes its share of them: however a step is divided, they are the same people.
+    Divided among processes, BatchNorm sees all of them; divided into accumulated batches it sees one batch at a time,
+    so that the step is that of the large batch up to BatchNorm's statistics.
 
     Args:
         config: The run's.
@@ -47,6 +59,9 @@ class TrainingModule(L.LightningModule):
         self.config, self.network = config, network
         self.sources = {"train": train_poses, "validation": validation_poses}
         self._synthesiser = [synthesiser]  # in a list: no part of the network's state
+        self.drawing_s = 0.0  # time spent drawing batches
+        self._norms_before: list[Tensor] = []
+        freeze_untrained(config, network)
         self.register_buffer("point_faces", point_faces, persistent=False)
 
     @property
@@ -64,21 +79,44 @@ class TrainingModule(L.LightningModule):
 
     def on_after_batch_transfer(self, batch: Tensor, dataloader_idx: int) -> Batch:
         index = int(batch[0])
-        if self.trainer.training:
-            return self.draw("train", self._seed(index), self.config.batch_size)
-        return self.draw("validation", VALIDATION_SEED + index, self.config.batch_size)
+        if not self.trainer.training:
+            return self.draw("validation", VALIDATION_SEED + index, VALIDATION_BATCH)
+        started = time.perf_counter()
+        step, part = divmod(index, self.config.accumulate)
+        world = self.trainer.world_size
+        if part == 0:
+            self._drawn = self.draw("train", self._seed(step), self.people_a_step)
+        first = (part * world + self.trainer.global_rank) * self.config.batch_size
+        share = slice_batch(self._drawn, slice(first, first + self.config.batch_size))
+        self.drawing_s += time.perf_counter() - started
+        return share
+
+    @property
+    def people_a_step(self) -> int:
+        return self.config.batch_size * self.config.accumulate * self.trainer.world_size
 
     def _seed(self, index: int) -> int:
         return (self.config.seed << 40) + (self.current_epoch << 20) + index
 
-    def on_train_epoch_start(self) -> None:
+    def on_train_start(self) -> None:
         if self.surface_stage and self.config.optimiser.posenet_factor == 0:
             self.network.posenet.eval()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         # Dropout draws from the global state, to which a resumed run does not come by the same way; and it must not
         # draw the numbers again that the people were drawn from.
-        torch.manual_seed(self._seed(batch_idx) + (1 << 39))
+        torch.manual_seed(self._seed(batch_idx * self.trainer.world_size + self.trainer.global_rank) + (1 << 39))
+        if batch_idx % self.config.accumulate == 0:
+            self._norms_before = [tensor.clone() for tensor in self._norm_statistics()]
+
+    def _norm_statistics(self) -> list[Tensor]:
+        norms = [module for module in self.network.modules() if isinstance(module, nn.BatchNorm1d)]
+        return [buffer for norm in norms for buffer in norm.buffers()]
+
+    def take_back(self) -> None:
+        """Undo what a step that failed has done to the network: BatchNorm has seen its batch."""
+        for tensor, before in zip(self._norm_statistics(), self._norms_before, strict=True):
+            tensor.copy_(before)
 
     def predict_batch(self, batch: Batch) -> Prediction:
         if self.surface_stage:
@@ -86,24 +124,33 @@ class TrainingModule(L.LightningModule):
         x = self.network.normalise(batch.joints_px, batch.confidence)
         return Prediction(self.network.posenet(x), x.new_zeros(0))
 
-    def training_step(self, batch: Batch, _: int) -> Tensor:
+    def training_step(self, batch: Batch, index: int) -> dict[str, Any]:
         prediction = self.predict_batch(batch)
         with torch.autocast(self.device.type, enabled=False):  # millimetres do not survive bfloat16
             terms = self.loss_terms(prediction, batch)
         total = torch.stack(list(terms.values())).sum()
-        if not torch.isfinite(total):
-            found = ", ".join(f"{name} {float(value)}" for name, value in terms.items())
-            raise FloatingPointError(f"the loss is not finite: {found}")
-        size = self.config.batch_size
-        values = {f"train/{name}": value.detach() for name, value in terms.items()}
-        self.log_dict(values, on_step=False, on_epoch=True, batch_size=size)
-        self.log("loss", total.detach(), prog_bar=True, on_step=True, on_epoch=False, logger=False, batch_size=size)
-        return total
+        broken = not bool(torch.isfinite(total))
+        # All processes stop together, or the others would wait for this one.
+        if self.trainer.strategy.reduce_boolean_decision(broken, all=False):
+            found = ", ".join(f"{name} is {value.item():g}" for name, value in terms.items() if not value.isfinite())
+            raise NotFinite(self._where(index, f"the loss {found or 'of another process is not finite'}"))
+        self.log("loss", total.detach(), prog_bar=True, logger=False, batch_size=self.config.batch_size)
+        return {"loss": total, "terms": {name: value.detach() for name, value in terms.items()}}
+
+    def _where(self, index: int, fault: str) -> str:
+        step = index // self.config.accumulate
+        return f"{fault} in epoch {self.current_epoch}, step {step} (drawn from seed {self._seed(step)})"
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         # Here and not in the trainer, which refuses fused optimisers for the loss scaling of float16.
+        trained = [parameter for parameter in self.parameters() if parameter.grad is not None]
+        norm = nn.utils.get_total_norm([parameter.grad for parameter in trained if parameter.grad is not None])
+        if not torch.isfinite(norm):
+            raise NotFinite(
+                self._where(self.trainer.fit_loop.batch_idx, f"the norm of the gradient is {float(norm):g}")
+            )
         if self.config.optimiser.clip:
-            torch.nn.utils.clip_grad_norm_(self.parameters(), self.config.optimiser.clip)
+            nn.utils.clip_grads_with_norm_(trained, self.config.optimiser.clip, norm)
 
     def loss_terms(self, prediction: Prediction, batch: Batch) -> dict[str, Tensor]:
         """Every loss by name, already weighted; millimetre terms in millimetres, as published."""
@@ -130,10 +177,14 @@ class TrainingModule(L.LightningModule):
         with torch.autocast(self.device.type, enabled=False):
             errors = self.validation_errors(prediction, batch)
         values = {f"val/{name}_mm": 1000 * value for name, value in errors.items()}
-        self.log_dict(values, prog_bar=True, batch_size=self.config.batch_size)
+        shared = self.trainer.world_size > 1
+        self.log_dict(values, logger=False, batch_size=len(batch.joints), sync_dist=shared)
 
     def validation_errors(self, prediction: Prediction, batch: Batch) -> dict[str, Tensor]:
-        """Mean errors of the batch in metres, of the lifted joints and, in stage two, the mesh's joints and points."""
+        """Mean errors of the batch in metres, of the lifted joints and, in stage two, the mesh's joints and points.
+
+        `mean_body_surface` is what answering with `mean_body` would give: what a network has to beat.
+        """
         chosen, root = self.network.joint_set.evaluation_indices, self.network.joint_set.root_index
         results, errors = {"lifted": prediction.lifted.float()}, {}
         if self.surface_stage:
@@ -141,11 +192,19 @@ class TrainingModule(L.LightningModule):
             points = prediction.points.float()
             results["mesh"] = self.network.joints(points)
             errors["surface"] = metrics.mean_distance(points, batch.points).mean()
+            errors["mean_body_surface"] = metrics.mean_distance(self.mean_body.expand_as(points), batch.points).mean()
         for name, joints in results.items():
             predicted, truth = (joints - joints[:, root, None])[:, chosen], batch.joints[:, chosen]
             errors[f"{name}_mpjpe"] = metrics.mean_distance(predicted, truth).mean()
             errors[f"{name}_pa_mpjpe"] = metrics.procrustes_distance(predicted, truth).mean()
         return errors
+
+    @cached_property
+    def mean_body(self) -> Tensor:
+        """(R, 3) the mean surface of training people: the best answer, in squares, of who has not seen the picture."""
+        points = self.draw("train", VALIDATION_SEED - 1, MEAN_BODY_SAMPLES).points
+        assert points is not None
+        return points.mean(0)
 
     def configure_optimizers(self) -> Any:
         config = self.config.optimiser
@@ -165,6 +224,20 @@ class TrainingModule(L.LightningModule):
 
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, share)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def slice_batch(batch: Batch, people: slice) -> Batch:
+    """Some of the people of a batch."""
+    values = {item.name: getattr(batch, item.name) for item in fields(batch)}
+    return replace(batch, **{name: value[people] for name, value in values.items() if value is not None})
+
+
+def freeze_untrained(config: TrainConfig, network: Pose2Mesh) -> None:
+    """Ask for no gradient of what a run does not train: MeshNet in stage one, a lifter at rate zero in stage two."""
+    if config.stage == "posenet":
+        network.meshnet.requires_grad_(False)
+    elif config.optimiser.posenet_factor == 0:
+        network.posenet.requires_grad_(False)
 
 
 def build_optimiser(config: OptimiserConfig, network: torch.nn.Module) -> torch.optim.Optimizer:

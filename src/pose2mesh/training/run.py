@@ -1,116 +1,250 @@
 """One training run from config to bundle: builds the parts, hands them to Lightning, writes the run folder.
 
-A run folder holds `config.yaml` (resolved), `metrics.csv`, at most two checkpoints (`last.ckpt`, `best.ckpt`) and in
-the end `bundle.safetensors`.
+A run folder holds `config.yaml` (resolved), `run.yaml` (code and seeds of every start), `metrics.csv`, at most two
+checkpoints (`last.ckpt`, `best.ckpt`) and in the end the best alone with `bundle.safetensors`, made from it.
 """
 
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
-from torch import nn
-from torch.utils.data import DataLoader
+from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.strategies import DDPStrategy
 
 from pose2mesh.body.anny import AnnyBody
-from pose2mesh.config import TrainConfig, dump_config, load_config
+from pose2mesh.config import TrainConfig, dump_config
 from pose2mesh.data.poses import PoseSource
 from pose2mesh.data.sources import pose_sources
 from pose2mesh.data.synthetic import BodySynthesiser
-from pose2mesh.errors import InputError, one_line
+from pose2mesh.errors import InputError
+from pose2mesh.files import replacing
 from pose2mesh.models.bundle import load_bundle
-from pose2mesh.models.pose2mesh import Pose2Mesh, Surface
-from pose2mesh.models.surface import build_surface
+from pose2mesh.models.pose2mesh import Pose2Mesh
+from pose2mesh.models.surface import Surface, build_surface
 from pose2mesh.skeletons import JOINT_SETS
-from pose2mesh.training.checkpoints import AtomicCheckpoints, open_log
+from pose2mesh.training.checkpoints import BEST, LAST, AtomicCheckpoints, RunCheckpoints
+from pose2mesh.training.disk import check_disk
 from pose2mesh.training.finish import finish
-from pose2mesh.training.module import TrainingModule
+from pose2mesh.training.interrupt import Interrupted, StopSignals, stop_signals
+from pose2mesh.training.log import EpochLog, MetricsTable, closing_line
+from pose2mesh.training.module import VALIDATION_BATCH, NotFinite, TrainingModule
+from pose2mesh.training.parallel import Indices, Processes, synchronise_norms
+from pose2mesh.training.plots import Graphs
+from pose2mesh.training.resume import (
+    Position,
+    load_resumed,
+    read_checkpoint,
+    record_start,
+    refuse_misfit,
+    whole_checkpoint,
+)
 
 SAMPLE_BODIES = 200  # posed bodies that a coarse surface's linear step is fitted to
+BUNDLE = "bundle.safetensors"
 
 
-def train(config: TrainConfig, out: Path, resume: Path | None = None) -> Path:
+@dataclass(frozen=True)
+class Parts:
+    """What a run is made of, as its config says."""
+
+    body: AnnyBody
+    sources: tuple[PoseSource, PoseSource]
+    surface: Surface
+    module: TrainingModule
+
+
+def train(
+    config: TrainConfig, out: Path, resume: Path | None = None, say: Callable[[str], None] = lambda line: None
+) -> Path:
     """Run or resume a training run; returns the bundle's path.
+
+    Started by torchrun, every process calls this; the first one writes and speaks.
 
     Args:
         config: The run's.
         out: Its folder, made if need be.
         resume: A checkpoint to go on from.
+        say: Takes a line per epoch, and what else is worth one.
 
     Raises:
-        InputError: the folder holds another run, a clip folder or a pretrained file is missing or does not fit.
+        InputError: the folder holds another run; a clip folder, a pretrained file or a checkpoint is missing or does
+            not fit; the disk is too small or fills; a loss stops being a number.
+        Interrupted: by Ctrl-C or SIGTERM, after the last checkpoint was written.
     """
-    if resume is None and (out / "last.ckpt").exists():
+    if resume is None and any((out / name).exists() for name in (LAST, BEST)) and not (out / BUNDLE).exists():
         raise InputError(f"{out}: holds an unfinished run; give --resume {out} or another --out")
-    if resume is None and (out / "bundle.safetensors").exists():
+    if resume is None and (out / BUNDLE).exists():
         raise InputError(f"{out}: holds a finished run; give another --out")
+    processes = Processes.found()
+    with stop_signals() as signals:
+        try:
+            return _train(config, out, resume, say if processes.first else lambda line: None, processes, signals)
+        except NotFinite as error:
+            raise InputError(f"{out}: {error}; {_how_to_go_on(out, 'holds the state before it')}") from error
+        except OSError as error:
+            raise InputError(f"{error.filename or out}: {error.strerror or error}; {_how_to_go_on(out)}") from error
+        except Interrupted as error:
+            error.args = (f"{error}; {_how_to_go_on(out)}",)
+            raise
+
+
+def _how_to_go_on(out: Path, what: str = "is whole") -> str:
+    if not (out / LAST).is_file():
+        return "nothing was saved yet"
+    return f"{out / LAST} {what}: go on with `pose2mesh train --resume {out}`"
+
+
+def _train(
+    config: TrainConfig,
+    out: Path,
+    resume: Path | None,
+    say: Callable[[str], None],
+    processes: Processes,
+    signals: StopSignals,
+) -> Path:
+    loggers = [tensorboard_log(out)] if config.tensorboard else []
+    parts = build_parts(config)
+    network = parts.module.network
+    where = None
+    if resume is not None:
+        resume = whole_checkpoint(resume, say)
+        where = load_resumed(resume, network)
+        say(f"{resume}: going on after {where.epoch} epochs and {where.batches} batches of the next")
+    elif config.pretrained is not None:
+        load_pretrained(network, Path(config.pretrained))
+    check_disk(out, config, network, parts.surface)
+    _prepare_folder(out, config, processes, where)
+    if processes.count > 1:
+        synchronise_norms(network)
+    table = MetricsTable(out / "metrics.csv", where.steps if where else 0) if processes.first else None
+    trainer = build_trainer(config, out, processes, signals, EpochLog(table, say), loggers)
+    _fit(trainer, parts.module, processes, resume, where)
+    if not processes.first:
+        return out / BUNDLE
+    state = read_checkpoint(out / BEST)["state_dict"]
+    parts.module.load_state_dict(state)
+    parts.body.cpu()
+    finish(out / BUNDLE, config, network, parts.surface, parts.body, parts.sources)
+    (out / LAST).unlink(missing_ok=True)
+    if table is not None and table.rows:
+        say(closing_line(table.rows, monitored_error(config)))
+    return out / BUNDLE
+
+
+def monitored_error(config: TrainConfig) -> str:
+    """The column of `metrics.csv` whose smallest value makes an epoch the best."""
+    return "val/mesh_mpjpe_mm" if config.stage == "pose2mesh" else "val/lifted_mpjpe_mm"
+
+
+def build_parts(config: TrainConfig) -> Parts:
+    """Body, poses, surface, network and its wrapper, all decided by the config and its seed."""
     L.seed_everything(config.seed, verbose=False)
     body = AnnyBody()
-    train_poses, validation_poses = pose_sources(config.data)
-    surface, network = build_network(config, body, train_poses)
-    if config.pretrained is not None and resume is None:
-        load_pretrained(network, Path(config.pretrained))
+    sources = pose_sources(config.data)
+    surface, network = build_network(config, body, sources[0])
+    points = torch.from_numpy(surface.points) if config.stage == "pose2mesh" else None
+    synthesiser = BodySynthesiser(body, JOINT_SETS[config.joint_set], points)
+    module = TrainingModule(config, network, synthesiser, *sources, torch.from_numpy(surface.point_faces))
+    return Parts(body, sources, surface, module)
+
+
+def _prepare_folder(out: Path, config: TrainConfig, processes: Processes, where: Position | None) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
-        (out / "config.yaml").write_text(dump_config(config), encoding="utf-8")
+        record_start(out, config, processes, where)
+        if processes.first:
+            for partial in out.glob(".*.part"):  # of writes that a kill ended
+                partial.unlink()
+            with replacing(out / "config.yaml") as partial:
+                partial.write_text(dump_config(config), encoding="utf-8")
     except OSError as error:
         raise InputError(f"{out}: cannot make the run folder ({error.strerror})") from error
 
-    points = torch.from_numpy(surface.points) if config.stage == "pose2mesh" else None
-    module = TrainingModule(
-        config,
-        network,
-        BodySynthesiser(body, JOINT_SETS[config.joint_set], points),
-        train_poses,
-        validation_poses,
-        torch.from_numpy(surface.point_faces),
-    )
-    batches = _indices(config.data.samples_per_epoch, config.batch_size)
-    monitored = "val/mesh_mpjpe_mm" if config.stage == "pose2mesh" else "val/lifted_mpjpe_mm"
-    best = ModelCheckpoint(
-        out, filename="best", monitor=monitored, save_last=True, save_top_k=1, enable_version_counter=False
-    )
-    with warnings.catch_warnings():
-        # The loader yields indices; the batches are drawn on the device, so worker processes would have nothing to do.
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists.*")
-        warnings.filterwarnings("ignore", message=".*logs directory .* exists.*")
-        logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-        trainer = L.Trainer(
+
+def build_trainer(
+    config: TrainConfig, out: Path, processes: Processes, signals: StopSignals, log: EpochLog, loggers: list[Any]
+) -> L.Trainer:
+    """Lightning's trainer with what watches a run."""
+    checkpoints = RunCheckpoints(out, monitored_error(config), config.checkpoint_minutes, signals)
+    callbacks: list[Any] = [log, checkpoints]
+    bar = sys.stdout.isatty() and processes.first
+    if processes.first:
+        callbacks.append(Graphs(out))
+    if bar:
+        callbacks.append(TQDMProgressBar(refresh_rate=20))
+    with _quiet():
+        return L.Trainer(
             max_epochs=config.epochs,
             precision="bf16-mixed" if config.precision == "bf16" else "32-true",
-            callbacks=[best, LearningRateMonitor("epoch"), TQDMProgressBar(refresh_rate=20)],
-            logger=open_log(out, resume),
+            accumulate_grad_batches=config.accumulate,
+            callbacks=callbacks,
+            logger=loggers,
             plugins=[AtomicCheckpoints()],
             num_sanity_val_steps=0,
-            log_every_n_steps=min(50, len(batches)),
+            log_every_n_steps=1,
             accelerator="auto",
-            devices=1,
+            devices=processes.count // processes.nodes,
+            num_nodes=processes.nodes,
+            # Every process has the same buffers: they are built from one seed, and norms are synchronised.
+            strategy=DDPStrategy(broadcast_buffers=False) if processes.count > 1 else "auto",
+            enable_progress_bar=bar,
             enable_model_summary=False,
         )
-        trainer.fit(
-            module,
-            batches,
-            _indices(config.data.validation_samples, config.batch_size),
-            ckpt_path=resume,
-            weights_only=True,
+
+
+def _fit(
+    trainer: L.Trainer, module: TrainingModule, processes: Processes, resume: Path | None, where: Position | None
+) -> None:
+    config = module.config
+    people_a_step = config.batch_size * config.accumulate * processes.count
+    batches = Indices(config.accumulate * max(1, config.data.samples_per_epoch // people_a_step))
+    if where is not None:
+        batches.skip_once(where.batches)
+    parts = max(processes.count, config.data.validation_samples // VALIDATION_BATCH)
+    validation = Indices(parts, processes.rank, processes.count)
+    with _quiet():
+        trainer.fit(module, batches, validation, ckpt_path=resume, weights_only=True)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Lightning's remarks on what is so on purpose."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        # The loader yields indices: batches are drawn on the device, and in a resumed epoch `Indices` leaves some out.
+        remarks = (
+            "many workers",
+            "before the epoch ended",
+            "in eval mode at the start",
+            "LeafSpec",
+            "broadcast_buffers",
         )
-    if best.best_model_path:
-        state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
-        module.load_state_dict(state["state_dict"])
-    body.cpu()
-    finish(out / "bundle.safetensors", config, network, surface, body, (train_poses, validation_poses))
-    (out / "last.ckpt").unlink(missing_ok=True)
-    return out / "bundle.safetensors"
+        for remark in remarks:
+            warnings.filterwarnings("ignore", message=f".*{remark}.*")
+        yield
 
 
-def _indices(samples: int, batch_size: int) -> DataLoader:
-    count = max(1, samples // batch_size)
-    return DataLoader([torch.tensor([index]) for index in range(count)], batch_size=None)  # type: ignore[arg-type]
+def tensorboard_log(out: Path) -> Any:
+    """A TensorBoard log in a run folder.
+
+    Raises:
+        InputError: TensorBoard is not installed.
+    """
+    from lightning.pytorch.loggers import TensorBoardLogger
+
+    try:
+        return TensorBoardLogger(out, name="", version="tensorboard")
+    except ModuleNotFoundError as error:
+        raise InputError("tensorboard: not installed; `pip install pose2mesh[tensorboard]` brings it") from error
 
 
 def build_network(config: TrainConfig, body: AnnyBody, poses: PoseSource) -> tuple[Surface, Pose2Mesh]:
@@ -126,44 +260,24 @@ def build_network(config: TrainConfig, body: AnnyBody, poses: PoseSource) -> tup
     return surface, Pose2Mesh(config.network, joint_set, surface)
 
 
-def load_pretrained(network: nn.Module, source: Path) -> None:
+def load_pretrained(network: torch.nn.Module, source: Path) -> None:
     """Start from the PoseNet of a run folder, a checkpoint or a bundle.
 
     Raises:
         InputError: nothing to load there, or its PoseNet has other shapes.
     """
     if source.is_dir():
-        candidates = [source / name for name in ("bundle.safetensors", "best.ckpt", "last.ckpt")]
+        candidates = [source / name for name in (BUNDLE, BEST, LAST)]
         found = next((path for path in candidates if path.is_file()), None)
         if found is None:
             raise InputError(f"{source}: no bundle or checkpoint in this run folder")
         source = found
     if source.suffix == ".ckpt":
-        try:
-            state = torch.load(source, map_location="cpu", weights_only=True)["state_dict"]
-        except Exception as error:
-            raise InputError(f"{source}: cannot be read as a checkpoint ({one_line(error)})") from error
+        state = read_checkpoint(source)["state_dict"]
         state = {name.removeprefix("network."): value for name, value in state.items()}
     else:
         state = load_bundle(source).model.state_dict()
-    own = {name: value.shape for name, value in network.state_dict().items() if name.startswith("posenet.")}
+    own = {name: value for name, value in network.state_dict().items() if name.startswith("posenet.")}
     lifter = {name: value for name, value in state.items() if name.startswith("posenet.")}
-    shapes = {name: value.shape for name, value in lifter.items()}
-    misfits = [name for name in own | shapes if own.get(name) != shapes.get(name)]
-    if misfits:
-        name = misfits[0]
-        there, wanted = (tuple(shape[name]) if name in shape else "none" for shape in (shapes, own))
-        raise InputError(f"{source}: its PoseNet does not fit this network: {name} is {there}, expected {wanted}")
+    refuse_misfit(source, lifter, own, "its PoseNet")
     network.load_state_dict(lifter, strict=False)
-
-
-def resume_config(folder: Path) -> tuple[TrainConfig, Path]:
-    """The config and the last checkpoint of an interrupted run; `folder` may also be the checkpoint itself.
-
-    Raises:
-        InputError: there is nothing to resume.
-    """
-    checkpoint = folder if folder.is_file() else folder / "last.ckpt"
-    if not checkpoint.is_file():
-        raise InputError(f"{folder}: nothing to resume; expected last.ckpt there")
-    return load_config(checkpoint.parent / "config.yaml"), checkpoint

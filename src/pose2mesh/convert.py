@@ -1,0 +1,63 @@
+"""`pose2mesh convert`: a published checkpoint of the reference implementation becomes a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pose2mesh.errors import InputError
+
+# No data are read: a config must not have to name its clips.
+_WITHOUT_DATA = ["data.motions=null", "data.synthetic.poses.procedural=1"]
+
+
+def convert_checkpoint(checkpoint: Path, config: Path, out: Path) -> Path:
+    """Read a `.pth.tar` file, fill the network of a config with it, and write a bundle in full precision.
+
+    Args:
+        checkpoint: Of the reference's PoseNet, or of its whole network.
+        config: A training config, of which the joint set and the network's sizes count, and `stage`: `posenet` takes
+            the lifter, of either kind of checkpoint; `pose2mesh` the MeshNet, too.
+        out: The bundle.
+
+    Raises:
+        InputError: the checkpoint or the config cannot be used, they do not fit, or the bundle cannot be written.
+    """
+    from pose2mesh.body.anny import AnnyBody
+    from pose2mesh.config import load_config
+    from pose2mesh.models import reference
+    from pose2mesh.models.bundle import Bundle, save_bundle
+    from pose2mesh.models.bundle_info import BundleInfo
+    from pose2mesh.models.pose2mesh import Pose2Mesh
+    from pose2mesh.models.surface import build_surface
+    from pose2mesh.skeletons import JOINT_SETS
+
+    settings = load_config(config, _WITHOUT_DATA)
+    if settings.network.finest != 0:
+        raise InputError(
+            f"{config}: network.finest is {settings.network.finest}, expected 0: the reference's MeshNet predicts all "
+            "vertices"
+        )
+    if not out.parent.is_dir():
+        raise InputError(f"--out {out}: expected the name of a file in a folder that exists")
+    found = reference.read_reference(checkpoint)
+    joint_set = JOINT_SETS[settings.joint_set]
+    surface = build_surface(AnnyBody(), joint_set, settings.network, None)
+    network = Pose2Mesh(settings.network, joint_set, surface).eval()
+    reference.load_posenet(network, found)
+    if settings.stage == "pose2mesh":
+        reference.load_meshnet(network, found)
+    when = "" if found.epoch is None else f", epoch {found.epoch}"
+    info = BundleInfo(
+        name=settings.name,
+        joint_set=settings.joint_set,
+        body="anny",
+        # How the weights were trained is not what the config says: only what the network is.
+        config={"stage": settings.stage, "joint_set": joint_set.name, "network": settings.network.as_dict()},
+        data=f"as the reference implementation's checkpoint {checkpoint.name}{when}",
+        licence="as the source of the checkpoint says",
+    )
+    try:
+        save_bundle(out, Bundle(network, surface, info), half=False)
+    except OSError as error:
+        raise InputError(f"--out {out}: cannot be written ({error.strerror or error})") from error
+    return out

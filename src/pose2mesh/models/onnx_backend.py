@@ -1,0 +1,146 @@
+"""The network run by ONNX Runtime, without PyTorch: from an exported file, or from a bundle, built in memory."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose2mesh.errors import InputError, one_line
+from pose2mesh.models.bundle_info import BundleInfo
+from pose2mesh.skeletons import JOINT_SETS
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+FORMAT, VERSION = "pose2mesh-onnx", 1
+SUFFIX = ".onnx"
+CHUNK = 16  # people in one run: what it computes on the way stays in the processor's cache
+NOT_INSTALLED = '{} is not installed; `pip install "pose2mesh[onnx]"` brings it'
+
+
+class OnnxBackend:
+    """A backend of `predict.Recovery`.
+
+    Args:
+        session: Of a graph as `models.onnx_graph.build` makes it.
+        info: Of the model.
+
+    Raises:
+        KeyError: the joint set is not known.
+        RuntimeError: the graph has other inputs or outputs, or does not run.
+    """
+
+    def __init__(self, session: InferenceSession, info: BundleInfo) -> None:
+        self.session, self.info = session, info
+        # One who is not there: a graph that cannot run is told now.
+        nobody = np.zeros((1, len(JOINT_SETS[info.joint_set]), 2), np.float32)
+        names = ["faces", "template", "joints", "vertices"]
+        self.faces, self.template, *_ = self._ask(names, nobody, nobody[..., 0])
+
+    @classmethod
+    def load(cls, name_or_path: str | Path, device: str) -> OnnxBackend:
+        """Load `default`, a bundle or an exported file.
+
+        Raises:
+            InputError: ONNX Runtime is missing or does not run on the device, or the file cannot be used.
+        """
+        providers = find_providers(device)
+        if is_onnx(name_or_path):
+            return cls._from_file(Path(name_or_path), providers)
+        from pose2mesh.models.bundle_file import fitting, read_bundle  # SciPy comes with it: exported files do without
+
+        bundle = read_bundle(name_or_path)
+        try:
+            from pose2mesh.models.onnx_graph import build
+        except ModuleNotFoundError as error:
+            raise InputError(NOT_INSTALLED.format(error.name)) from error
+        with fitting(bundle.path):
+            return cls(open_session(build(bundle).SerializeToString(), providers), bundle.info)
+
+    @classmethod
+    def _from_file(cls, path: Path, providers: list[str]) -> OnnxBackend:
+        if not path.is_file():
+            raise InputError(f"{path}: no such file; expected one that `pose2mesh export` wrote")
+        try:
+            session = open_session(path, providers)
+        except RuntimeError as error:
+            raise InputError(f"{path}: cannot be read as an ONNX file ({one_line(error)})") from error
+        metadata = session.get_modelmeta().custom_metadata_map
+        if metadata.get("format") != FORMAT:
+            raise InputError(f"{path}: is an ONNX file of something else; expected one that `pose2mesh export` wrote")
+        if metadata.get("version") != str(VERSION):
+            raise InputError(f"{path}: version {metadata.get('version')}, expected {VERSION}")
+        try:
+            return cls(session, BundleInfo(**json.loads(metadata["info"])))
+        except KeyError as error:
+            raise InputError(f"{path}: does not fit its own description: {error} is missing or unknown") from error
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise InputError(f"{path}: does not fit its own description: {one_line(error)}") from error
+
+    def run(
+        self, pixels: NDArray[np.float32], confidence: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """See `predict.Backend`."""
+        parts = (slice(start, start + CHUNK) for start in range(0, len(pixels), CHUNK))
+        found = [self._ask(["joints", "vertices"], pixels[part], confidence[part]) for part in parts]
+        joints, vertices = (np.concatenate(each) for each in zip(*found, strict=True))
+        return joints, vertices
+
+    def _ask(
+        self, names: list[str], pixels: NDArray[np.float32], confidence: NDArray[np.float32]
+    ) -> list[NDArray[Any]]:
+        """Outputs by name."""
+        try:
+            return self.session.run(names, {"pixels": pixels, "confidence": confidence})
+        except Exception as error:  # ONNX Runtime's errors share no class but this
+            raise RuntimeError(one_line(error)) from error
+
+
+def describe(info: BundleInfo) -> dict[str, str]:
+    """The metadata of an exported file."""
+    return {"format": FORMAT, "version": str(VERSION), "info": json.dumps(vars(info))}
+
+
+def is_onnx(name_or_path: str | Path) -> bool:
+    """Whether a model is named as an exported file is."""
+    return Path(name_or_path).suffix.lower() == SUFFIX
+
+
+def find_providers(device: str) -> list[str]:
+    """What ONNX Runtime calls a device, with the CPU to fall back to.
+
+    Raises:
+        InputError: ONNX Runtime is missing, or was built without CUDA and is asked for it.
+    """
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as error:
+        raise InputError(NOT_INSTALLED.format(error.name)) from error
+    if device == "cpu":
+        return ["CPUExecutionProvider"]
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        raise InputError("--device cuda: this ONNX Runtime has no CUDA; expected cpu, or --backend torch")
+    return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+
+def open_session(model: bytes | Path, providers: list[str]) -> InferenceSession:
+    """A session of ONNX Runtime, on as many threads as OMP_NUM_THREADS says, else on all cores.
+
+    Raises:
+        RuntimeError: the model cannot be used.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    options.intra_op_num_threads = int(threads) if threads.isdecimal() else 0
+    options.log_severity_level = 4  # faults are raised, too
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=providers)
+    except Exception as error:  # as above
+        raise RuntimeError(one_line(error)) from error

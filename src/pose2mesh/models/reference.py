@@ -1,0 +1,229 @@
+"""Published weights: checkpoints of the reference implementation of Pose2Mesh, read without running what they pickle.
+
+Its networks are the same functions as ours under other names and layouts:
+
+- PoseNet's last layer counts in millimetres; ours in `network.posenet_unit_m`.
+- A Chebyshev convolution's linear layer takes all K polynomials of the first channel, then of the second; ours takes
+  all channels of the first polynomial, then of the second.
+- Its joint graph has an edge from each joint to itself, and its Laplacian is not rescaled: see `joint_laplacian`.
+
+How checkpoints are laid out is learnt from the reference's public source, github.com/hongsukchoi/Pose2Mesh_RELEASE.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+
+from pose2mesh.errors import InputError
+from pose2mesh.graph.laplacian import joint_adjacency
+from pose2mesh.models.network_config import NetworkConfig
+from pose2mesh.models.pose2mesh import Pose2Mesh
+from pose2mesh.skeletons import JointSet
+
+_LIFTER, _MESH = "pose_lifter.", "pose2mesh."
+# In its PoseNet but not used by it.
+_UNUSED = "batch_norm1."
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What a checkpoint holds.
+
+    Attributes:
+        source: The file, for messages.
+        posenet: Parameters of its PoseNet by its own names.
+        meshnet: Of its MeshNet; empty where it holds a PoseNet alone.
+        epoch: After which it was written, or None.
+    """
+
+    source: str
+    posenet: dict[str, Tensor]
+    meshnet: dict[str, Tensor]
+    epoch: int | None
+
+
+def read_reference(path: Path) -> Reference:
+    """Read a `.pth.tar` file: tensors, plain containers and the numbers of its logs. No code in it is run.
+
+    Raises:
+        InputError: no such file, cut short, something pickled in it that is none of these, or no such checkpoint.
+    """
+    content = _load(path)
+    state = content.get("model_state_dict") if isinstance(content, dict) else None
+    if not isinstance(state, Mapping):
+        found = f"keys {', '.join(map(str, content))}" if isinstance(content, dict) else type(content).__name__
+        raise InputError(f"{path}: model_state_dict is missing; found {found}")
+    # A checkpoint of several GPUs can carry the prefix of their wrapper.
+    state = {str(name).removeprefix("module."): value for name, value in state.items()}
+    for name, value in state.items():
+        if not isinstance(value, Tensor):
+            raise InputError(f"{path}: model_state_dict.{name} is {type(value).__name__}, expected a tensor")
+    epoch = content.get("epoch")
+    parts = [
+        {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+        for prefix in (_LIFTER, _MESH)
+    ]
+    if not parts[0] and "linear_stages.0.w1.weight" in state:  # of its first stage
+        parts = [state, {}]
+    if not parts[0]:
+        raise InputError(
+            f"{path}: model_state_dict is not of the reference's PoseNet or whole network; expected names that begin "
+            f"with linear_stages. or {_LIFTER}, found {', '.join(list(state)[:3]) or 'none'}"
+        )
+    return Reference(str(path), parts[0], parts[1], int(epoch) if isinstance(epoch, int | float) else None)
+
+
+class _Dtype:
+    """Stands in for `numpy.dtype` where a pickle asks for it: it takes the name and nothing else."""
+
+    def __init__(self, name: str, *_: Any) -> None:
+        self.name = name
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+def _number(dtype: _Dtype, data: bytes) -> float:
+    """Stands in for the function that makes NumPy scalars, which the reference's error logs hold."""
+    if not re.fullmatch(r"[fiub][1248]", dtype.name):
+        raise ValueError(f"a NumPy scalar of type {dtype.name}")
+    return float(np.frombuffer(data, np.dtype(dtype.name).newbyteorder("<"))[0])
+
+
+def _load(path: Path) -> Any:
+    stand_ins: list[Any] = [(_Dtype, "numpy.dtype")]
+    stand_ins += [(_number, f"numpy.{module}.multiarray.scalar") for module in ("core", "_core")]
+    try:
+        with torch.serialization.safe_globals(stand_ins):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except Exception as error:  # damaged pickles fail in as many ways as there are instructions
+        refused = re.search(r"GLOBAL (\S+)", str(error))
+        if refused is not None:
+            raise InputError(
+                f"{path}: refused, for it asks to run {refused[1]}; expected tensors and numbers alone"
+            ) from error
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"{path}: cannot be read as a checkpoint ({reason})") from error
+
+
+def load_posenet(network: Pose2Mesh, reference: Reference) -> None:
+    """Fill a network's PoseNet with the reference's.
+
+    Raises:
+        InputError: the network has other inputs, or a parameter is missing, left over or of another shape.
+    """
+    for key in ("confidence_input", "isotropic"):
+        if getattr(network.config, key):
+            raise InputError(f"{reference.source}: network.{key} is true, expected false for the reference's weights")
+    names = posenet_names(network.config.posenet_blocks)
+    state = {name: value for name, value in reference.posenet.items() if not name.startswith(_UNUSED)}
+    prefix = _LIFTER if reference.meshnet else ""
+    joints = f"joint set {network.joint_set.name!r} of {len(network.joint_set)} joints"
+    converted = _converted(network.posenet, names, state, f"{reference.source}: {prefix}", joints)
+    for name in ("head.weight", "head.bias"):
+        converted[name] = converted[name] * (0.001 / network.config.posenet_unit_m)
+    network.posenet.load_state_dict(converted)
+
+
+def load_meshnet(network: Pose2Mesh, reference: Reference) -> None:
+    """Fill a network's MeshNet with the reference's.
+
+    The weights mean something on the graphs they were trained on alone. The file does not hold these; that their nodes
+    are as many, and that their Laplacians are made as the reference's are, is all that can be checked here.
+
+    Raises:
+        InputError: the file has no MeshNet, the network's Laplacians are made otherwise, or a parameter is missing,
+            left over or of another shape, as where the hierarchy has other nodes.
+    """
+    config, source = network.config, reference.source
+    if not reference.meshnet:
+        raise InputError(f"{source}: holds a PoseNet alone; expected a config of stage posenet")
+    if config.spectrum != "published":
+        raise InputError(f"{source}: network.spectrum is {config.spectrum!r}, expected 'published' for its MeshNet")
+    if config.joint_base:
+        raise InputError(f"{source}: network.joint_base is true, expected false for the reference's weights")
+    wanted = torch.from_numpy(joint_laplacian(network.joint_set).toarray())
+    if not torch.allclose(network.meshnet.joint_graph.dense().cpu(), wanted, atol=1e-5):
+        raise InputError(
+            f"{source}: its MeshNet was trained on a joint graph with self-loops, whose Laplacian is not rescaled; "
+            "this network's joint graph is another"
+        )
+    names, sizes = meshnet_names(config), f"a coarsest graph of {network.meshnet.coarse_size} nodes"
+    converted = _converted(network.meshnet, names, reference.meshnet, f"{source}: {_MESH}", sizes)
+    for name, value in converted.items():
+        if name.endswith("linear.weight"):
+            converted[name] = _by_polynomial(value, config.chebyshev_order)
+    network.meshnet.load_state_dict(converted)
+
+
+def joint_laplacian(joint_set: JointSet) -> sp.csr_array:
+    """(J, J) the joint graph's Laplacian as the reference builds it: with self-loops, and not rescaled.
+
+    I − D^(−½) (A + I) D^(−½), whose eigenvalues lie in [0, 2).
+    """
+    adjacency = joint_adjacency(joint_set) + sp.eye_array(len(joint_set))
+    inverse_root = sp.diags_array(1 / np.sqrt(np.asarray(adjacency.sum(axis=1)).ravel()))
+    identity = sp.eye_array(len(joint_set))
+    return sp.csr_array(identity - inverse_root @ adjacency @ inverse_root).astype(np.float32)
+
+
+def _by_polynomial(weight: Tensor, order: int) -> Tensor:
+    """Columns c·K + k of a convolution's weight (C_out, C·K) → columns k·C + c."""
+    out, columns = weight.shape
+    return weight.reshape(out, columns // order, order).transpose(1, 2).reshape(out, columns)
+
+
+def posenet_names(blocks: int) -> dict[str, str]:
+    """Our PoseNet's modules → the reference's."""
+    names = {"lift": "w1", "head": "w2"}
+    for index in range(blocks):
+        for place, part in ((0, "batch_norm1"), (3, "w1"), (4, "batch_norm2"), (7, "w2")):
+            names[f"blocks.{index}.layers.{place}"] = f"linear_stages.{index}.{part}"
+    return names
+
+
+def meshnet_names(config: NetworkConfig) -> dict[str, str]:
+    """Our MeshNet's modules → the reference's, which counts all convolutions through."""
+    layers = [f"joint_layers.{index}" for index in range(len(config.joint_widths))]
+    for block, widths in enumerate(config.block_widths):
+        layers += [f"blocks.{block}.layers.{index}" for index in range(len(widths))]
+    layers.append("head")
+    names = {"to_mesh": "fc", "out.linear": f"cl.{len(layers)}"}
+    for index, layer in enumerate(layers):
+        names |= {f"{layer}.convolution.linear": f"cl.{index}", f"{layer}.norm": f"bn.{index}"}
+    return names
+
+
+def _converted(
+    module: torch.nn.Module, names: dict[str, str], state: dict[str, Tensor], where: str, sizes: str
+) -> dict[str, Tensor]:
+    """The reference's values under our names, their shapes checked; `where` and `sizes` are for messages."""
+    values, used = {}, set()
+    for own, value in module.state_dict().items():
+        layer, _, kind = own.rpartition(".")
+        name = f"{names[layer]}.{kind}"
+        if kind == "num_batches_tracked":  # older versions of PyTorch wrote none, and nothing depends on it
+            values[own] = value
+        elif name not in state:
+            raise InputError(f"{where}{name} is missing, expected {tuple(value.shape)}")
+        elif state[name].shape != value.shape:
+            found, expected = tuple(state[name].shape), tuple(value.shape)
+            raise InputError(f"{where}{name} is {found}, expected {expected} for {sizes}")
+        else:
+            values[own] = state[name].to(value.dtype)
+        used.add(name)
+    left = sorted(state.keys() - used)
+    if left:
+        raise InputError(f"{where}{left[0]} has no place in this network; expected a config with as many layers")
+    return values

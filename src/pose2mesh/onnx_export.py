@@ -1,0 +1,90 @@
+"""`pose2mesh export`: a bundle becomes one ONNX file that runs without PyTorch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from pose2mesh.errors import InputError
+from pose2mesh.files import replacing
+from pose2mesh.models.bundle_file import BundleFile, fitting, read_bundle
+from pose2mesh.models.onnx_backend import (
+    NOT_INSTALLED,
+    SUFFIX,
+    OnnxBackend,
+    describe,
+    find_providers,
+    is_onnx,
+    open_session,
+)
+from pose2mesh.models.torch_backend import TorchBackend
+from pose2mesh.predict import Recovery
+
+LARGEST_DIFFERENCE_M = 1e-4
+CHECKED_PEOPLE = 20
+
+
+def export_onnx(model: str, path: Path) -> str:
+    """Write a bundle as an ONNX file, once its answers have been compared with PyTorch's.
+
+    Args:
+        model: `default` or a bundle file.
+        path: The file.
+
+    Returns:
+        A line that says what was written.
+
+    Raises:
+        InputError: the bundle cannot be used or holds a lifter alone, ONNX is missing, the answers differ by more than
+            0.1 mm, or the file cannot be written.
+    """
+    if is_onnx(model):
+        raise InputError(f"{model}: is an ONNX file; expected {'default'!r} or a bundle")
+    if not is_onnx(path) or not path.parent.is_dir():
+        raise InputError(f"--onnx {path}: expected the name of a {SUFFIX} file in a folder that exists")
+    try:
+        import onnx
+
+        from pose2mesh.models.onnx_graph import build
+    except ModuleNotFoundError as error:
+        raise InputError(NOT_INSTALLED.format(error.name)) from error
+    providers = find_providers("cpu")
+    bundle = read_bundle(model)
+    reference = Recovery(TorchBackend.load(model, "cpu"))
+    with fitting(bundle.path):
+        graph = build(bundle, compact=True)
+        onnx.helper.set_model_props(graph, describe(bundle.info))
+        onnx.checker.check_model(graph, full_check=True)
+        data = graph.SerializeToString()
+        exported = Recovery(OnnxBackend(open_session(data, providers), bundle.info))
+    difference = largest_difference_m(reference, exported, random_people(bundle))
+    if not difference <= LARGEST_DIFFERENCE_M:  # True for NaN
+        raise InputError(
+            f"--onnx {path}: not written; its answers differ from PyTorch's by up to {difference:.2g} m, expected at "
+            f"most {LARGEST_DIFFERENCE_M} m"
+        )
+    try:
+        with replacing(path) as partial:
+            partial.write_bytes(data)
+    except OSError as error:
+        raise InputError(f"--onnx {path}: cannot be written ({error.strerror or error})") from error
+    return f"{path}: {len(data) / 1e6:.1f} MB, at most {1000 * difference:.2g} mm from PyTorch"
+
+
+def random_people(bundle: BundleFile) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels (P, J, 2) and confidences (P, J) of the template's joints, turned and shaken, some of them missing."""
+    rng = np.random.default_rng(0)
+    joints = bundle.surface.joint_regressor @ bundle.surface.template
+    turns = np.linalg.qr(rng.normal(size=(CHECKED_PEOPLE, 3, 3)))[0]
+    shaken = joints + 0.1 * rng.normal(size=(CHECKED_PEOPLE, *joints.shape))
+    pixels = 300 * (shaken @ turns)[..., :2] + rng.uniform(0, 1000, (CHECKED_PEOPLE, 1, 2))
+    confidence = rng.uniform(0.1, 1, pixels.shape[:2])
+    missing = rng.random(confidence.shape) < np.linspace(0, 0.5, CHECKED_PEOPLE)[:, None]
+    return pixels, np.where(missing, 0, confidence)
+
+
+def largest_difference_m(first: Recovery, second: Recovery, people: tuple[np.ndarray, np.ndarray]) -> float:
+    """Of any coordinate of any joint or vertex."""
+    pairs = zip(first.run(*people), second.run(*people), strict=True)
+    return float(max(np.abs(a - b).max() for a, b in pairs))

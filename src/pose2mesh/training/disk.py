@@ -1,0 +1,54 @@
+"""The disk that a run will need, told before it starts."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from pose2mesh.config import TrainConfig
+from pose2mesh.errors import InputError
+from pose2mesh.models.pose2mesh import Pose2Mesh
+from pose2mesh.models.surface import Surface
+from pose2mesh.training.checkpoints import BEST, LAST
+
+LOG_BYTES = 4 << 20  # metrics, record, config, graphs
+
+
+def needed_bytes(config: TrainConfig, network: Pose2Mesh, surface: Surface) -> tuple[int, int]:
+    """Bytes of one checkpoint, and of all that a run holds at its fullest.
+
+    That is two checkpoints, a third while it is written, the bundle and the log. A checkpoint holds the weights and
+    what the optimiser keeps per trained weight: one number (RMSprop) or two (Adam).
+    """
+    trained = network.parameters() if config.stage == "pose2mesh" else network.posenet.parameters()
+    kept = 1 if config.optimiser.name == "rmsprop" else 2
+    weights = _bytes(network.state_dict().values())
+    checkpoint = weights + kept * _bytes(parameter for parameter in trained if parameter.requires_grad)
+    arrays = [value for value in vars(surface).values() if isinstance(value, np.ndarray)]
+    bundle = weights + sum(array.nbytes for array in arrays)
+    return checkpoint, 3 * checkpoint + bundle + LOG_BYTES
+
+
+def check_disk(folder: Path, config: TrainConfig, network: Pose2Mesh, surface: Surface) -> None:
+    """Refuse a run that its disk cannot hold; what an interrupted run already wrote there counts as free.
+
+    Raises:
+        InputError: names the folder, what is needed and what is free.
+    """
+    checkpoint, needed = needed_bytes(config, network, surface)
+    there = sum(path.stat().st_size for path in (folder / LAST, folder / BEST) if path.is_file())
+    exists = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.is_dir())
+    free = shutil.disk_usage(exists).free + there
+    if free < needed:
+        raise InputError(
+            f"{folder}: the run needs {needed / 1e6:.0f} MB of disk (three checkpoints of {checkpoint / 1e6:.0f} MB, "
+            f"bundle and log), {free / 1e6:.0f} MB are free"
+        )
+
+
+def _bytes(tensors: Iterable[Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)

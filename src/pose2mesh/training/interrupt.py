@@ -1,0 +1,70 @@
+"""Ctrl-C and SIGTERM: a run ends between two steps, with its state saved."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+
+class Interrupted(BaseException):
+    """A signal ended the run. No `Exception`: nobody is to catch it but who started the run.
+
+    Attributes:
+        status: The exit status that says so, 128 + the signal's number.
+    """
+
+    def __init__(self, number: int) -> None:
+        name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+        super().__init__(f"stopped by {name}")
+        self.status = 128 + number
+
+
+class StopSignals:
+    """What has been received, for the loop to look at between steps.
+
+    Attributes:
+        deferred: Whether the loop looks; else a signal raises `Interrupted` where it arrives.
+        received: The signal's number, or None.
+    """
+
+    def __init__(self) -> None:
+        self.deferred = False
+        self.received: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def listen(self) -> None:
+        """Handle SIGINT and SIGTERM (again: a trainer takes SIGTERM for itself when it starts).
+
+        Not in another thread than the main one, which Python gives no signals.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before = signal.signal(number, self._receive)
+            self._before.setdefault(number, before)
+
+    def release(self) -> None:
+        """Put back the handlers that were there."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        self.received = number
+        signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
+        if not self.deferred:
+            raise Interrupted(number)
+
+
+@contextmanager
+def stop_signals() -> Iterator[StopSignals]:
+    """Handle SIGINT and SIGTERM within the block."""
+    signals = StopSignals()
+    signals.listen()
+    try:
+        yield signals
+    finally:
+        signals.release()

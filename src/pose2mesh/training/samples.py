@@ -1,0 +1,191 @@
+"""Sample predictions of a finished run, as a report shows them: meshes, coordinates and a picture sheet.
+
+The people are drawn from the validation poses as the run's own validation draws them, but with no joint missing. 3D is
+relative to the root joint, in the axes of a camera that looks straight at the person, as in `data.samples.Batch`.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pose2mesh import metrics, render
+from pose2mesh.body.anny import AnnyBody
+from pose2mesh.config import TrainConfig
+from pose2mesh.data.poses import PoseSource
+from pose2mesh.data.samples import Batch
+from pose2mesh.data.synthetic import BodySynthesiser, detect, draw_people
+from pose2mesh.export import write_obj
+from pose2mesh.files import replacing
+from pose2mesh.models.pose2mesh import Pose2Mesh
+from pose2mesh.skeletons import JointSet
+
+SAMPLE_COUNT = 8
+SAMPLE_SEED = 11
+TILE_PX = 220
+_INPUT, _PREDICTED, _TRUE = (200, 60, 20), render.PALETTE[0], (150, 150, 150)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Predictions beside the truth, root-relative, in metres.
+
+    Attributes:
+        joints_px: (N, J, 2) input joints.
+        confidence: (N, J) theirs.
+        joints, true_joints: (N, J, 3).
+        vertices, true_vertices: (N, V, 3), or None for a lifter.
+        errors: Of each sample, by name, in millimetres.
+    """
+
+    joints_px: np.ndarray
+    confidence: np.ndarray
+    joints: np.ndarray
+    true_joints: np.ndarray
+    vertices: np.ndarray | None
+    true_vertices: np.ndarray | None
+    errors: list[dict[str, float]]
+
+
+def write_samples(
+    folder: Path, config: TrainConfig, network: Pose2Mesh, faces: np.ndarray, body: AnnyBody, source: PoseSource
+) -> None:
+    """Write `sample_<i>.obj` (whole networks), `sample_<i>.csv` and `samples.png` for some validation people.
+
+    Args:
+        folder: Made if need be; files of the same name are replaced.
+        config: Of the run: its stage, and what its data look like.
+        network: In evaluation mode, on the CPU.
+        faces: (F, 3) of the body's mesh.
+        body: That poses the truth.
+        source: The validation poses.
+
+    Raises:
+        InputError: a file cannot be written.
+    """
+    samples = draw_samples(config, network, body, source)
+    folder.mkdir(parents=True, exist_ok=True)
+    for index in range(len(samples.errors)):
+        _write_coordinates(folder / f"sample_{index}.csv", samples, index, network.joint_set)
+        if samples.vertices is not None:
+            write_obj(folder / f"sample_{index}.obj", samples.vertices[index], faces)
+    tiles = [draw_tile(samples, index, network.joint_set, faces) for index in range(len(samples.errors))]
+    captions = [f"{index}: {_say(errors)}" for index, errors in enumerate(samples.errors)]
+    sheet = render.contact_sheet(tiles, captions, columns=2, tile=tiles[0].shape[:2])
+    render.save_picture(folder / "samples.png", sheet)
+
+
+def draw_samples(config: TrainConfig, network: Pose2Mesh, body: AnnyBody, source: PoseSource) -> Samples:
+    """Draw people and recover them; the same people for every run on the same data, whatever its seed.
+
+    Args:
+        config, network, body, source: See `write_samples`.
+    """
+    joint_set = network.joint_set
+    generator = torch.Generator().manual_seed(SAMPLE_SEED)
+    noise = replace(config.data.synthetic.noise, drop=0.0, out_of_picture=False)
+    with torch.no_grad():
+        people = draw_people(
+            SAMPLE_COUNT,
+            source,
+            BodySynthesiser(body, joint_set, None),
+            replace(config.data.synthetic, views=1),
+            generator,
+        )
+        batch = detect(people, joint_set, noise, generator)
+        joints, vertices = _predict(config.stage, network, batch)
+        true_vertices = None
+        if vertices is not None:
+            posed = people.cameras.to_camera(body(people.phenotypes, people.orientations)) @ batch.to_ray.mT
+            true_vertices = posed - (body.regressor(joint_set) @ posed)[:, joint_set.root_index, None]
+    chosen = joint_set.evaluation_indices
+    measures = {
+        "MPJPE": metrics.mean_distance(joints[:, chosen], batch.joints[:, chosen]),
+        "PA-MPJPE": metrics.procrustes_distance(joints[:, chosen], batch.joints[:, chosen]),
+    }
+    if vertices is not None and true_vertices is not None:
+        measures["MPVPE"] = metrics.mean_distance(vertices, true_vertices)
+    return Samples(
+        batch.joints_px.numpy(),
+        batch.confidence.numpy(),
+        joints.numpy(),
+        batch.joints.numpy(),
+        None if vertices is None else vertices.numpy(),
+        None if true_vertices is None else true_vertices.numpy(),
+        [{name: 1000 * float(value[index]) for name, value in measures.items()} for index in range(SAMPLE_COUNT)],
+    )
+
+
+def _predict(stage: str, network: Pose2Mesh, batch: Batch) -> tuple[Tensor, Tensor | None]:
+    """Joints (N, J, 3) and, of a whole network, vertices (N, V, 3), both relative to the root joint."""
+    root = network.joint_set.root_index
+    if stage == "posenet":
+        lifted = network.posenet(network.normalise(batch.joints_px, batch.confidence))
+        return lifted - lifted[:, root, None], None
+    points = network(batch.joints_px, batch.confidence).points
+    joints = network.joints(points)
+    origin = joints[:, root, None]
+    return joints - origin, network.vertices(points) - origin
+
+
+def _say(errors: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.1f} mm" for name, value in errors.items())
+
+
+def _write_coordinates(path: Path, samples: Samples, index: int, joint_set: JointSet) -> None:
+    """One sample's joints in millimetres, predicted and true, under a comment line that says errors and frame."""
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
+        stream.write(f"# {_say(samples.errors[index])}; relative to {joint_set.root}, x right, y down, z forward\n")
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["joint", "x_mm", "y_mm", "z_mm", "true_x_mm", "true_y_mm", "true_z_mm", "error_mm"])
+        for name, found, truth in zip(joint_set.names, samples.joints[index], samples.true_joints[index], strict=True):
+            values = [*found, *truth, np.linalg.norm(found - truth)]
+            writer.writerow([name, *(f"{1000 * value:.1f}" for value in values)])
+
+
+def draw_tile(samples: Samples, index: int, joint_set: JointSet, faces: np.ndarray) -> np.ndarray:
+    """(TILE, 5·TILE, 3): the input joints; the prediction and the truth from the front, then from the side.
+
+    Meshes of a whole network, stick figures of a lifter; prediction and truth at one scale, without perspective.
+    """
+    input_px = samples.joints_px[index]
+    scale, shift = _fit(input_px)
+    figure = input_px * scale + shift, samples.confidence[index]
+    panels = [render.draw_skeleton(_panel("input"), *figure, joint_set.edges, _INPUT)]
+    if samples.vertices is not None and samples.true_vertices is not None:
+        shapes = samples.vertices[index], samples.true_vertices[index]
+    else:
+        shapes = samples.joints[index], samples.true_joints[index]
+    for view in ("front", "side"):
+        # From the side: depth becomes the horizontal axis.
+        seen = [points if view == "front" else points[:, [2, 1, 0]] * (-1, 1, 1) for points in shapes]
+        scale, shift = _fit(np.concatenate(seen)[:, :2])
+        for name, colour, points in zip(("predicted", "true"), (_PREDICTED, _TRUE), seen, strict=True):
+            canvas, px = _panel(f"{name}, {view}"), points[:, :2] * scale + shift
+            if samples.vertices is None:
+                panels.append(render.draw_skeleton(canvas, px, np.ones(len(px)), joint_set.edges, colour))
+            else:
+                depth = points[:, 2] + 10  # anywhere in front of the camera: only the order counts
+                panels.append(render.render_mesh(canvas, px, depth, points, faces, colour, alpha=1.0))
+    return np.concatenate(panels, axis=1)
+
+
+def _fit(points: np.ndarray) -> tuple[float, np.ndarray]:
+    """Scale and shift that bring points (N, 2) into a panel, under its title."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    scale = 0.82 * TILE_PX / max(float((high - low).max()), 1e-6)
+    return scale, np.array([TILE_PX / 2, TILE_PX * 0.54]) - scale * (low + high) / 2
+
+
+def _panel(title: str) -> np.ndarray:
+    """An empty panel (TILE, TILE, 3) with its title."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    image = Image.fromarray(render.plain_canvas(TILE_PX, TILE_PX))
+    ImageDraw.Draw(image).text((5, 3), title, fill=(90, 90, 90), font=ImageFont.load_default(size=13))
+    return np.array(image)

@@ -1,0 +1,156 @@
+"""The ONNX graph against the network in PyTorch, for every kind of network and any number of people."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pose2mesh.models.bundle_file import BundleFile
+from pose2mesh.models.bundle_info import BundleInfo
+from pose2mesh.models.network_config import NetworkConfig
+from pose2mesh.models.onnx_graph import build, interpolation
+from pose2mesh.models.pose2mesh import Pose2Mesh
+from pose2mesh.models.surface import Body, build_surface
+from pose2mesh.skeletons import JOINT_SETS
+
+FULL: dict[str, Any] = {"finest": 0, "coarsenings": 2}  # every vertex is predicted
+VARIANTS: dict[str, dict[str, Any]] = {
+    "small": {},
+    "no confidences": {"confidence_input": False, "isotropic": False},
+    "points from joints": {"joint_base": True},
+    "every vertex": FULL,
+    "published spectrum": {"spectrum": "published"},
+    "one term": {"chebyshev_order": 1},
+    "two terms": {"chebyshev_order": 2},
+    "four terms": {"chebyshev_order": 4},
+    "two blocks": {"posenet_blocks": 2},
+    "lifter in metres": {"posenet_unit_m": 1.0},
+    "odd widths": {"block_widths": ((12, 10), (24, 7), (5, 9)), "joint_widths": (8, 12)},
+    "other joints": {"joint_set": "human36"},
+}
+
+
+def trained(body: Body, posed: np.ndarray, config: NetworkConfig, **changes: Any) -> tuple[Pose2Mesh, BundleFile]:
+    """A network whose BatchNorms have statistics of their own, and what its bundle holds."""
+    joint_set = JOINT_SETS[changes.pop("joint_set", "coco")]
+    config = dataclasses.replace(config, **changes)
+    surface = build_surface(body, joint_set, config, posed[:40])
+    torch.manual_seed(0)
+    model = Pose2Mesh(config, joint_set, surface)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm1d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias)
+            nn.init.normal_(module.running_mean)
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+    info = BundleInfo("tiny", joint_set.name, "ellipsoid", {"network": config.as_dict()}, "nothing", "CC0")
+    weights = {name: value.numpy() for name, value in model.state_dict().items()}
+    return model.eval(), BundleFile(Path("tiny"), info, config, surface, weights)
+
+
+def people(count: int, J: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels (P, J, 2), some of them no numbers, and confidences (P, J), 0 for those and others."""
+    rng = np.random.default_rng(count)
+    pixels = rng.normal(400, 80, (count, J, 2)).astype(np.float32)
+    confidence = rng.uniform(0.1, 1, (count, J)).astype(np.float32)
+    missing = rng.random((count, J)) < 0.2
+    confidence[missing] = 0
+    pixels[missing & (rng.random((count, J)) < 0.5)] = np.nan
+    return pixels, confidence
+
+
+def answers(model: onnx.ModelProto, pixels: np.ndarray, confidence: np.ndarray) -> dict[str, np.ndarray]:
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, {"pixels": pixels, "confidence": confidence}), strict=True))
+
+
+def expected(model: Pose2Mesh, pixels: np.ndarray, confidence: np.ndarray) -> dict[str, Tensor]:
+    with torch.inference_mode():
+        prediction = model(torch.from_numpy(pixels), torch.from_numpy(confidence))
+        joints, vertices = model.joints(prediction.points), model.vertices(prediction.points)
+    return {"joints": joints, "vertices": vertices, "lifted": prediction.lifted}
+
+
+@pytest.mark.parametrize("changes", VARIANTS.values(), ids=VARIANTS.keys())
+def test_answers_are_those_of_pytorch(
+    body: Body, posed_bodies: np.ndarray, small_config: NetworkConfig, changes: dict[str, Any]
+) -> None:
+    model, bundle = trained(body, posed_bodies, small_config, **changes)
+    graph = build(bundle)
+    onnx.checker.check_model(graph, full_check=True)
+    given = people(7, len(model.joint_set))
+    found = answers(graph, *given)
+    for name, value in expected(model, *given).items():
+        size = float(value.abs().max())
+        np.testing.assert_allclose(found[name], value.numpy(), atol=1e-5 * max(1, size), err_msg=name)
+    np.testing.assert_array_equal(found["faces"], bundle.surface.faces)
+    np.testing.assert_array_equal(found["template"], bundle.surface.template)
+    assert found["faces"].dtype == np.int32
+
+
+@pytest.mark.parametrize("count", [1, 3, 70])
+def test_any_number_of_people(body: Body, posed_bodies: np.ndarray, small_config: NetworkConfig, count: int) -> None:
+    model, bundle = trained(body, posed_bodies, small_config, joint_base=True)
+    graph = build(bundle)
+    for value in (*graph.graph.input, *graph.graph.output):
+        if value.name not in ("faces", "template"):
+            assert value.type.tensor_type.shape.dim[0].dim_param == "B"
+    given = people(count, 19)
+    found = answers(graph, *given)
+    for name, value in expected(model, *given).items():
+        assert found[name].shape == (count, *value.shape[1:])
+        np.testing.assert_allclose(found[name], value.numpy(), atol=1e-5 * max(1, float(value.abs().max())))
+
+
+def test_compact_is_smaller_and_the_same(body: Body, posed_bodies: np.ndarray, small_config: NetworkConfig) -> None:
+    _, bundle = trained(body, posed_bodies, small_config, posenet_width=128)
+    bundle.weights = {
+        name: value if "running" in name or value.dtype != np.float32 else value.astype(np.float16).astype(np.float32)
+        for name, value in bundle.weights.items()
+    }
+    plain, compact = build(bundle), build(bundle, compact=True)
+    assert len(compact.SerializeToString()) < 0.75 * len(plain.SerializeToString())
+    onnx.checker.check_model(compact, full_check=True)
+    given = people(4, 19)
+    before, after = answers(plain, *given), answers(compact, *given)
+    for name in before:
+        np.testing.assert_allclose(after[name], before[name], atol=1e-6)
+
+
+def test_compact_keeps_what_float16_cannot_hold(
+    body: Body, posed_bodies: np.ndarray, small_config: NetworkConfig
+) -> None:
+    model, bundle = trained(body, posed_bodies, small_config)
+    given = people(4, 19)
+    found = answers(build(bundle, compact=True), *given)["vertices"]
+    np.testing.assert_allclose(found, expected(model, *given)["vertices"].numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize(("C_in", "C_out"), [(64, 32), (32, 64), (7, 5), (5, 7), (3, 1), (1, 4), (6, 6)])
+def test_interpolation_is_that_of_pytorch(C_in: int, C_out: int) -> None:
+    x = torch.randn(2, 3, C_in)
+    wanted = nn.functional.interpolate(x, size=C_out, mode="linear")
+    np.testing.assert_allclose(x.numpy() @ interpolation(C_in, C_out), wanted.numpy(), atol=1e-6)
+
+
+def test_weights_that_do_not_fit(body: Body, posed_bodies: np.ndarray, small_config: NetworkConfig) -> None:
+    _, bundle = trained(body, posed_bodies, small_config)
+    more = dataclasses.replace(bundle, weights={**bundle.weights, "more": np.ones(1, np.float32)})
+    with pytest.raises(ValueError, match=r"Unexpected key\(s\): more"):
+        build(more)
+    less = dict(bundle.weights)
+    del less["meshnet.out.linear.bias"]
+    with pytest.raises(KeyError, match=r"meshnet\.out\.linear\.bias"):
+        build(dataclasses.replace(bundle, weights=less))
+    with_base = dataclasses.replace(bundle.network, joint_base=True)
+    with pytest.raises(ValueError, match="joint_base is true, but the surface has no weights for it"):
+        build(dataclasses.replace(bundle, network=with_base))

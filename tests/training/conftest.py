@@ -1,0 +1,109 @@
+"""Runs of a few seconds, shared by the tests of training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+from torch import Tensor
+
+from pose2mesh.body.anny import AnnyBody
+from pose2mesh.config import TrainConfig, parse_config
+from pose2mesh.data.poses import PoseSource
+from pose2mesh.data.synthetic import BodySynthesiser
+from pose2mesh.models.pose2mesh import Pose2Mesh
+from pose2mesh.models.surface import Surface
+from pose2mesh.skeletons import JOINT_SETS, JointSet
+from pose2mesh.training import run
+from pose2mesh.training.resume import read_checkpoint
+
+NETWORK = {
+    "confidence_input": True,
+    "isotropic": True,
+    "posenet_width": 32,
+    "posenet_unit_m": 1.0,
+    "posenet_blocks": 1,
+    "posenet_dropout": 0.1,  # its random numbers have to be resumed too
+    "coarsenings": 7,
+    "finest": 5,
+    "joint_widths": [8],
+    "block_widths": [[8, 8], [8, 8], [8, 8]],
+    "head_width": 8,
+}
+Weights = dict[str, Tensor]
+
+
+def tiny(**changes: Any) -> TrainConfig:
+    """A few seconds of training on procedural poses."""
+    values: dict[str, Any] = {
+        "network": NETWORK,
+        "data": {"samples_per_epoch": 640, "validation_samples": 64, "synthetic": {"poses": {"procedural": 1.0}}},
+        "optimiser": {"name": "adam", "learning_rate": 3e-3, "schedule": "cosine"},
+        "epochs": 3,
+        "batch_size": 64,
+        "name": "tiny",
+    }
+    return parse_config({**values, **changes}, "test")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def parts_made_once() -> Iterator[None]:
+    """What is the same in every run of a network, and takes longer to make than these take to train; and no graphs."""
+    surfaces: dict[str, Surface] = {}
+    synthesisers: dict[str, BodySynthesiser] = {}
+    build = run.build_network
+
+    def network_once(config: TrainConfig, body: AnnyBody, poses: PoseSource) -> tuple[Surface, Pose2Mesh]:
+        key = f"{config.joint_set} {config.network}"
+        if key not in surfaces:
+            state = torch.get_rng_state()
+            surfaces[key] = build(config, body, poses)[0]
+            torch.set_rng_state(state)
+        return surfaces[key], Pose2Mesh(config.network, JOINT_SETS[config.joint_set], surfaces[key])
+
+    def synthesiser_once(body: AnnyBody, joint_set: JointSet, points: Tensor | None) -> BodySynthesiser:
+        key = f"{joint_set.name} {None if points is None else points.tolist()}"
+        if key not in synthesisers:
+            synthesisers[key] = BodySynthesiser(body, joint_set, points)
+        return synthesisers[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "build_network", network_once)
+        patch.setattr(run, "BodySynthesiser", synthesiser_once)
+        patch.setattr(run, "Graphs", lambda _: L.Callback())
+        yield
+
+
+@pytest.fixture(name="tiny", scope="session")
+def tiny_fixture() -> Callable[..., TrainConfig]:
+    return tiny
+
+
+def train_to_the_end(config: TrainConfig, folder: Path, resume: Path | None = None) -> Weights:
+    """Train, and return the weights after the last epoch, which a run does not keep; no bundle is made."""
+    kept: Weights = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            run, "finish", lambda path, *_: kept.update(read_checkpoint(path.parent / "last.ckpt")["state_dict"])
+        )
+        run.train(config, folder, resume)
+    return {name: value.clone() for name, value in kept.items()}
+
+
+@pytest.fixture(name="train_to_the_end", scope="session")
+def train_to_the_end_fixture() -> Callable[..., Weights]:
+    return train_to_the_end
+
+
+@pytest.fixture(scope="session")
+def same_weights() -> Callable[[Weights, Weights], None]:
+    def check(one: Weights, other: Weights) -> None:
+        assert one.keys() == other.keys()
+        for name, value in one.items():
+            assert torch.equal(value, other[name]), name
+
+    return check
