@@ -1,6 +1,7 @@
 # Everything runs from .venv, which these targets make; nothing is installed outside it.
 #   make demo     meshes of the people in the example, in demo_out/
 #   make test     ruff, mypy and pytest
+#   make bench    time the networks beside their textbook formulation; options in BENCH="--quick --device cuda"
 #   make train    train with CONFIG=configs/<name>.yaml
 #   make weights  retrain the bundle that ships from BVH clips: MOTIONS=<folder>
 
@@ -15,7 +16,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev
 REQUIREMENTS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format train weights clean
+.PHONY: help demo test lint format bench train weights clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -34,6 +35,10 @@ lint: $(INSTALLED_DEV)
 format: $(INSTALLED_DEV)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Tables and figures in benchmarks/out/; some ten minutes on two cores that have nothing else to do.
+bench: $(INSTALLED_DEV)
+	$(BIN)/python benchmarks/bench.py $(BENCH)
 
 train: $(INSTALLED_DEV)
 	@test -n "$(CONFIG)" || { echo "say which: make train CONFIG=configs/<name>.yaml" >&2; exit 1; }

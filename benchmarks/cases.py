@@ -1,0 +1,311 @@
+"""One thing to be timed, in processes of its own: the network beside its textbook formulation, turn about.
+
+Each of the two runs in a fresh process, so that its peak memory is its own; their rounds alternate, so that whatever
+else the machine does falls on both.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import resource
+import statistics
+import sys
+import time
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+from limits import synchronise
+from textbook import TextbookPose2Mesh
+
+from pose2mesh.config import TrainConfig
+from pose2mesh.data.samples import Batch
+from pose2mesh.models.pose2mesh import Pose2Mesh
+from pose2mesh.models.surface import Surface
+from pose2mesh.models.torch_backend import TorchBackend
+from pose2mesh.skeletons import JOINT_SETS
+from pose2mesh.training.memory import keep_freed_memory
+
+FORMULATIONS = ("ours", "textbook")
+ROUND_SECONDS = 0.2  # a round is repeated passes until then: one of a millisecond would measure cold caches
+LEAST_BYTES = 2**24  # peaks below are the allocator's as much as the network's
+TINY_BATCH = {"forward": 1, "train": 2}  # of the warm-up, whose memory is not counted
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network to be measured: its training config, what it is built on, and its bundle's file."""
+
+    config: TrainConfig
+    surface: Surface
+    bundle: Path
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is timed.
+
+    Attributes:
+        network: Its name.
+        mode: `forward` is pixels to vertices; `train` a step on a given batch: forward, losses, backward, optimiser.
+        precision: `bf16` is autocast, as in training.
+        batch: People.
+        device: `cpu` or `cuda`.
+        threads: Of the CPU.
+    """
+
+    network: str
+    mode: Literal["forward", "train"]
+    precision: Literal["fp32", "bf16"]
+    batch: int
+    device: str
+    threads: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Of one formulation: seconds a pass of each round, and the peak of memory in bytes above the memory at rest, which
+    holds the program, the network and, in training, gradients and the optimiser's state.
+    """
+
+    seconds: list[float]
+    peak_bytes: int
+    rest_bytes: int
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
+
+    def as_dict(self, batch: int) -> dict[str, Any]:
+        ms = [1000 * value / batch for value in self.seconds]
+        return {
+            "ms_per_person": statistics.median(ms), "ms_per_person_least": min(ms), "ms_per_person_most": max(ms),
+            "rounds": len(ms), "peak_bytes": self.peak_bytes, "rest_bytes": self.rest_bytes,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Both formulations of a case, or why it was left out."""
+
+    case: Case
+    ours: Measured | None = None
+    textbook: Measured | None = None
+    skipped: str = ""
+
+    @property
+    def time_ratio(self) -> float:
+        """How many times as long the textbook takes."""
+        assert self.ours is not None
+        assert self.textbook is not None
+        return self.textbook.median / self.ours.median
+
+    @property
+    def memory_ratio(self) -> float | None:
+        """Our peak over the textbook's; None where both are too small to tell."""
+        assert self.ours is not None
+        assert self.textbook is not None
+        if self.textbook.peak_bytes < LEAST_BYTES:
+            return None
+        return self.ours.peak_bytes / self.textbook.peak_bytes
+
+    def as_dict(self) -> dict[str, Any]:
+        if self.ours is None or self.textbook is None:
+            return {**asdict(self.case), "skipped": self.skipped}
+        pairs = [b / a for a, b in zip(self.ours.seconds, self.textbook.seconds, strict=True)]
+        return {
+            **asdict(self.case),
+            "ours": self.ours.as_dict(self.case.batch),
+            "textbook": self.textbook.as_dict(self.case.batch),
+            "time_ratio": self.time_ratio, "time_ratio_least": min(pairs), "time_ratio_most": max(pairs),
+            "memory_ratio": self.memory_ratio,
+        }  # fmt: skip
+
+
+# In the benchmark's own process
+
+
+def fresh_process() -> ProcessPoolExecutor:
+    """One process that has loaded the libraries but not used them: no threads, no memory, no device yet."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["pose2mesh.training.module", "pose2mesh.predict"])
+    return ProcessPoolExecutor(1, mp_context=context)
+
+
+def compare(
+    case: Case, subject: Subject, budget_s: float, least: int, most: int, expected_bytes: int = 0
+) -> Comparison:
+    """Time both formulations, turn about, for as many rounds as fit into the budget.
+
+    Args:
+        case: What.
+        subject: The network.
+        budget_s: For the rounds of both together, in seconds.
+        least, most: Rounds at the least, whatever they take, and at the most.
+        expected_bytes: A guess of the larger peak; where the memory is not there the case is left out.
+    """
+    processes = {name: fresh_process() for name in FORMULATIONS}
+    try:
+        ready = {name: pool.submit(prepare, case, name, subject) for name, pool in processes.items()}
+        available = min(result.result() for result in ready.values())
+        if expected_bytes > available:
+            return Comparison(
+                case, skipped=f"would need {expected_bytes / 2**30:.1f} GiB, {available / 2**30:.1f} GiB are free"
+            )
+        seconds: dict[str, list[float]] = {name: [] for name in FORMULATIONS}
+        start = time.perf_counter()
+        for count in range(most):
+            spent = time.perf_counter() - start
+            if count >= least and spent * (count + 1) / count > budget_s:
+                break
+            for name, pool in processes.items():
+                seconds[name].append(pool.submit(time_round).result())
+        memory: dict[str, Future[tuple[int, int]]] = {name: p.submit(peak_memory) for name, p in processes.items()}
+        # The first round of each warms up, but is all there is where rounds are long.
+        kept = {name: values[1:] if len(values) > 3 else values for name, values in seconds.items()}
+        ours, textbook = (Measured(kept[name], *memory[name].result()) for name in FORMULATIONS)
+        return Comparison(case, ours, textbook)
+    except (BrokenProcessPool, torch.OutOfMemoryError) as error:
+        return Comparison(case, skipped=f"a process ended early, most likely out of memory ({type(error).__name__})")
+    finally:
+        for pool in processes.values():
+            pool.shutdown()
+
+
+# In the process of a case
+
+_work: Work
+
+
+class Work:
+    """A network ready to do a case's passes."""
+
+    def __init__(self, case: Case, formulation: str, subject: Subject) -> None:
+        torch.set_num_threads(case.threads)
+        torch.manual_seed(0)
+        self.case = case
+        if case.mode == "train" and formulation == "ours":
+            keep_freed_memory()  # as `pose2mesh train` does
+        network = build(case, formulation, subject)
+        self.once = Forward(network, case) if case.mode == "forward" else Step(network, subject, case)
+        self.once(random_people(subject, TINY_BATCH[case.mode], case.device))
+        self.people = random_people(subject, case.batch, case.device)
+        synchronise(case.device)
+        self.rest_bytes = memory_at_rest(case.device)
+
+    def time_round(self) -> float:
+        """Seconds a pass, on average over a round."""
+        count, start, spent = 0, time.perf_counter(), 0.0
+        while spent < ROUND_SECONDS:
+            self.once(self.people)
+            synchronise(self.case.device)
+            count, spent = count + 1, time.perf_counter() - start
+        return spent / count
+
+
+def build(case: Case, formulation: str, subject: Subject) -> Pose2Mesh:
+    """The network, for inference in the form that `pose2mesh predict` has it in."""
+    if case.mode == "forward" and formulation == "ours":
+        return TorchBackend.load(subject.bundle, case.device).model
+    kind = TextbookPose2Mesh if formulation == "textbook" else Pose2Mesh
+    config = subject.config
+    return kind(config.network, JOINT_SETS[config.joint_set], subject.surface).to(case.device).eval()
+
+
+def prepare(case: Case, formulation: str, subject: Subject) -> int:
+    """Make this process the one that does a case; returns how many bytes of memory are free."""
+    global _work
+    _work = Work(case, formulation, subject)
+    if case.device == "cuda":
+        return torch.cuda.mem_get_info()[0]
+    meminfo = Path("/proc/meminfo")
+    if not meminfo.exists():
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    kib = next(line.split()[1] for line in meminfo.read_text().splitlines() if line.startswith("MemAvailable"))
+    return 1024 * int(kib)
+
+
+def time_round() -> float:
+    return _work.time_round()
+
+
+def peak_memory() -> tuple[int, int]:
+    """The most bytes that were in use during the rounds above those at rest, and those at rest."""
+    peak = torch.cuda.max_memory_allocated() if _work.case.device == "cuda" else peak_resident()
+    return max(0, peak - _work.rest_bytes), _work.rest_bytes
+
+
+def memory_at_rest(device: str) -> int:
+    """Bytes in use; peaks are counted from here on."""
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        return torch.cuda.memory_allocated()
+    reset = Path("/proc/self/clear_refs")
+    if reset.exists():  # Linux
+        ctypes.CDLL(None).malloc_trim(0)  # what the warm-up has freed goes back to the system
+        reset.write_text("5")  # the largest resident size so far becomes the present one
+    return peak_resident()
+
+
+def peak_resident() -> int:
+    """The largest resident size of this process in bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+class Forward:
+    """Pixels to vertices."""
+
+    def __init__(self, network: Pose2Mesh, case: Case) -> None:
+        self.network, self.case = network, case
+
+    def __call__(self, people: Batch) -> None:
+        with torch.inference_mode(), autocast(self.case):
+            self.network.vertices(self.network(people.joints_px, people.confidence).points)
+
+
+class Step:
+    """A training step of stage two, on a batch that is already there: only the network's formulation differs."""
+
+    def __init__(self, network: Pose2Mesh, subject: Subject, case: Case) -> None:
+        from pose2mesh.training.module import TrainingModule, build_optimiser
+
+        self.case, unused = case, cast(Any, None)  # what draws batches
+        faces = torch.from_numpy(subject.surface.point_faces)
+        self.module = TrainingModule(subject.config, network, unused, unused, unused, faces).to(case.device).train()
+        if subject.config.optimiser.posenet_factor == 0:
+            network.posenet.eval()
+        self.optimiser = build_optimiser(subject.config.optimiser, network)
+
+    def __call__(self, people: Batch) -> None:
+        self.optimiser.zero_grad()
+        with autocast(self.case):
+            prediction = self.module.predict_batch(people)
+        loss = torch.stack(list(self.module.loss_terms(prediction, people).values())).sum()
+        loss.backward()
+        self.module.on_before_optimizer_step(self.optimiser)
+        self.optimiser.step()
+
+
+def random_people(subject: Subject, count: int, device: str) -> Batch:
+    """A batch whose numbers mean nothing: speed does not depend on them."""
+    J = len(JOINT_SETS[subject.config.joint_set])
+    there = torch.ones(count, J, dtype=torch.bool, device=device)
+    return Batch(
+        joints_px=500 * torch.rand(count, J, 2, device=device),
+        confidence=torch.ones(count, J, device=device),
+        joints=torch.randn(count, J, 3, device=device),
+        points=torch.randn(count, len(subject.surface.points), 3, device=device),
+        joints_valid=there,
+        surface_valid=there[:, 0],
+        to_ray=torch.eye(3, device=device).expand(count, 3, 3),
+    )
+
+
+def autocast(case: Case) -> torch.autocast:
+    return torch.autocast(case.device, torch.bfloat16, enabled=case.precision == "bf16")

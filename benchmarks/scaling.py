@@ -1,0 +1,141 @@
+"""How time grows with people and with vertices, and how fast the network is trained.
+
+Each function is meant for a process of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import statistics
+import time
+import warnings
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from limits import median_seconds
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from pose2mesh.body.anny import AnnyBody
+from pose2mesh.config import TrainConfig
+from pose2mesh.data.poses import PoseConfig, PoseSource
+from pose2mesh.models.bundle_info import DEFAULT
+from pose2mesh.models.network_config import NetworkConfig
+from pose2mesh.models.pose2mesh import Pose2Mesh
+from pose2mesh.models.surface import build_surface
+from pose2mesh.predict import Recovery
+from pose2mesh.skeletons import COCO, JOINT_SETS, JointSet
+
+
+def people_ms(counts: tuple[int, ...], device: str, threads: int, budget_s: float) -> dict[int, float]:
+    """Milliseconds a person of recovering so many people with the bundle that ships: networks, cameras and statures."""
+    torch.set_num_threads(threads)
+    recovery = Recovery.load(DEFAULT, device)
+    times = {}
+    for count in counts:
+        joints = 500 * torch.rand(count, len(recovery.joint_set), 2).numpy()
+        confidence = torch.ones(count, len(recovery.joint_set)).numpy()
+        seconds = median_seconds(lambda a=joints, b=confidence: recovery.recover_converted(a, b), device, budget_s)
+        times[count] = 1000 * seconds / count
+    return times
+
+
+def vertices_ms(
+    sizes: tuple[tuple[int, int], ...], config: NetworkConfig, batch: int, device: str, threads: int, budget_s: float
+) -> dict[int, float]:
+    """Milliseconds a person of a forward pass by vertices: one network on ever larger tori."""
+    torch.set_num_threads(threads)
+    times = {}
+    for rings, segments in sizes:
+        surface = build_surface(Torus(rings, segments), COCO, config, None)
+        network = Pose2Mesh(config, COCO, surface).to(device).eval()
+        pixels = 500 * torch.rand(batch, len(COCO), 2, device=device)
+        confidence = torch.ones(batch, len(COCO), device=device)
+        with torch.inference_mode():
+            seconds = median_seconds(lambda n=network, a=pixels, b=confidence: n(a, b), device, budget_s)
+        times[rings * segments] = 1000 * seconds / batch
+    return times
+
+
+@dataclass(frozen=True)
+class Torus:
+    """A body of any size (see `models.surface.Body`): as nearly everywhere on a body, a vertex has six neighbours."""
+
+    rings: int
+    segments: int
+
+    @property
+    def template(self) -> Tensor:
+        u, v = torch.meshgrid(torch.arange(self.rings), torch.arange(self.segments), indexing="ij")
+        u, v = 2 * torch.pi * u.flatten() / self.rings, 2 * torch.pi * v.flatten() / self.segments
+        across = 1 + 0.4 * u.cos()
+        return torch.stack([across * v.cos(), across * v.sin(), 0.4 * u.sin()], dim=1)
+
+    @property
+    def faces(self) -> Tensor:
+        index = torch.arange(self.rings * self.segments).view(self.rings, self.segments)
+        right, down = index.roll(-1, 1), index.roll(-1, 0)
+        halves = (torch.stack([index, right, down], -1), torch.stack([right, right.roll(-1, 0), down], -1))
+        return torch.stack(halves).reshape(-1, 3)
+
+    def regressor(self, joint_set: JointSet) -> Tensor:
+        V = self.rings * self.segments
+        return torch.full((len(joint_set), V), 1 / V)
+
+
+def training_rate(config: TrainConfig, device: str, threads: int, steps: int) -> dict[str, Any]:
+    """Samples a second of a training run's steps, from drawing the people to updating the weights.
+
+    Poses are drawn from joint limits, so that no motion clips are needed. Validation, checkpoints and the log's files
+    are left out.
+    """
+    import lightning as L
+
+    from pose2mesh.data.synthetic import BodySynthesiser
+    from pose2mesh.training.module import TrainingModule
+    from pose2mesh.training.run import build_network
+
+    torch.set_num_threads(threads)
+    warnings.filterwarnings("ignore", module="lightning")
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    torch.manual_seed(config.seed)
+    config = replace(config, epochs=1)
+    body, poses = AnnyBody(), PoseSource(None, PoseConfig(procedural=1.0))
+    surface, network = build_network(config, body, poses)
+    synthesiser = BodySynthesiser(body, JOINT_SETS[config.joint_set], torch.from_numpy(surface.points))
+    module = TrainingModule(config, network, synthesiser, poses, poses, torch.from_numpy(surface.point_faces))
+
+    class StepEnds(L.Callback):
+        def __init__(self) -> None:
+            self.times: list[float] = []
+
+        def on_train_batch_end(self, *_: Any) -> None:
+            if device == "cuda":
+                torch.cuda.synchronize()
+            self.times.append(time.perf_counter())
+
+    ends = StepEnds()
+    trainer = L.Trainer(
+        max_epochs=1,
+        precision="bf16-mixed" if config.precision == "bf16" else "32-true",
+        callbacks=[ends],
+        accelerator="gpu" if device == "cuda" else "cpu",
+        devices=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        limit_val_batches=0,
+    )
+    indices: Any = [torch.tensor([index]) for index in range(steps + 1)]
+    trainer.fit(module, DataLoader(indices, batch_size=None))
+    seconds = [after - before for before, after in zip(ends.times[:-1], ends.times[1:], strict=True)]
+    return {
+        "samples_per_second": config.batch_size / statistics.median(seconds),
+        "step_ms": 1000 * statistics.median(seconds),
+        "step_ms_least": 1000 * min(seconds),
+        "step_ms_most": 1000 * max(seconds),
+        "batch": config.batch_size,
+        "precision": config.precision,
+    }

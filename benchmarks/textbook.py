@@ -1,0 +1,147 @@
+"""The network as its paper writes it down: what the one in `pose2mesh.models` is measured and tested against.
+
+The same function of the same weights, computed the plain way: tensors (B, V, C); for every product with a Laplacian, in
+coordinate format, a permutation there and one back; all Chebyshev terms side by side as input of one linear layer, so
+that automatic differentiation keeps them all; padding nodes computed like others; every level un-pooled before anything
+is done there. After Choi et al. 2020, section 4, and Defferrard et al. 2016, equation 5.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import scipy.sparse as sp
+import torch
+from torch import Tensor, nn
+
+from pose2mesh.models.network_config import NetworkConfig
+from pose2mesh.models.pose2mesh import Pose2Mesh, Prediction
+from pose2mesh.models.surface import Surface, laplacians
+from pose2mesh.skeletons import JointSet
+
+
+class TextbookConvolution(nn.Module):
+    """y = Σ_k T_k(L) x W_k + b, with T_0 = I, T_1 = L, T_k = 2 L T_{k−1} − T_{k−2}."""
+
+    def __init__(self, in_channels: int, out_channels: int, order: int) -> None:
+        super().__init__()
+        self.order = order
+        self.linear = nn.Linear(order * in_channels, out_channels)
+
+    def forward(self, x: Tensor, laplacian: Tensor) -> Tensor:
+        """(B, V, C_in) → (B, V, C_out)."""
+        B, V, C = x.shape
+        # On the CPU there is no sparse product in half precision.
+        with torch.autocast(x.device.type, enabled=False):
+            terms = [x.to(laplacian.dtype).permute(1, 2, 0).reshape(V, C * B)]
+            if self.order > 1:
+                terms.append(torch.sparse.mm(laplacian, terms[0]))
+            for _ in range(2, self.order):
+                terms.append(2 * torch.sparse.mm(laplacian, terms[-1]) - terms[-2])
+        rows = torch.stack(terms).view(self.order, V, C, B).permute(3, 1, 0, 2).reshape(B * V, self.order * C)
+        return self.linear(rows).view(B, V, -1)
+
+
+class TextbookLayer(nn.Module):
+    """Convolution, BatchNorm over batch and nodes, ReLU."""
+
+    def __init__(self, in_channels: int, out_channels: int, order: int) -> None:
+        super().__init__()
+        self.convolution = TextbookConvolution(in_channels, out_channels, order)
+        self.norm = nn.BatchNorm1d(out_channels)
+
+    def forward(self, x: Tensor, laplacian: Tensor) -> Tensor:
+        x = self.convolution(x, laplacian)
+        return torch.relu(self.norm(x.flatten(0, 1))).view(x.shape)
+
+
+class TextbookBlock(nn.Module):
+    """Layers, and around them a skip whose channels are interpolated where the width changes."""
+
+    def __init__(self, widths: tuple[int, ...], order: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(TextbookLayer(a, b, order) for a, b in pairwise(widths))
+
+    def forward(self, x: Tensor, laplacian: Tensor) -> Tensor:
+        skip = x
+        for layer in self.layers:
+            x = layer(x, laplacian)
+        if skip.shape[-1] != x.shape[-1]:
+            skip = nn.functional.interpolate(skip, size=x.shape[-1], mode="linear")
+        return skip + x
+
+
+class TextbookMeshNet(nn.Module):
+    """(B, J, C) joints → (B, N, 3) nodes of the finest graph.
+
+    Args:
+        config: Sizes.
+        joint_laplacian: (J, J) rescaled.
+        mesh_laplacians: (N, N) rescaled, coarsest first.
+
+    The names of its parameters are those of `pose2mesh.models.meshnet.MeshNet`.
+    """
+
+    def __init__(
+        self, config: NetworkConfig, joint_laplacian: sp.csr_array, mesh_laplacians: list[sp.csr_array]
+    ) -> None:
+        super().__init__()
+        order = config.chebyshev_order
+        self.levels = len(mesh_laplacians)
+        self.register_buffer("joint_laplacian", coordinates(joint_laplacian), persistent=False)
+        for level, laplacian in enumerate(mesh_laplacians):
+            self.register_buffer(f"mesh_laplacian{level}", coordinates(laplacian), persistent=False)
+        widths = (5 + int(config.confidence_input), *config.joint_widths)
+        self.joint_layers = nn.ModuleList(TextbookLayer(a, b, order) for a, b in pairwise(widths))
+        width, self.coarse_size = widths[-1], mesh_laplacians[0].shape[0]
+        self.to_mesh = nn.Linear(joint_laplacian.shape[0] * width, self.coarse_size * width)
+        self.blocks = nn.ModuleList()
+        for block in config.block_widths:
+            self.blocks.append(TextbookBlock((width, *block), order))
+            width = block[-1]
+        self.head = TextbookLayer(width, config.head_width, order)
+        self.out = TextbookConvolution(config.head_width, 3, order)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.joint_layers:
+            x = layer(x, self.joint_laplacian)
+        x = self.to_mesh(x.flatten(1)).view(len(x), self.coarse_size, -1)
+        for level, block in enumerate(self.blocks):
+            if level:
+                x = x.repeat_interleave(2, dim=1)  # un-pooling: node i's children are 2i and 2i + 1
+            x = block(x, getattr(self, f"mesh_laplacian{level}"))
+        finest = getattr(self, f"mesh_laplacian{self.levels - 1}")
+        return self.out(self.head(x, finest), finest)
+
+
+class TextbookPose2Mesh(Pose2Mesh):
+    """`Pose2Mesh` around a `TextbookMeshNet`; takes the same state dict. PoseNet and the fixed steps are shared."""
+
+    point_nodes: Tensor
+    point_base: Tensor | None
+
+    def __init__(self, config: NetworkConfig, joint_set: JointSet, surface: Surface) -> None:
+        super().__init__(config, joint_set, surface)
+        joint_laplacian, *mesh_laplacians = laplacians(surface, joint_set, config.spectrum)
+        self.meshnet = TextbookMeshNet(config, joint_laplacian, mesh_laplacians)
+        base = torch.from_numpy(surface.joint_base) if config.joint_base and surface.joint_base is not None else None
+        self.register_buffer("point_nodes", torch.from_numpy(surface.nodes), persistent=False)
+        self.register_buffer("point_base", base, persistent=False)
+
+    def forward(self, joints_px: Tensor, confidence: Tensor) -> Prediction:
+        x = self.normalise(joints_px, confidence)
+        lifted = self.posenet(x)
+        points = self.meshnet(torch.cat((x, lifted.detach().to(x.dtype)), dim=-1))[:, self.point_nodes]
+        if self.point_base is not None:
+            relative = (lifted - lifted[:, self.joint_set.root_index, None]).detach()
+            with torch.autocast(lifted.device.type, enabled=False):
+                points = points.to(self.point_base.dtype) + self.point_base @ relative.to(self.point_base.dtype)
+        return Prediction(lifted, points)
+
+
+def coordinates(matrix: sp.csr_array) -> Tensor:
+    """A sparse matrix in coordinate format, float32."""
+    entries = matrix.tocoo()
+    index = torch.stack([torch.from_numpy(entries.row).long(), torch.from_numpy(entries.col).long()])
+    values = torch.from_numpy(entries.data).float()
+    return torch.sparse_coo_tensor(index, values, matrix.shape, check_invariants=True).coalesce()
