@@ -9,6 +9,7 @@ import numpy as np
 from pose2mesh.errors import InputError
 from pose2mesh.files import replacing
 from pose2mesh.models.bundle_file import BundleFile, fitting, read_bundle
+from pose2mesh.models.bundle_info import DEFAULT
 from pose2mesh.models.onnx_backend import (
     NOT_INSTALLED,
     SUFFIX,
@@ -40,7 +41,7 @@ def export_onnx(model: str, path: Path) -> str:
             0.1 mm, or the file cannot be written.
     """
     if is_onnx(model):
-        raise InputError(f"{model}: is an ONNX file; expected {'default'!r} or a bundle")
+        raise InputError(f"{model}: is an ONNX file; expected {DEFAULT!r} or a bundle")
     if not is_onnx(path) or not path.parent.is_dir():
         raise InputError(f"--onnx {path}: expected the name of a {SUFFIX} file in a folder that exists")
     try:

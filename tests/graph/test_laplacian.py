@@ -12,8 +12,8 @@ import trimesh
 
 from pose2mesh.errors import InputError
 from pose2mesh.graph.coarsening import build_hierarchy, mesh_adjacency
-from pose2mesh.graph.laplacian import chebyshev_polynomials, joint_adjacency, rescaled_laplacian
-from pose2mesh.skeletons import HUMAN36
+from pose2mesh.graph.laplacian import chebyshev_polynomials, joint_adjacency, joint_laplacian, rescaled_laplacian
+from pose2mesh.skeletons import COCO, HUMAN36
 
 
 def _graphs() -> dict[str, sp.csr_array]:
@@ -112,3 +112,18 @@ def test_laplacians_need_no_pytorch() -> None:
         "from pose2mesh.skeletons import COCO; rescaled_laplacian(joint_adjacency(COCO)); print('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
+
+
+def test_published_joint_laplacian() -> None:
+    laplacian = joint_laplacian(COCO, "published").toarray()
+    np.testing.assert_allclose(laplacian, laplacian.T)
+    values, vectors = np.linalg.eigh(laplacian)
+    assert values[0] == pytest.approx(0, abs=1e-6)
+    assert 1 < values[-1] < 2  # not rescaled
+    degree = (laplacian != 0).sum(0)  # with the joint itself
+    np.testing.assert_allclose(np.abs(vectors[:, 0]), np.sqrt(degree / degree.sum()), atol=1e-5)
+
+
+def test_joint_laplacian_spans_minus_one_to_one() -> None:
+    values = np.linalg.eigvalsh(joint_laplacian(COCO).toarray())
+    assert (values[0], values[-1]) == pytest.approx((-1, 1), abs=1e-6)

@@ -23,7 +23,6 @@ from torch import Tensor, nn
 
 from pose2mesh.cli import main
 from pose2mesh.errors import InputError
-from pose2mesh.graph.chebyshev import GraphLaplacian
 from pose2mesh.models import reference
 from pose2mesh.models.bundle import load_bundle
 from pose2mesh.models.network_config import NetworkConfig
@@ -154,9 +153,7 @@ def whole(surface: Surface) -> Whole:
 @pytest.fixture
 def network(surface: Surface) -> Pose2Mesh:
     torch.manual_seed(2)
-    network = Pose2Mesh(NetworkConfig(**SIZES), COCO, surface).eval()
-    network.meshnet.joint_graph = GraphLaplacian(reference.joint_laplacian(COCO))
-    return network
+    return Pose2Mesh(NetworkConfig(**SIZES), COCO, surface).eval()
 
 
 def content(model: nn.Module) -> dict[str, Any]:
@@ -209,7 +206,6 @@ def test_graphs_with_self_loops_as_the_reference_coarsens_them(surface: Surface,
     theirs = Whole(len(COCO), [graph.toarray() for graph in looped]).eval()
     theirs.load_state_dict(whole.state_dict())
     network = Pose2Mesh(NetworkConfig(**SIZES), COCO, Surface(**{**vars(surface), "adjacency": looped})).eval()
-    network.meshnet.joint_graph = GraphLaplacian(reference.joint_laplacian(COCO))
     state = content(theirs)["model_state_dict"]
     parts = [
         {k.removeprefix(p): v for k, v in state.items() if k.startswith(p)} for p in ("pose_lifter.", "pose2mesh.")
@@ -329,7 +325,7 @@ def test_shapes_that_do_not_fit_are_named(checkpoint: Path, network: Pose2Mesh) 
             load(network, changed(found, part, name, value))
 
 
-def test_networks_that_work_otherwise_are_refused(checkpoint: Path, surface: Surface, network: Pose2Mesh) -> None:
+def test_networks_that_work_otherwise_are_refused(checkpoint: Path, surface: Surface) -> None:
     found = reference.read_reference(checkpoint)
     for key in ("confidence_input", "isotropic"):
         other = Pose2Mesh(NetworkConfig(**{**SIZES, key: True}), COCO, surface)
@@ -338,19 +334,6 @@ def test_networks_that_work_otherwise_are_refused(checkpoint: Path, surface: Sur
     other = Pose2Mesh(NetworkConfig(**{**SIZES, "spectrum": "unit"}), COCO, surface)
     with pytest.raises(InputError, match=r"network\.spectrum is 'unit', expected 'published'"):
         reference.load_meshnet(other, found)
-    network.meshnet.joint_graph = other.meshnet.joint_graph
-    with pytest.raises(InputError, match="trained on a joint graph with self-loops"):
-        reference.load_meshnet(network, found)
-
-
-def test_the_joint_laplacian() -> None:
-    laplacian = reference.joint_laplacian(COCO).toarray()
-    np.testing.assert_allclose(laplacian, laplacian.T)
-    values, vectors = np.linalg.eigh(laplacian)
-    assert values[0] == pytest.approx(0, abs=1e-6)
-    assert 1 < values[-1] < 2
-    degree = (laplacian != 0).sum(0)  # with the joint itself
-    np.testing.assert_allclose(np.abs(vectors[:, 0]), np.sqrt(degree / degree.sum()), atol=1e-5)
 
 
 @pytest.fixture

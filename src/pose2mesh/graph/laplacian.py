@@ -21,6 +21,23 @@ def joint_adjacency(joint_set: JointSet) -> sp.csr_array:
     return sp.csr_array((np.ones(len(both)), (both[:, 0], both[:, 1])), shape=(size, size))
 
 
+def joint_laplacian(joint_set: JointSet, scaling: str = "unit") -> sp.csr_array:
+    """(J, J) the joint graph's Laplacian, rescaled as `rescaled_laplacian` does.
+
+    With `published` it is what the released weights were trained with: each joint has an edge to itself, and nothing is
+    rescaled. I − D^(−½) (A + I) D^(−½), whose eigenvalues lie in [0, 2).
+    """
+    adjacency = joint_adjacency(joint_set)
+    if scaling != "published":
+        return rescaled_laplacian(adjacency, scaling)
+    identity = sp.eye_array(len(joint_set))
+    looped = adjacency + identity
+    inverse_root = sp.diags_array(1 / np.sqrt(np.asarray(looped.sum(axis=1)).ravel()))
+    laplacian = sp.csr_array(identity - inverse_root @ looped @ inverse_root)
+    laplacian.sort_indices()
+    return laplacian.astype(np.float32)
+
+
 def rescaled_laplacian(adjacency: sp.csr_array, scaling: str = "unit") -> sp.csr_array:
     """The normalised Laplacian I − D^(−½) A D^(−½), rescaled for the Chebyshev recursion.
 

@@ -5,7 +5,8 @@ Its networks are the same functions as ours under other names and layouts:
 - PoseNet's last layer counts in millimetres; ours in `network.posenet_unit_m`.
 - A Chebyshev convolution's linear layer takes all K polynomials of the first channel, then of the second; ours takes
   all channels of the first polynomial, then of the second.
-- Its joint graph has an edge from each joint to itself, and its Laplacian is not rescaled: see `joint_laplacian`.
+- Its joint graph has an edge from each joint to itself, and its Laplacian is not rescaled. `network.spectrum` of
+  `published` asks for that, too (`graph.laplacian.joint_laplacian`).
 
 How checkpoints are laid out is learnt from the reference's public source, github.com/hongsukchoi/Pose2Mesh_RELEASE.
 """
@@ -19,15 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from torch import Tensor
 
 from pose2mesh.errors import InputError
-from pose2mesh.graph.laplacian import joint_adjacency
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
-from pose2mesh.skeletons import JointSet
 
 _LIFTER, _MESH = "pose_lifter.", "pose2mesh."
 # In its PoseNet but not used by it.
@@ -153,29 +151,12 @@ def load_meshnet(network: Pose2Mesh, reference: Reference) -> None:
         raise InputError(f"{source}: network.spectrum is {config.spectrum!r}, expected 'published' for its MeshNet")
     if config.joint_base:
         raise InputError(f"{source}: network.joint_base is true, expected false for the reference's weights")
-    wanted = torch.from_numpy(joint_laplacian(network.joint_set).toarray())
-    if not torch.allclose(network.meshnet.joint_graph.dense().cpu(), wanted, atol=1e-5):
-        raise InputError(
-            f"{source}: its MeshNet was trained on a joint graph with self-loops, whose Laplacian is not rescaled; "
-            "this network's joint graph is another"
-        )
     names, sizes = meshnet_names(config), f"a coarsest graph of {network.meshnet.coarse_size} nodes"
     converted = _converted(network.meshnet, names, reference.meshnet, f"{source}: {_MESH}", sizes)
     for name, value in converted.items():
         if name.endswith("linear.weight"):
             converted[name] = _by_polynomial(value, config.chebyshev_order)
     network.meshnet.load_state_dict(converted)
-
-
-def joint_laplacian(joint_set: JointSet) -> sp.csr_array:
-    """(J, J) the joint graph's Laplacian as the reference builds it: with self-loops, and not rescaled.
-
-    I − D^(−½) (A + I) D^(−½), whose eigenvalues lie in [0, 2).
-    """
-    adjacency = joint_adjacency(joint_set) + sp.eye_array(len(joint_set))
-    inverse_root = sp.diags_array(1 / np.sqrt(np.asarray(adjacency.sum(axis=1)).ravel()))
-    identity = sp.eye_array(len(joint_set))
-    return sp.csr_array(identity - inverse_root @ adjacency @ inverse_root).astype(np.float32)
 
 
 def _by_polynomial(weight: Tensor, order: int) -> Tensor:

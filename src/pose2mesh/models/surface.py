@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from pose2mesh.errors import InputError
 from pose2mesh.graph.coarsening import build_hierarchy, coarse_faces
-from pose2mesh.graph.laplacian import joint_adjacency, rescaled_laplacian
+from pose2mesh.graph.laplacian import joint_laplacian, rescaled_laplacian
 from pose2mesh.graph.upsampling import fit_upsampling
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.skeletons import JointSet
@@ -67,7 +67,8 @@ def laplacians(surface: Surface, joint_set: JointSet, spectrum: str) -> list[sp.
     Raises:
         InputError: as `rescaled_laplacian`.
     """
-    return [rescaled_laplacian(graph, spectrum) for graph in (joint_adjacency(joint_set), *surface.adjacency)]
+    meshes = [rescaled_laplacian(graph, spectrum) for graph in surface.adjacency]
+    return [joint_laplacian(joint_set, spectrum), *meshes]
 
 
 class Body(Protocol):
