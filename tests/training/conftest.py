@@ -18,7 +18,7 @@ from pose2mesh.data.synthetic import BodySynthesiser
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.models.surface import Surface
 from pose2mesh.skeletons import JOINT_SETS, JointSet
-from pose2mesh.training import run
+from pose2mesh.training import finish, run
 from pose2mesh.training.resume import read_checkpoint
 
 NETWORK = {
@@ -75,12 +75,21 @@ def parts_made_once() -> Iterator[None]:
         patch.setattr(run, "build_network", network_once)
         patch.setattr(run, "BodySynthesiser", synthesiser_once)
         patch.setattr(run, "Graphs", lambda _: L.Callback())
+        patch.setattr(finish, "MEASURED_SAMPLES", 40)
         yield
 
 
 @pytest.fixture(name="tiny", scope="session")
 def tiny_fixture() -> Callable[..., TrainConfig]:
     return tiny
+
+
+@pytest.fixture(scope="session")
+def lifter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of a trained PoseNet."""
+    folder = tmp_path_factory.mktemp("runs") / "lifter"
+    run.train(tiny(), folder)
+    return folder
 
 
 def train_to_the_end(config: TrainConfig, folder: Path, resume: Path | None = None) -> Weights:

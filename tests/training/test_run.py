@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from pose2mesh.data import sources
 from pose2mesh.errors import InputError
 from pose2mesh.models.bundle import load_bundle
 from pose2mesh.skeletons import COCO
-from pose2mesh.training import checkpoints, finish, run
+from pose2mesh.training import checkpoints, run
 from pose2mesh.training.resume import resume_config
 
 Tiny = Callable[..., TrainConfig]
@@ -33,36 +32,22 @@ def column(folder: Path, name: str) -> list[float]:
 
 
 @pytest.fixture(scope="module")
-def patched() -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(finish, "MEASURED_SAMPLES", 40)
-        yield patch
-
-
-@pytest.fixture(scope="module")
-def checkpoints_seen(patched: pytest.MonkeyPatch) -> list[set[str]]:
+def checkpoints_seen() -> Iterator[list[set[str]]]:
     """The checkpoints in the run folder after each one that is written."""
-    seen = []
+    seen: list[set[str]] = []
     save = checkpoints.AtomicCheckpoints.save_checkpoint
 
     def spy(self: Any, checkpoint: Any, path: str | Path, storage_options: Any = None) -> None:
         save(self, checkpoint, path, storage_options)
         seen.append({file.name for file in Path(path).parent.rglob("*.ckpt*")})
 
-    patched.setattr(checkpoints.AtomicCheckpoints, "save_checkpoint", spy)
-    return seen
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoints.AtomicCheckpoints, "save_checkpoint", spy)
+        yield seen
 
 
 @pytest.fixture(scope="module")
-def lifter(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory, checkpoints_seen: list[set[str]]) -> Path:
-    """The run folder of a trained PoseNet."""
-    folder = tmp_path_factory.mktemp("runs") / "lifter"
-    run.train(tiny(), folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def whole(tiny: Tiny, lifter: Path) -> Path:
+def whole(tiny: Tiny, lifter: Path, checkpoints_seen: list[set[str]]) -> Path:
     """The run folder of the whole network, from that lifter."""
     folder = lifter.parent / "whole"
     config = tiny(stage="pose2mesh", pretrained=str(lifter), epochs=3, losses={"edge_from_epoch": 2})
@@ -141,44 +126,6 @@ def test_a_run_folder_that_cannot_be_made_is_named(tiny: Tiny, tmp_path: Path) -
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"file/out: cannot make the run folder"):
         run.train(tiny(), tmp_path / "file" / "out")
-
-
-@pytest.mark.parametrize("part", ["", "best.ckpt", "bundle.safetensors"])
-def test_pretrained_weights_are_loaded_from_any_of_three(part: str, lifter: Path) -> None:
-    network = torch.nn.Module()
-    bundle = load_bundle(lifter / "bundle.safetensors")
-    network = type(bundle.model)(bundle.model.config, COCO, bundle.surface)
-    before = network.meshnet.state_dict()
-    before = {name: value.clone() for name, value in before.items()}
-    run.load_pretrained(network, lifter / part)
-    for name, value in bundle.model.posenet.state_dict().items():
-        torch.testing.assert_close(network.posenet.state_dict()[name], value, atol=1e-3, rtol=1e-3)
-    for name, value in network.meshnet.state_dict().items():
-        assert torch.equal(value, before[name])
-
-
-@pytest.mark.parametrize(
-    ("change", "fault"),
-    [
-        ({"posenet_width": 48}, r"posenet\.lift\.weight is \(32, 57\), expected \(48, 57\)"),
-        ({"posenet_blocks": 2}, r"posenet\.blocks\.1\S+ is none, expected \(32,\)"),
-        ({"confidence_input": False}, r"posenet\.lift\.weight is \(32, 57\), expected \(32, 38\)"),
-    ],
-)
-def test_a_pretrained_lifter_that_does_not_fit(change: dict[str, Any], fault: str, lifter: Path) -> None:
-    bundle = load_bundle(lifter / "bundle.safetensors")
-    network = type(bundle.model)(replace(bundle.model.config, **change), COCO, bundle.surface)
-    with pytest.raises(InputError, match=fault):
-        run.load_pretrained(network, lifter / "bundle.safetensors")
-
-
-def test_pretrained_files_that_are_none(tmp_path: Path) -> None:
-    network = torch.nn.Module()
-    with pytest.raises(InputError, match="no bundle or checkpoint in this run folder"):
-        run.load_pretrained(network, tmp_path)
-    (tmp_path / "bad.ckpt").write_bytes(b"not a checkpoint")
-    with pytest.raises(InputError, match=r"bad\.ckpt: cannot be read as a checkpoint"):
-        run.load_pretrained(network, tmp_path / "bad.ckpt")
 
 
 def test_a_write_that_fails_leaves_the_old_checkpoint_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

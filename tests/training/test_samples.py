@@ -34,7 +34,8 @@ COUNT = samples.SAMPLE_COUNT
 @pytest.fixture(scope="module")
 def config() -> TrainConfig:
     network = {
-        "confidence_input": True, "isotropic": True, "posenet_width": 16, "posenet_unit_m": 1.0, "posenet_blocks": 1, "coarsenings": 8,
+        "confidence_input": True, "isotropic": True, "posenet_width": 16, "posenet_unit_m": 1.0, "posenet_blocks": 1,
+        "coarsenings": 8,
         "finest": 7, "joint_widths": [8], "block_widths": [[8, 8], [8, 8]], "head_width": 8,
     }  # fmt: skip
     data = {"synthetic": {"poses": {"procedural": 1.0}, "noise": {"drop": 1.0}}}

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from pose2mesh.config import TrainConfig, changed_keys, load_config
 from pose2mesh.errors import InputError, one_line
 from pose2mesh.files import replacing
-from pose2mesh.training.checkpoints import BEST, LAST
+from pose2mesh.training.checkpoints import BEST, BUNDLE, LAST
 from pose2mesh.training.module import VALIDATION_SEED
 from pose2mesh.training.parallel import Processes
 
@@ -47,7 +47,7 @@ def resume_config(folder: Path) -> tuple[TrainConfig, Path]:
     """
     checkpoint = folder if folder.is_file() else folder / LAST
     if not checkpoint.is_file():
-        if (folder / "bundle.safetensors").is_file():
+        if (folder / BUNDLE).is_file():
             raise InputError(f"{folder}: nothing to resume; the run is finished")
         if not (folder / BEST).is_file():
             raise InputError(f"{folder}: nothing to resume; expected {LAST} there")

@@ -27,11 +27,10 @@ from pose2mesh.data.sources import pose_sources
 from pose2mesh.data.synthetic import BodySynthesiser
 from pose2mesh.errors import InputError
 from pose2mesh.files import replacing
-from pose2mesh.models.bundle import load_bundle
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.models.surface import Surface, build_surface
 from pose2mesh.skeletons import JOINT_SETS
-from pose2mesh.training.checkpoints import BEST, LAST, AtomicCheckpoints, RunCheckpoints
+from pose2mesh.training.checkpoints import BEST, BUNDLE, LAST, AtomicCheckpoints, RunCheckpoints
 from pose2mesh.training.disk import check_disk
 from pose2mesh.training.finish import finish
 from pose2mesh.training.interrupt import Interrupted, StopSignals, stop_signals
@@ -39,17 +38,16 @@ from pose2mesh.training.log import EpochLog, MetricsTable, closing_line
 from pose2mesh.training.module import VALIDATION_BATCH, NotFinite, TrainingModule
 from pose2mesh.training.parallel import Indices, Processes, synchronise_norms
 from pose2mesh.training.plots import Graphs
+from pose2mesh.training.pretrained import load_pretrained
 from pose2mesh.training.resume import (
     Position,
     load_resumed,
     read_checkpoint,
     record_start,
-    refuse_misfit,
     whole_checkpoint,
 )
 
 SAMPLE_BODIES = 200  # posed bodies that a coarse surface's linear step is fitted to
-BUNDLE = "bundle.safetensors"
 
 
 @dataclass(frozen=True)
@@ -120,7 +118,7 @@ def _train(
         where = load_resumed(resume, network)
         say(f"{resume}: going on after {where.epoch} epochs and {where.batches} batches of the next")
     elif config.pretrained is not None:
-        load_pretrained(network, Path(config.pretrained))
+        load_pretrained(network, Path(config.pretrained), config.stage == "pose2mesh", say)
     check_disk(out, config, network, parts.surface)
     _prepare_folder(out, config, processes, where)
     if processes.count > 1:
@@ -258,26 +256,3 @@ def build_network(config: TrainConfig, body: AnnyBody, poses: PoseSource) -> tup
             posed = body(shapes, poses.draw(SAMPLE_BODIES, generator)).numpy()
     surface = build_surface(body, joint_set, config.network, posed)
     return surface, Pose2Mesh(config.network, joint_set, surface)
-
-
-def load_pretrained(network: torch.nn.Module, source: Path) -> None:
-    """Start from the PoseNet of a run folder, a checkpoint or a bundle.
-
-    Raises:
-        InputError: nothing to load there, or its PoseNet has other shapes.
-    """
-    if source.is_dir():
-        candidates = [source / name for name in (BUNDLE, BEST, LAST)]
-        found = next((path for path in candidates if path.is_file()), None)
-        if found is None:
-            raise InputError(f"{source}: no bundle or checkpoint in this run folder")
-        source = found
-    if source.suffix == ".ckpt":
-        state = read_checkpoint(source)["state_dict"]
-        state = {name.removeprefix("network."): value for name, value in state.items()}
-    else:
-        state = load_bundle(source).model.state_dict()
-    own = {name: value for name, value in network.state_dict().items() if name.startswith("posenet.")}
-    lifter = {name: value for name, value in state.items() if name.startswith("posenet.")}
-    refuse_misfit(source, lifter, own, "its PoseNet")
-    network.load_state_dict(lifter, strict=False)
