@@ -28,10 +28,7 @@ from pose2mesh.training import run
 from pose2mesh.training.parallel import Processes, SyncedBatchNorm1d
 
 folder, rank = Path(sys.argv[1]), Processes.found().rank
-run.finish = lambda *_: None
-run.train(load_config(folder / "config.yaml"), folder / "two")
-
-torch.distributed.init_process_group("gloo") if not torch.distributed.is_initialized() else None
+torch.distributed.init_process_group("gloo")
 outcome = {}
 for name, x in torch.load(folder / "inputs.pt").items():
     norm = SyncedBatchNorm1d(x.shape[1])
@@ -41,6 +38,8 @@ for name, x in torch.load(folder / "inputs.pt").items():
     (y.sin() * y).sum().backward()
     outcome[name] = {"y": y.detach(), "x": x.grad, "weight": norm.weight.grad, "variance": norm.running_var}
 torch.save(outcome, folder / f"outcome{rank}.pt")
+run.finish = lambda *_: None
+run.train(load_config(folder / "config.yaml"), folder / "two")
 """
 
 

@@ -93,6 +93,9 @@ def train(
         except Interrupted as error:
             error.args = (f"{error}; {_how_to_go_on(out)}",)
             raise
+        finally:
+            if torch.distributed.is_initialized():  # its threads must not outlive the interpreter
+                torch.distributed.destroy_process_group()
 
 
 def _how_to_go_on(out: Path, what: str = "is whole") -> str:
