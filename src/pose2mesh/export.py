@@ -23,8 +23,8 @@ from pose2mesh.files import replacing
 
 _UP_FROM_CAMERA = np.array([1.0, -1.0, -1.0])
 # glTF 2.0, sections 3.6 and 5: component types, buffer targets and chunk names by number.
-_UNSIGNED_SHORT, _UNSIGNED_INT, _FLOAT = 5123, 5125, 5126
-_ARRAY_BUFFER, _ELEMENT_ARRAY_BUFFER = 34962, 34963
+UNSIGNED_BYTE, UNSIGNED_SHORT, UNSIGNED_INT, FLOAT = 5121, 5123, 5125, 5126
+ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER = 34962, 34963
 
 
 class NamedMesh(NamedTuple):
@@ -152,7 +152,7 @@ def write_glb(
     names = [person.name for person in people]
     if not people or len(set(names)) < len(names):
         raise InputError(f"{path}: a scene has names {names}; expected at least one mesh and every name once")
-    glb = _GlbBuffer()
+    glb = GlbBuffer()
     materials: list[dict[str, Any]] = []
     nodes: list[dict[str, Any]] = []
     entries: list[dict[str, Any]] = []
@@ -163,30 +163,37 @@ def write_glb(
         key = (id(person.faces), len(vertices))
         if key not in shared_faces:
             # The largest 16-bit index is not allowed (it restarts a strip).
-            kind, code = ("<u2", _UNSIGNED_SHORT) if len(vertices) < 65535 else ("<u4", _UNSIGNED_INT)
-            shared_faces[key] = glb.add(faces.reshape(-1, 1).astype(kind), "SCALAR", code, _ELEMENT_ARRAY_BUFFER)
-        position = glb.add(positions, "VEC3", _FLOAT, _ARRAY_BUFFER)
+            kind, code = ("<u2", UNSIGNED_SHORT) if len(vertices) < 65535 else ("<u4", UNSIGNED_INT)
+            shared_faces[key] = glb.add(faces.reshape(-1, 1).astype(kind), "SCALAR", code, ELEMENT_ARRAY_BUFFER)
+        position = glb.add(positions, "VEC3", FLOAT, ARRAY_BUFFER)
         glb.accessors[position] |= {"min": positions.min(axis=0).tolist(), "max": positions.max(axis=0).tolist()}
-        normal = glb.add(vertex_normals(positions, faces).astype("<f4"), "VEC3", _FLOAT, _ARRAY_BUFFER)
+        normal = glb.add(vertex_normals(positions, faces).astype("<f4"), "VEC3", FLOAT, ARRAY_BUFFER)
         attributes = {"POSITION": position, "NORMAL": normal}
         primitive = {"attributes": attributes, "indices": shared_faces[key], "material": index}
         entries.append({"name": person.name, "primitives": [primitive]})
         nodes.append({"name": person.name, "mesh": index})
-        base_colour = [*_linear_from_srgb(person.colour), 1.0]
+        base_colour = [*linear_from_srgb(person.colour), 1.0]
         surface = {"baseColorFactor": base_colour, "metallicFactor": 0.0, "roughnessFactor": 0.8}
         materials.append({"name": person.name, "pbrMetallicRoughness": surface})
     document = {
-        "asset": {"version": "2.0", "generator": "pose2mesh"},
         "scene": 0,
         "scenes": [{"nodes": list(range(len(nodes)))}],
         "nodes": nodes,
         "meshes": entries,
         "materials": materials,
-        "accessors": glb.accessors,
-        "bufferViews": glb.views,
-        "buffers": [{"byteLength": len(glb.data)}],
     }
-    text = json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
+    write_glb_document(path, document, glb)
+
+
+def write_glb_document(path: str | Path, document: Mapping[str, Any], glb: GlbBuffer) -> None:
+    """Write a glTF 2.0 document, less what the buffer knows of itself, and its binary chunk as one GLB file.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    whole = {"asset": {"version": "2.0", "generator": "pose2mesh"}, **document}
+    whole |= {"accessors": glb.accessors, "bufferViews": glb.views, "buffers": [{"byteLength": len(glb.data)}]}
+    text = json.dumps(whole, separators=(",", ":"), allow_nan=False).encode()
     text += b" " * (-len(text) % 4)
     with atomic_write(path) as file:
         file.write(b"glTF" + _uint32(2, 12 + 8 + len(text) + 8 + len(glb.data)))
@@ -236,7 +243,7 @@ def write_json(path: str | Path, document: Mapping[str, Any], decimals: int = 5)
         file.write(text.encode() + b"\n")
 
 
-class _GlbBuffer:
+class GlbBuffer:
     """The binary chunk of a GLB file, with the views and accessors that describe it."""
 
     def __init__(self) -> None:
@@ -244,9 +251,14 @@ class _GlbBuffer:
         self.views: list[dict[str, Any]] = []
         self.accessors: list[dict[str, Any]] = []
 
-    def add(self, array: NDArray[Any], kind: str, component_type: int, target: int) -> int:
-        """Append an array (N, C), aligned to four bytes, and give the index of its accessor."""
-        view = {"buffer": 0, "byteOffset": len(self.data), "byteLength": array.nbytes, "target": target}
+    def add(self, array: NDArray[Any], kind: str, component_type: int, target: int | None) -> int:
+        """Append an array (N, C), aligned to four bytes, and give the index of its accessor.
+
+        `target` says what a graphics card is to hold it for; None for what it is not given, such as an animation.
+        """
+        view = {"buffer": 0, "byteOffset": len(self.data), "byteLength": array.nbytes}
+        if target is not None:
+            view["target"] = target
         self.data += array.tobytes() + b"\0" * (-array.nbytes % 4)
         self.views.append(view)
         accessor = {"bufferView": len(self.views) - 1, "componentType": component_type, "count": len(array)}
@@ -258,7 +270,7 @@ def _uint32(*values: int) -> bytes:
     return np.array(values, "<u4").tobytes()
 
 
-def _linear_from_srgb(colour: Sequence[float]) -> list[float]:
+def linear_from_srgb(colour: Sequence[float]) -> list[float]:
     """glTF takes the base colour in linear light (IEC 61966-2-1)."""
     values = np.clip(np.asarray(colour, float), 0, 1)
     return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4).round(5).tolist()

@@ -1,0 +1,58 @@
+"""How well and how fast the body is laid on meshes: residuals, bone angles, milliseconds a person, on one core.
+
+    python benchmarks/fitting.py [--people 96]
+
+Bodies of the training's shapes in poses drawn inside joint limits; with noise on every vertex; and 24 frames a person.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import torch
+
+from pose2mesh.body.anny import AnnyBody
+from pose2mesh.body.fit import BodyFitter
+from pose2mesh.data.poses import draw_procedural
+from pose2mesh.data.synthetic import ShapeConfig
+from pose2mesh.skeletons import COCO
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--people", type=int, default=96)
+    count = parser.parse_args().people
+    torch.set_num_threads(1)
+    body = AnnyBody()
+    generator = torch.Generator().manual_seed(2)
+    phenotypes, orientations = ShapeConfig().draw(count, generator), draw_procedural(count, generator)
+    person = torch.arange(count) // 24
+    with torch.no_grad():
+        vertices, shared = (body(shapes, orientations) for shapes in (phenotypes, phenotypes[person]))
+    regressor = body.regressor(COCO)
+    meshes, joints = BodyFitter(body), BodyFitter(body, regressor)
+    print(f"{'':24}{'residual':>10}{'surface':>10}{'worst':>10}{'angle':>8}{'ms/frame':>10}")
+    for name, fitter, truth, points, who in (
+        ("exact", meshes, vertices, vertices, None),
+        ("2 mm noise", meshes, vertices, noisy(vertices, 0.002, generator), None),
+        ("10 mm noise", meshes, vertices, noisy(vertices, 0.01, generator), None),
+        ("10 mm, 24 frames each", meshes, shared, noisy(shared, 0.01, generator), person),
+        ("19 joints", joints, vertices, regressor @ vertices, None),
+    ):
+        start = time.perf_counter()
+        fit = fitter(points, who)
+        passed_ms = 1000 * (time.perf_counter() - start) / count
+        off_mm = 1000 * (fit.vertices(body) - truth).norm(dim=-1).mean(1)
+        cosine = ((fit.orientations.mT @ orientations).diagonal(dim1=-1, dim2=-2).sum(-1) - 1) / 2
+        angle = torch.rad2deg(torch.arccos(cosine.clamp(-1, 1))).mean()
+        print(f"{name:24}{fit.residual_mm.mean():10.2f}{off_mm.mean():10.2f}{off_mm.max():10.2f}", end="")
+        print(f"{angle:8.2f}{passed_ms:10.1f}")
+
+
+def noisy(vertices: torch.Tensor, spread_m: float, generator: torch.Generator) -> torch.Tensor:
+    return vertices + spread_m * torch.randn(vertices.shape, generator=generator)
+
+
+if __name__ == "__main__":
+    main()

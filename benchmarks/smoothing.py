@@ -1,0 +1,72 @@
+"""What smoothing does to synthetic videos: MPJPE, PA-MPJPE and acceleration error of clips, before and after.
+
+    python benchmarks/smoothing.py MOTIONS [--split configs/mocap_split.yaml] [--part validation] [--frames 300]
+
+One video a clip (`motion/synthetic_video.py`), recovered frame by frame by the bundle that ships, without intrinsics;
+errors in mm and mm/frame² at 30 frames a second, means over clips.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pose2mesh.body.anny import AnnyBody
+from pose2mesh.data.motion import load_clips, load_split
+from pose2mesh.data.noise import NoiseConfig
+from pose2mesh.data.synthetic import BodySynthesiser
+from pose2mesh.metrics import acceleration_error, mean_distance, procrustes_distance
+from pose2mesh.motion.smoothing import BodySmoother, Floats, smooth_bodies
+from pose2mesh.motion.synthetic_video import EVERY_JOINT_ERRS, Video, film
+from pose2mesh.predict import Recovery
+
+EXACT = NoiseConfig(model="none", drop=0.0, clean=0.0, plain_confidence=1.0, out_of_picture=False)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("motions", type=Path)
+    parser.add_argument("--split", type=Path, default=Path(__file__).parents[1] / "configs" / "mocap_split.yaml")
+    parser.add_argument("--part", choices=("train", "validation"), default="validation")
+    parser.add_argument("--frames", type=int, default=300)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    recovery = Recovery.load()
+    synthesiser = BodySynthesiser(AnnyBody(), recovery.joint_set, None)
+    train, validation = load_split(options.split, load_clips(options.motions))
+    clips = train if options.part == "train" else validation
+    print(f"{len(clips)} clips   {'MPJPE':>8} {'PA-MPJPE':>8} {'accel.':>8}")
+    for name, noise in (("noisy 2D", EVERY_JOINT_ERRS), ("exact 2D", EXACT)):
+        videos = [film(clip, synthesiser, seed, noise, options.frames) for seed, clip in enumerate(clips)]
+        rows = np.array([measure(recovery, video) for video in videos])
+        for row, way in enumerate(("frame by frame", "stream", "whole track")):
+            print(f"{name}, {way:15}", *(f"{value:8.1f}" for value in rows.mean(0)[row]))
+
+
+def measure(recovery: Recovery, video: Video) -> Floats:
+    """(3, 3) rows: unsmoothed, as a stream, as a track; columns: MPJPE, PA-MPJPE, acceleration error in mm."""
+    joint_set = recovery.joint_set
+    joints, _ = recovery.run(video.joints_px, video.confidence)
+    no_vertices, still = joints[:, :0], np.ones((len(joints), 3), np.float32)
+    stream = BodySmoother(video.fps, joint_set)
+    streamed = np.stack([stream(*frame)[0] for frame in zip(joints, no_vertices, still, strict=True)])
+    track = smooth_bodies(joints, no_vertices, still, video.fps, joint_set)[0]
+    columns = joint_set.evaluation_indices
+    truth = torch.from_numpy(video.joints_cam)[:, columns]
+    rows = []
+    for found in (joints, streamed, track):
+        points = torch.from_numpy(found)[:, columns]
+        errors = (
+            mean_distance(points, truth).mean(),
+            procrustes_distance(points, truth).mean(),
+            acceleration_error(points, truth),
+        )
+        rows.append([1000 * float(error) for error in errors])
+    return np.array(rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,244 @@
+"""The Anny body laid on a predicted mesh or on predicted joints: shape, bone rotations and place by least squares.
+
+Any point that is linear in the vertices is, for a fixed shape, linear in the bones' rotations:
+
+    x_n = t + Σ_b O_b q_nb,    q_nb the part of the point that bone b carries, from the rest pose and the skin weights.
+
+Hence a start in closed form (orthogonal Procrustes, bone by bone from the root outwards), and damped Gauss–Newton steps
+for all rotations, the translation and the shape at once, whose normal equations over the rotations come from the Gram
+matrix of q alone, which all frames of a person share. The shape, shared too, is eliminated by a Schur complement.
+
+Frame: that of the points given. Orientations turn the mean adult's rest pose (z up, facing −y) into it, so for points
+in camera axes they hold the camera's rotation as well. Metres.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pose2mesh.body.anny import PHENOTYPES, AnnyBody
+from pose2mesh.body.fit_equations import BONES, Equations, LinearPoints
+from pose2mesh.body.rig import BODY_BONES, PARENTS, depth_levels
+from pose2mesh.errors import InputError
+from pose2mesh.geometry import rotation_from_vector
+
+# Adults, as training bodies are (`data.synthetic.ShapeConfig`, which imports this package): low and high per phenotype.
+ADULTS = ((0.0, 1.0), (0.6, 1.0), (0.0, 1.0), (0.0, 1.0), (0.2, 0.8), (0.0, 1.0))
+POINTS = 500
+ROUNDS = 6
+# The scales of muscle and weight have kinks that a descent can be caught behind: from two starts, the average and a
+# body with less muscle and more fat, none of 128 bodies was; from one, one in ten.
+STARTS = ((0.5, 2 / 3, 0.5, 0.5, 0.5, 0.5), (0.5, 0.8, 0.25, 0.75, 0.5, 0.5))
+CHUNK = 16  # people at once: each has a few MB of derivatives by the shape
+
+_TRUNK = [BODY_BONES.index(name) for name in ("Hips", "Spine", "Spine1", "Spine2", "LeftShoulder", "RightShoulder")]
+_STEP = 0.05  # of a phenotype, either way: across the kinks that Anny's scales have at their anchors
+# Weights of what is preferred where the points do not tell, against the mean squared distance of the points, in m²: a
+# bone turned like the one above it (radian²) and the average adult (whole scales²).
+_STIFFNESS, _AVERAGE = 1e-7, 1e-7
+_JOINTS_STIFFNESS, _JOINTS_AVERAGE = 1e-5, 1e-4
+_START_STIFFNESS = 1e-4
+
+
+@dataclass(frozen=True)
+class BodyFit:
+    """Bodies found; `B` frames of `P` people.
+
+    Attributes:
+        phenotypes: (P, 6) in the order of `body.anny.PHENOTYPES`.
+        person: (B,) whose body each frame shows.
+        orientations: (B, 22, 3, 3) as `AnnyBody` takes them.
+        translation_m: (B, 3) where the hips' bone head is: add it to the vertices of `AnnyBody`.
+        residual_mm: (B,) mean distance of the fitted points from the given ones.
+    """
+
+    phenotypes: Tensor
+    person: Tensor
+    orientations: Tensor
+    translation_m: Tensor
+    residual_mm: Tensor
+
+    def vertices(self, body: AnnyBody) -> Tensor:
+        """(B, V, 3) the fitted bodies, in the frame of the points given."""
+        return body(self.phenotypes[self.person], self.orientations) + self.translation_m[:, None]
+
+
+class BodyFitter:
+    """Fits the body to one kind of points; building it takes half a second.
+
+    Args:
+        body: The Anny body.
+        regressor: (N, V) what gives the points from the vertices, `body.regressor(joint_set)` for joints; None for
+            meshes of all vertices, of which 500 spread evenly are used.
+        bounds: (low, high) of each phenotype.
+    """
+
+    def __init__(
+        self,
+        body: AnnyBody,
+        regressor: Tensor | None = None,
+        bounds: tuple[tuple[float, float], ...] = ADULTS,
+    ) -> None:
+        self.body, self.regressor = body, regressor
+        self.low, self.high = torch.tensor(bounds, device=body.template.device).unbind(1)
+        if regressor is None:
+            self.chosen: Tensor | slice = spread_points(body.template, POINTS)
+            rows = torch.zeros(POINTS, len(body.template), device=body.template.device)
+            rows[torch.arange(POINTS), self.chosen] = 1
+            self.stiffness, self.average = _STIFFNESS, _AVERAGE
+        else:
+            self.chosen, rows = slice(None), regressor.to(body.template.device)
+            self.stiffness, self.average = _JOINTS_STIFFNESS, _JOINTS_AVERAGE
+        self.points = LinearPoints(body, rows)
+
+    def __call__(
+        self,
+        points: Tensor,
+        person: Tensor | None = None,
+        *,
+        phenotypes: Tensor | None = None,
+        rounds: int = ROUNDS,
+    ) -> BodyFit:
+        """Fit.
+
+        Args:
+            points: (B, V, 3) vertices or (B, N, 3) the regressor's points, metres.
+            person: (B,) whole numbers from 0: frames with the same one share a shape. None: all are different people.
+            phenotypes: (P, 6) shapes that are known, of a track's other frames say, and are kept.
+            rounds: Gauss–Newton steps.
+
+        Raises:
+            InputError: another number of points, points that are not finite, people that are not counted from 0, or
+                another number of shapes.
+        """
+        expected = len(self.body.template) if self.regressor is None else len(self.regressor)
+        if points.ndim != 3 or points.shape[1:] != (expected, 3) or len(points) == 0:
+            raise InputError(f"points to fit have shape {tuple(points.shape)}, expected (B, {expected}, 3), B above 0")
+        if not torch.isfinite(points).all():
+            bad = int((~torch.isfinite(points)).flatten(1).any(1).nonzero()[0, 0])
+            raise InputError(f"points to fit are not finite in frame {bad}")
+        person = torch.arange(len(points), device=points.device) if person is None else person.to(points.device)
+        people = person.unique()
+        if person.shape != points.shape[:1] or not torch.equal(people, torch.arange(len(people), device=points.device)):
+            raise InputError("person: expected one whole number a frame, people counted from 0")
+        if phenotypes is not None and phenotypes.shape != (len(people), len(PHENOTYPES)):
+            raise InputError(f"phenotypes have shape {tuple(phenotypes.shape)}, expected ({len(people)}, 6)")
+        parts, order = [], []
+        with torch.no_grad():
+            for start in range(0, len(people), CHUNK):
+                frames = ((person >= start) & (person < start + CHUNK)).nonzero()[:, 0]
+                known = None if phenotypes is None else phenotypes[start : start + CHUNK]
+                chosen = points[frames][:, self.chosen].float()
+                parts.append(self._fit_best(chosen, person[frames] - start, known, rounds))
+                order.append(frames)
+            back = torch.cat(order).argsort()
+            shapes, orientations, translation = (torch.cat(part) for part in zip(*parts, strict=True))
+            orientations, translation = orientations[back], translation[back]
+            residual_mm = self._residual(points, shapes[person], orientations, translation)
+        return BodyFit(shapes, person, orientations, translation, residual_mm)
+
+    def _residual(self, points: Tensor, phenotypes: Tensor, orientations: Tensor, translation: Tensor) -> Tensor:
+        distances = []
+        for start in range(0, len(points), CHUNK):
+            part = slice(start, start + CHUNK)
+            found = self.body(phenotypes[part], orientations[part]) + translation[part, None]
+            found = found if self.regressor is None else self.regressor @ found
+            distances.append(1000 * (found - points[part]).norm(dim=-1).mean(1))
+        return torch.cat(distances)
+
+    def _fit_best(
+        self, points: Tensor, person: Tensor, known: Tensor | None, rounds: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The better of the descents from all starts, person by person; from the known shapes (P, 6) if there are."""
+        people = int(person.max()) + 1
+        first = self._start(points)
+        if known is not None:
+            return self._descend(points, person, (known, *first), rounds, shape_is_known=True)[0]
+        best, least = None, torch.full((people,), torch.inf, device=points.device)
+        for start in STARTS:
+            phenotypes = points.new_tensor(start).clamp(self.low, self.high).expand(people, -1)
+            found, squared = self._descend(points, person, (phenotypes, *first), rounds)
+            cost = torch.zeros_like(least).index_add(0, person, squared)
+            better = cost < least
+            least = torch.where(better, cost, least)
+            if best is None:
+                best = found
+            else:
+                for kept, new, which in zip(best, found, (better, better[person], better[person]), strict=True):
+                    kept[which] = new[which]
+        assert best is not None
+        return best
+
+    def _descend(
+        self,
+        points: Tensor,
+        person: Tensor,
+        start: tuple[Tensor, Tensor, Tensor],
+        rounds: int,
+        shape_is_known: bool = False,
+    ) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
+        """Shape (P, 6), orientations and translations after so many steps, and the squared distance (B,) left."""
+        phenotypes, orientations, translation = start
+        average = self.body.mean_phenotypes
+        for _ in range(rounds):
+            q, by_shape = self._slopes(phenotypes)
+            equations = Equations(q, by_shape, points, person, orientations, translation, self.stiffness)
+            if shape_is_known:
+                change = torch.zeros_like(phenotypes)
+            else:
+                change = equations.shape_step(phenotypes, average, self.average, self.low, self.high)
+            turn, shift = equations.pose_step(change)
+            phenotypes = phenotypes + change
+            orientations = rotation_from_vector(turn) @ orientations
+            translation = translation + shift
+        q = self.points.carried(phenotypes)
+        left = points - torch.einsum("bsij,bnsj->bni", orientations, q[person]) - translation[:, None]
+        return (phenotypes, orientations, translation), left.square().sum(-1).mean(1)
+
+    def _slopes(self, phenotypes: Tensor) -> tuple[Tensor, Tensor]:
+        """q (P, N, 22, 3), and how it moves with each phenotype (P, 6, N, 22, 3): differences, within the bounds."""
+        up = (self.high - phenotypes).clamp(0, _STEP)
+        down = (phenotypes - self.low).clamp(0, _STEP)
+        steps = torch.cat((torch.zeros_like(up)[:, None], torch.diag_embed(up), -torch.diag_embed(down)), dim=1)
+        shapes = phenotypes[:, None] + steps
+        carried = self.points.carried(shapes.flatten(0, 1)).unflatten(0, shapes.shape[:2])
+        q, ahead, behind = carried.split((1, 6, 6), dim=1)
+        return q[:, 0], (ahead - behind) / (up + down)[:, :, None, None, None]
+
+    def _start(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Orientations (B, 22, 3, 3) of the mean adult by weighted Procrustes, bone by bone, and the translation."""
+        q = self.points.carried(self.body.mean_phenotypes[None])[0]
+        rest = q.sum(1)  # nothing turned
+        out = torch.eye(3, device=points.device).repeat(len(points), BONES, 1, 1)
+
+        def turn(weights: Tensor, above: Tensor) -> Tensor:
+            total = weights.sum().clamp_min(1e-9)
+            weights = (weights / total)[:, None]
+            centred_rest = rest - (weights * rest).sum(0)
+            centred = points - (weights * points).sum(1, keepdim=True)
+            covariance = (weights * centred).mT @ centred_rest + _START_STIFFNESS * above
+            u, _, vt = torch.linalg.svd(covariance)
+            u[..., -1] = u[..., -1] * torch.linalg.det(u @ vt)[:, None]
+            return u @ vt
+
+        mass = self.points.mass.square()
+        out[:, 0] = turn(self.points.mass[:, _TRUNK].sum(1), torch.zeros_like(out[:, 0]))
+        for bones in [[0], *depth_levels(PARENTS)]:
+            for bone in bones:
+                above = out[:, max(PARENTS[bone], 0)]
+                out[:, bone] = turn(mass[:, bone], above) if mass[:, bone].sum() > 1e-6 else above
+        posed = torch.einsum("bsij,nsj->bni", out, q)
+        return out, (points - posed).mean(1)
+
+
+def spread_points(points: Tensor, count: int) -> Tensor:
+    """(count,) indices of points (N, 3) spread evenly: each the farthest from those before it, from the first on."""
+    chosen = torch.zeros(count, dtype=torch.long, device=points.device)
+    distance = torch.full_like(points[:, 0], torch.inf)
+    for index in range(1, count):
+        distance = torch.minimum(distance, (points - points[chosen[index - 1]]).square().sum(1))
+        chosen[index] = distance.argmax()
+    return chosen

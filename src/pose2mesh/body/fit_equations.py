@@ -1,0 +1,168 @@
+"""What a fit of the body solves: points as a linear function of the bones' rotations, and one Gauss–Newton step.
+
+See `body/fit.py` for the method and the frame.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pose2mesh.body.anny import PHENOTYPES, AnnyBody, SkinnedPoints
+from pose2mesh.body.rig import BODY_BONES, PARENTS
+
+BONES = len(BODY_BONES)
+_DAMPING = 1e-3
+
+
+class LinearPoints:
+    """Points of the body as sums over its 22 bones of rotation times what the bone carries."""
+
+    def __init__(self, body: AnnyBody, regressor: Tensor) -> None:
+        self.body = body
+        skinned = SkinnedPoints(body, regressor)
+        self.skinned, self.count = skinned, len(regressor)
+        rig = len(body.parents)
+        by_bone = torch.zeros(self.count, rig, device=regressor.device)
+        by_bone.index_put_((skinned.point, skinned.bone), skinned.mass[:, 0], accumulate=True)
+        below = torch.eye(rig, device=regressor.device)  # [k, b]: bone b hangs from bone k, or is it
+        for bone in range(1, rig):
+            below[:, bone] += below[:, body.parents[bone]]
+        self.hanging = (by_bone @ below.T)[:, 1:]  # (N, 51) how much of a point hangs from each bone but the root
+        self.mass = torch.zeros(self.count, BONES, device=regressor.device)
+        self.mass.index_add_(1, body.bone_source, by_bone)
+        self.slot = skinned.point * BONES + body.bone_source[skinned.bone]
+        offset_bone = body.bone_source[body.parent[1:]]
+        self.offsets_of = [(offset_bone == bone).nonzero()[:, 0] for bone in range(BONES)]
+
+    def carried(self, phenotypes: Tensor) -> Tensor:
+        """q (P, N, 22, 3) of shapes (P, 6)."""
+        body, skinned = self.body, self.skinned
+        people = len(phenotypes)
+        coefficients = body.coefficients(phenotypes)
+        unturned = torch.eye(3, device=phenotypes.device).expand(people, BONES, 3, 3)
+        align, shift = body.bone_transforms(coefficients, unturned)
+        heads = body.bone_heads(phenotypes, unturned)
+        moment = skinned.moment + (coefficients @ skinned.moment_shape).reshape(people, -1, 3)
+        parts = (align[:, skinned.bone] @ moment[..., None])[..., 0]
+        parts = parts + skinned.mass * (shift - heads)[:, skinned.bone]
+        q = parts.new_zeros(people, self.count * BONES, 3).index_add_(1, self.slot, parts)
+        offsets = heads[:, 1:] - heads[:, body.parent[1:]]
+        q = q.unflatten(1, (self.count, BONES))
+        for bone, listed in enumerate(self.offsets_of):
+            q[:, :, bone] += self.hanging[:, listed] @ offsets[:, listed]
+        return q
+
+
+class Equations:
+    """The normal equations of one Gauss–Newton step: turns of 22 bones and a shift (69) a frame, a shape (6) a person.
+
+    A turn δ of a bone, in the frame of the points, moves v = O q by δ × v.
+    """
+
+    def __init__(
+        self,
+        q: Tensor,
+        by_shape: Tensor,
+        points: Tensor,
+        person: Tensor,
+        orientations: Tensor,
+        translation: Tensor,
+        stiffness: float,
+    ) -> None:
+        self.person, self.people = person, len(q)
+        self.flat, self.orientations = q.flatten(2), orientations
+        turned = orientations.mT.flatten(1, 2)  # (B, 66, 3): points are q, flat, times this
+        residual = points - _each(self.flat, turned, person) - translation[:, None]
+        self.pose_pose = self._pose_pose(q, stiffness)
+        self.pose_pull = torch.cat((self._turn_pull(residual, stiffness), residual.mean(1)), dim=1)
+        slopes = _each(by_shape.flatten(3), turned, person)  # (B, 6, N, 3)
+        self.pose_shape = torch.cat((self._turn_shape(slopes), slopes.mean(2).mT), dim=1)  # (B, 69, 6)
+        slopes = slopes.flatten(2)
+        count = points.shape[1]
+        self.shape_shape = slopes @ slopes.mT / count
+        self.shape_pull = (slopes @ residual.flatten(1)[..., None])[..., 0] / count
+        solved = torch.linalg.solve(self.pose_pose, torch.cat((self.pose_shape, self.pose_pull[..., None]), dim=2))
+        self.by_shape, self.alone = solved[..., :6], solved[..., 6]
+
+    def _pose_pose(self, q: Tensor, stiffness: float) -> Tensor:
+        """(B, 69, 69) damped: for two bones (v · w) I − w vᵀ, for a bone and the shift [v]×, means over the points."""
+        gram = (self.flat.mT @ self.flat / q.shape[1]).unflatten(1, (BONES, 3)).unflatten(3, (BONES, 3))
+        for bone, above in enumerate(PARENTS[1:], 1):  # the stiffness: points O_b e − O_above e that belong at 0
+            for row, column, sign in ((bone, bone, 1), (above, above, 1), (bone, above, -1), (above, bone, -1)):
+                gram[:, row, :, column].diagonal(dim1=1, dim2=2).add_(sign * stiffness)
+        rotated = torch.einsum("bsij,bsjtk,btlk->bsitl", self.orientations, gram[self.person], self.orientations)
+        trace = rotated.diagonal(dim1=2, dim2=4).sum(-1)
+        eye = torch.eye(3, device=q.device)
+        turn_turn = trace[:, :, None, :, None] * eye[:, None] - rotated.transpose(2, 4)
+        sums = (self.orientations @ q.mean(1)[self.person, :, :, None])[..., 0]
+        turn_shift = _cross_matrix(sums).flatten(1, 2)
+        matrix = torch.zeros(len(self.person), 3 * BONES + 3, 3 * BONES + 3, device=q.device)
+        matrix[:, : 3 * BONES, : 3 * BONES] = turn_turn.reshape(-1, 3 * BONES, 3 * BONES)
+        matrix[:, : 3 * BONES, 3 * BONES :] = turn_shift
+        matrix[:, 3 * BONES :, : 3 * BONES] = turn_shift.mT
+        matrix[:, 3 * BONES :, 3 * BONES :] = eye
+        matrix.diagonal(dim1=1, dim2=2).mul_(1 + _DAMPING).add_(1e-9)
+        return matrix
+
+    def _turn_pull(self, residual: Tensor, stiffness: float) -> Tensor:
+        """(B, 66) the mean of v × r over the points, and what the stiffness asks for."""
+        pull = _each(self.flat.mT, residual, self.person) / residual.shape[1]
+        moved = self.orientations @ pull.unflatten(1, (BONES, 3))
+        for bone, above in enumerate(PARENTS[1:], 1):
+            apart = self.orientations[:, bone] @ self.orientations[:, above].mT
+            moved[:, bone] += stiffness * apart
+            moved[:, above] += stiffness * apart.mT
+        return _vee(moved).flatten(1)
+
+    def _turn_shape(self, slopes: Tensor) -> Tensor:
+        """(B, 66, 6) the mean of v × s over the points, s (B, 6, N, 3) how they move with each phenotype."""
+        products = _each(self.flat.mT, slopes.permute(0, 2, 1, 3).flatten(2), self.person) / slopes.shape[2]
+        products = products.unflatten(1, (BONES, 3)).unflatten(3, (6, 3)).permute(0, 3, 1, 2, 4)
+        return _vee(self.orientations[:, None] @ products).flatten(2).mT
+
+    def shape_step(self, phenotypes: Tensor, average: Tensor, weight: float, low: Tensor, high: Tensor) -> Tensor:
+        """(P, 6) the change of each person's shape, within the bounds."""
+        reduced = self.shape_shape - self.pose_shape.mT @ self.by_shape
+        pull = self.shape_pull - (self.pose_shape.mT @ self.alone[..., None])[..., 0]
+        frames = torch.bincount(self.person, minlength=self.people).clamp_min(1)
+        matrix = reduced.new_zeros(self.people, 6, 6).index_add_(0, self.person, reduced) / frames[:, None, None]
+        right = pull.new_zeros(self.people, 6).index_add_(0, self.person, pull) / frames[:, None]
+        matrix.diagonal(dim1=1, dim2=2).mul_(1 + _DAMPING).add_(weight + 1e-9)
+        right = right + weight * (average - phenotypes)
+        change = torch.zeros_like(phenotypes)
+        held = torch.zeros_like(phenotypes, dtype=torch.bool)
+        for _ in range(len(PHENOTYPES)):  # whatever would leave its bounds is held there, and the rest solved again
+            free = (~held).to(matrix.dtype)
+            known = right - (matrix @ (change * held)[..., None])[..., 0]
+            system = matrix * free[:, :, None] * free[:, None] + torch.diag_embed(1 - free)
+            change = torch.where(held, change, torch.linalg.solve(system, known * free))
+            inside = torch.minimum(torch.maximum(phenotypes + change, low), high) - phenotypes
+            leaving = (inside - change).abs() > 1e-7
+            if not leaving.any():
+                break
+            held, change = held | leaving, inside
+        return change
+
+    def pose_step(self, change: Tensor) -> tuple[Tensor, Tensor]:
+        """Turns (B, 22, 3) and shifts (B, 3) that go with a change of shape (P, 6)."""
+        step = self.alone - (self.by_shape @ change[self.person, :, None])[..., 0]
+        return step[:, : 3 * BONES].unflatten(1, (BONES, 3)), step[:, 3 * BONES :]
+
+
+def _each(of_people: Tensor, of_frames: Tensor, person: Tensor) -> Tensor:
+    """Matrix products, frame by frame, of what a person's frames share with what is theirs; nothing is repeated."""
+    return torch.stack([of_people[p] @ frame for p, frame in zip(person.tolist(), of_frames, strict=True)])
+
+
+def _cross_matrix(vectors: Tensor) -> Tensor:
+    """[v]× (…, 3, 3) with [v]× w = v × w."""
+    x, y, z = vectors.unbind(-1)
+    zero = torch.zeros_like(x)
+    return torch.stack((zero, -z, y, z, zero, -x, -y, x, zero), dim=-1).unflatten(-1, (3, 3))
+
+
+def _vee(products: Tensor) -> Tensor:
+    """Σ v × r (…, 3) from Σ v rᵀ (…, 3, 3)."""
+    m = products
+    return torch.stack((m[..., 1, 2] - m[..., 2, 1], m[..., 2, 0] - m[..., 0, 2], m[..., 0, 1] - m[..., 1, 0]), dim=-1)

@@ -1,0 +1,117 @@
+"""One person's motion as a body of one shape with turning bones: what animation files hold.
+
+Animation files are Y up. `Y_UP_FROM_CAMERA` turns camera axes to them, as `export.py` does, for a level camera: the
+camera is at the origin and looks along −Z. `Y_UP_FROM_BODY` turns the body's rest pose (z up, facing −y) to one that
+stands on Y and faces +Z.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pose2mesh.body.anny import AnnyBody
+from pose2mesh.body.fit_equations import BONES
+from pose2mesh.errors import InputError
+from pose2mesh.geometry import WORLD_TO_CAMERA
+
+Floats: TypeAlias = NDArray[np.floating]
+
+Y_UP_FROM_CAMERA = np.diag([1.0, -1.0, -1.0])
+Y_UP_FROM_BODY = Y_UP_FROM_CAMERA @ np.array(WORLD_TO_CAMERA)
+
+
+@dataclass(frozen=True)
+class BodyMotion:
+    """A person over `T` consecutive frames.
+
+    Attributes:
+        name: In the files.
+        phenotypes: (6,) the shape.
+        orientations: (T, 22, 3, 3) of the bones, from the mean adult's rest pose to camera axes, as `BodyFit` has them.
+        hips_m: (T, 3) the hips' bone head in the camera's frame.
+        fps: Frames a second.
+        first_frame: The number of the video's frame that is this motion's first.
+    """
+
+    name: str
+    phenotypes: Floats
+    orientations: Floats
+    hips_m: Floats
+    fps: float
+    first_frame: int = 0
+
+    def __post_init__(self) -> None:
+        frames = len(self.orientations)
+        shapes = (self.phenotypes.shape, self.orientations.shape, self.hips_m.shape)
+        if frames == 0 or shapes != ((6,), (frames, BONES, 3, 3), (frames, 3)):
+            raise InputError(f"motion {self.name!r}: shapes {shapes}, expected (6,), (T, {BONES}, 3, 3), (T, 3), T > 0")
+        for name, values in (("orientations", self.orientations), ("hips_m", self.hips_m)):
+            if not np.isfinite(values).all():
+                raise InputError(
+                    f"motion {self.name!r}: {name} of frame {np.argwhere(~np.isfinite(values))[0, 0]} are not finite"
+                )
+        if not 0 < self.fps < np.inf:
+            raise InputError(f"motion {self.name!r}: fps is {self.fps}, expected a positive number")
+
+    def __len__(self) -> int:
+        return len(self.orientations)
+
+    @property
+    def turns(self) -> Floats:
+        """(T, 22, 3, 3) the bones' rotations from a rest pose that stands on Y, in the Y-up frame of files."""
+        return Y_UP_FROM_CAMERA @ self.orientations.astype(np.float64) @ Y_UP_FROM_BODY.T
+
+    @property
+    def local_turns(self) -> Floats:
+        """(T, 22, 3, 3) the same, each relative to the bone above."""
+        from pose2mesh.data.poses import to_local
+
+        return to_local(torch.from_numpy(self.turns)).numpy()
+
+    @property
+    def path(self) -> Floats:
+        """(T, 3) the hips in the Y-up frame of files, metres."""
+        return self.hips_m.astype(np.float64) @ Y_UP_FROM_CAMERA.T
+
+    def vertices(self, body: AnnyBody) -> Floats:
+        """(T, V, 3) in the camera's frame."""
+        phenotypes = torch.as_tensor(self.phenotypes).float().expand(len(self), -1)
+        with torch.no_grad():
+            posed = body(phenotypes, torch.as_tensor(self.orientations).float()).numpy()
+        return posed + self.hips_m[:, None]
+
+
+@dataclass(frozen=True)
+class RestRig:
+    """A body at rest with every bone unturned, arms half lowered: Y up, facing +Z, metres, the hips at the origin.
+
+    Attributes:
+        heads: (52, 3) where the bones start.
+        to_rest: (52, 4, 4) what takes each rest vertex of the mesh to its place relative to the bone's head.
+        vertices: (V, 3) the mesh's own rest pose, which depends on the shape.
+    """
+
+    heads: Floats
+    to_rest: Floats
+    vertices: Floats
+
+
+def rest_rig(body: AnnyBody, phenotypes: Floats) -> RestRig:
+    """The rig of a shape (6,): skinning with head + turn · `to_rest` gives what `AnnyBody` gives."""
+    shape = torch.as_tensor(phenotypes).float()[None]
+    unturned = torch.eye(3).expand(1, BONES, 3, 3)
+    with torch.no_grad():
+        coefficients = body.coefficients(shape)
+        rotations, translations = body.bone_transforms(coefficients, unturned)
+        heads = body.bone_heads(shape, unturned)
+        vertices = body.rest_vertices + (coefficients @ body.shapes).reshape(-1, 3)
+    turn = Y_UP_FROM_BODY
+    to_rest = np.tile(np.eye(4), (heads.shape[1], 1, 1))
+    to_rest[:, :3, :3] = turn @ rotations[0].double().numpy() @ turn.T
+    to_rest[:, :3, 3] = (translations - heads)[0].double().numpy() @ turn.T
+    return RestRig(heads[0].double().numpy() @ turn.T, to_rest, vertices.double().numpy() @ turn.T)

@@ -1,0 +1,95 @@
+"""Writes a person's motion as BVH: the 22 body bones under Mixamo's names, for Blender and retargeting tools.
+
+Convention: Y up, the rest pose faces +Z with its left at +X and its arms half lowered, centimetres (scale by 0.01 in
+Blender); degrees, the root's position before its rotation. The camera that filmed is at the origin, looking along −Z.
+
+Three angles in a row lose an axis where the middle one comes to 90°: the root's, which may turn round but seldom bends
+double, are Y X Z; the other bones', which bend but seldom twist so far, are Z Y X.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from pose2mesh.body.anny import AnnyBody
+from pose2mesh.body.rig import BODY_BONES, PARENTS
+from pose2mesh.data.retarget import TEMPLATE_BONES
+from pose2mesh.export import atomic_write
+from pose2mesh.motion.body_motion import Y_UP_FROM_BODY, BodyMotion, Floats, rest_rig
+
+PREFIX = "mixamorig:"
+_CM = 100.0
+_ROOT_ORDER, _ORDER = "YXZ", "ZYX"
+
+
+def write_bvh(path: str | Path, body: AnnyBody, motion: BodyMotion, prefix: str = PREFIX) -> None:
+    """Write one person.
+
+    Args:
+        path: The file.
+        body: The Anny body.
+        motion: The person's.
+        prefix: Before every bone's name; Mixamo's tools look for `mixamorig:`, others for the bare names.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    heads = rest_rig(body, motion.phenotypes).heads[[body.bone_names.index(bone) for bone in BODY_BONES]]
+    lines = ["HIERARCHY", *_joint(0, heads, prefix, 0), "MOTION", f"Frames: {len(motion)}"]
+    lines.append(f"Frame Time: {1 / motion.fps:.8f}")
+    turns = motion.local_turns
+    angles = np.concatenate([_angles(turns[:, :1], _ROOT_ORDER), _angles(turns[:, 1:], _ORDER)], axis=1)
+    # Bones are listed depth first, as the hierarchy is written.
+    channels = np.concatenate([_CM * motion.path, angles.reshape(len(motion), -1)], axis=1)
+    lines += [" ".join(f"{value:.5f}" for value in frame) for frame in channels.tolist()]
+    with atomic_write(path) as file:
+        file.write(("\n".join(lines) + "\n").encode())
+
+
+def _joint(bone: int, heads: Floats, prefix: str, depth: int) -> list[str]:
+    """The lines of a bone and all that hang from it."""
+    indent = "  " * depth
+    offset = heads[bone] - heads[PARENTS[bone]] if bone else np.zeros(3)
+    channels = [f"{axis}rotation" for axis in (_ORDER if bone else _ROOT_ORDER)]
+    if not bone:
+        channels = ["Xposition", "Yposition", "Zposition", *channels]
+    lines = [f"{indent}{'JOINT' if bone else 'ROOT'} {prefix}{BODY_BONES[bone]}", f"{indent}{{"]
+    lines += [f"{indent}  OFFSET {_numbers(_CM * offset)}", f"{indent}  CHANNELS {len(channels)} {' '.join(channels)}"]
+    children = [child for child, parent in enumerate(PARENTS) if parent == bone]
+    for child in children:
+        lines += _joint(child, heads, prefix, depth + 1)
+    if not children:
+        tip = Y_UP_FROM_BODY @ np.array(TEMPLATE_BONES[BODY_BONES[bone]])
+        lines += [f"{indent}  End Site", f"{indent}  {{", f"{indent}    OFFSET {_numbers(_CM * tip)}", f"{indent}  }}"]
+    return [*lines, f"{indent}}}"]
+
+
+def _numbers(values: Floats) -> str:
+    return " ".join(f"{value:.5f}" for value in values.tolist())
+
+
+def _angles(turns: Floats, order: str) -> Floats:
+    """(T, bones, 3) degrees of rotations (T, bones, 3, 3)."""
+    from scipy.spatial.transform import Rotation
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Gimbal lock")  # the angles are right, only not the only ones
+        angles = Rotation.from_matrix(turns.reshape(-1, 3, 3)).as_euler(order, degrees=True)
+    return _continuous(angles.reshape(*turns.shape[:2], 3))
+
+
+def _continuous(angles: Floats) -> Floats:
+    """Angles (T, bones, 3) in degrees without jumps: every rotation has two such triples, and any turn more.
+
+    Programs interpolate the channels, so a jump by a turn between two frames would show as a spin.
+    """
+    out = angles.copy()
+    for t in range(1, len(out)):
+        other = out[t] * [1, -1, 1] + 180  # (a + 180°, 180° − b, c + 180°) is the same rotation
+        near = [triple - 360 * np.round((triple - out[t - 1]) / 360) for triple in (out[t], other)]
+        nearer = np.abs(near[1] - out[t - 1]).sum(-1) < np.abs(near[0] - out[t - 1]).sum(-1)
+        out[t] = np.where(nearer[:, None], near[1], near[0])
+    return out

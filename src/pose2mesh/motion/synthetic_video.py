@@ -1,0 +1,100 @@
+"""Videos whose truth is known: the consecutive frames of a motion clip, one body, one camera that stands still.
+
+What each frame's detection errs by is drawn anew, so it trembles more than a real detector, whose errors last.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pose2mesh.camera import Intrinsics
+from pose2mesh.data.cameras import CameraConfig, draw_cameras
+from pose2mesh.data.motion import Clip
+from pose2mesh.data.noise import NoiseConfig, synthesise
+from pose2mesh.data.synthetic import BodySynthesiser, ShapeConfig
+
+# As evaluations have it: every joint is there, and none is exact.
+EVERY_JOINT_ERRS = NoiseConfig(drop=0.0, clean=0.0, plain_confidence=0.0, out_of_picture=False)
+# People are in the picture whole, seen from about their own height.
+_CAMERAS = CameraConfig(steep=0.0, fill=(0.35, 0.8))
+
+
+@dataclass(frozen=True)
+class Video:
+    """One person filmed; `T` frames.
+
+    Attributes:
+        fps: Frames a second.
+        joints_px: (T, J, 2) as detected.
+        confidence: (T, J).
+        joints_cam: (T, J, 3) the truth, root-relative, metres, camera axes.
+        root_cam: (T, 3) where the root joint is, in the camera's frame.
+        intrinsics: Of the camera.
+        phenotypes: (6,) of the body.
+        orientations: (T, 22, 3, 3) of its bones, in the clip's world.
+        world_to_camera: (3, 3) from that world to the camera's axes.
+    """
+
+    fps: float
+    joints_px: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+    joints_cam: NDArray[np.float32]
+    root_cam: NDArray[np.float32]
+    intrinsics: Intrinsics
+    phenotypes: Tensor
+    orientations: Tensor
+    world_to_camera: Tensor
+
+
+def film(
+    clip: Clip,
+    synthesiser: BodySynthesiser,
+    seed: int,
+    noise: NoiseConfig = EVERY_JOINT_ERRS,
+    most_frames: int | None = None,
+) -> Video:
+    """Film the longest stretch of a clip that no frame was dropped from.
+
+    Args:
+        clip: The motion.
+        synthesiser: The body and the joint set.
+        seed: Decides the body's shape, the camera and the errors.
+        noise: The detector's errors.
+        most_frames: So many frames at most, from the stretch's first.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    breaks = np.flatnonzero(np.diff(clip.times_s) > 1.5 / clip.fps) + 1
+    frames = max(np.split(np.arange(len(clip)), breaks), key=len)[:most_frames]
+    orientations = torch.from_numpy(clip.orientations[frames])
+    path = torch.from_numpy(clip.root_m[frames] - clip.root_m[frames].mean(0))
+    phenotypes = ShapeConfig().draw(1, generator)
+    with torch.no_grad():
+        joints, _, root = synthesiser(phenotypes.expand(len(frames), -1), orientations)
+        stature = float(synthesiser.body.stature(phenotypes))
+    camera = draw_cameras(1, stature, _CAMERAS, generator)
+    rotation = camera.rotation[0]
+    root_cam = (path + root) @ rotation.mT
+    # Far enough for the whole path to lie before the camera.
+    root_cam[:, 2] += max(float(camera.position_cam[0, 2]), float(root_cam[:, 2].abs().max()) + 2.5)
+    intrinsics = Intrinsics(*(float(camera.focal_px[0]),) * 2, *camera.centre_px[0].tolist())
+    joints_cam = joints @ rotation.mT
+    true_px = intrinsics.project((joints_cam + root_cam[:, None]).numpy()).astype(np.float32)
+    joints_px, confidence = synthesise(
+        torch.from_numpy(true_px), synthesiser.joint_set, noise, generator, camera.size_px.expand(len(frames), 2)
+    )
+    return Video(
+        clip.fps,
+        joints_px.numpy(),
+        confidence.numpy(),
+        joints_cam.numpy(),
+        root_cam.numpy(),
+        intrinsics,
+        phenotypes[0],
+        orientations,
+        rotation,
+    )

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pose2mesh import downloads
+from pose2mesh.detect import detector as module
+from pose2mesh.detect.detector import check_boxes, check_picture, load_detector, unseen_outside
+from pose2mesh.errors import InputError
+
+
+def test_an_unknown_detector_is_named() -> None:
+    with pytest.raises(InputError, match="'openpose': expected one of auto, mediapipe, rtmpose"):
+        load_detector("openpose")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"--detector-model .*none\.task: no such file"):
+        load_detector("auto", (tmp_path / "none.task",))
+
+
+def test_without_any_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "find_spec", lambda _: None)
+    with pytest.raises(InputError, match=r"no detector is installed; `pip install pose2mesh\[mediapipe\]`"):
+        load_detector("auto")
+
+
+@pytest.mark.parametrize(
+    ("name", "library"), [("mediapipe", "mediapipe"), ("rtmpose", "onnxruntime")], ids=["mediapipe", "rtmpose"]
+)
+def test_without_its_library_it_says_what_to_install(name: str, library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(InputError, match=rf"`pip install pose2mesh\[{name}\]` brings it"):
+        load_detector(name, offline=True)
+
+
+@pytest.mark.parametrize("fault", [ImportError("libGL.so.1: cannot open"), OSError("libEGL.so.1: cannot open")])
+def test_without_gl_it_says_what_to_install(fault: Exception, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Broken:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name.startswith("mediapipe"):
+                raise fault
+
+    for name in [name for name in sys.modules if name.partition(".")[0] == "mediapipe"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
+    with pytest.raises(InputError, match=r"lib\w+\.so\.1: cannot open.*apt-get install libgl1 libegl1 libgles2"):
+        load_detector("mediapipe", offline=True)
+
+
+@pytest.mark.parametrize(
+    ("installed", "cached", "expected"),
+    [
+        (["mediapipe", "onnxruntime"], ["yolox", "rtmpose"], "rtmpose"),
+        (["mediapipe", "onnxruntime"], ["yolox"], "mediapipe"),
+        (["mediapipe"], ["yolox", "rtmpose"], "mediapipe"),
+        (["onnxruntime"], [], "rtmpose"),
+    ],
+)
+def test_auto_takes_the_better_one_where_it_costs_no_download(
+    installed: list[str], cached: list[str], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen: list[str] = []
+    monkeypatch.setattr(module, "find_spec", lambda name: name if name in installed else None)
+    monkeypatch.setattr(downloads, "find_cached", lambda key: Path(key) if key in cached else None)
+    monkeypatch.setattr(module, "_mediapipe", lambda files, offline: chosen.append("mediapipe"))
+    monkeypatch.setattr(module, "_rtmpose", lambda files, offline: chosen.append("rtmpose"))
+    load_detector("auto")
+    assert chosen == [expected]
+
+
+def test_a_joint_outside_the_picture_is_not_seen() -> None:
+    joints = np.array([[0, 0], [-1, 5], [5, 20.5], [20, 10], [21, 5]], np.float32)
+    found = unseen_outside(joints, np.array([1.5, 1, 1, 0.5, 1]), (20, 20))
+    np.testing.assert_allclose(found, [1, 0, 0, 0.5, 0])
+
+
+@pytest.mark.parametrize(
+    "boxes", [np.zeros((4,)), np.zeros((2, 5)), [[0, 0, 10, 10], [5, 5, 5, 9]], [[0, 0, np.nan, 3]]]
+)
+def test_boxes_of_another_form_are_refused(boxes: list) -> None:
+    with pytest.raises(InputError, match=r"boxes: .*expected"):
+        check_boxes(np.asarray(boxes))
+
+
+@pytest.mark.parametrize("picture", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3))])
+def test_another_kind_of_picture_is_refused(picture: np.ndarray) -> None:
+    with pytest.raises(InputError, match=r"expected \(H, W, 3\) of uint8"):
+        check_picture(picture)

@@ -1,0 +1,43 @@
+"""The Anny body and the bundle that ships, each built once, and a clip without files."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from pose2mesh.body.anny import AnnyBody
+from pose2mesh.body.rig import BODY_BONES
+from pose2mesh.data.motion import Clip
+from pose2mesh.data.poses import to_world
+from pose2mesh.geometry import rotation_from_vector
+from pose2mesh.predict import Recovery
+
+
+@pytest.fixture(scope="session")
+def anny_body() -> AnnyBody:
+    return AnnyBody()
+
+
+@pytest.fixture(scope="session")
+def recovery() -> Recovery:
+    return Recovery.load()
+
+
+@pytest.fixture(scope="session")
+def made_up_clip() -> Clip:
+    """Two seconds of someone who walks in place, leans and turns half round, at 30 frames a second."""
+    fps, frames = 30.0, 60
+    time = np.arange(frames) / fps
+    vectors = np.zeros((frames, len(BODY_BONES), 3), np.float32)
+    swing = np.sin(2 * np.pi * time)
+    for side, sign in (("Left", 1), ("Right", -1)):
+        vectors[:, BODY_BONES.index(f"{side}UpLeg"), 0] = 0.6 * sign * swing
+        vectors[:, BODY_BONES.index(f"{side}Leg"), 0] = 0.5 - 0.5 * sign * swing
+        vectors[:, BODY_BONES.index(f"{side}Arm"), 0] = -0.5 * sign * swing
+        vectors[:, BODY_BONES.index(f"{side}ForeArm"), 2] = -0.4 * sign
+    vectors[:, BODY_BONES.index("Spine1"), 0] = 0.3 * time
+    vectors[:, 0, 2] = np.pi / 2 * time
+    local = rotation_from_vector(torch.from_numpy(vectors.reshape(-1, 3))).reshape(frames, -1, 3, 3)
+    root = np.stack([0.3 * time, 0.1 * swing, 0.95 + 0.02 * np.cos(4 * np.pi * time)], axis=1)
+    return Clip("made_up", fps, to_world(local).numpy(), root.astype(np.float32), time)
