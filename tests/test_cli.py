@@ -81,7 +81,18 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
 def test_every_option_is_explained(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "--help"]) == 0
     text = capsys.readouterr().out
-    for name in ("out", "model", "joints", "image", "intrinsics", "height", "device", "formats"):
+    for name in (
+        "out",
+        "model",
+        "joints",
+        "image",
+        "intrinsics",
+        "height",
+        "device",
+        "formats",
+        "detector",
+        "detector-model",
+    ):
         assert command != "predict" or f"--{name} " in text
 
 
@@ -274,10 +285,9 @@ BAD_INPUTS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "one visible joint": (lambda d: coco(d / "x.json", invisible_but_one()), "1 labelled keypoint, at least 5"),
     "one visible joint, array": (lambda d: pose(d / "x.npy", invisible_but_one()), "1 labelled keypoint, at least 5"),
     "no joints": (lambda d: pose(d / "x.npy", np.zeros((17, 3))), "0 labelled keypoints"),
-    "picture": (lambda d: written(d / "x.jpg", b"anything"), "is a picture; expected its keypoints"),
     "video": (lambda d: written(d / "x.mp4", b"anything"), "is a video; expected the keypoints of its frames"),
     "unknown suffix": (lambda d: written(d / "x.csv", "1,2"), "suffix '.csv'"),
-    "folder of pictures": (lambda d: folder_of(d / "x", "x.jpg", ""), "has no .json file"),
+    "folder of other files": (lambda d: folder_of(d / "x", "x.txt", ""), "has no .json file"),
     "folder with a bad file": (lambda d: folder_of(d / "x", "x.json", "{"), "cannot be read as JSON"),
 }
 

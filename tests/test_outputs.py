@@ -11,15 +11,18 @@ import pytest
 import trimesh
 from PIL import Image
 
-from pose2mesh import export, outputs
+from pose2mesh import export
 from pose2mesh.camera import Intrinsics, nominal_intrinsics
 from pose2mesh.data.keypoints import read_keypoints
+from pose2mesh.detect import detector as detectors
+from pose2mesh.detect.detector import Detection
 from pose2mesh.errors import InputError
 from pose2mesh.models.bundle import Bundle, load_bundle, save_bundle
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.models.surface import Body, build_surface
 from pose2mesh.outputs import FORMATS, PredictOptions, predict_files
+from pose2mesh.photos import read_photo
 from pose2mesh.predict import Recovery
 from pose2mesh.skeletons import HUMAN36
 
@@ -371,7 +374,7 @@ def test_photos_are_turned_as_their_keypoints_are(
     tmp_path: Path, size: tuple[int, int] | None, red: tuple[int, int]
 ) -> None:
     """Orientation 6: stored 320 x 240, to be shown a quarter turn clockwise; some annotations go by the stored one."""
-    picture = outputs.read_photo(photo(tmp_path / "turned.jpg", (320, 240), orientation=6), size)
+    picture = read_photo(photo(tmp_path / "turned.jpg", (320, 240), orientation=6), size)
     assert picture.shape[1::-1] == (size or (240, 320))
     assert picture[red[1], red[0], 0] > 200
 
@@ -398,3 +401,82 @@ def test_photos_found_by_name_and_those_that_are_not(bundle_file: Path, tmp_path
     assert status == 1
     assert warn == [f"pose2mesh: {tmp_path / 'photos' / 'p1.png'}: is not a picture that can be read"]
     assert names(tmp_path / "again") == {"p2_overlay.png"}
+
+
+# Photos
+
+
+class Fake:
+    """A detector that sees the same two people in every photo of more than ten pixels, and nobody in others."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, ...]] = []
+
+    def __call__(self, picture: np.ndarray, boxes: np.ndarray | None = None) -> list[Detection]:
+        self.seen.append(picture.shape)
+        rows = people_px().astype(np.float32) if picture.shape[0] > 10 else []
+        return [Detection(row[:, :2], row[:, 2], np.array([0, 0, 9, 9], np.float32), 0.8) for row in rows]
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
+    detector = Fake()
+    monkeypatch.setattr(detectors, "load_detector", lambda *_: detector)
+    return detector
+
+
+def photo_file(path: Path, size: tuple[int, int] = (640, 480)) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    Image.new("RGB", size, (90, 120, 60)).save(path)
+    return path
+
+
+def test_a_photo_is_detected_recovered_and_drawn_over(bundle_file: Path, tmp_path: Path, fake: Fake) -> None:
+    photo = photo_file(tmp_path / "street.jpg")
+    status, said, warned = run([photo], bundle_file, options(tmp_path / "out"))
+    assert (status, warned) == (0, [])
+    assert said == ["street: 2 recovered, 0 skipped"]
+    assert fake.seen == [(480, 640, 3)]
+    document = json.loads((tmp_path / "out" / "street.json").read_text())
+    assert document["input"] == "street.jpg"
+    np.testing.assert_allclose(document["people"][1]["input2d_px"][:17], people_px()[1, :, :2], atol=0.01)
+    drawn = read_photo(tmp_path / "out" / "street_overlay.png")
+    assert drawn.shape == (480, 640, 3)
+    assert (np.abs(drawn[0, 0].astype(int) - (90, 120, 60)) < 5).all()  # the photo is under it
+
+
+def test_a_folder_of_photos_is_worked_through(bundle_file: Path, tmp_path: Path, fake: Fake) -> None:
+    for name in ("b.png", "a.jpg"):
+        photo_file(tmp_path / "photos" / name)
+    (tmp_path / "photos" / "notes.txt").write_text("")
+    (tmp_path / "photos" / "broken.jpg").write_bytes(b"no picture")
+    status, said, warned = run([tmp_path / "photos"], bundle_file, options(tmp_path / "out", "json"))
+    assert status == 1
+    assert [line.split(":")[0] for line in said] == ["a", "b"]
+    assert "broken.jpg: is not a picture that can be read" in warned[0]
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {"a.json", "b.json"}
+
+
+def test_nobody_in_a_photo_is_an_answer(bundle_file: Path, tmp_path: Path, fake: Fake) -> None:
+    photo = photo_file(tmp_path / "wall.png", (20, 10))
+    assert run([photo], bundle_file, options(tmp_path / "out"))[0] == 0
+    assert json.loads((tmp_path / "out" / "wall.json").read_text())["people"] == []
+
+
+def test_keypoints_in_a_folder_take_precedence(bundle_file: Path, tmp_path: Path, fake: Fake) -> None:
+    photo_file(tmp_path / "frames" / "one.jpg")
+    pose = {"people": [{"pose_keypoints_2d": np.concatenate([people_px()[0], np.zeros((8, 3))]).ravel().tolist()}]}
+    (tmp_path / "frames" / "one_keypoints.json").write_text(json.dumps(pose))
+    assert run([tmp_path / "frames"], bundle_file, options(tmp_path / "out", "json"))[0] == 0
+    assert fake.seen == []
+
+
+def test_no_detector_no_files(bundle_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSE2MESH_OFFLINE", "1")
+    monkeypatch.setenv("POSE2MESH_CACHE", str(tmp_path / "cache"))
+    asked = PredictOptions.checked(
+        tmp_path / "out", "coco", None, None, None, "json", "rtmpose", (tmp_path / "missing.onnx",)
+    )
+    with pytest.raises(InputError, match=r"--detector-model .*missing\.onnx: no such file"):
+        run([photo_file(tmp_path / "x.jpg")], bundle_file, asked)
+    assert not (tmp_path / "out").exists()

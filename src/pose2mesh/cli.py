@@ -37,14 +37,17 @@ def predict(
     device: Device = "cpu",
     backend: Literal["torch", "onnx"] = "torch",
     formats: str = "obj,glb,json,npz,overlay",
+    detector: Literal["auto", "mediapipe", "rtmpose"] = "auto",
+    detector_model: Annotated[list[Path] | None, Parameter(negative="")] = None,
+    offline: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Recover a body mesh for every person of each input.
 
     Parameters
     ----------
     inputs
-        COCO keypoint JSON (annotations or results), OpenPose JSON file or folder, .npy or .npz of (J, 2|3) or
-        (P, J, 2|3).
+        Photos or folders of photos, whose people are detected; COCO keypoint JSON (annotations or results), OpenPose
+        JSON file or folder, .npy or .npz of (J, 2|3) or (P, J, 2|3).
     out
         Folder for the results, made if need be; files of the same name are replaced.
     model
@@ -64,12 +67,19 @@ def predict(
         What runs the networks: torch or onnx. Exported files are always run by onnx.
     formats
         What to write: obj, glb, json, npz, ply, overlay, separated by commas.
+    detector
+        What finds people in photos; an extra of the install. Its model is downloaded on first use.
+    detector_model
+        A model file of the detector in place of the download; give the option again for a second file.
+    offline
+        Download nothing.
     """
     if not inputs:
         raise InputError("predict: at least one input is needed")
     from pose2mesh.outputs import PredictOptions, predict_files
 
-    options = PredictOptions.checked(out, joints, image, intrinsics, height, formats)
+    files = tuple(detector_model or ())
+    options = PredictOptions.checked(out, joints, image, intrinsics, height, formats, detector, files, offline)
     return predict_files(list(inputs), model, device, options, _say, _warn, backend)
 
 

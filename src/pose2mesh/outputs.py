@@ -15,20 +15,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pose2mesh import export, render
 from pose2mesh.camera import Intrinsics, nominal_intrinsics
 from pose2mesh.data.keypoints import IMAGE_SUFFIXES, PictureInput, Skipped, match_images, read_keypoints
-from pose2mesh.errors import InputError, one_line
+from pose2mesh.errors import InputError
+from pose2mesh.overlay import draw_overlay, photo_ground, plain_ground
+from pose2mesh.photos import read_photo
 from pose2mesh.predict import Person, Recovery, unusable
 from pose2mesh.skeletons import INPUT_ORDERS, convert
 
 FORMATS = ("obj", "glb", "json", "npz", "ply", "overlay")
 VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm")
-LONGEST_OVERLAY_PX = 1600
 NOMINAL: Literal["nominal"] = "nominal"  # as an option's value in place of intrinsics
-_PLAIN_PX = 900  # longer side of the canvas where nothing says how large the picture was
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,9 @@ class PredictOptions:
         intrinsics: Of the camera; `nominal` for what a camera of that picture's size may have.
         height_m: Everyone's standing height.
         formats: Of `FORMATS`.
+        detector: As `detect.detector.load_detector` takes it: `auto`, `mediapipe` or `rtmpose`.
+        detector_files: Its model files, where they are not to be downloaded.
+        offline: Download nothing.
     """
 
     out: Path
@@ -50,10 +52,22 @@ class PredictOptions:
     intrinsics: Intrinsics | Literal["nominal"] | None
     height_m: float | None
     formats: tuple[str, ...]
+    detector: str = "auto"
+    detector_files: tuple[Path, ...] = ()
+    offline: bool = False
 
     @classmethod
     def checked(
-        cls, out: Path, joints: str, image: Path | None, intrinsics: str | None, height: float | None, formats: str
+        cls,
+        out: Path,
+        joints: str,
+        image: Path | None,
+        intrinsics: str | None,
+        height: float | None,
+        formats: str,
+        detector: str = "auto",
+        detector_files: tuple[Path, ...] = (),
+        offline: bool = False,
     ) -> PredictOptions:
         """Check every option before any work is done.
 
@@ -73,7 +87,22 @@ class PredictOptions:
         if out.exists() and not out.is_dir():
             raise InputError(f"--out {out}: is a file, expected a folder")
         known = intrinsics if intrinsics is None or intrinsics == NOMINAL else Intrinsics.parse(intrinsics)
-        return cls(out, joints, image, known, height, chosen)
+        return cls(out, joints, image, known, height, chosen, detector, detector_files, offline)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture to be worked on.
+
+    Attributes:
+        stem: Of the names of its files.
+        picture: Its keypoints; None for a photo whose people are yet to be detected.
+        photo: To draw over, or to detect people in.
+    """
+
+    stem: str
+    picture: PictureInput | None
+    photo: Path | None
 
 
 def predict_files(
@@ -88,7 +117,7 @@ def predict_files(
     """Recover everyone in every input and write the files.
 
     Args:
-        inputs: Files and folders of keypoints.
+        inputs: Photos, and files and folders of keypoints or photos.
         model, device, backend: As `Recovery.load` takes them.
         options: What to write, and what is known of the pictures.
         say: Takes lines that say what was done.
@@ -98,61 +127,78 @@ def predict_files(
         The exit status: 0 when everything was written, 1 when some inputs or pictures were at fault, 2 when all were.
 
     Raises:
-        InputError: the model cannot be used; nothing has been written then.
+        InputError: the model or the detector cannot be used; nothing has been written then.
     """
-    work: list[tuple[PictureInput, Path | None]] = []
+    jobs: list[Job] = []
     origin: dict[str, Path] = {}
     faults = 0
     for path in inputs:
         try:
-            pictures = read_input(path, options.joints)
-            photos = {} if options.image is None else match_images(pictures, options.image)
-            for picture in pictures:
-                if (other := origin.get(picture.stem)) is not None:
+            found = read_input(path, options)
+            for job in found:
+                if (other := origin.get(job.stem)) is not None:
                     raise InputError(
-                        f"{path}: its files would overwrite those of {other}, both named {picture.stem!r}; "
+                        f"{path}: its files would overwrite those of {other}, both named {job.stem!r}; "
                         "expected another --out for one of them"
                     )
         except InputError as error:
             faults += 1
             warn(f"pose2mesh: {error}")
             continue
-        origin |= {picture.stem: path for picture in pictures}
-        work += [(picture, photos.get(picture.stem)) for picture in pictures]
-    if not work:
+        origin |= {job.stem: path for job in found}
+        jobs += found
+    if not jobs:
         return 2
+    detector = None
+    if any(job.picture is None for job in jobs):
+        from pose2mesh.detect.detector import load_detector
+
+        detector = load_detector(options.detector, options.detector_files or None, options.offline)
     recovery = Recovery.load(model, device, backend)
     if options.height_m is not None:
         recovery.require_heights(options.height_m)
     written = 0
-    for picture, photo in work:
+    for job in jobs:
         try:
-            for line in write_picture(recovery, picture, photo, options):
+            picture = job.picture
+            if picture is None:
+                from pose2mesh.detect.photos import detect_photo
+
+                assert detector is not None
+                assert job.photo is not None
+                picture = detect_photo(job.photo, read_photo(job.photo), detector)
+            for line in write_picture(recovery, picture, job.photo, options):
                 say(line)
         except InputError as error:
             faults += 1
             warn(f"pose2mesh: {error}")
             continue
         written += 1
-        if options.image is not None and photo is None:
-            warn(f"{picture.stem}: no photo found in {options.image}; drawn on a plain canvas")
+        if options.image is not None and job.photo is None:
+            warn(f"{job.stem}: no photo found in {options.image}; drawn on a plain canvas")
     return 0 if not faults else 1 if written else 2
 
 
-def read_input(path: Path, joints: str) -> list[PictureInput]:
-    """The pictures of one input.
+def read_input(path: Path, options: PredictOptions) -> list[Job]:
+    """The pictures of one input: a photo, a folder of photos, or keypoints, which take precedence in a folder.
 
     Raises:
         InputError: it cannot be used; see `read_keypoints`.
     """
     try:
         if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES:
-            raise InputError(f"{path}: is a picture; expected its keypoints, and the picture with --image")
+            return [Job(path.stem, None, path)]
         if path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES:
             raise InputError(f"{path}: is a video; expected the keypoints of its frames, as a folder of OpenPose files")
-        return read_keypoints(path, joints)
+        if path.is_dir() and not any(path.glob("*.json")):
+            photos = sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+            if photos:
+                return [Job(file.stem, None, file) for file in photos]
+        pictures = read_keypoints(path, options.joints)
     except OSError as error:  # a name too long for the system, a folder that may not be listed
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+    found = {} if options.image is None else match_images(pictures, options.image)
+    return [Job(picture.stem, picture, found.get(picture.stem)) for picture in pictures]
 
 
 def write_picture(
@@ -300,99 +346,6 @@ def describe_person(person: Person, identifier: int | str | None, files: dict[st
         "score": person.score,
         "files": files,
     }
-
-
-@dataclass(frozen=True)
-class Ground:
-    """What an overlay is drawn on.
-
-    Attributes:
-        picture: (H, W, 3).
-        origin_px: (2,) its top left corner, in the pixels of the keypoints.
-        factor: (2,) its pixels for each of theirs, across and down.
-    """
-
-    picture: NDArray[np.uint8]
-    origin_px: NDArray[np.floating]
-    factor: NDArray[np.floating]
-
-    def place(self, pixels: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Pixels (N, 2) of the keypoints → pixels of the ground."""
-        return (pixels - self.origin_px) * self.factor
-
-
-def photo_ground(photo: NDArray[np.uint8], size: tuple[int, int] | None) -> Ground:
-    """A photo, at most 1,600 pixels on its longer side, for keypoints in a picture of `size` (width, height)."""
-    picture, _ = render.fit_within(photo, LONGEST_OVERLAY_PX)
-    shown = np.array(picture.shape[1::-1], np.float64)
-    return Ground(picture, np.zeros(2), shown / np.array(size or photo.shape[1::-1]))
-
-
-def plain_ground(people: list[Person], size: tuple[int, int] | None) -> Ground:
-    """A plain canvas: the whole picture where its size is known, else a window around the people.
-
-    It is never larger than an overlay may be, however far apart the coordinates are.
-    """
-    origin, extent = np.zeros(2), np.array(size or (640, 480), np.float64)
-    if size is None and people:
-        joints = np.concatenate([person.joints_px[person.confidence > 0] for person in people]).astype(np.float64)
-        low, high = joints.min(0), joints.max(0)
-        margin = 0.25 * float((high - low).max())
-        origin, extent = low - margin, high - low + 2 * margin
-    factor = _PLAIN_PX / extent.max() if size is None else min(1.0, LONGEST_OVERLAY_PX / extent.max())
-    width, height = (max(16, round(float(side))) for side in extent * factor)
-    return Ground(render.plain_canvas(height, width), origin, np.full(2, factor))
-
-
-def draw_overlay(ground: Ground, people: list[Person], recovery: Recovery) -> NDArray[np.uint8]:
-    """Everyone's mesh and input joints over a picture."""
-    meshes = [
-        render.ProjectedMesh(
-            ground.place(person.camera.project(person.vertices)),
-            person.vertices_camera[:, 2],
-            person.vertices,
-            recovery.faces,
-        )
-        for person in people
-    ]
-    picture = render.draw_people(ground.picture, meshes)
-    for person in people:
-        joints = ground.place(person.joints_px)
-        picture = render.draw_skeleton(picture, joints, person.confidence, recovery.joint_set.edges)
-    return picture
-
-
-def read_photo(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
-    """A photo (H, W, 3), turned as its EXIF orientation says, unless only the photo as stored has the shape of `size`.
-
-    Args:
-        path: The file.
-        size: (width, height) of the picture that the keypoints are for; a smaller or larger copy of it will do.
-
-    Raises:
-        InputError: not a picture, cut short, or of another shape than `size`.
-    """
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as image:
-            turned = ImageOps.exif_transpose(image)
-            photo = next((each for each in (turned, image) if size is None or _same_shape(each.size, size)), None)
-            if photo is not None:
-                return np.asarray(photo.convert("RGB"))
-            found = "x".join(map(str, turned.size))
-    except UnidentifiedImageError as error:
-        raise InputError(f"{path}: is not a picture that can be read") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: cannot be read as a picture ({one_line(error)})") from error
-    assert size is not None
-    raise InputError(f"{path}: is {found} pixels; expected {size[0]}x{size[1]}, as its keypoints say, or that shape")
-
-
-def _same_shape(found: tuple[int, int], expected: tuple[int, int]) -> bool:
-    """Whether one picture is a scaled copy of the other, but for a pixel of rounding on the sides."""
-    factor = max(found) / max(expected)
-    return all(abs(a - factor * b) <= max(1.0, factor) for a, b in zip(found, expected, strict=True))
 
 
 def _unit_colour(index: int) -> tuple[float, float, float]:

@@ -15,7 +15,7 @@ from pose2mesh.data.keypoints import PoseInput, match_images, read_keypoints
 from pose2mesh.detect.detector import Detection, load_detector
 from pose2mesh.detect.mediapipe_pose import MediaPipeDetector, square_around, tiles
 from pose2mesh.errors import InputError
-from pose2mesh.outputs import read_photo
+from pose2mesh.photos import read_photo
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ def detect_photo(path: Path, photo: NDArray[np.uint8], detector: Detector) -> Pi
 
     Args:
         path: Of the photo, for the names of the results.
-        photo: (H, W, 3) RGB, as `outputs.read_photo` gives it.
+        photo: (H, W, 3) RGB, as `photos.read_photo` gives it.
         detector: As `load_detector` gives it.
     """
     people = [pose_input(person, index) for index, person in enumerate(detector(photo))]
