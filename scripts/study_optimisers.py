@@ -44,7 +44,7 @@ class Stage:
 
 STAGES = {
     "posenet": Stage("configs/study_posenet.yaml", "val/lifted_mpjpe_mm", [6], 0.5),
-    "pose2mesh": Stage("configs/study.yaml", "val/mesh_mpjpe_mm", [8], 0.1),
+    "pose2mesh": Stage("configs/study.yaml", "val/surface_mm", [8], 0.1),
 }
 
 
