@@ -18,6 +18,7 @@ from pose2mesh.skeletons import (
     HUMAN36,
     INPUT_ORDERS,
     JOINT_SETS,
+    MANO,
     MEDIAPIPE33,
     OPENPOSE25,
     SMPL,
@@ -26,7 +27,7 @@ from pose2mesh.skeletons import (
     input_order,
 )
 
-SETS = list(JOINT_SETS.values())
+SETS = [*JOINT_SETS.values(), MANO]
 every_set = pytest.mark.parametrize("joints", SETS, ids=lambda joints: joints.name)
 
 # Where a person facing the camera has each joint, (x, y) with x to the right and y down: their left is at larger x.
@@ -52,7 +53,7 @@ def places(names: Sequence[str]) -> np.ndarray:
 def test_sizes_agree_and_names_differ(joints: JointSet) -> None:
     assert len(joints) == len(joints.names) == len(set(joints.names)) == len(joints.oks_sigmas)
     assert set(joints.evaluation) <= set(joints.names)
-    assert joints.names[joints.root_index] == joints.root == "pelvis"
+    assert joints.names[joints.root_index] == joints.root == ("wrist" if joints is MANO else "pelvis")
     assert [joints.names[index] for index in joints.evaluation_indices] == list(joints.evaluation)
     assert all(0 < sigma < 0.2 for sigma in joints.oks_sigmas)
 
@@ -81,6 +82,16 @@ def test_bones_are_the_same_on_both_sides(joints: JointSet) -> None:
     flip = joints.flip_permutation
     bones = {frozenset(edge) for edge in joints.edges}
     assert {frozenset((flip[a], flip[b])) for a, b in joints.edges} == bones
+
+
+def test_a_hand_has_no_sides() -> None:
+    assert len(MANO) == 21
+    assert MANO.flip_pairs == []
+    assert MANO.flip_permutation == list(range(21))
+    fingers = [MANO.edges[start : start + 4] for start in range(0, 20, 4)]
+    assert fingers == [
+        [(0, base), (base, base + 1), (base + 1, base + 2), (base + 2, base + 3)] for base in range(1, 21, 4)
+    ]
 
 
 @every_set
@@ -124,6 +135,8 @@ def test_orders_as_published() -> None:
     assert [OPENPOSE25.index(name) for name in ("neck", "right_shoulder", "pelvis", "left_hip")] == [1, 2, 8, 12]
     assert [OPENPOSE25.index(name) for name in ("right_eye", "left_ear", "left_big_toe")] == [15, 18, 19]
     assert [MEDIAPIPE33.index(name) for name in ("left_eye", "right_eye", "left_ear", "mouth_left")] == [2, 5, 7, 9]
+    assert [MANO.index(name) for name in ("wrist", "thumb_1", "thumb_tip", "index_1", "middle_tip")] == [0, 1, 4, 5, 12]
+    assert [MANO.index(name) for name in ("ring_3", "little_1", "little_tip")] == [15, 17, 20]
     assert [MEDIAPIPE33.index(name) for name in ("left_shoulder", "left_hip", "right_ankle")] == [11, 23, 28]
 
 

@@ -146,6 +146,26 @@ SMPL = JointSet(
     ),
 )  # fmt: skip
 
+_FINGERS = ("thumb", "index", "middle", "ring", "little")
+
+# A hand, left or right alike, in FreiHAND's order (Zimmermann et al. 2019): wrist, then each finger from base to tip.
+# Spreads are COCO-WholeBody's (Jin et al. 2020). Not one of `JOINT_SETS`: whoever takes those expects a body.
+MANO = JointSet(
+    name="mano",
+    names=("wrist", *(f"{finger}_{part}" for finger in _FINGERS for part in ("1", "2", "3", "tip"))),
+    bones=tuple(
+        (f"{finger}_{start}" if start else "wrist", f"{finger}_{end}")
+        for finger in _FINGERS
+        for start, end in (("", "1"), ("1", "2"), ("2", "3"), ("3", "tip"))
+    ),
+    root="wrist",
+    evaluation=("wrist", *(f"{finger}_{part}" for finger in _FINGERS for part in ("1", "2", "3", "tip"))),
+    oks_sigmas=(
+        0.029, 0.022, 0.035, 0.037, 0.047, 0.026, 0.025, 0.024, 0.035, 0.018, 0.024, 0.022, 0.026, 0.017, 0.021, 0.021,
+        0.032, 0.020, 0.019, 0.022, 0.031,
+    ),
+)  # fmt: skip
+
 JOINT_SETS: dict[str, JointSet] = {joint_set.name: joint_set for joint_set in (HUMAN36, COCO, SMPL)}
 
 OPENPOSE25 = (

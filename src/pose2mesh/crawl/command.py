@@ -1,0 +1,208 @@
+"""`pose2mesh crawl`: photos of people from the web or a folder into a data set, and out of it again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pose2mesh.crawl.addresses import AddressGuard
+from pose2mesh.crawl.dataset import Dataset, Origin
+from pose2mesh.crawl.frontier import Frontier, Target
+from pose2mesh.crawl.limits import LARGEST_FILE_BYTES, Limits
+from pose2mesh.crawl.pages import IMAGE_SUFFIXES, is_image_url
+from pose2mesh.crawl.pictures import Unfit
+from pose2mesh.crawl.urls import Site, clean_url, url_key
+from pose2mesh.detect.detector import load_detector
+from pose2mesh.errors import InputError
+from pose2mesh.training.interrupt import StopSignals, stop_signals
+
+STATE = "crawl.sqlite"
+_PROGRESS = 20  # photos from one line of progress to the next
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class CrawlOptions:
+    """What to collect and how; see the command's help.
+
+    Attributes:
+        start: URLs, or text files of them, a URL a line.
+        domains: Hosts beside those of the start URLs.
+        only_open: Keep only photos under an open licence.
+        private: The named hosts may have private addresses.
+        detector, detector_files: As `load_detector` takes them; `none` for no detector.
+        blur: Blur faces.
+        folder: Photos on disk, in place of the web.
+    """
+
+    out: Path
+    start: tuple[str, ...] = ()
+    domains: tuple[str, ...] = ()
+    only_open: bool = False
+    private: bool = False
+    detector: str = "auto"
+    detector_files: tuple[Path, ...] = ()
+    blur: bool = False
+    folder: Path | None = None
+
+    def __post_init__(self) -> None:
+        if bool(self.start) == (self.folder is not None):
+            raise InputError("crawl: expected either --start or --from-folder")
+        if self.folder is not None and self.only_open:
+            raise InputError("--licences open: photos of --from-folder state no licence; expected --licences any")
+        if self.folder is not None and not self.folder.is_dir():
+            raise InputError(f"--from-folder {self.folder}: no such folder")
+        if self.blur and self.detector == "none":
+            raise InputError("--blur-faces: needs a detector to find the faces; --detector is none")
+
+
+def collect(options: CrawlOptions, limits: Limits, say: Say, warn: Say) -> int:
+    """Collect photos into `options.out`, going on from what is there. Returns the exit status.
+
+    Raises:
+        InputError: an option is no good, the detector cannot be had, or the disk is full.
+    """
+    _require("imagehash", *([] if options.folder else ["scrapy"]))
+    targets = [] if options.folder else _start_targets(options.start)
+    site = Site.of([target.url for target in targets], options.domains)
+    detector = None if options.detector == "none" else load_detector(options.detector, options.detector_files)
+    frontier = _open_frontier(options.out)
+    try:
+        dataset = Dataset(options.out, detector, options.blur)
+        with stop_signals() as signals:
+            signals.deferred = True
+            try:
+                if options.folder is not None:
+                    notes = _from_folder(options.folder, dataset, limits, signals, say)
+                else:
+                    notes = _from_web(options, targets, site, frontier, dataset, limits, signals, say)
+                dataset.write_results()
+            except InputError as error:
+                raise InputError(f"{error}; {_count(dataset)}") from error
+    finally:
+        frontier.close()
+    say(f"{options.out}: {_count(dataset)}{''.join(f'; {note}' for note in notes)}")
+    if signals.received is not None:
+        warn("pose2mesh: stopped; the same command goes on")
+        return 128 + signals.received
+    return 0 if dataset.records else 1
+
+
+def _require(*libraries: str) -> None:
+    for library in libraries:
+        if find_spec(library) is None:
+            raise InputError(f"crawl: {library} is not installed; `pip install pose2mesh[crawl]` brings it")
+
+
+def remove(out: Path, wanted: list[str], say: Say) -> int:
+    """Delete photos, by id or URL, from a data set and its files; a later crawl does not take them again."""
+    if not out.is_dir():
+        raise InputError(f"--out {out}: no such folder")
+    frontier = _open_frontier(out)
+    try:
+        dataset = Dataset(out)
+        count = dataset.remove(wanted)
+    finally:
+        frontier.close()
+    say(f"{out}: {count} removed, {_count(dataset)}")
+    return 0
+
+
+def _open_frontier(out: Path) -> Frontier:
+    """The state of a data set; while it is open no other process can touch the folder."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out {out}: cannot be made ({error.strerror})") from error
+    return Frontier(out / STATE)
+
+
+def _from_web(
+    options: CrawlOptions,
+    targets: list[Target],
+    site: Site,
+    frontier: Frontier,
+    dataset: Dataset,
+    limits: Limits,
+    signals: StopSignals,
+    say: Say,
+) -> list[str]:
+    from pose2mesh.crawl.spider import Crawl, run
+
+    named = {urlsplit(target.url).hostname or "" for target in targets}
+    named |= {domain.lower() for domain in options.domains}
+    guard = AddressGuard(frozenset(named) if options.private else frozenset())
+    frontier.leave_out((record["url"] for record in dataset.records), "kept")
+    frontier.leave_out((record["url"] for record in dataset.removed), "removed")
+    frontier.add(targets)
+    share = -(-limits.pages // len({target.host for target in targets}))
+    crawl = Crawl(
+        frontier, dataset, site, limits, share, options.only_open, guard, lambda: signals.received is not None, say
+    )
+    manners = run(crawl)
+    notes = []
+    for title, kind in (("not kept", "image"), ("pages", "page")):
+        ends = [f"{count} {how}" for how, count in frontier.outcomes(kind).items() if how != "kept"]
+        if ends:
+            notes.append(f"{title}: {', '.join(ends)}")
+    notes += [f"{name} left out: {host.closed}" for name, host in manners.hosts.items() if host.closed]
+    if crawl.end not in ("", "stopped"):
+        notes.append(crawl.end)
+    if waiting := frontier.waiting():
+        notes.append(f"{waiting} URLs not asked for")
+    return notes
+
+
+def _from_folder(folder: Path, dataset: Dataset, limits: Limits, signals: StopSignals, say: Say) -> list[str]:
+    photos = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+    unfit: Counter[str] = Counter()
+    for number, path in enumerate(photos, 1):
+        if signals.received is not None or len(dataset.records) >= limits.images:
+            unfit["not looked at"] = len(photos) - number + 1
+            break
+        url = path.resolve().as_uri()
+        if url_key(url) in dataset.urls:
+            continue
+        try:
+            if path.stat().st_size > LARGEST_FILE_BYTES:
+                raise Unfit("too many bytes")
+            data = path.read_bytes()
+            dataset.add(data, Origin(url))
+        except Unfit as reason:
+            unfit[str(reason)] += 1
+        except OSError as error:  # of reading: writing raises InputError
+            unfit[error.strerror or "unreadable"] += 1
+        if number % _PROGRESS == 0:
+            say(f"{number} of {len(photos)} photos looked at: {len(dataset.records)} kept")
+    return [f"not kept: {', '.join(f'{count} {reason}' for reason, count in unfit.items())}"] if unfit else []
+
+
+def _start_targets(start: tuple[str, ...]) -> list[Target]:
+    urls: list[str] = []
+    for item in start:
+        if "://" in item:
+            urls.append(item)
+            continue
+        try:
+            lines = Path(item).read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"--start {item!r}: expected a URL, or a text file with a URL a line") from error
+        urls += [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    targets = []
+    for url in urls:
+        clean = clean_url(url)
+        if clean is None:
+            raise InputError(f"--start {url!r}: expected an http or https URL, or a text file of them")
+        targets.append(Target(clean, "image" if is_image_url(clean) else "page"))
+    if not targets:
+        raise InputError(f"--start {' '.join(start)}: no URL in it")
+    return targets
+
+
+def _count(dataset: Dataset) -> str:
+    people = sum(len(record["people"]) for record in dataset.records)
+    return f"{len(dataset.records)} photos kept, with {people} people"

@@ -1,0 +1,134 @@
+"""A photo as it came from the web or a disk: decoded within limits, hashed, and its faces blurred."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose2mesh.detect.detector import Detection
+
+MOST_PIXELS = 60_000_000
+SMALLEST_SIDE_PX = 200
+SMALLEST_PERSON_PX = 128  # of height
+_LEAST_SCORE, _LEAST_JOINTS, _SEEN = 0.4, 6, 0.3
+_FORMATS = ("JPEG", "PNG", "WEBP")
+_HEAD = slice(0, 5)  # nose, eyes, ears
+_SHOULDERS = slice(5, 7)
+
+
+class Unfit(ValueError):
+    """A photo that is not kept, and why."""
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """A decoded photo.
+
+    Attributes:
+        pixels: (H, W, 3) RGB, turned as its EXIF orientation says.
+        suffix: Of the file.
+        turned: Whether the file's own pixels stand otherwise.
+        phash: 64 bits of the perceptual hash.
+    """
+
+    pixels: NDArray[np.uint8]
+    suffix: str
+    turned: bool
+    phash: int
+
+
+def decode_photo(data: bytes) -> Photo:
+    """Decode the bytes of a photo; its size is looked at before any pixel is.
+
+    Raises:
+        Unfit: no JPEG, PNG or WebP, cut short, animated, or too small or large.
+    """
+    import imagehash
+    from PIL import Image, ImageOps
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image: Any = Image.open(BytesIO(data), formats=_FORMATS)
+        if image.width * image.height > MOST_PIXELS:
+            raise Unfit("too many pixels")
+        if min(image.size) < SMALLEST_SIDE_PX:
+            raise Unfit("too small")
+        if getattr(image, "n_frames", 1) > 1:
+            raise Unfit("animated")
+        suffix = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}[image.format]
+        turned = image.getexif().get(0x0112, 1) != 1
+        upright = ImageOps.exif_transpose(image).convert("RGB")
+    except Unfit:
+        raise
+    except Image.DecompressionBombError as error:
+        raise Unfit("too many pixels") from error
+    except Exception as error:  # decoders fail in many ways, and these bytes are from anybody
+        raise Unfit("broken") from error
+    return Photo(np.asarray(upright), suffix, turned, int(str(imagehash.phash(upright)), 16))
+
+
+def large_enough(person: Detection) -> bool:
+    """Whether a person is sure, tall and complete enough for the photo to be kept."""
+    height = float(person.box_px[3] - person.box_px[1])
+    joints = int((person.confidence >= _SEEN).sum())
+    return height >= SMALLEST_PERSON_PX and person.score >= _LEAST_SCORE and joints >= _LEAST_JOINTS
+
+
+def encode_jpeg(pixels: NDArray[np.uint8]) -> bytes:
+    """A JPEG of pixels (H, W, 3), with no metadata."""
+    from PIL import Image
+
+    file = BytesIO()
+    Image.fromarray(pixels).save(file, format="JPEG", quality=95)
+    return file.getvalue()
+
+
+def head_circle(person: Detection) -> tuple[float, float, float]:
+    """Centre and radius, in pixels, of a circle around a person's head.
+
+    From the joints of the head where any is seen, else from the shoulders, else from the box; generous, since a face
+    that is half blurred is not blurred.
+    """
+    left, top, right, bottom = map(float, person.box_px)
+    seen = person.confidence > 0
+    head, shoulders = person.joints_px[_HEAD][seen[_HEAD]], person.joints_px[_SHOULDERS][seen[_SHOULDERS]]
+    radius = 0.1 * max(bottom - top, right - left)
+    if len(shoulders) == 2:
+        radius = max(radius, 0.5 * float(np.linalg.norm(shoulders[0] - shoulders[1])))
+    if len(head):
+        spread = float(np.linalg.norm(head[:, None] - head[None], axis=2).max())
+        x, y = head.mean(axis=0)
+        return float(x), float(y), max(radius, 1.1 * spread)
+    if len(shoulders):
+        x, y = shoulders.mean(axis=0)
+        return float(x), float(y) - radius, 1.3 * radius
+    return (left + right) / 2, top + radius, 1.5 * radius
+
+
+def blur_faces(pixels: NDArray[np.uint8], people: list[Detection]) -> NDArray[np.uint8]:
+    """A copy of pixels (H, W, 3) in which the heads of people are unrecognisable."""
+    from PIL import Image, ImageDraw, ImageFilter
+
+    image = Image.fromarray(pixels)
+    for person in people:
+        x, y, radius = head_circle(person)
+        left, top = max(0, round(x - radius)), max(0, round(y - radius))
+        right, bottom = min(image.width, round(x + radius) + 1), min(image.height, round(y + radius) + 1)
+        if left >= right or top >= bottom:
+            continue
+        patch = image.crop((left, top, right, bottom))
+        # Down to six or so pixels across first: a blur alone can be undone in part.
+        step = max(1, round(radius / 3))
+        coarse = patch.resize((-(-patch.width // step), -(-patch.height // step)))
+        soft = coarse.resize(patch.size).filter(ImageFilter.GaussianBlur(radius / 4))
+        mask = Image.new("L", patch.size, 0)
+        circle = (x - radius - left, y - radius - top, x + radius - left, y + radius - top)
+        ImageDraw.Draw(mask).ellipse(circle, fill=255)
+        image.paste(soft, (left, top), mask)
+    return np.asarray(image)

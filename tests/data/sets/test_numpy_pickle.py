@@ -1,0 +1,71 @@
+"""Pickles read without running what they hold."""
+
+from __future__ import annotations
+
+import collections
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pose2mesh.data.sets.numpy_pickle import read_numpy_pickle
+from pose2mesh.errors import InputError
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_arrays_and_plain_values(tmp_path: Path, protocol: int) -> None:
+    content = {
+        "array": np.arange(6.0).reshape(2, 3),
+        "columns": np.asfortranarray(np.eye(3, dtype=np.float32)),
+        "objects": np.array([None, "x"], object),
+        "number": np.float64(2.5),
+        "plain": [1, "é", None, True, (b"\xff", 3.5)],
+    }
+    path = tmp_path / "file.pkl"
+    path.write_bytes(pickle.dumps(content, protocol=protocol))
+    found = read_numpy_pickle(path)
+    np.testing.assert_array_equal(found["array"], content["array"])
+    np.testing.assert_array_equal(found["columns"], np.eye(3))
+    assert found["objects"].tolist() == [None, "x"]
+    assert found["number"] == 2.5
+    assert found["plain"] == content["plain"]
+
+
+def test_python_2(tmp_path: Path) -> None:
+    # {'a': np.array([1.0, 2.0])} as Python 2 and NumPy 1 write it: text is bytes, the module's name is an old one.
+    numbers = np.array([1.0, 2.0]).tobytes()
+    text = (
+        b"\x80\x02}q\x00U\x01aq\x01cnumpy.core.multiarray\n_reconstruct\nq\x02cnumpy\nndarray\nq\x03K\x00\x85U\x01b\x87R"
+        b"(K\x01K\x02\x85cnumpy\ndtype\nU\x02f8K\x00K\x01\x87R(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89"
+        b"U\x10" + numbers + b"tbs."
+    )
+    path = tmp_path / "file.pkl"
+    path.write_bytes(text)
+    np.testing.assert_array_equal(read_numpy_pickle(path)["a"], [1, 2])
+
+
+@pytest.mark.parametrize("content", [print, collections.OrderedDict(a=1), np.load, np.lib, Path()])
+def test_anything_else_is_refused(tmp_path: Path, content: object) -> None:
+    path = tmp_path / "file.pkl"
+    try:
+        path.write_bytes(pickle.dumps(content))
+    except TypeError:  # modules cannot be pickled the usual way
+        path.write_bytes(b"cnumpy\nlib\n.")
+    with pytest.raises(InputError, match="it asks for"):
+        read_numpy_pickle(path)
+
+
+def test_bytes_in_another_codec_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "file.pkl"
+    path.write_bytes(b"c_codecs\nencode\n(Vabc\nVrot13\ntR.")
+    with pytest.raises(InputError, match="bytes in 'rot13'"):
+        read_numpy_pickle(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", pickle.dumps(np.arange(100))[:-50]])
+def test_damaged_files(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "file.pkl"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"file\.pkl: not a pickle"):
+        read_numpy_pickle(path)
