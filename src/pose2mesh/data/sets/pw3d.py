@@ -19,9 +19,9 @@ from pose2mesh.data.sets.coco_form import Image, people, read_detections, read_i
 from pose2mesh.data.sets.entries import Entry, OnFault, entry
 from pose2mesh.data.sets.index import RecordWriter, cached
 from pose2mesh.data.sets.joints import projected, with_middles
-from pose2mesh.data.sets.numpy_pickle import read_numpy_pickle
 from pose2mesh.data.sets.records import Records, Schema
 from pose2mesh.errors import InputError
+from pose2mesh.pickles import read_plain
 from pose2mesh.skeletons import COCO, SMPL
 
 Split = Literal["train", "validation", "test"]
@@ -157,7 +157,7 @@ class _Sequence:
     """
 
     def __init__(self, path: Path, images: Path | None) -> None:
-        whole = read_numpy_pickle(path)
+        whole = read_plain(path)
         self.entry = found = entry(path, "sequence", whole, path.stem)
         self.name = str(found.get("sequence"))
         matrix = found.array("cam_intrinsics", 3, 3)
