@@ -7,6 +7,8 @@ there in the same pose is dropped. `docs/detectors.md` has the measurements.
 
 from __future__ import annotations
 
+import signal
+import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -73,6 +75,7 @@ class MediaPipeDetector:
             raise _lacks_gl(error) from error
         except (RuntimeError, ValueError) as error:
             raise InputError(f"{self.task}: is not a pose model of MediaPipe ({one_line(error)})") from error
+        _ignore_profiling_signal()
         weakref.finalize(self, _close, landmarker)
         return landmarker
 
@@ -164,6 +167,13 @@ def _lacks_gl(error: Exception) -> InputError:
         f"MediaPipe does not load ({one_line(error)}); on Debian and Ubuntu `apt-get install libgl1 libegl1 libgles2` "
         "brings what it needs"
     )
+
+
+def _ignore_profiling_signal() -> None:
+    """Long processes in which MediaPipe has run were ended by SIGPROF, which nobody handles: keep them alive."""
+    here = threading.current_thread() is threading.main_thread()
+    if here and hasattr(signal, "SIGPROF") and signal.getsignal(signal.SIGPROF) == signal.SIG_DFL:
+        signal.signal(signal.SIGPROF, signal.SIG_IGN)
 
 
 def _close(landmarker: PoseLandmarker) -> None:
