@@ -9,9 +9,7 @@ from __future__ import annotations
 import ctypes
 import multiprocessing
 import os
-import resource
 import statistics
-import sys
 import time
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -29,6 +27,7 @@ from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.models.surface import Surface
 from pose2mesh.models.torch_backend import TorchBackend
 from pose2mesh.skeletons import JOINT_SETS
+from pose2mesh.training.batch_size import peak_bytes
 from pose2mesh.training.memory import keep_freed_memory
 
 FORMULATIONS = ("ours", "textbook")
@@ -236,7 +235,7 @@ def time_round() -> float:
 
 def peak_memory() -> tuple[int, int]:
     """The most bytes that were in use during the rounds above those at rest, and those at rest."""
-    peak = torch.cuda.max_memory_allocated() if _work.case.device == "cuda" else peak_resident()
+    peak = torch.cuda.max_memory_allocated() if _work.case.device == "cuda" else peak_bytes()
     return max(0, peak - _work.rest_bytes), _work.rest_bytes
 
 
@@ -249,13 +248,7 @@ def memory_at_rest(device: str) -> int:
     if reset.exists():  # Linux
         ctypes.CDLL(None).malloc_trim(0)  # what the warm-up has freed goes back to the system
         reset.write_text("5")  # the largest resident size so far becomes the present one
-    return peak_resident()
-
-
-def peak_resident() -> int:
-    """The largest resident size of this process in bytes."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak_bytes()
 
 
 class Forward:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pose2mesh.errors import InputError, one_line
+from pose2mesh.models.onnx_backend import open_session
 
 
 def require_onnxruntime() -> None:
@@ -41,16 +41,10 @@ class Network:
 
     def __init__(self, path: Path) -> None:
         require_onnxruntime()
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        threads = os.environ.get("OMP_NUM_THREADS", "")
-        options.intra_op_num_threads = int(threads) if threads.isdecimal() else 0
-        options.log_severity_level = 4  # faults are raised, too
         self.path = path
         try:
-            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime's errors share no class but this
+            self._session = open_session(path, ["CPUExecutionProvider"])
+        except RuntimeError as error:
             raise InputError(f"{path}: cannot be read as an ONNX file ({one_line(error)})") from error
         takes = self._session.get_inputs()
         if len(takes) != 1 or len(takes[0].shape) != 4:
@@ -70,5 +64,5 @@ class Network:
         feed = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], np.float32)
         try:
             return list(self._session.run(names, {self._input: feed}))
-        except Exception as error:  # as above
+        except Exception as error:  # ONNX Runtime's errors share no class but this
             raise InputError(f"{self.path}: does not run on a picture of {feed.shape} ({one_line(error)})") from error

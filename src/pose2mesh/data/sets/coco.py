@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pose2mesh.data.keypoints import VISIBILITY_CONFIDENCE
-from pose2mesh.data.sets.coco_form import Image, people, read_image, sound_box
+from pose2mesh.data.sets.coco_form import Image, people, read_box, read_image
 from pose2mesh.data.sets.entries import Entry, OnFault, entry
 from pose2mesh.data.sets.index import RecordWriter, cached
 from pose2mesh.data.sets.joints import with_middles
@@ -84,9 +84,7 @@ def _person(annotation: Entry, image: Image, bodies: dict[str, dict[str, Any]], 
     if not keypoints[:, 2].any():
         writer.leave_out("no labelled keypoint")
         return
-    box = annotation.array("bbox", 4)
-    if not sound_box(box):
-        writer.leave_out("box without area")
+    if (box := read_box(annotation, writer)) is None:
         return
     annotation_id = annotation.identifier()
     keypoints[:, 2] = [VISIBILITY_CONFIDENCE[flag] for flag in keypoints[:, 2]]

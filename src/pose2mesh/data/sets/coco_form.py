@@ -87,6 +87,15 @@ def sound_box(box: NDArray[np.float64]) -> bool:
     return bool(np.isfinite(box).all() and box[2] >= 1 and box[3] >= 1)
 
 
+def read_box(annotation: Entry, writer: RecordWriter) -> NDArray[np.float64] | None:
+    """An annotation's box; where it is not sound the person is left out, and the answer is None."""
+    box = annotation.array("bbox", 4)
+    if sound_box(box):
+        return box
+    writer.leave_out("box without area")
+    return None
+
+
 def read_smpl(annotation: Entry) -> dict[str, Any]:
     """The columns of an annotation's `smpl_param`; none where it has none."""
     if annotation.values.get("smpl_param") is None:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.data.sets.coco_form import Image, people, read_image, smpl_columns, sound_box
+from pose2mesh.data.sets.coco_form import Image, people, read_box, read_image, smpl_columns
 from pose2mesh.data.sets.entries import Entry, OnFault, entry
 from pose2mesh.data.sets.index import RecordWriter, cached
 from pose2mesh.data.sets.joints import projected
@@ -150,9 +150,7 @@ class _Subject:
         action, subaction, frame, camera = image.extra
         place = (str(action), str(subaction), str(frame))
         name = f"subject {self.subject}, action {action}, subaction {subaction}, frame {frame}"
-        box = annotation.array("bbox", 4)
-        if not sound_box(box):
-            self.writer.leave_out("box without area")
+        if (box := read_box(annotation, self.writer)) is None:
             return
         view = cameras.group(str(camera))
         rotation, origin_mm = view.array("R", 3, 3), view.array("t", 3)

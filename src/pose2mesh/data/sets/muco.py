@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pose2mesh.data.sets.coco_form import Image, people, read_image, smpl_columns, sound_box
+from pose2mesh.data.sets.coco_form import Image, people, read_box, read_image, smpl_columns
 from pose2mesh.data.sets.entries import Entry, OnFault, entry
 from pose2mesh.data.sets.index import RecordWriter, cached
 from pose2mesh.data.sets.json_stream import members
@@ -81,9 +81,7 @@ def _image(found: Entry) -> Image:
 
 
 def _person(annotation: Entry, image: Image, bodies: dict[str, dict[str, Any]], writer: RecordWriter) -> None:
-    box = annotation.array("bbox", 4)
-    if not sound_box(box):
-        writer.leave_out("box without area")
+    if (box := read_box(annotation, writer)) is None:
         return
     annotation_id = annotation.identifier()
     writer.add(

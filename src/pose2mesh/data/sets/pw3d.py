@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.data.sets.coco_form import Image, people, read_detections, read_image, read_smpl, sound_box
+from pose2mesh.data.sets.coco_form import Image, people, read_box, read_detections, read_image, read_smpl
 from pose2mesh.data.sets.entries import Entry, OnFault, entry
 from pose2mesh.data.sets.index import RecordWriter, cached
 from pose2mesh.data.sets.joints import projected, with_middles
@@ -88,9 +88,7 @@ def _image(found: Entry) -> Image:
 
 
 def _person(annotation: Entry, image: Image, detected: dict[int, NDArray] | None, writer: RecordWriter) -> None:
-    box = annotation.array("bbox", 4)
-    if not sound_box(box):
-        writer.leave_out("box without area")
+    if (box := read_box(annotation, writer)) is None:
         return
     annotation_id, person = annotation.identifier(), annotation.integer("person_id")
     sequence, frame, intrinsics = image.extra

@@ -13,7 +13,7 @@ from typing import Literal
 
 from numpy.typing import NDArray
 
-from pose2mesh.data.sets.coco_form import Image, people, read_detections, read_image, read_smpl, sound_box
+from pose2mesh.data.sets.coco_form import Image, people, read_box, read_detections, read_image, read_smpl
 from pose2mesh.data.sets.entries import Entry, OnFault
 from pose2mesh.data.sets.index import RecordWriter, cached
 from pose2mesh.data.sets.joints import metres, projected
@@ -73,9 +73,7 @@ def _image(found: Entry) -> Image:
 
 
 def _person(annotation: Entry, image: Image, detected: dict[int, NDArray], writer: RecordWriter) -> None:
-    box = annotation.array("bbox", 4)
-    if not sound_box(box):
-        writer.leave_out("box without area")
+    if (box := read_box(annotation, writer)) is None:
         return
     annotation_id = annotation.identifier()
     joints_m = metres(annotation.array("joint_cam", 24, 3))
