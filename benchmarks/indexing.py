@@ -78,9 +78,9 @@ def _write_people(file: Any, subject: int, frames: int) -> None:
         name = f"s_{subject:02d}_act_{action:02d}_subact_{subaction:02d}_ca_{camera:02d}"
         comma = "" if number % 10_000_000 == 0 else ", "
         file.write(
-            f'{comma}{{"id": {number}, "file_name": "{name}/{name}_{frame + 1:06d}.jpg", "width": 1000, "height": 1002, '
-            f'"subject": {subject}, "action_name": "Walking", "action_idx": {action}, "subaction_idx": {subaction}, '
-            f'"cam_idx": {camera}, "frame_idx": {frame}}}'
+            f'{comma}{{"id": {number}, "file_name": "{name}/{name}_{frame + 1:06d}.jpg", "width": 1000, '
+            f'"height": 1002, "subject": {subject}, "action_name": "Walking", "action_idx": {action}, '
+            f'"subaction_idx": {subaction}, "cam_idx": {camera}, "frame_idx": {frame}}}'
         )
     file.write('], "annotations": [')
     for number, *_ in each():
@@ -133,7 +133,8 @@ def visit(folder: Path, seed: int, sender: Any) -> None:
     records = open_records(folder)
     order = np.random.default_rng(seed).permutation(len(records)).astype(np.int32)
     before, total = private_mb(), 0.0
-    assert records.joints_m is not None and records.pose is not None
+    assert records.joints_m is not None
+    assert records.pose is not None
     for rows in np.array_split(order, max(1, len(order) // 4096)):
         total += float(records.joints_m[rows].sum()) + float(records.pose[rows].sum())
     sender.send((before, private_mb(), total))
@@ -151,8 +152,8 @@ def main() -> None:
         print(f"annotation files       {size / 1e9:.2f} GB")
         index = timed(Index(folder))
         print(
-            f"indexed once           {index['seconds']:.1f} s ({index['cpu']:.1f} s of CPU), {index['records']:,} records, "
-            f"peak {index['peak_mb']:.0f} MB"
+            f"indexed once           {index['seconds']:.1f} s ({index['cpu']:.1f} s of CPU), "
+            f"{index['records']:,} records, peak {index['peak_mb']:.0f} MB"
         )
         again = timed(Index(folder))
         print(
@@ -170,10 +171,8 @@ def main() -> None:
         told = [receiver.recv() for receiver, _ in pipes]
         for worker in workers:
             worker.join()
-        grown = max(after - before for before, after, _ in told)
-        print(
-            f"{arguments.workers} workers, all records  {max(before for before, *_ in told):.0f} MB each, grown by {grown:.1f} MB"
-        )
+        largest, grown = max(before for before, *_ in told), max(after - before for before, after, _ in told)
+        print(f"{arguments.workers} workers, all records  {largest:.0f} MB each, grown by {grown:.1f} MB")
 
 
 if __name__ == "__main__":

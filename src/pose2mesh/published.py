@@ -1,0 +1,109 @@
+"""What others report on the tests of `protocols.py`, to stand beside one's own errors, in millimetres."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Seen = Literal["image", "detected", "gt"]
+
+_POSE2MESH = "Choi et al., ECCV 2020"
+_GATOR = "You et al., ICASSP 2023"
+_HMR_FRONTAL = "PA-MPJPE over the frontal camera"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method's errors.
+
+    Attributes:
+        protocol: A name of `PROTOCOLS`.
+        method: Its name.
+        seen: What it recovers people from: the `image`, `detected` or true (`gt`) 2D joints.
+        source: The paper, and what differs from the protocol.
+        mpjpe, pa_mpjpe, mpvpe, pa_mpvpe: Millimetres.
+        f_scores: At 5 and 15 mm, after alignment.
+    """
+
+    protocol: str
+    method: str
+    seen: Seen
+    source: str
+    mpjpe: float | None = None
+    pa_mpjpe: float | None = None
+    mpvpe: float | None = None
+    pa_mpvpe: float | None = None
+    f_scores: tuple[float, float] | None = None
+
+
+# HMR, GraphCMR and SPIN take one camera of the four for PA-MPJPE; those that recover from 2D poses take all four.
+PUBLISHED: tuple[Row, ...] = (
+    Row("human36m-p2", "Lassner et al.", "image", "Lassner et al., CVPR 2017", None, 93.9),
+    Row("human36m-p2", "HMR", "image", f"Kanazawa et al., CVPR 2018; {_HMR_FRONTAL}", 88.0, 56.8),
+    Row("human36m-p2", "NBF", "image", "Omran et al., 3DV 2018", None, 59.9),
+    Row("human36m-p2", "Pavlakos et al.", "image", "Pavlakos et al., CVPR 2018", None, 75.9),
+    Row("human36m-p2", "GraphCMR", "image", f"Kolotouros et al., CVPR 2019; {_HMR_FRONTAL}", None, 50.1),
+    Row("human36m-p2", "Arnab et al.", "image", "Arnab et al., CVPR 2019", 77.8, 54.3),
+    Row("human36m-p2", "SPIN", "image", f"Kolotouros et al., ICCV 2019; {_HMR_FRONTAL}", 62.5, 41.1),
+    Row("human36m-p2", "Pose2Mesh", "detected", _POSE2MESH, 64.9, 46.3),
+    Row("human36m-p2", "Pose2Mesh, Adam", "detected", "trained with another optimiser, as reported later", 60.2, 47.2),
+    Row("human36m-p2", "GTRS", "detected", "Zheng et al., ACM MM 2022", 64.3, 45.4),
+    Row("human36m-p2", "GATOR", "detected", _GATOR, 64.0, 44.7),
+    Row("human36m-p2", "Pose2Mesh", "gt", _POSE2MESH, 51.3, 35.6),
+    Row("human36m-p2", "GATOR", "gt", _GATOR, 48.8, 31.2),
+    Row("3dpw", "Pose2Mesh", "detected", f"{_POSE2MESH}, with DarkPose's detections", 88.9, 58.3, 106.3),
+    Row("3dpw", "Pose2Mesh", "gt", _POSE2MESH, 63.1, 35.4),
+    Row("3dpw", "GATOR", "gt", _GATOR, 50.8, 30.5),
+    Row("freihand", "Pose2Mesh", "detected", _POSE2MESH, None, 7.7, None, 7.8, (0.674, 0.969)),
+)
+
+_COLUMNS = (
+    ("MPJPE", "mpjpe"),
+    ("PA-MPJPE", "pa_mpjpe"),
+    ("MPVPE", "mpvpe"),
+    ("PA-MPVPE", "pa_mpvpe"),
+)
+
+
+def markdown_table(protocol: str, results: Mapping[str, Any]) -> str:
+    """One's own errors above the published ones of the same protocol, as a Markdown table.
+
+    Args:
+        protocol: A name of `PROTOCOLS`.
+        results: A report: `model`, `input`, `mpjpe_mm` and so on; None where not measured.
+    """
+    rows = [row for row in PUBLISHED if row.protocol == protocol]
+    scores = [key for key in results if key.startswith("f_score_")]
+    names = [name for name, _ in _COLUMNS] + [f"F@{key.split('_')[2].removesuffix('mm')} mm" for key in scores]
+    own = [_number(results.get(f"{key}_mm")) for _, key in _COLUMNS] + [f"{results[key]:.3f}" for key in scores]
+    lines = [_line("method", "sees", *names, "source"), _line(*["---"] * (len(names) + 3))]
+    lines.append(_line(f"**{results['model']}**", results["input"], *own, "this run"))
+    for row in rows:
+        values = [_number(getattr(row, key)) for _, key in _COLUMNS]
+        values += [f"{value:.3f}" for value in row.f_scores or ()] if scores else []
+        lines.append(_line(row.method, row.seen, *values, *["–"] * (len(names) - len(values)), row.source))
+    return "\n".join(lines)
+
+
+def action_table(actions: Mapping[str, Mapping[str, float]]) -> str:
+    """Errors by action as a Markdown table, with the mean of the actions, in which each counts alike.
+
+    Args:
+        actions: By name of action: `samples`, and errors `…_mm`.
+    """
+    measures = [key for key in next(iter(actions.values())) if key.endswith("_mm")]
+    lines = [_line("action", "people", *measures), _line(*["---"] * (len(measures) + 2))]
+    for name, errors in actions.items():
+        lines.append(_line(name, str(errors["samples"]), *(_number(errors[key]) for key in measures)))
+    means = [sum(errors[key] for errors in actions.values()) / len(actions) for key in measures]
+    lines.append(_line("mean of the actions", "", *(_number(mean) for mean in means)))
+    return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f}"
+
+
+def _line(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
