@@ -149,9 +149,9 @@ SMPL = JointSet(
 _FINGERS = ("thumb", "index", "middle", "ring", "little")
 
 # A hand, left or right alike, in FreiHAND's order (Zimmermann et al. 2019): wrist, then each finger from base to tip.
-# Spreads are COCO-WholeBody's (Jin et al. 2020). Not one of `JOINT_SETS`: whoever takes those expects a body.
-MANO = JointSet(
-    name="mano",
+# Spreads are COCO-WholeBody's (Jin et al. 2020).
+HAND = JointSet(
+    name="hand",
     names=("wrist", *(f"{finger}_{part}" for finger in _FINGERS for part in ("1", "2", "3", "tip"))),
     bones=tuple(
         (f"{finger}_{start}" if start else "wrist", f"{finger}_{end}")
@@ -166,7 +166,8 @@ MANO = JointSet(
     ),
 )  # fmt: skip
 
-JOINT_SETS: dict[str, JointSet] = {joint_set.name: joint_set for joint_set in (HUMAN36, COCO, SMPL)}
+BODY_JOINT_SETS: dict[str, JointSet] = {joint_set.name: joint_set for joint_set in (HUMAN36, COCO, SMPL)}
+JOINT_SETS: dict[str, JointSet] = {**BODY_JOINT_SETS, HAND.name: HAND}
 
 OPENPOSE25 = (
     "nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist",
@@ -190,6 +191,7 @@ INPUT_ORDERS: dict[str, tuple[str, ...]] = {
     "coco17": COCO17,
     "human36": HUMAN36.names,
     "smpl": SMPL.names,
+    "hand": HAND.names,
     "openpose25": OPENPOSE25,
     "mediapipe33": MEDIAPIPE33,
 }

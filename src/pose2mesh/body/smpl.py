@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from pose2mesh.body.regressors import extend_with_derived
 from pose2mesh.body.smpl_files import HAND_MEANS, SmplArrays, SmplModel, read_smpl
 from pose2mesh.errors import InputError, one_line
-from pose2mesh.skeletons import COCO, HUMAN36, MANO, SMPL, JointSet
+from pose2mesh.skeletons import COCO, HAND, HUMAN36, SMPL, JointSet
 
 # How the axis-angles of a pose, in the order of the model's joints, are parted for `body-models`.
 _PARTS: dict[str, tuple[tuple[str, int], ...]] = {
@@ -114,7 +114,7 @@ class SmplBody(nn.Module):
         return self._layer.forward_vertices(**rotations, shape=shape, global_translation=translation)
 
     def regressor(self, joint_set: JointSet) -> Tensor:
-        """(J, V) rows that give the joints of a set from the vertices, on the CPU: `smpl` for bodies, `mano` for hands.
+        """(J, V) rows that give the joints of a set from the vertices, on the CPU: `smpl` for bodies, `hand` for hands.
 
         Bodies also have `human36` and `coco` if their regressors were given; pelvis and neck of `coco` are means.
 
@@ -123,7 +123,7 @@ class SmplBody(nn.Module):
         """
         if joint_set.name in self._given:
             return self._given[joint_set.name]
-        if joint_set is MANO and self.model == "mano":
+        if joint_set is HAND and self.model == "mano":
             return self._hand_regressor()
         if joint_set is SMPL and self.model in _SMPL_JOINTS:
             return self.joint_regressor[list(_SMPL_JOINTS[self.model])]
@@ -132,7 +132,7 @@ class SmplBody(nn.Module):
                 f"{self.path}: {self.model} has no regressor of joint set {joint_set.name!r}; expected one in a file "
                 f"such as {REGRESSOR_FILES[joint_set.name]}"
             )
-        own = "mano" if self.model == "mano" else "smpl, human36 and coco"
+        own = "hand" if self.model == "mano" else "smpl, human36 and coco"
         raise InputError(f"{self.path}: {self.model} has no joint set {joint_set.name!r}; expected {own}")
 
     def _hand_regressor(self) -> Tensor:

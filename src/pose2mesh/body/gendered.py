@@ -1,0 +1,69 @@
+"""One model of the SMPL family in several genders, posed as one: everybody by the body of their own gender."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from pose2mesh.body.smpl import SmplBody
+from pose2mesh.errors import InputError
+from pose2mesh.skeletons import JointSet
+
+
+class GenderedBody(nn.Module):
+    """Bodies of one topology, by the number that a data set gives their gender.
+
+    Args:
+        main: Whose faces, template and joint regressors stand for all.
+        genders: The body of each gender that is told apart; people of any other get `main`.
+
+    Raises:
+        InputError: a file's mesh is not that of `main`.
+    """
+
+    def __init__(self, main: SmplBody, genders: Mapping[int, SmplBody] | None = None) -> None:
+        super().__init__()
+        self.main = main
+        self.others = nn.ModuleDict({str(number): body for number, body in (genders or {}).items()})
+        for body in (genders or {}).values():
+            if body.model != main.model or not torch.equal(body.faces, main.faces):
+                raise InputError(
+                    f"{body.path}: its faces are not those of {main.path}, expected one mesh for all genders"
+                )
+
+    @property
+    def faces(self) -> Tensor:
+        """(F, 3) triangles."""
+        return self.main.faces
+
+    @property
+    def template(self) -> Tensor:
+        """(V, 3) the main body without pose, metres."""
+        return self.main.template
+
+    def regressor(self, joint_set: JointSet) -> Tensor:
+        """(J, V) rows that give the joints of a set from the vertices, on the CPU; as `SmplBody.regressor`."""
+        return self.main.regressor(joint_set)
+
+    def forward(self, pose: Tensor, shape: Tensor, gender: Tensor) -> Tensor:
+        """Vertices (B, V, 3) in metres, the root joint where the shape puts it.
+
+        Args:
+            pose: (B, K, 3) axis-angle of every joint, radians.
+            shape: (B, 10) coefficients.
+            gender: (B,) numbers of genders.
+        """
+        if not self.others:
+            return self.main(pose, shape)
+        vertices = pose.new_empty(len(pose), len(self.template), 3)
+        left = torch.ones_like(gender, dtype=torch.bool)
+        for number, body in self.others.items():
+            of_gender = gender == int(number)
+            left &= ~of_gender
+            if of_gender.any():
+                vertices[of_gender] = body(pose[of_gender], shape[of_gender])
+        if left.any():
+            vertices[left] = self.main(pose[left], shape[left])
+        return vertices
