@@ -35,9 +35,9 @@ class Posed:
 
 
 def relative_joints(protocol: Protocol, joints: Tensor) -> Tensor:
-    """The joints that count, relative to the root joint: (B, J, 3) → (B, len(protocol.columns), 3)."""
+    """The joints that count, relative to the root joint, in double precision: (B, J, 3) → (B, len(columns), 3)."""
     root = protocol.joint_set.root_index
-    return (joints - joints[:, root, None])[:, protocol.columns]
+    return (joints - joints[:, root, None])[:, protocol.columns].double()
 
 
 def person_errors(protocol: Protocol, found: Posed, truth: Posed) -> dict[str, Tensor]:
@@ -54,7 +54,7 @@ def person_errors(protocol: Protocol, found: Posed, truth: Posed) -> dict[str, T
         return errors
     assert found.mesh_root is not None
     assert truth.mesh_root is not None
-    vertices, true_vertices = found.vertices - found.mesh_root[:, None], truth.vertices - truth.mesh_root[:, None]
+    vertices, true_vertices = ((side.vertices - side.mesh_root[:, None]).double() for side in (found, truth))  # type: ignore[operator, index]
     aligned = procrustes_align(vertices, true_vertices)
     errors["mpvpe_mm"] = 1000 * metrics.mean_distance(vertices, true_vertices)
     errors["pa_mpvpe_mm"] = 1000 * metrics.mean_distance(aligned, true_vertices)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pose2mesh.errors import InputError
-from pose2mesh.skeletons import HUMAN36, MANO, SMPL, JointSet
+from pose2mesh.skeletons import HAND, HUMAN36, SMPL, JointSet
 
 # Human3.6M's fifteen actions by their numbers in file names, act_02 to act_16.
 HUMAN36M_ACTIONS = dict(
@@ -141,9 +141,9 @@ PROTOCOLS: dict[str, Protocol] = {
             source="FreiHAND (Zimmermann et al., ICCV 2019), and its eval.py: 21 joints, F-scores at 5 and 15 mm",
             data_sets=("freihand", "freihand_coco"),
             split="evaluation",
-            joint_set=MANO,
+            joint_set=HAND,
             truth="mesh",
-            mesh_root=MANO,
+            mesh_root=HAND,
             aligned_only=True,
             f_scores_mm=(5.0, 15.0),
         ),
