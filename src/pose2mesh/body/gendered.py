@@ -3,13 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from pose2mesh.body.smpl import SmplBody
+from pose2mesh.body.smpl import SmplBody, Variant, find_regressors, find_smpl
 from pose2mesh.errors import InputError
 from pose2mesh.skeletons import JointSet
+
+
+@dataclass
+class BodyConfig:
+    """The body whose mesh the network predicts.
+
+    Attributes:
+        model: `anny`, which is open and needs no file, or `smpl` or `mano` from the user's files.
+        folder: Where these are, laid out as `docs/body_models.md` says.
+        variant: `neutral`, `male` or `female` of SMPL, `right` or `left` of MANO: whose mesh the network is built on.
+        regressors: Files of joint regressors by joint set, beside those found in the folder.
+    """
+
+    model: Literal["anny", "smpl", "mano"] = "anny"
+    folder: str | None = None
+    variant: Variant | None = None
+    regressors: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """What a bundle calls it."""
+        return self.model if self.model == "anny" else f"{self.model}-{self.main}"
+
+    @property
+    def main(self) -> Variant:
+        """The variant, the usual one where none is told."""
+        return self.variant or ("right" if self.model == "mano" else "neutral")
 
 
 class GenderedBody(nn.Module):
@@ -67,3 +97,26 @@ class GenderedBody(nn.Module):
         if left.any():
             vertices[left] = self.main(pose[left], shape[left])
         return vertices
+
+
+def open_body(config: BodyConfig, genders: Mapping[int, Variant] | None = None) -> GenderedBody:
+    """The body of a config, from the user's files.
+
+    Args:
+        config: Of SMPL or MANO.
+        genders: Which others are needed, by the number that records give them.
+
+    Raises:
+        InputError: a file is missing or cannot be used.
+    """
+    if config.model == "anny" or config.folder is None:
+        raise InputError(f"body.folder is missing; the files of {config.model} are the user's own")
+    folder, model = Path(config.folder), config.model
+    regressors = {} if model == "mano" else find_regressors(folder)
+    regressors |= {name: Path(file) for name, file in config.regressors.items()}
+
+    def load(variant: Variant) -> SmplBody:
+        return SmplBody(find_smpl(folder, model, variant), model, regressors)
+
+    others = {number: load(variant) for number, variant in (genders or {}).items() if variant != config.main}
+    return GenderedBody(load(config.main), others)

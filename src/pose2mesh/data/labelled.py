@@ -88,7 +88,7 @@ class LabelledSet(torch.nn.Module):
     """The people of a data set, in one joint set and on one body. Moves to a device as any module does.
 
     Joints are the data set's own where it labels just this joint set, else regressed from the posed bodies. Without
-    points, and with joints of its own, nobody is posed at all.
+    points, and with joints of its own, nobody is posed at all. With points but without any body, surfaces are masked.
 
     Args:
         records: Memory-mapped columns; `data/sets/` has the readers.
@@ -120,10 +120,12 @@ class LabelledSet(torch.nn.Module):
         schema = records.schema
         self.same_joints = schema.joints == joint_set.names
         self.has_joints = self.same_joints and records.joints_m is not None
-        posed = points is not None or not self.has_joints
+        if not schema.body and not self.has_joints:
+            raise InputError(f"{schema.name}: has neither bodies nor labelled 3D joints of {joint_set.name!r}")
+        posed = bool(schema.body) and (points is not None or not self.has_joints)
         if posed and (body is None or body.main.model != schema.body):
             found = "none is given" if body is None else f"{body.main.path} is of {body.main.model}"
-            raise InputError(f"{schema.name}: its bodies are of {schema.body or 'no model'}, {found}")
+            raise InputError(f"{schema.name}: its bodies are of {schema.body}, {found}")
         self.body = body if posed else None
         self.register_buffer("points", points, persistent=False)
         self.register_buffer("regressor", None if self.body is None else self.body.regressor(joint_set), False)
@@ -156,20 +158,23 @@ class LabelledSet(torch.nn.Module):
         records = self.records
         return all(value is None for value in (records.intrinsics, records.weak_camera, records.joints_px))
 
-    def usable(self, input: Input, surface: bool = False) -> NDArray[np.int64]:
+    def usable(self, input: Input, whole: bool = False) -> NDArray[np.int64]:
         """Rows of people with a truth and with 2D joints to see them by.
 
         Args:
             input: Where the 2D joints come from.
-            surface: Only people with a body, and with every joint that is evaluated.
+            whole: Only people of whom nothing that was asked for is missing: every joint that is evaluated and, where
+                points were asked for, the body.
         """
-        records, found = self.records, np.ones(len(self), bool)
-        if surface or not self.has_joints:
-            found &= _whole(records.body_valid, len(self))
-        if self.has_joints:
-            valid = _whole(records.joints_valid, len(self))
-            columns = self.joint_set.evaluation_indices if surface else [self.joint_set.root_index]
-            found &= valid[:, columns].all(1) if valid.ndim == 2 else valid
+        records, joint_set = self.records, self.joint_set
+        bodies: NDArray[np.bool_] = np.zeros(len(self), np.bool_)
+        if self.body is not None and records.body_valid is not None:
+            bodies = np.asarray(records.body_valid)
+        joints = bodies
+        if self.has_joints and records.joints_valid is not None:
+            asked = [*joint_set.evaluation_indices, joint_set.root_index] if whole else [joint_set.root_index]
+            joints = np.asarray(records.joints_valid[:, asked].all(1))
+        found = joints & bodies if whole and self.points is not None else joints | bodies
         if input == "detected":
             if records.detected_px is None:
                 return np.zeros(0, np.int64)
@@ -198,7 +203,7 @@ class LabelledSet(torch.nn.Module):
             surface_valid = surface_valid & self._fits(rows, vertices, views)
         joints, valid, placed = self._joints(rows, vertices, surface_valid, placed)
         root = joints[:, self.joint_set.root_index]
-        points = None
+        points = None if self.points is None else self._zeros(len(rows), len(self.points), 3)
         if vertices is not None and self.points is not None:
             mesh_root = self._regress(vertices)[:, self.joint_set.root_index]
             points = (vertices[:, self.points] - mesh_root[:, None]) * surface_valid[:, None, None]
@@ -231,7 +236,7 @@ class LabelledSet(torch.nn.Module):
         return Views(known[:, :2], known[:, 2:], perspective, size)
 
     def _pose(self, body: GenderedBody, rows: NDArray[np.integer]) -> tuple[Tensor, Tensor, Tensor]:
-        """Vertices (B, V, 3) in the camera's axes (the world's where it is drawn); who has one; whose place is known."""
+        """Vertices (B, V, 3) in the camera's axes (the world's where it is drawn); who has them; who is placed."""
         pose, shape, valid = (self._column(name, rows) for name in ("pose", "shape", "body_valid"))
         assert pose is not None
         assert shape is not None
@@ -313,10 +318,6 @@ class LabelledSet(torch.nn.Module):
         joints_px, confidence = convert(found[..., :2], score, self.records.schema.detected, self.joint_set)
         whole = np.concatenate((joints_px, confidence[..., None]), axis=-1)
         return torch.from_numpy(whole).to(self._place.device)
-
-
-def _whole(column: NDArray[np.bool_] | None, count: int) -> NDArray[np.bool_]:
-    return np.zeros(count, bool) if column is None else np.asarray(column)
 
 
 def look(
