@@ -218,6 +218,16 @@ class LabelledSet(torch.nn.Module):
             detected_px=self._detected_px(rows),
         )
 
+    def posed(self, rows: NDArray[np.integer]) -> tuple[Tensor, Tensor, Tensor, Views | None]:
+        """Whole bodies as the data set has them, fitted well or badly.
+
+        Returns:
+            Vertices (B, V, 3) from the camera, in its axes (the world's where there is none), metres; (B,) who has a
+            body; (B,) whose place before the camera is known; the cameras, or None.
+        """
+        assert self.body is not None
+        return *self._pose(self.body, rows), None if self.virtual else self._views(rows)
+
     def _zeros(self, *shape: int) -> Tensor:
         return self._place.new_zeros(*shape)
 

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.skeletons import COCO17
-
 # The longest side of the box around a person's joints: a body from a crouching child to a tall one with raised arms, a
 # hand from a fist to a spread one. Taken for the other unit they would be a thousand times as large, or as small.
 PLAUSIBLE_EXTENT_M = {"body": (0.25, 3.0), "hand": (0.03, 0.4)}
@@ -77,41 +75,93 @@ def mirrored(
 
 
 def crossed(joints_px: NDArray[np.floating], names: Sequence[str]) -> NDArray[np.bool_]:
-    """(N,) whose labels exchange left and right, as far as one person's 2D joints can tell.
+    """(N,) whose 2D labels exchange left and right, as far as joints that were labelled by hand can tell.
 
-    Two signs are looked for. A face that is seen (nose and both eyes labelled) has the person's left eye on the right,
-    for one who stands upright. And shoulders and hips turn the same way, where both are wide.
+    A face that is seen (nose, eyes and ears labelled) has the person's left eye on the right, for one who stands
+    upright; and shoulders and hips turn the same way, where both are wide. Projected joints are labelled where they are
+    hidden, too: for these there is `backwards`.
 
     Args:
         joints_px: (N, J, 3) x, y, visibility.
         names: Of the joints; those of COCO are looked at.
     """
-    where = {name: index for index, name in enumerate(names) if name in COCO17}
+    look = _Joints(joints_px[..., :2], joints_px[..., 2] > 0, names)
 
-    def known(*joints: str) -> NDArray[np.bool_]:
-        if not all(joint in where for joint in joints):
-            return np.zeros(len(joints_px), bool)
-        return np.asarray((joints_px[:, [where[joint] for joint in joints], 2] > 0).all(1))
-
-    def at(joint: str) -> NDArray[np.floating]:
-        return joints_px[:, where[joint], :2] if joint in where else np.zeros((len(joints_px), 2))
-
-    def turn(up: NDArray[np.floating], side: NDArray[np.floating]) -> NDArray[np.floating]:
-        """1 where the person's left is on the right of who looks at them, -1 the other way round, over |up|²."""
+    def turn(up: NDArray[np.floating], pair: str) -> NDArray[np.floating]:
+        """How far the left one of a pair is on the right of who looks at them, as a share of |up|."""
+        side = look.side(pair)
         return (up[:, 0] * side[:, 1] - up[:, 1] * side[:, 0]) / np.maximum((up**2).sum(1), 1e-9)
 
-    shoulders, hips = at("left_shoulder") - at("right_shoulder"), at("left_hip") - at("right_hip")
-    neck = (at("left_shoulder") + at("right_shoulder")) / 2
-    torso = neck - (at("left_hip") + at("right_hip")) / 2
-    eyes, head = at("left_eye") - at("right_eye"), (at("left_eye") + at("right_eye")) / 2 - neck
-    trunk = known("left_shoulder", "right_shoulder", "left_hip", "right_hip")
-    face = known("nose", "left_eye", "right_eye", "left_shoulder", "right_shoulder")
-    # Both ears labelled rule out a face turned so far that one eye was guessed behind the nose.
-    face &= known("left_ear", "right_ear") & (turn(head, at("left_ear") - at("right_ear")) < -_WIDE)
-    twisted = (turn(torso, shoulders) * turn(torso, hips) < 0) & (
-        np.minimum(np.abs(turn(torso, shoulders)), np.abs(turn(torso, hips))) > _WIDE
-    )
-    return (face & (turn(head, eyes) < 0)) | (trunk & twisted)
+    neck, hips = look.middle("shoulder"), look.middle("hip")
+    shoulder_turn, hip_turn = turn(neck - hips, "shoulder"), turn(neck - hips, "hip")
+    twisted = (shoulder_turn * hip_turn < 0) & (np.minimum(np.abs(shoulder_turn), np.abs(hip_turn)) > _WIDE)
+    head = look.middle("eye") - neck
+    face = (turn(head, "eye") < 0) & (turn(head, "ear") < -_WIDE)
+    return (look.known("nose", "eye", "ear", "shoulder") & face) | (look.known("shoulder", "hip") & twisted)
+
+
+def backwards(joints_m: NDArray[np.floating], valid: NDArray[np.bool_], names: Sequence[str]) -> NDArray[np.bool_]:
+    """(N,) whose 3D labels exchange left and right: nose or toes point away from where the body faces.
+
+    A body faces along left × up. The nose is asked where it is labelled with neck and head or with the ears, the toes
+    of people whose legs are straight under them else.
+
+    Args:
+        joints_m: (N, J, 3) in the camera's axes.
+        valid: (N, J) which are labelled.
+        names: Of the joints.
+    """
+    look = _Joints(joints_m, valid, names)
+    answers = np.zeros(len(joints_m), bool)
+    asked = np.zeros(len(joints_m), bool)
+    neck, hips = look.middle("shoulder"), look.middle("hip")
+    up = neck - hips
+    feet = look.middle("foot") - look.middle("ankle")
+    straight = _cosine(look.middle("ankle") - hips, -up) > 0.9
+    for front, side, pairs, fit in (
+        (look.at("nose") - look.middle("ear"), "ear", ("nose", "ear", "hip", "shoulder"), None),
+        (look.at("nose") - (look.at("neck") + look.at("head_top")) / 2, "shoulder", _HEAD, None),
+        (feet, "hip", ("hip", "shoulder", "ankle", "foot"), straight),
+    ):
+        known = look.known(*pairs) & ~asked
+        known &= True if fit is None else fit
+        answers |= known & (_cosine(front, np.cross(look.side(side), up)) < -0.5)
+        asked |= known
+    return answers
+
+
+_HEAD = ("nose", "neck", "head_top", "shoulder", "hip")
+
+
+class _Joints:
+    """Joints by name: (N, J, D) and which are known (N, J). What is not among them is never known, and 0."""
+
+    def __init__(self, points: NDArray[np.floating], known: NDArray[np.bool_], names: Sequence[str]) -> None:
+        self.points, self.labelled, self.where = points, known, {name: index for index, name in enumerate(names)}
+
+    def at(self, name: str) -> NDArray[np.floating]:
+        if name not in self.where:
+            return np.zeros((len(self.points), self.points.shape[-1]))
+        return np.asarray(self.points[:, self.where[name]], np.float64)
+
+    def side(self, pair: str) -> NDArray[np.floating]:
+        """From the right one of a pair to the left one."""
+        return self.at(f"left_{pair}") - self.at(f"right_{pair}")
+
+    def middle(self, pair: str) -> NDArray[np.floating]:
+        return (self.at(f"left_{pair}") + self.at(f"right_{pair}")) / 2
+
+    def known(self, *names: str) -> NDArray[np.bool_]:
+        """(N,) who has all of these joints, or both of a pair."""
+        found = np.ones(len(self.points), bool)
+        for name in names:
+            for joint in (name,) if name in self.where else (f"left_{name}", f"right_{name}"):
+                found &= self.labelled[:, self.where[joint]] if joint in self.where else False
+        return found
+
+
+def _cosine(one: NDArray[np.floating], other: NDArray[np.floating]) -> NDArray[np.floating]:
+    return (one * other).sum(1) / np.maximum(np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1), 1e-9)
 
 
 def repeated(image: NDArray[np.integer], box: NDArray[np.floating]) -> NDArray[np.bool_]:
