@@ -180,7 +180,8 @@ def open_recorded(data: DataConfig, joint_set: JointSet, seed: int) -> RecordedP
     members = [Member(name, choice, choice.open(name, root, cache)) for name, choice in data.sets.items()]
     assert data.validation is not None
     held_out = Member(VALIDATION, data.validation, data.validation.open(VALIDATION, root, cache, validation=True))
-    body = open_body(data.body, _genders([*members, held_out]))
+    genders = _genders([*members, held_out]) if data.body.model == "smpl" else {}
+    body = open_body(data.body, genders)
     return RecordedPeople(body, data.body.name, joint_set, members, held_out, data, seed)
 
 
