@@ -7,20 +7,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pose2mesh.body.gendered import GenderedBody
+from pose2mesh.body.gendered import GenderedBody, open_body
 from pose2mesh.body.regressors import FITTED, load_regressor
 from pose2mesh.camera import Intrinsics
 from pose2mesh.data.labelled import Input, LabelledPeople, LabelledSet, look
-from pose2mesh.data.noise import NoiseConfig
+from pose2mesh.data.noise import measured_noise
+from pose2mesh.data.recorded import VALIDATION, Member, genders_told
+from pose2mesh.data.sets.catalogue import SetConfig
+from pose2mesh.data.sets.entries import OnFault
 from pose2mesh.data.sets.records import Records
+from pose2mesh.downloads import cache_folder
 from pose2mesh.errors import InputError
 from pose2mesh.predict import Recovery, unusable
 from pose2mesh.protocol_errors import (
@@ -32,8 +37,10 @@ from pose2mesh.protocol_errors import (
     sequence_errors,
     stretches,
 )
-from pose2mesh.protocols import Protocol
-from pose2mesh.skeletons import JointSet
+from pose2mesh.protocols import Protocol, find_protocol
+
+if TYPE_CHECKING:
+    from pose2mesh.config import DataConfig
 
 PART = 64  # people posed in full at a time
 
@@ -120,7 +127,7 @@ class ProtocolTest:
 
     def parts(self, rows: NDArray[np.int64], input_: Input, seed: int) -> Iterator[Seen]:
         """The people a part at a time, but for those whom no network can use; these are counted."""
-        generator, noise = torch.Generator().manual_seed(seed), test_noise(input_, self.joint_set)
+        generator, noise = torch.Generator().manual_seed(seed), measured_noise(input_, self.joint_set)
         for start in range(0, len(rows), PART):
             part = rows[start : start + PART]
             people = self.data.people(part)
@@ -151,21 +158,63 @@ class ProtocolTest:
         return Posed(joints, points, self.true_root @ points) if self.same_mesh else Posed(joints)
 
 
-def test_noise(input_: str, joint_set: JointSet) -> NoiseConfig:
-    """The detector's errors that evaluations take: every joint is there and, but for `gt`, none is exact."""
-    noise = NoiseConfig(drop=0.0, clean=0.0, plain_confidence=0.0, out_of_picture=False)
-    if input_ == "gt":
-        noise.model, noise.plain_confidence = "none", 1.0
-    elif joint_set.name == "human36":
-        noise.model = "human36"
-    return noise
-
-
 def intrinsics(people: LabelledPeople) -> list[Intrinsics] | None:
     """Everyone's camera, or None where one is not known."""
     if not people.views.perspective.all():
         return None
     return [Intrinsics(*row) for row in torch.cat((people.views.scale, people.views.offset), dim=1).tolist()]
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """The data set of a config that a protocol tests on, opened.
+
+    Attributes:
+        protocol: The test.
+        member: The data set, and what of it is used.
+        body: Poses its people.
+    """
+
+    protocol: Protocol
+    member: Member
+    body: GenderedBody
+
+    @property
+    def records(self) -> Records:
+        return self.member.records
+
+
+def open_test(data: DataConfig, source: str, protocol: str | None, input_: Input, on_fault: OnFault | None) -> TestSet:
+    """Find and read what a protocol tests on among the data sets of a config: their last part, whatever it trains on.
+
+    Args:
+        data: Of the config.
+        source: Its file, for errors.
+        protocol: A name of `PROTOCOLS`; the usual one of the data set to validate on where None.
+        input_: Where the 2D joints come from.
+        on_fault: What to do about entries that cannot be used; as the config says where None.
+
+    Raises:
+        InputError: no data set of the config goes with the protocol; a file is missing or cannot be used.
+    """
+    chosen: list[tuple[str, SetConfig]] = [] if data.validation is None else [(VALIDATION, data.validation)]
+    chosen += data.sets.items()
+    readers = [choice.reader or name for name, choice in chosen]
+    test = find_protocol(protocol, readers)
+    at = next(index for index, reader in enumerate(readers) if reader in test.data_sets)
+    name, choice = chosen[at]
+    if input_ == "detected" and not choice.source(name).detections and readers[at] != "pw3d_sequences":
+        raise InputError(f"--input detected: {readers[at]} has no detections; expected gt or noisy")
+    choice = replace(choice, split=None, input=input_, on_fault=on_fault or choice.on_fault)
+    root = None if data.folder is None else Path(data.folder)
+    cache = cache_folder() / "sets" if data.cache is None else Path(data.cache)
+    member = Member(name, choice, choice.open(name, root, cache, validation=True))
+    if data.body.model != member.records.schema.body:
+        raise InputError(
+            f"{source}: data.body.model is {data.body.model}; {test.name} needs {member.records.schema.body}"
+        )
+    genders = genders_told([member]) if data.body.model == "smpl" else {}
+    return TestSet(test, member, open_body(data.body, genders))
 
 
 def evaluate_records(

@@ -8,6 +8,7 @@ of vertices relative to the root joint of the body model's own skeleton, PA-MPVP
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -37,8 +38,8 @@ class Protocol:
         name: As `evaluate --protocol` takes it.
         title: As tables have it.
         source: Who defined it and where it was read.
-        data_sets: The readers (`Schema.name`) whose records it is for, the usual one first.
-        split: Of the reader.
+        data_sets: The readers (`catalogue.SOURCES`) whose records it is for, the usual one first; of the last part of
+            each, which is the one to test on.
         subjects, cameras: Who of the records is tested; empty for everyone.
         joint_set: Of the joints compared; its root is the joints' root.
         joints: Those of them that errors are averaged over.
@@ -55,7 +56,6 @@ class Protocol:
     title: str
     source: str
     data_sets: tuple[str, ...]
-    split: str
     joint_set: JointSet
     truth: Literal["labels", "mesh"]
     mesh_root: JointSet
@@ -79,9 +79,8 @@ PROTOCOLS: dict[str, Protocol] = {
         Protocol(
             name="human36m-p1",
             title="Human3.6M, protocol 1",
-            source="Yasin et al., CVPR 2016: six subjects to train, S11 seen by the frontal camera (4) to test",
+            source="The split of Yasin et al., CVPR 2016: S11 to test; the frontal camera (4), every 50th frame",
             data_sets=("human36m",),
-            split="test",
             subjects=(11,),
             cameras=(4,),
             joint_set=HUMAN36,
@@ -94,7 +93,6 @@ PROTOCOLS: dict[str, Protocol] = {
             title="Human3.6M, protocol 2",
             source=f"{_POSE2MESH}: S9 and S11, all four cameras, every 50th frame; the 14 joints are HMR's",
             data_sets=("human36m",),
-            split="test",
             subjects=(9, 11),
             joint_set=HUMAN36,
             truth="labels",
@@ -106,7 +104,6 @@ PROTOCOLS: dict[str, Protocol] = {
             title="Human3.6M, frontal camera",
             source=f"{_HMR}, which call it protocol 2: S9 and S11, the frontal camera (4); here every 50th frame",
             data_sets=("human36m",),
-            split="test",
             subjects=(9, 11),
             cameras=(4,),
             joint_set=HUMAN36,
@@ -119,7 +116,6 @@ PROTOCOLS: dict[str, Protocol] = {
             title="3DPW, test",
             source=f"{_POSE2MESH}, as SPIN's: joints in Human3.6M's order from the true mesh of the person's gender",
             data_sets=("pw3d", "pw3d_sequences"),
-            split="test",
             joint_set=HUMAN36,
             truth="mesh",
             mesh_root=SMPL,
@@ -130,7 +126,6 @@ PROTOCOLS: dict[str, Protocol] = {
             title="SURREAL",
             source=f"{_POSE2MESH}: SMPL's 24 joints, from the true mesh",
             data_sets=("surreal",),
-            split="val",
             joint_set=SMPL,
             truth="mesh",
             mesh_root=SMPL,
@@ -138,9 +133,8 @@ PROTOCOLS: dict[str, Protocol] = {
         Protocol(
             name="freihand",
             title="FreiHAND, evaluation",
-            source="FreiHAND (Zimmermann et al., ICCV 2019), and its eval.py: 21 joints, F-scores at 5 and 15 mm",
+            source="FreiHAND (Zimmermann et al., ICCV 2019) and its eval.py: 21 joints, F-scores at 5 and 15 mm",
             data_sets=("freihand", "freihand_coco"),
-            split="evaluation",
             joint_set=HAND,
             truth="mesh",
             mesh_root=HAND,
@@ -150,29 +144,31 @@ PROTOCOLS: dict[str, Protocol] = {
     )
 }
 
-# What a data set is tested by where nobody says.
-DEFAULTS = {"human36m": "human36m-p2"} | {
-    data_set: protocol.name
-    for protocol in PROTOCOLS.values()
-    for data_set in protocol.data_sets
-    if data_set != "human36m"
-}
+# What a data set is tested by where nobody says: the first of its protocols, but for Human3.6M.
+_USUAL = {"human36m": "human36m-p2"}
 
 
-def find_protocol(name: str | None, data_set: str) -> Protocol:
-    """The protocol of that name, or the usual one of a data set.
+def find_protocol(name: str | None, data_sets: Sequence[str]) -> Protocol:
+    """The protocol of that name, or the usual one of the first of some data sets that has one.
+
+    Args:
+        name: Of `PROTOCOLS`, or None.
+        data_sets: The readers of the data sets that there are.
 
     Raises:
-        InputError: there is none, or it is for another data set.
+        InputError: there is none, or it is for other data sets.
     """
+    there = ", ".join(data_sets)
     if name is None:
-        if data_set not in DEFAULTS:
-            raise InputError(f"data set {data_set!r} has no test; expected one of {', '.join(DEFAULTS)}")
-        return PROTOCOLS[DEFAULTS[data_set]]
+        for data_set in data_sets:
+            for protocol in PROTOCOLS.values():
+                if data_set in protocol.data_sets and _USUAL.get(data_set, protocol.name) == protocol.name:
+                    return protocol
+        raise InputError(f"no protocol is for {there}; expected a data set of {', '.join(PROTOCOLS)}")
     if name not in PROTOCOLS:
         near = difflib.get_close_matches(name, PROTOCOLS, n=1, cutoff=0.0)[0]
         raise InputError(f"--protocol {name!r} is not known; the nearest is {near!r} of {', '.join(PROTOCOLS)}")
     protocol = PROTOCOLS[name]
-    if data_set not in protocol.data_sets:
-        raise InputError(f"--protocol {name}: is for {protocol.data_sets[0]}, but the data are of {data_set}")
+    if not set(protocol.data_sets) & set(data_sets):
+        raise InputError(f"--protocol {name}: is for {' or '.join(protocol.data_sets)}; the config has {there}")
     return protocol

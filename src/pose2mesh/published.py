@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pose2mesh.protocols import Protocol
+
 Seen = Literal["image", "detected", "gt"]
 
 _POSE2MESH = "Choi et al., ECCV 2020"
@@ -66,6 +68,31 @@ _COLUMNS = (
 )
 
 
+def report_tables(protocol: Protocol, results: Mapping[str, Any]) -> str:
+    """A report of a protocol as Markdown: beside the published rows, by action, over time, who is not in it.
+
+    Args:
+        protocol: The test.
+        results: Of `evaluate_sets.evaluate_records`, with `model` and `input`.
+    """
+    people = f"{results['samples']:,} people"
+    left_out = "; ".join(f"{count:,} left out: {reason}" for reason, count in results["left_out"].items())
+    parts = [
+        f"## {protocol.title}\n\n{protocol.source}. {people}{f' ({left_out})' if left_out else ''}. Errors in mm.",
+        markdown_table(protocol.name, results),
+    ]
+    if results.get("known_camera_mpjpe_mm") is not None:
+        told = [f"MPJPE {results['known_camera_mpjpe_mm']:.1f}"]
+        if "known_camera_mpvpe_mm" in results:
+            told.append(f"MPVPE {results['known_camera_mpvpe_mm']:.1f}")
+        parts.append(f"Given the camera: {', '.join(told)}.")
+    if results.get("actions"):
+        parts.append(action_table(results["actions"]))
+    if results.get("sequences"):
+        parts.append(sequence_table(results["sequences"], results))
+    return "\n\n".join(parts)
+
+
 def markdown_table(protocol: str, results: Mapping[str, Any]) -> str:
     """One's own errors above the published ones of the same protocol, as a Markdown table.
 
@@ -92,12 +119,28 @@ def action_table(actions: Mapping[str, Mapping[str, float]]) -> str:
     Args:
         actions: By name of action: `samples`, and errors `…_mm`.
     """
-    measures = [key for key in next(iter(actions.values())) if key.endswith("_mm")]
-    lines = [_line("action", "people", *measures), _line(*["---"] * (len(measures) + 2))]
+    columns = [(name, f"{key}_mm") for name, key in _COLUMNS if f"{key}_mm" in next(iter(actions.values()))]
+    lines = [_line("action", "people", *(name for name, _ in columns)), _line(*["---"] * (len(columns) + 2))]
+    measures = [key for _, key in columns]
     for name, errors in actions.items():
         lines.append(_line(name, str(errors["samples"]), *(_number(errors[key]) for key in measures)))
     means = [sum(errors[key] for errors in actions.values()) / len(actions) for key in measures]
     lines.append(_line("mean of the actions", "", *(_number(mean) for mean in means)))
+    return "\n".join(lines)
+
+
+def sequence_table(sequences: Mapping[str, Any], results: Mapping[str, Any]) -> str:
+    """Errors over time, as recovered and after the One-Euro filter, as a Markdown table.
+
+    Args:
+        sequences: Of `protocol_errors.sequence_errors`.
+        results: The report that it is part of.
+    """
+    head = f"{sequences['sequences']} stretches, {sequences['frames']:,} frames"
+    lines = [_line(head, "acceleration error, mm/frame²", "MPJPE", "PA-MPJPE"), _line(*["---"] * 4)]
+    for name, prefix in (("as recovered", ""), ("One-Euro, live", "filtered_"), ("One-Euro, both ways", "smoothed_")):
+        errors = [(sequences if prefix else results).get(f"{prefix}{key}") for key in ("mpjpe_mm", "pa_mpjpe_mm")]
+        lines.append(_line(name, _number(sequences[f"{prefix}acceleration_mm"]), *(_number(each) for each in errors)))
     return "\n".join(lines)
 
 

@@ -33,6 +33,7 @@ class CheckOptions:
         fit_limit_mm: Fits further than this from labelled 3D joints are bad; by default what training takes.
         sheet: The PNG file of the contact sheet; None for none.
         shown: How many people of each split are on it.
+        overrides: `key=value` that change the config.
     """
 
     path: Path
@@ -44,6 +45,7 @@ class CheckOptions:
     fit_limit_mm: float | None = None
     sheet: Path | None = None
     shown: int = 12
+    overrides: tuple[str, ...] = ()
 
     def check(self) -> None:
         """Check what can be checked before any work is done.
@@ -112,10 +114,12 @@ def _what(options: CheckOptions) -> tuple[list[Part], BodyConfig | None, Path]:
     cache = options.cache or cache_folder() / "sets"
     models = None if options.models is None else BodyConfig("smpl", str(options.models))
     if options.path.suffix.lower() not in (".yaml", ".yml"):
+        if options.overrides:
+            raise InputError(f"--set: goes with a config, which {options.path} is not")
         return recognise(options.path), models, cache
     from pose2mesh.config import load_config
 
-    data = load_config(options.path).data
+    data = load_config(options.path, list(options.overrides)).data
     if models is None and data.body.folder is not None:
         models = data.body
     if options.cache is None and data.cache is not None:

@@ -15,6 +15,7 @@ from pose2mesh.data.labelled import LabelledSet
 from pose2mesh.data.sets.doubts import mirrored
 from pose2mesh.data.sets.fits import LARGEST_ERROR_CROP_PX, LARGEST_ERROR_MM, fit_error_crop_px, fit_error_mm
 from pose2mesh.data.sets.records import Records
+from pose2mesh.geometry import WORLD_TO_CAMERA
 from pose2mesh.render import ProjectedMesh
 from pose2mesh.skeletons import COCO, HAND, HUMAN36, SMPL, JointSet
 
@@ -139,11 +140,23 @@ class Fits:
         return FitErrors(rows, error, unit, float(limit), exchanged, astray)
 
     def project(self, row: int) -> ProjectedMesh | None:
-        """One person's mesh as the camera sees it; None where there is none, or nothing tells where it is seen."""
+        """One person's mesh as the camera sees it; None where there is no body, or nothing tells where it is seen.
+
+        A body whose place is not told is laid on its labelled joints; one without any camera is seen from its front.
+        """
+        rows = np.array([row])
         with torch.no_grad():
-            vertices, valid, placed, views = self.data.posed(np.array([row]))
-            if views is None or not bool(valid & placed):
+            vertices, valid, placed, views = self.data.posed(rows)
+            if not bool(valid):
                 return None
+            if views is None:
+                seen = vertices[0].numpy() @ np.array(WORLD_TO_CAMERA).T
+                return ProjectedMesh(seen[:, :2], seen[:, 2] - seen[:, 2].min() + 1, seen, self.body.faces.numpy())
+            if not bool(placed):
+                if self.records.joints_m is None or not self.names:
+                    return None
+                labels = torch.from_numpy(self.records.joints_m[rows][:, self.columns])
+                vertices = vertices + (labels - self._regress(vertices, rows)).mean(1, keepdim=True)
             pixels, depth = views.project(vertices)[0].numpy(), vertices[0, :, 2].numpy()
         if not bool(views.perspective):
             depth = depth - depth.min() + 1  # from anywhere: only the order counts
