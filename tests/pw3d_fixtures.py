@@ -37,6 +37,7 @@ class People:
     human36: np.ndarray
     pelvis: np.ndarray
     genders: list[str]
+    folder: Path
 
     @property
     def true_mesh(self) -> np.ndarray:
@@ -138,7 +139,7 @@ def write_pw3d(
     (folder / "data" / f"3DPW_latest_{split}.json").write_text(json.dumps(labels))
     (folder / "data" / f"darkpose_3dpw_{split}set_output.json").write_text(json.dumps(detected))
     coco_px, human36, pelvis = (np.stack(column) for column in zip(*joints, strict=True))
-    return People(np.stack(vertices), coco_px, human36, pelvis, genders)
+    return People(np.stack(vertices), coco_px, human36, pelvis, genders, folder)
 
 
 def _with_middles(joints: np.ndarray) -> np.ndarray:
