@@ -56,7 +56,7 @@ def predict(
     model
         `default`, a bundle file, or a file that `export` wrote.
     joints
-        Order of the joints in arrays: coco, human36, smpl, openpose25 or mediapipe33.
+        Order of the joints in arrays: coco, human36, smpl, hand, openpose25 or mediapipe33.
     image
         The photo, or the folder of photos (matched by file name), to draw over; a scaled copy will do.
     intrinsics

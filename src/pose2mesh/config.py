@@ -246,7 +246,8 @@ def override_config(config: TrainConfig, overrides: list[str]) -> TrainConfig:
 def changed_keys(old: TrainConfig, new: TrainConfig) -> dict[str, tuple[Any, Any]]:
     """What differs between two configs: dotted key → (old value, new value)."""
     before, after = _leaves(_plain(asdict(old))), _leaves(_plain(asdict(new)))
-    return {key: (before[key], after[key]) for key in before if before[key] != after[key]}
+    # A data set that only one of them has brings keys that the other lacks.
+    return {key: (before.get(key), after.get(key)) for key in before | after if before.get(key) != after.get(key)}
 
 
 def _leaves(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

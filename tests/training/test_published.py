@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
 from pose2mesh.config import TrainConfig, load_config
+from pose2mesh.data.samples import Batch
+from pose2mesh.errors import InputError
 from pose2mesh.models.bundle_file import read_bundle
 from pose2mesh.predict import Recovery
 from pose2mesh.skeletons import INPUT_ORDERS
 from pose2mesh.training import run
+from pose2mesh.training.interrupt import Interrupted
+from pose2mesh.training.module import TrainingModule
 from tests.body.smpl_fixtures import VERTICES
 from tests.data.sets.literature import write_data_sets, write_models
 
+Weights = dict[str, Tensor]
 CONFIGS = Path(__file__).parents[2] / "configs" / "published"
 EXPERIMENTS = ("human36", "coco", "coco_amass", "smpl", "hand")
 SMALL = [
@@ -60,3 +72,71 @@ def test_both_stages_end_in_a_bundle_that_predicts(name: str, disk: Path, tmp_pa
     people = recovery.recover(keypoints, config.joint_set)
     assert [person.vertices.shape for person in people] == [(VERTICES["mano" if name == "hand" else "smpl"], 3)] * 2
     assert all(np.isfinite(person.joints).all() for person in people)
+
+
+@pytest.mark.parametrize("name", ["coco_posenet", "coco"])
+def test_an_interrupted_run_goes_on_with_the_same_people(
+    name: str, disk: Path, tmp_path: Path, train_to_the_end: Callable[..., Weights], same_weights: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Stopped within the second epoch, where the data sets are mixed anew, it ends in the same bits."""
+    config = small(name, disk, "epochs=2", "pretrained=", "data.samples_per_epoch=20")
+    straight = train_to_the_end(config, tmp_path / "straight")
+    step, seen = TrainingModule.training_step, []
+
+    def stopping(self: TrainingModule, batch: Batch, index: int) -> dict[str, Any]:
+        seen.append(index)
+        if len(seen) == 8:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(self, batch, index)
+
+    folder = tmp_path / "interrupted"
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingModule, "training_step", stopping)
+        with pytest.raises(Interrupted):
+            run.train(config, folder)
+    assert seen == [0, 1, 2, 3, 4, 0, 1, 2]
+    same_weights(straight, train_to_the_end(config, folder, folder / "last.ckpt"))
+
+
+def test_divided_steps_see_the_same_people(disk: Path) -> None:
+    module = run.build_parts(small("coco", disk, "pretrained=")).module
+    whole = module.draw(3, 8, epoch=1)
+    assert whole.points is not None
+    assert whole.points.shape[0] == whole.joints_px.shape[0] == 8
+    again = module.draw(3, 8, epoch=1)
+    assert torch.equal(whole.points, again.points)
+    assert not torch.equal(whole.joints_px, module.draw(3, 8, epoch=2).joints_px)
+    assert all(torch.isfinite(getattr(whole, item.name)).all() for item in fields(whole))
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ("data.folder=nowhere", r"nowhere/Human36M: no such folder, expected that of data set human36m"),
+        ("data.body.folder=nowhere", r"nowhere: no file smpl/SMPL_NEUTRAL\.npz or \.pkl"),
+        ("data.validation.protocol=1", None),
+        (
+            "data.sets.human36m.input=detected",
+            r"data set human36m: none of its 15 people has both a truth and detected",
+        ),
+    ],
+)
+def test_what_is_missing_is_named(change: str, fault: str | None, disk: Path) -> None:
+    config = small("human36_posenet", disk, change)
+    if fault is None:
+        assert run.build_parts(config).supply.validation_batches == 1
+        return
+    with pytest.raises(InputError, match=fault):
+        run.build_parts(config)
+
+
+def test_weak_fits_are_masked_in_training_and_kept_in_validation(disk: Path) -> None:
+    limits = [f"data.{where}.fit_limit_mm=1e-9" for where in ("sets.human36m", "validation")]
+    module = run.build_parts(small("human36", disk, "pretrained=", *limits)).module
+    batch = module.draw(0, 8)
+    assert not batch.surface_valid.any()
+    assert batch.joints_valid.all()  # labelled, whatever the fit
+    losses = module.loss_terms(module.predict_batch(batch), batch)
+    assert losses["vertex"] == 0 < losses["mesh_joint"]
+    assert module.draw_validation(0).surface_valid.all()

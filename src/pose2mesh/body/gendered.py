@@ -110,7 +110,7 @@ def open_body(config: BodyConfig, genders: Mapping[int, Variant] | None = None) 
         InputError: a file is missing or cannot be used.
     """
     if config.model == "anny" or config.folder is None:
-        raise InputError(f"body.folder is missing; the files of {config.model} are the user's own")
+        raise InputError(f"data.body.folder is missing; the files of {config.model} are the user's own")
     folder, model = Path(config.folder), config.model
     regressors = {} if model == "mano" else find_regressors(folder)
     regressors |= {name: Path(file) for name, file in config.regressors.items()}
