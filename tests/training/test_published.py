@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from pose2mesh.cli import main
 from pose2mesh.config import TrainConfig, load_config
 from pose2mesh.data.samples import Batch
 from pose2mesh.errors import InputError
@@ -51,6 +53,34 @@ def small(name: str, disk: Path, *changes: str) -> TrainConfig:
     return load_config(CONFIGS / f"{name}.yaml", [*SMALL, *places, f"data.body.folder={disk / 'models'}", *changes])
 
 
+# By what each experiment is tested, as published, and from which 2D joints.
+TESTS = {
+    "human36": ("human36m-p2", "detected"),
+    "coco": ("3dpw", "detected"),
+    "coco_amass": ("3dpw", "gt"),
+    "smpl": ("surreal", "detected"),
+    "hand": ("freihand", "gt"),
+}  # fmt: skip
+
+
+def check_and_evaluate(name: str, run_folder: Path, disk: Path, tmp_path: Path) -> dict[str, Any]:
+    """What `data check` and `evaluate` say of an experiment's config; the report of the second."""
+    places = [
+        "--set",
+        f"data.folder={disk / 'data'}",
+        f"data.body.folder={disk / 'models'}",
+        f"data.cache={disk / 'cache'}",
+    ]
+    config, report = str(CONFIGS / f"{name}.yaml"), tmp_path / "report.json"
+    status = main(["data", "check", config, "--sheet", str(tmp_path / "sheet.png"), *places])
+    # MuCo's images are missing; the made-up hand has a body's size.
+    assert status == (1 if name in ("coco", "hand") else 0)
+    assert (tmp_path / "sheet.png").is_file()
+    arguments = ["--protocol", TESTS[name][0], "--input", TESTS[name][1], "--report", str(report)]
+    assert main(["evaluate", str(run_folder), "--data", config, *arguments, *places]) == 0
+    return dict(json.loads(report.read_text()))
+
+
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_both_stages_end_in_a_bundle_that_predicts(name: str, disk: Path, tmp_path: Path) -> None:
     run.train(small(f"{name}_posenet", disk), tmp_path / "lifter")
@@ -72,6 +102,11 @@ def test_both_stages_end_in_a_bundle_that_predicts(name: str, disk: Path, tmp_pa
     people = recovery.recover(keypoints, config.joint_set)
     assert [person.vertices.shape for person in people] == [(VERTICES["mano" if name == "hand" else "smpl"], 3)] * 2
     assert all(np.isfinite(person.joints).all() for person in people)
+
+    report = check_and_evaluate(name, tmp_path / "whole", disk, tmp_path)
+    assert report["protocol"] == TESTS[name][0]
+    assert all(0 < report[measure] < 5000 for measure in measured)
+    assert report["samples"] + sum(report["left_out"].values()) == 6
 
 
 @pytest.mark.parametrize("name", ["coco_posenet", "coco"])
