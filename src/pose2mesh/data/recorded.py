@@ -180,12 +180,12 @@ def open_recorded(data: DataConfig, joint_set: JointSet, seed: int) -> RecordedP
     members = [Member(name, choice, choice.open(name, root, cache)) for name, choice in data.sets.items()]
     assert data.validation is not None
     held_out = Member(VALIDATION, data.validation, data.validation.open(VALIDATION, root, cache, validation=True))
-    genders = _genders([*members, held_out]) if data.body.model == "smpl" else {}
+    genders = genders_told([*members, held_out]) if data.body.model == "smpl" else {}
     body = open_body(data.body, genders)
     return RecordedPeople(body, data.body.name, joint_set, members, held_out, data, seed)
 
 
-def _genders(members: list[Member]) -> Mapping[int, Variant]:
+def genders_told(members: list[Member]) -> Mapping[int, Variant]:
     """The genders that people have who are to be posed by the body of theirs."""
     columns = [
         np.unique(member.records.gender[member.records.body_valid])
