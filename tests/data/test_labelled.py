@@ -237,6 +237,17 @@ def test_a_mirrored_person_is_the_other_way_round(read: Callable[..., Records], 
             torch.testing.assert_close(getattr(twice, item.name), getattr(batch, item.name))
 
 
+def test_bodies_as_the_data_set_has_them(read: Callable[..., Records], body: GenderedBody) -> None:
+    """Whatever their fit, and where they stand."""
+    data = LabelledSet(read(muco, "MuCo"), body, COCO, ALL, LabelSettings(fit_limit_mm=1e-9))
+    vertices, valid, placed, views = data.posed(np.arange(6))
+    assert valid.tolist() == placed.tolist() == [True, False, True, False, True, True]
+    close(vertices[4], towards_camera(204).vertices())
+    assert views is not None
+    close(views.project(vertices)[4], project(towards_camera(204).vertices()), atol=1e-2)
+    assert LabelledSet(read(amass, "AMASS"), body, COCO, ALL).posed(np.arange(2))[3] is None
+
+
 def test_a_shape_far_out_is_the_mean_shape(read: Callable[..., Records], body: GenderedBody) -> None:
     records = read(surreal, "SURREAL", split="val")
     assert records.shape is not None

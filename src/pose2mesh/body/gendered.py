@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pose2mesh.body.smpl import SmplBody, Variant, find_regressors, find_smpl
+from pose2mesh.body.smpl_points import SmplPoints
 from pose2mesh.errors import InputError
 from pose2mesh.skeletons import JointSet
 
@@ -42,8 +43,8 @@ class BodyConfig:
         return self.variant or ("right" if self.model == "mano" else "neutral")
 
 
-class GenderedBody(nn.Module):
-    """Bodies of one topology, by the number that a data set gives their gender.
+class GenderedBody:
+    """Bodies of one mesh, by the number that a data set gives their gender: `main` and `others`.
 
     Args:
         main: Whose faces, template and joint regressors stand for all.
@@ -54,10 +55,8 @@ class GenderedBody(nn.Module):
     """
 
     def __init__(self, main: SmplBody, genders: Mapping[int, SmplBody] | None = None) -> None:
-        super().__init__()
-        self.main = main
-        self.others = nn.ModuleDict({str(number): body for number, body in (genders or {}).items()})
-        for body in (genders or {}).values():
+        self.main, self.others = main, dict(genders or {})
+        for body in self.others.values():
             if body.model != main.model or not torch.equal(body.faces, main.faces):
                 raise InputError(
                     f"{body.path}: its faces are not those of {main.path}, expected one mesh for all genders"
@@ -77,26 +76,28 @@ class GenderedBody(nn.Module):
         """(J, V) rows that give the joints of a set from the vertices, on the CPU; as `SmplBody.regressor`."""
         return self.main.regressor(joint_set)
 
-    def forward(self, pose: Tensor, shape: Tensor, gender: Tensor) -> Tensor:
-        """Vertices (B, V, 3) in metres, the root joint where the shape puts it.
 
-        Args:
-            pose: (B, K, 3) axis-angle of every joint, radians.
-            shape: (B, 10) coefficients.
-            gender: (B,) numbers of genders.
-        """
-        if not self.others:
-            return self.main(pose, shape)
-        vertices = pose.new_empty(len(pose), len(self.template), 3)
-        left = torch.ones_like(gender, dtype=torch.bool)
-        for number, body in self.others.items():
-            of_gender = gender == int(number)
-            left &= ~of_gender
-            if of_gender.any():
-                vertices[of_gender] = body(pose[of_gender], shape[of_gender])
-        if left.any():
-            vertices[left] = self.main(pose[left], shape[left])
-        return vertices
+class GenderedPoints(nn.Module):
+    """`SmplPoints` of several genders: everybody by the body of their own.
+
+    Args:
+        body: The bodies.
+        vertices, rows: See `SmplPoints`.
+    """
+
+    def __init__(self, body: GenderedBody, vertices: Tensor, rows: Tensor) -> None:
+        super().__init__()
+        self.main = SmplPoints(body.main, vertices, rows)
+        others = {str(number): SmplPoints(other, vertices, rows) for number, other in body.others.items()}
+        self.others = nn.ModuleDict(others)
+
+    def forward(self, pose: Tensor, shape: Tensor, gender: Tensor) -> Tensor:
+        """(B, R + N, 3) points of people of genders (B,), by their numbers; else as `SmplPoints.forward`."""
+        points = self.main(pose, shape)
+        for number, other in self.others.items():
+            if (chosen := gender == int(number)).any():
+                points[chosen] = other(pose[chosen], shape[chosen])
+        return points
 
 
 def open_body(config: BodyConfig, genders: Mapping[int, Variant] | None = None) -> GenderedBody:

@@ -65,6 +65,8 @@ class SmplBody(nn.Module):
         faces: (F, 3) triangles, counter-clockwise seen from outside.
         template: (V, 3) the mean body without pose, hands flat.
         joint_regressor: (J, V) the model's own joints, on the CPU.
+        arrays: What the file holds.
+        mean_pose: (J, 3) axis-angle that is added to every pose, on the CPU: of the fingers, unless hands are flat.
 
     Raises:
         InputError: a file cannot be used, or `body-models` is not installed.
@@ -87,7 +89,8 @@ class SmplBody(nn.Module):
         missing = [key for key in HAND_MEANS[model] if key not in arrays.hand_means]
         if missing and not flat_hand:
             raise InputError(f"{path}: no array {missing[0]!r}, expected in a file of {model} unless flat_hand")
-        self.path, self.model = path, model
+        self.path, self.model, self.arrays = path, model, arrays
+        self.mean_pose = _mean_pose(arrays, model, flat_hand)
         self._layer = _layer(arrays, model, flat_hand)
         self.joint_regressor = torch.from_numpy(arrays.joint_regressor)
         self.register_buffer("faces", torch.from_numpy(arrays.faces), persistent=False)
@@ -184,6 +187,14 @@ def _read_regressor(path: Path, name: str, vertices: int) -> Tensor:
     if not np.isfinite(rows).all():
         raise InputError(f"{path}: holds {rows[~np.isfinite(rows)][0]}, expected finite numbers")
     return torch.from_numpy(extend_with_derived(rows, joint_set))
+
+
+def _mean_pose(arrays: SmplArrays, model: SmplModel, flat_hand: bool) -> Tensor:
+    mean = torch.zeros(len(arrays.parents), 3)
+    if HAND_MEANS[model] and not flat_hand:
+        hands = torch.cat([torch.from_numpy(arrays.hand_means[key]) for key in HAND_MEANS[model]]).reshape(-1, 3)
+        mean[-len(hands) :] = hands
+    return mean
 
 
 def _layer(arrays: SmplArrays, model: SmplModel, flat_hand: bool) -> Any:

@@ -73,14 +73,16 @@ class Fits:
 
     def __init__(self, records: Records, body: GenderedBody) -> None:
         self.records, self.body = records, body
-        self.data = LabelledSet(records, body, HAND if body.main.model == "mano" else SMPL, torch.arange(1))
+        self.data = LabelledSet(
+            records, body, HAND if body.main.model == "mano" else SMPL, torch.arange(len(body.template))
+        )
         labelled, joint_set = records.schema.joints, self._joint_set()
         # The labelled joints that the body has too, and where they stand in the records.
         self.names = [name for name in labelled if name in joint_set.names and name not in dict(joint_set.derived)]
         self.columns = [labelled.index(name) for name in self.names]
         rows = [joint_set.index(name) for name in self.names]
         self._main = body.regressor(joint_set)[rows]
-        self._others = {int(number): other.regressor(joint_set)[rows] for number, other in body.others.items()}  # type: ignore[operator]
+        self._others = {int(number): other.regressor(joint_set)[rows] for number, other in body.others.items()}
 
     def _regress(self, vertices: Tensor, rows: NDArray[np.int64]) -> Tensor:
         """(B, J, 3) the labelled joints of bodies, each by the regressor of its own gender, as the labels were."""

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pose2mesh.body.gendered import GenderedBody
+from pose2mesh.body.gendered import GenderedBody, GenderedPoints
 from pose2mesh.data.cameras import CameraConfig, draw_cameras
 from pose2mesh.data.noise import NoiseConfig, synthesise
 from pose2mesh.data.samples import Batch
@@ -101,9 +101,6 @@ class LabelledSet(torch.nn.Module):
         InputError: the joints are neither labelled nor to be had from the body.
     """
 
-    points: Tensor | None
-    regressor: Tensor | None
-    fit_regressor: Tensor | None
     _place: Tensor
 
     def __init__(
@@ -126,28 +123,30 @@ class LabelledSet(torch.nn.Module):
         if posed and (body is None or body.main.model != schema.body):
             found = "none is given" if body is None else f"{body.main.path} is of {body.main.model}"
             raise InputError(f"{schema.name}: its bodies are of {schema.body}, {found}")
-        self.body = body if posed else None
-        self.register_buffer("points", points, persistent=False)
-        self.register_buffer("regressor", None if self.body is None else self.body.regressor(joint_set), False)
-        self.fit_columns, rows = self._fit_joints()
-        self.register_buffer("fit_regressor", rows, persistent=False)
+        self.points = points
+        fit_names, fit_joints = self._fit_joints() if posed else ((), None)
+        self.fit_columns = [schema.joints.index(name) for name in fit_names]
+        self.poser: GenderedPoints | None = None
+        if posed and body is not None:
+            rows = [body.regressor(joint_set)]
+            if fit_joints is not None:
+                rows.append(body.regressor(fit_joints)[[fit_joints.index(name) for name in fit_names]])
+            vertices = torch.zeros(0, dtype=torch.long) if points is None else points
+            self.poser = GenderedPoints(body, vertices, torch.cat(rows))
         self.register_buffer("_place", torch.zeros(0), persistent=False)  # tells the device
 
-    def _fit_joints(self) -> tuple[list[int], Tensor | None]:
-        """Which labelled joints fits are judged by, and their regressor's rows; none without a limit."""
+    def _fit_joints(self) -> tuple[tuple[str, ...], JointSet | None]:
+        """Which labelled joints fits are judged by, and whose regressor gives them; none without a limit."""
         records, settings = self.records, self.settings
-        if self.body is None:
-            return [], None
         if settings.fit_limit_mm is not None and records.joints_m is not None:
             chosen = HUMAN36
         elif settings.fit_limit_crop_px is not None and records.joints_px is not None:
             chosen = COCO
         else:
-            return [], None
+            return (), None
         derived = dict(chosen.derived)
-        names = [name for name in records.schema.joints if name in chosen.names and name not in derived]
-        rows = self.body.regressor(chosen)[[chosen.index(name) for name in names]]
-        return [records.schema.joints.index(name) for name in names], rows
+        names = (name for name in records.schema.joints if name in chosen.names and name not in derived)
+        return tuple(names), chosen
 
     def __len__(self) -> int:
         return len(self.records)
@@ -168,7 +167,7 @@ class LabelledSet(torch.nn.Module):
         """
         records, joint_set = self.records, self.joint_set
         bodies: NDArray[np.bool_] = np.zeros(len(self), np.bool_)
-        if self.body is not None and records.body_valid is not None:
+        if self.poser is not None and records.body_valid is not None:
             bodies = np.asarray(records.body_valid)
         joints = bodies
         if self.has_joints and records.joints_valid is not None:
@@ -191,24 +190,26 @@ class LabelledSet(torch.nn.Module):
             generator: Draws the cameras of a data set that has none; on the device.
         """
         rows = np.asarray(rows)
+        J = len(self.joint_set)
         views = None if self.virtual else self._views(rows)
-        vertices, surface_valid, placed = None, self._zeros(len(rows)).bool(), self._zeros(len(rows)).bool()
-        if self.body is not None:
-            vertices, surface_valid, placed = self._pose(self.body, rows)
-        if views is None:
-            if vertices is None or generator is None:
-                raise ValueError(f"{self.records.schema.name} has no cameras: they are drawn, around bodies")
-            vertices, views = self._film(vertices, generator)
-        if vertices is not None:
-            surface_valid = surface_valid & self._fits(rows, vertices, views)
-        joints, valid, placed = self._joints(rows, vertices, surface_valid, placed)
+        surface, regressed = self._zeros(len(rows), 0, 3), None
+        surface_valid, placed = self._zeros(len(rows)).bool(), self._zeros(len(rows)).bool()
+        if self.poser is not None:
+            posed, surface_valid, placed = self._pose(self.poser, rows)
+            if views is None:
+                posed, views = self._film(posed, generator)
+            # In the order of the poser: vertices, joints, the joints that fits are judged by.
+            surface, regressed = posed[:, : -self.poser.main.count], posed[:, -self.poser.main.count :]
+            surface_valid = surface_valid & self._fits(rows, regressed[:, J:], views)
+        assert views is not None  # only bodies can be without a camera
+        joints, valid, placed = self._joints(rows, regressed, surface_valid, placed)
         root = joints[:, self.joint_set.root_index]
         points = None if self.points is None else self._zeros(len(rows), len(self.points), 3)
-        if vertices is not None and self.points is not None:
-            mesh_root = self._regress(vertices)[:, self.joint_set.root_index]
-            points = (vertices[:, self.points] - mesh_root[:, None]) * surface_valid[:, None, None]
+        if regressed is not None and points is not None:
+            relative = surface - regressed[:, self.joint_set.root_index, None]
+            points = torch.where(surface_valid[:, None, None], relative, points)
         return LabelledPeople(
-            joints_cam=(joints - root[:, None]) * valid[..., None],
+            joints_cam=torch.where(valid[..., None], joints - root[:, None], 0.0),
             joints_valid=valid,
             points_cam=points,
             surface_valid=surface_valid,
@@ -219,14 +220,15 @@ class LabelledSet(torch.nn.Module):
         )
 
     def posed(self, rows: NDArray[np.integer]) -> tuple[Tensor, Tensor, Tensor, Views | None]:
-        """Whole bodies as the data set has them, fitted well or badly.
+        """The points asked for as the data set has them, fitted well or badly.
 
         Returns:
-            Vertices (B, V, 3) from the camera, in its axes (the world's where there is none), metres; (B,) who has a
+            Points (B, R, 3) from the camera, in its axes (the world's where there is none), metres; (B,) who has a
             body; (B,) whose place before the camera is known; the cameras, or None.
         """
-        assert self.body is not None
-        return *self._pose(self.body, rows), None if self.virtual else self._views(rows)
+        assert self.poser is not None
+        points, valid, placed = self._pose(self.poser, rows)
+        return points[:, : -self.poser.main.count], valid, placed, None if self.virtual else self._views(rows)
 
     def _zeros(self, *shape: int) -> Tensor:
         return self._place.new_zeros(*shape)
@@ -245,8 +247,8 @@ class LabelledSet(torch.nn.Module):
         known = torch.where(perspective[:, None], intrinsics, weak)
         return Views(known[:, :2], known[:, 2:], perspective, size)
 
-    def _pose(self, body: GenderedBody, rows: NDArray[np.integer]) -> tuple[Tensor, Tensor, Tensor]:
-        """Vertices (B, V, 3) in the camera's axes (the world's where it is drawn); who has them; who is placed."""
+    def _pose(self, poser: GenderedPoints, rows: NDArray[np.integer]) -> tuple[Tensor, Tensor, Tensor]:
+        """Points (B, N, 3) in the camera's axes (the world's where it is drawn); who has them; who is placed."""
         pose, shape, valid = (self._column(name, rows) for name in ("pose", "shape", "body_valid"))
         assert pose is not None
         assert shape is not None
@@ -254,52 +256,52 @@ class LabelledSet(torch.nn.Module):
         if self.settings.shape_limit is not None:
             shape = shape * (shape.abs() <= self.settings.shape_limit).all(1, keepdim=True)
         gender = self._column("gender", rows)
-        vertices = body(pose, shape, torch.zeros_like(valid, dtype=torch.int8) if gender is None else gender)
+        points = poser(pose, shape, torch.zeros_like(valid, dtype=torch.int8) if gender is None else gender)
         translation, weak = self._column("translation_m", rows), self._column("weak_camera", rows)
         placed = valid & self.virtual
         if weak is not None:
             placed |= valid & ~weak.isnan().any(1)
         if translation is not None and not self.virtual:
             placed |= valid & ~translation.isnan().any(1)
-            vertices = vertices + translation.nan_to_num()[:, None]
+            points = points + translation.nan_to_num()[:, None]
         rotation, origin = self._column("rotation", rows), self._column("origin_m", rows)
         if rotation is not None and origin is not None:
-            vertices = vertices @ rotation.nan_to_num().mT + origin.nan_to_num()[:, None]
-        return vertices, valid, placed
+            points = points @ rotation.nan_to_num().mT + origin.nan_to_num()[:, None]
+        return points, valid, placed
 
-    def _film(self, vertices: Tensor, generator: torch.Generator) -> tuple[Tensor, Views]:
-        """Vertices in the world's axes, z up → in those of a camera drawn for each of them."""
-        joints = self._regress(vertices)
+    def _film(self, points: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Views]:
+        """Points in the world's axes, z up → in those of a camera drawn for each of them."""
+        if generator is None:
+            raise ValueError(f"{self.records.schema.name} has no cameras: to draw them takes a generator")
+        assert self.poser is not None
+        joints = points[:, -self.poser.main.count :][:, : len(self.joint_set)]
         stature = (joints[..., 2].amax(1) - joints[..., 2].amin(1)).clamp_min(1.2)
-        cameras = draw_cameras(len(vertices), stature, self.settings.cameras, generator)
+        cameras = draw_cameras(len(points), stature, self.settings.cameras, generator)
         root = joints[:, self.joint_set.root_index, None]
-        return cameras.to_camera(vertices - root) + cameras.position_cam[:, None], Views.of_cameras(cameras)
+        return cameras.to_camera(points - root) + cameras.position_cam[:, None], Views.of_cameras(cameras)
 
-    def _regress(self, vertices: Tensor) -> Tensor:
-        assert self.regressor is not None
-        return self.regressor @ vertices
-
-    def _fits(self, rows: NDArray[np.integer], vertices: Tensor, views: Views) -> Tensor:
-        """(B,) whose body is within the limit of the labelled joints."""
-        if self.fit_regressor is None:
-            return torch.ones(len(rows), dtype=torch.bool, device=vertices.device)
-        fitted, records, limits = self.fit_regressor @ vertices, self.records, self.settings
+    def _fits(self, rows: NDArray[np.integer], fitted: Tensor, views: Views) -> Tensor:
+        """(B,) whose body is within the limit of the labelled joints, by the same joints of it (B, N, 3)."""
+        records, limits = self.records, self.settings
+        if not self.fit_columns:
+            return torch.ones(len(rows), dtype=torch.bool, device=fitted.device)
         if limits.fit_limit_mm is not None and records.joints_m is not None:
             error = fit_error_mm(records.joints_m[rows][:, self.fit_columns], fitted.cpu().numpy())
-            return torch.from_numpy(error <= limits.fit_limit_mm).to(vertices.device)
+            return torch.from_numpy(error <= limits.fit_limit_mm).to(fitted.device)
         assert limits.fit_limit_crop_px is not None
         assert records.joints_px is not None
         labelled = records.joints_px[rows][:, self.fit_columns]
         error = fit_error_crop_px(labelled, views.project(fitted).cpu().numpy())
-        return torch.from_numpy(error <= limits.fit_limit_crop_px).to(vertices.device)
+        return torch.from_numpy(error <= limits.fit_limit_crop_px).to(fitted.device)
 
     def _joints(
-        self, rows: NDArray[np.integer], vertices: Tensor | None, surface_valid: Tensor, placed: Tensor
+        self, rows: NDArray[np.integer], regressed: Tensor | None, surface_valid: Tensor, placed: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Joints (B, J, 3) from the camera, which are valid (B, J), and whose place is known (B,)."""
+        J = len(self.joint_set)
         if not self.has_joints:
-            assert vertices is not None
-            return self._regress(vertices), surface_valid[:, None].expand(-1, len(self.joint_set)), placed
+            assert regressed is not None
+            return regressed[:, :J], surface_valid[:, None].expand(-1, J), placed
         joints, valid = self._column("joints_m", rows), self._column("joints_valid", rows)
         assert joints is not None
         assert valid is not None
