@@ -92,6 +92,8 @@ def test_bones_are_the_same_on_both_sides(joints: JointSet) -> None:
 def test_a_hand_has_no_sides() -> None:
     assert len(HAND) == 21
     assert HAND.flip_pairs == []
+    assert len(HAND.alike) == 16
+    assert HAND.graph_edges[-4:] == [(13, 17), (14, 18), (15, 19), (16, 20)]  # ring to little finger, joint by joint
     assert HAND.flip_permutation == list(range(21))
     fingers = [HAND.edges[start : start + 4] for start in range(0, 20, 4)]
     assert fingers == [

@@ -202,7 +202,7 @@ def test_a_hand_has_no_body_and_a_body_no_hand(smpl: SmplBody, mano: SmplBody) -
     for joint_set in (SMPL, COCO, HUMAN36):
         with pytest.raises(InputError, match=f"mano has no joint set '{joint_set.name}'; expected hand"):
             mano.regressor(joint_set)
-    with pytest.raises(InputError, match="smpl has no joint set 'mano'; expected smpl, human36 and coco"):
+    with pytest.raises(InputError, match="smpl has no joint set 'hand'; expected smpl, human36 and coco"):
         smpl.regressor(HAND)
 
 

@@ -45,7 +45,8 @@ class Member:
 
     @property
     def title(self) -> str:
-        return f"{self.config.source(self.name).title} {self.config.split or ''}".strip()
+        """Its name and part, as people call them."""
+        return f"{self.config.source(self.name).title} {self.config.part(self.name, self.name == VALIDATION)}".strip()
 
 
 class RecordedPeople:

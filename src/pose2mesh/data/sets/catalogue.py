@@ -134,6 +134,11 @@ class SetConfig:
         """Which data set this is; `name` is what the config calls it."""
         return SOURCES[self.reader or name]
 
+    def part(self, name: str, validation: bool) -> str:
+        """The split, the usual one where none is told; "" for a data set that has one part only."""
+        splits = self.source(name).splits
+        return (self.split or splits[-1 if validation else 0]) if splits else ""
+
     def choices(self) -> dict[str, Any]:
         """What is asked of the reader beyond folder and split."""
         return {key: getattr(self, key) for key in CHOICES if getattr(self, key) is not None}
@@ -193,9 +198,9 @@ class SetConfig:
         if not folder.is_dir():
             raise InputError(f"{folder}: no such folder, expected that of data set {name}")
         choices = self.choices()
-        if found.splits:
-            choices["split"] = split = self.split or found.splits[-1 if validation else 0]
-            usual = dict(found.detections).get(split)
+        if part := self.part(name, validation):
+            choices["split"] = part
+            usual = dict(found.detections).get(part)
             if self.input == "detected" and usual and self.detections is None and found.read is not pw3d:
                 choices["detections"] = usual
         for file in ("detections", "annotations", "fits"):
