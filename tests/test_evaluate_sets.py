@@ -305,3 +305,27 @@ def test_a_file_cut_short(bundle: Path, config: Path, folder: Path, tmp_path: Pa
     options = EvaluateOptions(data=config, overrides=moved, on_fault="skip")
     results = evaluate_command(str(bundle), "cpu", options, print)
     assert (results["samples"], results["faults"]) == (20, 1)
+
+
+def test_own_data_has_the_plain_protocol(
+    bundle: Path, config: Path, people: People, body: GenderedBody, recovery: Recovery, tmp_path: Path
+) -> None:
+    """The model's joints, here COCO's, from the true mesh; of neutral bodies where no gender is told."""
+    source = json.loads((people.folder / "data" / "3DPW_latest_test.json").read_text())
+    camera = {"focal": [1961.0, 1969.0], "princpt": [540.0, 960.0]}
+    images = [{"id": 0, "file_name": "a.jpg", "width": 1080, "height": 1920, "cam_param": camera}]
+    annotations = []
+    for found, seen in zip(source["annotations"], people.coco_px, strict=True):
+        keypoints = np.insert(seen[:17], 2, 2, axis=1).ravel().tolist()
+        kept = {key: found[key] for key in ("id", "bbox", "smpl_param")}
+        annotations.append({**kept, "image_id": 0, "keypoints": keypoints})
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "annotations.json").write_text(json.dumps({"images": images, "annotations": annotations}))
+    overrides = ("data.validation.reader=own", f"data.validation.folder={own}")
+    results = evaluate_command(str(bundle), "cpu", EvaluateOptions(data=config, overrides=overrides), print)
+    assert (results["protocol"], results["samples"]) == ("plain", 30)
+    regressor = body.regressor(COCO).numpy()
+    found = regressor @ recovery.run(people.coco_px, np.ones(people.coco_px.shape[:2]))[1].astype(np.float64)
+    off = (found - found[:, 17, None]) - (regressor @ (people.vertices - (regressor @ people.vertices)[:, 17, None]))
+    assert results["mpjpe_mm"] == pytest.approx(1000 * np.linalg.norm(off[:, :17], axis=-1).mean(), abs=1e-2)

@@ -154,7 +154,9 @@ def _evaluate_set(
 
     if options.drop_joints:
         raise InputError("--drop-joints: is for clips, not for data sets")
-    test = open_test(config.data, str(options.data), options.protocol, options.input_, options.on_fault)
+    test = open_test(
+        config.data, str(options.data), recovery.joint_set, options.protocol, options.input_, options.on_fault
+    )
     results: dict[str, Any] = {"model": recovery.info.name, "protocol": test.protocol.name, "seed": options.seed}
     results |= {"input": options.input_, "data_set": test.records.schema.name}
     if options.input_ == "detected" and test.member.config.detections is not None:

@@ -38,6 +38,7 @@ from pose2mesh.protocol_errors import (
     stretches,
 )
 from pose2mesh.protocols import Protocol, find_protocol
+from pose2mesh.skeletons import JointSet
 
 if TYPE_CHECKING:
     from pose2mesh.config import DataConfig
@@ -130,7 +131,7 @@ class ProtocolTest:
         generator, noise = torch.Generator().manual_seed(seed), measured_noise(input_, self.joint_set)
         for start in range(0, len(rows), PART):
             part = rows[start : start + PART]
-            people = self.data.people(part)
+            people = self.data.people(part, generator)
             batch = look(people, input_, self.joint_set, noise, generator)
             pixels, confidence = batch.joints_px.numpy(), batch.confidence.numpy()
             joints = zip(pixels, confidence, strict=True)
@@ -184,12 +185,23 @@ class TestSet:
         return self.member.records
 
 
-def open_test(data: DataConfig, source: str, protocol: str | None, input_: Input, on_fault: OnFault | None) -> TestSet:
-    """Find and read what a protocol tests on among the data sets of a config: their last part, whatever it trains on.
+def open_test(
+    data: DataConfig,
+    source: str,
+    joint_set: JointSet,
+    protocol: str | None,
+    input_: Input,
+    on_fault: OnFault | None,
+) -> TestSet:
+    """Find and read what a protocol tests on among the data sets of a config.
+
+    A protocol of the literature tests the last part of a data set, whatever the config takes of it; without one, it is
+    the part to validate on.
 
     Args:
         data: Of the config.
         source: Its file, for errors.
+        joint_set: Of the model.
         protocol: A name of `PROTOCOLS`; the usual one of the data set to validate on where None.
         input_: Where the 2D joints come from.
         on_fault: What to do about entries that cannot be used; as the config says where None.
@@ -200,12 +212,13 @@ def open_test(data: DataConfig, source: str, protocol: str | None, input_: Input
     chosen: list[tuple[str, SetConfig]] = [] if data.validation is None else [(VALIDATION, data.validation)]
     chosen += data.sets.items()
     readers = [choice.reader or name for name, choice in chosen]
-    test = find_protocol(protocol, readers)
-    at = next(index for index, reader in enumerate(readers) if reader in test.data_sets)
+    test = find_protocol(protocol, readers, joint_set)
+    at = next((index for index, reader in enumerate(readers) if reader in test.data_sets), 0)
     name, choice = chosen[at]
     if input_ == "detected" and not choice.source(name).detections and readers[at] != "pw3d_sequences":
         raise InputError(f"--input detected: {readers[at]} has no detections; expected gt or noisy")
-    choice = replace(choice, split=None, input=input_, on_fault=on_fault or choice.on_fault)
+    split = None if test.data_sets else choice.split
+    choice = replace(choice, split=split, input=input_, on_fault=on_fault or choice.on_fault)
     root = None if data.folder is None else Path(data.folder)
     cache = cache_folder() / "sets" if data.cache is None else Path(data.cache)
     member = Member(name, choice, choice.open(name, root, cache, validation=True))
@@ -257,9 +270,9 @@ def evaluate_records(
                 errors.setdefault(name, []).append(values.numpy())
             if part.cameras is not None:
                 looked = test.found(recovery.run(part.pixels, part.confidence, part.cameras)[1])
-                for name, values in person_errors(protocol, looked, part.truth).items():
-                    if name in ("mpjpe_mm", "mpvpe_mm"):  # a turn of the axes is what the others forgive
-                        errors.setdefault(f"known_camera_{name}", []).append(values.numpy())
+                # A turn of the axes is what the other errors forgive.
+                for name, values in person_errors(protocol, looked, part.truth, aligned=False).items():
+                    errors.setdefault(f"known_camera_{name}", []).append(values.numpy())
             joints.append((relative_joints(protocol, found.joints), relative_joints(protocol, part.truth.joints)))
             measured.append(part.rows)
     if not measured:

@@ -40,26 +40,27 @@ def relative_joints(protocol: Protocol, joints: Tensor) -> Tensor:
     return (joints - joints[:, root, None])[:, protocol.columns].double()
 
 
-def person_errors(protocol: Protocol, found: Posed, truth: Posed) -> dict[str, Tensor]:
+def person_errors(protocol: Protocol, found: Posed, truth: Posed, aligned: bool = True) -> dict[str, Tensor]:
     """Each person's errors, (B,), by the name that reports have: lengths `…_mm` in millimetres, `f_score_…` in [0, 1].
 
-    Errors of the surface are left out where either side has no vertices.
+    Errors of the surface are left out where either side has no vertices, those after alignment without `aligned`.
     """
     joints, true_joints = relative_joints(protocol, found.joints), relative_joints(protocol, truth.joints)
-    errors = {
-        "mpjpe_mm": 1000 * metrics.mean_distance(joints, true_joints),
-        "pa_mpjpe_mm": 1000 * metrics.procrustes_distance(joints, true_joints),
-    }
+    errors = {"mpjpe_mm": 1000 * metrics.mean_distance(joints, true_joints)}
+    if aligned:
+        errors["pa_mpjpe_mm"] = 1000 * metrics.procrustes_distance(joints, true_joints)
     if found.vertices is None or truth.vertices is None:
         return errors
     assert found.mesh_root is not None
     assert truth.mesh_root is not None
-    vertices, true_vertices = ((side.vertices - side.mesh_root[:, None]).double() for side in (found, truth))  # type: ignore[operator, index]
-    aligned = procrustes_align(vertices, true_vertices)
+    vertices = (found.vertices - found.mesh_root[:, None]).double()
+    true_vertices = (truth.vertices - truth.mesh_root[:, None]).double()
     errors["mpvpe_mm"] = 1000 * metrics.mean_distance(vertices, true_vertices)
-    errors["pa_mpvpe_mm"] = 1000 * metrics.mean_distance(aligned, true_vertices)
-    for distance_mm in protocol.f_scores_mm:
-        errors[f"f_score_{distance_mm:g}mm"] = metrics.f_score(aligned, true_vertices, distance_mm / 1000)
+    if aligned:
+        moved = procrustes_align(vertices, true_vertices)
+        errors["pa_mpvpe_mm"] = 1000 * metrics.mean_distance(moved, true_vertices)
+        for distance_mm in protocol.f_scores_mm:
+            errors[f"f_score_{distance_mm:g}mm"] = metrics.f_score(moved, true_vertices, distance_mm / 1000)
     return errors
 
 

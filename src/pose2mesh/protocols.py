@@ -148,27 +148,40 @@ PROTOCOLS: dict[str, Protocol] = {
 _USUAL = {"human36m": "human36m-p2"}
 
 
-def find_protocol(name: str | None, data_sets: Sequence[str]) -> Protocol:
-    """The protocol of that name, or the usual one of the first of some data sets that has one.
+def plain_protocol(joint_set: JointSet) -> Protocol:
+    """For data that the literature does not test on, one's own first of all: the model's joints, from the true mesh."""
+    return Protocol(
+        name="plain",
+        title="The data set that the config validates on",
+        source=f"No protocol of the literature: joint set {joint_set.name} from the true mesh, relative to its root",
+        data_sets=(),
+        joint_set=joint_set,
+        truth="mesh",
+        mesh_root=joint_set,
+    )
+
+
+def find_protocol(name: str | None, data_sets: Sequence[str], joint_set: JointSet) -> Protocol:
+    """The protocol of that name, or the usual one of a data set; for those that have none, the plain one.
 
     Args:
         name: Of `PROTOCOLS`, or None.
-        data_sets: The readers of the data sets that there are.
+        data_sets: The readers of the data sets that there are; the usual protocol is the first one's.
+        joint_set: Of the model.
 
     Raises:
-        InputError: there is none, or it is for other data sets.
+        InputError: there is none of that name, or it is for other data sets.
     """
-    there = ", ".join(data_sets)
     if name is None:
-        for data_set in data_sets:
-            for protocol in PROTOCOLS.values():
-                if data_set in protocol.data_sets and _USUAL.get(data_set, protocol.name) == protocol.name:
-                    return protocol
-        raise InputError(f"no protocol is for {there}; expected a data set of {', '.join(PROTOCOLS)}")
+        for protocol in PROTOCOLS.values():
+            if data_sets[0] in protocol.data_sets and _USUAL.get(data_sets[0], protocol.name) == protocol.name:
+                return protocol
+        return plain_protocol(joint_set)
     if name not in PROTOCOLS:
         near = difflib.get_close_matches(name, PROTOCOLS, n=1, cutoff=0.0)[0]
         raise InputError(f"--protocol {name!r} is not known; the nearest is {near!r} of {', '.join(PROTOCOLS)}")
     protocol = PROTOCOLS[name]
     if not set(protocol.data_sets) & set(data_sets):
+        there = ", ".join(data_sets)
         raise InputError(f"--protocol {name}: is for {' or '.join(protocol.data_sets)}; the config has {there}")
     return protocol

@@ -88,7 +88,8 @@ class LabelledSet(torch.nn.Module):
     """The people of a data set, in one joint set and on one body. Moves to a device as any module does.
 
     Joints are the data set's own where it labels just this joint set, else regressed from the posed bodies. Without
-    points, and with joints of its own, nobody is posed at all. With points but without any body, surfaces are masked.
+    points, and with everyone's joints its own, nobody is posed at all. With points but without any body, surfaces are
+    masked.
 
     Args:
         records: Memory-mapped columns; `data/sets/` has the readers.
@@ -119,7 +120,8 @@ class LabelledSet(torch.nn.Module):
         self.has_joints = self.same_joints and records.joints_m is not None
         if not schema.body and not self.has_joints:
             raise InputError(f"{schema.name}: has neither bodies nor labelled 3D joints of {joint_set.name!r}")
-        posed = bool(schema.body) and (points is not None or not self.has_joints)
+        self.fills_joints = bool(schema.body) and self._without_labels().any()
+        posed = bool(schema.body) and (points is not None or self.fills_joints)
         if posed and (body is None or body.main.model != schema.body):
             found = "none is given" if body is None else f"{body.main.path} is of {body.main.model}"
             raise InputError(f"{schema.name}: its bodies are of {schema.body}, {found}")
@@ -134,6 +136,14 @@ class LabelledSet(torch.nn.Module):
             vertices = torch.zeros(0, dtype=torch.long) if points is None else points
             self.poser = GenderedPoints(body, vertices, torch.cat(rows))
         self.register_buffer("_place", torch.zeros(0), persistent=False)  # tells the device
+
+    def _without_labels(self) -> NDArray[np.bool_]:
+        """(N,) who has a body and no labelled joints of the joint set: theirs are regressed from the body."""
+        records = self.records
+        bodies = np.zeros(len(self), np.bool_) if records.body_valid is None else np.asarray(records.body_valid)
+        if not self.has_joints or records.joints_valid is None:
+            return bodies
+        return np.asarray(bodies & ~records.joints_valid[:, self.joint_set.root_index])
 
     def _fit_joints(self) -> tuple[tuple[str, ...], JointSet | None]:
         """Which labelled joints fits are judged by, and whose regressor gives them; none without a limit."""
@@ -173,6 +183,8 @@ class LabelledSet(torch.nn.Module):
         if self.has_joints and records.joints_valid is not None:
             asked = [*joint_set.evaluation_indices, joint_set.root_index] if whole else [joint_set.root_index]
             joints = np.asarray(records.joints_valid[:, asked].all(1))
+            if self.fills_joints:
+                joints = joints | self._without_labels()
         found = joints & bodies if whole and self.points is not None else joints | bodies
         if input == "detected":
             if records.detected_px is None:
@@ -306,7 +318,11 @@ class LabelledSet(torch.nn.Module):
         assert joints is not None
         assert valid is not None
         valid = valid & valid[:, self.joint_set.root_index, None]  # without the root, nothing is relative to it
-        return joints, valid, valid.any(1)
+        labelled = valid.any(1)
+        if not self.fills_joints or regressed is None:
+            return joints, valid, labelled
+        joints = torch.where(labelled[:, None, None], joints, regressed[:, :J])
+        return joints, valid | (surface_valid & ~labelled)[:, None], labelled | placed
 
     def _true_px(self, rows: NDArray[np.integer], projected: Tensor, seen: Tensor) -> Tensor:
         """(B, J, 3): projected joints (B, J, 2) where `seen`, and labelled ones, one before the other."""
