@@ -26,7 +26,7 @@ from pose2mesh.training import run
 from pose2mesh.training.interrupt import Interrupted
 from pose2mesh.training.module import TrainingModule
 from tests.body.smpl_fixtures import VERTICES
-from tests.data.sets.literature import write_data_sets, write_models
+from tests.data.sets.literature import write_data_sets, write_models, write_own
 
 Weights = dict[str, Tensor]
 CONFIGS = Path(__file__).parents[2] / "configs" / "published"
@@ -181,3 +181,29 @@ def test_weak_fits_are_masked_in_training_and_kept_in_validation(disk: Path) -> 
     losses = module.loss_terms(module.predict_batch(batch), batch)
     assert losses["vertex"] == 0 < losses["mesh_joint"]
     assert module.draw_validation(0).surface_valid.all()
+
+
+def test_own_data_with_gaps_beside_a_published_data_set(disk: Path, tmp_path: Path) -> None:
+    """Who lacks a label is masked, who lacks all is passed over; the bundle names one's own terms."""
+    place = write_own(tmp_path / "mine")
+    sets = [
+        f"data.sets.mine={{reader: own, folder: '{place}', licence: for this test}}",
+        "data.sets.human36m.weight=0.5",
+    ]
+    held_out = [f"data.validation={{reader: own, folder: '{place}', input: gt}}"]
+    removed = ["data.samples_per_epoch=24"]
+    config = small("coco", disk, "pretrained=", *sets, *held_out, *removed)
+    module = run.build_parts(config).module
+    batch = module.draw(0, 24)
+    lacking_joints, lacking_surface = ~batch.joints_valid.any(1), ~batch.surface_valid
+    assert lacking_joints.any()
+    assert lacking_surface.any()
+    assert not (lacking_joints & lacking_surface).all()
+    assert batch.points is not None
+    assert (batch.points[lacking_surface] == 0).all()
+    assert (batch.joints[lacking_joints] == 0).all()
+    assert len(module.draw_validation(0).joints) == 2  # who has both
+    bundle = run.train(config, tmp_path / "run")
+    info = read_bundle(bundle).info
+    assert "own data: for this test" in info.licence
+    assert str(tmp_path) not in str(info.config)

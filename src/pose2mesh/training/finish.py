@@ -70,6 +70,8 @@ def forget_paths(config: dict[str, Any]) -> None:
     data["body"]["regressors"] = {}
     for choice in (*data["sets"].values(), data["validation"] or {}):
         choice["folder"] = None
+        for file in ("detections", "annotations", "fits"):
+            choice[file] = choice.get(file) and Path(choice[file]).name
 
 
 def measure_drawn(recovery: Recovery, supply: DrawnPeople) -> None:

@@ -273,6 +273,26 @@ def write_surreal(folder: Path) -> None:
         write_json(folder / "data" / f"hrnet_output_on_{split}set.json", detected[:-1])
 
 
+def write_own(folder: Path) -> Path:
+    """Own data: each second person lacks the body, each third the 3D joints; the last has neither."""
+    images, annotations = [], []
+    for number in range(PEOPLE + 1):
+        person = towards_camera(700 + number)
+        joints = regressor("coco") @ person.vertices()
+        size = {"width": SIZE[0], "height": SIZE[1]}
+        images.append(
+            {"id": number, "file_name": f"{number}.jpg", **size, "cam_param": {"focal": FOCAL, "princpt": CENTRE}}
+        )
+        keypoints = np.column_stack((project(joints), np.full(17, 2))).ravel().tolist()
+        annotations.append({"id": number, "image_id": number, "keypoints": keypoints})
+        if number % 2 == 0 and number < PEOPLE:
+            annotations[-1]["smpl_param"] = person.parameters
+        if number % 3 and number < PEOPLE:
+            annotations[-1]["joint_cam"] = joints.tolist()
+    write_json(folder / "annotations.json", {"images": images, "annotations": annotations})
+    return folder
+
+
 def hand(number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A hand in the camera's axes: pose (16, 3) about MANO's mean hand, shape (10,), joints (21, 3) in metres."""
     rng, arrays = np.random.default_rng(number), model("mano")
