@@ -19,6 +19,7 @@ from pose2mesh.data.sets.coco import coco
 from pose2mesh.data.sets.freihand import freihand, freihand_coco
 from pose2mesh.data.sets.human36m import human36m
 from pose2mesh.data.sets.muco import muco
+from pose2mesh.data.sets.own import own
 from pose2mesh.data.sets.pw3d import pw3d
 from pose2mesh.data.sets.records import Records
 from pose2mesh.data.sets.surreal import surreal
@@ -267,3 +268,29 @@ def test_who_cannot_be_posed_is_refused(read: Callable[..., Records], body: Gend
     with pytest.raises(InputError, match=r"human36m: its bodies are of smpl, .*MANO_RIGHT\.npz is of mano"):
         LabelledSet(records, hand, HUMAN36, ALL)
     assert LabelledSet(records, None, HUMAN36).people(np.arange(2)).joints_valid.all()  # its own joints need no body
+
+
+def test_who_has_a_body_and_no_labelled_joints(body: GenderedBody, tmp_path: Path) -> None:
+    """Joints come from the body where nobody labelled them, and from the labels where somebody did."""
+    people = [towards_camera(900 + number) for number in range(2)]
+    image = {"id": 0, "file_name": "a.jpg", "width": 1000, "height": 1002}
+    image["cam_param"] = {"focal": FOCAL, "princpt": literature.CENTRE}
+    annotations = []
+    for number, person in enumerate(people):
+        joints = regressor("coco") @ person.vertices()
+        keypoints = np.insert(project(joints), 2, 2, axis=1).ravel().tolist()
+        annotation = {"id": number, "image_id": 0, "keypoints": keypoints, "smpl_param": person.parameters}
+        annotations.append(annotation | ({"joint_cam": (joints + 0.5 * joints[:1]).tolist()} if number else {}))
+    literature.write_json(tmp_path / "annotations.json", {"images": [image], "annotations": annotations})
+    for points in (None, ALL):
+        data = LabelledSet(own(tmp_path, tmp_path / "cache"), body, COCO, points)
+        assert data.usable("gt", whole=True).tolist() == [0, 1]
+        found = data.people(np.arange(2))
+        assert found.joints_valid.all()
+        assert found.true_px[..., 2].all()
+        joints = regressor("coco") @ people[0].vertices()
+        pelvis = joints[[11, 12]].mean(0)
+        np.testing.assert_allclose(found.joints_cam[0, :17], joints - pelvis, atol=1e-5)
+        np.testing.assert_allclose(found.root_cam[0], pelvis, atol=1e-5)
+        joints = regressor("coco") @ people[1].vertices()
+        np.testing.assert_allclose(found.root_cam[1], joints[[11, 12]].mean(0) + 0.5 * joints[0], atol=1e-5)
