@@ -15,14 +15,16 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from pose2mesh.body.gendered import GenderedBody
+from pose2mesh.body.gendered import BodyConfig, GenderedBody
 from pose2mesh.body.regressors import load_regressor
 from pose2mesh.body.smpl import SmplBody, find_regressors, find_smpl
 from pose2mesh.cli import main
+from pose2mesh.config import DataConfig
+from pose2mesh.data.sets.catalogue import SetConfig
 from pose2mesh.data.sets.pw3d import pw3d
 from pose2mesh.errors import InputError
 from pose2mesh.evaluate import EvaluateOptions, evaluate_command
-from pose2mesh.evaluate_sets import evaluate_records
+from pose2mesh.evaluate_sets import ProtocolTest, evaluate_records, open_test
 from pose2mesh.models.bundle import Bundle, save_bundle
 from pose2mesh.models.bundle_info import BundleInfo
 from pose2mesh.models.network_config import NetworkConfig
@@ -31,6 +33,7 @@ from pose2mesh.models.surface import build_surface
 from pose2mesh.predict import Recovery
 from pose2mesh.protocols import PROTOCOLS
 from pose2mesh.skeletons import COCO, HUMAN36
+from tests.data.sets import literature
 from tests.pw3d_fixtures import People, smpl_poses, write_models, write_pw3d
 
 
@@ -329,3 +332,21 @@ def test_own_data_has_the_plain_protocol(
     found = regressor @ recovery.run(people.coco_px, np.ones(people.coco_px.shape[:2]))[1].astype(np.float64)
     off = (found - found[:, 17, None]) - (regressor @ (people.vertices - (regressor @ people.vertices)[:, 17, None]))
     assert results["mpjpe_mm"] == pytest.approx(1000 * np.linalg.norm(off[:, :17], axis=-1).mean(), abs=1e-2)
+
+
+def test_a_protocol_chooses_subjects_and_frames_itself(tmp_path: Path) -> None:
+    """Whatever the config reads to validate on: here subject 11 alone, every hundredth frame."""
+    literature.write_models(tmp_path / "models")
+    literature.write_human36m(tmp_path / "Human36M")
+    data = DataConfig(
+        body=BodyConfig("smpl", str(tmp_path / "models")),
+        validation=SetConfig(reader="human36m", protocol=1, stride=100, split="train"),
+        folder=str(tmp_path),
+        cache=str(tmp_path / "cache"),
+    )
+    for protocol, subjects in (("human36m-p2", [9, 9, 9, 11, 11, 11]), ("human36m-p1", [9, 9, 9, 11, 11, 11])):
+        test = open_test(data, "config.yaml", COCO, protocol, "gt", None)
+        assert test.records.subject.tolist() == subjects
+        model = SimpleNamespace(joint_set=COCO, faces=test.body.faces.numpy())
+        rows = ProtocolTest(model, test.records, test.body, test.protocol).rows("gt")  # type: ignore[arg-type]
+        assert len(rows) == (6 if protocol == "human36m-p2" else 3)

@@ -217,8 +217,9 @@ def open_test(
     name, choice = chosen[at]
     if input_ == "detected" and not choice.source(name).detections and readers[at] != "pw3d_sequences":
         raise InputError(f"--input detected: {readers[at]} has no detections; expected gt or noisy")
-    split = None if test.data_sets else choice.split
-    choice = replace(choice, split=split, input=input_, on_fault=on_fault or choice.on_fault)
+    choice = replace(choice, input=input_, on_fault=on_fault or choice.on_fault)
+    if test.data_sets:  # the reader's own choices of subjects and frames are the protocol's
+        choice = replace(choice, split=None, protocol=None, stride=None)
     root = None if data.folder is None else Path(data.folder)
     cache = cache_folder() / "sets" if data.cache is None else Path(data.cache)
     member = Member(name, choice, choice.open(name, root, cache, validation=True))
