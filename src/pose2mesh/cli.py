@@ -66,7 +66,7 @@ def predict(
     backend
         What runs the networks: torch or onnx. Exported files are always run by onnx.
     formats
-        What to write: obj, glb, json, npz, ply, overlay, separated by commas.
+        What to write: obj, glb, json, npz, ply, overlay, html (a page with a 3D view), separated by commas.
     detector
         What finds people in photos; an extra of the install. Its model is downloaded on first use.
     detector_model

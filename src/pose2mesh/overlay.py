@@ -58,6 +58,15 @@ def plain_ground(people: list[Person], size: tuple[int, int] | None) -> Ground:
 
 def draw_overlay(ground: Ground, people: list[Person], recovery: Recovery) -> NDArray[np.uint8]:
     """Everyone's mesh and input joints over a picture."""
+    picture = draw_meshes(ground, people, recovery)
+    for person in people:
+        joints = ground.place(person.joints_px)
+        picture = render.draw_skeleton(picture, joints, person.confidence, recovery.joint_set.edges)
+    return picture
+
+
+def draw_meshes(ground: Ground, people: list[Person], recovery: Recovery) -> NDArray[np.uint8]:
+    """Everyone's mesh over a picture."""
     meshes = [
         render.ProjectedMesh(
             ground.place(person.camera.project(person.vertices)),
@@ -67,8 +76,4 @@ def draw_overlay(ground: Ground, people: list[Person], recovery: Recovery) -> ND
         )
         for person in people
     ]
-    picture = render.draw_people(ground.picture, meshes)
-    for person in people:
-        joints = ground.place(person.joints_px)
-        picture = render.draw_skeleton(picture, joints, person.confidence, recovery.joint_set.edges)
-    return picture
+    return render.draw_people(ground.picture, meshes)
