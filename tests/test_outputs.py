@@ -104,6 +104,7 @@ def test_every_file_of_the_contract(bundle_file: Path, tmp_path: Path) -> None:
             "glb": "two.glb",
             "npz": "two.npz",
             "overlay": "two_overlay.png",
+            "html": "two.html",
         }
         np.testing.assert_allclose(person["joints3d_m"], arrays["joints"][index], atol=1e-5)
         camera = person["camera"]
