@@ -33,7 +33,7 @@ MARGIN_PX, HEIGHT_PX = 40, 480  # of the pictures of the motion
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--motion", type=Path, required=True, help="a BVH clip")
-    parser.add_argument("--title", default="A dance, 40 frames")
+    parser.add_argument("--title", default="A dance")
     parser.add_argument("--frames", type=int, default=40)
     parser.add_argument("--seed", type=int, default=1, help="decides the body and the camera")
     arguments = parser.parse_args()

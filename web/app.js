@@ -91,7 +91,7 @@ async function showResult(result, about) {
 
 function downloads(about, address, shown) {
   const links = about.formats.map((format) => {
-    const link = element("a", { download: true, text: format.name.toUpperCase(), title: format.title, "data-format": format.name });
+    const link = element("a", { download: true, text: format.name === "overlay" ? "PNG" : format.name.toUpperCase(), title: format.title, "data-format": format.name });
     const point = () => { link.href = format.name === "html" ? `${address}/html` : `${address}/frames/${shown()}/${format.name}`; };
     for (const kind of ["pointerdown", "focus", "click"]) link.addEventListener(kind, point);
     point();

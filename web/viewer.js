@@ -3,7 +3,7 @@
 import {
   AmbientLight, BufferAttribute, BufferGeometry, Color, DirectionalLight, DoubleSide, Float32BufferAttribute, Group,
   HemisphereLight, InstancedMesh, LineBasicMaterial, LineSegments, Matrix4, Mesh, MeshBasicMaterial,
-  MeshStandardMaterial, PerspectiveCamera, PlaneGeometry, Raycaster, Scene, SphereGeometry, Sphere, Box3, Spherical,
+  MeshStandardMaterial, PerspectiveCamera, PlaneGeometry, Raycaster, Scene, SphereGeometry, Box3, Spherical,
   SRGBColorSpace, Texture, Vector2, Vector3, WebGLRenderer, CanvasTexture,
 } from "three";
 import { OrbitControls } from "three/addons/controls/OrbitControls.js";
@@ -14,14 +14,15 @@ const ZOOM = 1.15; // of + and -
 const LEAST_CONFIDENCE = 0.02; // a joint below it was not seen
 
 /** Where the view looks from: angles about the vertical and from straight above, in radians. */
-export const VIEWS = {
+export const SIDES = {
   Front: { turn: 0, tilt: Math.PI / 2 - 0.05 },
   Left: { turn: Math.PI / 2, tilt: Math.PI / 2 - 0.05 },
   Back: { turn: Math.PI, tilt: Math.PI / 2 - 0.05 },
   Right: { turn: -Math.PI / 2, tilt: Math.PI / 2 - 0.05 },
   Above: { turn: 0, tilt: 0.15 },
 };
-const FIRST_VIEW = { turn: -0.5, tilt: Math.PI / 2 - 0.18 };
+const FIRST_SIDE = { turn: -0.45, tilt: Math.PI / 2 - 0.16 };
+const MARGIN = 1.12; // around what is looked at
 
 export class Viewer {
   /**
@@ -31,9 +32,8 @@ export class Viewer {
    * @param faces vertex indices, three a face, the same for everyone
    * @param bones pairs of joint indices
    * @param onpoint called with what is under the pointer: { person, joint, x, y }, or null
-   * @param onpick called with the index of a person who was clicked
    */
-  constructor(host, faces, bones, { onpoint, onpick }) {
+  constructor(host, faces, bones, { onpoint }) {
     this.host = host;
     this.faces = new BufferAttribute(faces, 1);
     this.bones = bones;
@@ -65,7 +65,7 @@ export class Viewer {
     this.controls.dampingFactor = 0.12;
     this.controls.addEventListener("change", () => this.draw());
     canvas.addEventListener("keydown", (event) => this.onkey(event));
-    this.listenToPointer(canvas, onpoint, onpick);
+    this.listenToPointer(canvas, onpoint);
     new ResizeObserver(() => this.resize()).observe(host);
     this.resize();
   }
@@ -77,7 +77,13 @@ export class Viewer {
     for (const person of frame.people) this.addPerson(person);
     if (frame.backdrop && picture) this.addBackdrop(frame.backdrop, picture);
     this.applyShown();
-    if (!this.framed && frame.people.length) this.look(FIRST_VIEW);
+    if (!this.framed && frame.people.length) this.look(FIRST_SIDE);
+    this.draw();
+  }
+
+  /** Lights up one person, or nobody for null. */
+  light(person) {
+    this.bodies.forEach((body, index) => body.material.emissive.setHex(index === person ? 0x2b2b2b : 0));
     this.draw();
   }
 
@@ -88,22 +94,63 @@ export class Viewer {
     this.draw();
   }
 
-  /** Looks at everyone, or at one person, from a side of `VIEWS`. */
+  /** Looks at everyone, or at one person, from a side of `SIDES`, as close as they fit. */
   look({ turn, tilt }, person = null) {
-    const ball = this.extent(person);
-    const half = (Math.min(this.camera.fov, this.horizontalFieldOfView()) * Math.PI) / 360;
-    const distance = (ball.radius / Math.sin(half)) * 1.02;
-    this.controls.target.copy(ball.center);
-    this.camera.position.setFromSpherical(new Spherical(distance, tilt, turn)).add(ball.center);
-    this.controls.minDistance = ball.radius * 0.15;
-    this.controls.maxDistance = ball.radius * 40;
+    const box = this.extent(person);
+    const centre = box.getCenter(new Vector3());
+    this.camera.fov = FIELD_OF_VIEW / Math.min(1, Math.max(0.6, this.camera.aspect));
+    this.camera.updateProjectionMatrix();
+    this.camera.position.setFromSpherical(new Spherical(1, tilt, turn)).add(centre);
+    this.camera.lookAt(centre);
+    this.camera.updateMatrixWorld();
+    this.aim(centre, this.distanceToFit(box, centre));
+  }
+
+  /** Looks from where the picture was taken: the people stand before it as they are seen in it. */
+  lookFromCamera() {
+    if (!this.backdrop) return this.look(SIDES.Front);
+    const corners = this.backdropCorners();
+    const middle = corners.reduce((sum, corner) => sum.add(corner), new Vector3()).divideScalar(4);
+    this.camera.position.set(0, 0, 0);
+    this.camera.lookAt(middle);
+    this.camera.updateMatrixWorld();
+    const spread = corners.map((corner) => this.camera.worldToLocal(corner)).map(({ x, y, z }) =>
+      Math.max(Math.abs(y / z), Math.abs(x / z) / this.camera.aspect));
+    this.camera.fov = (Math.atan(Math.max(...spread) * 1.03) * 360) / Math.PI;
+    this.camera.updateProjectionMatrix();
+    const distance = this.extent(null).getCenter(new Vector3()).length();
+    this.aim(middle.setLength(distance), distance);
+  }
+
+  /** Puts the camera at `distance` from `centre`, on the line between them, to turn about `centre`. */
+  aim(centre, distance) {
+    this.camera.position.sub(centre).setLength(distance).add(centre);
+    this.controls.target.copy(centre);
+    this.controls.minDistance = distance * 0.08;
+    this.controls.maxDistance = distance * 12;
     this.framed = true;
     this.controls.update();
     this.draw();
   }
 
+  /** How far from `centre` the camera must be, turned as it is, for the corners of a box to be in the view. */
+  distanceToFit(box, centre) {
+    const high = Math.tan((this.camera.fov * Math.PI) / 360);
+    const wide = high * this.camera.aspect;
+    const [right, up, back] = [new Vector3(), new Vector3(), new Vector3()];
+    this.camera.matrixWorld.extractBasis(right, up, back);
+    let distance = 0;
+    for (let corner = 0; corner < 8; corner++) {
+      const [x, y, z] = ["x", "y", "z"].map((axis, bit) => (corner & (1 << bit) ? box.max : box.min)[axis]);
+      const point = new Vector3(x, y, z).sub(centre);
+      const side = Math.max(Math.abs(point.dot(right)) / wide, Math.abs(point.dot(up)) / high);
+      distance = Math.max(distance, MARGIN * side + point.dot(back));
+    }
+    return distance;
+  }
+
   reset(person = null) {
-    this.look(FIRST_VIEW, person);
+    this.look(FIRST_SIDE, person);
   }
 
   /** Turns by steps of ten degrees to the right and up. */
@@ -137,7 +184,7 @@ export class Viewer {
     geometry.setAttribute("position", new Float32BufferAttribute(person.positions, 3));
     geometry.setIndex(this.faces);
     geometry.computeVertexNormals();
-    geometry.computeBoundingSphere();
+    geometry.computeBoundingBox();
     const material = new MeshStandardMaterial({ color: person.colour, roughness: 0.62, metalness: 0, transparent: true });
     const body = new Mesh(geometry, material);
     const dots = this.makeJoints(person);
@@ -171,7 +218,6 @@ export class Viewer {
   }
 
   makeShadow(geometry) {
-    geometry.computeBoundingBox();
     const { min, max } = geometry.boundingBox;
     const size = Math.max(max.x - min.x, max.z - min.z) * 1.5;
     const material = new MeshBasicMaterial({ map: this.shadow, transparent: true, depthWrite: false, side: DoubleSide });
@@ -220,13 +266,13 @@ export class Viewer {
   extent(person) {
     const box = new Box3();
     const bodies = person === null ? this.bodies : [this.bodies[person]];
-    for (const body of bodies) box.union(new Box3().setFromBufferAttribute(body.geometry.attributes.position));
-    return box.getBoundingSphere(new Sphere());
+    for (const body of bodies) box.union(body.geometry.boundingBox);
+    return box;
   }
 
-  horizontalFieldOfView() {
-    const half = Math.tan((this.camera.fov * Math.PI) / 360) * this.camera.aspect;
-    return (Math.atan(half) * 360) / Math.PI;
+  backdropCorners() {
+    const { position } = this.backdrop.geometry.attributes;
+    return [0, 1, 2, 3].map((index) => new Vector3().fromBufferAttribute(position, index));
   }
 
   onkey(event) {
@@ -247,7 +293,7 @@ export class Viewer {
     action();
   }
 
-  listenToPointer(canvas, onpoint, onpick) {
+  listenToPointer(canvas, onpoint) {
     let latest = null;
     let pressed = null;
     canvas.addEventListener("pointermove", (event) => {
@@ -259,9 +305,7 @@ export class Viewer {
     canvas.addEventListener("pointerdown", (event) => { pressed = [event.clientX, event.clientY]; });
     canvas.addEventListener("pointerup", (event) => {
       const still = pressed && Math.hypot(event.clientX - pressed[0], event.clientY - pressed[1]) < 5;
-      const found = still ? this.under(event) : null;
-      if (still) onpoint(found);
-      if (found) onpick(found.person);
+      if (still) onpoint(this.under(event)); // a finger does not hover: it taps
     });
   }
 

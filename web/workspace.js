@@ -5,9 +5,9 @@ import { listPeople, metres, percent, personName, readable } from "./people.js";
 import { Picture } from "./picture.js";
 import { Player } from "./player.js";
 import { unpackFaces, unpackFrame } from "./scene.js";
-import { Viewer, VIEWS } from "./viewer.js";
+import { SIDES, Viewer } from "./viewer.js";
 
-const CACHED_FRAMES = 400;
+const CACHED_FRAMES = 120;
 
 /**
  * Builds the workspace into `host`, and shows the first frame.
@@ -23,7 +23,6 @@ export async function openWorkspace(host, scene, names, fetchFrame, extras = [])
   const stage = element("div", { class: "stage" });
   const people = element("div", { class: "people" });
   const controls = element("div", { class: "controls" });
-  const viewPanel = element("section", { class: "panel view", "aria-label": "3D view" }, stage, tips.view, controls);
   const picturePanel = element("section", { class: "panel", "aria-label": "Picture" }, picture.root, tips.picture);
   const cache = new Map();
   let current = null;
@@ -31,6 +30,7 @@ export async function openWorkspace(host, scene, names, fetchFrame, extras = [])
   let viewer = null;
 
   function point(tip, found) {
+    mark(found ? found.person : null);
     tip.hidden = !found || !current;
     if (tip.hidden) return;
     const person = current.people[found.person];
@@ -38,6 +38,11 @@ export async function openWorkspace(host, scene, names, fetchFrame, extras = [])
     const room = tip.parentElement.clientWidth;
     tip.style.left = `${Math.max(4, Math.min(found.x + 14, room - tip.offsetWidth - 4))}px`;
     tip.style.top = `${found.y + 14}px`;
+  }
+
+  function mark(index) {
+    viewer?.light(index);
+    [...people.children].forEach((card, number) => card.classList.toggle("marked", number === index));
   }
 
   async function unpacked(number) {
@@ -69,16 +74,19 @@ export async function openWorkspace(host, scene, names, fetchFrame, extras = [])
   function look(index) {
     viewer?.reset(index);
     stage.scrollIntoView({ block: "nearest" });
+    mark(index);
   }
 
   const player = new Player(names, scene.frames_per_second ?? 15, show);
+  host.classList.add("workspace");
   host.replaceChildren(
-    element("div", { class: "panels" }, picturePanel, viewPanel),
-    player.root,
-    element("section", { class: "facts", "aria-label": "People" }, people),
-    ...extras);
+    element("section", { class: "panel view", "aria-label": "3D view" }, stage, tips.view, player.root, controls),
+    element("div", { class: "beside" },
+      picturePanel,
+      element("section", { "aria-label": "People" }, people),
+      ...extras));
   try {
-    viewer = new Viewer(stage, await unpackFaces(scene), scene.bones, { onpoint: (found) => point(tips.view, found), onpick: () => {} });
+    viewer = new Viewer(stage, await unpackFaces(scene), scene.bones, { onpoint: (found) => point(tips.view, found) });
     host.viewer = viewer;
     controls.append(...viewControls(viewer, picture));
   } catch (error) {
@@ -108,8 +116,11 @@ function describe(person, { person: index, joint }, names) {
 
 function viewControls(viewer, picture) {
   const button = (text, label, onclick) => element("button", { type: "button", title: label, "aria-label": label, text, onclick });
-  const sides = Object.keys(VIEWS).map((name) =>
-    element("button", { type: "button", text: name, title: `Look from: ${name.toLowerCase()}`, onclick: () => viewer.look(VIEWS[name]) }));
+  const side = (name, title, onclick) => element("button", { type: "button", text: name, title, onclick });
+  const sides = [
+    side("Camera", "Look from where the picture was taken", () => viewer.lookFromCamera()),
+    ...Object.keys(SIDES).map((name) => side(name, `Look from: ${name.toLowerCase()}`, () => viewer.look(SIDES[name]))),
+  ];
   const moves = [
     button("←", "Turn left", () => viewer.turn(-1, 0)),
     button("→", "Turn right", () => viewer.turn(1, 0)),

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from starlette.applications import Starlette
-from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
@@ -32,14 +31,13 @@ from pose2mesh.web.limits import BodyDeadline, Limits
 from pose2mesh.web.page import STATIC, page_text
 from pose2mesh.web.results import Result, ResultStore
 from pose2mesh.web.scene import describe_frame, describe_scene
-from pose2mesh.web.uploads import free_name, read_uploads, safe_stem, suffix_of, without_folder
+from pose2mesh.web.uploads import read_uploads, save_uploads, without_folder
 from pose2mesh.web.worker import Deadline, Worker
 
 if TYPE_CHECKING:
     from pose2mesh.detect.detector import Detector
 
 EXAMPLES = Path(__file__).parent / "examples"
-_CHUNK_BYTES = 1 << 16
 
 
 class Download(NamedTuple):
@@ -102,7 +100,7 @@ class Service:
         with tempfile.TemporaryDirectory(prefix="pose2mesh-") as name:
             folder = Path(name)
             with without_folder(folder):
-                files = await self._save(request, folder)
+                files = await save_uploads(request, folder, self.limits)
                 pictures = await self.worker.run(lambda deadline: self._recover(files, options, deadline))
         if wanted != "result":
             return await self._download(pictures, wanted)
@@ -128,19 +126,6 @@ class Service:
         result = self.results.get(request.path_params["result"])
         pictures = [self._picture(request)] if "frame" in request.path_params else result.pictures
         return await self._download(pictures, request.path_params["format"])
-
-    async def _save(self, request: Request, folder: Path) -> list[Path]:
-        """Put a request's files, or its body as one, into a folder, chunk by chunk."""
-        if not request.headers.get("content-type", "").startswith("multipart/form-data"):
-            taken: set[str] = set()
-            body = await request.body()  # no larger than the limit on it
-            return [_keep(folder, request.query_params.get("name", "upload"), body, taken)]
-        async with request.form(max_files=self.limits.files, max_fields=8) as form:
-            parts = [part for part in form.getlist("file") if isinstance(part, UploadFile)]
-            if not parts:
-                raise InputError("the form has no part named 'file'; expected photos or keypoints")
-            taken = set()
-            return [_keep(folder, part.filename or "upload", await part.read(), taken) for part in parts]
 
     def _recover(self, files: list[Path], options: PredictOptions, deadline: Deadline) -> list[RecoveredPicture]:
         pictures = []
@@ -263,14 +248,3 @@ def _options(request: Request) -> PredictOptions:
         raise InputError(f"height {query['height']!r}: expected metres") from None
     joints = query.get("joints", "coco")
     return PredictOptions.checked(Path(), joints, None, query.get("intrinsics"), height, "json")
-
-
-def _keep(folder: Path, name: str, content: bytes, taken: set[str]) -> Path:
-    stem = safe_stem(name)
-    try:
-        suffix = suffix_of(content[:64])
-    except InputError as error:
-        raise InputError(f"{stem}: {error}") from None
-    file = folder / (free_name(stem, taken) + suffix)
-    file.write_bytes(content)
-    return file

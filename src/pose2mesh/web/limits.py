@@ -22,7 +22,7 @@ class Limits:
         header_seconds, body_seconds: Until the headers, and the body, must have come.
         work_seconds: For waiting in line and for the work.
         waiting: Requests in line, of all clients.
-        connections: Open at once, of all clients.
+        connections: Open at once, of all clients; so many bodies may lie on the disk.
         results, result_bytes, result_seconds: Kept in memory for all clients; the oldest goes first.
     """
 
@@ -35,7 +35,7 @@ class Limits:
     body_seconds: float = 60.0
     work_seconds: float = 60.0
     waiting: int = 32
-    connections: int = 256
+    connections: int = 64
     results: int = 64
     result_bytes: int = 512_000_000
     result_seconds: float = 3600.0

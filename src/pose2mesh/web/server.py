@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from pose2mesh.detect.detector import Detector
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_LINGER_SECONDS = 2.0  # for a client to read a refusal while it still sends
+# For a client to read a refusal while it still sends: so long, and so much of what it sends, is thrown away.
+_LINGER_SECONDS, _LINGER_BYTES = 2.0, 4_000_000
 
 
 class ImpatientProtocol(H11Protocol):
@@ -29,6 +30,7 @@ class ImpatientProtocol(H11Protocol):
 
     header_seconds = Limits.header_seconds
     _timer: asyncio.TimerHandle | None = None
+    _unwanted_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -36,6 +38,10 @@ class ImpatientProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        if self._is_refused():
+            self._unwanted_bytes += len(data)
+            if self._unwanted_bytes > _LINGER_BYTES:
+                self.transport.close()
         if self.conn.their_state is not h11.IDLE:
             self._stop()
         elif self._timer is None:  # the first bytes of another request
@@ -43,8 +49,12 @@ class ImpatientProtocol(H11Protocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self.conn.their_state is h11.SEND_BODY:
+        if self._is_refused():
             self.loop.call_later(_LINGER_SECONDS, self.transport.close)
+
+    def _is_refused(self) -> bool:
+        """Whether the request was answered before all of it had come."""
+        return self.cycle is not None and self.cycle.response_complete and self.conn.their_state is h11.SEND_BODY
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop()

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 
 from pose2mesh import render
 from pose2mesh.data.keypoints import PictureInput, match_images, read_keypoints
@@ -31,6 +33,7 @@ _SIGNATURES = (
 )  # fmt: skip
 PHOTO_FORMATS = {".jpg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
 _LONGEST_NAME = 60
+_CHUNK_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +77,47 @@ def free_name(stem: str, taken: set[str]) -> str:
         name, number = f"{stem}_{number}", number + 1
     taken.add(name)
     return name
+
+
+async def save_uploads(request: Request, folder: Path, limits: Limits) -> list[Path]:
+    """Put the files of a form, or a body that is one file, into a folder, chunk by chunk.
+
+    Returns:
+        The files, under names of `safe_stem` and suffixes of `suffix_of`.
+
+    Raises:
+        InputError: the form has no file, or a file is of no kind that is taken.
+        HTTPException: the request is larger or slower than the limits allow.
+    """
+    taken: set[str] = set()
+    partial = folder / ".part"
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        with partial.open("wb") as file:
+            async for chunk in request.stream():
+                file.write(chunk)
+        return [_settle(partial, request.query_params.get("name", "upload"), taken)]
+    files = []
+    async with request.form(max_files=limits.files, max_fields=8) as form:
+        for part in form.getlist("file"):
+            if isinstance(part, UploadFile):
+                with partial.open("wb") as file:
+                    while chunk := await part.read(_CHUNK_BYTES):
+                        file.write(chunk)
+                files.append(_settle(partial, part.filename or "upload", taken))
+    if not files:
+        raise InputError("the form has no file named 'file'; expected photos or keypoints")
+    return files
+
+
+def _settle(partial: Path, name: str, taken: set[str]) -> Path:
+    stem = safe_stem(name)
+    with partial.open("rb") as file:
+        start = file.read(64)
+    try:
+        suffix = suffix_of(start)
+    except InputError as error:
+        raise InputError(f"{stem}: {error}") from None
+    return partial.rename(partial.with_name(free_name(stem, taken) + suffix))
 
 
 def read_uploads(
