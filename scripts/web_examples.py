@@ -24,7 +24,7 @@ from pose2mesh.skeletons import COCO, COCO17
 
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "src" / "pose2mesh" / "web" / "examples"
-TITLES = {442450: "Tennis", 129648: "Two in the field", 227000: "Side by side"}
+TITLES = {442450: "Frisbee", 129648: "Skater", 227000: "In the street"}
 EXACT = NoiseConfig(model="none", drop=0.0, clean=0.0, plain_confidence=1.0, out_of_picture=False)
 FRAMES_PER_SECOND = 15
 MARGIN_PX, HEIGHT_PX = 40, 480  # of the pictures of the motion

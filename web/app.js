@@ -59,7 +59,10 @@ async function recover(files, about, fixed = {}) {
   if (find("height").value) options.set("height", find("height").value);
   const form = new FormData();
   for (const file of files) form.append("file", file);
+  const bytes = files.reduce((sum, file) => sum + file.size, 0);
   try {
+    const most = about.limits.upload_bytes; // told here, since a server that stops reading is not heard by every browser
+    if (bytes > most) throw new Error(`${megabytes(bytes)} are too many: this server takes ${megabytes(most)} at once.`);
     const result = await ask(`api/people?${options}`, { method: "POST", body: form });
     if (mine !== turn) return;
     await showResult(result, about);
@@ -71,6 +74,8 @@ async function recover(files, about, fixed = {}) {
     if (mine === turn) say(error.message, "error");
   }
 }
+
+const megabytes = (bytes) => `${(bytes / 1e6).toFixed(0)} MB`;
 
 function describeCount(frames, count) {
   const bodies = count === 1 ? "1 body" : `${count} bodies`;
@@ -111,7 +116,7 @@ async function ask(address, options = {}) {
   try {
     answer = await fetch(address, options);
   } catch {
-    throw new Error("The server does not answer, or took no more of the upload: it may be too large.");
+    throw new Error("The server does not answer.");
   }
   const body = await answer.json().catch(() => ({}));
   if (!answer.ok) throw new Error(body.error ?? `The server answered ${answer.status}.`);

@@ -235,7 +235,8 @@ export class Viewer {
     const texture = new Texture(picture);
     texture.colorSpace = SRGBColorSpace;
     texture.needsUpdate = true;
-    const material = new MeshBasicMaterial({ map: texture, side: DoubleSide, transparent: true, opacity: 0.92 });
+    // Seen from the front only: from behind it would hide everyone.
+    const material = new MeshBasicMaterial({ map: texture, transparent: true, opacity: 0.92 });
     this.backdrop = new Mesh(geometry, material);
     this.backdrop.renderOrder = -1;
     this.scene.add(this.backdrop);

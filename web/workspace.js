@@ -15,7 +15,7 @@ const CACHED_FRAMES = 120;
  * @param scene the scene document, without need of its frames
  * @param names of the frames
  * @param fetchFrame gives a frame of the document by its number, or a promise of it
- * @param extras elements to stand below the people
+ * @param extras elements to stand below the picture
  */
 export async function openWorkspace(host, scene, names, fetchFrame, extras = []) {
   const tips = { view: tooltip(), picture: tooltip() };
@@ -83,8 +83,9 @@ export async function openWorkspace(host, scene, names, fetchFrame, extras = [])
     element("section", { class: "panel view", "aria-label": "3D view" }, stage, tips.view, player.root, controls),
     element("div", { class: "beside" },
       picturePanel,
-      element("section", { "aria-label": "People" }, people),
-      ...extras));
+      ...extras,
+      element("section", { "aria-label": "People" }, people,
+        element("p", { class: "note small", text: "Heights and spans are what the bodies imply: one picture does not tell size." }))));
   try {
     viewer = new Viewer(stage, await unpackFaces(scene), scene.bones, { onpoint: (found) => point(tips.view, found) });
     host.viewer = viewer;
