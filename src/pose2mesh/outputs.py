@@ -21,9 +21,10 @@ from pose2mesh import export, render
 from pose2mesh.camera import Intrinsics, nominal_intrinsics
 from pose2mesh.data.keypoints import IMAGE_SUFFIXES, PictureInput, Skipped, match_images, read_keypoints
 from pose2mesh.errors import InputError
-from pose2mesh.overlay import Ground, draw_overlay, photo_ground, plain_ground
+from pose2mesh.overlay import draw_overlay
 from pose2mesh.photos import read_photo
 from pose2mesh.predict import Person, Recovery, unusable
+from pose2mesh.recovered import RecoveredPicture
 from pose2mesh.skeletons import INPUT_ORDERS, convert
 
 FORMATS = ("obj", "glb", "json", "npz", "ply", "overlay", "html")
@@ -104,29 +105,6 @@ class Job:
     stem: str
     picture: PictureInput | None
     photo: Path | None
-
-
-@dataclass(frozen=True, eq=False)
-class RecoveredPicture:
-    """The people of one picture, ready to be written.
-
-    Attributes:
-        stem, name: Of the names of its files; of the picture, for readers.
-        photo, size: (H, W, 3) RGB; (width, height) in pixels of the keypoints' picture; each where there is one.
-        people, identifiers, skipped: In the order of the input; their ids there; the others.
-    """
-
-    stem: str
-    name: str
-    photo: NDArray[np.uint8] | None
-    size: tuple[int, int] | None
-    people: list[Person]
-    identifiers: list[int | str | None]
-    skipped: list[Skipped]
-
-    def ground(self) -> Ground:
-        """What its people are drawn on."""
-        return plain_ground(self.people, self.size) if self.photo is None else photo_ground(self.photo, self.size)
 
 
 def predict_files(
@@ -258,8 +236,8 @@ def write_formats(folder: Path, recovery: Recovery, result: RecoveredPicture, fo
                 write(folder / names[name], person.vertices, recovery.faces)
     if "glb" in formats and people:
         meshes = [
-            (f"person_{index}", person.vertices_camera, recovery.faces, _unit_colour(index))
-            for index, person in enumerate(people)
+            (f"person_{index}", person.vertices_camera, recovery.faces, _in_unit(colour))
+            for index, (person, colour) in enumerate(zip(people, result.colours, strict=True))
         ]
         export.write_glb(folder / f"{stem}.glb", meshes)
     if "npz" in formats:
@@ -268,12 +246,13 @@ def write_formats(folder: Path, recovery: Recovery, result: RecoveredPicture, fo
         joints = np.array([person.joints for person in people]).reshape(-1, len(recovery.joint_set), 3)
         export.write_npz(folder / f"{stem}.npz", vertices, joints, recovery.faces)
     if "overlay" in formats:
-        render.save_picture(folder / f"{stem}_overlay.png", draw_overlay(result.ground(), people, recovery))
+        picture = draw_overlay(result.ground(), people, recovery, result.colours or render.PALETTE)
+        render.save_picture(folder / f"{stem}_overlay.png", picture)
     if "html" in formats:
         from pose2mesh.web.page import write_page
         from pose2mesh.web.scene import describe_frame
 
-        frame = describe_frame(recovery, people, result.ground(), stem, result.identifiers)
+        frame = describe_frame(recovery, people, result.ground(), stem, result.identifiers, result.colours)
         write_page(folder / f"{stem}.html", stem, recovery, [frame])
     if "json" in formats:
         export.write_json(folder / f"{stem}.json", describe_picture(recovery, result, files))
@@ -395,6 +374,6 @@ def describe_person(person: Person, identifier: int | str | None, files: dict[st
     }
 
 
-def _unit_colour(index: int) -> tuple[float, float, float]:
-    red, green, blue = render.PALETTE[index % len(render.PALETTE)]
+def _in_unit(colour: render.Colour) -> tuple[float, float, float]:
+    red, green, blue = colour
     return red / 255, green / 255, blue / 255

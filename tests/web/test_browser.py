@@ -14,6 +14,7 @@ import trimesh
 
 from pose2mesh.overlay import plain_ground
 from pose2mesh.predict import Recovery
+from pose2mesh.render import PALETTE
 from pose2mesh.web.page import write_page
 from pose2mesh.web.scene import describe_frame
 from tests.web.test_scene import recovered
@@ -224,7 +225,7 @@ def make_page(recovery: Recovery, path: Path, frames: int = 3) -> str:
     people = recovered(recovery)
     ground = plain_ground(people, (640, 480))
     write_page(path, "A page", recovery, [
-        describe_frame(recovery, people, ground, f"frame {number}", [0, 1]) for number in range(frames)
+        describe_frame(recovery, people, ground, f"frame {number}", [0, 1], PALETTE[:2]) for number in range(frames)
     ])  # fmt: skip
     return path.as_uri()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 
 import pytest
 
@@ -11,7 +12,7 @@ pytest.importorskip("starlette", reason="the extra 'serve' is not installed")
 
 from starlette.exceptions import HTTPException
 
-from pose2mesh.outputs import RecoveredPicture
+from pose2mesh.recovered import RecoveredPicture
 from pose2mesh.web.limits import Limits
 from pose2mesh.web.results import ResultStore
 from pose2mesh.web.uploads import free_name, safe_stem
@@ -45,14 +46,13 @@ def test_work_that_takes_too_long_is_given_up() -> None:
     async def run() -> None:
         worker, ended = Worker(2, 0.1), threading.Event()
 
-        def endless(deadline: Deadline) -> None:
-            try:
-                while True:
-                    deadline.check()
-            finally:
-                ended.set()
+        def slow(deadline: Deadline) -> None:
+            time.sleep(0.3)
+            ended.set()
+            deadline.check()
+            raise AssertionError("its time was over")
 
-        tasks = [asyncio.create_task(worker.run(endless)), asyncio.create_task(worker.run(lambda _: None))]
+        tasks = [asyncio.create_task(worker.run(slow)), asyncio.create_task(worker.run(lambda _: None))]
         found = await asyncio.gather(*tasks, return_exceptions=True)
         assert [error.status_code for error in found if isinstance(error, HTTPException)] == [503, 503]
         assert ended.wait(2)

@@ -13,6 +13,7 @@ import numpy as np
 
 from pose2mesh.overlay import plain_ground
 from pose2mesh.predict import Person, Recovery
+from pose2mesh.render import PALETTE
 from pose2mesh.skeletons import COCO
 from pose2mesh.web.page import STATIC, page_text, write_page
 from pose2mesh.web.scene import arm_span, describe_frame, describe_scene, quantise
@@ -49,7 +50,7 @@ def test_arm_span_does_not_change_with_the_pose() -> None:
 def test_a_frame_holds_what_a_viewer_shows(recovery: Recovery) -> None:
     people = recovered(recovery)
     ground = plain_ground(people, (640, 480))
-    frame = describe_frame(recovery, people, ground, "x", ["a", None])
+    frame = describe_frame(recovery, people, ground, "x", ["a", None], PALETTE[:2])
     assert frame["size"] == [640, 480]
     for person, shown in zip(people, frame["people"], strict=True):
         np.testing.assert_allclose(unpacked(shown["mesh"]), person.vertices_camera * (1, -1, -1), atol=1e-3)
@@ -63,7 +64,7 @@ def test_a_frame_holds_what_a_viewer_shows(recovery: Recovery) -> None:
 
 def test_the_backdrop_stands_behind_everyone_and_its_corners_are_the_pictures(recovery: Recovery) -> None:
     people = recovered(recovery)
-    frame = describe_frame(recovery, people, plain_ground(people, (640, 480)), "x", [0, 1])
+    frame = describe_frame(recovery, people, plain_ground(people, (640, 480)), "x", [0, 1], PALETTE[:2])
     corners = np.array(frame["backdrop"]) * (1, -1, -1)
     assert (corners[:, 2] > max(person.vertices_camera[:, 2].max() for person in people)).all()
     seen = people[0].camera.intrinsics.project(corners)
@@ -72,7 +73,7 @@ def test_the_backdrop_stands_behind_everyone_and_its_corners_are_the_pictures(re
 
 def test_people_keep_their_colours_over_frames(recovery: Recovery) -> None:
     people = recovered(recovery)
-    frame = describe_frame(recovery, people, plain_ground(people, None), "x", [7, 8], colours=[1, 0])
+    frame = describe_frame(recovery, people, plain_ground(people, None), "x", [7, 8], PALETTE[1::-1])
     assert [person["colour"] for person in frame["people"]] == ["#e69f00", "#56b4e9"]
 
 

@@ -23,15 +23,17 @@ from starlette.staticfiles import StaticFiles
 
 from pose2mesh.errors import InputError
 from pose2mesh.export import json_text
-from pose2mesh.outputs import PredictOptions, RecoveredPicture, describe_picture, recover_picture, write_formats
+from pose2mesh.outputs import PredictOptions, describe_picture, recover_picture, write_formats
 from pose2mesh.predict import Recovery
+from pose2mesh.recovered import RecoveredPicture
 from pose2mesh.skeletons import INPUT_ORDERS
 from pose2mesh.web.headers import SecurityHeaders
 from pose2mesh.web.limits import BodyDeadline, Limits
 from pose2mesh.web.page import STATIC, page_text
 from pose2mesh.web.results import Result, ResultStore
+from pose2mesh.web.saved_video import is_saved_video, read_saved_video
 from pose2mesh.web.scene import describe_frame, describe_scene
-from pose2mesh.web.uploads import read_uploads, save_uploads, without_folder
+from pose2mesh.web.uploads import check_people, check_unpacked_size, read_uploads, save_uploads, without_folder
 from pose2mesh.web.worker import Deadline, Worker
 
 if TYPE_CHECKING:
@@ -128,6 +130,12 @@ class Service:
         return await self._download(pictures, request.path_params["format"])
 
     def _recover(self, files: list[Path], options: PredictOptions, deadline: Deadline) -> list[RecoveredPicture]:
+        if len(files) == 1 and files[0].suffix == ".npz":
+            check_unpacked_size(files[0], self.limits.upload_bytes)
+            if is_saved_video(files[0]):
+                pictures = read_saved_video(files[0], self.recovery)
+                check_people(sum(len(picture.people) for picture in pictures), self.limits)
+                return pictures
         pictures = []
         for upload in read_uploads(files, options.joints, self.limits, self.detector, deadline.check):
             deadline.check()
@@ -153,7 +161,8 @@ class Service:
         return pictures[number]
 
     def _frame(self, picture: RecoveredPicture) -> dict[str, Any]:
-        return describe_frame(self.recovery, picture.people, picture.ground(), picture.stem, picture.identifiers)
+        people, ground = picture.people, picture.ground()
+        return describe_frame(self.recovery, people, ground, picture.stem, picture.identifiers, picture.colours)
 
     async def _download(self, pictures: list[RecoveredPicture], name: str) -> Response:
         if name not in DOWNLOADS:

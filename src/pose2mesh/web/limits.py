@@ -26,7 +26,7 @@ class Limits:
         results, result_bytes, result_seconds: Kept in memory for all clients; the oldest goes first.
     """
 
-    upload_bytes: int = 32_000_000
+    upload_bytes: int = 64_000_000
     keypoint_bytes: int = 8_000_000
     pixels: int = 40_000_000
     files: int = 400

@@ -51,7 +51,7 @@ def describe_frame(
     ground: Ground,
     name: str,
     identifiers: Sequence[int | str | None],
-    colours: Sequence[int] | None = None,
+    colours: Sequence[render.Colour],
 ) -> dict[str, Any]:
     """One picture and its people.
 
@@ -61,26 +61,26 @@ def describe_frame(
         ground: The photo, or what stands for it.
         name: Of the picture, for readers.
         identifiers: One a person, for readers.
-        colours: One number a person, the same for the same person in every frame; their order where not given.
+        colours: One a person, the same for the same person in every frame.
     """
     height, width = ground.picture.shape[:2]
     return {
         "name": name,
         "size": [width, height],
         "picture": jpeg_address(ground.picture),
-        "overlay": jpeg_address(draw_meshes(ground, list(people), recovery)),
+        "overlay": jpeg_address(draw_meshes(ground, list(people), recovery, colours or render.PALETTE)),
         "backdrop": _rounded(_backdrop(people, ground)) if people else None,
         "people": [
-            _describe_person(recovery, person, ground, identifier, index if colours is None else colours[index])
-            for index, (person, identifier) in enumerate(zip(people, identifiers, strict=True))
+            _describe_person(recovery, person, ground, identifier, colour)
+            for person, identifier, colour in zip(people, identifiers, colours, strict=True)
         ],
     }
 
 
 def _describe_person(
-    recovery: Recovery, person: Person, ground: Ground, identifier: int | str | None, colour: int
+    recovery: Recovery, person: Person, ground: Ground, identifier: int | str | None, colour: render.Colour
 ) -> dict[str, Any]:
-    red, green, blue = render.PALETTE[colour % len(render.PALETTE)]
+    red, green, blue = colour
     return {
         "id": identifier,
         "colour": f"#{red:02x}{green:02x}{blue:02x}",

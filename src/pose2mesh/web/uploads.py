@@ -140,9 +140,9 @@ def read_uploads(
     pictures: list[PictureInput] = []
     for file in files:
         if file.suffix not in PHOTO_FORMATS:
-            _check_keypoints(file, limits)
+            check_unpacked_size(file, limits.keypoint_bytes)
             pictures += read_keypoints(file, joints)
-    _check_people(sum(len(picture.people) for picture in pictures), limits)
+    check_people(sum(len(picture.people) for picture in pictures), limits)
     matched = _match(pictures, photos)
     uploads = []
     for picture in pictures:
@@ -173,7 +173,7 @@ def _detect(
         assert detector is not None
         picture = detect_photo(file, photo, detector)
         people += len(picture.people)
-        _check_people(people, limits)
+        check_people(people, limits)
         yield Uploaded(picture, render.fit_within(photo, LONGEST_OVERLAY_PX)[0])
 
 
@@ -197,7 +197,13 @@ def _open_photo(file: Path, limits: Limits, size: tuple[int, int] | None = None)
     return read_photo(file, size)
 
 
-def _check_keypoints(file: Path, limits: Limits) -> None:
+def check_unpacked_size(file: Path, most_bytes: int) -> None:
+    """Refuse a file that has more bytes than allowed once it is unpacked, before it is.
+
+    Raises:
+        InputError: it is an `.npz` file that is broken.
+        HTTPException: 413.
+    """
     size = file.stat().st_size
     if file.suffix == ".npz":
         try:
@@ -205,11 +211,16 @@ def _check_keypoints(file: Path, limits: Limits) -> None:
                 size = sum(entry.file_size for entry in archive.infolist())
         except (OSError, ValueError, zipfile.BadZipFile):
             raise InputError(f"{file}: is not an .npz file that can be read") from None
-    if size > limits.keypoint_bytes:
-        raise HTTPException(413, f"{file.name}: has {size:,} bytes; at most {limits.keypoint_bytes:,} are taken")
+    if size > most_bytes:
+        raise HTTPException(413, f"{file.name}: has {size:,} bytes; at most {most_bytes:,} are taken")
 
 
-def _check_people(count: int, limits: Limits) -> None:
+def check_people(count: int, limits: Limits) -> None:
+    """Refuse more people than allowed.
+
+    Raises:
+        HTTPException: 413.
+    """
     if count > limits.people:
         raise HTTPException(413, f"{count} people in one request; at most {limits.people} are taken")
 
