@@ -5,14 +5,12 @@ from __future__ import annotations
 import http.client
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from pose2mesh.predict import Recovery
-
-if TYPE_CHECKING:
-    from tests.web.serving import Ask
+from pose2mesh.web.app import Service
+from tests.web.serving import LIMITS, Ask, SamePerson, running
 
 
 @pytest.fixture(scope="session")
@@ -23,10 +21,6 @@ def recovery(bundle_file: Path) -> Recovery:
 @pytest.fixture(scope="session")
 def port(recovery: Recovery) -> Iterator[int]:
     """Of a server with small limits that takes photos."""
-    pytest.importorskip("starlette", reason="the extra 'serve' is not installed")
-    from pose2mesh.web.app import Service
-    from tests.web.serving import LIMITS, SamePerson, running
-
     with running(Service(recovery, SamePerson(), LIMITS)) as number:
         yield number
 

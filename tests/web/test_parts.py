@@ -7,9 +7,6 @@ import threading
 import time
 
 import pytest
-
-pytest.importorskip("starlette", reason="the extra 'serve' is not installed")
-
 from starlette.exceptions import HTTPException
 
 from pose2mesh.recovered import RecoveredPicture
