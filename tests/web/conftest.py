@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pose2mesh.predict import Recovery
-from pose2mesh.web.app import Service
+from pose2mesh.web.service import Service
 from tests.web.serving import LIMITS, Ask, SamePerson, running
 
 

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pose2mesh.detect.detector import Detection
-from pose2mesh.web.app import Service
 from pose2mesh.web.limits import Limits
 from pose2mesh.web.server import make_server
+from pose2mesh.web.service import Service
 
 Ask = Callable[..., tuple[int, dict[str, str], bytes]]
 LIMITS = Limits(

@@ -13,8 +13,8 @@ import trimesh
 from PIL import Image
 
 from pose2mesh.predict import Recovery
-from pose2mesh.web.app import DOWNLOADS, Service
 from pose2mesh.web.limits import Limits
+from pose2mesh.web.service import DOWNLOADS, Service
 from tests.web.serving import LIMITS, Ask, as_json, coco_people, form, photo, running
 
 EXAMPLES = Path(__file__).parents[2] / "src" / "pose2mesh" / "web" / "examples"

@@ -49,9 +49,9 @@ def test_arm_span_does_not_change_with_the_pose() -> None:
 
 def test_a_frame_holds_what_a_viewer_shows(recovery: Recovery) -> None:
     people = recovered(recovery)
-    ground = plain_ground(people, (640, 480))
+    ground = plain_ground(people, (320, 240))
     frame = describe_frame(recovery, people, ground, "x", ["a", None], PALETTE[:2])
-    assert frame["size"] == [640, 480]
+    assert frame["size"] == [320, 240]
     for person, shown in zip(people, frame["people"], strict=True):
         np.testing.assert_allclose(unpacked(shown["mesh"]), person.vertices_camera * (1, -1, -1), atol=1e-3)
         np.testing.assert_allclose(shown["joints_px"], ground.place(person.joints_px), atol=0.06)
@@ -64,16 +64,16 @@ def test_a_frame_holds_what_a_viewer_shows(recovery: Recovery) -> None:
 
 def test_the_backdrop_stands_behind_everyone_and_its_corners_are_the_pictures(recovery: Recovery) -> None:
     people = recovered(recovery)
-    frame = describe_frame(recovery, people, plain_ground(people, (640, 480)), "x", [0, 1], PALETTE[:2])
+    frame = describe_frame(recovery, people, plain_ground(people, (320, 240)), "x", [0, 1], PALETTE[:2])
     corners = np.array(frame["backdrop"]) * (1, -1, -1)
     assert (corners[:, 2] > max(person.vertices_camera[:, 2].max() for person in people)).all()
     seen = people[0].camera.intrinsics.project(corners)
-    np.testing.assert_allclose(seen, [(0, 0), (640, 0), (0, 480), (640, 480)], atol=0.1)
+    np.testing.assert_allclose(seen, [(0, 0), (320, 0), (0, 240), (320, 240)], atol=0.1)
 
 
 def test_people_keep_their_colours_over_frames(recovery: Recovery) -> None:
     people = recovered(recovery)
-    frame = describe_frame(recovery, people, plain_ground(people, None), "x", [7, 8], PALETTE[1::-1])
+    frame = describe_frame(recovery, people, plain_ground(people, (320, 240)), "x", [7, 8], PALETTE[1::-1])
     assert [person["colour"] for person in frame["people"]] == ["#e69f00", "#56b4e9"]
 
 
