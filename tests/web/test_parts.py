@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 
 from pose2mesh.recovered import RecoveredPicture
 from pose2mesh.web.limits import Limits
-from pose2mesh.web.results import ResultStore
+from pose2mesh.web.results import Frames, ResultStore
 from pose2mesh.web.uploads import free_name, safe_stem
 from pose2mesh.web.worker import Deadline, Worker
 
@@ -73,9 +73,9 @@ def test_an_error_of_the_work_is_the_requests_own() -> None:
 
 def test_the_oldest_result_goes_when_there_are_too_many() -> None:
     store = ResultStore(Limits(results=2))
-    kept = [store.add([picture()]).identifier for _ in range(3)]
+    kept = [store.add(Frames([picture()])).identifier for _ in range(3)]
     assert len(store) == 2
-    assert store.get(kept[2]).pictures[0].stem == "x"
+    assert store.get(kept[2]).frames.pictures[0].stem == "x"
     with pytest.raises(HTTPException) as missing:
         store.get(kept[0])
     assert missing.value.status_code == 404
@@ -84,7 +84,7 @@ def test_the_oldest_result_goes_when_there_are_too_many() -> None:
 def test_results_are_forgotten_after_their_time() -> None:
     now = [0.0]
     store = ResultStore(Limits(result_seconds=10), lambda: now[0])
-    identifier = store.add([picture()]).identifier
+    identifier = store.add(Frames([picture()])).identifier
     now[0] = 9
     assert store.get(identifier)
     now[0] = 10

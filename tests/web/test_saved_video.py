@@ -46,6 +46,7 @@ def test_frames_and_people_are_as_in_the_file(ask: Ask, recovery: Recovery) -> N
     assert [frame["stem"] for frame in result["frames"]] == ["frame_00000", "frame_00001", "frame_00002"]
     assert [[person["id"] for person in frame["people"]] for frame in result["frames"]] == [[0], [0, 1], [1]]
     np.testing.assert_allclose(result["frames"][2]["people"][0]["joints3d_m"], content["joints"][3], atol=1e-5)
+    assert json.loads(ask("GET", f"/api/results/{result['id']}/scene")[2])["frames_per_second"] == 30
     frame = json.loads(ask("GET", f"/api/results/{result['id']}/frames/2/scene")[2])
     assert frame["people"][0]["colour"] == "#{:02x}{:02x}{:02x}".format(*PALETTE[1])
     assert ask("GET", result["frames"][2]["files"]["glb"])[0] == 200
@@ -56,6 +57,7 @@ def test_frames_and_people_are_as_in_the_file(ask: Ask, recovery: Recovery) -> N
     [
         ("joints", np.zeros((4, 3, 3), np.float32), "joints has shape (4, 3, 3)"),
         ("confidence", np.full((4, 19), np.nan, np.float32), "confidence has shape"),
+        ("fps", np.float64(0), "fps is 0.0"),
         ("size_px", np.array([0, 10**9]), "size_px is [0, 1000000000]"),
         ("frame", np.array([0, 1, 2, -5]), "frame and person: expected whole numbers"),
         ("frame", np.array([0.0, 1, 2, 2]), "frame and person: expected whole numbers"),

@@ -26,7 +26,7 @@ from pose2mesh.skeletons import INPUT_ORDERS
 from pose2mesh.web.headers import SecurityHeaders
 from pose2mesh.web.limits import BodyDeadline
 from pose2mesh.web.page import STATIC
-from pose2mesh.web.results import Result
+from pose2mesh.web.results import Frames, Result
 from pose2mesh.web.scene import describe_scene
 from pose2mesh.web.service import DOWNLOADS, Service
 from pose2mesh.web.uploads import save_uploads, without_folder
@@ -69,19 +69,20 @@ class Api:
             folder = Path(name)
             with without_folder(folder):
                 files = await save_uploads(request, folder, self.service.limits)
-                pictures = await self.run(lambda deadline: self.service.recover(files, options, deadline.check))
+                frames = await self.run(lambda deadline: self.service.recover(files, options, deadline.check))
         if wanted != "result":
-            return await self._download(pictures, wanted)
-        return await self._describe(self.service.results.add(pictures))
+            return await self._download(frames, wanted)
+        return await self._describe(self.service.results.add(frames))
 
     async def result(self, request: Request) -> Response:
         return await self._describe(self.service.results.get(request.path_params["result"]))
 
     async def scene(self, request: Request) -> Response:
         """What all frames of the view share."""
-        result = self.service.results.get(request.path_params["result"])
-        title = result.pictures[0].stem
-        return JSONResponse(await self.run(lambda _: describe_scene(title, self.service.recovery, [])), headers=_KEEP)
+        frames = self.service.results.get(request.path_params["result"]).frames
+        title, rate = frames.pictures[0].stem, frames.frames_per_second
+        scene = await self.run(lambda _: describe_scene(title, self.service.recovery, [], rate))
+        return JSONResponse(scene, headers=_KEEP)
 
     async def frame(self, request: Request) -> Response:
         """One frame of the view."""
@@ -90,25 +91,26 @@ class Api:
 
     async def download(self, request: Request) -> Response:
         """A format of one picture, or of all of them."""
-        result = self.service.results.get(request.path_params["result"])
-        pictures = [self._picture(request)] if "frame" in request.path_params else result.pictures
-        return await self._download(pictures, request.path_params["format"])
+        frames = self.service.results.get(request.path_params["result"]).frames
+        if "frame" in request.path_params:
+            frames = Frames([self._picture(request)])
+        return await self._download(frames, request.path_params["format"])
 
     async def _describe(self, result: Result) -> Response:
         text = await run_in_threadpool(self.service.describe, result)  # of many people it takes a while
         return Response(text, media_type="application/json")
 
     def _picture(self, request: Request) -> RecoveredPicture:
-        pictures = self.service.results.get(request.path_params["result"]).pictures
+        pictures = self.service.results.get(request.path_params["result"]).frames.pictures
         number = request.path_params["frame"]
         if number >= len(pictures):
             raise HTTPException(404, f"frame {number}: the result has {len(pictures)}")
         return pictures[number]
 
-    async def _download(self, pictures: list[RecoveredPicture], name: str) -> Response:
+    async def _download(self, frames: Frames, name: str) -> Response:
         if name not in DOWNLOADS:
             raise HTTPException(404, f"format {name!r}: expected one of {', '.join(DOWNLOADS)}")
-        file_name, content = await self.run(lambda deadline: self.service.write(pictures, name, deadline.check))
+        file_name, content = await self.run(lambda deadline: self.service.write(frames, name, deadline.check))
         kind = "application/zip" if file_name.endswith(".zip") else DOWNLOADS[name].media_type
         return Response(
             content, media_type=kind, headers={"Content-Disposition": f'attachment; filename="{file_name}"'}

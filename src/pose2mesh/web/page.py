@@ -17,7 +17,13 @@ from pose2mesh.web.scene import describe_scene
 STATIC = Path(__file__).parent / "static"
 
 
-def write_page(path: str | Path, title: str, recovery: Recovery, frames: list[dict[str, Any]]) -> None:
+def write_page(
+    path: str | Path,
+    title: str,
+    recovery: Recovery,
+    frames: list[dict[str, Any]],
+    frames_per_second: float | None = None,
+) -> None:
     """Write a page that shows people in 3D.
 
     Args:
@@ -25,18 +31,23 @@ def write_page(path: str | Path, title: str, recovery: Recovery, frames: list[di
         title: Its heading.
         recovery: What the people were recovered by.
         frames: One or more, as `scene.describe_frame` gives them; several get a slider.
+        frames_per_second: Of a video, to play them at.
 
     Raises:
         InputError: the file cannot be written.
     """
     with atomic_write(path) as file:
-        file.write(page_text(title, recovery, frames).encode())
+        file.write(page_text(title, recovery, frames, frames_per_second).encode())
 
 
-def page_text(title: str, recovery: Recovery, frames: list[dict[str, Any]]) -> str:
+def page_text(
+    title: str, recovery: Recovery, frames: list[dict[str, Any]], frames_per_second: float | None = None
+) -> str:
     """The page itself; its policy lets the browser run and load what stands in it, and nothing else."""
     style, script = ((STATIC / name).read_text(encoding="utf-8") for name in ("style.css", "pose2mesh.js"))
-    scene = json.dumps(describe_scene(title, recovery, frames), separators=(",", ":"), allow_nan=False)
+    scene = json.dumps(
+        describe_scene(title, recovery, frames, frames_per_second), separators=(",", ":"), allow_nan=False
+    )
     policy = (
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'"

@@ -15,18 +15,31 @@ from pose2mesh.web.limits import Limits
 
 
 @dataclass(frozen=True, eq=False)
-class Result:
+class Frames:
     """What one request gave.
 
     Attributes:
-        identifier: Not to be guessed: whoever has it may read the result.
         pictures: In the order of the request; they are the frames of the view.
+        frames_per_second: Of a video, where it is known.
+    """
+
+    pictures: list[RecoveredPicture]
+    frames_per_second: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """Frames that are kept.
+
+    Attributes:
+        identifier: Not to be guessed: whoever has it may read the result.
+        frames: What is kept.
         size_bytes: In memory.
         until: When it is forgotten, on the clock of the store.
     """
 
     identifier: str
-    pictures: list[RecoveredPicture]
+    frames: Frames
     size_bytes: int
     until: float
 
@@ -47,10 +60,11 @@ class ResultStore:
         self._forget()
         return len(self._results)
 
-    def add(self, pictures: list[RecoveredPicture]) -> Result:
-        """Keep a request's pictures."""
-        size = sum(_size(picture) for picture in pictures)
-        result = Result(secrets.token_urlsafe(16), pictures, size, self.clock() + self.limits.result_seconds)
+    def add(self, frames: Frames) -> Result:
+        """Keep what a request gave."""
+        size = sum(_size(picture) for picture in frames.pictures)
+        until = self.clock() + self.limits.result_seconds
+        result = Result(secrets.token_urlsafe(16), frames, size, until)
         self._results[result.identifier] = result
         self._forget()
         return result

@@ -13,6 +13,7 @@ from pose2mesh.camera import Intrinsics
 from pose2mesh.errors import InputError, one_line
 from pose2mesh.predict import Camera, Person, Recovery
 from pose2mesh.recovered import RecoveredPicture
+from pose2mesh.web.results import Frames
 
 # What is read of the file: each of rows, one a person and frame, with its shape behind that.
 _ROWS = {
@@ -32,8 +33,8 @@ def is_saved_video(file: Path) -> bool:
         return False
 
 
-def read_saved_video(file: Path, recovery: Recovery) -> list[RecoveredPicture]:
-    """The frames in which someone is seen.
+def read_saved_video(file: Path, recovery: Recovery) -> Frames:
+    """The frames in which someone is seen, and how many a second there are.
 
     Args:
         file: For which `is_saved_video` holds, of a size that is safe to unpack.
@@ -57,7 +58,7 @@ def read_saved_video(file: Path, recovery: Recovery) -> list[RecoveredPicture]:
         numbers = found["person"][rows].tolist()
         stem = f"frame_{frame:05d}"
         pictures.append(RecoveredPicture(stem, stem, None, (width, height), people, list(numbers), [], numbers))
-    return pictures
+    return Frames(pictures, float(found["fps"]))
 
 
 def _person(found: Mapping[str, NDArray[Any]], row: int, intrinsics: Intrinsics, recovery: Recovery) -> Person:
@@ -86,6 +87,8 @@ def _check(file: Path, found: dict[str, NDArray[Any]], recovery: Recovery) -> No
     whole = found["frame"].dtype.kind in "iu" and found["person"].dtype.kind in "iu"
     if not (count and whole and found["frame"].min() >= 0 and found["frame"].max() < _MOST_FRAMES):
         raise InputError(f"{file}: frame and person: expected whole numbers from 0, at least one row")
+    if not 0 < found["fps"] <= 1000:
+        raise InputError(f"{file}: fps is {found['fps']}; expected frames a second, at most 1000")
     if found["person"].min() < 0 or (found["translation_m"][:, 2] <= 0).any() or (found["intrinsics"][:2] <= 0).any():
         raise InputError(f"{file}: person, translation_m or intrinsics: expected people in front of a camera")
     if not (found["size_px"] >= 1).all() or not (found["size_px"] <= 16384).all():

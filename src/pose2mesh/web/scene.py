@@ -25,13 +25,16 @@ _BEHIND_M = 0.4  # from the person who is farthest away to the backdrop
 _ARM_SPAN = ("left_wrist", "left_elbow", "left_shoulder", "right_shoulder", "right_elbow", "right_wrist")
 
 
-def describe_scene(title: str, recovery: Recovery, frames: list[dict[str, Any]]) -> dict[str, Any]:
+def describe_scene(
+    title: str, recovery: Recovery, frames: list[dict[str, Any]], frames_per_second: float | None = None
+) -> dict[str, Any]:
     """What all frames share, and the frames.
 
     Args:
         title: For readers.
         recovery: What the people were recovered by.
         frames: As `describe_frame` gives them; empty where the view asks for each when it is shown.
+        frames_per_second: Of a video, to play them at.
     """
     kind = "<u2" if len(recovery.template) <= 65536 else "<u4"
     return {
@@ -41,6 +44,7 @@ def describe_scene(title: str, recovery: Recovery, frames: list[dict[str, Any]])
         "bones": [list(edge) for edge in recovery.joint_set.edges],
         "vertices": len(recovery.template),
         "faces": _packed(recovery.faces.astype(kind).tobytes()),
+        "frames_per_second": frames_per_second,
         "frames": frames,
     }
 

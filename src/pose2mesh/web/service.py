@@ -17,7 +17,7 @@ from pose2mesh.predict import Recovery
 from pose2mesh.recovered import RecoveredPicture
 from pose2mesh.web.limits import Limits
 from pose2mesh.web.page import page_text
-from pose2mesh.web.results import Result, ResultStore
+from pose2mesh.web.results import Frames, Result, ResultStore
 from pose2mesh.web.saved_video import is_saved_video, read_saved_video
 from pose2mesh.web.scene import describe_frame
 from pose2mesh.web.uploads import check_people, check_unpacked_size, read_uploads
@@ -59,7 +59,7 @@ class Service:
         self.worker = Worker(limits.waiting, limits.work_seconds)
         self.results = ResultStore(limits)
 
-    def recover(self, files: list[Path], options: PredictOptions, check: Callable[[], None]) -> list[RecoveredPicture]:
+    def recover(self, files: list[Path], options: PredictOptions, check: Callable[[], None]) -> Frames:
         """The pictures of uploaded files; `check` is called between them and raises where the time is over.
 
         Raises:
@@ -69,20 +69,20 @@ class Service:
         if len(files) == 1 and files[0].suffix == ".npz":
             check_unpacked_size(files[0], self.limits.upload_bytes)
             if is_saved_video(files[0]):
-                pictures = read_saved_video(files[0], self.recovery)
-                check_people(sum(len(picture.people) for picture in pictures), self.limits)
-                return pictures
+                frames = read_saved_video(files[0], self.recovery)
+                check_people(sum(len(picture.people) for picture in frames.pictures), self.limits)
+                return frames
         pictures = []
         for upload in read_uploads(files, options.joints, self.limits, self.detector, check):
             check()
             pictures.append(recover_picture(self.recovery, upload.picture, upload.photo, options))
-        return pictures
+        return Frames(pictures)
 
     def describe(self, result: Result) -> str:
         """A result as JSON."""
         address = f"/api/results/{result.identifier}"
         frames = []
-        for number, picture in enumerate(result.pictures):
+        for number, picture in enumerate(result.frames.pictures):
             files = {name: f"{address}/frames/{number}/{name}" for name in DOWNLOADS}
             people = describe_picture(self.recovery, picture, [{} for _ in picture.people])
             frames.append({"stem": picture.stem, "files": files, **people})
@@ -95,19 +95,19 @@ class Service:
         people, ground = picture.people, picture.ground()
         return describe_frame(self.recovery, people, ground, picture.stem, picture.identifiers, picture.colours)
 
-    def write(self, pictures: list[RecoveredPicture], name: str, check: Callable[[], None]) -> tuple[str, bytes]:
-        """The name and content of pictures in a format: of one file, or of a zip archive where there are several.
+    def write(self, frames: Frames, name: str, check: Callable[[], None]) -> tuple[str, bytes]:
+        """The name and content of frames in a format: of one file, or of a zip archive where there are several.
 
         Raises:
             HTTPException: 404, nobody is in them, and there is no such file without.
         """
-        stem = pictures[0].stem
+        pictures, stem = frames.pictures, frames.pictures[0].stem
         if name == "html":
-            frames = []
+            shown = []
             for picture in pictures:
                 check()
-                frames.append(self.frame(picture))
-            return f"{stem}.html", page_text(stem, self.recovery, frames).encode()
+                shown.append(self.frame(picture))
+            return f"{stem}.html", page_text(stem, self.recovery, shown, frames.frames_per_second).encode()
         with tempfile.TemporaryDirectory(prefix="pose2mesh-") as folder:
             for picture in pictures:
                 check()
