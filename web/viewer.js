@@ -22,7 +22,6 @@ export const SIDES = {
   Above: { turn: 0, tilt: 0.15 },
 };
 const FIRST_SIDE = { turn: -0.45, tilt: Math.PI / 2 - 0.16 };
-const MARGIN = 1.12; // around what is looked at
 
 export class Viewer {
   /**
@@ -31,10 +30,12 @@ export class Viewer {
    * @param host element to fill
    * @param faces vertex indices, three a face, the same for everyone
    * @param bones pairs of joint indices
+   * @param margin around what is looked at, as a factor of its size
    * @param onpoint called with what is under the pointer: { person, joint, x, y }, or null
    */
-  constructor(host, faces, bones, { onpoint }) {
+  constructor(host, faces, bones, { margin, onpoint }) {
     this.host = host;
+    this.margin = margin;
     this.faces = new BufferAttribute(faces, 1);
     this.bones = bones;
     this.shown = { bodies: true, joints: true, picture: true };
@@ -144,7 +145,7 @@ export class Viewer {
       const [x, y, z] = ["x", "y", "z"].map((axis, bit) => (corner & (1 << bit) ? box.max : box.min)[axis]);
       const point = new Vector3(x, y, z).sub(centre);
       const side = Math.max(Math.abs(point.dot(right)) / wide, Math.abs(point.dot(up)) / high);
-      distance = Math.max(distance, MARGIN * side + point.dot(back));
+      distance = Math.max(distance, this.margin * side + point.dot(back));
     }
     return distance;
   }

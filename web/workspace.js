@@ -69,6 +69,7 @@ export async function openWorkspace(host, scene, names, fetchFrame, extras = [])
     people.replaceChildren(...listPeople(frame, scene.joint_names, (index) => look(index)));
     people.querySelectorAll("details").forEach((details, index) => { details.open = open[index] ?? false; });
     host.dataset.frame = number;
+    if (number + 1 < names.length) unpacked(number + 1).catch(() => {}); // what is likely to be asked for next
   }
 
   function look(index) {
@@ -87,7 +88,10 @@ export async function openWorkspace(host, scene, names, fetchFrame, extras = [])
       element("section", { "aria-label": "People" }, people,
         element("p", { class: "note small", text: "Heights and spans are what the bodies imply: one picture does not tell size." }))));
   try {
-    viewer = new Viewer(stage, await unpackFaces(scene), scene.bones, { onpoint: (found) => point(tips.view, found) });
+    viewer = new Viewer(stage, await unpackFaces(scene), scene.bones, {
+      margin: names.length > 1 ? 1.35 : 1.12, // room to move in
+      onpoint: (found) => point(tips.view, found),
+    });
     host.viewer = viewer;
     controls.append(...viewControls(viewer, picture));
   } catch (error) {

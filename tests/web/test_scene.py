@@ -100,3 +100,9 @@ def test_nothing_in_the_page_names_an_address_to_load_from(recovery: Recovery) -
 def test_the_built_script_brings_the_licence_of_three() -> None:
     script = (STATIC / "pose2mesh.js").read_text()
     assert "The above copyright notice and this permission notice shall be included" in script[:2000]
+
+
+def test_the_built_script_is_that_of_the_sources() -> None:
+    sources = sorted(file for file in (Path(__file__).parents[2] / "web").iterdir() if file.suffix in (".js", ".css"))
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in sources)).hexdigest()
+    assert f"Sources: {digest} */" in (STATIC / "pose2mesh.js").read_text()[:3000], "run `npm run build` in web/"
