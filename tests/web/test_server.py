@@ -110,6 +110,14 @@ def test_a_second_request_on_the_connection_may_come_and_may_not_dawdle(port: in
     client.close()
 
 
+def test_a_client_that_does_not_read_is_not_waited_for(port: int) -> None:
+    asked = 60
+    with connected(port) as client:
+        client.sendall(b"GET /static/pose2mesh.js HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * asked)
+        time.sleep(3 * LIMITS.body_seconds)
+        assert read_all(client).count(b"HTTP/1.1 200 OK") < asked
+
+
 def test_a_picture_that_unpacks_to_gigabytes_is_refused_by_its_head(ask: Ask) -> None:
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

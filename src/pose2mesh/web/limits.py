@@ -19,7 +19,8 @@ class Limits:
         keypoint_bytes: Of a file of keypoints, unpacked: its numbers take some ten times that while they are read.
         pixels: Of a photo.
         files, people: Uploaded files; people in all their pictures.
-        header_seconds, body_seconds: Until the headers, and the body, must have come.
+        header_seconds, body_seconds: Until the headers, and the body, must have come. A client who does not go on
+            reading an answer is waited for as long as for a body.
         work_seconds: For waiting in line and for the work.
         waiting: Requests in line, of all clients.
         connections: Open at once, of all clients; so many bodies may lie on the disk.

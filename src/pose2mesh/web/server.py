@@ -24,18 +24,22 @@ if TYPE_CHECKING:
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # For a client to read a refusal while it still sends: so long, and so much of what it sends, is thrown away.
 _LINGER_SECONDS, _LINGER_BYTES = 2.0, 4_000_000
+_LEAST_READ_BYTES = 500_000  # of an answer that is waited for, in the time that a body may take
 
 
 class ImpatientProtocol(H11Protocol):
-    """HTTP/1.1 as uvicorn has it, which by itself waits for ever: for headers, and for bodies that it has refused."""
+    """HTTP/1.1 as uvicorn has it, which by itself waits for ever: for headers, for bodies that it has refused, and for
+    clients to read what they asked for.
+    """
 
-    header_seconds = Limits.header_seconds
+    limits = Limits()
     _timer: asyncio.TimerHandle | None = None
+    _read_timer: asyncio.TimerHandle | None = None
     _unwanted_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._timer = self.loop.call_later(self.header_seconds, self._headers_late)
+        self._timer = self.loop.call_later(self.limits.header_seconds, self._headers_late)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -46,7 +50,7 @@ class ImpatientProtocol(H11Protocol):
         if self.conn.their_state is not h11.IDLE:
             self._stop()
         elif self._timer is None:  # the first bytes of another request
-            self._timer = self.loop.call_later(self.header_seconds, self._headers_late)
+            self._timer = self.loop.call_later(self.limits.header_seconds, self._headers_late)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -57,8 +61,32 @@ class ImpatientProtocol(H11Protocol):
         """Whether the request was answered before all of it had come."""
         return self.cycle is not None and self.cycle.response_complete and self.conn.their_state is h11.SEND_BODY
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._wait_for_reader()
+
+    def resume_writing(self) -> None:
+        self._stop_waiting()
+        super().resume_writing()
+
+    def _wait_for_reader(self) -> None:
+        unsent = self.transport.get_write_buffer_size()
+        self._read_timer = self.loop.call_later(self.limits.body_seconds, self._reader_late, unsent)
+
+    def _reader_late(self, unsent: int) -> None:
+        if self.transport.get_write_buffer_size() > unsent - _LEAST_READ_BYTES:
+            self.transport.abort()
+        else:
+            self._wait_for_reader()
+
+    def _stop_waiting(self) -> None:
+        if self._read_timer is not None:
+            self._read_timer.cancel()
+            self._read_timer = None
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop()
+        self._stop_waiting()
         super().connection_lost(exc)
 
     def _stop(self) -> None:
@@ -115,7 +143,7 @@ def serve(
 
 def make_server(service: Service, limits: Limits, hosts: list[str] | None) -> uvicorn.Server:
     """The server, not yet running."""
-    protocol = type("Protocol", (ImpatientProtocol,), {"header_seconds": limits.header_seconds})
+    protocol = type("Protocol", (ImpatientProtocol,), {"limits": limits})
     config: dict[str, Any] = {
         "http": protocol, "ws": "none", "lifespan": "off", "log_level": "warning", "server_header": False,
         "limit_concurrency": limits.connections, "timeout_graceful_shutdown": 5,
