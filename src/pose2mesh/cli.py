@@ -116,7 +116,7 @@ def serve(
     try:
         from pose2mesh.web import server
     except ModuleNotFoundError as error:
-        if error.name not in ("starlette", "uvicorn", "h11", "python_multipart"):
+        if error.name not in ("starlette", "uvicorn", "h11"):
             raise
         raise InputError(f"serve: {error.name} is not installed; `pip install pose2mesh[serve]` brings it") from error
     files = tuple(detector_model or ())

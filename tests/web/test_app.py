@@ -58,8 +58,11 @@ def test_keypoints_in_people_out_as_predict_writes_them(ask: Ask, recovery: Reco
     np.testing.assert_allclose(arrays["joints"][1], frame["people"][1]["joints3d_m"], atol=1e-5)
     assert Image.open(io.BytesIO(ask("GET", frame["files"]["overlay"])[2])).size == (640, 480)
     assert ask("GET", frame["files"]["html"])[2].startswith(b"<!doctype html>")
-    with zipfile.ZipFile(io.BytesIO(ask("GET", frame["files"]["obj"])[2])) as archive:
-        assert archive.namelist() == ["upload_0.obj", "upload_1.obj"]
+    for name in ("obj", "ply"):
+        with zipfile.ZipFile(io.BytesIO(ask("GET", frame["files"][name])[2])) as archive:
+            assert archive.namelist() == [f"upload_0.{name}", f"upload_1.{name}"]
+    written = json.loads(ask("GET", frame["files"]["json"])[2])
+    assert written["people"][0]["joints3d_m"] == frame["people"][0]["joints3d_m"]
 
 
 def test_a_photo_in_one_scene_out_without_a_second_request(ask: Ask) -> None:

@@ -6,6 +6,7 @@ import http.client
 import io
 import socket
 import struct
+import sys
 import time
 import zipfile
 import zlib
@@ -187,6 +188,18 @@ def test_after_all_that_it_still_answers(ask: Ask) -> None:
 def test_a_port_that_is_taken_is_told(port: int, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["serve", "--port", str(port)]) == 2
     assert f"--host 127.0.0.1 --port {port}: cannot listen there" in capsys.readouterr().err
+
+
+def test_without_the_extra_it_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delattr("pose2mesh.web.server")
+    monkeypatch.delitem(sys.modules, "pose2mesh.web.server")
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    assert cli.main(["serve"]) == 2
+    assert capsys.readouterr().err == (
+        "pose2mesh: serve: uvicorn is not installed; `pip install pose2mesh[serve]` brings it\n"
+    )
 
 
 def test_a_detector_that_was_asked_for_must_be_there(capsys: pytest.CaptureFixture[str]) -> None:
