@@ -28,7 +28,7 @@ class Limits:
     """
 
     upload_bytes: int = 64_000_000
-    keypoint_bytes: int = 8_000_000
+    keypoint_bytes: int = 4_000_000
     pixels: int = 40_000_000
     files: int = 400
     people: int = 400
