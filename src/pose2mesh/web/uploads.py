@@ -190,7 +190,9 @@ def _open_photo(file: Path, limits: Limits, size: tuple[int, int] | None = None)
     try:
         with Image.open(file, formats=[PHOTO_FORMATS[file.suffix]]) as image:
             width, height = image.size
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except Image.DecompressionBombError:  # so many pixels that Pillow does not tell how many
+        raise HTTPException(413, f"{file.name}: has more pixels than the {limits.pixels:,} that are taken") from None
+    except (OSError, SyntaxError, ValueError):
         raise InputError(f"{file}: is not a {PHOTO_FORMATS[file.suffix]} picture that can be read") from None
     if width * height > limits.pixels:
         raise HTTPException(413, f"{file.name}: has {width}x{height} pixels; at most {limits.pixels:,} are taken")
