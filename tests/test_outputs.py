@@ -82,7 +82,8 @@ def test_every_file_of_the_contract(bundle_file: Path, tmp_path: Path) -> None:
         "  skipped 91: a crowd region, not one person",
     ]
     assert names(out) == {
-        "two_0.obj", "two_1.obj", "two_0.ply", "two_1.ply", "two.glb", "two.json", "two.npz", "two_overlay.png"
+        "two_0.obj", "two_1.obj", "two_0.ply", "two_1.ply", "two.glb", "two.html", "two.json", "two.npz",
+        "two_overlay.png",
     }  # fmt: skip
 
     document = json.loads((out / "two.json").read_text())
@@ -103,6 +104,7 @@ def test_every_file_of_the_contract(bundle_file: Path, tmp_path: Path) -> None:
             "glb": "two.glb",
             "npz": "two.npz",
             "overlay": "two_overlay.png",
+            "html": "two.html",
         }
         np.testing.assert_allclose(person["joints3d_m"], arrays["joints"][index], atol=1e-5)
         camera = person["camera"]
@@ -204,7 +206,7 @@ def test_nobody_in_the_picture_is_no_fault(bundle_file: Path, tmp_path: Path) ->
     (tmp_path / "empty.json").write_text('{"people": []}')
     status, say, warn = run([tmp_path / "empty.json"], bundle_file, options(tmp_path / "out"))
     assert (status, say, warn) == (0, ["empty: 0 recovered, 0 skipped"], [])
-    assert names(tmp_path / "out") == {"empty.json", "empty.npz", "empty_overlay.png"}
+    assert names(tmp_path / "out") == {"empty.html", "empty.json", "empty.npz", "empty_overlay.png"}
     assert np.load(tmp_path / "out" / "empty.npz")["vertices"].shape == (0, 162, 3)
 
 

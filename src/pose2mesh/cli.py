@@ -69,7 +69,7 @@ def predict(
     backend
         What runs the networks: torch or onnx. Exported files are always run by onnx.
     formats
-        What to write: obj, glb, json, npz, ply, overlay, separated by commas.
+        What to write: obj, glb, json, npz, ply, overlay, html (a page with a 3D view), separated by commas.
     detector
         What finds people in photos; an extra of the install. Its model is downloaded on first use.
     detector_model
@@ -84,6 +84,46 @@ def predict(
     files = tuple(detector_model or ())
     options = PredictOptions.checked(out, joints, image, intrinsics, height, formats, detector, files, offline)
     return predict_files(list(inputs), model, device, options, _say, _warn, backend)
+
+
+@app.command
+def serve(
+    *,
+    port: int = 8000,
+    host: str = "127.0.0.1",
+    model: str = "default",
+    backend: Literal["torch", "onnx"] = "torch",
+    detector: Literal["auto", "mediapipe", "rtmpose"] = "auto",
+    detector_model: Annotated[list[Path] | None, Parameter(negative="")] = None,
+    offline: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Open an app in the browser, and an HTTP API, that recover people from photos and keypoints.
+
+    Parameters
+    ----------
+    port
+        To listen at; 0 takes one that is free.
+    host
+        The address to listen at: this machine alone, or 0.0.0.0 for all who reach it.
+    model
+        `default`, a bundle file, or a file that `export` wrote.
+    backend
+        What runs the networks: torch or onnx.
+    detector
+        What finds people in photos; an extra of the install. Its model is downloaded when the app starts.
+    detector_model
+        A model file of the detector in place of the download; give the option again for a second file.
+    offline
+        Download nothing.
+    """
+    try:
+        from pose2mesh.web import server
+    except ModuleNotFoundError as error:
+        if error.name not in ("starlette", "uvicorn", "h11"):
+            raise
+        raise InputError(f"serve: {error.name} is not installed; `pip install pose2mesh[serve]` brings it") from error
+    files = tuple(detector_model or ())
+    return server.serve(host, port, model, backend, detector, files, offline, _say, _warn)
 
 
 @app.command

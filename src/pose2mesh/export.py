@@ -236,11 +236,16 @@ def write_json(path: str | Path, document: Mapping[str, Any], decimals: int = 5)
     Raises:
         InputError: a number is not finite (JSON has none such), or the file cannot be written.
     """
-    text = json.dumps(_plain(document, decimals, str(path), ""), indent=1, allow_nan=False)
-    # A line break inside a string is escaped, so this finds lists of numbers only.
-    text = re.sub(r"\[\n([\s\d.eE+,-]+)\]", lambda match: f"[{' '.join(match[1].split())}]", text)
+    text = json_text(document, str(path), decimals)
     with atomic_write(path) as file:
         file.write(text.encode() + b"\n")
+
+
+def json_text(document: Mapping[str, Any], where: str, decimals: int = 5) -> str:
+    """What `write_json` writes; `where` names the document in an error."""
+    text = json.dumps(_plain(document, decimals, where, ""), indent=1, allow_nan=False)
+    # A line break inside a string is escaped, so this finds lists of numbers only.
+    return re.sub(r"\[\n([\s\d.eE+,-]+)\]", lambda match: f"[{' '.join(match[1].split())}]", text)
 
 
 class GlbBuffer:

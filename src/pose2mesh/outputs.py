@@ -15,17 +15,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pose2mesh import export, render
 from pose2mesh.camera import Intrinsics, nominal_intrinsics
 from pose2mesh.data.keypoints import IMAGE_SUFFIXES, PictureInput, Skipped, match_images, read_keypoints
 from pose2mesh.errors import InputError
-from pose2mesh.overlay import draw_overlay, photo_ground, plain_ground
+from pose2mesh.overlay import draw_overlay
 from pose2mesh.photos import read_photo
 from pose2mesh.predict import Person, Recovery, unusable
+from pose2mesh.recovered import RecoveredPicture
 from pose2mesh.skeletons import INPUT_ORDERS, convert
 
-FORMATS = ("obj", "glb", "json", "npz", "ply", "overlay")
+FORMATS = ("obj", "glb", "json", "npz", "ply", "overlay", "html")
 VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm")
 NOMINAL: Literal["nominal"] = "nominal"  # as an option's value in place of intrinsics
 
@@ -213,43 +215,47 @@ def write_picture(
         InputError: the photo cannot be used or the files cannot be written; none of them is there then.
     """
     photo = None if photo_path is None else read_photo(photo_path, picture.size)
-    size = picture.size if photo is None or picture.size is not None else (photo.shape[1], photo.shape[0])
-    people, identifiers, skipped = recover_picture(recovery, picture, options, size)
-    files = name_files(picture.stem, len(people), options.formats)
+    result = recover_picture(recovery, picture, photo, options)
     with all_or_none(options.out) as folder:
-        for person, names in zip(people, files, strict=True):
-            if "obj" in names:
-                export.write_obj(folder / names["obj"], person.vertices, recovery.faces)
-            if "ply" in names:
-                export.write_ply(folder / names["ply"], person.vertices, recovery.faces)
-        if "glb" in options.formats and people:
-            meshes = [
-                (f"person_{index}", person.vertices_camera, recovery.faces, _unit_colour(index))
-                for index, person in enumerate(people)
-            ]
-            export.write_glb(folder / f"{picture.stem}.glb", meshes)
-        if "npz" in options.formats:
-            # reshape: without people, too, the arrays have three dimensions
-            vertices = np.array([person.vertices for person in people]).reshape(-1, len(recovery.template), 3)
-            joints = np.array([person.joints for person in people]).reshape(-1, len(recovery.joint_set), 3)
-            export.write_npz(folder / f"{picture.stem}.npz", vertices, joints, recovery.faces)
-        if "overlay" in options.formats:
-            ground = plain_ground(people, size) if photo is None else photo_ground(photo, size)
-            render.save_picture(folder / f"{picture.stem}_overlay.png", draw_overlay(ground, people, recovery))
-        if "json" in options.formats:
-            document = {
-                "input": picture.image_name or picture.stem,
-                "model": recovery.info.name,
-                "joint_names": list(recovery.joint_set.names),
-                "people": [
-                    describe_person(person, identifier, names)
-                    for person, identifier, names in zip(people, identifiers, files, strict=True)
-                ],
-                "skipped": [{"id": skip.identifier, "reason": skip.reason} for skip in skipped],
-            }
-            export.write_json(folder / f"{picture.stem}.json", document)
-    lines = [f"{picture.stem}: {len(people)} recovered, {len(skipped)} skipped"]
-    return lines + [f"  skipped {skip.identifier}: {skip.reason}" for skip in skipped]
+        write_formats(folder, recovery, result, options.formats)
+    lines = [f"{picture.stem}: {len(result.people)} recovered, {len(result.skipped)} skipped"]
+    return lines + [f"  skipped {skip.identifier}: {skip.reason}" for skip in result.skipped]
+
+
+def write_formats(folder: Path, recovery: Recovery, result: RecoveredPicture, formats: tuple[str, ...]) -> None:
+    """Write one picture's people in some of `FORMATS` into a folder that is there.
+
+    Raises:
+        InputError: a file cannot be written.
+    """
+    people, stem = result.people, result.stem
+    files = name_files(stem, len(people), formats)
+    for person, names in zip(people, files, strict=True):
+        for name, write in (("obj", export.write_obj), ("ply", export.write_ply)):
+            if name in names:
+                write(folder / names[name], person.vertices, recovery.faces)
+    if "glb" in formats and people:
+        meshes = [
+            (f"person_{index}", person.vertices_camera, recovery.faces, _in_unit(colour))
+            for index, (person, colour) in enumerate(zip(people, result.colours, strict=True))
+        ]
+        export.write_glb(folder / f"{stem}.glb", meshes)
+    if "npz" in formats:
+        # reshape: without people, too, the arrays have three dimensions
+        vertices = np.array([person.vertices for person in people]).reshape(-1, len(recovery.template), 3)
+        joints = np.array([person.joints for person in people]).reshape(-1, len(recovery.joint_set), 3)
+        export.write_npz(folder / f"{stem}.npz", vertices, joints, recovery.faces)
+    if "overlay" in formats:
+        picture = draw_overlay(result.ground(), people, recovery, result.colours or render.PALETTE)
+        render.save_picture(folder / f"{stem}_overlay.png", picture)
+    if "html" in formats:
+        from pose2mesh.web.page import write_page
+        from pose2mesh.web.scene import describe_frame
+
+        frame = describe_frame(recovery, people, result.ground(), stem, result.identifiers, result.colours)
+        write_page(folder / f"{stem}.html", stem, recovery, [frame])
+    if "json" in formats:
+        export.write_json(folder / f"{stem}.json", describe_picture(recovery, result, files))
 
 
 @contextmanager
@@ -284,7 +290,7 @@ def all_or_none(folder: Path) -> Iterator[Path]:
 
 def name_files(stem: str, people: int, formats: tuple[str, ...]) -> list[dict[str, str]]:
     """For each person the files they are in, by format: their own (obj, ply) and those everyone shares."""
-    shared = {"glb": f"{stem}.glb", "npz": f"{stem}.npz", "overlay": f"{stem}_overlay.png"}
+    shared = {"glb": f"{stem}.glb", "npz": f"{stem}.npz", "overlay": f"{stem}_overlay.png", "html": f"{stem}.html"}
     return [
         {name: shared.get(name, f"{stem}_{index}.{name}") for name in formats if name != "json"}
         for index in range(people)
@@ -292,16 +298,22 @@ def name_files(stem: str, people: int, formats: tuple[str, ...]) -> list[dict[st
 
 
 def recover_picture(
-    recovery: Recovery, picture: PictureInput, options: PredictOptions, size: tuple[int, int] | None
-) -> tuple[list[Person], list[int | str | None], list[Skipped]]:
+    recovery: Recovery, picture: PictureInput, photo: NDArray[np.uint8] | None, options: PredictOptions
+) -> RecoveredPicture:
     """The people of a picture in its order, from the joints of the file in the model's own joint set.
-
-    Returns:
-        The people, their ids, and those who are skipped: by the reader, or because the model lacks their joints.
 
     Raises:
         InputError: a nominal camera is asked for, and nothing says how large the picture is.
     """
+    size = picture.size if photo is None or picture.size is not None else (photo.shape[1], photo.shape[0])
+    people, identifiers, skipped = _recover_people(recovery, picture, options, size)
+    return RecoveredPicture(picture.stem, picture.image_name or picture.stem, photo, size, people, identifiers, skipped)
+
+
+def _recover_people(
+    recovery: Recovery, picture: PictureInput, options: PredictOptions, size: tuple[int, int] | None
+) -> tuple[list[Person], list[int | str | None], list[Skipped]]:
+    """The people, their ids, and those who are skipped: by the reader, or because the model lacks their joints."""
     intrinsics = options.intrinsics
     if intrinsics == NOMINAL:
         if size is None:
@@ -326,6 +338,20 @@ def recover_picture(
     return people, identifiers, skipped
 
 
+def describe_picture(recovery: Recovery, result: RecoveredPicture, files: list[dict[str, str]]) -> dict[str, Any]:
+    """The JSON document of a picture; `files` are each person's, by format."""
+    return {
+        "input": result.name,
+        "model": recovery.info.name,
+        "joint_names": list(recovery.joint_set.names),
+        "people": [
+            describe_person(person, identifier, names)
+            for person, identifier, names in zip(result.people, result.identifiers, files, strict=True)
+        ],
+        "skipped": [{"id": skip.identifier, "reason": skip.reason} for skip in result.skipped],
+    }
+
+
 def describe_person(person: Person, identifier: int | str | None, files: dict[str, str]) -> dict[str, Any]:
     """One entry of the JSON document's `people`; `files` are names in the document's own folder."""
     camera = person.camera
@@ -348,6 +374,6 @@ def describe_person(person: Person, identifier: int | str | None, files: dict[st
     }
 
 
-def _unit_colour(index: int) -> tuple[float, float, float]:
-    red, green, blue = render.PALETTE[index % len(render.PALETTE)]
+def _in_unit(colour: render.Colour) -> tuple[float, float, float]:
+    red, green, blue = colour
     return red / 255, green / 255, blue / 255

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from pose2mesh import metrics, render
-from pose2mesh.data.keypoints import PoseInput, match_images, read_keypoints
+from pose2mesh.data.keypoints import PictureInput, PoseInput, match_images, read_keypoints
 from pose2mesh.errors import InputError, one_line
 from pose2mesh.predict import Camera, Recovery, solve_camera
 from pose2mesh.skeletons import COCO, COCO17
@@ -76,13 +76,19 @@ def measurable_people(annotations: Path, images: Path) -> Iterator[tuple[PoseInp
     pictures = read_keypoints(annotations)
     photos = match_images(pictures, images)
     for picture in pictures:
-        if picture.stem not in photos:
-            continue
-        size = _size(photos[picture.stem], picture.size)
-        for person in picture.people:
-            labelled = int((person.confidence[: len(COCO17)] > 0).sum())
-            if labelled >= LEAST_LABELLED and isinstance(person.mask, list):
-                yield person, polygon_mask(person.mask, size, f"{annotations}: annotation {person.identifier}")
+        if picture.stem in photos:
+            size = _size(photos[picture.stem], picture.size)
+            yield from measurable_in_picture(picture, size, annotations)
+
+
+def measurable_in_picture(
+    picture: PictureInput, size: tuple[int, int], annotations: Path
+) -> Iterator[tuple[PoseInput, NDArray[np.bool_]]]:
+    """`measurable_people` of one picture of `size` (width, height); `annotations` is named in an error."""
+    for person in picture.people:
+        labelled = int((person.confidence[: len(COCO17)] > 0).sum())
+        if labelled >= LEAST_LABELLED and isinstance(person.mask, list):
+            yield person, polygon_mask(person.mask, size, f"{annotations}: annotation {person.identifier}")
 
 
 def _size(photo: Path, expected: tuple[int, int] | None) -> tuple[int, int]:

@@ -1,0 +1,95 @@
+"""The NPZ file that `predict` writes of a video, as pictures to look at: nothing is recovered again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose2mesh.camera import Intrinsics
+from pose2mesh.errors import InputError, one_line
+from pose2mesh.predict import Camera, Person, Recovery
+from pose2mesh.recovered import RecoveredPicture
+from pose2mesh.web.results import Frames
+
+# What is read of the file: each of rows, one a person and frame, with its shape behind that.
+_ROWS = {
+    "vertices": "V3", "joints": "J3", "translation_m": "3", "joints_px": "J2", "confidence": "J",
+    "frame": "", "person": "",
+}  # fmt: skip
+_WHOLE = ("faces", "frames", "size_px", "intrinsics", "fps")
+_MOST_FRAMES = 100_000
+
+
+def is_saved_video(file: Path) -> bool:
+    """Whether an `.npz` file is one of a video rather than one of keypoints."""
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            return {*_ROWS, *_WHOLE} <= set(arrays.files)
+    except Exception:  # whatever is wrong with it, whoever reads it as keypoints says so
+        return False
+
+
+def read_saved_video(file: Path, recovery: Recovery) -> Frames:
+    """The frames in which someone is seen, and how many a second there are.
+
+    Args:
+        file: For which `is_saved_video` holds, of a size that is safe to unpack.
+        recovery: The model, whose body the file must hold.
+
+    Raises:
+        InputError: an array has another shape or type, or is not finite, or the body is another one.
+    """
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            found = {name: arrays[name] for name in (*_ROWS, *_WHOLE)}
+    except Exception as error:  # numpy, zipfile and zlib have a dozen ways to say that the file is broken
+        raise InputError(f"{file}: is not a NumPy array file: {one_line(error)[:150]}") from None
+    _check(file, found, recovery)
+    intrinsics = Intrinsics(*found["intrinsics"].tolist())
+    width, height = found["size_px"].tolist()
+    pictures = []
+    for frame in np.unique(found["frame"]).tolist():
+        rows = np.flatnonzero(found["frame"] == frame).tolist()
+        people = [_person(found, row, intrinsics, recovery) for row in rows]
+        numbers = found["person"][rows].tolist()
+        stem = f"frame_{frame:05d}"
+        pictures.append(RecoveredPicture(stem, stem, None, (width, height), people, list(numbers), [], numbers))
+    return Frames(pictures, float(found["fps"]))
+
+
+def _person(found: Mapping[str, NDArray[Any]], row: int, intrinsics: Intrinsics, recovery: Recovery) -> Person:
+    joints, translation = found["joints"][row], found["translation_m"][row].astype(np.float64)
+    confidence = found["confidence"][row].clip(0, 1)
+    scale = float(intrinsics.fx / translation[2])
+    camera = Camera("perspective", intrinsics, translation, scale, intrinsics.project(translation))
+    score = float(confidence[confidence > 0].mean()) if (confidence > 0).any() else 0.0
+    stature = recovery.stature(joints)
+    return Person(joints, found["vertices"][row], found["joints_px"][row], confidence, camera, stature, score)
+
+
+def _check(file: Path, found: dict[str, NDArray[Any]], recovery: Recovery) -> None:
+    sizes = {"V": len(recovery.template), "J": len(recovery.joint_set), "2": 2, "3": 3}
+    count = len(found["frame"]) if found["frame"].ndim else 0
+    expected: dict[str, tuple[int, ...]] = {
+        name: (count, *(sizes[letter] for letter in letters)) for name, letters in _ROWS.items()
+    }
+    expected |= {"frames": (), "fps": (), "size_px": (2,), "intrinsics": (4,), "faces": recovery.faces.shape}
+    for name, shape in expected.items():
+        array = found[name]
+        if array.shape != shape or array.dtype.kind not in "iuf" or not np.isfinite(array).all():
+            raise InputError(f"{file}: {name} has shape {array.shape} of {array.dtype}; expected finite {shape}")
+    if not np.array_equal(found["faces"], recovery.faces):
+        raise InputError(f"{file}: its faces are those of another body than that of model {recovery.info.name!r}")
+    whole = found["frame"].dtype.kind in "iu" and found["person"].dtype.kind in "iu"
+    if not (count and whole and found["frame"].min() >= 0 and found["frame"].max() < _MOST_FRAMES):
+        raise InputError(f"{file}: frame and person: expected whole numbers from 0, at least one row")
+    if not 0 < found["fps"] <= 1000:
+        raise InputError(f"{file}: fps is {found['fps']}; expected frames a second, at most 1000")
+    if found["person"].min() < 0 or (found["translation_m"][:, 2] <= 0).any() or (found["intrinsics"][:2] <= 0).any():
+        raise InputError(f"{file}: person, translation_m or intrinsics: expected people in front of a camera")
+    if not (found["size_px"] >= 1).all() or not (found["size_px"] <= 16384).all():
+        raise InputError(f"{file}: size_px is {found['size_px'].tolist()}; expected 1 to 16384 pixels")

@@ -1,0 +1,176 @@
+"""`pose2mesh serve`: the app on a port."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h11
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from pose2mesh.errors import InputError
+from pose2mesh.predict import Recovery
+from pose2mesh.web.app import build_app
+from pose2mesh.web.limits import Limits
+from pose2mesh.web.service import Service
+
+if TYPE_CHECKING:
+    from pose2mesh.detect.detector import Detector
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+# For a client to read a refusal while it still sends: so long, and so much of what it sends, is thrown away.
+_LINGER_SECONDS, _LINGER_BYTES = 2.0, 4_000_000
+_LEAST_READ_BYTES = 500_000  # of an answer that is waited for, in the time that a body may take
+
+
+class ImpatientProtocol(H11Protocol):
+    """HTTP/1.1 as uvicorn has it, which by itself waits for ever: for headers, for bodies that it has refused, and for
+    clients to read what they asked for.
+    """
+
+    limits = Limits()
+    _timer: asyncio.TimerHandle | None = None
+    _read_timer: asyncio.TimerHandle | None = None
+    _unwanted_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._timer = self.loop.call_later(self.limits.header_seconds, self._headers_late)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._is_refused():
+            self._unwanted_bytes += len(data)
+            if self._unwanted_bytes > _LINGER_BYTES:
+                self.transport.close()
+        if self.conn.their_state is not h11.IDLE:
+            self._stop()
+        elif self._timer is None:  # the first bytes of another request
+            self._timer = self.loop.call_later(self.limits.header_seconds, self._headers_late)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._is_refused():
+            self.loop.call_later(_LINGER_SECONDS, self.transport.close)
+
+    def _is_refused(self) -> bool:
+        """Whether the request was answered before all of it had come."""
+        return self.cycle is not None and self.cycle.response_complete and self.conn.their_state is h11.SEND_BODY
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._wait_for_reader()
+
+    def resume_writing(self) -> None:
+        self._stop_waiting()
+        super().resume_writing()
+
+    def _wait_for_reader(self) -> None:
+        unsent = self.transport.get_write_buffer_size()
+        self._read_timer = self.loop.call_later(self.limits.body_seconds, self._reader_late, unsent)
+
+    def _reader_late(self, unsent: int) -> None:
+        if self.transport.get_write_buffer_size() > unsent - _LEAST_READ_BYTES:
+            self.transport.abort()
+        else:
+            self._wait_for_reader()
+
+    def _stop_waiting(self) -> None:
+        if self._read_timer is not None:
+            self._read_timer.cancel()
+            self._read_timer = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop()
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _headers_late(self) -> None:
+        if self.transport.is_closing() or self.conn.their_state is not h11.IDLE:
+            return
+        if self.conn.our_state is h11.IDLE:
+            headers = [("content-length", "0"), ("connection", "close")]
+            self.transport.write(self.conn.send(h11.Response(status_code=408, headers=headers)) or b"")
+        self.transport.close()
+
+
+def serve(
+    host: str,
+    port: int,
+    model: str,
+    backend: str,
+    detector: str,
+    detector_files: tuple[Path, ...],
+    offline: bool,
+    say: Callable[[str], None],
+    warn: Callable[[str], None],
+    limits: Limits | None = None,
+) -> int:
+    """Serve the app until it is interrupted.
+
+    Args:
+        host, port: To listen at.
+        model, backend: As `Recovery.load` takes them.
+        detector, detector_files, offline: As `load_detector` takes them. Where `auto` finds none, photos are not taken.
+        say: Takes the line that says where the app is.
+        warn: Takes the line that says that photos are not taken.
+        limits: On what a request may cost.
+
+    Raises:
+        InputError: the model, the detector or the port cannot be used.
+    """
+    limits = limits or Limits()
+    listener = _listen(host, port)  # before the slow part
+    with listener:
+        recovery = Recovery.load(model, "cpu", backend)
+        service = Service(recovery, _find_detector(detector, detector_files, offline, warn), limits)
+        hosts = [*_LOOPBACK, "[::1]"] if host in _LOOPBACK else None
+        shown = f"[{host}]" if ":" in host else host
+        say(f"pose2mesh: http://{shown}:{listener.getsockname()[1]}/ (Ctrl-C ends it)")
+        make_server(service, limits, hosts).run(sockets=[listener])
+        service.worker.close()
+    return 0
+
+
+def make_server(service: Service, limits: Limits, hosts: list[str] | None) -> uvicorn.Server:
+    """The server, not yet running."""
+    protocol = type("Protocol", (ImpatientProtocol,), {"limits": limits})
+    config: dict[str, Any] = {
+        "http": protocol, "ws": "none", "lifespan": "off", "log_level": "warning", "server_header": False,
+        "limit_concurrency": limits.connections, "timeout_graceful_shutdown": 5,
+    }  # fmt: skip
+    return uvicorn.Server(uvicorn.Config(build_app(service, hosts), **config))
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except (OSError, OverflowError) as error:
+        listener.close()
+        raise InputError(f"--host {host} --port {port}: cannot listen there ({error})") from error
+    listener.listen(256)
+    return listener
+
+
+def _find_detector(name: str, files: tuple[Path, ...], offline: bool, warn: Callable[[str], None]) -> Detector | None:
+    from pose2mesh.detect.detector import load_detector
+
+    try:
+        return load_detector(name, files or None, offline)
+    except InputError as error:
+        if name != "auto" or files:
+            raise
+        warn(f"pose2mesh: photos are not taken, keypoints are: {error}")
+        return None

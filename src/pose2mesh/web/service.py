@@ -1,0 +1,124 @@
+"""What the app does for a request, apart from HTTP: files to pictures with people, and those to what is sent."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from starlette.exceptions import HTTPException
+
+from pose2mesh.export import json_text
+from pose2mesh.outputs import PredictOptions, describe_picture, recover_picture, write_formats
+from pose2mesh.predict import Recovery
+from pose2mesh.recovered import RecoveredPicture
+from pose2mesh.web.limits import Limits
+from pose2mesh.web.page import page_text
+from pose2mesh.web.results import Frames, Result, ResultStore
+from pose2mesh.web.saved_video import is_saved_video, read_saved_video
+from pose2mesh.web.scene import describe_frame
+from pose2mesh.web.uploads import check_people, check_unpacked_size, read_uploads
+from pose2mesh.web.worker import Worker
+
+if TYPE_CHECKING:
+    from pose2mesh.detect.detector import Detector
+
+
+class Download(NamedTuple):
+    """A format that results can be had in."""
+
+    title: str
+    media_type: str
+
+
+DOWNLOADS = {
+    "glb": Download("Everyone in one scene, for Blender, browsers and game engines", "model/gltf-binary"),
+    "obj": Download("A mesh a person, for any 3D program", "model/obj"),
+    "ply": Download("A mesh a person, with normals", "application/octet-stream"),
+    "npz": Download("Vertices, joints and faces as NumPy arrays", "application/octet-stream"),
+    "json": Download("Joints, cameras, heights and confidences", "application/json"),
+    "overlay": Download("Bodies drawn over the picture", "image/png"),
+    "html": Download("This view as one file that opens from disk", "text/html; charset=utf-8"),
+}
+
+
+class Service:
+    """Recovers people, keeps results, and puts them into formats.
+
+    Args:
+        recovery: The model.
+        detector: Finds people in photos; None where photos are not taken.
+        limits: On what a request may cost.
+    """
+
+    def __init__(self, recovery: Recovery, detector: Detector | None, limits: Limits) -> None:
+        self.recovery, self.detector, self.limits = recovery, detector, limits
+        self.worker = Worker(limits.waiting, limits.work_seconds)
+        self.results = ResultStore(limits)
+
+    def recover(self, files: list[Path], options: PredictOptions, check: Callable[[], None]) -> Frames:
+        """The pictures of uploaded files; `check` is called between them and raises where the time is over.
+
+        Raises:
+            InputError: a file cannot be used.
+            HTTPException: there is more in them than the limits allow.
+        """
+        if len(files) == 1 and files[0].suffix == ".npz":
+            check_unpacked_size(files[0], self.limits.upload_bytes)
+            if is_saved_video(files[0]):
+                frames = read_saved_video(files[0], self.recovery)
+                check_people(sum(len(picture.people) for picture in frames.pictures), self.limits)
+                return frames
+        pictures = []
+        for upload in read_uploads(files, options.joints, self.limits, self.detector, check):
+            check()
+            pictures.append(recover_picture(self.recovery, upload.picture, upload.photo, options))
+        return Frames(pictures)
+
+    def describe(self, result: Result) -> str:
+        """A result as JSON."""
+        address = f"/api/results/{result.identifier}"
+        frames = []
+        for number, picture in enumerate(result.frames.pictures):
+            files = {name: f"{address}/frames/{number}/{name}" for name in DOWNLOADS}
+            people = describe_picture(self.recovery, picture, [{} for _ in picture.people])
+            frames.append({"stem": picture.stem, "files": files, **people})
+        seconds = max(0, round(result.until - self.results.clock()))
+        document = {"id": result.identifier, "kept_seconds": seconds, "frames": frames}
+        return json_text(document, "result")
+
+    def frame(self, picture: RecoveredPicture) -> dict[str, Any]:
+        """A picture for the view."""
+        people, ground = picture.people, picture.ground()
+        return describe_frame(self.recovery, people, ground, picture.stem, picture.identifiers, picture.colours)
+
+    def write(self, frames: Frames, name: str, check: Callable[[], None]) -> tuple[str, bytes]:
+        """The name and content of frames in a format: of one file, or of a zip archive where there are several.
+
+        Raises:
+            HTTPException: 404, nobody is in them, and there is no such file without.
+        """
+        pictures, stem = frames.pictures, frames.pictures[0].stem
+        if name == "html":
+            shown = []
+            for picture in pictures:
+                check()
+                shown.append(self.frame(picture))
+            return f"{stem}.html", page_text(stem, self.recovery, shown, frames.frames_per_second).encode()
+        with tempfile.TemporaryDirectory(prefix="pose2mesh-") as folder:
+            for picture in pictures:
+                check()
+                write_formats(Path(folder), self.recovery, picture, (name,))
+            files = sorted(Path(folder).iterdir())
+            if not files:
+                raise HTTPException(404, f"nobody was found, so there is no {name}")
+            if len(files) == 1:
+                return files[0].name, files[0].read_bytes()
+            packed = io.BytesIO()
+            with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+                for file in files:
+                    archive.write(file, file.name)
+            return f"{stem}_{name}.zip", packed.getvalue()

@@ -1,0 +1,42 @@
+"""The app on a port of this machine, with a small model and a detector that finds the same person in every photo."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pose2mesh.predict import Recovery
+from pose2mesh.web.service import Service
+from tests.web.serving import LIMITS, Ask, SamePerson, running
+
+
+@pytest.fixture(scope="session")
+def recovery(bundle_file: Path) -> Recovery:
+    return Recovery.load(bundle_file)
+
+
+@pytest.fixture(scope="session")
+def port(recovery: Recovery) -> Iterator[int]:
+    """Of a server with small limits that takes photos."""
+    with running(Service(recovery, SamePerson(), LIMITS)) as number:
+        yield number
+
+
+@pytest.fixture(scope="session")
+def ask(port: int) -> Ask:
+    """`ask(method, path, body, **headers)` → status, headers, body."""
+
+    def asked(method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, dict[str, str], bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        try:
+            connection.request(method, path, body, named)
+            answer = connection.getresponse()
+            return answer.status, {key.lower(): value for key, value in answer.getheaders()}, answer.read()
+        finally:
+            connection.close()
+
+    return asked
