@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,8 +57,10 @@ def plain_ground(people: list[Person], size: tuple[int, int] | None) -> Ground:
     return Ground(render.plain_canvas(height, width), origin, np.full(2, factor))
 
 
-def draw_overlay(ground: Ground, people: list[Person], recovery: Recovery) -> NDArray[np.uint8]:
-    """Everyone's mesh and input joints over a picture."""
+def draw_overlay(
+    ground: Ground, people: list[Person], recovery: Recovery, colours: Sequence[render.Colour] = render.PALETTE
+) -> NDArray[np.uint8]:
+    """Everyone's mesh and input joints over a picture, the meshes in the colours given, from the first again."""
     meshes = [
         render.ProjectedMesh(
             ground.place(person.camera.project(person.vertices)),
@@ -67,7 +70,7 @@ def draw_overlay(ground: Ground, people: list[Person], recovery: Recovery) -> ND
         )
         for person in people
     ]
-    picture = render.draw_people(ground.picture, meshes)
+    picture = render.draw_people(ground.picture, meshes, colours)
     for person in people:
         joints = ground.place(person.joints_px)
         picture = render.draw_skeleton(picture, joints, person.confidence, recovery.joint_set.edges)
