@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ from pose2mesh.video.options import RIGGED, VIDEO_SUFFIXES, VideoInput, VideoOpt
 
 if TYPE_CHECKING:
     from pose2mesh.detect.detector import Detector
+    from pose2mesh.rigging import Rig
 
 
 @dataclass(frozen=True)
@@ -192,17 +194,33 @@ def write_video(
     Raises:
         InputError: the input cannot be used, or the files cannot be written.
     """
-    from pose2mesh.video.command import load_rig, predict_video
+    from pose2mesh.video.command import predict_video
 
     formats = options.video_formats
-    rig = load_rig(recovery)
-    if rig is None and options.formats is None:
+    is_asked = options.formats is not None and bool(set(RIGGED) & set(formats))
+    rig = find_rig(recovery) if is_asked or recovery.info.body == "anny" else None
+    if rig is None:
         formats = tuple(name for name in formats if name not in RIGGED)
     names = [options.detector, *(str(file) for file in options.detector_files)]
     asked = VideoOptions(
         options.out, formats, options.joints, options.intrinsics, options.height_m, options.smooth, " ".join(names)
     )
     predict_video(video, asked, recovery, detector, rig, say, warn)
+
+
+def find_rig(recovery: Recovery) -> Rig:
+    """What lays the Anny body on a model's meshes.
+
+    Raises:
+        InputError: the model has another body, or Anny is not installed.
+    """
+    if recovery.info.body != "anny":
+        raise InputError(f"model {recovery.info.name!r} has another body than Anny, which {', '.join(RIGGED)} need")
+    if find_spec("anny") is None:
+        raise InputError("the Anny body is not installed; `pip install pose2mesh[video]` brings it")
+    from pose2mesh.rigging import load_rig
+
+    return load_rig(recovery.joint_set.name)
 
 
 def write_picture(
@@ -221,6 +239,14 @@ def write_picture(
     size = picture.size if photo is None or picture.size is not None else (photo.shape[1], photo.shape[0])
     people, identifiers, skipped = recover_picture(recovery, picture, options, size)
     files = name_files(picture.stem, len(people), formats)
+    rigs: list[dict[str, Any]] = [{} for _ in people]
+    rig_arrays: dict[str, Any] = {}
+    if "rig" in formats:
+        rig = find_rig(recovery)
+        if people:
+            from pose2mesh.rigging import rig_people
+
+            rigs, rig_arrays = rig_people(people, rig)
     with all_or_none(options.out) as folder:
         for person, names in zip(people, files, strict=True):
             if "obj" in names:
@@ -237,7 +263,7 @@ def write_picture(
             # reshape: without people, too, the arrays have three dimensions
             vertices = np.array([person.vertices for person in people]).reshape(-1, len(recovery.template), 3)
             joints = np.array([person.joints for person in people]).reshape(-1, len(recovery.joint_set), 3)
-            export.write_npz(folder / f"{picture.stem}.npz", vertices, joints, recovery.faces)
+            export.write_npz(folder / f"{picture.stem}.npz", vertices, joints, recovery.faces, **rig_arrays)
         if "overlay" in formats:
             ground = plain_ground(people, size) if photo is None else photo_ground(photo, size)
             render.save_picture(folder / f"{picture.stem}_overlay.png", draw_overlay(ground, people, recovery))
@@ -247,8 +273,8 @@ def write_picture(
                 "model": recovery.info.name,
                 "joint_names": list(recovery.joint_set.names),
                 "people": [
-                    describe_person(person, identifier, names)
-                    for person, identifier, names in zip(people, identifiers, files, strict=True)
+                    describe_person(person, identifier, names) | ({"rig": fitted} if fitted else {})
+                    for person, identifier, names, fitted in zip(people, identifiers, files, rigs, strict=True)
                 ],
                 "skipped": [{"id": skip.identifier, "reason": skip.reason} for skip in skipped],
             }
@@ -286,7 +312,7 @@ def name_files(stem: str, people: int, formats: tuple[str, ...]) -> list[dict[st
     """For each person the files they are in, by format: their own (obj, ply) and those everyone shares."""
     shared = {"glb": f"{stem}.glb", "npz": f"{stem}.npz", "overlay": f"{stem}_overlay.png"}
     return [
-        {name: shared.get(name, f"{stem}_{index}.{name}") for name in formats if name != "json"}
+        {name: shared.get(name, f"{stem}_{index}.{name}") for name in formats if name not in ("json", "rig")}
         for index in range(people)
     ]
 

@@ -11,7 +11,7 @@ from pose2mesh.errors import InputError
 from pose2mesh.skeletons import INPUT_ORDERS
 from pose2mesh.video.options import FORMATS as VIDEO_FORMATS
 
-PHOTO_FORMATS = ("obj", "glb", "json", "npz", "ply", "overlay")
+PHOTO_FORMATS = ("obj", "glb", "json", "npz", "ply", "overlay", "rig")
 FORMATS = (*PHOTO_FORMATS, *(name for name in VIDEO_FORMATS if name not in PHOTO_FORMATS))
 _PHOTO_DEFAULT = ("obj", "glb", "json", "npz", "overlay")
 NOMINAL: Literal["nominal"] = "nominal"  # as an option's value in place of intrinsics
@@ -75,6 +75,8 @@ class PredictOptions:
         chosen = None if formats is None else tuple(part.strip() for part in formats.split(",") if part.strip())
         if chosen is not None and (not chosen or not set(chosen) <= set(FORMATS)):
             raise InputError(f"--formats {formats!r}: expected some of {', '.join(FORMATS)}, separated by commas")
+        if chosen is not None and "rig" in chosen and not {"json", "npz"} & set(chosen):
+            raise InputError(f"--formats {formats!r}: rig is written into json and npz; expected one of these, too")
         if height is not None and not 0.3 < height < 3:
             raise InputError(f"--height {height}: expected metres between 0.3 and 3")
         if image is not None and not image.exists():

@@ -10,7 +10,6 @@ import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from fractions import Fraction
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,21 +35,6 @@ if TYPE_CHECKING:
     from pose2mesh.rigging import Rig
 
 _VERSION = 1  # of what the hidden folder holds
-
-
-def load_rig(recovery: Recovery) -> Rig | None:
-    """The Anny body, or None for a model of another body.
-
-    Raises:
-        InputError: Anny is not installed.
-    """
-    if recovery.info.body != "anny":
-        return None
-    if find_spec("anny") is None:
-        raise InputError("videos need the Anny body, which is not installed; `pip install pose2mesh[video]` brings it")
-    from pose2mesh.rigging import Rig
-
-    return Rig(recovery.joint_set)
 
 
 def predict_video(
@@ -143,10 +127,10 @@ def recover_video(
     size = _size(sightings, tracks)
     intrinsics = nominal_intrinsics(size) if options.intrinsics == "nominal" else options.intrinsics
     shooting = Shooting(float(rate), size, intrinsics, options.height_m, options.smooth)
-    bodies = [BodyTrack(track, recovery) for track in tracks.people]
+    bodies = [BodyTrack(track, recovery, shooting) for track in tracks.people]
     with progress(source.stem, "recovering", sum(len(track) for track in tracks.people)) as step:
         for body in bodies:
-            body.finish(shooting, rig, step)
+            body.finish(rig, step)
     return VideoResult(source.path.name, recovery, shooting, rate, len(detections), bodies, tracks.unclaimed, fault)
 
 
@@ -196,13 +180,13 @@ def _write(
     """Write what was asked for into a folder."""
     shared = {"mp4": f"{stem}_overlay.mp4", "glb": f"{stem}.glb", "npz": f"{stem}.npz"}
     files = [
-        {name: shared.get(name, f"{stem}_{number}.{name}") for name in formats if name != "json"}
+        {name: shared.get(name, f"{stem}_{number}.{name}") for name in formats if name not in ("json", "rig")}
         for number in range(len(result.people))
     ]
     if "json" in formats:
-        write_description(folder / f"{stem}.json", result, files)
+        write_description(folder / f"{stem}.json", result, files, "rig" in formats)
     if "npz" in formats:
-        write_arrays(folder / shared["npz"], result)
+        write_arrays(folder / shared["npz"], result, "rig" in formats)
     if rig is not None:
         write_motions(folder, stem, result, rig.body, formats)
     if "mp4" in formats:

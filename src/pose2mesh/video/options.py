@@ -9,8 +9,8 @@ from typing import Literal
 from pose2mesh.camera import Intrinsics
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".3gp")
-RIGGED = ("glb", "bvh")  # need the Anny body
-FORMATS = ("mp4", "glb", "bvh", "npz", "json")
+RIGGED = ("glb", "bvh", "rig")  # need the Anny body
+FORMATS = ("mp4", "glb", "bvh", "rig", "npz", "json")
 
 
 @dataclass(frozen=True)

@@ -57,14 +57,14 @@ class VideoResult:
         found = []
         for number, body in enumerate(self.people):
             if body.track.first_frame <= frame < body.track.end:
-                found.append(Seen(number, body.person(frame, self.shooting), body.is_bridged(frame)))
+                found.append(Seen(number, body.person(frame), body.is_bridged(frame)))
         return found
 
     def of(self, number: int) -> Iterator[tuple[int, Seen]]:
         """One person's frames: their numbers, and the person as they are there."""
         body = self.people[number]
         for frame in range(body.track.first_frame, body.track.end):
-            yield frame, Seen(number, body.person(frame, self.shooting), body.is_bridged(frame))
+            yield frame, Seen(number, body.person(frame), body.is_bridged(frame))
 
 
 def colour_of(number: int, bridged: bool = False) -> Colour:

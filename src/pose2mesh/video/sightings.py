@@ -18,6 +18,7 @@ from pose2mesh.files import replacing
 from pose2mesh.predict import usable_people
 from pose2mesh.skeletons import JointSet
 from pose2mesh.video.detections import Detections
+from pose2mesh.video.following import Follower
 from pose2mesh.video.frames import Video
 from pose2mesh.video.keypoint_frames import KeypointFrames
 
@@ -57,33 +58,45 @@ class Sightings:
         assert rate is not None
         return rate
 
-    def frames(self, start: int = 0) -> Iterator[Joints]:
+    def frames(self, start: int = 0, before: Joints | None = None) -> Iterator[Joints]:
         """Joints (D, J, 2) in pixels and confidences (D, J) of each frame from `start` on.
+
+        Args:
+            start: The number of the first frame.
+            before: What this gave for the frame before it, if there is one.
 
         Raises:
             InputError: the keypoints cannot be read.
         """
-        for people in self._people(start):
-            _, joints_px, confidence, _ = usable_people(people, self.joint_set)
-            yield joints_px, confidence
-
-    def _people(self, start: int) -> Iterator[list[PoseInput]]:
-        if self.video is None:
-            assert self.keypoints is not None
-            yield from self.keypoints.frames(start)
-        elif self.keypoints is None:
+        if self.keypoints is None:
+            assert self.video is not None
             assert self.detector is not None
-            for picture in self.video.frames(start):
-                yield [pose_input(person, index) for index, person in enumerate(self.detector(picture))]
+            follow = Follower(self.detector, float(self.video.rate))
+            seen = before or self._usable([])
+            for frame, picture in enumerate(self.video.frames(start), start):
+                people = follow(picture, frame, *seen)
+                seen = self._usable([pose_input(person, index) for index, person in enumerate(people)])
+                yield seen
             self.fault = self.video.fault
         else:
-            keypoints = self.keypoints.frames(start)
-            for _ in self.video.frames(start):
-                yield next(keypoints, [])
-            self.fault = self.video.fault
-            left = sum(1 for _ in keypoints)
-            if left and self.fault is None:
-                self.fault = f"ends {left} frames before the keypoints in {self.keypoints.path}"
+            for given in self._given(self.keypoints, start):
+                yield self._usable(given)
+
+    def _usable(self, people: list[PoseInput]) -> Joints:
+        return usable_people(people, self.joint_set)[1:3]
+
+    def _given(self, keypoints: KeypointFrames, start: int) -> Iterator[list[PoseInput]]:
+        """Keypoints of as many frames as the video has, if there is one."""
+        given = keypoints.frames(start)
+        if self.video is None:
+            yield from given
+            return
+        for _ in self.video.frames(start):
+            yield next(given, [])
+        self.fault = self.video.fault
+        left = sum(1 for _ in given)
+        if left and self.fault is None:
+            self.fault = f"ends {left} frames before the keypoints in {keypoints.path}"
 
 
 def keep_sightings(
@@ -103,7 +116,8 @@ def keep_sightings(
     """
     step(len(detections))
     if not facts_file.exists():
-        for joints_px, confidence in sightings.frames(len(detections)):
+        done = len(detections)
+        for joints_px, confidence in sightings.frames(done, detections[done - 1] if done else None):
             detections.append(joints_px, confidence)
             step(1)
         with replacing(facts_file) as partial:

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from pose2mesh.body.rig import BODY_BONES
 from pose2mesh.export import atomic_write
 from pose2mesh.overlay import draw_overlay, photo_ground, plain_ground
-from pose2mesh.video.bodies import BATCH, BodyTrack
+from pose2mesh.video.bodies import BATCH, TURNS, BodyTrack
 from pose2mesh.video.frames import Video
 from pose2mesh.video.mp4 import Mp4Writer
 from pose2mesh.video.result import VideoResult, colour_of, unit_colour
@@ -57,7 +58,7 @@ def write_overlay(path: Path, result: VideoResult, video: Video | None, step: St
         writer.close()
 
 
-def write_arrays(path: Path, result: VideoResult) -> None:
+def write_arrays(path: Path, result: VideoResult, with_rig: bool) -> None:
     """Everything, as `docs/video.md` lists it: a row for every person and frame, person by person.
 
     Raises:
@@ -101,18 +102,16 @@ def write_arrays(path: Path, result: VideoResult) -> None:
         whole("frames", np.int64(result.frames))
         whole("size_px", np.array(result.shooting.size))
         whole("intrinsics", np.array([intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy]))
-        if people and people[0].has_rig:
+        if people and with_rig:
 
             def poses(columns: slice) -> Iterator[NDArray[Any]]:
                 return (chunk[:, columns] for body in people for chunk in _chunks(body.poses, len(body.track)))
 
-            from pose2mesh.body.rig import BODY_BONES
-
-            bones = len(BODY_BONES)
-            put("orientations", np.float32, (rows, bones, 3, 3), poses(slice(0, bones * 9)))
-            put("hips_m", np.float32, (rows, 3), poses(slice(bones * 9, bones * 9 + 3)))
-            put("residual_mm", np.float32, (rows,), (part[:, 0] for part in poses(slice(bones * 9 + 3, None))))
+            put("orientations", np.float32, (rows, len(BODY_BONES), 3, 3), poses(slice(0, TURNS)))
+            put("hips_m", np.float32, (rows, 3), poses(slice(TURNS, TURNS + 3)))
+            put("residual_mm", np.float32, (rows,), (part[:, 0] for part in poses(slice(TURNS + 3, None))))
             whole("phenotypes", np.stack([body.phenotypes for body in people]))
+            whole("phenotype_names", np.array(list(people[0].shape["phenotypes"])))
             whole("bone_names", np.array(BODY_BONES))
 
 
@@ -120,7 +119,7 @@ def _chunks(rows: Any, length: int) -> Iterator[NDArray[Any]]:
     return (rows[start : start + BATCH] for start in range(0, length, BATCH))
 
 
-def write_description(path: Path, result: VideoResult, files: Sequence[dict[str, str]]) -> None:
+def write_description(path: Path, result: VideoResult, files: Sequence[dict[str, str]], with_rig: bool) -> None:
     """What was found, with every person's joints and camera frame by frame, one frame a line.
 
     Args:
@@ -139,8 +138,7 @@ def write_description(path: Path, result: VideoResult, files: Sequence[dict[str,
         "fault": result.fault,
         "smoothed": shooting.smooth,
     }
-    kind = "weak_perspective" if shooting.intrinsics is None else "perspective"
-    camera = {"kind": kind, "intrinsics": [intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy]}
+    camera = {"kind": shooting.camera_kind, "intrinsics": [intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy]}
     skipped = []
     if result.unclaimed:
         skipped = [{"id": None, "reason": f"{result.unclaimed} detections of people seen in too few frames in a row"}]
@@ -151,7 +149,9 @@ def write_description(path: Path, result: VideoResult, files: Sequence[dict[str,
 
         put(json.dumps(document, indent=1)[:-2] + ',\n "people": [')
         for number, body in enumerate(result.people):
-            head = describe_track(body, files[number], result) | {"camera": camera}
+            head = describe_track(body, files[number]) | {"camera": camera}
+            if with_rig:
+                head["rig"] = body.shape | {"residual_mm": round(body.residual_mm, 3)}
             put(("," if number else "") + "\n  " + json.dumps(head)[:-1] + ', "per_frame": [')
             for index, (frame, seen) in enumerate(result.of(number)):
                 put(("," if index else "") + "\n   " + _frame_line(frame, seen.person, seen.bridged))
@@ -159,14 +159,14 @@ def write_description(path: Path, result: VideoResult, files: Sequence[dict[str,
         put(f'\n ],\n "skipped": {json.dumps(skipped)}\n}}\n')
 
 
-def describe_track(body: BodyTrack, files: dict[str, str], result: VideoResult) -> dict[str, Any]:
+def describe_track(body: BodyTrack, files: dict[str, str]) -> dict[str, Any]:
     """One entry of the JSON document's `people`, less what each frame says."""
     T = len(body.track)
     total = seen = 0.0
     for chunk in _chunks(body.track.rows, T):
         total += float(chunk["confidence"].sum())
         seen += float((chunk["confidence"] > 0).sum())
-    stature = body.stature_m(result.shooting)
+    stature = body.stature_m
     return {
         "id": body.track.number,
         "first_frame": body.track.first_frame,
@@ -201,7 +201,7 @@ def write_motions(folder: Path, stem: str, result: VideoResult, body: Any, forma
     Raises:
         InputError: a file cannot be written.
     """
-    motions = [each.motion(float(result.rate)) for each in result.people]
+    motions = [each.motion() for each in result.people]
     if "glb" in formats and motions:
         from pose2mesh.motion.animated_glb import write_animated_glb
 
