@@ -27,7 +27,7 @@ from pose2mesh.predict import Recovery
 from pose2mesh.predict_options import PHOTO_FORMATS, PredictOptions
 from pose2mesh.skeletons import HUMAN36
 
-ALL = ",".join(PHOTO_FORMATS)
+ALL = ",".join(name for name in PHOTO_FORMATS if name != "rig")  # the small body has none
 
 
 def options(out: Path, formats: str = ALL, image: Path | None = None, height: float | None = None) -> PredictOptions:

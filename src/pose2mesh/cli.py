@@ -43,6 +43,7 @@ def predict(
     smooth: Literal["one-euro", "off"] = "one-euro",
     fps: float | None = None,
     video: Path | None = None,
+    overlay: str = "mesh,joints",
 ) -> int:
     """Recover a body mesh for every person of each input.
 
@@ -84,6 +85,8 @@ def predict(
         Frames a second: the input is keypoints of a video's frames (OpenPose folder, COCO file, array (T, J, 2|3)).
     video
         The video whose keypoints the input is, to draw over; tells the frames a second, too.
+    overlay
+        What overlays show, separated by commas: mesh, joints, confidences; side and top views beside the picture.
     """
     if not inputs:
         raise InputError("predict: at least one input is needed")
@@ -91,7 +94,7 @@ def predict(
 
     files = tuple(detector_model or ())
     options = PredictOptions.checked(
-        out, joints, image, intrinsics, height, formats, detector, files, offline, smooth != "off", fps, video
+        out, joints, image, intrinsics, height, formats, detector, files, offline, smooth != "off", fps, video, overlay
     )
     return predict_files(list(inputs), model, device, options, _say, _warn, backend)
 

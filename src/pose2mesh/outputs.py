@@ -203,7 +203,14 @@ def write_video(
         formats = tuple(name for name in formats if name not in RIGGED)
     names = [options.detector, *(str(file) for file in options.detector_files)]
     asked = VideoOptions(
-        options.out, formats, options.joints, options.intrinsics, options.height_m, options.smooth, " ".join(names)
+        options.out,
+        formats,
+        options.joints,
+        options.intrinsics,
+        options.height_m,
+        options.smooth,
+        " ".join(names),
+        options.overlay,
     )
     predict_video(video, asked, recovery, detector, rig, say, warn)
 
@@ -266,7 +273,9 @@ def write_picture(
             export.write_npz(folder / f"{picture.stem}.npz", vertices, joints, recovery.faces, **rig_arrays)
         if "overlay" in formats:
             ground = plain_ground(people, size) if photo is None else photo_ground(photo, size)
-            render.save_picture(folder / f"{picture.stem}_overlay.png", draw_overlay(ground, people, recovery))
+            render.save_picture(
+                folder / f"{picture.stem}_overlay.png", draw_overlay(ground, people, recovery, parts=options.overlay)
+            )
         if "json" in formats:
             document = {
                 "input": picture.image_name or picture.stem,

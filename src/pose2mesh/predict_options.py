@@ -8,6 +8,7 @@ from typing import Literal
 
 from pose2mesh.camera import Intrinsics
 from pose2mesh.errors import InputError
+from pose2mesh.overlay import USUAL_PARTS, OverlayParts
 from pose2mesh.skeletons import INPUT_ORDERS
 from pose2mesh.video.options import FORMATS as VIDEO_FORMATS
 
@@ -34,6 +35,7 @@ class PredictOptions:
         smooth: Filter the people of videos over time.
         fps: Frames a second of keypoints that are of a video's frames.
         video: The video that keypoints are of.
+        overlay: What overlays show.
     """
 
     out: Path
@@ -48,6 +50,7 @@ class PredictOptions:
     smooth: bool = True
     fps: float | None = None
     video: Path | None = None
+    overlay: OverlayParts = USUAL_PARTS
 
     @classmethod
     def checked(
@@ -64,6 +67,7 @@ class PredictOptions:
         smooth: bool = True,
         fps: float | None = None,
         video: Path | None = None,
+        overlay: str | None = None,
     ) -> PredictOptions:
         """Check every option before any work is done.
 
@@ -87,8 +91,11 @@ class PredictOptions:
             raise InputError(f"--video {video}: no such file")
         if out.exists() and not out.is_dir():
             raise InputError(f"--out {out}: is a file, expected a folder")
+        parts = USUAL_PARTS if overlay is None else OverlayParts.parse(overlay)
         known = intrinsics if intrinsics is None or intrinsics == NOMINAL else Intrinsics.parse(intrinsics)
-        return cls(out, joints, image, known, height, chosen, detector, detector_files, offline, smooth, fps, video)
+        return cls(
+            out, joints, image, known, height, chosen, detector, detector_files, offline, smooth, fps, video, parts
+        )
 
     @property
     def photo_formats(self) -> tuple[str, ...]:

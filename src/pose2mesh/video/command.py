@@ -70,7 +70,7 @@ def predict_video(
         staging = work / "results"
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir()
-        _write(staging, source.stem, options.formats, result, sightings.video, rig)
+        _write(staging, source.stem, options, result, sightings.video, rig)
         written = sorted(file.name for file in staging.iterdir())
         move_all(staging, options.out)
         shutil.rmtree(work)
@@ -175,9 +175,10 @@ def _forget_if_changed(folder: Path, file: Path, content: dict[str, Any]) -> Non
 
 
 def _write(
-    folder: Path, stem: str, formats: tuple[str, ...], result: VideoResult, video: Video | None, rig: Rig | None
+    folder: Path, stem: str, options: VideoOptions, result: VideoResult, video: Video | None, rig: Rig | None
 ) -> None:
     """Write what was asked for into a folder."""
+    formats = options.formats
     shared = {"mp4": f"{stem}_overlay.mp4", "glb": f"{stem}.glb", "npz": f"{stem}.npz"}
     files = [
         {name: shared.get(name, f"{stem}_{number}.{name}") for name in formats if name not in ("json", "rig")}
@@ -191,4 +192,4 @@ def _write(
         write_motions(folder, stem, result, rig.body, formats)
     if "mp4" in formats:
         with progress(stem, "drawing", result.frames) as step:
-            write_overlay(folder / shared["mp4"], result, video, step)
+            write_overlay(folder / shared["mp4"], result, video, options.overlay, step)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from pose2mesh.camera import Intrinsics
+from pose2mesh.overlay import OverlayParts
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".3gp")
 RIGGED = ("glb", "bvh", "rig")  # need the Anny body
@@ -44,6 +45,7 @@ class VideoOptions:
         height_m: Everyone's standing height.
         smooth: Filter over time.
         detector: Names the detector and its files, to tell whether an earlier run had another.
+        overlay: What the overlay shows.
     """
 
     out: Path
@@ -53,3 +55,4 @@ class VideoOptions:
     height_m: float | None
     smooth: bool
     detector: str
+    overlay: OverlayParts

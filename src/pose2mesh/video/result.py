@@ -6,9 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pose2mesh.predict import Person, Recovery
 from pose2mesh.render import PALETTE, Colour
 from pose2mesh.video.bodies import BodyTrack, Shooting
+from pose2mesh.views import extent_of
 
 _GREY = (150, 150, 150)
 
@@ -59,6 +63,17 @@ class VideoResult:
             if body.track.first_frame <= frame < body.track.end:
                 found.append(Seen(number, body.person(frame), body.is_bridged(frame)))
         return found
+
+    def extent(self) -> NDArray[np.floating]:
+        """(2, 3) the least and greatest coordinates of anyone in any frame, in the camera's frame, metres."""
+        extents = [
+            extent_of([seen.person for seen in self.at(frame)])
+            for frame in range(self.frames)
+            if any(body.track.first_frame <= frame < body.track.end for body in self.people)
+        ]
+        if not extents:
+            return extent_of([])
+        return np.stack([np.min([low for low, _ in extents], axis=0), np.max([high for _, high in extents], axis=0)])
 
     def of(self, number: int) -> Iterator[tuple[int, Seen]]:
         """One person's frames: their numbers, and the person as they are there."""

@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from pose2mesh.body.rig import BODY_BONES
 from pose2mesh.export import atomic_write
-from pose2mesh.overlay import draw_overlay, photo_ground, plain_ground
+from pose2mesh.overlay import OverlayParts, draw_overlay, photo_ground, plain_ground
 from pose2mesh.video.bodies import BATCH, TURNS, BodyTrack
 from pose2mesh.video.frames import Video
 from pose2mesh.video.mp4 import Mp4Writer
@@ -22,13 +22,14 @@ from pose2mesh.video.result import VideoResult, colour_of, unit_colour
 Step = Callable[[int], object]
 
 
-def write_overlay(path: Path, result: VideoResult, video: Video | None, step: Step) -> None:
+def write_overlay(path: Path, result: VideoResult, video: Video | None, parts: OverlayParts, step: Step) -> None:
     """Everyone over the frames, or over a plain canvas where there is no video; greyer in frames that were bridged.
 
     Args:
         path: The MP4 file.
         result: Whom to draw.
         video: The frames; more or fewer than were recovered will do.
+        parts: What to draw.
         step: Hears of each frame.
 
     Raises:
@@ -37,6 +38,7 @@ def write_overlay(path: Path, result: VideoResult, video: Video | None, step: St
     size = result.shooting.size
     pictures = iter(()) if video is None else video.frames()
     ground = plain_ground([], size)
+    extent = result.extent() if parts.side or parts.top else None
     writer: Mp4Writer | None = None
     try:
         for frame in range(result.frames):
@@ -45,7 +47,7 @@ def write_overlay(path: Path, result: VideoResult, video: Video | None, step: St
                 ground = photo_ground(picture, size)
             seen = result.at(frame)
             colours = [colour_of(each.number, each.bridged) for each in seen]
-            drawn = draw_overlay(ground, [each.person for each in seen], result.recovery, colours)
+            drawn = draw_overlay(ground, [each.person for each in seen], result.recovery, colours, parts, extent)
             if writer is None:
                 writer = Mp4Writer(path, (drawn.shape[1], drawn.shape[0]), result.rate)
             writer.write(drawn)
