@@ -92,6 +92,7 @@ class Video:
         shape: tuple[int, int] | None = None
         with self._opened() as (container, stream):
             packets = container.demux(stream)
+            known = container.format.name != "avi"  # which has no times, only what is guessed of them
             while True:
                 try:
                     packet = next(packets, None)
@@ -100,7 +101,7 @@ class Video:
                     # A damaged packet; where the file itself is broken off, the next one is the end.
                     damaged, decoded = True, []
                 for frame in decoded:
-                    last_s = frame.time if frame.time is not None else last_s + float(1 / self.rate)
+                    last_s = frame.time if known and frame.time is not None else count / float(self.rate)
                     first_s = first_s if count else last_s
                     if count >= start:
                         picture = _upright(frame, stream.sample_aspect_ratio, shape)
