@@ -28,14 +28,12 @@ import torch
 from cases import Case, Comparison, Subject, compare, fresh_process
 from textbook import TextbookPose2Mesh
 
-from pose2mesh.body.anny import AnnyBody
 from pose2mesh.config import load_config
-from pose2mesh.data.poses import PoseConfig, PoseSource
 from pose2mesh.files import replacing
 from pose2mesh.models.bundle import Bundle, save_bundle
 from pose2mesh.models.bundle_info import BundleInfo
 from pose2mesh.skeletons import JOINT_SETS
-from pose2mesh.training.run import build_network
+from pose2mesh.training.run import build_network, open_supply
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = {"faithful": "faithful.yaml", "light": "light.yaml"}
@@ -80,7 +78,7 @@ QUICK = Plan(
 def build(name: str, folder: Path) -> tuple[Subject, report.Size]:
     """A fresh network, written to a bundle, and its sizes."""
     config = load_config(ROOT / "configs" / CONFIGS[name], ["data.synthetic.poses.procedural=1.0"])
-    surface, network = build_network(config, AnnyBody(), PoseSource(None, PoseConfig(procedural=1.0)))
+    surface, network = build_network(config, open_supply(config))
     info = BundleInfo(name, config.joint_set, "anny", {"network": config.network.as_dict()}, "nothing", "Apache-2.0")
     subject = Subject(config, surface, folder / f"{name}.safetensors")
     save_bundle(subject.bundle, Bundle(network.eval(), surface, info))

@@ -270,7 +270,7 @@ class Step:
 
         self.case, unused = case, cast(Any, None)  # what draws batches
         faces = torch.from_numpy(subject.surface.point_faces)
-        self.module = TrainingModule(subject.config, network, unused, unused, unused, faces).to(case.device).train()
+        self.module = TrainingModule(subject.config, network, unused, faces).to(case.device).train()
         if subject.config.optimiser.posenet_factor == 0:
             network.posenet.eval()
         self.optimiser = build_optimiser(subject.config.optimiser, network)

@@ -17,15 +17,13 @@ from limits import median_seconds
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from pose2mesh.body.anny import AnnyBody
 from pose2mesh.config import TrainConfig
-from pose2mesh.data.poses import PoseConfig, PoseSource
 from pose2mesh.models.bundle_info import DEFAULT
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.models.surface import build_surface
 from pose2mesh.predict import Recovery
-from pose2mesh.skeletons import COCO, JOINT_SETS, JointSet
+from pose2mesh.skeletons import COCO, JointSet
 
 
 def people_ms(counts: tuple[int, ...], device: str, threads: int, budget_s: float) -> dict[int, float]:
@@ -92,19 +90,18 @@ def training_rate(config: TrainConfig, device: str, threads: int, steps: int) ->
     """
     import lightning as L
 
-    from pose2mesh.data.synthetic import BodySynthesiser
     from pose2mesh.training.module import TrainingModule
-    from pose2mesh.training.run import build_network
+    from pose2mesh.training.run import build_network, open_supply
 
     torch.set_num_threads(threads)
     warnings.filterwarnings("ignore", module="lightning")
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     torch.manual_seed(config.seed)
     config = replace(config, epochs=1)
-    body, poses = AnnyBody(), PoseSource(None, PoseConfig(procedural=1.0))
-    surface, network = build_network(config, body, poses)
-    synthesiser = BodySynthesiser(body, JOINT_SETS[config.joint_set], torch.from_numpy(surface.points))
-    module = TrainingModule(config, network, synthesiser, poses, poses, torch.from_numpy(surface.point_faces))
+    supply = open_supply(config)
+    surface, network = build_network(config, supply)
+    supply.prepare(torch.from_numpy(surface.points))
+    module = TrainingModule(config, network, supply, torch.from_numpy(surface.point_faces))
 
     class StepEnds(L.Callback):
         def __init__(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,6 +46,33 @@ def test_every_config_loads(name: str) -> None:
     if config.stage == "pose2mesh":
         lifter = load_config(CONFIGS / f"{config.name}_posenet.yaml", ["data.motions=clips"])
         assert lifter.network == config.network
+
+
+def test_published_configs_differ_from_the_defaults_as_published() -> None:
+    names = {path.stem for path in (CONFIGS / "published").glob("*.yaml")}
+    experiments = ("human36", "coco", "coco_amass", "smpl", "hand")
+    assert names == {name + how + stage for name in experiments for how in ("", "_adam") for stage in ("", "_posenet")}
+    for name in names:
+        config = load_config(CONFIGS / "published" / f"{name}.yaml")
+        adam, hand, lifter = "adam" in name, "hand" in name, name.endswith("posenet")
+        assert config.name == name
+        assert (config.optimiser.name, config.batch_size) == (("adam", 32) if adam else ("rmsprop", 64))
+        assert config.optimiser.learning_rate == 1e-3
+        assert (
+            config.epochs == {(True, True): 120, (True, False): 60, (False, True): 40, (False, False): 15}[lifter, hand]
+        )
+        assert config.pretrained == (None if lifter else f"runs/{name}_posenet")
+        assert config.data.body.model == ("mano" if hand else "smpl")
+        assert config.network.block_widths[-1] == (128, 128)
+
+
+def test_an_own_data_set_as_the_documents_show_it(tmp_path: Path) -> None:
+    page = (CONFIGS.parent / "docs" / "data.md").read_text()
+    example = page.split("alone or among others:")[1].split("People without 3D")[0]
+    values = textwrap.dedent(example).replace("light_posenet.yaml", str(CONFIGS / "light_posenet.yaml"))
+    config = load_config(write(tmp_path, values))
+    assert {name: choice.weight for name, choice in config.data.sets.items()} == {"mine": 1.0, "coco": 0.5}
+    assert config.data.sets["mine"].reader == "own"
 
 
 @pytest.mark.parametrize("name", RUN_CONFIGS)
@@ -136,6 +164,51 @@ def test_impossible_combinations(override: str, fault: str, good: Path) -> None:
         load_config(good, [override])
     assert fault in str(caught.value)
     assert str(caught.value).startswith(f"{good}: ")
+
+
+@pytest.mark.parametrize(
+    ("override", "fault"),
+    [
+        (
+            "data.sets.human36m.splitt=a",
+            "key 'data.sets.human36m.splitt' is not known; the nearest is 'data.sets.human36",
+        ),
+        ("data.sets.human36m.weight=a", "data.sets.human36m.weight is 'a', expected float"),
+        ("data.sets.human36m.input=a", "data.sets.human36m.input is 'a', expected Literal['gt', 'noisy', 'detected']"),
+        ("data.sets.human36m=3", "'data.sets.human36m' is 3, expected a group of keys"),
+        ("data.sets.human35m.weight=1", "data.sets.human35m.reader is 'human35m', which is not known"),
+        ("data.sets.coco.which=all", "data.sets.coco.which: reader coco has no such choice"),
+        ("data.validation=", "data.validation is missing; with data.sets it must say what to validate on"),
+        ("data.validation.stride=x", "data.validation.stride is 'x', expected int | None"),
+        ("data.sets.freihand.weight=1", "data.body.model is smpl, expected mano, that of data.sets.freihand"),
+        ("data.body.model=anny", "data.body.model is anny, expected smpl, that of data.sets.human36m"),
+        ("data.motions=clips", "data.motions and data.sets are both given, expected one of them"),
+        ("joint_set=hand", "joint_set hand does not go with data.body.model smpl"),
+        ("stage=pose2mesh", "data.mirror is 0.5, expected 0 in stage pose2mesh"),
+        ("data.mirror=2", "data.mirror is 2.0, expected 0 to 1"),
+    ],
+)
+def test_impossible_choices_of_data_sets(override: str, fault: str) -> None:
+    path = CONFIGS / "published" / "human36_posenet.yaml"
+    with pytest.raises(InputError) as caught:
+        load_config(path, ["data.synthetic.noise.model=coco", override])
+    assert fault in str(caught.value)
+    assert str(caught.value).startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize(
+    ("override", "fault"),
+    [
+        ("data.mirror=0.5", "data.mirror goes with data.sets, which are not given"),
+        ("data.validation.reader=coco", "data.validation goes with data.sets, which are not given"),
+        ("data.body.model=smpl", "data.body.model is smpl, which goes with data.sets; expected anny"),
+        ("joint_set=hand", "joint_set is hand, expected one of the Anny body: human36, coco, smpl"),
+    ],
+)
+def test_drawn_people_are_anny_s(override: str, fault: str, good: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        load_config(good, [override])
+    assert fault in str(caught.value)
 
 
 def test_overrides_apply(good: Path) -> None:
@@ -233,5 +306,11 @@ def test_changed_keys_are_told_by_their_dotted_names() -> None:
         "data.synthetic.shapes.age": ([0.6, 1.0], [0.7, 0.9]),
         "optimiser.milestones": ([30], [2]),
     }
+    path = CONFIGS / "published" / "human36_posenet.yaml"
+    more = load_config(path, ["data.sets.coco.weight=2", "data.folder=elsewhere"])
+    assert {key: new for key, (_, new) in changed_keys(load_config(path), more).items() if new is not None} == {
+        "data.folder": "elsewhere", "data.sets.coco.weight": 2.0, "data.sets.coco.input": "noisy",
+        "data.sets.coco.true_px": "projected", "data.sets.coco.genders": "labelled", "data.sets.coco.on_fault": "raise",
+    }  # fmt: skip
     with pytest.raises(InputError, match="--set: key 'epoch' is not known"):
         override_config(config, ["epoch=7"])

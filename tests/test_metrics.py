@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.spatial import procrustes
 from scipy.spatial.transform import Rotation
 
 from pose2mesh.metrics import (
     acceleration_error,
+    f_score,
     mean_distance,
     object_keypoint_similarity,
     procrustes_distance,
@@ -35,6 +38,64 @@ def test_mean_distance_by_hand() -> None:
     target = torch.zeros(2, 2, 3)
     predicted = torch.tensor([[[3.0, 4, 0], [0, 0, 1]], [[0, 0, 0], [0, 0, 0]]])
     assert mean_distance(predicted, target).tolist() == [3, 0]
+
+
+@given(seeds)
+def test_mean_distance_of_root_relative_joints_does_not_depend_on_where_the_people_stand(seed: int) -> None:
+    predicted, target = pair(seed)
+    generator = torch.Generator().manual_seed(seed)
+    one, other = 10 * torch.randn(2, 2, 1, 3, generator=generator, dtype=torch.float64)
+
+    def relative(joints: torch.Tensor) -> torch.Tensor:
+        return joints - joints[:, :1]
+
+    expected = mean_distance(relative(predicted), relative(target))
+    assert torch.allclose(mean_distance(relative(predicted + one), relative(target + other)), expected)
+    # Moved together they need no root; moved apart by a vector, joints that agreed are off by its length.
+    assert torch.allclose(mean_distance(predicted + one, target + one), mean_distance(predicted, target))
+    assert torch.allclose(mean_distance(target + one, target), one[:, 0].norm(dim=-1))
+
+
+def test_procrustes_distance_by_hand() -> None:
+    # A right angle seen twice as large, turned by a quarter and moved, but for its corner, which is off.
+    target = torch.tensor([[[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [-1, 0, 0], [0, -1, 0]]], dtype=torch.float64)
+    turned = 2 * torch.stack([-target[..., 1], target[..., 0], target[..., 2]], -1) + torch.tensor([5.0, 6, 7])
+    assert procrustes_distance(turned, target).item() == pytest.approx(0)
+    turned[0, 0, 2] += 1  # along z, where no rotation helps: half of it is left, less the mean of a fifth
+    # Four points are then 0.2 · scale below, one 0.8 · scale above; the scale is 8 / (16 + 0.8) of least squares.
+    scale = 8 / 16.8
+    in_plane, below, above = abs(2 * scale - 1), 0.2 * scale, 0.8 * scale
+    expected = (4 * math.hypot(in_plane, below) + above) / 5
+    assert procrustes_distance(turned, target).item() == pytest.approx(expected)
+
+
+@given(seeds, st.floats(0.02, 0.5))
+def test_procrustes_distance_agrees_with_scipy(seed: int, noise: float) -> None:
+    target = pair(seed)[1]
+    rotation = torch.from_numpy(Rotation.random(rng=seed).as_matrix())
+    predicted = 3 * (target + noise * pair(seed + 1)[0]) @ rotation.mT + 2
+    expected = []
+    for points, truth in zip(predicted.numpy(), target.numpy(), strict=True):
+        # SciPy gives both of norm 1 about their mean, and may mirror: for these points it has no reason to.
+        fixed, moved, _ = procrustes(truth, points)
+        norm = np.linalg.norm(truth - truth.mean(0))
+        expected.append(np.linalg.norm(fixed - moved, axis=1).mean() * norm)
+    np.testing.assert_allclose(procrustes_distance(predicted, target).numpy(), expected, rtol=1e-9)
+
+
+@given(seeds)
+def test_procrustes_distance_agrees_with_scipys_rotations_where_a_mirror_image_would_be_nearer(seed: int) -> None:
+    target = pair(seed)[1]
+    predicted = target * torch.tensor([1.0, 1.0, -1.0], dtype=torch.float64)
+    expected = []
+    for points, truth in zip(predicted.numpy(), target.numpy(), strict=True):
+        points, truth = points - points.mean(0), truth - truth.mean(0)
+        rotation, _ = Rotation.align_vectors(truth, points)
+        turned = rotation.apply(points)
+        scale = (turned * truth).sum() / (turned**2).sum()
+        expected.append(np.linalg.norm(scale * turned - truth, axis=1).mean())
+    np.testing.assert_allclose(procrustes_distance(predicted, target).numpy(), expected, rtol=1e-6)
+    assert (procrustes_distance(predicted, target) > 0.01).all()
 
 
 @given(seeds, st.floats(0.1, 10))
@@ -87,6 +148,24 @@ def test_acceleration_error_ignores_a_constant_offset_and_drift() -> None:
     assert acceleration_error(target + drift, target) < 1e-12
     expected = acceleration_error(predicted, target)
     assert torch.allclose(acceleration_error(predicted + drift, target), expected)
+
+
+def test_acceleration_error_of_too_short_a_sequence() -> None:
+    assert math.isnan(acceleration_error(torch.zeros(2, 4, 3), torch.zeros(2, 4, 3)))
+
+
+def test_f_score_by_hand() -> None:
+    target = torch.tensor([[[0.0, 0, 0], [1, 0, 0], [2, 0, 0], [3, 0, 0]]])
+    predicted = torch.tensor([[[0.1, 0, 0], [0, 0.2, 0], [9, 0, 0]]])
+    # Two of three predicted points are near one, one of four true points is near one of them: 2·(2/3)(1/4)/(11/12).
+    assert f_score(predicted, target, 0.5).item() == pytest.approx(4 / 11)
+    # Nearer than the threshold, not as near.
+    assert f_score(predicted[:, :1], target[:, :1], 0.1).item() == 0
+    assert f_score(target, target, 1e-6).item() == 1
+    assert f_score(target + 50, target, 1).item() == 0
+    both = f_score(torch.cat([predicted, predicted]), torch.cat([target, target]), 0.5)
+    assert both.tolist() == pytest.approx([4 / 11] * 2)
+    assert f_score(target[:0], target[:0], 1).shape == (0,)
 
 
 def test_oks_by_hand() -> None:

@@ -15,10 +15,10 @@ from pose2mesh.errors import InputError
 from pose2mesh.skeletons import (
     COCO,
     COCO17,
+    HAND,
     HUMAN36,
     INPUT_ORDERS,
     JOINT_SETS,
-    MANO,
     MEDIAPIPE33,
     OPENPOSE25,
     SMPL,
@@ -27,7 +27,7 @@ from pose2mesh.skeletons import (
     input_order,
 )
 
-SETS = [*JOINT_SETS.values(), MANO]
+SETS = [*JOINT_SETS.values()]
 every_set = pytest.mark.parametrize("joints", SETS, ids=lambda joints: joints.name)
 
 # Where a person facing the camera has each joint, (x, y) with x to the right and y down: their left is at larger x.
@@ -53,16 +53,21 @@ def places(names: Sequence[str]) -> np.ndarray:
 def test_sizes_agree_and_names_differ(joints: JointSet) -> None:
     assert len(joints) == len(joints.names) == len(set(joints.names)) == len(joints.oks_sigmas)
     assert set(joints.evaluation) <= set(joints.names)
-    assert joints.names[joints.root_index] == joints.root == ("wrist" if joints is MANO else "pelvis")
+    assert joints.names[joints.root_index] == joints.root == ("wrist" if joints is HAND else "pelvis")
     assert [joints.names[index] for index in joints.evaluation_indices] == list(joints.evaluation)
     assert all(0 < sigma < 0.2 for sigma in joints.oks_sigmas)
 
 
 def test_sizes_of_the_literature() -> None:
-    assert {name: len(joints) for name, joints in JOINT_SETS.items()} == {"human36": 17, "coco": 19, "smpl": 24}
+    assert {name: len(joints) for name, joints in JOINT_SETS.items()} == {
+        "human36": 17,
+        "coco": 19,
+        "smpl": 24,
+        "hand": 21,
+    }
     assert len(HUMAN36.evaluation) == 14  # Human3.6M's protocol 2
     assert {name: len(order) for name, order in INPUT_ORDERS.items()} == {
-        "coco": 19, "coco17": 17, "human36": 17, "smpl": 24, "openpose25": 25, "mediapipe33": 33,
+        "coco": 19, "coco17": 17, "human36": 17, "smpl": 24, "hand": 21, "openpose25": 25, "mediapipe33": 33,
     }  # fmt: skip
     assert all(len(set(order)) == len(order) for order in INPUT_ORDERS.values())
 
@@ -85,10 +90,12 @@ def test_bones_are_the_same_on_both_sides(joints: JointSet) -> None:
 
 
 def test_a_hand_has_no_sides() -> None:
-    assert len(MANO) == 21
-    assert MANO.flip_pairs == []
-    assert MANO.flip_permutation == list(range(21))
-    fingers = [MANO.edges[start : start + 4] for start in range(0, 20, 4)]
+    assert len(HAND) == 21
+    assert HAND.flip_pairs == []
+    assert len(HAND.alike) == 16
+    assert HAND.graph_edges[-4:] == [(13, 17), (14, 18), (15, 19), (16, 20)]  # ring to little finger, joint by joint
+    assert HAND.flip_permutation == list(range(21))
+    fingers = [HAND.edges[start : start + 4] for start in range(0, 20, 4)]
     assert fingers == [
         [(0, base), (base, base + 1), (base + 1, base + 2), (base + 2, base + 3)] for base in range(1, 21, 4)
     ]
@@ -135,8 +142,8 @@ def test_orders_as_published() -> None:
     assert [OPENPOSE25.index(name) for name in ("neck", "right_shoulder", "pelvis", "left_hip")] == [1, 2, 8, 12]
     assert [OPENPOSE25.index(name) for name in ("right_eye", "left_ear", "left_big_toe")] == [15, 18, 19]
     assert [MEDIAPIPE33.index(name) for name in ("left_eye", "right_eye", "left_ear", "mouth_left")] == [2, 5, 7, 9]
-    assert [MANO.index(name) for name in ("wrist", "thumb_1", "thumb_tip", "index_1", "middle_tip")] == [0, 1, 4, 5, 12]
-    assert [MANO.index(name) for name in ("ring_3", "little_1", "little_tip")] == [15, 17, 20]
+    assert [HAND.index(name) for name in ("wrist", "thumb_1", "thumb_tip", "index_1", "middle_tip")] == [0, 1, 4, 5, 12]
+    assert [HAND.index(name) for name in ("ring_3", "little_1", "little_tip")] == [15, 17, 20]
     assert [MEDIAPIPE33.index(name) for name in ("left_shoulder", "left_hip", "right_ankle")] == [11, 23, 28]
 
 

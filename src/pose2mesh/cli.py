@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
+from pose2mesh.check.app import data as data_app
 from pose2mesh.errors import InputError, one_line
 
 app = App(
@@ -20,6 +21,8 @@ app = App(
     version_flags=["--version"],
     suppress_keyboard_interrupt=False,
 )
+
+app.command(data_app)
 
 Set = Annotated[list[str] | None, Parameter(name="--set", negative="", consume_multiple=True)]
 Device = Literal["cpu", "cuda"]
@@ -57,7 +60,7 @@ def predict(
     model
         `default`, a bundle file, or a file that `export` wrote.
     joints
-        Order of the joints in arrays: coco, human36, smpl, openpose25 or mediapipe33.
+        Order of the joints in arrays: coco, human36, smpl, hand, openpose25 or mediapipe33.
     image
         The photo, or the folder of photos (matched by file name), to draw over; a scaled copy will do.
     intrinsics
@@ -171,43 +174,56 @@ def evaluate(
     motions: Path | None = None,
     keypoints: Path | None = None,
     images: Path | None = None,
-    samples: int = 4000,
+    protocol: str | None = None,
+    samples: int | None = None,
     seed: int = 7,
     input_: Annotated[Literal["gt", "noisy", "detected"], Parameter(name="--input")] = "gt",
     drop_joints: int = 0,
+    on_fault: Literal["raise", "skip"] | None = None,
+    set_: Set = None,
     device: Device = "cpu",
     report: Path | None = None,
 ) -> int:
-    """Measure a model's errors on motion clips, or how its meshes meet photos' keypoints and silhouettes.
+    """Measure a model on data sets by their protocols, on motion clips, or on photos' keypoints and silhouettes.
 
     Parameters
     ----------
     model
         `default`, a bundle file or a run folder.
     data
-        A training config, whose validation clips are used.
+        A training config: the test part of its data sets is used, or its validation clips where it has none.
     motions
         A folder of BVH clips, all of which are used.
     keypoints
         A COCO annotation file, with --images: reports OKS and silhouette IoU.
     images
         The folder of its photos.
+    protocol
+        How the data set is tested: human36m-p1, human36m-p2, human36m-frontal, 3dpw, surreal or freihand; the usual one
+        of the data set that the config validates on by default.
     samples
-        People drawn from the clips.
+        People drawn: 4000 from clips and everyone of a data set by default.
     seed
         Decides people, cameras and errors.
     input_
-        gt: true or labelled 2D joints; noisy: with synthesised detector errors; detected: not yet available.
+        gt: true or labelled 2D joints; noisy: with synthesised detector errors; detected: that come with a data set.
     drop_joints
         Take away so many joints of each person in the clips, at random.
+    on_fault
+        skip goes on without the entries of a data set that cannot be used; by default as the config says.
+    set_
+        key=value that overrides the config of --data; several may follow.
     device
         cpu or cuda.
     report
-        JSON file for the results.
+        JSON file for the results; of a data set, the tables go beside it as Markdown.
     """
     from pose2mesh.evaluate import EvaluateOptions, evaluate_command
 
-    options = EvaluateOptions(data, motions, keypoints, images, samples, seed, input_, drop_joints, report)
+    options = EvaluateOptions(
+        data, motions, keypoints, images, samples, seed, input_, drop_joints, report, protocol, on_fault,
+        tuple(set_ or ()),
+    )  # fmt: skip
     evaluate_command(model, device, options, _say)
     return 0
 

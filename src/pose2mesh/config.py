@@ -6,12 +6,15 @@ import difflib
 import re
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from pose2mesh.body.gendered import BodyConfig
+from pose2mesh.data.sets.catalogue import SetConfig
 from pose2mesh.data.synthetic import SyntheticConfig
 from pose2mesh.errors import InputError, one_line
 from pose2mesh.losses import LossWeights
 from pose2mesh.models.network_config import NetworkConfig
+from pose2mesh.skeletons import BODY_JOINT_SETS, HAND
 
 
 @dataclass
@@ -43,23 +46,36 @@ class OptimiserConfig:
 
 @dataclass
 class DataConfig:
-    """Where people come from.
+    """Where people come from: drawn on the Anny body, or those of data sets (`sets`) on a body of the user's.
 
     Attributes:
         motions: Folder of BVH clips, or None for poses drawn from joint limits alone.
         split: YAML file that names the training and the validation clips; needed with `motions`.
         fps: Clips are read at this rate.
-        synthetic: What is drawn at random while training.
-        samples_per_epoch: An epoch is a number of people, not a pass: each is drawn once and never again.
-        validation_samples: Validation people: the validation clips (or new procedural poses), drawn once, by a seed of
-            their own.
+        body: The body whose mesh is predicted.
+        sets: Data sets to train on, each under its reader's name, or under any with `reader` (see `SetConfig`).
+        validation: The data set to validate on; needed with `sets`, and with its `reader`.
+        folder: Where the data sets' usual folders are.
+        cache: Where their indices are kept; the user's cache folder by default.
+        mirror: Share of the people of data sets who are seen as in a mirror; for joints alone.
+        synthetic: What is drawn at random while training. Of data sets only cameras (where they have none) and noise.
+        samples_per_epoch: People in an epoch. None is 200,000 of the drawn ones, none of whom comes twice, and for data
+            sets as many as show each of them whole.
+        validation_samples: Validation people: of the validation clips (or new procedural poses), drawn once, by a seed
+            of their own; or evenly spread over the data set.
     """
 
     motions: str | None = None
     split: str | None = None
     fps: float = 30.0
+    body: BodyConfig = field(default_factory=BodyConfig)
+    sets: dict[str, SetConfig] = field(default_factory=dict)
+    validation: SetConfig | None = None
+    folder: str | None = None
+    cache: str | None = None
+    mirror: float = 0.0
     synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
-    samples_per_epoch: int = 200_000
+    samples_per_epoch: int | None = None
     validation_samples: int = 4000
 
 
@@ -69,7 +85,7 @@ class TrainConfig:
 
     Attributes:
         stage: `posenet` trains the lifter; `pose2mesh` the whole network, from a lifter that is trained on.
-        joint_set: `coco`, `human36` or `smpl`.
+        joint_set: `coco`, `human36` or `smpl` of bodies; `hand` of MANO.
         network: Sizes and inputs.
         data: Where people come from.
         optimiser: How weights are updated.
@@ -86,7 +102,7 @@ class TrainConfig:
     """
 
     stage: Literal["posenet", "pose2mesh"] = "posenet"
-    joint_set: Literal["coco", "human36", "smpl"] = "coco"
+    joint_set: Literal["coco", "human36", "smpl", "hand"] = "coco"
     network: NetworkConfig = field(default_factory=NetworkConfig)
     data: DataConfig = field(default_factory=DataConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
@@ -113,13 +129,10 @@ class TrainConfig:
                 f"{source}: network.block_widths has {len(net.block_widths)} blocks, expected "
                 f"{net.coarsenings - net.finest + 1} (coarsenings − finest + 1)"
             )
-        if self.data.motions is not None and self.data.split is None:
-            raise InputError(f"{source}: data.split is missing; with data.motions it must name the split file")
-        if self.data.motions is None and self.data.synthetic.poses.procedural < 1:
-            raise InputError(
-                f"{source}: data.motions is missing; without clips data.synthetic.poses.procedural must be 1, "
-                f"found {self.data.synthetic.poses.procedural}"
-            )
+        if self.data.sets:
+            self._check_sets(source)
+        else:
+            self._check_drawn(source)
         if self.data.synthetic.noise.model == "human36" and self.joint_set != "human36":
             raise InputError(f"{source}: data.synthetic.noise.model human36 needs joint_set human36")
         if self.batch_size < 2:
@@ -128,6 +141,47 @@ class TrainConfig:
             raise InputError(f"{source}: seed is {self.seed}, expected 0 to {2**24 - 1}")
         self._check_numbers(source)
 
+    def _check_drawn(self, source: str) -> None:
+        data = self.data
+        for key, given in (("validation", data.validation), ("mirror", data.mirror)):
+            if given:
+                raise InputError(f"{source}: data.{key} goes with data.sets, which are not given")
+        if data.body.model != "anny":
+            raise InputError(
+                f"{source}: data.body.model is {data.body.model}, which goes with data.sets; expected anny"
+            )
+        if self.joint_set not in BODY_JOINT_SETS:
+            expected = ", ".join(BODY_JOINT_SETS)
+            raise InputError(f"{source}: joint_set is {self.joint_set}, expected one of the Anny body: {expected}")
+        if data.motions is not None and data.split is None:
+            raise InputError(f"{source}: data.split is missing; with data.motions it must name the split file")
+        if data.motions is None and data.synthetic.poses.procedural < 1:
+            raise InputError(
+                f"{source}: data.motions is missing; without clips data.synthetic.poses.procedural must be 1, "
+                f"found {data.synthetic.poses.procedural}"
+            )
+
+    def _check_sets(self, source: str) -> None:
+        data = self.data
+        if data.motions is not None:
+            raise InputError(f"{source}: data.motions and data.sets are both given, expected one of them")
+        if data.validation is None:
+            raise InputError(f"{source}: data.validation is missing; with data.sets it must say what to validate on")
+        chosen = [(f"data.sets.{name}", name, choice) for name, choice in data.sets.items()]
+        for key, name, choice in [*chosen, ("data.validation", "validation", data.validation)]:
+            choice.check(source, key, name)
+            body = choice.source(name).body
+            if body and body != data.body.model:
+                raise InputError(f"{source}: data.body.model is {data.body.model}, expected {body}, that of {key}")
+        if data.body.model == "anny":
+            raise InputError(f"{source}: data.body.model is anny, expected smpl or mano, that of data.sets")
+        if (self.joint_set == HAND.name) != (data.body.model == "mano"):
+            raise InputError(f"{source}: joint_set {self.joint_set} does not go with data.body.model {data.body.model}")
+        if data.mirror and self.stage == "pose2mesh":
+            raise InputError(
+                f"{source}: data.mirror is {data.mirror}, expected 0 in stage pose2mesh: no mesh is mirrored"
+            )
+
     def _check_numbers(self, source: str) -> None:
         """Counts are at least 1, shares lie in [0, 1], and of two bounds the smaller comes first."""
         data, optimiser = self.data, self.optimiser
@@ -135,7 +189,7 @@ class TrainConfig:
         for key, value in (
             ("epochs", self.epochs),
             ("accumulate", self.accumulate),
-            ("data.samples_per_epoch", data.samples_per_epoch),
+            ("data.samples_per_epoch", 1 if data.samples_per_epoch is None else data.samples_per_epoch),
             ("data.validation_samples", data.validation_samples),
             ("data.synthetic.views", drawn.views),
         ):
@@ -148,6 +202,8 @@ class TrainConfig:
         ):
             if not number > 0:
                 raise InputError(f"{source}: {key} is {number}, expected more than 0")
+        if not 0 <= data.mirror <= 1:
+            raise InputError(f"{source}: data.mirror is {data.mirror}, expected 0 to 1")
         noise, cameras = drawn.noise, drawn.cameras
         shares = {
             "poses": ("procedural", "mirror", "recombine", "perturb", "tumble"),
@@ -190,7 +246,8 @@ def override_config(config: TrainConfig, overrides: list[str]) -> TrainConfig:
 def changed_keys(old: TrainConfig, new: TrainConfig) -> dict[str, tuple[Any, Any]]:
     """What differs between two configs: dotted key → (old value, new value)."""
     before, after = _leaves(_plain(asdict(old))), _leaves(_plain(asdict(new)))
-    return {key: (before[key], after[key]) for key in before if before[key] != after[key]}
+    # A data set that only one of them has brings keys that the other lacks.
+    return {key: (before.get(key), after.get(key)) for key in before | after if before.get(key) != after.get(key)}
 
 
 def _leaves(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -220,31 +277,35 @@ def _overridden(values: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
 
 def parse_config(values: dict[str, Any], source: str) -> TrainConfig:
     """A checked `TrainConfig` from nested dictionaries; `source` names them in errors."""
-    from jsonargparse import ArgumentParser
-
     _refuse_unknown(values, TrainConfig, source)
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(TrainConfig, "run")
-    try:
-        config = parser.instantiate(parser.parse_object({"run": values})).run
-    except Exception as error:
-        raise InputError(f"{source}: {_type_fault(error, values)}") from error
+    config: TrainConfig = _instantiate(TrainConfig, values, source)
     config.check(source)
     return config
 
 
-def _type_fault(error: Exception, values: dict[str, Any]) -> str:
+def _instantiate(kind: type, values: dict[str, Any], source: str, prefix: str = "") -> Any:
+    """A dataclass from nested dictionaries; `prefix` is what stands before its keys in errors."""
+    from jsonargparse import ArgumentParser
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(kind, "run")
+    try:
+        return parser.instantiate(parser.parse_object({"run": values})).run
+    except Exception as error:
+        raise InputError(f"{source}: {_type_fault(error, kind, values, prefix)}") from error
+
+
+def _type_fault(error: Exception, kind: Any, values: dict[str, Any], prefix: str) -> str:
     """The key, the value and the type expected, where the parser names the key; else what it says."""
     reason = one_line(error)
     match = re.match(r'Parser key "run\.([\w.]+)"', reason)
     if match is None:
         return reason
     value: Any = values
-    kind: Any = TrainConfig
     for part in match[1].split("."):
         value, kind = value[part], get_type_hints(kind)[part]
     expected = kind.__name__ if isinstance(kind, type) else str(kind).replace("typing.", "")
-    return f"{match[1]} is {value!r}, expected {expected}"
+    return f"{prefix}{match[1]} is {value!r}, expected {expected}"
 
 
 def dump_config(config: TrainConfig) -> str:
@@ -306,7 +367,23 @@ def _refuse_unknown(values: dict[str, Any], config_class: type, source: str, pre
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.0)
             raise InputError(f"{source}: key {prefix + str(key)!r} is not known; the nearest is {prefix + near[0]!r}")
-        if isinstance(hints[key], type) and is_dataclass(hints[key]):
-            if not isinstance(value, dict):
-                raise InputError(f"{source}: {prefix + key!r} is {value!r}, expected a group of keys")
-            _refuse_unknown(value, hints[key], source, f"{prefix}{key}.")
+        group, named = _group(hints[key])
+        if group is None or (value is None and not is_dataclass(hints[key])):
+            continue
+        if not isinstance(value, dict):
+            raise InputError(f"{source}: {prefix + key!r} is {value!r}, expected a group of keys")
+        for name, inner in value.items() if named else [("", value)]:
+            where = f"{prefix}{key}.{name}".rstrip(".")
+            if not isinstance(inner, dict):
+                raise InputError(f"{source}: {where!r} is {inner!r}, expected a group of keys")
+            _refuse_unknown(inner, group, source, f"{where}.")
+            if not is_dataclass(hints[key]):
+                _instantiate(group, inner, source, f"{where}.")  # whose faults the parser of the whole does not place
+
+
+def _group(hint: Any) -> tuple[type | None, bool]:
+    """The dataclass of a key's type, if it is one, or one or None, or a dictionary of them; and whether it is that."""
+    if isinstance(hint, type) and is_dataclass(hint):
+        return hint, False
+    inner = [part for part in get_args(hint) if isinstance(part, type) and is_dataclass(part)]
+    return (inner[0] if inner else None), get_origin(hint) is dict

@@ -1,4 +1,4 @@
-"""Measure a model: on motion clips posed as bodies of known shape, and on photos with keypoints and person masks.
+"""Measure a model: on data sets by their protocols, on motion clips posed as bodies of known shape, and on photos.
 
 On clips the network gets pixels alone, as a user without a calibrated camera has them; the same errors are reported
 again for what a user may know besides: the camera, and the person's height.
@@ -19,14 +19,19 @@ from pose2mesh import metrics
 from pose2mesh.camera import Intrinsics, nominal_intrinsics
 from pose2mesh.errors import InputError
 from pose2mesh.export import write_json
+from pose2mesh.files import replacing
 from pose2mesh.predict import LEAST_JOINTS, Recovery
 from pose2mesh.skeletons import JointSet
 
 if TYPE_CHECKING:
     from pose2mesh.body.anny import AnnyBody
+    from pose2mesh.config import TrainConfig
+    from pose2mesh.data.labelled import Input
     from pose2mesh.data.poses import PoseSource
+    from pose2mesh.data.sets.entries import OnFault
 
 PART = 64  # people posed in full at a time
+MOTION_SAMPLES = 4000
 
 
 @dataclass(frozen=True)
@@ -36,21 +41,28 @@ class EvaluateOptions:
     Attributes:
         data, motions, keypoints: The test, one of them: a training config, a folder of BVH clips, a COCO file.
         images: The photos that go with `keypoints`.
-        samples, seed: How many people are drawn from clips, and what decides them.
+        samples, seed: How many people are drawn, and what decides them; None for 4,000 of clips, for everyone of a
+            data set.
         input_: `gt`, `noisy` or `detected`.
         drop_joints: So many joints of each person in the clips are taken away at random.
-        report: JSON file for the results.
+        report: JSON file for the results; for a data set its tables are written beside it, as Markdown.
+        protocol: Of a data set; its usual one where None.
+        on_fault: What to do about entries of a data set that cannot be used; as the config says where None.
+        overrides: `key=value` that change the config.
     """
 
     data: Path | None = None
     motions: Path | None = None
     keypoints: Path | None = None
     images: Path | None = None
-    samples: int = 4000
+    samples: int | None = None
     seed: int = 7
-    input_: str = "gt"
+    input_: Input = "gt"
     drop_joints: int = 0
     report: Path | None = None
+    protocol: str | None = None
+    on_fault: OnFault | None = None
+    overrides: tuple[str, ...] = ()
 
     def check(self) -> None:
         """Check what can be checked before any work is done.
@@ -60,14 +72,19 @@ class EvaluateOptions:
         """
         if sum(choice is not None for choice in (self.data, self.motions, self.keypoints)) != 1:
             raise InputError("evaluate: expected one of --data, --motions and --keypoints")
-        if self.samples < 1:
+        if self.samples is not None and self.samples < 1:
             raise InputError(f"--samples {self.samples}: expected at least 1")
         if not 0 <= self.seed < 2**63:
             raise InputError(f"--seed {self.seed}: expected a number from 0 to 2^63")
         if self.drop_joints < 0:
             raise InputError(f"--drop-joints {self.drop_joints}: expected 0 or more")
-        if self.input_ == "detected":
-            raise InputError("--input detected: there is no detector yet; expected gt or noisy")
+        if self.data is None:
+            given = (("--protocol", self.protocol), ("--on-fault", self.on_fault), ("--set", self.overrides))
+            for option, value in given:
+                if value:
+                    raise InputError(f"{option}: goes with --data, which is not given")
+            if self.input_ == "detected":
+                raise InputError("--input detected: is for data sets with detections (--data); expected gt or noisy")
         if self.keypoints is None and self.images is not None:
             raise InputError(f"--images {self.images}: goes with --keypoints, which is not given")
         if self.keypoints is not None:
@@ -96,6 +113,12 @@ def evaluate_command(model: str, device: str, options: EvaluateOptions, say: Cal
     """
     options.check()
     recovery = Recovery.load(Path(model) / "bundle.safetensors" if Path(model).is_dir() else model, device)
+    if options.data is not None:
+        from pose2mesh.config import load_config
+
+        config = load_config(options.data, list(options.overrides))
+        if config.data.sets:
+            return _evaluate_set(recovery, config, options, say)
     if options.keypoints is not None and options.images is not None:
         from pose2mesh.silhouettes import evaluate_keypoints
 
@@ -106,9 +129,14 @@ def evaluate_command(model: str, device: str, options: EvaluateOptions, say: Cal
 
             source = clip_poses(options.motions)
         else:
-            assert options.data is not None
-            source = validation_poses(options.data)
-        results = evaluate_motions(recovery, source, options.samples, options.seed, options.input_, options.drop_joints)
+            from pose2mesh.data.sources import pose_sources
+
+            if options.protocol or options.input_ == "detected":
+                option = f"--protocol {options.protocol}" if options.protocol else "--input detected"
+                raise InputError(f"{option}: is for data sets, and {options.data} has none in data.sets")
+            source = pose_sources(config.data)[1]
+        samples = options.samples or MOTION_SAMPLES
+        results = evaluate_motions(recovery, source, samples, options.seed, options.input_, options.drop_joints)
     if options.report is not None:
         write_json(options.report, results, decimals=3)
     for name, value in results.items():
@@ -117,16 +145,33 @@ def evaluate_command(model: str, device: str, options: EvaluateOptions, say: Cal
     return results
 
 
-def validation_poses(config: Path) -> PoseSource:
-    """The poses that a training config validates on.
+def _evaluate_set(
+    recovery: Recovery, config: TrainConfig, options: EvaluateOptions, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """On a data set of a config: results as JSON, and as tables that stand beside the published ones."""
+    from pose2mesh import published
+    from pose2mesh.evaluate_sets import evaluate_records, open_test
 
-    Raises:
-        InputError: the config or a clip cannot be used.
-    """
-    from pose2mesh.config import load_config
-    from pose2mesh.data.sources import pose_sources
-
-    return pose_sources(load_config(config).data)[1]
+    if options.drop_joints:
+        raise InputError("--drop-joints: is for clips, not for data sets")
+    test = open_test(
+        config.data, str(options.data), recovery.joint_set, options.protocol, options.input_, options.on_fault
+    )
+    results: dict[str, Any] = {"model": recovery.info.name, "protocol": test.protocol.name, "seed": options.seed}
+    results |= {"input": options.input_, "data_set": test.records.schema.name}
+    if options.input_ == "detected" and test.member.config.detections is not None:
+        results["detections"] = test.member.config.detections
+    results |= evaluate_records(
+        recovery, test.records, test.body, test.protocol, options.input_, options.samples, options.seed
+    )
+    results["faults"] = test.records.faults
+    text = published.report_tables(test.protocol, results)
+    if options.report is not None:
+        write_json(options.report, results, decimals=3)
+        with replacing(options.report.with_suffix(".md")) as partial:
+            partial.write_text(text + "\n", encoding="utf-8")
+    say(text)
+    return results
 
 
 def evaluate_motions(
@@ -159,7 +204,7 @@ def evaluate_motions(
         InputError: the model has another body, or more joints are to go than the model can do without.
     """
     from pose2mesh.body import anny
-    from pose2mesh.data.noise import NoiseConfig
+    from pose2mesh.data.noise import measured_noise
     from pose2mesh.data.synthetic import BodySynthesiser, SyntheticConfig, detect, draw_people
 
     joint_set = recovery.joint_set
@@ -172,11 +217,7 @@ def evaluate_motions(
         raise InputError(f"model {name!r} is of body {body_name!r}; clips are posed as 'anny', so it must be of that")
     synthesiser = BodySynthesiser(body, joint_set, None)
     config = SyntheticConfig(views=1)
-    noise = NoiseConfig(drop=0.0, clean=0.0, plain_confidence=0.0, out_of_picture=False)
-    if input_ == "gt":
-        noise.model, noise.plain_confidence = "none", 1.0
-    elif joint_set.name == "human36":
-        noise.model = "human36"
+    noise = measured_noise(input_, joint_set)
     generator = torch.Generator().manual_seed(seed)
     regressor = body.regressor(joint_set)
     columns = joint_set.evaluation_indices

@@ -158,7 +158,8 @@ class Recovery:
         Args:
             keypoints: (J, 2|3) or (P, J, 2|3) pixels, and confidence in [0, 1] as a third column; 0 marks a missing
                 joint, as (0, 0) does where there is no third column.
-            joints: Their order: `coco` (17 or 19), `human36`, `smpl`, `openpose25` or `mediapipe33`.
+            joints: Their order: `coco` (17 or 19), `human36`, `smpl`, `hand`, `openpose25` or
+                `mediapipe33`.
             intrinsics: Of the camera, where known: gives full perspective and the true viewing direction.
             height_m: Everyone's standing height, where known; a 2D pose does not tell it.
             image_size: (width, height) in pixels; only sets the nominal focal length.

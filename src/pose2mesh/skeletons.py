@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ class JointSet:
         oks_sigmas: Per-joint spread of human annotation, as a share of the square root of the person's area
             (COCO's keypoint evaluation, cocodataset.org); sets that COCO does not define borrow the nearest joint's.
         derived: Joints computed as the mean of others (name to sources) where a data set does not label them.
+        alike: Further pairs that the joint graph of MeshNet joins: joints of neighbouring fingers.
     """
 
     name: str
@@ -36,6 +38,7 @@ class JointSet:
     evaluation: tuple[str, ...]
     oks_sigmas: tuple[float, ...]
     derived: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    alike: tuple[tuple[str, str], ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -55,6 +58,11 @@ class JointSet:
     def edges(self) -> list[tuple[int, int]]:
         """The bones as index pairs."""
         return [(self.index(a), self.index(b)) for a, b in self.bones]
+
+    @cached_property
+    def graph_edges(self) -> list[tuple[int, int]]:
+        """The pairs that the joint graph of MeshNet joins: bones, left and right of each joint, and those alike."""
+        return [*self.edges, *self.flip_pairs, *((self.index(a), self.index(b)) for a, b in self.alike)]
 
     @cached_property
     def flip_pairs(self) -> list[tuple[int, int]]:
@@ -149,9 +157,9 @@ SMPL = JointSet(
 _FINGERS = ("thumb", "index", "middle", "ring", "little")
 
 # A hand, left or right alike, in FreiHAND's order (Zimmermann et al. 2019): wrist, then each finger from base to tip.
-# Spreads are COCO-WholeBody's (Jin et al. 2020). Not one of `JOINT_SETS`: whoever takes those expects a body.
-MANO = JointSet(
-    name="mano",
+# Spreads are COCO-WholeBody's (Jin et al. 2020).
+HAND = JointSet(
+    name="hand",
     names=("wrist", *(f"{finger}_{part}" for finger in _FINGERS for part in ("1", "2", "3", "tip"))),
     bones=tuple(
         (f"{finger}_{start}" if start else "wrist", f"{finger}_{end}")
@@ -164,9 +172,15 @@ MANO = JointSet(
         0.029, 0.022, 0.035, 0.037, 0.047, 0.026, 0.025, 0.024, 0.035, 0.018, 0.024, 0.022, 0.026, 0.017, 0.021, 0.021,
         0.032, 0.020, 0.019, 0.022, 0.031,
     ),
+    alike=tuple(
+        (f"{finger}_{part}", f"{other}_{part}")
+        for finger, other in pairwise(_FINGERS)
+        for part in ("1", "2", "3", "tip")
+    ),
 )  # fmt: skip
 
-JOINT_SETS: dict[str, JointSet] = {joint_set.name: joint_set for joint_set in (HUMAN36, COCO, SMPL)}
+BODY_JOINT_SETS: dict[str, JointSet] = {joint_set.name: joint_set for joint_set in (HUMAN36, COCO, SMPL)}
+JOINT_SETS: dict[str, JointSet] = {**BODY_JOINT_SETS, HAND.name: HAND}
 
 OPENPOSE25 = (
     "nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist",
@@ -190,6 +204,7 @@ INPUT_ORDERS: dict[str, tuple[str, ...]] = {
     "coco17": COCO17,
     "human36": HUMAN36.names,
     "smpl": SMPL.names,
+    "hand": HAND.names,
     "openpose25": OPENPOSE25,
     "mediapipe33": MEDIAPIPE33,
 }

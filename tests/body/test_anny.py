@@ -15,7 +15,7 @@ from pose2mesh.body.rig import BODY_BONES, MIRROR, PARENTS, depth_levels
 from pose2mesh.data.poses import random_rotations
 from pose2mesh.data.synthetic import ShapeConfig
 from pose2mesh.geometry import axis_rotation, rotation_from_vector
-from pose2mesh.skeletons import JOINT_SETS
+from pose2mesh.skeletons import BODY_JOINT_SETS
 
 IDENTITY = torch.eye(3).repeat(1, len(BODY_BONES), 1, 1)
 
@@ -101,10 +101,10 @@ def test_a_body_with_another_rest_pose_takes_the_means_limb_directions(anny_body
         assert angles.max() < 2
 
 
-@pytest.mark.parametrize("name", JOINT_SETS)
+@pytest.mark.parametrize("name", BODY_JOINT_SETS)
 def test_skinned_points_are_the_regressed_vertices(name: str, anny_body: AnnyBody) -> None:
     """Against float64: a float32 product over thousands of vertices is itself wrong by 1e-5 m."""
-    regressor = anny_body.regressor(JOINT_SETS[name])
+    regressor = anny_body.regressor(BODY_JOINT_SETS[name])
     points = SkinnedPoints(anny_body, regressor)
     phenotypes, poses = random_adults(5, 4), random_poses(5, 5)
     coefficients = anny_body.coefficients(phenotypes)
@@ -170,7 +170,7 @@ def test_gradients_flow(anny_body: AnnyBody) -> None:
 
 def test_double_precision_stays_double() -> None:
     body = AnnyBody().double()
-    points = SkinnedPoints(body, body.regressor(JOINT_SETS["smpl"])).double()
+    points = SkinnedPoints(body, body.regressor(BODY_JOINT_SETS["smpl"])).double()
     phenotypes, poses = random_adults(1, 10).double(), random_poses(1, 11).double()
     coefficients = body.coefficients(phenotypes)
     assert body(phenotypes, poses).dtype == torch.float64
@@ -180,7 +180,7 @@ def test_double_precision_stays_double() -> None:
 def test_the_body_moves_to_a_device_as_a_whole() -> None:
     """The meta device stands for a GPU: an operation that met a tensor left on the CPU would fail."""
     body = AnnyBody()
-    points = SkinnedPoints(body, body.regressor(JOINT_SETS["smpl"])).to("meta")
+    points = SkinnedPoints(body, body.regressor(BODY_JOINT_SETS["smpl"])).to("meta")
     body.to("meta")
     phenotypes, poses = torch.empty(2, 6, device="meta"), torch.empty(2, 22, 3, 3, device="meta")
     assert body(phenotypes, poses).shape == (2, 13718, 3)

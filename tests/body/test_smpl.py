@@ -18,7 +18,7 @@ from pose2mesh.errors import InputError
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.models.surface import build_surface
-from pose2mesh.skeletons import COCO, HUMAN36, JOINT_SETS, MANO, SMPL, JointSet
+from pose2mesh.skeletons import COCO, HAND, HUMAN36, JOINT_SETS, SMPL, JointSet
 from tests.body.smpl_fixtures import PARENTS, fake_model, save_npz, save_pickle, skinned
 
 Fake = tuple[SmplBody, dict[str, Any]]
@@ -165,15 +165,15 @@ def test_hand_joints_in_the_order_of_freihand(mano: SmplBody) -> None:
     }
     tips = {4: 744, 8: 320, 12: 443, 16: 555, 20: 672}
     vertices = mano(*parameters("mano"))
-    joints = mano.regressor(MANO) @ vertices
+    joints = mano.regressor(HAND) @ vertices
     assert joints.shape == (3, 21, 3)
     for joint, keypoint in keypoints.items():
         own = mano.joint_regressor[joint] @ vertices
         torch.testing.assert_close(joints[:, keypoint], own, atol=1e-6, rtol=0)
     for keypoint, vertex in tips.items():
         torch.testing.assert_close(joints[:, keypoint], vertices[:, vertex])
-        assert MANO.names[keypoint] in {f"{finger}_tip" for finger in FINGERTIPS}
-    torch.testing.assert_close(mano.regressor(MANO).sum(1), torch.ones(21))
+        assert HAND.names[keypoint] in {f"{finger}_tip" for finger in FINGERTIPS}
+    torch.testing.assert_close(mano.regressor(HAND).sum(1), torch.ones(21))
 
 
 def test_human36_and_coco_from_files(smpl: SmplBody, tmp_path: Path) -> None:
@@ -200,10 +200,10 @@ def test_joints_whose_file_is_not_given(joint_set: JointSet, smpl: SmplBody) -> 
 
 def test_a_hand_has_no_body_and_a_body_no_hand(smpl: SmplBody, mano: SmplBody) -> None:
     for joint_set in (SMPL, COCO, HUMAN36):
-        with pytest.raises(InputError, match=f"mano has no joint set '{joint_set.name}'; expected mano"):
+        with pytest.raises(InputError, match=f"mano has no joint set '{joint_set.name}'; expected hand"):
             mano.regressor(joint_set)
-    with pytest.raises(InputError, match="smpl has no joint set 'mano'; expected smpl, human36 and coco"):
-        smpl.regressor(MANO)
+    with pytest.raises(InputError, match="smpl has no joint set 'hand'; expected smpl, human36 and coco"):
+        smpl.regressor(HAND)
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ def test_what_is_not_known(smpl: SmplBody, tmp_path: Path) -> None:
 # Networks on it
 
 
-@pytest.mark.parametrize(("model", "joint_set", "finest"), [("smpl", SMPL, 0), ("smpl", SMPL, 2), ("mano", MANO, 2)])
+@pytest.mark.parametrize(("model", "joint_set", "finest"), [("smpl", SMPL, 0), ("smpl", SMPL, 2), ("mano", HAND, 2)])
 def test_a_network_on_it(
     model: SmplModel, joint_set: JointSet, finest: int, small_config: NetworkConfig, tmp_path: Path
 ) -> None:
@@ -305,7 +305,7 @@ def test_real_file(model: SmplModel, variant: Variant, small_config: NetworkConf
     vertices.square().sum().backward()
     assert pose.grad is not None
     assert torch.isfinite(pose.grad).all()
-    joint_set = MANO if model == "mano" else SMPL
+    joint_set = HAND if model == "mano" else SMPL
     for name in find_regressors(folder) if model in ("smpl", "smplh") else ():
         np.testing.assert_allclose(body.regressor(JOINT_SETS[name]).sum(1), 1, atol=1e-3)
     config = replace(small_config, finest=0, block_widths=((8, 8),) * (small_config.coarsenings + 1))

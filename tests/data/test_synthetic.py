@@ -22,7 +22,7 @@ from pose2mesh.data.synthetic import (
     rotation_to_ray,
     weighted_centre,
 )
-from pose2mesh.skeletons import COCO, HUMAN36, JOINT_SETS, JointSet
+from pose2mesh.skeletons import BODY_JOINT_SETS, COCO, HUMAN36, JointSet
 
 POINTS = torch.arange(0, 13718, 97)
 EXACT = NoiseConfig(model="none", drop=0.0, plain_confidence=1.0, out_of_picture=False)
@@ -63,9 +63,9 @@ def test_shapes(batch: Batch) -> None:
     assert batch.surface_valid.all()
 
 
-@pytest.mark.parametrize("name", JOINT_SETS)
+@pytest.mark.parametrize("name", BODY_JOINT_SETS)
 def test_joints_alone_are_the_same_joints(name: str, anny_body: AnnyBody) -> None:
-    joint_set = JOINT_SETS[name]
+    joint_set = BODY_JOINT_SETS[name]
     alone, both = (draw(anny_body, joint_set, points) for points in (None, POINTS))
     assert alone.points_cam is None
     assert detect(alone, joint_set, EXACT, torch.Generator()).points is None

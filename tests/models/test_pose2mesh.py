@@ -250,5 +250,6 @@ def test_joint_graph_has_the_bones_and_left_right_edges(joint_set: JointSet) -> 
     assert np.array_equal(adjacency, adjacency.T)
     assert set(np.unique(adjacency)) == {0, 1}
     assert adjacency.diagonal().sum() == 0
-    expected = {frozenset(pair) for pair in (*joint_set.edges, *joint_set.flip_pairs)}
+    alike = [(joint_set.index(a), joint_set.index(b)) for a, b in joint_set.alike]
+    expected = {frozenset(pair) for pair in (*joint_set.edges, *joint_set.flip_pairs, *alike)}
     assert {frozenset(pair) for pair in np.argwhere(adjacency).tolist()} == expected

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from pose2mesh.body.anny import AnnyBody
 from pose2mesh.config import TrainConfig, parse_config
-from pose2mesh.data.poses import PoseSource
+from pose2mesh.data import drawn
+from pose2mesh.data.supply import Supply
 from pose2mesh.data.synthetic import BodySynthesiser
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.models.surface import Surface
@@ -57,11 +58,11 @@ def parts_made_once() -> Iterator[None]:
     synthesisers: dict[str, BodySynthesiser] = {}
     build = run.build_network
 
-    def network_once(config: TrainConfig, body: AnnyBody, poses: PoseSource) -> tuple[Surface, Pose2Mesh]:
-        key = f"{config.joint_set} {config.network}"
+    def network_once(config: TrainConfig, supply: Supply) -> tuple[Surface, Pose2Mesh]:
+        key = f"{config.joint_set} {config.network} {supply.body_name}"
         if key not in surfaces:
             state = torch.get_rng_state()
-            surfaces[key] = build(config, body, poses)[0]
+            surfaces[key] = build(config, supply)[0]
             torch.set_rng_state(state)
         return surfaces[key], Pose2Mesh(config.network, JOINT_SETS[config.joint_set], surfaces[key])
 
@@ -73,7 +74,7 @@ def parts_made_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "build_network", network_once)
-        patch.setattr(run, "BodySynthesiser", synthesiser_once)
+        patch.setattr(drawn, "BodySynthesiser", synthesiser_once)
         patch.setattr(run, "Graphs", lambda _: L.Callback())
         patch.setattr(finish, "MEASURED_SAMPLES", 40)
         yield

@@ -89,8 +89,9 @@ def test_two_processes_are_one_with_twice_the_batch(
         assert one["step"] == two["step"]
         for key, value in one.items():
             if key not in ("samples_per_second", "data_wait"):
-                # Adam makes steps of its own size of gradients that are nothing but rounding.
-                tolerance = 1e-3 if key.startswith("train/") else 3e-3
+                # Adam makes steps of its own size of gradients that are nothing but rounding, and how products round
+                # depends on the processor: validation errors were up to 0.4% apart.
+                tolerance = 1e-3 if key.startswith("train/") else 1e-2
                 assert float(two[key]) == pytest.approx(float(value), rel=tolerance), key
     one, two = (read_checkpoint(folder[0] / name / "best.ckpt") for name in ("one", "two"))
     assert one["state_dict"].keys() == two["state_dict"].keys()  # a bundle is made of either

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ from pose2mesh import metrics
 from pose2mesh.body import anny
 from pose2mesh.body.anny import AnnyBody
 from pose2mesh.config import TrainConfig, parse_config
+from pose2mesh.data.drawn import DrawnPeople
 from pose2mesh.data.poses import PoseSource
 from pose2mesh.evaluate import evaluate_motions
 from pose2mesh.models.bundle import Bundle
@@ -53,26 +54,29 @@ def source(config: TrainConfig) -> PoseSource:
 
 
 @pytest.fixture(scope="module")
-def network(config: TrainConfig, body: AnnyBody, source: PoseSource) -> Pose2Mesh:
-    torch.manual_seed(0)
-    return build_network(config, body, source)[1].eval()
+def supply(config: TrainConfig, body: AnnyBody, source: PoseSource) -> DrawnPeople:
+    return DrawnPeople(body, COCO, (source, source), config.data.synthetic)
 
 
 @pytest.fixture(scope="module")
-def written(
-    config: TrainConfig, network: Pose2Mesh, body: AnnyBody, source: PoseSource, tmp_path_factory: Any
-) -> dict[str, Path]:
+def network(config: TrainConfig, supply: DrawnPeople) -> Pose2Mesh:
+    torch.manual_seed(0)
+    return build_network(config, supply)[1].eval()
+
+
+@pytest.fixture(scope="module")
+def written(network: Pose2Mesh, supply: DrawnPeople, tmp_path_factory: Any) -> dict[str, Path]:
     """The folders of a whole network's samples and of a lifter's."""
     folder = tmp_path_factory.mktemp("run")
-    for stage in ("pose2mesh", "posenet"):
-        changed = replace(config, stage=stage)
-        samples.write_samples(folder / stage, changed, network, body.faces.numpy(), body, source)
+    stages: tuple[Literal["pose2mesh", "posenet"], ...] = ("pose2mesh", "posenet")
+    for stage in stages:
+        samples.write_samples(folder / stage, stage, network, supply.body.faces.numpy(), supply)
     return {"pose2mesh": folder / "pose2mesh", "posenet": folder / "posenet"}
 
 
 @pytest.fixture(scope="module")
-def drawn(config: TrainConfig, network: Pose2Mesh, body: AnnyBody, source: PoseSource) -> samples.Samples:
-    return samples.draw_samples(config, network, body, source)
+def drawn(network: Pose2Mesh, supply: DrawnPeople) -> samples.Samples:
+    return samples.draw_samples("pose2mesh", network, supply)
 
 
 def test_the_files(written: dict[str, Path]) -> None:
@@ -116,26 +120,24 @@ def test_joints_and_vertices_share_a_frame(drawn: samples.Samples, body: AnnyBod
     np.testing.assert_allclose([1000 * value for value in distance], [e["MPVPE"] for e in drawn.errors], rtol=1e-4)
 
 
-def test_the_prediction_is_the_network_s(
-    drawn: samples.Samples, network: Pose2Mesh, config: TrainConfig, body: AnnyBody, source: PoseSource
-) -> None:
+def test_the_prediction_is_the_network_s(drawn: samples.Samples, network: Pose2Mesh, supply: DrawnPeople) -> None:
     pixels, confidence = torch.from_numpy(drawn.joints_px), torch.from_numpy(drawn.confidence)
     with torch.no_grad():
         prediction = network(pixels, confidence)
     joints = network.joints(prediction.points)
     np.testing.assert_allclose(drawn.joints, joints - joints[:, COCO.root_index, None], atol=1e-5)
-    lifter = samples.draw_samples(replace(config, stage="posenet"), network, body, source)
+    lifter = samples.draw_samples("posenet", network, supply)
     lifted = prediction.lifted - prediction.lifted[:, COCO.root_index, None]
     np.testing.assert_allclose(lifter.joints, lifted, atol=1e-5)
     assert lifter.vertices is None
 
 
 def test_no_joint_is_missing_and_the_seed_of_the_run_does_not_matter(
-    drawn: samples.Samples, config: TrainConfig, network: Pose2Mesh, body: AnnyBody, source: PoseSource
+    drawn: samples.Samples, network: Pose2Mesh, supply: DrawnPeople
 ) -> None:
     assert (drawn.confidence > 0).all()
     torch.manual_seed(99)
-    again = samples.draw_samples(replace(config, seed=5), network, body, source)
+    again = samples.draw_samples("pose2mesh", network, supply)
     for name in ("joints_px", "joints", "true_joints", "vertices", "true_vertices"):
         np.testing.assert_array_equal(getattr(drawn, name), getattr(again, name))
     assert drawn.errors == again.errors
@@ -182,15 +184,16 @@ def test_a_run_ends_with_samples_and_one_body(
     network: Pose2Mesh,
     body: AnnyBody,
     source: PoseSource,
+    supply: DrawnPeople,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    surface, fresh = build_network(config, body, source)
+    surface, fresh = build_network(config, supply)
     fresh.load_state_dict(network.state_dict())
     monkeypatch.setattr(finish, "MEASURED_SAMPLES", 8)
     with monkeypatch.context() as patch:
         patch.setattr(anny, "AnnyBody", lambda: pytest.fail("another body was built"))
-        bundle = finish.finish(tmp_path / "bundle.safetensors", config, fresh, surface, body, (source, source))
+        bundle = finish.finish(tmp_path / "bundle.safetensors", config, fresh, surface, supply)
     assert {path.name for path in tmp_path.iterdir()} == {"bundle.safetensors", "samples"}
     assert (tmp_path / "samples" / "samples.png").is_file()
     assert len(bundle.info.errors) == 2

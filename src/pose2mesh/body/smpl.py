@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from pose2mesh.body.regressors import extend_with_derived
 from pose2mesh.body.smpl_files import HAND_MEANS, SmplArrays, SmplModel, read_smpl
 from pose2mesh.errors import InputError, one_line
-from pose2mesh.skeletons import COCO, HUMAN36, MANO, SMPL, JointSet
+from pose2mesh.skeletons import COCO, HAND, HUMAN36, SMPL, JointSet
 
 # How the axis-angles of a pose, in the order of the model's joints, are parted for `body-models`.
 _PARTS: dict[str, tuple[tuple[str, int], ...]] = {
@@ -65,6 +65,8 @@ class SmplBody(nn.Module):
         faces: (F, 3) triangles, counter-clockwise seen from outside.
         template: (V, 3) the mean body without pose, hands flat.
         joint_regressor: (J, V) the model's own joints, on the CPU.
+        arrays: What the file holds.
+        mean_pose: (J, 3) axis-angle that is added to every pose, on the CPU: of the fingers, unless hands are flat.
 
     Raises:
         InputError: a file cannot be used, or `body-models` is not installed.
@@ -87,7 +89,8 @@ class SmplBody(nn.Module):
         missing = [key for key in HAND_MEANS[model] if key not in arrays.hand_means]
         if missing and not flat_hand:
             raise InputError(f"{path}: no array {missing[0]!r}, expected in a file of {model} unless flat_hand")
-        self.path, self.model = path, model
+        self.path, self.model, self.arrays = path, model, arrays
+        self.mean_pose = _mean_pose(arrays, model, flat_hand)
         self._layer = _layer(arrays, model, flat_hand)
         self.joint_regressor = torch.from_numpy(arrays.joint_regressor)
         self.register_buffer("faces", torch.from_numpy(arrays.faces), persistent=False)
@@ -114,7 +117,7 @@ class SmplBody(nn.Module):
         return self._layer.forward_vertices(**rotations, shape=shape, global_translation=translation)
 
     def regressor(self, joint_set: JointSet) -> Tensor:
-        """(J, V) rows that give the joints of a set from the vertices, on the CPU: `smpl` for bodies, `mano` for hands.
+        """(J, V) rows that give the joints of a set from the vertices, on the CPU: `smpl` for bodies, `hand` for hands.
 
         Bodies also have `human36` and `coco` if their regressors were given; pelvis and neck of `coco` are means.
 
@@ -123,7 +126,7 @@ class SmplBody(nn.Module):
         """
         if joint_set.name in self._given:
             return self._given[joint_set.name]
-        if joint_set is MANO and self.model == "mano":
+        if joint_set is HAND and self.model == "mano":
             return self._hand_regressor()
         if joint_set is SMPL and self.model in _SMPL_JOINTS:
             return self.joint_regressor[list(_SMPL_JOINTS[self.model])]
@@ -132,7 +135,7 @@ class SmplBody(nn.Module):
                 f"{self.path}: {self.model} has no regressor of joint set {joint_set.name!r}; expected one in a file "
                 f"such as {REGRESSOR_FILES[joint_set.name]}"
             )
-        own = "mano" if self.model == "mano" else "smpl, human36 and coco"
+        own = "hand" if self.model == "mano" else "smpl, human36 and coco"
         raise InputError(f"{self.path}: {self.model} has no joint set {joint_set.name!r}; expected {own}")
 
     def _hand_regressor(self) -> Tensor:
@@ -184,6 +187,14 @@ def _read_regressor(path: Path, name: str, vertices: int) -> Tensor:
     if not np.isfinite(rows).all():
         raise InputError(f"{path}: holds {rows[~np.isfinite(rows)][0]}, expected finite numbers")
     return torch.from_numpy(extend_with_derived(rows, joint_set))
+
+
+def _mean_pose(arrays: SmplArrays, model: SmplModel, flat_hand: bool) -> Tensor:
+    mean = torch.zeros(len(arrays.parents), 3)
+    if HAND_MEANS[model] and not flat_hand:
+        hands = torch.cat([torch.from_numpy(arrays.hand_means[key]) for key in HAND_MEANS[model]]).reshape(-1, 3)
+        mean[-len(hands) :] = hands
+    return mean
 
 
 def _layer(arrays: SmplArrays, model: SmplModel, flat_hand: bool) -> Any:

@@ -62,6 +62,16 @@ class NoiseConfig:
     out_of_picture: bool = True
 
 
+def measured_noise(input: str, joint_set: JointSet) -> NoiseConfig:
+    """What models are measured under: every joint is there and, but for `gt` input, none is exact."""
+    noise = NoiseConfig(drop=0.0, clean=0.0, plain_confidence=0.0, out_of_picture=False)
+    if input == "gt":
+        noise.model, noise.plain_confidence = "none", 1.0
+    elif joint_set.name == "human36":
+        noise.model = "human36"
+    return noise
+
+
 def kind_probabilities(joint_set: JointSet) -> Tensor:
     """(J, 5) frequencies of good, jitter, miss, inversion and swap per COCO joint, for a well visible person."""
     rows = []

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 
+import torch
 from torch import Tensor
+
+from pose2mesh.skeletons import JointSet
 
 
 @dataclass(frozen=True)
@@ -32,3 +36,43 @@ class Batch:
     joints_valid: Tensor
     surface_valid: Tensor
     to_ray: Tensor
+
+
+def slice_batch(batch: Batch, people: slice) -> Batch:
+    """Some of the people of a batch."""
+    return replace(batch, **{name: value[people] for name, value in _tensors(batch).items()})
+
+
+def join_batches(parts: Sequence[Batch], places: Tensor) -> Batch:
+    """One batch of several, in which the people of the parts, one after the other, come to `places` (B,)."""
+    order = torch.argsort(places)
+    columns = [_tensors(part) for part in parts]
+    return replace(parts[0], **{name: torch.cat([part[name] for part in columns])[order] for name in columns[0]})
+
+
+def mirror_batch(batch: Batch, joint_set: JointSet, who: Tensor) -> Batch:
+    """The people that `who` (B,) marks as in a mirror, left and right exchanged; for joints alone.
+
+    A mesh is not mirrored by exchanging its vertices: it has no points here.
+    """
+    across = batch.joints.new_tensor([-1.0, 1.0, 1.0])
+    flip = joint_set.flip_permutation
+    mirrored = replace(
+        batch,
+        joints_px=batch.joints_px[:, flip] * across[:2],
+        confidence=batch.confidence[:, flip],
+        joints=batch.joints[:, flip] * across,
+        joints_valid=batch.joints_valid[:, flip],
+        to_ray=batch.to_ray * across * across[:, None],
+        points=None,
+    )
+    old, new = _tensors(replace(batch, points=None)), _tensors(mirrored)
+    return replace(
+        mirrored,
+        **{name: torch.where(who.reshape(-1, *[1] * (old[name].ndim - 1)), new[name], old[name]) for name in old},
+    )
+
+
+def _tensors(batch: Batch) -> dict[str, Tensor]:
+    values = {item.name: getattr(batch, item.name) for item in fields(batch)}
+    return {name: value for name, value in values.items() if value is not None}

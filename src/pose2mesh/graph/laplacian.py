@@ -13,8 +13,8 @@ _SCALINGS = {"unit": 2.0, "published": 0.5}
 
 
 def joint_adjacency(joint_set: JointSet) -> sp.csr_array:
-    """(J, J) the bones, and an edge between the left and right joint of every pair (as in the paper)."""
-    edges = np.array([*joint_set.edges, *joint_set.flip_pairs])
+    """(J, J) the bones, and an edge between the left and right joint of every pair; see `JointSet.graph_edges`."""
+    edges = np.array(joint_set.graph_edges)
     edges = np.unique(np.sort(edges, axis=1), axis=0)
     both = np.concatenate([edges, edges[:, ::-1]])
     size = len(joint_set)

@@ -11,8 +11,9 @@ from pathlib import Path
 import torch
 
 from pose2mesh.config import TrainConfig
+from pose2mesh.data.samples import slice_batch
 from pose2mesh.errors import InputError
-from pose2mesh.training.module import TrainingModule, build_optimiser, slice_batch
+from pose2mesh.training.module import TrainingModule, build_optimiser
 from pose2mesh.training.run import build_parts
 
 GROWTH_BYTES = 64 << 20  # of the peak between two batches, for a difference that is more than chance
@@ -30,7 +31,7 @@ def largest_batch(config: TrainConfig) -> int:
     """
     config = replace(config, losses=replace(config.losses, edge_from_epoch=0))  # the fullest step of the run
     module = build_parts(config).module
-    most = max(2, config.data.samples_per_epoch // config.accumulate)
+    most = max(2, module.supply.people // config.accumulate)
     if torch.cuda.is_available():
         found = by_trial(one_step(module.cuda()), most)
     else:
@@ -48,7 +49,7 @@ def one_step(module: TrainingModule) -> Callable[[int], None]:
     kind = module.device.type
 
     def step(size: int) -> None:
-        batch = slice_batch(module.draw("train", 0, size * config.accumulate), slice(size))
+        batch = slice_batch(module.draw(0, size * config.accumulate), slice(size))
         with torch.autocast(kind, torch.bfloat16, enabled=config.precision == "bf16"):
             prediction = module.predict_batch(batch)
         torch.stack(list(module.loss_terms(prediction, batch).values())).sum().backward()

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import yaml
+from torch import Tensor
 
+from pose2mesh import metrics
 from pose2mesh.body.anny import AnnyBody
 from pose2mesh.config import TrainConfig, dump_config
+from pose2mesh.data.drawn import DrawnPeople
 from pose2mesh.data.noise import NoiseConfig
 from pose2mesh.data.poses import PoseSource
+from pose2mesh.data.recorded import RecordedPeople
+from pose2mesh.data.supply import Supply
 from pose2mesh.data.synthetic import BodySynthesiser, SyntheticConfig, detect, draw_people
 from pose2mesh.evaluate import evaluate_motions
 from pose2mesh.models.bundle import Bundle, save_bundle
@@ -26,54 +32,75 @@ MEASURED_SAMPLES = 4000
 MEASURED_SEED = 7
 
 
-def finish(
-    path: Path,
-    config: TrainConfig,
-    network: Pose2Mesh,
-    surface: Surface,
-    body: AnnyBody,
-    sources: tuple[PoseSource, ...],
-) -> Bundle:
+def finish(path: Path, config: TrainConfig, network: Pose2Mesh, surface: Surface, supply: Supply) -> Bundle:
     """Make the bundle of a trained network and write it to `path`, and sample predictions to `samples` beside it.
 
-    A whole network's statures are calibrated on training people and its errors measured on the validation poses, with
-    true and with noisy 2D joints; a lifter's bundle carries no errors, it is a stage on the way.
+    A whole network's errors are measured on validation people, of drawn ones with true and with noisy 2D joints, and
+    with drawn people its statures are calibrated; a lifter's bundle carries no errors, it is a stage on the way.
 
     Args:
         path: The file.
-        config, network, surface, body: Of the run.
-        sources: Training and validation poses.
+        config, network, surface, supply: Of the run.
     """
     info = BundleInfo(
         name=config.name,
         joint_set=config.joint_set,
-        body="anny",
+        body=supply.body_name,
         config=yaml.safe_load(dump_config(config)),
-        data=describe_data(config),
-        licence="Apache-2.0",
+        data=supply.describe(),
+        licence=supply.licence(),
     )
-    info.config["data"]["motions"] = None  # a folder of the machine it was trained on says nothing elsewhere
-    info.config["pretrained"] = None
+    forget_paths(info.config)
     bundle = Bundle(network.cpu().eval(), surface, info)
     if config.stage == "pose2mesh":
         recovery = Recovery(TorchBackend(bundle))
-        info.stature_features = fit_stature(recovery, body, sources[0], config.data.synthetic)
-        for input_ in ("gt", "noisy"):
-            results = evaluate_motions(recovery, sources[1], MEASURED_SAMPLES, MEASURED_SEED, input_, body=body)
-            measured = {name: round(value, 1) for name, value in results.items() if name.endswith("_mm")}
-            info.errors[f"validation clips, {input_} 2D"] = measured
+        if isinstance(supply, DrawnPeople):
+            measure_drawn(recovery, supply)
+        if isinstance(supply, RecordedPeople):
+            measure_recorded(recovery, supply)
     save_bundle(path, bundle)
-    write_samples(path.parent / "samples", config, bundle.model, surface.faces, body, sources[1])
+    write_samples(path.parent / "samples", config.stage, bundle.model, surface.faces, supply)
     return bundle
 
 
-def describe_data(config: TrainConfig) -> str:
-    """What a run is trained on, in one line; clips are named after their folders, without the path to these."""
-    clips = ""
-    if config.data.motions is not None:
-        folders = {file.parent.name for file in Path(config.data.motions).rglob("*.bvh")}
-        clips = f"of motion clips ({', '.join(sorted(folders))}) and "
-    return f"Anny bodies in poses {clips}drawn from joint limits, virtual cameras, synthesised detections"
+def forget_paths(config: dict[str, Any]) -> None:
+    """Take folders and files of the machine that trained out of a config: they say nothing elsewhere."""
+    data = config["data"]
+    config["pretrained"] = data["motions"] = data["folder"] = data["cache"] = data["body"]["folder"] = None
+    data["body"]["regressors"] = {}
+    for choice in (*data["sets"].values(), data["validation"] or {}):
+        choice["folder"] = None
+        for file in ("detections", "annotations", "fits"):
+            choice[file] = choice.get(file) and Path(choice[file]).name
+
+
+def measure_drawn(recovery: Recovery, supply: DrawnPeople) -> None:
+    """Calibrate what heights a network's answers stand for, and measure it on the validation poses."""
+    info, body = recovery.info, supply.body.cpu()
+    info.stature_features = fit_stature(recovery, body, supply.train_poses, supply.config)
+    for input_ in ("gt", "noisy"):
+        results = evaluate_motions(
+            recovery, supply.validation_poses, MEASURED_SAMPLES, MEASURED_SEED, input_, body=body
+        )
+        measured = {name: round(value, 1) for name, value in results.items() if name.endswith("_mm")}
+        info.errors[f"validation clips, {input_} 2D"] = measured
+
+
+def measure_recorded(recovery: Recovery, supply: RecordedPeople) -> None:
+    """Measure a network on the validation people of data sets, seen as in validation."""
+    joint_set, errors = recovery.joint_set, dict[str, list[Tensor]]()
+    chosen = joint_set.evaluation_indices
+    with torch.no_grad():
+        for batch in supply.validate_whole(torch.Generator().manual_seed(MEASURED_SEED)):
+            assert batch.points is not None
+            found = recovery.run(batch.joints_px.numpy(), batch.confidence.numpy())
+            joints, vertices = map(torch.from_numpy, found)
+            pairs = {"jpe": (joints[:, chosen], batch.joints[:, chosen]), "vpe": (vertices, batch.points)}
+            for name, (predicted, truth) in pairs.items():
+                errors.setdefault(f"mp{name}_mm", []).append(metrics.mean_distance(predicted, truth))
+                errors.setdefault(f"pa_mp{name}_mm", []).append(metrics.procrustes_distance(predicted, truth))
+    measured = {name: round(1000 * float(torch.cat(values).mean()), 1) for name, values in errors.items()}
+    recovery.info.errors[supply.validation_title] = measured
 
 
 def fit_stature(recovery: Recovery, body: AnnyBody, source: PoseSource, config: SyntheticConfig) -> list[float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,14 +12,12 @@ from torch import Tensor, nn
 
 from pose2mesh import losses, metrics
 from pose2mesh.config import OptimiserConfig, TrainConfig
-from pose2mesh.data.poses import PoseSource
-from pose2mesh.data.samples import Batch
-from pose2mesh.data.synthetic import BodySynthesiser, detect, draw_people
+from pose2mesh.data.samples import Batch, slice_batch
+from pose2mesh.data.supply import VALIDATION_BATCH, Supply
 from pose2mesh.models.pose2mesh import Pose2Mesh, Prediction
 
 VALIDATION_SEED = 987_654_321
-VALIDATION_BATCH = 64  # whatever the batch size is, for the people to be the same
-MEAN_BODY_SAMPLES = 1024
+MEAN_BODY_BATCHES = 16  # of the size of validation's
 
 
 class NotFinite(Exception):
@@ -30,7 +27,7 @@ class NotFinite(Exception):
 class TrainingModule(L.LightningModule):
     """Trains PoseNet alone (`stage: posenet`) or the whole network (`stage: pose2mesh`).
 
-    The loader yields indices; a batch is drawn here, on the device, from (seed, epoch, step) alone, and so is dropout:
+    The loader yields indices; a batch is made here, on the device, from (seed, epoch, step) alone, and so is dropout:
     a resumed run draws what the interrupted one would have drawn. The people of a step are drawn all at once, and each
     process and each accumulated batch takes its share of them: however a step is divided, they are the same people.
     Divided among processes, BatchNorm sees all of them; divided into accumulated batches it sees one batch at a time,
@@ -39,8 +36,7 @@ class TrainingModule(L.LightningModule):
     Args:
         config: The run's.
         network: To be trained.
-        synthesiser: Poses the joints, and the points of the surface in stage two.
-        train_poses, validation_poses: Disjoint by clip.
+        supply: Of people, who are asked for the points of the surface in stage two.
         point_faces: (F, 3) triangles between the points, for the surface losses.
     """
 
@@ -50,15 +46,12 @@ class TrainingModule(L.LightningModule):
         self,
         config: TrainConfig,
         network: Pose2Mesh,
-        synthesiser: BodySynthesiser,
-        train_poses: PoseSource,
-        validation_poses: PoseSource,
+        supply: Supply,
         point_faces: Tensor,
     ) -> None:
         super().__init__()
         self.config, self.network = config, network
-        self.sources = {"train": train_poses, "validation": validation_poses}
-        self._synthesiser = [synthesiser]  # in a list: no part of the network's state
+        self.supply = supply
         self.drawing_s = 0.0  # time spent drawing batches
         self._norms_before: list[Tensor] = []
         freeze_untrained(config, network)
@@ -68,24 +61,27 @@ class TrainingModule(L.LightningModule):
     def surface_stage(self) -> bool:
         return self.config.stage == "pose2mesh"
 
-    def draw(self, part: str, seed: int, count: int) -> Batch:
-        """A batch of `count` people of the training or validation clips; the seed decides everything."""
-        generator = torch.Generator(self.device).manual_seed(seed)
+    def draw(self, step: int, count: int, epoch: int = 0) -> Batch:
+        """The `count` training people of a step of an epoch."""
+        generator = torch.Generator(self.device).manual_seed(self._seed(step, epoch))
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
-            synthesiser = self._synthesiser[0].to(self.device)
-            data = self.config.data.synthetic
-            people = draw_people(count, self.sources[part], synthesiser, data, generator)
-            return detect(people, self.network.joint_set, data.noise, generator)
+            return self.supply.train(epoch, step * count, count, generator)
+
+    def draw_validation(self, index: int) -> Batch:
+        """One of the batches of validation people."""
+        generator = torch.Generator(self.device).manual_seed(VALIDATION_SEED + index)
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+            return self.supply.validate(index, generator)
 
     def on_after_batch_transfer(self, batch: Tensor, dataloader_idx: int) -> Batch:
         index = int(batch[0])
         if not self.trainer.training:
-            return self.draw("validation", VALIDATION_SEED + index, VALIDATION_BATCH)
+            return self.draw_validation(index)
         started = time.perf_counter()
         step, part = divmod(index, self.config.accumulate)
         world = self.trainer.world_size
         if part == 0:
-            self._drawn = self.draw("train", self._seed(step), self.people_a_step)
+            self._drawn = self.draw(step, self.people_a_step, self.current_epoch)
         first = (part * world + self.trainer.global_rank) * self.config.batch_size
         share = slice_batch(self._drawn, slice(first, first + self.config.batch_size))
         self.drawing_s += time.perf_counter() - started
@@ -95,8 +91,8 @@ class TrainingModule(L.LightningModule):
     def people_a_step(self) -> int:
         return self.config.batch_size * self.config.accumulate * self.trainer.world_size
 
-    def _seed(self, index: int) -> int:
-        return (self.config.seed << 40) + (self.current_epoch << 20) + index
+    def _seed(self, index: int, epoch: int | None = None) -> int:
+        return (self.config.seed << 40) + ((self.current_epoch if epoch is None else epoch) << 20) + index
 
     def on_train_start(self) -> None:
         if self.surface_stage and self.config.optimiser.posenet_factor == 0:
@@ -202,9 +198,8 @@ class TrainingModule(L.LightningModule):
     @cached_property
     def mean_body(self) -> Tensor:
         """(R, 3) the mean surface of training people: the best answer, in squares, of who has not seen the picture."""
-        points = self.draw("train", VALIDATION_SEED - 1, MEAN_BODY_SAMPLES).points
-        assert points is not None
-        return points.mean(0)
+        batches = [self.draw(step, VALIDATION_BATCH) for step in range(MEAN_BODY_BATCHES)]
+        return torch.cat([batch.points[batch.surface_valid] for batch in batches if batch.points is not None]).mean(0)
 
     def configure_optimizers(self) -> Any:
         config = self.config.optimiser
@@ -224,12 +219,6 @@ class TrainingModule(L.LightningModule):
 
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, share)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-
-def slice_batch(batch: Batch, people: slice) -> Batch:
-    """Some of the people of a batch."""
-    values = {item.name: getattr(batch, item.name) for item in fields(batch)}
-    return replace(batch, **{name: value[people] for name, value in values.items() if value is not None})
 
 
 def freeze_untrained(config: TrainConfig, network: Pose2Mesh) -> None:

@@ -20,7 +20,8 @@ from pose2mesh.training.checkpoints import BEST, BUNDLE, LAST
 from pose2mesh.training.module import VALIDATION_SEED
 from pose2mesh.training.parallel import Processes
 
-FREE_KEYS = {"checkpoint_minutes", "tensorboard"}  # that change nothing of what is trained
+# That change nothing of what is trained: files may have moved.
+FREE_KEYS = {"checkpoint_minutes", "tensorboard", "data.folder", "data.cache", "data.body.folder"}
 RECORD = "run.yaml"
 
 

@@ -22,9 +22,10 @@ from lightning.pytorch.strategies import DDPStrategy
 
 from pose2mesh.body.anny import AnnyBody
 from pose2mesh.config import TrainConfig, dump_config
-from pose2mesh.data.poses import PoseSource
+from pose2mesh.data.drawn import DrawnPeople
+from pose2mesh.data.recorded import open_recorded
 from pose2mesh.data.sources import pose_sources
-from pose2mesh.data.synthetic import BodySynthesiser
+from pose2mesh.data.supply import Supply
 from pose2mesh.errors import InputError
 from pose2mesh.files import replacing
 from pose2mesh.models.pose2mesh import Pose2Mesh
@@ -35,7 +36,7 @@ from pose2mesh.training.disk import check_disk
 from pose2mesh.training.finish import finish
 from pose2mesh.training.interrupt import Interrupted, StopSignals, stop_signals
 from pose2mesh.training.log import EpochLog, MetricsTable, closing_line
-from pose2mesh.training.module import VALIDATION_BATCH, NotFinite, TrainingModule
+from pose2mesh.training.module import NotFinite, TrainingModule
 from pose2mesh.training.parallel import Indices, Processes, synchronise_norms
 from pose2mesh.training.plots import Graphs
 from pose2mesh.training.pretrained import load_pretrained
@@ -54,8 +55,7 @@ SAMPLE_BODIES = 200  # posed bodies that a coarse surface's linear step is fitte
 class Parts:
     """What a run is made of, as its config says."""
 
-    body: AnnyBody
-    sources: tuple[PoseSource, PoseSource]
+    supply: Supply
     surface: Surface
     module: TrainingModule
 
@@ -133,8 +133,7 @@ def _train(
         return out / BUNDLE
     state = read_checkpoint(out / BEST)["state_dict"]
     parts.module.load_state_dict(state)
-    parts.body.cpu()
-    finish(out / BUNDLE, config, network, parts.surface, parts.body, parts.sources)
+    finish(out / BUNDLE, config, network, parts.surface, parts.supply)
     (out / LAST).unlink(missing_ok=True)
     if table is not None and table.rows:
         say(closing_line(table.rows, monitored_error(config)))
@@ -150,15 +149,25 @@ def monitored_error(config: TrainConfig) -> str:
 
 
 def build_parts(config: TrainConfig) -> Parts:
-    """Body, poses, surface, network and its wrapper, all decided by the config and its seed."""
+    """People and their body, surface, network and its wrapper, all decided by the config and its seed."""
     L.seed_everything(config.seed, verbose=False)
-    body = AnnyBody()
-    sources = pose_sources(config.data)
-    surface, network = build_network(config, body, sources[0])
-    points = torch.from_numpy(surface.points) if config.stage == "pose2mesh" else None
-    synthesiser = BodySynthesiser(body, JOINT_SETS[config.joint_set], points)
-    module = TrainingModule(config, network, synthesiser, *sources, torch.from_numpy(surface.point_faces))
-    return Parts(body, sources, surface, module)
+    supply = open_supply(config)
+    surface, network = build_network(config, supply)
+    supply.prepare(torch.from_numpy(surface.points) if config.stage == "pose2mesh" else None)
+    return Parts(supply, surface, TrainingModule(config, network, supply, torch.from_numpy(surface.point_faces)))
+
+
+def open_supply(config: TrainConfig) -> Supply:
+    """Where a config's people come from.
+
+    Raises:
+        InputError: a folder or file is missing or cannot be used.
+    """
+    data, joint_set = config.data, JOINT_SETS[config.joint_set]
+    if data.sets:
+        return open_recorded(data, joint_set, config.seed)
+    people, validation = data.samples_per_epoch, data.validation_samples
+    return DrawnPeople(AnnyBody(), joint_set, pose_sources(data), data.synthetic, people, validation, data.motions)
 
 
 def _prepare_folder(out: Path, config: TrainConfig, processes: Processes, where: Position | None) -> None:
@@ -210,10 +219,10 @@ def _fit(
 ) -> None:
     config = module.config
     people_a_step = config.batch_size * config.accumulate * processes.count
-    batches = Indices(config.accumulate * max(1, config.data.samples_per_epoch // people_a_step))
+    batches = Indices(config.accumulate * max(1, module.supply.people // people_a_step))
     if where is not None:
         batches.skip_once(where.batches)
-    parts = max(processes.count, config.data.validation_samples // VALIDATION_BATCH)
+    parts = max(processes.count, module.supply.validation_batches)
     validation = Indices(parts, processes.rank, processes.count)
     with _quiet():
         trainer.fit(module, batches, validation, ckpt_path=resume, weights_only=True)
@@ -251,14 +260,11 @@ def tensorboard_log(out: Path) -> Any:
         raise InputError("tensorboard: not installed; `pip install pose2mesh[tensorboard]` brings it") from error
 
 
-def build_network(config: TrainConfig, body: AnnyBody, poses: PoseSource) -> tuple[Surface, Pose2Mesh]:
+def build_network(config: TrainConfig, supply: Supply) -> tuple[Surface, Pose2Mesh]:
     """The surface and a fresh network on it, both decided by the config and its seed."""
     joint_set = JOINT_SETS[config.joint_set]
     posed = None
     if config.network.finest > 0:
-        generator = torch.Generator().manual_seed(config.seed)
-        with torch.no_grad():
-            shapes = config.data.synthetic.shapes.draw(SAMPLE_BODIES, generator)
-            posed = body(shapes, poses.draw(SAMPLE_BODIES, generator)).numpy()
-    surface = build_surface(body, joint_set, config.network, posed)
+        posed = supply.posed_bodies(SAMPLE_BODIES, torch.Generator().manual_seed(config.seed))
+    surface = build_surface(supply.body, joint_set, config.network, posed)
     return surface, Pose2Mesh(config.network, joint_set, surface)

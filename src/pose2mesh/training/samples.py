@@ -1,25 +1,23 @@
 """Sample predictions of a finished run, as a report shows them: meshes, coordinates and a picture sheet.
 
-The people are drawn from the validation poses as the run's own validation draws them, but with no joint missing. 3D is
+The people are those of validation; where they are drawn, with no joint missing. 3D is
 relative to the root joint, in the axes of a camera that looks straight at the person, as in `data.samples.Batch`.
 """
 
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pose2mesh import metrics, render
-from pose2mesh.body.anny import AnnyBody
-from pose2mesh.config import TrainConfig
-from pose2mesh.data.poses import PoseSource
 from pose2mesh.data.samples import Batch
-from pose2mesh.data.synthetic import BodySynthesiser, detect, draw_people
+from pose2mesh.data.supply import Supply
 from pose2mesh.export import write_obj
 from pose2mesh.files import replacing
 from pose2mesh.models.pose2mesh import Pose2Mesh
@@ -53,22 +51,21 @@ class Samples:
 
 
 def write_samples(
-    folder: Path, config: TrainConfig, network: Pose2Mesh, faces: np.ndarray, body: AnnyBody, source: PoseSource
+    folder: Path, stage: Literal["posenet", "pose2mesh"], network: Pose2Mesh, faces: np.ndarray, supply: Supply
 ) -> None:
     """Write `sample_<i>.obj` (whole networks), `sample_<i>.csv` and `samples.png` for some validation people.
 
     Args:
         folder: Made if need be; files of the same name are replaced.
-        config: Of the run: its stage, and what its data look like.
+        stage: Of the run.
         network: In evaluation mode, on the CPU.
         faces: (F, 3) of the body's mesh.
-        body: That poses the truth.
-        source: The validation poses.
+        supply: The run's people.
 
     Raises:
         InputError: a file cannot be written.
     """
-    samples = draw_samples(config, network, body, source)
+    samples = draw_samples(stage, network, supply)
     folder.mkdir(parents=True, exist_ok=True)
     for index in range(len(samples.errors)):
         _write_coordinates(folder / f"sample_{index}.csv", samples, index, network.joint_set)
@@ -80,29 +77,17 @@ def write_samples(
     render.save_picture(folder / "samples.png", sheet)
 
 
-def draw_samples(config: TrainConfig, network: Pose2Mesh, body: AnnyBody, source: PoseSource) -> Samples:
+def draw_samples(stage: Literal["posenet", "pose2mesh"], network: Pose2Mesh, supply: Supply) -> Samples:
     """Draw people and recover them; the same people for every run on the same data, whatever its seed.
 
     Args:
-        config, network, body, source: See `write_samples`.
+        stage, network, supply: See `write_samples`.
     """
     joint_set = network.joint_set
     generator = torch.Generator().manual_seed(SAMPLE_SEED)
-    noise = replace(config.data.synthetic.noise, drop=0.0, out_of_picture=False)
     with torch.no_grad():
-        people = draw_people(
-            SAMPLE_COUNT,
-            source,
-            BodySynthesiser(body, joint_set, None),
-            replace(config.data.synthetic, views=1),
-            generator,
-        )
-        batch = detect(people, joint_set, noise, generator)
-        joints, vertices = _predict(config.stage, network, batch)
-        true_vertices = None
-        if vertices is not None:
-            posed = people.cameras.to_camera(body(people.phenotypes, people.orientations)) @ batch.to_ray.mT
-            true_vertices = posed - (body.regressor(joint_set) @ posed)[:, joint_set.root_index, None]
+        batch, true_vertices = supply.show(SAMPLE_COUNT, stage == "pose2mesh", generator)
+        joints, vertices = _predict(stage, network, batch)
     chosen = joint_set.evaluation_indices
     measures = {
         "MPJPE": metrics.mean_distance(joints[:, chosen], batch.joints[:, chosen]),
@@ -117,7 +102,7 @@ def draw_samples(config: TrainConfig, network: Pose2Mesh, body: AnnyBody, source
         batch.joints.numpy(),
         None if vertices is None else vertices.numpy(),
         None if true_vertices is None else true_vertices.numpy(),
-        [{name: 1000 * float(value[index]) for name, value in measures.items()} for index in range(SAMPLE_COUNT)],
+        [{name: 1000 * float(value[index]) for name, value in measures.items()} for index in range(len(joints))],
     )
 
 

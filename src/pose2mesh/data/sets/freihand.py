@@ -24,7 +24,7 @@ from pose2mesh.data.sets.joints import metres, projected
 from pose2mesh.data.sets.json_stream import members, sections
 from pose2mesh.data.sets.records import Records, Schema
 from pose2mesh.errors import InputError
-from pose2mesh.skeletons import MANO
+from pose2mesh.skeletons import HAND
 
 # What a hand was photographed before; each version is all hands once more, in the same order.
 VERSIONS = ("green", "homogenised", "sampled", "coloured")
@@ -82,7 +82,7 @@ def freihand(
                     found = {kind: Entry(files[kind], f"hand {hand}", {kind: columns[kind][hand]}) for kind in columns}
                     _hand(found, number, f"{split}/rgb/{number:08d}.jpg", writer)
 
-    schema = Schema("freihand", MANO.names, _COLUMNS, body="mano", pose_joints=16)
+    schema = Schema("freihand", HAND.names, _COLUMNS, body="mano", pose_joints=16)
     options = {"split": split, "versions": list(versions)}
     return cached(cache, schema, files.values(), options, build, images=images, on_fault=on_fault)
 
@@ -138,7 +138,7 @@ def freihand_coco(
                 _annotated(annotation, image, hand, split == "train", detected, writer)
 
     columns = (*_COLUMNS, "detected_px", "translation_m", "rotation", "origin_m")
-    schema = Schema("freihand_coco", MANO.names, columns, detected=MANO.names, body="mano", pose_joints=16)
+    schema = Schema("freihand_coco", HAND.names, columns, detected=HAND.names, body="mano", pose_joints=16)
     sources = [labels, details, *([detections] if detections else [])]
     return cached(cache, schema, sources, {"split": split}, build, images=images, on_fault=on_fault)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import reprlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,6 +108,14 @@ def _file(folder: Path, subject: int, kind: str) -> Path:
     return folder / "annotations" / f"Human36M_subject{subject}_{kind}.json"
 
 
+class _View(NamedTuple):
+    """A camera: world to camera, in millimetres, and fx, fy, cx, cy."""
+
+    rotation: NDArray[np.float64]
+    origin_mm: NDArray[np.float64]
+    intrinsics: list[float]
+
+
 @dataclass
 class _Subject:
     folder: Path
@@ -117,16 +125,24 @@ class _Subject:
     writer: RecordWriter
     detected: dict[str, Any]
 
+    def __post_init__(self) -> None:
+        self.paths = {kind: _file(self.folder, self.subject, kind) for kind in _KINDS}
+        self.views: dict[int, _View] = {}
+
     def read(self) -> None:
         faults = self.writer.faults
-        cameras = entry(path := self._file("camera"), "subject", read_json(path), self.subject)
+        cameras = entry(self.paths["camera"], "subject", read_json(self.paths["camera"]), self.subject)
         joints, bodies = self._frames("joint_3d"), self._frames("smpl_param")
-        for annotation, image in people(self._file("data"), faults, self._image):
+        for annotation, image in people(self.paths["data"], faults, self._image):
             with faults.each():
                 self._person(annotation, image, cameras, joints, bodies)
 
-    def _file(self, kind: str) -> Path:
-        return _file(self.folder, self.subject, kind)
+    def _view(self, cameras: Entry, camera: int) -> _View:
+        if camera not in self.views:
+            found = cameras.group(str(camera))
+            intrinsics = [*found.array("f", 2), *found.array("c", 2)]
+            self.views[camera] = _View(found.array("R", 3, 3), found.array("t", 3), intrinsics)
+        return self.views[camera]
 
     def _image(self, found: Entry) -> Image | None:
         frame, camera = found.integer("frame_idx"), found.integer("cam_idx")
@@ -139,11 +155,11 @@ class _Subject:
     def _frames(self, kind: str) -> dict[tuple[str, str, str], Any]:
         """What a file holds of the frames that are read, by action, subaction and frame."""
         frames = {}
-        for action, subactions in members(path := self._file(kind)):
+        for action, subactions in members(path := self.paths[kind]):
             for subaction, found in entry(path, "action", subactions, action).values.items():
                 for frame, value in entry(path, f"action {action}, subaction", found, subaction).values.items():
                     if not frame.isdecimal() or int(frame) % self.stride == 0:
-                        frames[action, subaction, frame] = value
+                        frames[action, subaction, frame] = _packed(value)
         return frames
 
     def _person(self, annotation: Entry, image: Image, cameras: Entry, joints: dict, bodies: dict) -> None:
@@ -152,16 +168,14 @@ class _Subject:
         name = f"subject {self.subject}, action {action}, subaction {subaction}, frame {frame}"
         if (box := read_box(annotation, self.writer)) is None:
             return
-        view = cameras.group(str(camera))
-        rotation, origin_mm = view.array("R", 3, 3), view.array("t", 3)
-        intrinsics = [*view.array("f", 2), *view.array("c", 2)]
+        rotation, origin_mm, intrinsics = self._view(cameras, camera)
         if place not in joints:
-            raise annotation.fault(f"{self._file('joint_3d').name} has no joints of {name}")
-        world_mm = Entry(self._file("joint_3d"), name, {"joints": joints[place]}).array("joints", 17, 3)
+            raise annotation.fault(f"{self.paths['joint_3d'].name} has no joints of {name}")
+        world_mm = Entry(self.paths["joint_3d"], name, {"joints": joints[place]}).array("joints", 17, 3)
         joints_m = (world_mm @ rotation.T + origin_mm) / 1000
         values: dict[str, Any] = {}
         if place in bodies:
-            values |= smpl_columns(entry(self._file("smpl_param"), "fit of", bodies[place], name))
+            values |= smpl_columns(entry(self.paths["smpl_param"], "fit of", bodies[place], name))
         if (found := self.detected.get(PurePosixPath(image.file).name)) is not None:
             values["detected_px"] = found
         self.writer.add(
@@ -184,6 +198,16 @@ class _Subject:
             origin_m=origin_mm / 1000,
             **values,
         )
+
+
+def _packed(value: Any) -> Any:
+    """Lists of numbers as arrays, a tenth of the memory; what is none stays, and is a fault where it is used."""
+    if isinstance(value, dict):
+        return {key: _packed(item) for key, item in value.items()}
+    try:
+        return np.asarray(value, np.float64)
+    except (TypeError, ValueError):
+        return value
 
 
 def _detections(path: Path | None) -> dict[str, NDArray[np.float32]]:

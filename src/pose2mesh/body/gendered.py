@@ -1,0 +1,123 @@
+"""One model of the SMPL family in several genders, posed as one: everybody by the body of their own gender."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from pose2mesh.body.smpl import SmplBody, Variant, find_regressors, find_smpl
+from pose2mesh.body.smpl_points import SmplPoints
+from pose2mesh.errors import InputError
+from pose2mesh.skeletons import JointSet
+
+
+@dataclass
+class BodyConfig:
+    """The body whose mesh the network predicts.
+
+    Attributes:
+        model: `anny`, which is open and needs no file, or `smpl` or `mano` from the user's files.
+        folder: Where these are, laid out as `docs/body_models.md` says.
+        variant: `neutral`, `male` or `female` of SMPL, `right` or `left` of MANO: whose mesh the network is built on.
+        regressors: Files of joint regressors by joint set, beside those found in the folder.
+    """
+
+    model: Literal["anny", "smpl", "mano"] = "anny"
+    folder: str | None = None
+    variant: Variant | None = None
+    regressors: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """What a bundle calls it."""
+        return self.model if self.model == "anny" else f"{self.model}-{self.main}"
+
+    @property
+    def main(self) -> Variant:
+        """The variant, the usual one where none is told."""
+        return self.variant or ("right" if self.model == "mano" else "neutral")
+
+
+class GenderedBody:
+    """Bodies of one mesh, by the number that a data set gives their gender: `main` and `others`.
+
+    Args:
+        main: Whose faces, template and joint regressors stand for all.
+        genders: The body of each gender that is told apart; people of any other get `main`.
+
+    Raises:
+        InputError: a file's mesh is not that of `main`.
+    """
+
+    def __init__(self, main: SmplBody, genders: Mapping[int, SmplBody] | None = None) -> None:
+        self.main, self.others = main, dict(genders or {})
+        for body in self.others.values():
+            if body.model != main.model or not torch.equal(body.faces, main.faces):
+                raise InputError(
+                    f"{body.path}: its faces are not those of {main.path}, expected one mesh for all genders"
+                )
+
+    @property
+    def faces(self) -> Tensor:
+        """(F, 3) triangles."""
+        return self.main.faces
+
+    @property
+    def template(self) -> Tensor:
+        """(V, 3) the main body without pose, metres."""
+        return self.main.template
+
+    def regressor(self, joint_set: JointSet) -> Tensor:
+        """(J, V) rows that give the joints of a set from the vertices, on the CPU; as `SmplBody.regressor`."""
+        return self.main.regressor(joint_set)
+
+
+class GenderedPoints(nn.Module):
+    """`SmplPoints` of several genders: everybody by the body of their own.
+
+    Args:
+        body: The bodies.
+        vertices, rows: See `SmplPoints`.
+    """
+
+    def __init__(self, body: GenderedBody, vertices: Tensor, rows: Tensor) -> None:
+        super().__init__()
+        self.main = SmplPoints(body.main, vertices, rows)
+        others = {str(number): SmplPoints(other, vertices, rows) for number, other in body.others.items()}
+        self.others = nn.ModuleDict(others)
+
+    def forward(self, pose: Tensor, shape: Tensor, gender: Tensor) -> Tensor:
+        """(B, R + N, 3) points of people of genders (B,), by their numbers; else as `SmplPoints.forward`."""
+        points = self.main(pose, shape)
+        for number, other in self.others.items():
+            if (chosen := gender == int(number)).any():
+                points[chosen] = other(pose[chosen], shape[chosen])
+        return points
+
+
+def open_body(config: BodyConfig, genders: Mapping[int, Variant] | None = None) -> GenderedBody:
+    """The body of a config, from the user's files.
+
+    Args:
+        config: Of SMPL or MANO.
+        genders: Which others are needed, by the number that records give them.
+
+    Raises:
+        InputError: a file is missing or cannot be used.
+    """
+    if config.model == "anny" or config.folder is None:
+        raise InputError(f"data.body.folder is missing; the files of {config.model} are the user's own")
+    folder, model = Path(config.folder), config.model
+    regressors = {} if model == "mano" else find_regressors(folder)
+    regressors |= {name: Path(file) for name, file in config.regressors.items()}
+
+    def load(variant: Variant) -> SmplBody:
+        return SmplBody(find_smpl(folder, model, variant), model, regressors)
+
+    others = {number: load(variant) for number, variant in (genders or {}).items() if variant != config.main}
+    return GenderedBody(load(config.main), others)

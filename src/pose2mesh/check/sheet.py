@@ -1,0 +1,93 @@
+"""A contact sheet of people of a data set: the photo where there is one, labelled joints, and the mesh of the fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose2mesh import render
+from pose2mesh.errors import InputError
+from pose2mesh.photos import read_photo
+from pose2mesh.skeletons import JOINT_SETS
+
+TILE_PX = 260
+_MARGIN = 0.15
+_JOINT_COLOUR = (214, 60, 40)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One person of a sheet.
+
+    Attributes:
+        caption: One line.
+        joints_px: (J, 3) labelled x, y and visibility.
+        names: Of the joints.
+        photo: The image file, where it is there.
+        size: Its width and height as the data set says; (0, 0) where it does not.
+        mesh: The body as the camera sees it, in the image's pixels; None where there is no body or no camera.
+    """
+
+    caption: str
+    joints_px: NDArray[np.floating]
+    names: tuple[str, ...]
+    photo: Path | None
+    size: tuple[int, int]
+    mesh: render.ProjectedMesh | None
+
+
+def write_sheet(path: Path, people: Sequence[Shown], columns: int = 6) -> None:
+    """Draw people in rows to a PNG file.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    tiles = [draw_tile(person) for person in people]
+    sheet = render.contact_sheet(tiles, [person.caption for person in people], columns, (TILE_PX, TILE_PX))
+    render.save_picture(path, sheet)
+
+
+def draw_tile(person: Shown) -> render.Picture:
+    """(TILE_PX, TILE_PX, 3): the square around a person, the mesh half transparent under the joints."""
+    corners = [person.joints_px[person.joints_px[:, 2] > 0, :2]]
+    if person.mesh is not None:
+        corners.append(person.mesh.vertices_px[np.isfinite(person.mesh.vertices_px).all(1)])
+    points = np.concatenate(corners) if any(len(part) for part in corners) else np.zeros((1, 2))
+    low, high = points.min(0), points.max(0)
+    side = max(float((high - low).max()), 2.0) * (1 + 2 * _MARGIN)
+    origin, scale = (low + high) / 2 - side / 2, TILE_PX / side
+    tile = _ground(person, origin, side)
+    if person.mesh is not None:
+        mesh = person.mesh
+        placed = render.ProjectedMesh((mesh.vertices_px - origin) * scale, mesh.depth_m, mesh.vertices_cam, mesh.faces)
+        tile = render.draw_people(tile, [placed], alpha=0.6)
+    joints = (person.joints_px[:, :2] - origin) * scale
+    return render.draw_skeleton(tile, joints, person.joints_px[:, 2], _edges(person.names), _JOINT_COLOUR)
+
+
+def _ground(person: Shown, origin: NDArray[np.floating], side: float) -> render.Picture:
+    """The square of the photo, grey beyond its border; a plain canvas where it cannot be had."""
+    if person.photo is None:
+        return render.plain_canvas(TILE_PX, TILE_PX)
+    from PIL import Image
+
+    try:
+        photo = Image.fromarray(read_photo(person.photo, person.size if all(person.size) else None))
+    except InputError:
+        return render.plain_canvas(TILE_PX, TILE_PX)
+    # The photo may be a scaled copy of the one that was labelled.
+    factor = np.array(photo.size) / np.array(person.size if all(person.size) else photo.size)
+    (left, top), (right, bottom) = origin * factor, (origin + side) * factor
+    matrix = ((right - left) / TILE_PX, 0, left, 0, (bottom - top) / TILE_PX, top)
+    crop = photo.transform((TILE_PX, TILE_PX), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
+    return np.array(crop)
+
+
+def _edges(names: tuple[str, ...]) -> list[tuple[int, int]]:
+    """Bones between joints of these names: those of the joint set that shares most names with them."""
+    nearest = max(JOINT_SETS.values(), key=lambda joint_set: len(set(names) & set(joint_set.names)))
+    return [(names.index(a), names.index(b)) for a, b in nearest.bones if a in names and b in names]
