@@ -285,7 +285,7 @@ BAD_INPUTS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "one visible joint": (lambda d: coco(d / "x.json", invisible_but_one()), "1 labelled keypoint, at least 5"),
     "one visible joint, array": (lambda d: pose(d / "x.npy", invisible_but_one()), "1 labelled keypoint, at least 5"),
     "no joints": (lambda d: pose(d / "x.npy", np.zeros((17, 3))), "0 labelled keypoints"),
-    "video": (lambda d: written(d / "x.mp4", b"anything"), "is a video; expected the keypoints of its frames"),
+    "video": (lambda d: written(d / "x.mp4", b"anything"), "cannot be read as a video"),
     "unknown suffix": (lambda d: written(d / "x.csv", "1,2"), "suffix '.csv'"),
     "folder of other files": (lambda d: folder_of(d / "x", "x.txt", ""), "has no .json file"),
     "folder with a bad file": (lambda d: folder_of(d / "x", "x.json", "{"), "cannot be read as JSON"),

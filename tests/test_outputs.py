@@ -21,12 +21,13 @@ from pose2mesh.models.bundle import Bundle, load_bundle, save_bundle
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.models.surface import Body, build_surface
-from pose2mesh.outputs import FORMATS, PredictOptions, predict_files
+from pose2mesh.outputs import predict_files
 from pose2mesh.photos import read_photo
 from pose2mesh.predict import Recovery
+from pose2mesh.predict_options import PHOTO_FORMATS, PredictOptions
 from pose2mesh.skeletons import HUMAN36
 
-ALL = ",".join(FORMATS)
+ALL = ",".join(name for name in PHOTO_FORMATS if name != "rig")  # the small body has none
 
 
 def options(out: Path, formats: str = ALL, image: Path | None = None, height: float | None = None) -> PredictOptions:

@@ -39,18 +39,22 @@ def predict(
     height: float | None = None,
     device: Device = "cpu",
     backend: Literal["torch", "onnx"] = "torch",
-    formats: str = "obj,glb,json,npz,overlay",
+    formats: str | None = None,
     detector: Literal["auto", "mediapipe", "rtmpose"] = "auto",
     detector_model: Annotated[list[Path] | None, Parameter(negative="")] = None,
     offline: Annotated[bool, Parameter(negative="")] = False,
+    smooth: Literal["one-euro", "off"] = "one-euro",
+    fps: float | None = None,
+    video: Path | None = None,
+    overlay: str = "mesh,joints",
 ) -> int:
     """Recover a body mesh for every person of each input.
 
     Parameters
     ----------
     inputs
-        Photos or folders of photos, whose people are detected; COCO keypoint JSON (annotations or results), OpenPose
-        JSON file or folder, .npy or .npz of (J, 2|3) or (P, J, 2|3).
+        Photos, folders of photos, and videos, whose people are detected; COCO keypoint JSON (annotations or results),
+        OpenPose JSON file or folder, .npy or .npz of (J, 2|3) or (P, J, 2|3).
     out
         Folder for the results, made if need be; files of the same name are replaced.
     model
@@ -69,20 +73,33 @@ def predict(
     backend
         What runs the networks: torch or onnx. Exported files are always run by onnx.
     formats
-        What to write: obj, glb, json, npz, ply, overlay, html (a page with a 3D view), separated by commas.
+        What to write, separated by commas. Of pictures: obj, glb, json, npz, overlay (these if nothing is said), ply,
+        html (a page with a 3D view), rig. Of videos: mp4 (or overlay), glb, bvh, rig, npz, json (all if nothing is
+        said). rig lays the body model on everyone and puts its pose, shape and measurements into json and npz.
     detector
         What finds people in photos; an extra of the install. Its model is downloaded on first use.
     detector_model
         A model file of the detector in place of the download; give the option again for a second file.
     offline
         Download nothing.
+    smooth
+        How the people of videos are steadied over time.
+    fps
+        Frames a second: the input is keypoints of a video's frames (OpenPose folder, COCO file, array (T, J, 2|3)).
+    video
+        The video whose keypoints the input is, to draw over; tells the frames a second, too.
+    overlay
+        What overlays show, separated by commas: mesh, joints, confidences; side and top views beside the picture.
     """
     if not inputs:
         raise InputError("predict: at least one input is needed")
-    from pose2mesh.outputs import PredictOptions, predict_files
+    from pose2mesh.outputs import predict_files
+    from pose2mesh.predict_options import PredictOptions
 
     files = tuple(detector_model or ())
-    options = PredictOptions.checked(out, joints, image, intrinsics, height, formats, detector, files, offline)
+    options = PredictOptions.checked(
+        out, joints, image, intrinsics, height, formats, detector, files, offline, smooth != "off", fps, video, overlay
+    )
     return predict_files(list(inputs), model, device, options, _say, _warn, backend)
 
 

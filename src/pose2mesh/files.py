@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pose2mesh.errors import InputError
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -22,3 +24,17 @@ def replacing(path: Path) -> Iterator[Path]:
         # Gone already when it was moved; `lexists` cannot raise where the folder itself is at fault.
         if os.path.lexists(partial):
             partial.unlink()
+
+
+def move_all(staging: Path, folder: Path) -> None:
+    """Move the files of a folder to another, in place of those of the same names, or none of them.
+
+    Raises:
+        InputError: one of them would take the place of a folder.
+    """
+    files = sorted(staging.iterdir())
+    for file in files:  # before the first is moved, so that it is none of them
+        if (folder / file.name).is_dir():
+            raise InputError(f"{folder / file.name}: is a folder; expected to write a file there")
+    for file in files:
+        os.replace(file, folder / file.name)

@@ -5,106 +5,51 @@ The files of a picture appear together or not at all; a fault in one picture or 
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh import export, render
-from pose2mesh.camera import Intrinsics, nominal_intrinsics
+from pose2mesh.camera import nominal_intrinsics
 from pose2mesh.data.keypoints import IMAGE_SUFFIXES, PictureInput, Skipped, match_images, read_keypoints
 from pose2mesh.errors import InputError
-from pose2mesh.overlay import draw_overlay
+from pose2mesh.files import move_all
 from pose2mesh.photos import read_photo
-from pose2mesh.predict import Person, Recovery, unusable
+from pose2mesh.picture_files import find_rig, write_formats
+from pose2mesh.predict import Person, Recovery, usable_people
+from pose2mesh.predict_options import NOMINAL, PredictOptions
 from pose2mesh.recovered import RecoveredPicture
-from pose2mesh.skeletons import INPUT_ORDERS, convert
+from pose2mesh.video.options import RIGGED, VIDEO_SUFFIXES, VideoInput, VideoOptions
 
-FORMATS = ("obj", "glb", "json", "npz", "ply", "overlay", "html")
-VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm")
-NOMINAL: Literal["nominal"] = "nominal"  # as an option's value in place of intrinsics
-
-
-@dataclass(frozen=True)
-class PredictOptions:
-    """What a user asked `predict` for; `checked` builds it from the command line's texts.
-
-    Attributes:
-        out: Folder for the results.
-        joints: Order of the joints in arrays.
-        image: The photo or the folder of photos to draw over.
-        intrinsics: Of the camera; `nominal` for what a camera of that picture's size may have.
-        height_m: Everyone's standing height.
-        formats: Of `FORMATS`.
-        detector: As `detect.detector.load_detector` takes it: `auto`, `mediapipe` or `rtmpose`.
-        detector_files: Its model files, where they are not to be downloaded.
-        offline: Download nothing.
-    """
-
-    out: Path
-    joints: str
-    image: Path | None
-    intrinsics: Intrinsics | Literal["nominal"] | None
-    height_m: float | None
-    formats: tuple[str, ...]
-    detector: str = "auto"
-    detector_files: tuple[Path, ...] = ()
-    offline: bool = False
-
-    @classmethod
-    def checked(
-        cls,
-        out: Path,
-        joints: str,
-        image: Path | None,
-        intrinsics: str | None,
-        height: float | None,
-        formats: str,
-        detector: str = "auto",
-        detector_files: tuple[Path, ...] = (),
-        offline: bool = False,
-    ) -> PredictOptions:
-        """Check every option before any work is done.
-
-        Raises:
-            InputError: names the option, the value and what was expected.
-        """
-        if joints not in INPUT_ORDERS:
-            raise InputError(f"--joints {joints!r}: expected one of {', '.join(INPUT_ORDERS)}")
-        chosen = tuple(part.strip() for part in formats.split(",") if part.strip())
-        unknown = [part for part in chosen if part not in FORMATS]
-        if unknown or not chosen:
-            raise InputError(f"--formats {formats!r}: expected some of {', '.join(FORMATS)}, separated by commas")
-        if height is not None and not 0.3 < height < 3:
-            raise InputError(f"--height {height}: expected metres between 0.3 and 3")
-        if image is not None and not image.exists():
-            raise InputError(f"--image {image}: no such file or folder")
-        if out.exists() and not out.is_dir():
-            raise InputError(f"--out {out}: is a file, expected a folder")
-        known = intrinsics if intrinsics is None or intrinsics == NOMINAL else Intrinsics.parse(intrinsics)
-        return cls(out, joints, image, known, height, chosen, detector, detector_files, offline)
+if TYPE_CHECKING:
+    from pose2mesh.detect.detector import Detector
 
 
 @dataclass(frozen=True)
 class Job:
-    """One picture to be worked on.
+    """One picture or video to be worked on.
 
     Attributes:
         stem: Of the names of its files.
-        picture: Its keypoints; None for a photo whose people are yet to be detected.
+        picture: Its keypoints; None for a photo whose people are yet to be detected, and for a video.
         photo: To draw over, or to detect people in.
+        video: A video in place of a picture.
     """
 
     stem: str
     picture: PictureInput | None
     photo: Path | None
+    video: VideoInput | None = None
+
+    @property
+    def needs_detector(self) -> bool:
+        return self.picture is None if self.video is None else self.video.keypoints is None
 
 
 def predict_files(
@@ -152,7 +97,7 @@ def predict_files(
     if not jobs:
         return 2
     detector = None
-    if any(job.picture is None for job in jobs):
+    if any(job.needs_detector for job in jobs):
         from pose2mesh.detect.detector import load_detector
 
         detector = load_detector(options.detector, options.detector_files or None, options.offline)
@@ -162,6 +107,10 @@ def predict_files(
     written = 0
     for job in jobs:
         try:
+            if job.video is not None:
+                write_video(recovery, detector, job.video, options, say, warn)
+                written += 1
+                continue
             picture = job.picture
             if picture is None:
                 from pose2mesh.detect.photos import detect_photo
@@ -188,10 +137,10 @@ def read_input(path: Path, options: PredictOptions) -> list[Job]:
         InputError: it cannot be used; see `read_keypoints`.
     """
     try:
+        if (video := _video_input(path, options)) is not None:
+            return [Job(video.stem, None, None, video)]
         if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES:
             return [Job(path.stem, None, path)]
-        if path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES:
-            raise InputError(f"{path}: is a video; expected the keypoints of its frames, as a folder of OpenPose files")
         if path.is_dir() and not any(path.glob("*.json")):
             photos = sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
             if photos:
@@ -201,6 +150,68 @@ def read_input(path: Path, options: PredictOptions) -> list[Job]:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
     found = {} if options.image is None else match_images(pictures, options.image)
     return [Job(picture.stem, picture, found.get(picture.stem)) for picture in pictures]
+
+
+def _video_input(path: Path, options: PredictOptions) -> VideoInput | None:
+    """A video, or keypoints of one, where they are told to be that by --fps or --video.
+
+    Raises:
+        InputError: PyAV is needed and missing, or the options do not go with the input.
+    """
+    keypoints = None
+    if path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES:
+        if options.fps is not None or options.video is not None:
+            raise InputError(f"{path}: is a video; expected keypoints of its frames with --fps or --video")
+        video: Path | None = path
+    elif options.fps is not None or options.video is not None:
+        video, keypoints = options.video, path
+        if not path.exists():
+            raise InputError(f"{path}: no such file or folder")
+    else:
+        return None
+    if video is not None:
+        from pose2mesh.video.frames import Video
+
+        Video(video)  # refused now if it cannot be read
+    elif "mp4" in options.video_formats:
+        from pose2mesh.video.frames import require_pyav
+
+        require_pyav()
+    return VideoInput(path.stem, path, video, keypoints, options.fps)
+
+
+def write_video(
+    recovery: Recovery,
+    detector: Detector | None,
+    video: VideoInput,
+    options: PredictOptions,
+    say: Callable[[str], None],
+    warn: Callable[[str], None],
+) -> None:
+    """Recover the people of a video and write what was asked for; see `video.command.predict_video`.
+
+    Raises:
+        InputError: the input cannot be used, or the files cannot be written.
+    """
+    from pose2mesh.video.command import predict_video
+
+    formats = options.video_formats
+    is_asked = options.formats is not None and bool(set(RIGGED) & set(formats))
+    rig = find_rig(recovery) if is_asked or recovery.info.body == "anny" else None
+    if rig is None:
+        formats = tuple(name for name in formats if name not in RIGGED)
+    names = [options.detector, *(str(file) for file in options.detector_files)]
+    asked = VideoOptions(
+        options.out,
+        formats,
+        options.joints,
+        options.intrinsics,
+        options.height_m,
+        options.smooth,
+        " ".join(names),
+        options.overlay,
+    )
+    predict_video(video, asked, recovery, detector, rig, say, warn)
 
 
 def write_picture(
@@ -214,48 +225,13 @@ def write_picture(
     Raises:
         InputError: the photo cannot be used or the files cannot be written; none of them is there then.
     """
+    formats = options.photo_formats
     photo = None if photo_path is None else read_photo(photo_path, picture.size)
     result = recover_picture(recovery, picture, photo, options)
     with all_or_none(options.out) as folder:
-        write_formats(folder, recovery, result, options.formats)
+        write_formats(folder, recovery, result, formats, options.overlay)
     lines = [f"{picture.stem}: {len(result.people)} recovered, {len(result.skipped)} skipped"]
     return lines + [f"  skipped {skip.identifier}: {skip.reason}" for skip in result.skipped]
-
-
-def write_formats(folder: Path, recovery: Recovery, result: RecoveredPicture, formats: tuple[str, ...]) -> None:
-    """Write one picture's people in some of `FORMATS` into a folder that is there.
-
-    Raises:
-        InputError: a file cannot be written.
-    """
-    people, stem = result.people, result.stem
-    files = name_files(stem, len(people), formats)
-    for person, names in zip(people, files, strict=True):
-        for name, write in (("obj", export.write_obj), ("ply", export.write_ply)):
-            if name in names:
-                write(folder / names[name], person.vertices, recovery.faces)
-    if "glb" in formats and people:
-        meshes = [
-            (f"person_{index}", person.vertices_camera, recovery.faces, _in_unit(colour))
-            for index, (person, colour) in enumerate(zip(people, result.colours, strict=True))
-        ]
-        export.write_glb(folder / f"{stem}.glb", meshes)
-    if "npz" in formats:
-        # reshape: without people, too, the arrays have three dimensions
-        vertices = np.array([person.vertices for person in people]).reshape(-1, len(recovery.template), 3)
-        joints = np.array([person.joints for person in people]).reshape(-1, len(recovery.joint_set), 3)
-        export.write_npz(folder / f"{stem}.npz", vertices, joints, recovery.faces)
-    if "overlay" in formats:
-        picture = draw_overlay(result.ground(), people, recovery, result.colours or render.PALETTE)
-        render.save_picture(folder / f"{stem}_overlay.png", picture)
-    if "html" in formats:
-        from pose2mesh.web.page import write_page
-        from pose2mesh.web.scene import describe_frame
-
-        frame = describe_frame(recovery, people, result.ground(), stem, result.identifiers, result.colours)
-        write_page(folder / f"{stem}.html", stem, recovery, [frame])
-    if "json" in formats:
-        export.write_json(folder / f"{stem}.json", describe_picture(recovery, result, files))
 
 
 @contextmanager
@@ -271,12 +247,7 @@ def all_or_none(folder: Path) -> Iterator[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         staging.mkdir()
         yield staging
-        files = sorted(staging.iterdir())
-        for file in files:  # before the first is moved, so that it is none of them
-            if (folder / file.name).is_dir():
-                raise InputError(f"{folder / file.name}: is a folder; expected to write a file there")
-        for file in files:
-            os.replace(file, folder / file.name)
+        move_all(staging, folder)
     except InputError as error:
         raise InputError(str(error).replace(str(staging), str(folder))) from error
     except OSError as error:
@@ -286,15 +257,6 @@ def all_or_none(folder: Path) -> Iterator[Path]:
         if is_new:
             with suppress(OSError):  # it is not empty, as it should be
                 folder.rmdir()
-
-
-def name_files(stem: str, people: int, formats: tuple[str, ...]) -> list[dict[str, str]]:
-    """For each person the files they are in, by format: their own (obj, ply) and those everyone shares."""
-    shared = {"glb": f"{stem}.glb", "npz": f"{stem}.npz", "overlay": f"{stem}_overlay.png", "html": f"{stem}.html"}
-    return [
-        {name: shared.get(name, f"{stem}_{index}.{name}") for name in formats if name != "json"}
-        for index in range(people)
-    ]
 
 
 def recover_picture(
@@ -321,59 +283,6 @@ def _recover_people(
                 f"--intrinsics {NOMINAL}: nothing says how large the picture {picture.stem!r} is; give --image"
             )
         intrinsics = nominal_intrinsics(size)
-    pixels, confidence, identifiers = [], [], []
-    skipped = list(picture.skipped)
-    for person in picture.people:
-        found = convert(person.original[:, :2], person.original[:, 2], person.original_names, recovery.joint_set)
-        fault = unusable(*found, recovery.joint_set)
-        if fault is not None:
-            skipped.append(Skipped(person.identifier, fault))
-            continue
-        pixels.append(found[0])
-        confidence.append(found[1])
-        identifiers.append(person.identifier)
-    if not pixels:
-        return [], [], skipped
-    people = recovery.recover_converted(np.stack(pixels), np.stack(confidence), intrinsics, options.height_m, size)
-    return people, identifiers, skipped
-
-
-def describe_picture(recovery: Recovery, result: RecoveredPicture, files: list[dict[str, str]]) -> dict[str, Any]:
-    """The JSON document of a picture; `files` are each person's, by format."""
-    return {
-        "input": result.name,
-        "model": recovery.info.name,
-        "joint_names": list(recovery.joint_set.names),
-        "people": [
-            describe_person(person, identifier, names)
-            for person, identifier, names in zip(result.people, result.identifiers, files, strict=True)
-        ],
-        "skipped": [{"id": skip.identifier, "reason": skip.reason} for skip in result.skipped],
-    }
-
-
-def describe_person(person: Person, identifier: int | str | None, files: dict[str, str]) -> dict[str, Any]:
-    """One entry of the JSON document's `people`; `files` are names in the document's own folder."""
-    camera = person.camera
-    return {
-        "id": identifier,
-        "joints3d_m": person.joints,
-        "joints2d_px": camera.project(person.joints),
-        "input2d_px": person.joints_px,
-        "confidence": person.confidence,
-        "camera": {
-            "kind": camera.kind,
-            "translation_m": camera.translation_m,
-            "scale_px_per_m": camera.scale_px_per_m,
-            "shift_px": camera.shift_px,
-            "intrinsics": [camera.intrinsics.fx, camera.intrinsics.fy, camera.intrinsics.cx, camera.intrinsics.cy],
-        },
-        "stature_m": person.stature_m if np.isfinite(person.stature_m) else None,
-        "score": person.score,
-        "files": files,
-    }
-
-
-def _in_unit(colour: render.Colour) -> tuple[float, float, float]:
-    red, green, blue = colour
-    return red / 255, green / 255, blue / 255
+    kept, pixels, confidence, unusable = usable_people(picture.people, recovery.joint_set)
+    people = recovery.recover_converted(pixels, confidence, intrinsics, options.height_m, size)
+    return people, [picture.people[index].identifier for index in kept], [*picture.skipped, *unusable]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh import render
+from pose2mesh import render, views
+from pose2mesh.errors import InputError
 from pose2mesh.predict import Person, Recovery
 
 LONGEST_OVERLAY_PX = 1600
@@ -57,21 +58,73 @@ def plain_ground(people: list[Person], size: tuple[int, int] | None) -> Ground:
     return Ground(render.plain_canvas(height, width), origin, np.full(2, factor))
 
 
+@dataclass(frozen=True)
+class OverlayParts:
+    """What an overlay shows; the fields are what `--overlay` takes.
+
+    Attributes:
+        mesh, joints, confidences: Over the picture: bodies, input joints, these with their confidences.
+        side, top: Views beside the picture.
+    """
+
+    mesh: bool = False
+    joints: bool = False
+    confidences: bool = False
+    side: bool = False
+    top: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> OverlayParts:
+        """From names separated by commas.
+
+        Raises:
+            InputError: no name, or one that is none of the fields.
+        """
+        names = [part.strip() for part in text.split(",") if part.strip()]
+        possible = [field.name for field in fields(cls)]
+        if not names or not set(names) <= set(possible):
+            raise InputError(f"--overlay {text!r}: expected some of {', '.join(possible)}, separated by commas")
+        return cls(**dict.fromkeys(names, True))
+
+
+USUAL_PARTS = OverlayParts(mesh=True, joints=True)
+
+
 def draw_overlay(
-    ground: Ground, people: list[Person], recovery: Recovery, colours: Sequence[render.Colour] = render.PALETTE
+    ground: Ground,
+    people: list[Person],
+    recovery: Recovery,
+    colours: Sequence[render.Colour] = render.PALETTE,
+    parts: OverlayParts = USUAL_PARTS,
+    extent: NDArray[np.floating] | None = None,
 ) -> NDArray[np.uint8]:
-    """Everyone's mesh and input joints over a picture, the meshes in the colours given, from the first again."""
-    picture = draw_meshes(ground, people, recovery, colours)
+    """People over a picture, and seen from elsewhere beside it.
+
+    Args:
+        ground: The picture.
+        people: Whom.
+        recovery: The model that recovered them.
+        colours: Of the meshes; person i takes colour i, from the start again.
+        parts: What to draw.
+        extent: (2, 3) of the room that side and top views show; None for the people's own.
+    """
+    picture = draw_meshes(ground, people, recovery, colours) if parts.mesh else ground.picture.copy()
     for person in people:
         joints = ground.place(person.joints_px)
-        picture = render.draw_skeleton(picture, joints, person.confidence, recovery.joint_set.edges)
-    return picture
+        if parts.joints or parts.confidences:
+            picture = render.draw_skeleton(picture, joints, person.confidence, recovery.joint_set.edges)
+        if parts.confidences:
+            picture = views.draw_confidences(picture, joints, person.confidence)
+    extent = views.extent_of(people) if extent is None else extent
+    axes = [axes for axes, wanted in ((views.SIDE, parts.side), (views.TOP, parts.top)) if wanted]
+    beside = [views.draw_view(people, recovery.faces, each, extent, len(picture), colours) for each in axes]
+    return np.concatenate([picture, *beside], axis=1)
 
 
 def draw_meshes(
     ground: Ground, people: list[Person], recovery: Recovery, colours: Sequence[render.Colour] = render.PALETTE
 ) -> NDArray[np.uint8]:
-    """`draw_overlay` without the joints."""
+    """Everyone's mesh over a picture."""
     meshes = [
         render.ProjectedMesh(
             ground.place(person.camera.project(person.vertices)),

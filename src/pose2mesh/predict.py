@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pose2mesh.camera import Intrinsics, fit_perspective, fit_weak_perspective, look_at, nominal_intrinsics
+from pose2mesh.data.keypoints import PoseInput, Skipped
 from pose2mesh.errors import InputError
 from pose2mesh.models.bundle_info import DEFAULT, BundleInfo
 from pose2mesh.skeletons import JOINT_SETS, LARGEST_COORDINATE_PX, JointSet, convert, input_order, where_without_spread
@@ -281,6 +283,33 @@ def unusable(joints_px: NDArray[np.floating], confidence: NDArray[np.floating], 
         return f"{len(labelled)} of the joints of {joint_set.name!r} are there, at least {LEAST_JOINTS} are needed"
     place = where_without_spread(joints_px[labelled])
     return None if place is None else f"all joints are {place}"
+
+
+def usable_people(
+    people: Sequence[PoseInput], joint_set: JointSet
+) -> tuple[list[int], NDArray[np.float32], NDArray[np.float32], list[Skipped]]:
+    """People from a file or a detector in a model's joint set, and those whose joints do not suffice.
+
+    Returns:
+        The indices of the people kept, their pixels (P, J, 2) and confidences (P, J), and the others.
+    """
+    kept, pixels, confidences, skipped = [], [], [], []
+    for index, person in enumerate(people):
+        joints_px, confidence = convert(person.original[:, :2], person.original[:, 2], person.original_names, joint_set)
+        fault = unusable(joints_px, confidence, joint_set)
+        if fault is not None:
+            skipped.append(Skipped(person.identifier, fault))
+            continue
+        kept.append(index)
+        pixels.append(joints_px)
+        confidences.append(confidence)
+    J = len(joint_set)
+    return (
+        kept,
+        np.array(pixels, np.float32).reshape(-1, J, 2),
+        np.array(confidences, np.float32).reshape(-1, J),
+        skipped,
+    )
 
 
 def bone_log_lengths(joints: NDArray[np.floating], joint_set: JointSet) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
 from typing import Any, cast
@@ -114,19 +114,23 @@ def read_keypoints(path: Path | str, joints: str = "coco", minimum_joints: int =
     Raises:
         InputError: the input cannot be read, or nobody in it can be recovered; see the module's text.
     """
-    path = Path(path)
-    input_order(joints, len(INPUT_ORDERS.get(joints, ())))  # refuses an unknown set, whatever the file
-    pictures = []
-    for picture, found in _read(path):
-        people = [_checked(person, joints, minimum_joints) for person in found]
-        picture.people.extend(person for person in people if isinstance(person, PoseInput))
-        picture.skipped.extend(person for person in people if isinstance(person, Skipped))
-        pictures.append(picture)
+    pictures = list(stream_keypoints(path, joints, minimum_joints))
     skipped = [skip for picture in pictures for skip in picture.skipped]
     if skipped and not any(picture.people for picture in pictures):
         first = min(skipped, key=lambda skip: skip.reason == _CROWD)  # a person's reason says more than a crowd's
         raise InputError(f"{path}: none of {len(skipped)} people is usable; {_show(first.identifier)}: {first.reason}")
     return pictures
+
+
+def stream_keypoints(path: Path | str, joints: str = "coco", minimum_joints: int = 5) -> Iterator[PictureInput]:
+    """`read_keypoints` picture by picture, which may all be without anybody who can be recovered."""
+    path = Path(path)
+    input_order(joints, len(INPUT_ORDERS.get(joints, ())))  # refuses an unknown set, whatever the file
+    for picture, found in _read(path):
+        people = [_checked(person, joints, minimum_joints) for person in found]
+        picture.people.extend(person for person in people if isinstance(person, PoseInput))
+        picture.skipped.extend(person for person in people if isinstance(person, Skipped))
+        yield picture
 
 
 def match_images(pictures: Sequence[PictureInput], images: Path | str) -> dict[str, Path]:

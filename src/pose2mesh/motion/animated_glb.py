@@ -127,7 +127,7 @@ class _Scene:
     def _animate(self, motion: BodyMotion, first: int, armature: int) -> None:
         begin = motion.first_frame - self.start
         times = self._times(np.arange(begin, begin + len(motion)) / motion.fps)
-        quaternions = _quaternions(motion.local_turns)
+        quaternions = _without_flips(np.concatenate([_quaternions(part.local_turns) for part in motion.parts()]))
         self._channel(first, "translation", times, motion.path, "VEC3")
         for index, name in enumerate(BODY_BONES):
             self._channel(first + self.body.bone_names.index(name), "rotation", times, quaternions[:, index], "VEC4")
@@ -170,11 +170,15 @@ def strongest_weights(skin_weights: NDArray[np.float32]) -> tuple[NDArray[np.uin
     return np.where(weights > 0, joints, 0).astype(np.uint8), weights
 
 
-def _quaternions(turns: Floats) -> Floats:
-    """(T, 22, 4) x, y, z, w of rotations (T, 22, 3, 3), none on the far side of the one before: viewers interpolate."""
+def _quaternions(turns: Floats) -> NDArray[np.float32]:
+    """(T, 22, 4) x, y, z, w of rotations (T, 22, 3, 3)."""
     from scipy.spatial.transform import Rotation
 
-    out = Rotation.from_matrix(turns.reshape(-1, 3, 3)).as_quat().reshape(*turns.shape[:2], 4)
-    flips = np.cumprod(np.where((out[1:] * out[:-1]).sum(-1) < 0, -1.0, 1.0), axis=0)
-    out[1:] *= flips[..., None]
-    return out
+    return Rotation.from_matrix(turns.reshape(-1, 3, 3)).as_quat().reshape(*turns.shape[:2], 4).astype(np.float32)
+
+
+def _without_flips(quaternions: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(T, 22, 4), none on the far side of the one before: viewers interpolate."""
+    nearer = np.where((quaternions[1:] * quaternions[:-1]).sum(-1) < 0, np.float32(-1), np.float32(1))
+    quaternions[1:] *= np.cumprod(nearer, axis=0)[..., None]
+    return quaternions

@@ -7,7 +7,8 @@ stands on Y and faces +Z.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -21,6 +22,7 @@ from pose2mesh.geometry import WORLD_TO_CAMERA
 
 Floats: TypeAlias = NDArray[np.floating]
 
+_PART = 500  # frames
 Y_UP_FROM_CAMERA = np.diag([1.0, -1.0, -1.0])
 Y_UP_FROM_BODY = Y_UP_FROM_CAMERA @ np.array(WORLD_TO_CAMERA)
 
@@ -60,6 +62,17 @@ class BodyMotion:
 
     def __len__(self) -> int:
         return len(self.orientations)
+
+    def parts(self) -> Iterator[BodyMotion]:
+        """The motion in pieces of consecutive frames, for what would take much memory of all of it."""
+        for start in range(0, len(self), _PART):
+            piece = slice(start, start + _PART)
+            yield replace(
+                self,
+                orientations=self.orientations[piece],
+                hips_m=self.hips_m[piece],
+                first_frame=self.first_frame + start,
+            )
 
     @property
     def turns(self) -> Floats:

@@ -40,13 +40,18 @@ def write_bvh(path: str | Path, body: AnnyBody, motion: BodyMotion, prefix: str 
     heads = rest_rig(body, motion.phenotypes).heads[[body.bone_names.index(bone) for bone in BODY_BONES]]
     lines = ["HIERARCHY", *_joint(0, heads, prefix, 0), "MOTION", f"Frames: {len(motion)}"]
     lines.append(f"Frame Time: {1 / motion.fps:.8f}")
-    turns = motion.local_turns
-    angles = np.concatenate([_angles(turns[:, :1], _ROOT_ORDER), _angles(turns[:, 1:], _ORDER)], axis=1)
-    # Bones are listed depth first, as the hierarchy is written.
-    channels = np.concatenate([_CM * motion.path, angles.reshape(len(motion), -1)], axis=1)
-    lines += [" ".join(f"{value:.5f}" for value in frame) for frame in channels.tolist()]
     with atomic_write(path) as file:
         file.write(("\n".join(lines) + "\n").encode())
+        before = None
+        for part in motion.parts():
+            turns = part.local_turns
+            angles = np.concatenate([_angles(turns[:, :1], _ROOT_ORDER), _angles(turns[:, 1:], _ORDER)], axis=1)
+            angles = _continuous(angles, before)
+            before = angles[-1]
+            # Bones are listed depth first, as the hierarchy is written.
+            channels = np.concatenate([_CM * part.path, angles.reshape(len(part), -1)], axis=1)
+            rows = [" ".join(f"{value:.5f}" for value in frame) for frame in channels.tolist()]
+            file.write(("\n".join(rows) + "\n").encode())
 
 
 def _joint(bone: int, heads: Floats, prefix: str, depth: int) -> list[str]:
@@ -78,18 +83,23 @@ def _angles(turns: Floats, order: str) -> Floats:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Gimbal lock")  # the angles are right, only not the only ones
         angles = Rotation.from_matrix(turns.reshape(-1, 3, 3)).as_euler(order, degrees=True)
-    return _continuous(angles.reshape(*turns.shape[:2], 3))
+    return angles.reshape(*turns.shape[:2], 3)
 
 
-def _continuous(angles: Floats) -> Floats:
-    """Angles (T, bones, 3) in degrees without jumps: every rotation has two such triples, and any turn more.
+def _continuous(angles: Floats, before: Floats | None = None) -> Floats:
+    """Angles (T, bones, 3) in degrees without jumps, nor from the frame before (bones, 3), if there is one.
+
+    Every rotation has two such triples, and any turn more.
 
     Programs interpolate the channels, so a jump by a turn between two frames would show as a spin.
     """
     out = angles.copy()
-    for t in range(1, len(out)):
+    for t in range(len(out)):
+        last = out[t - 1] if t else before
+        if last is None:
+            continue
         other = out[t] * [1, -1, 1] + 180  # (a + 180°, 180° − b, c + 180°) is the same rotation
-        near = [triple - 360 * np.round((triple - out[t - 1]) / 360) for triple in (out[t], other)]
-        nearer = np.abs(near[1] - out[t - 1]).sum(-1) < np.abs(near[0] - out[t - 1]).sum(-1)
+        near = [triple - 360 * np.round((triple - last) / 360) for triple in (out[t], other)]
+        nearer = np.abs(near[1] - last).sum(-1) < np.abs(near[0] - last).sum(-1)
         out[t] = np.where(nearer[:, None], near[1], near[0])
     return out

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -175,8 +175,8 @@ class BodySmoother:
 
     def __init__(self, fps: float, joint_set: JointSet, config: OneEuroConfig | None = None) -> None:
         self.size = RunningSize(joint_set.edges)
-        self._body = OneEuro(fps, config, lead=len(joint_set))
-        self._side, self._depth = OneEuro(fps, config), OneEuro(fps, DEPTH)
+        self._joints = len(joint_set)
+        self._filter = _BodyFilter(fps, self._joints, config or OneEuroConfig())
 
     def __call__(self, joints: Floats, vertices: Floats, translation_m: Floats) -> tuple[Floats, Floats, Floats]:
         """The next frame of root-relative joints (J, 3) and vertices (V, 3), and the root in the camera's frame (3,).
@@ -184,11 +184,45 @@ class BodySmoother:
         A body of another size is seen alike at a distance that changes by the same factor, so the translation is scaled
         with the body.
         """
-        factor = self.size(joints)
-        both = self._body(factor * np.concatenate([joints, vertices]))
-        side, depth = _ray_and_depth(factor * translation_m)
-        translation = _from_ray_and_depth(self._side(side[None])[0], self._depth(depth[None])[0])
-        return both[: len(joints)], both[len(joints) :], translation
+        body = self._filter(self.size(joints) * np.concatenate([translation_m[None], joints, vertices]))
+        return body[1 : 1 + self._joints], body[1 + self._joints :], body[0]
+
+
+class Bodies(Protocol):
+    """A track's frames, in memory or on disk: (T, 1 + J + N, 3), as `steady_bodies` takes them."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, t: int, /) -> Floats: ...
+
+    def __setitem__(self, t: int, body: Floats, /) -> None: ...
+
+
+def steady_bodies(
+    bodies: Bodies, fps: float, joint_set: JointSet, config: OneEuroConfig | None = None, filtered: bool = True
+) -> None:
+    """A whole track, in place, one frame in memory at a time: one size of body, and no tremble, without lag.
+
+    Args:
+        bodies: (T, 1 + J + N, 3) metres, camera axes: the root in the camera's frame, then joints and N further points
+            relative to it.
+        fps: Frames a second.
+        joint_set: Of the joints.
+        config: For joints and points; None for the defaults.
+        filtered: False for one size only.
+
+    Raises:
+        InputError: a rate or a cutoff that is not positive.
+    """
+    joints = len(joint_set)
+    lengths = [bone_lengths(bodies[t][1 : 1 + joints], joint_set.edges) for t in range(len(bodies))]
+    person = np.median(lengths, axis=0) if lengths else np.zeros(0)
+    forwards, backwards = (_BodyFilter(fps, joints, config or BOTH_WAYS) for _ in range(2))
+    for t, length in enumerate(lengths):
+        body = bodies[t] * size_factor(length, person)
+        bodies[t] = forwards(body) if filtered else body
+    for t in reversed(range(len(lengths) if filtered else 0)):
+        bodies[t] = backwards(bodies[t])
 
 
 def smooth_bodies(
@@ -199,7 +233,7 @@ def smooth_bodies(
     joint_set: JointSet,
     config: OneEuroConfig | None = None,
 ) -> tuple[Floats, Floats, Floats]:
-    """A whole track: one size of body, and no tremble, without lag.
+    """`steady_bodies` for arrays, which are left as they are.
 
     Args:
         joints: (T, J, 3) root-relative, metres, camera axes.
@@ -213,16 +247,25 @@ def smooth_bodies(
         The same three, smoothed, the bodies of the median size.
 
     Raises:
-        InputError: as `smooth`.
+        InputError: as `steady_bodies`.
     """
-    lengths = bone_lengths(joints, joint_set.edges)
-    person = np.median(lengths, axis=0)
-    factors = np.array([size_factor(frame, person) for frame in lengths], joints.dtype)
-    both = np.concatenate([joints, vertices], axis=1) * factors[:, None, None]
-    both = smooth(both, fps, config, lead=joints.shape[1])
-    side, depth = _ray_and_depth(translations_m * factors[:, None])
-    side, depth = smooth(side[:, None], fps, config)[:, 0], smooth(depth[:, None], fps, DEPTH)[:, 0]
-    return both[:, : joints.shape[1]], both[:, joints.shape[1] :], _from_ray_and_depth(side, depth)
+    bodies = np.concatenate([translations_m[:, None], joints, vertices], axis=1)
+    steady_bodies(bodies, fps, joint_set, config)
+    after = 1 + joints.shape[1]
+    return bodies[:, 1:after], bodies[:, after:], bodies[:, 0]
+
+
+class _BodyFilter:
+    """The filters of a body's shape in space and of where it stands, on frames as `Bodies` has them."""
+
+    def __init__(self, fps: float, joints: int, config: OneEuroConfig) -> None:
+        self._body = OneEuro(fps, config, lead=joints)
+        self._side, self._depth = OneEuro(fps, config), OneEuro(fps, DEPTH)
+
+    def __call__(self, body: Floats) -> Floats:
+        side, depth = _ray_and_depth(body[0])
+        root = _from_ray_and_depth(self._side(side[None])[0], self._depth(depth[None])[0])
+        return np.concatenate([root[None], self._body(body[1:])])
 
 
 # Depth errs ten times as much as the place across the viewing direction, which the pixels tell well: the two are

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from starlette.exceptions import HTTPException
 
 from pose2mesh.export import json_text
-from pose2mesh.outputs import PredictOptions, describe_picture, recover_picture, write_formats
+from pose2mesh.outputs import recover_picture
+from pose2mesh.picture_files import describe_picture, write_formats
 from pose2mesh.predict import Recovery
+from pose2mesh.predict_options import PredictOptions
 from pose2mesh.recovered import RecoveredPicture
 from pose2mesh.web.limits import Limits
 from pose2mesh.web.page import page_text

@@ -1,0 +1,140 @@
+"""The people of one picture as files: meshes, arrays, JSON, an overlay, a page with a 3D view."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pose2mesh import export, render
+from pose2mesh.errors import InputError
+from pose2mesh.overlay import USUAL_PARTS, OverlayParts, draw_overlay
+from pose2mesh.predict import Person, Recovery
+from pose2mesh.recovered import RecoveredPicture
+from pose2mesh.video.options import RIGGED
+
+if TYPE_CHECKING:
+    from pose2mesh.rigging import Rig
+
+
+def write_formats(
+    folder: Path,
+    recovery: Recovery,
+    result: RecoveredPicture,
+    formats: tuple[str, ...],
+    overlay: OverlayParts = USUAL_PARTS,
+) -> None:
+    """Write one picture's people in some of `PHOTO_FORMATS` into a folder that is there.
+
+    Raises:
+        InputError: a file cannot be written, or the body model cannot be laid on the people.
+    """
+    people, stem = result.people, result.stem
+    files = name_files(stem, len(people), formats)
+    rigs: list[dict[str, Any]] = [{} for _ in people]
+    rig_arrays: dict[str, Any] = {}
+    if "rig" in formats:
+        rig = find_rig(recovery)
+        if people:
+            from pose2mesh.rigging import rig_people
+
+            rigs, rig_arrays = rig_people(people, rig)
+    for person, names in zip(people, files, strict=True):
+        for name, write in (("obj", export.write_obj), ("ply", export.write_ply)):
+            if name in names:
+                write(folder / names[name], person.vertices, recovery.faces)
+    if "glb" in formats and people:
+        meshes = [
+            (f"person_{index}", person.vertices_camera, recovery.faces, _in_unit(colour))
+            for index, (person, colour) in enumerate(zip(people, result.colours, strict=True))
+        ]
+        export.write_glb(folder / f"{stem}.glb", meshes)
+    if "npz" in formats:
+        # reshape: without people, too, the arrays have three dimensions
+        vertices = np.array([person.vertices for person in people]).reshape(-1, len(recovery.template), 3)
+        joints = np.array([person.joints for person in people]).reshape(-1, len(recovery.joint_set), 3)
+        export.write_npz(folder / f"{stem}.npz", vertices, joints, recovery.faces, **rig_arrays)
+    if "overlay" in formats:
+        picture = draw_overlay(result.ground(), people, recovery, result.colours or render.PALETTE, overlay)
+        render.save_picture(folder / f"{stem}_overlay.png", picture)
+    if "html" in formats:
+        from pose2mesh.web.page import write_page
+        from pose2mesh.web.scene import describe_frame
+
+        frame = describe_frame(recovery, people, result.ground(), stem, result.identifiers, result.colours)
+        write_page(folder / f"{stem}.html", stem, recovery, [frame])
+    if "json" in formats:
+        export.write_json(folder / f"{stem}.json", describe_picture(recovery, result, files, rigs))
+
+
+def name_files(stem: str, people: int, formats: tuple[str, ...]) -> list[dict[str, str]]:
+    """For each person the files they are in, by format: their own (obj, ply) and those everyone shares."""
+    shared = {"glb": f"{stem}.glb", "npz": f"{stem}.npz", "overlay": f"{stem}_overlay.png", "html": f"{stem}.html"}
+    return [
+        {name: shared.get(name, f"{stem}_{index}.{name}") for name in formats if name not in ("json", "rig")}
+        for index in range(people)
+    ]
+
+
+def describe_picture(
+    recovery: Recovery,
+    result: RecoveredPicture,
+    files: list[dict[str, str]],
+    rigs: list[dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """The JSON document of a picture; `files` are each person's, by format, `rigs` what `rigging.rig_people` tells."""
+    rigs = rigs or [{} for _ in files]
+    return {
+        "input": result.name,
+        "model": recovery.info.name,
+        "joint_names": list(recovery.joint_set.names),
+        "people": [
+            describe_person(person, identifier, names) | ({"rig": fitted} if fitted else {})
+            for person, identifier, names, fitted in zip(result.people, result.identifiers, files, rigs, strict=True)
+        ],
+        "skipped": [{"id": skip.identifier, "reason": skip.reason} for skip in result.skipped],
+    }
+
+
+def describe_person(person: Person, identifier: int | str | None, files: dict[str, str]) -> dict[str, Any]:
+    """One entry of the JSON document's `people`; `files` are names in the document's own folder."""
+    camera = person.camera
+    return {
+        "id": identifier,
+        "joints3d_m": person.joints,
+        "joints2d_px": camera.project(person.joints),
+        "input2d_px": person.joints_px,
+        "confidence": person.confidence,
+        "camera": {
+            "kind": camera.kind,
+            "translation_m": camera.translation_m,
+            "scale_px_per_m": camera.scale_px_per_m,
+            "shift_px": camera.shift_px,
+            "intrinsics": [camera.intrinsics.fx, camera.intrinsics.fy, camera.intrinsics.cx, camera.intrinsics.cy],
+        },
+        "stature_m": person.stature_m if np.isfinite(person.stature_m) else None,
+        "score": person.score,
+        "files": files,
+    }
+
+
+def find_rig(recovery: Recovery) -> Rig:
+    """What lays the Anny body on a model's meshes.
+
+    Raises:
+        InputError: the model has another body, or Anny is not installed.
+    """
+    if recovery.info.body != "anny":
+        raise InputError(f"model {recovery.info.name!r} has another body than Anny, which {', '.join(RIGGED)} need")
+    if find_spec("anny") is None:
+        raise InputError("the Anny body is not installed; `pip install pose2mesh[video]` brings it")
+    from pose2mesh.rigging import load_rig
+
+    return load_rig(recovery.joint_set.name)
+
+
+def _in_unit(colour: render.Colour) -> tuple[float, float, float]:
+    red, green, blue = colour
+    return red / 255, green / 255, blue / 255

@@ -1,0 +1,209 @@
+"""One person of a video: recovered frame by frame, steadied, and given one body of constant shape; kept on disk.
+
+Where the model's mesh is the Anny body, that body is laid on every frame's mesh with one shape for all frames: its bone
+rotations are what animation files hold, and its surface is what is drawn and written. Other models' people keep the
+network's own surface, scaled to one size.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose2mesh.camera import Intrinsics, nominal_intrinsics
+from pose2mesh.errors import InputError
+from pose2mesh.files import replacing
+from pose2mesh.motion.smoothing import steady_bodies
+from pose2mesh.predict import Camera, Person, Recovery
+from pose2mesh.video.rows import Rows
+from pose2mesh.video.tracks import Track
+
+if TYPE_CHECKING:
+    from pose2mesh.motion.body_motion import BodyMotion
+    from pose2mesh.rigging import Rig
+
+BATCH = 32
+_SHAPE_FRAMES = 64  # the shape is told from so many frames, spread over the track
+TURNS = 22 * 9
+
+
+@dataclass(frozen=True)
+class Shooting:
+    """What is known of how the people were filmed, and how steady they are to be.
+
+    Attributes:
+        fps: Frames a second.
+        size: (width, height) of the frames.
+        intrinsics: Of the camera, where known.
+        height_m: Everyone's standing height, where known.
+        smooth: Filter over time; one size and shape a person they have in any case.
+    """
+
+    fps: float
+    size: tuple[int, int]
+    intrinsics: Intrinsics | None
+    height_m: float | None
+    smooth: bool
+
+    @property
+    def nominal_or_known(self) -> Intrinsics:
+        return self.intrinsics or nominal_intrinsics(self.size)
+
+    @property
+    def camera_kind(self) -> str:
+        return "weak_perspective" if self.intrinsics is None else "perspective"
+
+
+class BodyTrack:
+    """One person; what is known of them lies in their track's folder.
+
+    Attributes:
+        track: Where they were seen.
+        recovery, shooting: What made the bodies, of what.
+        bodies: (T, 1 + J + V, 3) metres, camera axes: where the root joint is, joints and vertices relative to it.
+        poses: (T, 22 · 9 + 4) of the Anny body, in camera axes: orientations (22, 3, 3), where the hips are, and the
+            residual in mm; empty for a model of another body.
+    """
+
+    def __init__(self, track: Track, recovery: Recovery, shooting: Shooting) -> None:
+        self.track, self.recovery, self.shooting = track, recovery, shooting
+        shape = (1 + len(recovery.joint_set) + len(recovery.template), 3)
+        self._raw, self.bodies, self._steady = (
+            Rows(track.folder / f"{name}.rows", np.float32, shape) for name in ("raw", "bodies", "steady")
+        )
+        self.poses = Rows(track.folder / "poses.rows", np.float32, (TURNS + 4,))
+        self._shape_file = track.folder / "shape.json"
+
+    @property
+    def has_rig(self) -> bool:
+        """Whether this is the Anny body."""
+        return self._shape_file.exists()
+
+    @cached_property
+    def shape(self) -> dict[str, Any]:
+        """The one shape of the Anny body, as `RigFit.shape_of` describes it."""
+        return json.loads(self._shape_file.read_text())
+
+    @property
+    def phenotypes(self) -> NDArray[np.float32]:
+        """(6,) its parameters."""
+        return np.array(list(self.shape["phenotypes"].values()), np.float32)
+
+    def finish(self, rig: Rig | None, step: Callable[[int], object]) -> None:
+        """Recover, steady and fit, going on where a run was cut off; `step` hears how many frames more are done."""
+        T = len(self.track)
+        if len(self.bodies) == T:
+            step(T)
+            return
+        self._recover(step)
+        # Each of the next steps changes what it starts from: the file takes its name when all are through.
+        self._steady.cut(0)
+        for start in range(0, T, BATCH):
+            self._steady.append(self._raw[start : start + BATCH])
+        fps, joint_set = self.shooting.fps, self.recovery.joint_set
+        steady_bodies(self._steady, fps, joint_set, filtered=self.shooting.smooth)
+        if rig is not None:
+            self._fit(rig)
+        os.replace(self._steady.path, self.bodies.path)
+        self._raw.path.unlink()
+        self.bodies = Rows(self.bodies.path, self.bodies.dtype, self.bodies.shape)
+
+    def _recover(self, step: Callable[[int], object]) -> None:
+        shooting = self.shooting
+        step(len(self._raw))
+        for start in range(len(self._raw), len(self.track), BATCH):
+            seen = self.track.rows[start : start + BATCH]
+            people = self.recovery.recover_converted(
+                seen["joints_px"], seen["confidence"], shooting.intrinsics, shooting.height_m, shooting.size
+            )
+            self._raw.append(
+                np.stack(
+                    [np.concatenate([each.camera.translation_m[None], each.joints, each.vertices]) for each in people]
+                )
+            )
+            step(len(seen))
+
+    def _fit(self, rig: Rig) -> None:
+        T, first = len(self.track), 1 + len(self.recovery.joint_set)
+        chosen = np.unique(np.linspace(0, T - 1, min(T, _SHAPE_FRAMES)).round().astype(int))
+        fit = rig.fit(np.stack([self._steady[int(t)][first:] for t in chosen]), one_person=True)
+        with replacing(self._shape_file) as partial:
+            partial.write_text(json.dumps(fit.shape_of(0)))
+        self.poses.cut(0)
+        for start in range(0, T, BATCH):
+            steady = self._steady[start : start + BATCH]
+            poses, both = rig.pose(steady[:, first:], fit.phenotypes[0])
+            root = both[:, self.recovery.joint_set.root_index, None]
+            both = np.concatenate([steady[:, :1] + root, both - root], axis=1)
+            for t, body in enumerate(both, start):
+                self._steady[t] = body
+            poses[:, TURNS : TURNS + 3] += steady[:, 0]
+            self.poses.append(poses)
+
+    def person(self, frame: int) -> Person:
+        """The person as they are in a frame of the video in which they are in view."""
+        t = frame - self.track.first_frame
+        seen, body, first = self.track.rows[t], self.bodies[t], 1 + len(self.recovery.joint_set)
+        root, confidence = body[0].astype(np.float64), seen["confidence"]
+        intrinsics = self.shooting.nominal_or_known
+        camera = Camera(
+            self.shooting.camera_kind,
+            intrinsics,
+            root,
+            float(np.sqrt(intrinsics.fx * intrinsics.fy) / root[2]),
+            intrinsics.project(root),
+        )
+        score = float(confidence[confidence > 0].mean())
+        return Person(body[1:first], body[first:], seen["joints_px"], confidence, camera, self.stature_m, score)
+
+    @cached_property
+    def stature_m(self) -> float:
+        """The standing height of a body of one size; NaN for a model that does not tell it."""
+        if self.shooting.height_m is not None:
+            return self.shooting.height_m
+        return self.recovery.stature(self.bodies[0][1 : 1 + len(self.recovery.joint_set)])
+
+    @property
+    def residual_mm(self) -> float:
+        """How far the Anny body is from what it was laid on, the mean of all frames."""
+        parts = [self.poses[start : start + BATCH][:, -1].sum() for start in range(0, len(self.poses), BATCH)]
+        return float(sum(parts) / len(self.poses))
+
+    def is_bridged(self, frame: int) -> bool:
+        return not self.track.rows[frame - self.track.first_frame]["detected"]
+
+    def bridged_stretches(self) -> list[tuple[int, int]]:
+        """First and last frames of the stretches that were bridged."""
+        stretches: list[tuple[int, int]] = []
+        for frame in range(self.track.first_frame, self.track.end):
+            if self.is_bridged(frame):
+                joined = bool(stretches) and stretches[-1][1] == frame - 1
+                stretches[-1:] = [(stretches[-1][0], frame)] if joined else [*stretches[-1:], (frame, frame)]
+        return stretches
+
+    def motion(self) -> BodyMotion:
+        """What animation files hold.
+
+        Raises:
+            InputError: the model's body is not Anny.
+        """
+        if not self.has_rig:
+            raise InputError(f"model {self.recovery.info.name!r} has another body than Anny, which glb and bvh need")
+        from pose2mesh.motion.body_motion import BodyMotion
+
+        poses = self.poses[:]
+        return BodyMotion(
+            f"person_{self.track.number}",
+            self.phenotypes,
+            poses[:, :TURNS].reshape(-1, 22, 3, 3),
+            poses[:, TURNS : TURNS + 3],
+            self.shooting.fps,
+            self.track.first_frame,
+        )

@@ -1,0 +1,48 @@
+"""Who was seen in each frame, kept on disk frame by frame, so that a run that was cut off goes on where it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose2mesh.skeletons import JointSet
+from pose2mesh.video.rows import Rows
+
+
+class Detections:
+    """The 2D joints of everyone in every frame so far, in the model's joint set.
+
+    Args:
+        folder: Where they are kept; those that are there already count.
+        joint_set: Of the joints.
+    """
+
+    def __init__(self, folder: Path, joint_set: JointSet) -> None:
+        # For each frame, how many people there were up to its end.
+        self._ends = Rows(folder / "frames.rows", np.int64)
+        self._people = Rows(folder / "detections.rows", np.float32, (len(joint_set), 3))
+        self._people.cut(self.people)
+
+    def __len__(self) -> int:
+        """Frames."""
+        return len(self._ends)
+
+    @property
+    def people(self) -> int:
+        """Of all frames together."""
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    def append(self, joints_px: NDArray[np.floating], confidence: NDArray[np.floating]) -> None:
+        """The next frame's people: joints (D, J, 2) in pixels and confidences (D, J), 0 for a missing one."""
+        before = self.people
+        if len(joints_px):
+            self._people.append(np.concatenate([joints_px, confidence[..., None]], axis=2))
+        self._ends.append(np.array([before + len(joints_px)]))  # last: now the frame counts
+
+    def __getitem__(self, frame: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """A frame's joints (D, J, 2) and confidences (D, J)."""
+        start = int(self._ends[frame - 1]) if frame else 0
+        people = self._people[start : int(self._ends[frame])]
+        return people[..., :2], people[..., 2]

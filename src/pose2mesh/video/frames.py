@@ -1,0 +1,132 @@
+"""Frames of a video file, one after the other: upright RGB pictures, however the file stores them.
+
+PyAV (BSD-3-Clause) is the reader; the FFmpeg libraries in its wheels come with GPL parts, see `docs/video.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose2mesh.errors import InputError, one_line
+
+INSTALL = "`pip install pose2mesh[video]` brings it"
+
+# What is missing at the end before a file counts as cut short: other streams may be a little longer than the picture's.
+_MISSING_S, _MISSING_SHARE = 0.5, 0.03
+# Read times that say nearly what the file declares are taken to mean that.
+_SAME_RATE = 0.005
+
+
+def require_pyav() -> Any:
+    """PyAV's module.
+
+    Raises:
+        InputError: it is not installed, or does not load.
+    """
+    try:
+        import av
+    except ImportError as error:
+        missing = isinstance(error, ModuleNotFoundError) and error.name == "av"
+        fault = "is not installed" if missing else f"does not load ({one_line(error)})"
+        raise InputError(f"videos need PyAV, which {fault}; {INSTALL}") from error
+    return av
+
+
+class Video:
+    """A video file.
+
+    Args:
+        path: The file.
+
+    Attributes:
+        size: (width, height) of the upright pictures.
+        rate: Frames a second: what the file declares, until all frames were read; then the mean of what was read.
+        expected_frames: About how many frames the file says it has; None where it does not tell.
+        fault: After `frames` has come to its end: why there are fewer than expected, or None.
+
+    Raises:
+        InputError: PyAV is missing, or the file holds no video that can be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.fault: str | None = None
+        with self._opened() as (container, stream):
+            self.rate = Fraction(stream.guessed_rate or stream.average_rate or 30)
+            self._start_s = float((stream.start_time or 0) * stream.time_base)
+            if stream.duration:
+                self._seconds = float(stream.duration * stream.time_base)
+            else:
+                self._seconds = (container.duration or 0) / 1e6
+            self.expected_frames = round(self._seconds * self.rate) or None
+        first = next(self.frames(), None)
+        if first is None:
+            raise InputError(f"{path}: holds no frame that can be read")
+        self.size = (first.shape[1], first.shape[0])
+
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[Any, Any]]:
+        av = require_pyav()
+        try:
+            with av.open(str(self.path)) as container:
+                if not container.streams.video:
+                    raise InputError(f"{self.path}: holds no video")
+                stream = container.streams.video[0]
+                stream.thread_type = "AUTO"
+                yield container, stream
+        except (av.error.FFmpegError, OSError) as error:
+            reason = getattr(error, "strerror", None) or one_line(error)
+            raise InputError(f"{self.path}: cannot be read as a video ({reason})") from error
+
+    def frames(self, start: int = 0) -> Iterator[NDArray[np.uint8]]:
+        """Pictures (H, W, 3) from frame `start` on; what can no longer be decoded is left out, see `fault`."""
+        av = require_pyav()
+        count, damaged, first_s, last_s = 0, False, 0.0, 0.0
+        shape: tuple[int, int] | None = None
+        with self._opened() as (container, stream):
+            packets = container.demux(stream)
+            known = container.format.name != "avi"  # which has no times, only what is guessed of them
+            while True:
+                try:
+                    packet = next(packets, None)
+                    decoded = [] if packet is None else packet.decode()
+                except av.error.FFmpegError:
+                    # A damaged packet; where the file itself is broken off, the next one is the end.
+                    damaged, decoded = True, []
+                for frame in decoded:
+                    last_s = frame.time if known and frame.time is not None else count / float(self.rate)
+                    first_s = first_s if count else last_s
+                    if count >= start:
+                        picture = _upright(frame, stream.sample_aspect_ratio, shape)
+                        shape = picture.shape[:2]
+                        yield picture
+                    count += 1
+                if packet is None:
+                    break
+        if count > 1 and last_s > first_s:
+            mean = (count - 1) / (last_s - first_s)
+            if abs(mean / float(self.rate) - 1) > _SAME_RATE:
+                self.rate = Fraction(mean).limit_denominator(1001)
+        missing_s = self._seconds - (last_s - self._start_s) - 1 / float(self.rate)
+        if damaged or missing_s > max(_MISSING_S, _MISSING_SHARE * self._seconds):
+            of = f" of about {self.expected_frames}" if self.expected_frames else ""
+            self.fault = f"cut short or damaged: {count}{of} frames could be read"
+
+
+def _upright(frame: Any, aspect: Fraction | None, shape: tuple[int, int] | None) -> NDArray[np.uint8]:
+    """The picture of a frame, turned as the file says, of square pixels, and of `shape` (height, width) if given."""
+    turns = round(frame.rotation / 90) % 4  # degrees against the clock
+    width, height = frame.width, frame.height
+    if aspect and aspect != 1:
+        width = round(width * aspect)
+    if shape is not None:  # a stream may change its size on the way
+        height, width = shape if turns % 2 == 0 else shape[::-1]
+    picture = frame.reformat(width=width, height=height, format="rgb24").to_ndarray()
+    return np.ascontiguousarray(np.rot90(picture, turns))

@@ -1,0 +1,89 @@
+"""The people of a video: `motion.tracking` over all frames' detections, onto disk."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose2mesh.motion.tracking import Tracker, TrackerConfig
+from pose2mesh.skeletons import JointSet
+from pose2mesh.video.detections import Detections
+from pose2mesh.video.rows import Rows
+
+# So long someone may be out of sight and is still the same person; what lies between is bridged.
+_LONGEST_GAP_S = 1.0
+_LEAST_FRAMES = 3
+
+
+@dataclass(frozen=True)
+class Track:
+    """One person over consecutive frames.
+
+    Attributes:
+        number: From 0, in the order of appearance.
+        first_frame: The number of the first frame.
+        folder: Of what is known of this person.
+        rows: Of `frame`, `detected` (False where the gap was bridged), `joints_px` (J, 2) and `confidence` (J,).
+    """
+
+    number: int
+    first_frame: int
+    folder: Path
+    rows: Rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def end(self) -> int:
+        """The frame after the last."""
+        return self.first_frame + len(self)
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """Everyone, and what is known of all frames.
+
+    Attributes:
+        people: In the order of appearance.
+        unclaimed: Detections that are no one's: of people seen in too few frames in a row.
+        corner_px: (2,) the largest x and y of a joint, at least 1: a picture's size, where nothing else tells it.
+    """
+
+    people: list[Track]
+    unclaimed: int
+    corner_px: NDArray[np.floating]
+
+
+def track_people(detections: Detections, folder: Path, fps: float, joint_set: JointSet) -> Tracks:
+    """Find who is who. What was in `folder` is kept where it is of the same people, frame by frame."""
+    gap = max(1, round(_LONGEST_GAP_S * fps))
+    config = TrackerConfig(min(_LEAST_FRAMES, max(len(detections), 1)), max_gap=gap, max_bridge=gap)
+    tracker = Tracker(joint_set, config)
+    shape = (len(joint_set), 2)
+    fields = [("frame", "<i4"), ("detected", "?"), ("joints_px", "<f4", shape), ("confidence", "<f4", shape[:1])]
+    kind = np.dtype(fields, align=True)  # PyTorch takes no floats from odd addresses
+    people: list[Track] = []
+    claimed, corner = 0, np.ones(2)
+    folder.mkdir(exist_ok=True)
+    for frame in range(len(detections)):
+        joints_px, confidence = detections[frame]
+        if (confidence > 0).any():
+            corner = np.maximum(corner, joints_px[confidence > 0].max(0))
+        for seen in tracker.update(joints_px, confidence):
+            if seen.track == len(people):
+                own = folder / f"{seen.track:05d}"
+                own.mkdir(exist_ok=True)
+                (own / "track.rows").unlink(missing_ok=True)
+                people.append(Track(seen.track, seen.frame, own, Rows(own / "track.rows", kind)))
+            row = (seen.frame, not seen.bridged, seen.joints_px, seen.confidence)
+            people[seen.track].rows.append(np.array([row], kind))
+            claimed += not seen.bridged
+    for stray in folder.iterdir():  # of a run that found more people
+        if int(stray.name) >= len(people):
+            shutil.rmtree(stray)
+    return Tracks(people, detections.people - claimed, corner)

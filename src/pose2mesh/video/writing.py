@@ -1,0 +1,216 @@
+"""The files of a video, frame by frame from disk: MP4 overlay, NPZ arrays, JSON description, GLB and BVH motion."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from pose2mesh.body.rig import BODY_BONES
+from pose2mesh.export import atomic_write
+from pose2mesh.overlay import OverlayParts, draw_overlay, photo_ground, plain_ground
+from pose2mesh.video.bodies import BATCH, TURNS, BodyTrack
+from pose2mesh.video.frames import Video
+from pose2mesh.video.mp4 import Mp4Writer
+from pose2mesh.video.result import VideoResult, colour_of, unit_colour
+
+Step = Callable[[int], object]
+
+
+def write_overlay(path: Path, result: VideoResult, video: Video | None, parts: OverlayParts, step: Step) -> None:
+    """Everyone over the frames, or over a plain canvas where there is no video; greyer in frames that were bridged.
+
+    Args:
+        path: The MP4 file.
+        result: Whom to draw.
+        video: The frames; more or fewer than were recovered will do.
+        parts: What to draw.
+        step: Hears of each frame.
+
+    Raises:
+        InputError: PyAV is missing, or the file cannot be written.
+    """
+    size = result.shooting.size
+    pictures = iter(()) if video is None else video.frames()
+    ground = plain_ground([], size)
+    extent = result.extent() if parts.side or parts.top else None
+    writer: Mp4Writer | None = None
+    try:
+        for frame in range(result.frames):
+            picture = next(pictures, None)
+            if picture is not None:
+                ground = photo_ground(picture, size)
+            seen = result.at(frame)
+            colours = [colour_of(each.number, each.bridged) for each in seen]
+            drawn = draw_overlay(ground, [each.person for each in seen], result.recovery, colours, parts, extent)
+            if writer is None:
+                writer = Mp4Writer(path, (drawn.shape[1], drawn.shape[0]), result.rate)
+            writer.write(drawn)
+            step(1)
+    except BaseException:
+        if writer is not None:
+            writer.close(whole=False)
+        raise
+    if writer is not None:
+        writer.close()
+
+
+def write_arrays(path: Path, result: VideoResult, with_rig: bool) -> None:
+    """Everything, as `docs/video.md` lists it: a row for every person and frame, person by person.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    J = len(result.recovery.joint_set)
+    people, V = result.people, len(result.recovery.template)
+    rows = sum(len(body.track) for body in people)
+    intrinsics = result.shooting.nominal_or_known
+    with atomic_write(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+
+        def put(name: str, dtype: DTypeLike, shape: tuple[int, ...], parts: Iterator[NDArray[Any]]) -> None:
+            """An array of a known shape, in parts."""
+            kind = np.dtype(dtype)
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(member, header)
+                for part in parts:
+                    member.write(np.ascontiguousarray(part, kind).tobytes())
+
+        def bodies(columns: slice) -> Iterator[NDArray[Any]]:
+            return (chunk[:, columns] for body in people for chunk in _chunks(body.bodies, len(body.track)))
+
+        def tracks(field: str) -> Iterator[NDArray[Any]]:
+            return (chunk[field] for body in people for chunk in _chunks(body.track.rows, len(body.track)))
+
+        def whole(name: str, array: Any) -> None:
+            put(name, np.asarray(array).dtype, np.shape(array), iter([np.asarray(array)]))
+
+        put("vertices", np.float32, (rows, V, 3), bodies(slice(1 + J, None)))
+        put("joints", np.float32, (rows, J, 3), bodies(slice(1, 1 + J)))
+        put("translation_m", np.float32, (rows, 3), (part[:, 0] for part in bodies(slice(0, 1))))
+        put("joints_px", np.float32, (rows, J, 2), tracks("joints_px"))
+        put("confidence", np.float32, (rows, J), tracks("confidence"))
+        put("frame", np.int32, (rows,), tracks("frame"))
+        put("bridged", np.bool_, (rows,), (~part for part in tracks("detected")))
+        whole("person", np.repeat(np.arange(len(people), dtype=np.int32), [len(body.track) for body in people]))
+        whole("faces", result.recovery.faces.astype(np.int32))
+        whole("joint_names", np.array(result.recovery.joint_set.names))
+        whole("fps", np.float64(result.rate))
+        whole("frames", np.int64(result.frames))
+        whole("size_px", np.array(result.shooting.size))
+        whole("intrinsics", np.array([intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy]))
+        if people and with_rig:
+
+            def poses(columns: slice) -> Iterator[NDArray[Any]]:
+                return (chunk[:, columns] for body in people for chunk in _chunks(body.poses, len(body.track)))
+
+            put("orientations", np.float32, (rows, len(BODY_BONES), 3, 3), poses(slice(0, TURNS)))
+            put("hips_m", np.float32, (rows, 3), poses(slice(TURNS, TURNS + 3)))
+            put("residual_mm", np.float32, (rows,), (part[:, 0] for part in poses(slice(TURNS + 3, None))))
+            whole("phenotypes", np.stack([body.phenotypes for body in people]))
+            whole("phenotype_names", np.array(list(people[0].shape["phenotypes"])))
+            whole("bone_names", np.array(BODY_BONES))
+
+
+def _chunks(rows: Any, length: int) -> Iterator[NDArray[Any]]:
+    return (rows[start : start + BATCH] for start in range(0, length, BATCH))
+
+
+def write_description(path: Path, result: VideoResult, files: Sequence[dict[str, str]], with_rig: bool) -> None:
+    """What was found, with every person's joints and camera frame by frame, one frame a line.
+
+    Args:
+        path: The JSON file.
+        result: Whom.
+        files: Of each person, the files they are in.
+    """
+    shooting, intrinsics = result.shooting, result.shooting.nominal_or_known
+    document = {
+        "input": result.name,
+        "model": result.recovery.info.name,
+        "joint_names": list(result.recovery.joint_set.names),
+        "fps": float(result.rate),
+        "frames": result.frames,
+        "size_px": list(shooting.size),
+        "fault": result.fault,
+        "smoothed": shooting.smooth,
+    }
+    camera = {"kind": shooting.camera_kind, "intrinsics": [intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy]}
+    skipped = []
+    if result.unclaimed:
+        skipped = [{"id": None, "reason": f"{result.unclaimed} detections of people seen in too few frames in a row"}]
+    with atomic_write(path) as file:
+
+        def put(text: str) -> None:
+            file.write(text.encode())
+
+        put(json.dumps(document, indent=1)[:-2] + ',\n "people": [')
+        for number, body in enumerate(result.people):
+            head = describe_track(body, files[number]) | {"camera": camera}
+            if with_rig:
+                head["rig"] = body.shape | {"residual_mm": round(body.residual_mm, 3)}
+            put(("," if number else "") + "\n  " + json.dumps(head)[:-1] + ', "per_frame": [')
+            for index, (frame, seen) in enumerate(result.of(number)):
+                put(("," if index else "") + "\n   " + _frame_line(frame, seen.person, seen.bridged))
+            put("\n  ]}")
+        put(f'\n ],\n "skipped": {json.dumps(skipped)}\n}}\n')
+
+
+def describe_track(body: BodyTrack, files: dict[str, str]) -> dict[str, Any]:
+    """One entry of the JSON document's `people`, less what each frame says."""
+    T = len(body.track)
+    total = seen = 0.0
+    for chunk in _chunks(body.track.rows, T):
+        total += float(chunk["confidence"].sum())
+        seen += float((chunk["confidence"] > 0).sum())
+    stature = body.stature_m
+    return {
+        "id": body.track.number,
+        "first_frame": body.track.first_frame,
+        "frames": T,
+        "bridged": body.bridged_stretches(),
+        "stature_m": round(stature, 4) if np.isfinite(stature) else None,
+        "score": round(total / seen, 4),
+        "files": files,
+    }
+
+
+def _frame_line(frame: int, person: Any, bridged: bool) -> str:
+    def plain(array: NDArray[np.floating], decimals: int) -> list[Any]:
+        return np.round(np.asarray(array, np.float64), decimals).tolist()
+
+    return json.dumps(
+        {
+            "frame": frame,
+            "bridged": bridged,
+            "translation_m": plain(person.camera.translation_m, 4),
+            "scale_px_per_m": round(person.camera.scale_px_per_m, 3),
+            "joints3d_m": plain(person.joints, 4),
+            "joints2d_px": plain(person.camera.project(person.joints), 2),
+            "confidence": plain(person.confidence, 3),
+        }
+    )
+
+
+def write_motions(folder: Path, stem: str, result: VideoResult, body: Any, formats: Sequence[str]) -> None:
+    """Everyone's motion as one animated GLB and as a BVH each; bone rotations are held in memory for it.
+
+    Raises:
+        InputError: a file cannot be written.
+    """
+    motions = [each.motion() for each in result.people]
+    if "glb" in formats and motions:
+        from pose2mesh.motion.animated_glb import write_animated_glb
+
+        colours = [unit_colour(number) for number in range(len(motions))]
+        write_animated_glb(folder / f"{stem}.glb", body, motions, colours)
+    if "bvh" in formats:
+        from pose2mesh.motion.bvh_writer import write_bvh
+
+        for number, motion in enumerate(motions):
+            write_bvh(folder / f"{stem}_{number}.bvh", body, motion)

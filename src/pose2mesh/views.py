@@ -1,0 +1,97 @@
+"""People seen from the side and from above, to scale, beside an overlay; and joints coloured by their confidence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose2mesh import render
+from pose2mesh.predict import Person
+
+Floats = NDArray[np.floating]
+
+# Rows: what is right, down and forward of a viewer at the camera's right hand, and of one above with the camera below
+# in the picture; in the camera's axes.
+SIDE: Floats = np.array([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]])
+TOP: Floats = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
+
+_WIDTH = 0.6  # of a view, for a height of 1
+_FILLED = 0.86
+_LEAST_M = 2.0  # a view shows at least so much
+_LINE = (205, 206, 210)  # of the grid, a line a metre
+# From doubtful to sure, in colours that colour-blind people tell apart (Okabe and Ito).
+_SCALE = np.array([(213, 94, 0), (240, 228, 66), (0, 158, 115)], float)
+
+
+def extent_of(people: Sequence[Person]) -> Floats:
+    """(2, 3) the least and the greatest coordinates of people in the camera's frame, metres; an empty room of 2 m."""
+    if not people:
+        return np.array([[-1.0, -1, 2], [1, 1, 4]])
+    corners = [(each.vertices_camera.min(0), each.vertices_camera.max(0)) for each in people]
+    return np.stack([np.min([low for low, _ in corners], axis=0), np.max([high for _, high in corners], axis=0)])
+
+
+def draw_view(
+    people: Sequence[Person],
+    faces: NDArray[np.integer],
+    axes: Floats,
+    extent: Floats,
+    height: int,
+    colours: Sequence[render.Colour] = render.PALETTE,
+) -> NDArray[np.uint8]:
+    """A parallel projection (H, W, 3) of people onto a grid of metres.
+
+    Args:
+        people: Whom.
+        faces: (F, 3) of their meshes.
+        axes: `SIDE` or `TOP`.
+        extent: (2, 3) of the room to show, in the camera's frame: one for all frames of a video.
+        height: Of the picture, in pixels.
+        colours: Person i takes colour i.
+    """
+    width = round(_WIDTH * height)
+    low, high = np.sort(extent @ axes.T, axis=0)
+    middle, room = (low + high) / 2, np.maximum(high - low, _LEAST_M)
+    px_per_m = _FILLED * min(width / room[0], height / room[1])
+    centre = np.array([width, height]) / 2
+    canvas = _grid(height, width, centre - px_per_m * middle[:2], px_per_m)
+    meshes = []
+    for person in people:
+        turned = person.vertices_camera @ axes.T
+        # So far off that there is no perspective to speak of in how depths are interpolated.
+        depth = turned[:, 2] - low[2] + 100 * room.max()
+        meshes.append(render.ProjectedMesh(centre + px_per_m * (turned - middle)[:, :2], depth, turned, faces))
+    return render.draw_people(canvas, meshes, colours, alpha=1.0)
+
+
+def _grid(height: int, width: int, origin_px: Floats, px_per_m: float) -> NDArray[np.uint8]:
+    canvas = render.plain_canvas(height, width)
+    for axis, side in ((1, width), (0, height)):
+        first = np.ceil(-origin_px[1 - axis] / px_per_m)
+        for line in np.arange(origin_px[1 - axis] + first * px_per_m, side, px_per_m):
+            canvas[(slice(None), int(line)) if axis else int(line)] = _LINE
+    return canvas
+
+
+def draw_confidences(canvas: NDArray[np.uint8], joints_px: Floats, confidence: Floats) -> NDArray[np.uint8]:
+    """A dot on every joint (J, 2) that is there, from red for a confidence of 0 to green for 1, and its percentage."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    height, width = canvas.shape[:2]
+    radius = max(3.0, max(height, width) / 200)
+    image = Image.fromarray(canvas)
+    pen = ImageDraw.Draw(image)
+    font = ImageFont.load_default(size=max(9, round(2.2 * radius)))
+    places = np.linspace(0, 1, len(_SCALE))
+    for (x, y), value in zip(joints_px.tolist(), confidence.tolist(), strict=True):
+        if not (value > 0 and -radius < x < width + radius and -radius < y < height + radius):
+            continue
+        red, green, blue = (round(float(np.interp(value, places, _SCALE[:, channel]))) for channel in range(3))
+        pen.circle((x, y), radius, fill=(red, green, blue), outline=(30, 30, 30))
+        label = f"{100 * value:.0f}"
+        pen.text(
+            (x + 1.3 * radius, y - 1.3 * radius), label, (255, 255, 255), font, stroke_width=1, stroke_fill=(30, 30, 30)
+        )
+    return np.array(image)

@@ -1,0 +1,88 @@
+"""Small videos whose people are known: each frame's brightness is its number, which a made-up detector reads."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from pose2mesh.body.anny import AnnyBody
+from pose2mesh.detect.detector import Detection
+from pose2mesh.video.mp4 import Mp4Writer
+
+pytest.importorskip("av")
+SIZE = (160, 120)
+FRAMES = 40
+
+
+def write_video(path: Path, frames: int = FRAMES, size: tuple[int, int] = SIZE, rate: int = 30) -> Path:
+    """A video whose frame number `n` has the brightness 40 + 4 n."""
+    writer = Mp4Writer(path, size, Fraction(rate))
+    rng = np.random.default_rng(0)
+    for frame in range(frames):
+        # Coarse noise of its own makes every frame as large in the file as the first.
+        noise = rng.integers(-20, 21, (size[1] // 4 + 1, size[0] // 4 + 1, 1)).repeat(4, 0).repeat(4, 1)
+        grey = np.clip(40 + 4 * frame + noise[: size[1], : size[0]], 0, 255).astype(np.uint8)
+        writer.write(np.broadcast_to(grey, (size[1], size[0], 3)))
+    writer.close()
+    return path
+
+
+def number_of(picture: NDArray[np.uint8]) -> int:
+    return round((float(picture.mean()) - 40) / 4)
+
+
+def walkers(frames: int = FRAMES, seed: int = 0) -> NDArray[np.float64]:
+    """(frames, 2, 17, 3) two people who walk through the picture and swing, with their confidences."""
+    rng = np.random.default_rng(seed)
+    stand = rng.uniform((0, 0), (30, 60), (2, 17, 2)) + np.array([[[10, 20]], [[90, 30]]])
+    swing = rng.normal(0, 3, (2, 17, 2)) * np.sin(np.arange(frames) / 5)[:, None, None, None]
+    path = np.arange(frames)[:, None, None, None] * np.array([0.6, 0.1])
+    joints = stand + swing + path + rng.normal(0, 0.5, (frames, 2, 17, 2))
+    return np.concatenate([joints, np.full((frames, 2, 17, 1), 0.9)], axis=-1)
+
+
+class KnownPeople:
+    """A detector that reads the frame's number off its brightness, and knows who is there (frames, P, 17, 3).
+
+    Attributes:
+        looks: The numbers of the frames that it was asked about, without boxes and with.
+    """
+
+    def __init__(self, people: NDArray[np.float64], stop_at: int | None = None) -> None:
+        self.people, self.stop_at = people, stop_at
+        self.looks: tuple[list[int], list[int]] = ([], [])
+
+    def __call__(self, picture: NDArray[np.uint8], boxes: NDArray[np.floating] | None = None) -> list[Detection]:
+        frame = number_of(picture)
+        if frame == self.stop_at:
+            raise KeyboardInterrupt
+        self.looks[boxes is not None].append(frame)
+        found = [_detection(person) for person in self.people[frame] if (person[:, 2] > 0).any()]
+        if boxes is None:
+            return found
+        nobody = _detection(np.zeros((17, 3)))
+        answers = []
+        for box in boxes:
+            off = [float(np.abs(person.box_px - box).max()) for person in found]
+            answers.append(found[int(np.argmin(off))] if off and min(off) < 25 else nobody)
+        return answers
+
+
+def _detection(person: NDArray[np.float64]) -> Detection:
+    joints, confidence = person[:, :2].astype(np.float32), person[:, 2].astype(np.float32)
+    box = np.concatenate([joints.min(0), joints.max(0)])
+    return Detection(joints, confidence, box, float(confidence.mean()))
+
+
+@pytest.fixture(scope="session")
+def video_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_video(tmp_path_factory.mktemp("video") / "clip.mp4")
+
+
+@pytest.fixture(scope="session")
+def anny_body() -> AnnyBody:
+    return AnnyBody()

@@ -1,0 +1,268 @@
+"""`predict` of videos, whole: files, resuming, damaged and empty input; on a small body that has no rig."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pose2mesh.cli import main
+from pose2mesh.detect import detector as detectors
+from pose2mesh.errors import InputError
+from pose2mesh.motion.smoothing import bone_lengths
+from pose2mesh.overlay import USUAL_PARTS
+from pose2mesh.predict import Recovery
+from pose2mesh.skeletons import COCO
+from pose2mesh.video.command import predict_video
+from pose2mesh.video.frames import Video
+from pose2mesh.video.options import VideoInput, VideoOptions
+
+from .conftest import FRAMES, SIZE, KnownPeople, walkers, write_video
+
+FORMATS = ("mp4", "npz", "json")
+
+
+def options(out: Path, formats: tuple[str, ...] = FORMATS, smooth: bool = True) -> VideoOptions:
+    return VideoOptions(out, formats, "coco", None, None, smooth, "known", USUAL_PARTS)
+
+
+def run(video: Path, asked: VideoOptions, bundle: Path, detector: KnownPeople) -> tuple[list[str], list[str]]:
+    said: list[str] = []
+    warned: list[str] = []
+    source = VideoInput(video.stem, video, video, None, None)
+    predict_video(source, asked, Recovery.load(bundle), detector, None, said.append, warned.append)
+    return said, warned
+
+
+def arrays(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path) as file:
+        return dict(file)
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def people() -> np.ndarray:
+    """Two people; the second is not seen in frames 20 to 24, and gone from 35 on."""
+    found = walkers()
+    found[20:25, 1, :, 2] = 0
+    found[35:, 1, :, 2] = 0
+    return found
+
+
+@pytest.fixture(scope="module")
+def done(video_file: Path, bundle_file: Path, people: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("done")
+    run(video_file, options(out), bundle_file, KnownPeople(people))
+    return out
+
+
+def test_everyone_in_every_frame(done: Path, people: np.ndarray) -> None:
+    assert names(done) == {"clip_overlay.mp4", "clip.npz", "clip.json"}
+    found = arrays(done / "clip.npz")
+    assert found["person"].tolist() == [0] * FRAMES + [1] * 35
+    assert found["frame"].tolist() == [*range(FRAMES), *range(35)]
+    assert np.flatnonzero(found["bridged"]).tolist() == [FRAMES + frame for frame in range(20, 25)]
+    rows = len(found["person"])
+    shapes = {"vertices": (rows, 162, 3), "joints": (rows, 19, 3), "joints_px": (rows, 19, 2), "confidence": (rows, 19)}
+    assert {name: found[name].shape for name in shapes} == shapes
+    assert (float(found["fps"]), int(found["frames"]), found["size_px"].tolist()) == (30, FRAMES, list(SIZE))
+    np.testing.assert_allclose(found["joints_px"][:FRAMES, :17], people[:, 0, :, :2], atol=1e-3)
+    # Bridged joints lie between those before and after.
+    middle = (people[19, 1, :, :2] + people[25, 1, :, :2]) / 2
+    np.testing.assert_allclose(found["joints_px"][FRAMES + 22, :17], middle, atol=1e-3)
+
+
+def test_the_document_says_what_the_arrays_hold(done: Path) -> None:
+    document, found = json.loads((done / "clip.json").read_text()), arrays(done / "clip.npz")
+    assert (document["input"], document["fps"], document["frames"]) == ("clip.mp4", 30, FRAMES)
+    assert document["fault"] is None
+    second = document["people"][1]
+    assert (second["first_frame"], second["frames"], second["bridged"]) == (0, 35, [[20, 24]])
+    assert second["files"] == {"mp4": "clip_overlay.mp4", "npz": "clip.npz"}
+    line = second["per_frame"][22]
+    assert (line["frame"], line["bridged"]) == (22, True)
+    np.testing.assert_allclose(line["joints3d_m"], found["joints"][FRAMES + 22], atol=1e-4)
+    np.testing.assert_allclose(line["translation_m"], found["translation_m"][FRAMES + 22], atol=1e-4)
+
+
+def test_a_person_is_of_one_size(done: Path) -> None:
+    found = arrays(done / "clip.npz")
+    sizes = bone_lengths(found["joints"][:FRAMES], COCO.edges).sum(1)
+    assert sizes.std() < 0.02 * sizes.mean()
+
+
+def test_the_overlay_is_the_video_with_people(done: Path, video_file: Path) -> None:
+    drawn = Video(done / "clip_overlay.mp4")
+    assert (drawn.size, drawn.rate) == (SIZE, 30)
+    pictures, originals = list(drawn.frames()), list(Video(video_file).frames())
+    assert len(pictures) == FRAMES
+    change = np.abs(pictures[10].astype(int) - originals[10]).max(-1)
+    assert (change > 60).mean() > 0.005  # the joints, at least
+    assert np.quantile(change, 0.25) < 8  # the untrained model's bodies are large
+
+
+def test_smoothing_steadies_and_can_be_left_out(
+    done: Path, video_file: Path, bundle_file: Path, people: np.ndarray, tmp_path: Path
+) -> None:
+    run(video_file, options(tmp_path, ("npz",), smooth=False), bundle_file, KnownPeople(people))
+    rough, steady = arrays(tmp_path / "clip.npz"), arrays(done / "clip.npz")
+
+    def tremble(found: dict[str, np.ndarray]) -> float:
+        return float(np.linalg.norm(np.diff(found["joints"][:FRAMES], 2, axis=0), axis=-1).mean())
+
+    assert tremble(steady) < tremble(rough) / 3
+
+
+@pytest.mark.parametrize("stop_at", [1, 23])
+def test_interrupted_it_goes_on_where_it_was(
+    stop_at: int, done: Path, video_file: Path, bundle_file: Path, people: np.ndarray, tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(video_file, options(tmp_path, ("npz", "json")), bundle_file, KnownPeople(people, stop_at))
+    assert names(tmp_path) == {".clip.pose2mesh-part"}
+    detector = KnownPeople(people)
+    said, _ = run(video_file, options(tmp_path, ("npz", "json")), bundle_file, detector)
+    assert said[0] == f"clip: going on after frame {stop_at - 1}"
+    assert min(detector.looks[0] + detector.looks[1]) == stop_at
+    assert names(tmp_path) == {"clip.npz", "clip.json"}
+    again, once = arrays(tmp_path / "clip.npz"), arrays(done / "clip.npz")
+    for name, array in once.items():
+        assert np.array_equal(again[name], array), name
+    documents = [json.loads((folder / "clip.json").read_text()) for folder in (tmp_path, done)]
+    assert documents[0]["people"][1]["per_frame"] == documents[1]["people"][1]["per_frame"]
+
+
+def test_another_video_or_model_starts_anew(
+    video_file: Path, bundle_file: Path, people: np.ndarray, tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(video_file, options(tmp_path), bundle_file, KnownPeople(people, 23))
+    other = write_video(tmp_path / "clip.mp4", frames=12)
+    detector = KnownPeople(people)
+    said, _ = run(other, options(tmp_path, ("json",)), bundle_file, detector)
+    assert said == ["clip: 2 people in 12 frames: clip.json"]
+    assert min(detector.looks[0]) == 0
+
+
+def test_killed_while_recovering_it_goes_on(bundle_file: Path, tmp_path: Path) -> None:
+    """A real kill, of a process that is somewhere between the first and the last body."""
+    there = walkers()[:, 0]
+    np.save(tmp_path / "long.npy", np.concatenate([there, there[::-1]] * 5))
+    command = ["predict", str(tmp_path / "long.npy"), "--fps", "30", "--model", str(bundle_file), "--formats", "npz"]
+    start = [sys.executable, "-m", "pose2mesh.cli", *command, "--out", str(tmp_path / "killed")]
+    process = subprocess.Popen(start, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    raw = tmp_path / "killed" / ".long.pose2mesh-part" / "people" / "00000" / "raw.rows"
+    deadline = time.monotonic() + 60
+    while not (raw.exists() and raw.stat().st_size > 60_000):
+        assert process.poll() is None, "ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert names(tmp_path / "killed") == {".long.pose2mesh-part"}
+    for out in ("killed", "whole"):
+        assert main([*command, "--out", str(tmp_path / out)]) == 0
+    again, once = arrays(tmp_path / "killed" / "long.npz"), arrays(tmp_path / "whole" / "long.npz")
+    for name, array in once.items():
+        assert np.array_equal(again[name], array), name
+
+
+def test_a_file_cut_short_gives_what_it_has_and_says_so(
+    video_file: Path, bundle_file: Path, people: np.ndarray, tmp_path: Path
+) -> None:
+    data = video_file.read_bytes()
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(data[: len(data) * 2 // 3])
+    _, warned = run(cut, options(tmp_path / "out", ("json",)), bundle_file, KnownPeople(people))
+    document = json.loads((tmp_path / "out" / "cut.json").read_text())
+    assert 5 < document["frames"] < FRAMES
+    fault = f"cut short or damaged: {document['frames']} of about {FRAMES} frames could be read"
+    assert document["fault"] == fault
+    assert warned == [f"pose2mesh: {cut}: {fault}"]
+    assert document["people"][0]["frames"] == document["frames"]
+
+
+def test_nobody_in_a_video_is_an_answer(video_file: Path, bundle_file: Path, tmp_path: Path) -> None:
+    said, warned = run(video_file, options(tmp_path), bundle_file, KnownPeople(np.zeros((FRAMES, 1, 17, 3))))
+    assert (said, warned) == ([f"clip: 0 people in {FRAMES} frames: clip.json, clip.npz, clip_overlay.mp4"], [])
+    assert json.loads((tmp_path / "clip.json").read_text())["people"] == []
+    assert arrays(tmp_path / "clip.npz")["vertices"].shape == (0, 162, 3)
+    assert len(list(Video(tmp_path / "clip_overlay.mp4").frames())) == FRAMES
+
+
+def test_someone_in_two_frames_is_nobody_and_counted(video_file: Path, bundle_file: Path, tmp_path: Path) -> None:
+    people = walkers()
+    people[:, 1, :, 2] = 0
+    people[12:14, 1, :, 2] = 0.9  # between two looks around: not seen at all
+    people[15:17, 1, :, 2] = 0.9  # from the look around in frame 15 on
+    run(video_file, options(tmp_path, ("json",)), bundle_file, KnownPeople(people))
+    document = json.loads((tmp_path / "clip.json").read_text())
+    assert len(document["people"]) == 1
+    assert document["skipped"] == [{"id": None, "reason": "2 detections of people seen in too few frames in a row"}]
+
+
+def test_as_a_user_types_it(
+    video_file: Path,
+    bundle_file: Path,
+    people: np.ndarray,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(detectors, "load_detector", lambda *_: KnownPeople(people))
+    common = ["--model", str(bundle_file), "--out", str(tmp_path / "out")]
+    assert main(["predict", str(video_file), *common, "--formats", "overlay,json", "--overlay", "mesh,side"]) == 0
+    assert names(tmp_path / "out") == {"clip_overlay.mp4", "clip.json"}
+    assert Video(tmp_path / "out" / "clip_overlay.mp4").size == (160 + 72, 120)
+    np.save(tmp_path / "clip.npy", people[:, 0])
+    given = ["predict", str(tmp_path / "clip.npy"), *common]
+    assert main([*given, "--video", str(video_file), "--overlay", "joints"]) == 0  # this model has no rig: no glb, bvh
+    assert names(tmp_path / "out") == {"clip_overlay.mp4", "clip.json", "clip.npz"}
+    assert main([*given, "--fps", "24", "--formats", "json"]) == 0
+    assert json.loads((tmp_path / "out" / "clip.json").read_text())["fps"] == 24
+    capsys.readouterr()
+    for arguments, message in (
+        ([*given, "--fps", "0"], "--fps 0.0: expected frames a second between 0.1 and 1000"),
+        ([*given, "--fps", "30", "--formats", "obj"], "--formats obj: expected some of mp4, glb, bvh, rig, npz, json"),
+        ([*given, "--fps", "30", "--formats", "bvh"], "model 'small' has another body than Anny, which glb, bvh, rig"),
+        ([*given, "--video", str(tmp_path / "no.mp4")], "no such file"),
+        ([*given, "--formats", "mp4"], "expected some of obj, glb, json, npz, ply, overlay, rig for a picture"),
+        ([*given, "--fps", "30", "--formats", "rig"], "rig is written into json and npz; expected one of these, too"),
+        (["predict", str(video_file), *common, "--fps", "30"], "is a video; expected keypoints of its frames with"),
+        ([*given, "--fps", "30", "--overlay", "mash"], "--overlay 'mash': expected some of mesh, joints, confidences"),
+    ):
+        assert main(arguments) == 2
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert message in printed.err
+        assert len(printed.err.splitlines()) == 1
+
+
+def test_keypoints_past_the_end_of_the_video_are_told_of(
+    video_file: Path, bundle_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "x.npy", np.concatenate([walkers()[:, 0]] * 2))
+    arguments = ["predict", str(tmp_path / "x.npy"), "--video", str(video_file), "--model", str(bundle_file)]
+    assert main([*arguments, "--formats", "json", "--out", str(tmp_path)]) == 0
+    assert f"ends {FRAMES} frames before the keypoints in {tmp_path / 'x.npy'}" in capsys.readouterr().err
+
+
+def test_bad_keypoints_leave_nothing(bundle_file: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    (folder / "f_0.json").write_text('{"people": []}')
+    (folder / "f_1.json").write_text("{")
+    source = VideoInput("frames", folder, None, folder, 30.0)
+    with pytest.raises(InputError, match=r"f_1.json: cannot be read as JSON"):
+        predict_video(source, options(tmp_path / "out"), Recovery.load(bundle_file), None, None, print, print)
+    assert not (tmp_path / "out").exists()
