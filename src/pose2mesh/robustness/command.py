@@ -94,9 +94,6 @@ def robustness_command(model: str, device: str, options: RobustnessOptions, say:
     from pose2mesh.robustness.report import write_report
 
     recovery = Recovery.load(Path(model) / "bundle.safetensors" if Path(model).is_dir() else model, device)
-    body = AnnyBody()
-    synthesiser = BodySynthesiser(body, recovery.joint_set, None)
-    meter = Meter(recovery, body, synthesiser)
     own: list[PeopleSet] = []
     folders: Sequence[Path | None] = options.images or [None] * len(options.keypoints)
     for (name, file), folder in zip(options.named_files(), folders, strict=True):
@@ -109,6 +106,9 @@ def robustness_command(model: str, device: str, options: RobustnessOptions, say:
         else:
             train, validation = load_split(options.split, clips)
             parts = [("training clips", "train", train), ("validation clips", "validation", validation)]
+    body = AnnyBody()
+    synthesiser = BodySynthesiser(body, recovery.joint_set, None)
+    meter = Meter(recovery, body, synthesiser)
     measured = []
     for name, role, chosen in parts:
         people = from_clips(name, role, chosen, body, synthesiser, options.samples, options.seed)

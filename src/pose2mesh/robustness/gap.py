@@ -7,8 +7,8 @@ for a validation clip and 0 for a training clip:
 
 exp(g) is the gap: how many times larger the error is on clips that the model never saw and that are as hard. Its
 interval is a residual bootstrap over clips: r_c, divided by √(1 − leverage), is drawn anew for every clip, from those
-of its part, and the line fitted again. A part of few clips tells too little of how clips differ and draws from all. A
-model overfits when the whole interval lies beyond the margin.
+of its part, and the line fitted again. A part of few clips tells too little of how clips differ and draws from all.
+Percentiles are widened as Student's t asks. A model overfits when the whole interval lies beyond the margin.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 Floats: TypeAlias = NDArray[np.floating]
 
@@ -95,8 +96,10 @@ def measure_gap(train: ClipErrors, validation: ClipErrors, seed: int = 0) -> Gap
     leverage = np.einsum("ci,ic->c", design, inverse)
     free = leverage < _FIXED
     residual[free] /= np.sqrt(1 - leverage[free])
-    drawn = _draw_residuals(residual, free, unseen > 0, np.random.default_rng(seed))
-    low, high = np.exp(g + np.quantile(drawn @ inverse[2], ((1 - LEVEL) / 2, (1 + LEVEL) / 2)))
+    drawn, fewest = _draw_residuals(residual, free, unseen > 0, np.random.default_rng(seed))
+    # Percentiles of a bootstrap over n are too near by Student's t with n − 1 degrees over the normal distribution.
+    widened = stats.t.ppf((1 + LEVEL) / 2, fewest - 1) / stats.norm.ppf((1 + LEVEL) / 2)
+    low, high = np.exp(g + widened * np.quantile(drawn @ inverse[2], ((1 - LEVEL) / 2, (1 + LEVEL) / 2)))
     return Gap(
         float(np.exp(g)),
         float(low),
@@ -112,14 +115,18 @@ def measure_gap(train: ClipErrors, validation: ClipErrors, seed: int = 0) -> Gap
 
 def _draw_residuals(
     residual: Floats, free: NDArray[np.bool_], unseen: NDArray[np.bool_], rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """(DRAWS, clips) residuals drawn with replacement, for each part from its own clips where it has enough."""
-    drawn = np.empty((DRAWS, len(residual)))
+) -> tuple[NDArray[np.float64], int]:
+    """(DRAWS, clips) residuals drawn with replacement, and from how few clips.
+
+    Each part draws from its own clips where it has enough.
+    """
+    drawn, fewest = np.empty((DRAWS, len(residual))), len(residual)
     for part in (unseen, ~unseen):
         own = free & part
         pool = residual[own if own.sum() >= LEAST_OWN else free]
+        fewest = min(fewest, len(pool))
         drawn[:, part] = rng.choice(pool - pool.mean(), size=(DRAWS, int(part.sum())))
-    return drawn
+    return drawn, fewest
 
 
 def verdict(gap: Gap | None) -> str:
