@@ -53,7 +53,9 @@ def ask(model: object) -> tuple[FakeRecovery, PeopleSet, Answers]:
 
 def test_twins_of_a_mesh() -> None:
     np.testing.assert_array_equal(mirror_twins(SYMMETRIC), [1, 0, 2, 3])
-    np.testing.assert_array_equal(mirror_twins(SYMMETRIC + [0.3, 0, 0]), [1, 0, 2, 3])  # wherever the middle is
+    np.testing.assert_array_equal(
+        mirror_twins(SYMMETRIC + np.array([0.3, 0, 0])), [1, 0, 2, 3]
+    )  # wherever the middle is
     assert mirror_twins(SYMMETRIC + np.array([[0.0, 0, 0], [0, 0.01, 0], [0, 0, 0], [0, 0, 0]])) is None
 
 

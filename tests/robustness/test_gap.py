@@ -1,4 +1,4 @@
-"""The criterion for overfitting: on gaps of known size, and on none, among clips that differ for reasons of their own."""
+"""The criterion for overfitting: on gaps of known size, and on none, among clips that differ of themselves."""
 
 from __future__ import annotations
 

@@ -71,6 +71,6 @@ def test_a_foot_in_the_air_floats() -> None:
     up = np.array([[0.0, 0, 1]])
     assert floating_mm(found, truth, up, feet)[0] == pytest.approx(30)
     assert floating_mm(truth, truth, up, feet)[0] == pytest.approx(5)
-    assert floating_mm(found + [0, 0, 5], truth, up, feet)[0] == pytest.approx(30)
+    assert floating_mm(found + np.array([0, 0, 5]), truth, up, feet)[0] == pytest.approx(30)
     truth[0, 2, 2] = -0.5  # on the knees
     assert np.isnan(floating_mm(found, truth, up, feet)[0])

@@ -81,7 +81,7 @@ def robustness_command(model: str, device: str, options: RobustnessOptions, say:
         say: Takes lines of progress and results.
 
     Raises:
-        InputError: an option, the model or a file cannot be used; nothing is written then.
+        InputError: an option, the model or a file cannot be used, or the report cannot be written.
     """
     options.check()
     from pose2mesh.body.anny import AnnyBody
@@ -109,6 +109,10 @@ def robustness_command(model: str, device: str, options: RobustnessOptions, say:
     body = AnnyBody()
     synthesiser = BodySynthesiser(body, recovery.joint_set, None)
     meter = Meter(recovery, body, synthesiser)
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out {options.out}: cannot be made ({error.strerror})") from error
     measured = []
     for name, role, chosen in parts:
         people = from_clips(name, role, chosen, body, synthesiser, options.samples, options.seed)
@@ -121,10 +125,9 @@ def robustness_command(model: str, device: str, options: RobustnessOptions, say:
         compared = train_errors, validation_errors
         gap = measure_gap(train_errors, validation_errors, options.seed)
     try:
-        options.out.mkdir(parents=True, exist_ok=True)
+        write_report(options.out, recovery, _command_line(model, options), measured, gap, compared, options.seed)
     except OSError as error:
-        raise InputError(f"--out {options.out}: cannot be made ({error.strerror})") from error
-    write_report(options.out, recovery, _command_line(model, options), measured, gap, compared, options.seed)
+        raise InputError(f"{options.out}: the report cannot be written ({error.strerror or error})") from error
     say(verdict(gap))
     say(str(options.out / "report.html"))
 

@@ -35,7 +35,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG beside the report, and what it shows."""
+    """A PNG or JPEG beside the report, and what it shows."""
 
     file: Path
     caption: str
@@ -94,10 +94,9 @@ def _html(block: Block) -> str:
             return f"<table>\n<thead><tr>{top}</tr></thead>\n<tbody>\n{lines}\n</tbody>\n</table>"
         case Picture(file, caption):
             data = base64.b64encode(file.read_bytes()).decode("ascii")
-            text = html.escape(caption)
-            return (
-                f'<figure><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'
-            )
+            kind, text = "png" if file.suffix == ".png" else "jpeg", html.escape(caption)
+            image = f'<img alt="{text}" src="data:image/{kind};base64,{data}">'
+            return f"<figure>{image}<figcaption>{text}</figcaption></figure>"
 
 
 def _inline(text: str) -> str:

@@ -99,7 +99,7 @@ def write_report(
     caption = "Noise, missing joints and view: means and 95% bands. Movement is from the undisturbed answer."
     blocks += [Heading("Curves"), Picture(out / "curves.png", caption), Heading("The worst cases")]
     for index, measures in enumerate(sets):
-        picture = out / f"worst_{index + 1}.png"
+        picture = out / f"worst_{index + 1}.jpg"
         render.save_picture(picture, draw_gallery(measures, recovery))
         beside = "" if measures.people.truth is None else ", the true body in grey"
         text = f"{measures.people.name}: input joints, the answer over them, and from the side{beside}."
