@@ -40,7 +40,7 @@ def divide(errors: ClipErrors, validation: int, divisions: int) -> str:
         ratios.append(gap.ratio)
     low, high = np.quantile(ratios, (0.025, 0.975))
     return (
-        f"{len(clips) - validation} and {validation} clips, {divisions} divisions: ratio {low:.2f} to {high:.2f} in 95%; "
+        f"{len(clips) - validation} and {validation} clips, {divisions} times: ratio {low:.2f} to {high:.2f} in 95%; "
         f"interval above 1 in {100 * beyond_one / divisions:.1f}%, overfitting in {100 * flagged / divisions:.1f}%"
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -95,43 +96,31 @@ class Meter:
         self.recovery, self.body = recovery, body
         self.plausibility = PlausibilityMeter(body, synthesiser)
         self.synthesiser = synthesiser
-        self.reference: Reference | None = None
+
+    @cached_property
+    def reference(self) -> Reference:
+        """Tells how hard a pose is; made when it is first asked for."""
+        return Reference(self.synthesiser)
 
     def __call__(self, people: PeopleSet, seed: int, say: Callable[[str], None]) -> Measures:
         """Measure one set; `say` takes a line before each part."""
         recovery, truth = self.recovery, people.truth
-
-        def progress(part: str) -> None:
-            say(f"{people.name}: {part}")
-
-        progress(f"{len(people)} people, {len(people.group_names)} {'pictures' if truth is None else 'clips'}")
+        say(f"{people.name}: {len(people)} people")
         answers = answer(recovery, people)
-        values: dict[str, NDArray[np.float64]] = {}
-        true_values: dict[str, NDArray[np.float64]] = {}
-        seen = answers
-        if truth is not None:
-            seen = answer(recovery, people, camera_known=True)
-            values |= errors_mm(answers, people, recovery.joint_set)
-            values |= {f"known_{name}": error for name, error in errors_mm(seen, people, recovery.joint_set).items()}
-            self.reference = self.reference or Reference(self.synthesiser)
-            values["difficulty_mm"] = self.reference.difficulty_mm(people)
-            true_bodies = self.plausibility(Answers(truth.joints, truth.vertices), truth.vertices, truth.up)
-            true_values = _of_plausibility(true_bodies)
-            plausible = self.plausibility(seen, truth.vertices, truth.up)
-        else:
-            plausible = self.plausibility(answers)
-        laid = reproject(
-            answers.joints, people.joints_px, people.confidence, people.joints_px, people.area_px, recovery.joint_set
-        )
-        values |= {"oks": laid.oks, "reprojection_percent": 100 * laid.error}
-        if any(mask is not None for mask in people.masks):
-            progress("silhouettes")
-            values["iou"] = silhouette_iou(answers, people, recovery)
-        progress("consistency")
+        seen = answers if truth is None else answer(recovery, people, camera_known=True)
+        values = self._accuracy(people, answers, seen)
+        say(f"{people.name}: consistency")
         consistent = measure_consistency(recovery, people, answers, seed)
         values |= {name: value for name, value in vars(consistent).items() if name != "dropped_mm"}
+        true_values: dict[str, NDArray[np.float64]] = {}
+        if truth is None:
+            plausible = self.plausibility(answers)
+        else:
+            plausible = self.plausibility(seen, truth.vertices, truth.up)
+            true_bodies = self.plausibility(Answers(truth.joints, truth.vertices), truth.vertices, truth.up)
+            true_values = _of_plausibility(true_bodies)
         values |= _of_plausibility(plausible)
-        progress("calibration and curves")
+        say(f"{people.name}: calibration and curves")
         facing = truth.facing_rad if truth is not None else self._facing(answers)
         per_view = {name: values[key] for name, key in _PER_VIEW.items() if key in values}
         curves = noise_and_missing(recovery, people, seen, seed) + by_view(facing, per_view, people.group, seed)
@@ -148,9 +137,23 @@ class Meter:
             [Case(i, seen.joints[i], seen.vertices[i], None if truth is None else truth.vertices[i]) for i in worst],
         )
 
+    def _accuracy(self, people: PeopleSet, answers: Answers, seen: Answers) -> dict[str, NDArray[np.float64]]:
+        """Against the truth, from pixels alone and by the true camera (`seen`), and against the picture."""
+        joint_set = self.recovery.joint_set
+        values: dict[str, NDArray[np.float64]] = {}
+        if people.truth is not None:
+            values |= errors_mm(answers, people, joint_set)
+            values |= {f"known_{name}": error for name, error in errors_mm(seen, people, joint_set).items()}
+            values["difficulty_mm"] = self.reference.difficulty_mm(people)
+        given = people.joints_px, people.confidence
+        laid = reproject(answers.joints, *given, people.joints_px, people.area_px, joint_set)
+        values |= {"oks": laid.oks, "reprojection_percent": 100 * laid.error}
+        if any(mask is not None for mask in people.masks):
+            values["iou"] = silhouette_iou(answers, people, self.recovery)
+        return values
+
     def of_clips(self, clips: Sequence[Clip], seed: int) -> ClipErrors:
         """For the gap: 40 people of every clip."""
-        self.reference = self.reference or Reference(self.synthesiser)
         errors, difficulty, group = [], [], []
         for start in range(0, len(clips), _CLIPS_AT_ONCE):
             part = clips[start : start + _CLIPS_AT_ONCE]

@@ -126,9 +126,9 @@ def _people_table(sets: Sequence[Measures]) -> Table:
     rows = []
     for measures in sets:
         people = measures.people
-        groups = len(np.unique(people.group))
+        groups, whole = len(np.unique(people.group)), "picture" if people.truth is None else "clip"
         kind = {"own": "own data", "clips": "clips", "train": "training clips", "validation": "validation clips"}
-        counted = f"{groups} {'pictures' if people.truth is None else 'clips'}"
+        counted = f"{groups} {whole}{'s' * (groups != 1)}"
         rows.append((people.name, kind[people.role], str(len(people)), counted))
     return Table(("set", "what it is", "people", "from"), rows)
 
