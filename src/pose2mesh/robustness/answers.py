@@ -13,7 +13,7 @@ from pose2mesh import metrics, render
 from pose2mesh.predict import Recovery, solve_camera
 from pose2mesh.robustness.people import PeopleSet
 from pose2mesh.silhouettes import LEAST_LABELLED
-from pose2mesh.skeletons import JointSet, convert
+from pose2mesh.skeletons import JointSet
 
 Floats: TypeAlias = NDArray[np.floating]
 _AT_ONCE = 64
@@ -66,15 +66,6 @@ def person_box_px(joints_px: Floats, confidence: Floats) -> NDArray[np.float64]:
     high = np.where(seen, joints_px, -np.inf).max(1)
     low = np.where(seen, joints_px, np.inf).min(1)
     return np.asarray((high - low).max(1), np.float64)
-
-
-def rederive(
-    joints_px: Floats, confidence: Floats, joint_set: JointSet
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Pixels (P, J, 2) and confidences (P, J) with the derived joints made anew from their sources."""
-    confidence = confidence.copy()
-    confidence[:, [joint_set.index(name) for name, _ in joint_set.derived]] = 0
-    return convert(joints_px, confidence, joint_set.names, joint_set)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2mesh.predict import Recovery
-from pose2mesh.robustness.answers import Answers, distance_mm, person_box_px, rederive
+from pose2mesh.robustness.answers import Answers, distance_mm, person_box_px
 from pose2mesh.robustness.bootstrap import Interval, mean_interval
 from pose2mesh.robustness.consistency import BOX_PX, without
-from pose2mesh.robustness.people import PeopleSet
+from pose2mesh.robustness.people import PeopleSet, rederive
 
 Floats: TypeAlias = NDArray[np.floating]
 NOISE_PX = (0.0, 1.0, 2.0, 4.0, 8.0)

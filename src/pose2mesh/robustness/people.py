@@ -156,16 +156,16 @@ def from_clips(
             posed = body(people.phenotypes[part], people.orientations[part])
             posed = posed @ people.cameras.rotation[part].mT
             vertices.append(posed - (regressor[root] @ posed)[:, None])
-        joints_px = people.joints_px
-        everything = torch.ones(joints_px.shape[:2])
-        to_ray = rotation_to_ray(people.cameras.ray(weighted_centre(joints_px, everything)))
+        everything = torch.ones(people.joints_px.shape[:2])
+        joints_px, confidence = rederive(people.joints_px.numpy(), everything.numpy(), synthesiser.joint_set)
+        to_ray = rotation_to_ray(people.cameras.ray(weighted_centre(torch.from_numpy(joints_px), everything)))
     cameras = people.cameras
     return PeopleSet(
         name,
         role,
-        joints_px.numpy(),
-        everything.numpy(),
-        person_area(joints_px).numpy(),
+        joints_px,
+        confidence,
+        person_area(torch.from_numpy(joints_px)).numpy(),
         np.repeat(np.arange(len(clips)), counts),
         tuple(clip.name for clip in clips),
         tuple(labels),
@@ -183,6 +183,15 @@ def from_clips(
             _facing(to_ray @ cameras.rotation @ people.orientations[:, 0]),
         ),
     )
+
+
+def rederive(
+    joints_px: Floats, confidence: Floats, joint_set: JointSet
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Pixels (P, J, 2) and confidences (P, J) with the derived joints made anew from their sources."""
+    confidence = confidence.copy()
+    confidence[:, [joint_set.index(name) for name, _ in joint_set.derived]] = 0
+    return convert(joints_px, confidence, joint_set.names, joint_set)
 
 
 def _facing(hips: Tensor) -> NDArray[np.float32]:
