@@ -44,9 +44,10 @@ def draw_curves(path: Path, sets: Sequence[Measures]) -> None:
 
 
 def _draw_curve(axes: Axes, curve: Curve, colour: str, label: str) -> None:
-    # A single clip or picture has no interval, and says little of its place.
     pairs = zip(curve.places, curve.values, strict=True)
-    there = [(place, found) for place, found in pairs if found is not None and np.isfinite(found.low)]
+    there = [(place, found) for place, found in pairs if found is not None]
+    # A place where a single clip or picture was measured says little of that place, unless the set has no more.
+    there = [each for each in there if each[1].groups > 1] or there
     if not there:
         return
     places = np.array([place for place, _ in there])
