@@ -97,6 +97,16 @@ def test_visibility_becomes_confidence(tmp_path: Path) -> None:
     np.testing.assert_array_equal(person.joints_px[2], [0, 0])
 
 
+def test_scores_beside_the_flags_are_the_confidences(tmp_path: Path) -> None:
+    scores = np.linspace(0.95, 0.3, 17).tolist()
+    flags = np.array([2, 1, 0] + [2] * 14)
+    person = annotation(keypoints=flat(flags), keypoint_scores=scores)
+    [picture] = read_keypoints(write(tmp_path / "in.json", coco([person])))
+    np.testing.assert_allclose(picture.people[0].confidence[:4], [*scores[:2], 0, scores[3]], rtol=1e-6)
+    with pytest.raises(InputError, match=r"keypoint_scores is .*; expected 17 finite numbers"):
+        read_keypoints(write(tmp_path / "in.json", coco([annotation(keypoint_scores=scores[:3])])))
+
+
 def test_derived_joints_are_missing_with_their_sources(tmp_path: Path) -> None:
     flags = np.full(17, 2)
     flags[COCO.index("left_hip")] = 0

@@ -4,8 +4,9 @@
   position) raises `InputError`. A joint with confidence 0 is missing and may have any coordinates, NaN too.
 - People who cannot be recovered (crowd regions, too few labelled joints, joints without spread) become `Skipped`
   entries. A file that this leaves with nobody raises `InputError`; one in which nobody was found does not.
-- Confidence: COCO's labels become `VISIBILITY_CONFIDENCE`; detector scores are clipped to [0, 1]. In an array of two
-  columns a joint at exactly (0, 0), the mark detectors leave for a missing one, gets 0 and every other 1.
+- Confidence: COCO's labels become `VISIBILITY_CONFIDENCE`, or the `keypoint_scores` beside them, where there are such;
+  detector scores are clipped to [0, 1]. In an array of two columns a joint at exactly (0, 0), the mark detectors leave
+  for a missing one, gets 0 and every other 1.
 """
 
 from __future__ import annotations
@@ -251,7 +252,10 @@ def _read_coco_annotations(path: Path, data: dict) -> list[tuple[PictureInput, l
         rows = _triples(where, annotation.get("keypoints", []), "keypoints")  # COCO's instances files have none
         for joint in np.flatnonzero(~np.isin(rows[:, 2], list(VISIBILITY_CONFIDENCE))):
             raise InputError(f"{where}: keypoints: v of joint {joint} is {rows[joint, 2]:g}; expected 0, 1 or 2")
-        rows[:, 2] = [VISIBILITY_CONFIDENCE[flag] for flag in rows[:, 2].tolist()]
+        flags, rows[:, 2] = rows[:, 2] > 0, [VISIBILITY_CONFIDENCE[flag] for flag in rows[:, 2].tolist()]
+        if annotation.get("keypoint_scores") is not None:  # as `pose2mesh crawl` writes them beside the flags
+            scores = _finite(where, annotation["keypoint_scores"], "keypoint_scores", len(rows))
+            rows[:, 2] = np.where(flags, scores, 0)
         order = names.get(_identifier(where, annotation, "category_id", required=False))
         is_crowd, extra = bool(annotation.get("iscrowd")), _extra(where, annotation)
         people[image_id].append(_Found(f"{where}: keypoints", rows, identifier, order, is_crowd, extra))
