@@ -28,7 +28,7 @@ from pose2mesh.skeletons import COCO, HUMAN36, JointSet
 from tests.anny_as_smpl import smpl_parameters, write_anny, write_people
 from tests.untrained import save_untrained
 
-SAMPLES, SEED = 24, 5
+SAMPLES, SEED = 16, 5
 # Of the validation part of configs/mocap_split.yaml.
 VALIDATION_CLIPS = ("cartwheel", "dance_b", "getup_faceup", "kick")
 MEASURES = (
