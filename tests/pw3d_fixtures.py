@@ -99,8 +99,8 @@ def write_pw3d(
         translation = np.array([0.6 * person - 0.3, 0.1, 4 + 0.02 * frame + person])
         mesh = skinned(model, poses[number], shapes[number], translation)
         own = model["J_regressor"] @ mesh
-        coco = _with_middles(regressors[0] @ mesh)
-        seen = coco[:, :2] / coco[:, 2:] * FOCAL + CENTRE
+        coco = regressors[0] @ mesh
+        seen = _with_middles(coco[:, :2] / coco[:, 2:] * FOCAL + CENTRE)
         vertices.append(mesh)
         joints.append((seen, regressors[1] @ mesh, arrays["neutral"]["J_regressor"][0] @ mesh))
         genders.append(GENDERS[person])

@@ -18,16 +18,12 @@ from pose2mesh.body.anny import AnnyBody
 from pose2mesh.cli import main
 from pose2mesh.data.poses import PoseConfig, PoseSource
 from pose2mesh.data.sources import clip_poses
-from pose2mesh.data.synthetic import BodySynthesiser, ShapeConfig, SyntheticConfig, draw_people
+from pose2mesh.data.synthetic import BodySynthesiser, SyntheticConfig, draw_people
 from pose2mesh.errors import InputError
 from pose2mesh.evaluate import EvaluateOptions, evaluate_command, evaluate_motions, take_away
-from pose2mesh.models.bundle import Bundle, save_bundle
-from pose2mesh.models.bundle_info import BundleInfo
-from pose2mesh.models.network_config import NetworkConfig
-from pose2mesh.models.pose2mesh import Pose2Mesh
-from pose2mesh.models.surface import build_surface
 from pose2mesh.predict import Recovery
 from pose2mesh.skeletons import COCO, HUMAN36, SMPL, JointSet
+from tests.untrained import save_untrained
 
 SAMPLES, SEED = 24, 3
 MEASURES = ("mpjpe_mm", "pa_mpjpe_mm", "mpvpe_mm", "pa_mpvpe_mm")
@@ -45,29 +41,7 @@ def source() -> PoseSource:
 
 @pytest.fixture(scope="module")
 def anny_bundle(anny: AnnyBody, source: PoseSource, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle of a small untrained network on the Anny body; it does not tell heights."""
-    config = NetworkConfig(
-        confidence_input=True,
-        isotropic=True,
-        posenet_width=32,
-        posenet_unit_m=1.0,
-        posenet_blocks=1,
-        posenet_dropout=0.0,
-        coarsenings=8,
-        finest=6,
-        joint_widths=(8,),
-        block_widths=((8, 8), (8, 8), (8, 8)),
-        head_width=8,
-    )
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        posed = anny(ShapeConfig().draw(24, generator), source.draw(24, generator)).numpy()
-    surface = build_surface(anny, COCO, config, posed)
-    torch.manual_seed(0)
-    info = BundleInfo("untrained", "coco", "anny", {"network": config.as_dict()}, "nothing", "Apache-2.0")
-    path = tmp_path_factory.mktemp("run") / "bundle.safetensors"
-    save_bundle(path, Bundle(Pose2Mesh(config, COCO, surface).eval(), surface, info))
-    return path
+    return save_untrained(tmp_path_factory.mktemp("run") / "bundle.safetensors", anny, source, COCO)
 
 
 class Known:

@@ -88,7 +88,7 @@ class ProtocolTest:
         if self.same_mesh:
             self.regressor = self.true_regressor
         elif recovery.info.body == "anny" and protocol.joint_set.name in FITTED:
-            self.regressor = torch.from_numpy(load_regressor(protocol.joint_set.name))
+            self.regressor = torch.from_numpy(load_regressor(protocol.joint_set.name)).double()
         else:
             raise InputError(
                 f"model {recovery.info.name!r} is of body {recovery.info.body!r}, of which joint set "
@@ -97,9 +97,12 @@ class ProtocolTest:
         self.left_out: Counter[str] = Counter()
 
     def _regressors(self, body: GenderedBody) -> tuple[Tensor, Tensor]:
-        """Of the protocol's joints, (J, V), and of the one that vertices are relative to, (V,)."""
+        """Of the protocol's joints, (J, V), and of the one that vertices are relative to, (V,).
+
+        In double precision: in single, the sum of a long row is off by 1e-5 m.
+        """
         root = self.protocol.mesh_root
-        return body.regressor(self.protocol.joint_set), body.regressor(root)[root.root_index]
+        return body.regressor(self.protocol.joint_set).double(), body.regressor(root)[root.root_index].double()
 
     def rows(self, input_: Input) -> NDArray[np.int64]:
         """Who is measured; counts who is not.
@@ -145,16 +148,16 @@ class ProtocolTest:
     def truth(self, people: LabelledPeople, rows: NDArray[np.int64], keep: NDArray[np.bool_]) -> Posed:
         """What is true of those of the people to `keep`, (B,)."""
         assert people.points_cam is not None
-        vertices = people.points_cam[torch.from_numpy(keep)]
+        vertices = people.points_cam[torch.from_numpy(keep)].double()
         joints = self.true_regressor @ vertices
         if self.protocol.truth == "labels":
             assert self.records.joints_m is not None
-            joints = torch.from_numpy(self.records.joints_m[rows[keep]])
+            joints = torch.from_numpy(self.records.joints_m[rows[keep]]).double()
         return Posed(joints, vertices, self.true_root @ vertices)
 
     def found(self, vertices: NDArray[np.float32]) -> Posed:
         """A model's answer, vertices (B, V, 3), as the protocol takes it."""
-        points = torch.from_numpy(vertices)
+        points = torch.from_numpy(vertices).double()
         joints = self.regressor @ points
         return Posed(joints, points, self.true_root @ points) if self.same_mesh else Posed(joints)
 
@@ -256,6 +259,8 @@ def evaluate_records(
     Raises:
         InputError: nobody can be measured, or as `ProtocolTest`.
     """
+    from tqdm import tqdm
+
     test = ProtocolTest(recovery, records, body, protocol)
     rows = test.rows(input_)
     whole = samples is None or samples >= len(rows)
@@ -265,7 +270,8 @@ def evaluate_records(
     joints: list[tuple[Tensor, Tensor]] = []
     measured: list[NDArray[np.int64]] = []
     with torch.no_grad():
-        for part in test.parts(rows, input_, seed):
+        parts = test.parts(rows, input_, seed)
+        for part in tqdm(parts, total=-(-len(rows) // PART), desc="evaluating", unit="part", disable=None):
             found = test.found(recovery.run(part.pixels, part.confidence)[1])
             for name, values in person_errors(protocol, found, part.truth).items():
                 errors.setdefault(name, []).append(values.numpy())

@@ -77,7 +77,7 @@ def check_and_evaluate(name: str, run_folder: Path, disk: Path, tmp_path: Path) 
         f"data.cache={disk / 'cache'}",
     ]
     config, report = str(CONFIGS / f"{name}.yaml"), tmp_path / "report.json"
-    status = main(["data", "check", config, "--sheet", str(tmp_path / "sheet.png"), *places])
+    status = main(["data", "check", config, "--sheet", str(tmp_path / "sheet.png"), "--shown", "1", *places])
     # MuCo's images are missing; the made-up hand has a body's size.
     assert status == (1 if name in ("coco", "hand") else 0)
     assert (tmp_path / "sheet.png").is_file()

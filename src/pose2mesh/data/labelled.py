@@ -21,7 +21,7 @@ from torch import Tensor
 
 from pose2mesh.body.gendered import GenderedBody, GenderedPoints
 from pose2mesh.data.cameras import CameraConfig, draw_cameras
-from pose2mesh.data.noise import NoiseConfig, synthesise
+from pose2mesh.data.noise import NoiseConfig, derive, synthesise
 from pose2mesh.data.samples import Batch
 from pose2mesh.data.sets.fits import fit_error_crop_px, fit_error_mm
 from pose2mesh.data.sets.records import Records
@@ -381,6 +381,8 @@ def look(
             filled = torch.where(there[..., None], joints_px, middle[:, None])
             joints_px, confidence = synthesise(filled, joint_set, noise, generator, people.views.size_px)
             confidence = confidence * there
+        # The middle of two joints in a picture is not where the middle in space is seen.
+        joints_px, confidence = derive(joints_px, confidence, joint_set)
     joints_px = joints_px * (confidence > 0)[..., None]
     to_ray = rotation_to_ray(people.views.ray(weighted_centre(joints_px, confidence)))
     return Batch(

@@ -152,7 +152,7 @@ def synthesise(
         missing |= ((joints_px < 0) | (joints_px > size_px[:, None])).any(-1)
     missing = _keep_enough(missing, len(joint_set) - len(joint_set.derived))
     confidence = confidence * ~missing
-    return _derive(noisy, confidence, joint_set)
+    return derive(noisy, confidence, joint_set)
 
 
 def _human36_errors(joints_px: Tensor, joint_set: JointSet, config: NoiseConfig, generator: torch.Generator) -> Tensor:
@@ -282,8 +282,14 @@ def _keep_enough(missing: Tensor, labelled: int, least: int = 5) -> Tensor:
     return missing & ((~missing[:, :labelled]).sum(1, keepdim=True) >= least)
 
 
-def _derive(joints_px: Tensor, confidence: Tensor, joint_set: JointSet) -> tuple[Tensor, Tensor]:
-    """Derived joints from the detected ones, as `skeletons.convert` does for real input."""
+def derive(joints_px: Tensor, confidence: Tensor, joint_set: JointSet) -> tuple[Tensor, Tensor]:
+    """Derived joints from the seen ones, as `skeletons.convert` does for real input; what is missing is put at 0.
+
+    Args:
+        joints_px: (B, J, 2).
+        confidence: (B, J), 0 for a missing joint.
+        joint_set: Theirs.
+    """
     joints_px, confidence = joints_px.clone(), confidence.clone()
     for name, parts in joint_set.derived:
         position, columns = joint_set.index(name), [joint_set.index(part) for part in parts]

@@ -1,0 +1,42 @@
+"""Bundles of small untrained networks on the Anny body."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from pose2mesh.body.anny import AnnyBody
+from pose2mesh.data.poses import PoseSource
+from pose2mesh.data.synthetic import ShapeConfig
+from pose2mesh.models.bundle import Bundle, save_bundle
+from pose2mesh.models.bundle_info import BundleInfo
+from pose2mesh.models.network_config import NetworkConfig
+from pose2mesh.models.pose2mesh import Pose2Mesh
+from pose2mesh.models.surface import build_surface
+from pose2mesh.skeletons import JointSet
+
+
+def save_untrained(path: Path, anny: AnnyBody, source: PoseSource, joint_set: JointSet) -> Path:
+    """Write one of a joint set; it does not tell heights."""
+    config = NetworkConfig(
+        confidence_input=True,
+        isotropic=True,
+        posenet_width=32,
+        posenet_unit_m=1.0,
+        posenet_blocks=1,
+        posenet_dropout=0.0,
+        coarsenings=8,
+        finest=6,
+        joint_widths=(8,),
+        block_widths=((8, 8), (8, 8), (8, 8)),
+        head_width=8,
+    )
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        posed = anny(ShapeConfig().draw(24, generator), source.draw(24, generator)).numpy()
+    surface = build_surface(anny, joint_set, config, posed)
+    torch.manual_seed(0)
+    info = BundleInfo("untrained", joint_set.name, "anny", {"network": config.as_dict()}, "nothing", "Apache-2.0")
+    save_bundle(path, Bundle(Pose2Mesh(config, joint_set, surface).eval(), surface, info))
+    return path
