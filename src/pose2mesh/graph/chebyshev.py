@@ -6,7 +6,6 @@ cache and are never kept: `docs/performance.md` says why it is computed as it is
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, cast
 
 import numpy as np
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 
 from pose2mesh.errors import InputError
 from pose2mesh.graph.laplacian import chebyshev_polynomials
+from pose2mesh.products import linear
 
 # What one of a convolution's terms may take on the CPU; some four of them are in use at a time.
 CACHE_BYTES = 2**21
@@ -45,7 +45,7 @@ class FixedSparse(nn.Module):
         self._forget()
 
     def _forget(self) -> None:
-        self._tiles: dict[tuple[int, int, torch.dtype], tuple[Tensor, Tensor, Tensor]] = {}
+        self._tiles: dict[tuple[int, int, torch.dtype, int], tuple[Tensor, Tensor, Tensor]] = {}
 
     def _apply(self, fn: Any, recurse: bool = True) -> FixedSparse:
         self._forget()
@@ -55,26 +55,31 @@ class FixedSparse(nn.Module):
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_tiles": {}}
 
-    def product(self, x: Tensor) -> Tensor:
-        """(B, R, C) without a gradient, for contiguous x (B, N, C), or (B, N / 2, C) as it was before un-pooling."""
+    def product(self, x: Tensor, factor: int = 1) -> Tensor:
+        """(B, R, C), a multiple of the product, without a gradient.
+
+        Args:
+            x: (B, N, C), contiguous, or (B, N / 2, C) as it was before un-pooling.
+            factor: Of the product.
+        """
         B, M, C = x.shape
-        index, start, weight = self._tile(B, self.columns // M, x.dtype)
+        index, start, weight = self._tile(B, self.columns // M, x.dtype, factor)
         rows = nn.functional.embedding_bag(index, x.view(B * M, C), start, mode="sum", per_sample_weights=weight)
         return rows.view(B, self.rows, C)
 
-    def _tile(self, count: int, siblings: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-        """Columns, row starts and weights of `count` such matrices along a diagonal.
+    def _tile(self, count: int, siblings: int, dtype: torch.dtype, factor: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Columns, row starts and weights, times a factor, of `count` such matrices along a diagonal.
 
         `siblings` nodes in a row share a column: they have the same value. Kept, for a run asks for the same few again
         and again.
         """
-        key = (count, siblings, dtype)
+        key = (count, siblings, dtype, factor)
         if key not in self._tiles:
             with torch.inference_mode(False):
                 sample = torch.arange(count, dtype=torch.int32, device=self.index.device)[:, None]
                 index = self.index // siblings + sample * (self.columns // siblings)
                 start = self.start + sample * len(self.index)
-                self._tiles[key] = index.flatten(), start.flatten(), self.weight.to(dtype).repeat(count)
+                self._tiles[key] = index.flatten(), start.flatten(), (factor * self.weight).to(dtype).repeat(count)
         return self._tiles[key]
 
 
@@ -133,45 +138,67 @@ class _SymmetricProduct(torch.autograd.Function):
 
 
 class _Convolution(torch.autograd.Function):
-    """y = Σ_k T_k(L) x W_k + b, a few samples at a time, keeping nothing but x for the backward pass.
+    """`_convolve`, keeping nothing but x for the backward pass.
 
-    T_k(L) is symmetric and commutes with W_k. So it is applied to x W_k where that is narrower than x, or where x is to
-    be un-pooled: W_k then meets half the nodes. And the backward pass is a convolution of the gradient g, with no term
-    of the forward pass in it: ∂W_k = xᵀ T_k(L) g and ∂x = Σ_k T_k(L) g W_kᵀ.
+    T_k(L) is symmetric, so that the backward pass is a convolution of the gradient g, with no term of the forward pass
+    in it: ∂W_k = xᵀ T_k(L) g and ∂x = Σ_k T_k(L) g W_kᵀ.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, laplacian: GraphLaplacian) -> Tensor:
-        """x is (B, N, C_in), or (B, N / 2, C_in) where it is to be un-pooled; `weight` (K, C_in, C_out)."""
+        """As `_convolve`."""
         ctx.save_for_backward(x, weight)
         ctx.laplacian = laplacian
-        weight, bias = weight.to(x.dtype), bias.to(x.dtype)
-        C_in, C_out = weight.shape[1:]
-        convolve = _clenshaw if x.shape[1] < laplacian.size or C_out < C_in else _powers
-        y = x.new_empty(len(x), laplacian.size, C_out)
-        for part in _parts(y, C_in):
-            convolve(x[part], weight, bias, laplacian, y[part])
-        return y
+        return _convolve(x, weight, bias, laplacian)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None]:
         x, weight = ctx.saved_tensors
         gradient = gradient.contiguous()
+        C_in, C_out = x.shape[-1], len(weight)
+        order = weight.shape[1] // C_in
+        by_order = weight.view(C_out, order, C_in)
+        to_input = by_order.permute(2, 1, 0).reshape(C_in, order * C_out).to(x.dtype)
         x_gradient = torch.empty_like(x) if ctx.needs_input_grad[0] else None
-        weight_gradient, bias_gradient = torch.zeros_like(weight), torch.zeros_like(weight[0, 0])
-        narrow = weight.to(x.dtype)
-        for part in _parts(gradient, weight.shape[1]):
-            rows = x[part].flatten(0, 1)
-            for k, term in enumerate(_terms(gradient[part], ctx.laplacian, len(weight))):
-                g = _pool(term, x.shape[1]).flatten(0, 1)
-                if k == 0:
-                    bias_gradient += g.sum(0)
-                weight_gradient[k] += rows.T @ g
-                if x_gradient is not None:
-                    into = x_gradient[part].flatten(0, 1)
-                    torch.addmm(into, g, narrow[k].T, beta=int(k > 0), out=into)
+        weight_gradient = torch.zeros_like(weight).view(order * C_out, C_in)
+        bias_gradient = torch.zeros_like(weight[:, 0])
+        for part in _parts(gradient, C_in):
+            terms = _pool(_stack(gradient[part], ctx.laplacian, order), x.shape[1]).flatten(0, 1)
+            bias_gradient += terms[:, :C_out].sum(0)
+            weight_gradient += linear(terms.T, x[part].flatten(0, 1).T)
+            if x_gradient is not None:
+                x_gradient[part] = linear(terms, to_input).view_as(x[part])
+        weight_gradient = weight_gradient.view(order, C_out, C_in).transpose(0, 1).reshape(weight.shape)
         return x_gradient, weight_gradient, bias_gradient, None
+
+
+def _convolve(x: Tensor, weight: Tensor, bias: Tensor, laplacian: GraphLaplacian, relu: bool = False) -> Tensor:
+    """y = Σ_k T_k(L) x W_k + b, (B, N, C_out), a few samples at a time; without a gradient.
+
+    T_k(L) and W_k commute. So T_k(L) is applied to x W_k where that is narrower than x, or where x is to be un-pooled:
+    W_k then meets half the nodes.
+
+    Args:
+        x: (B, N, C_in), or (B, N / 2, C_in) where it is to be un-pooled.
+        weight: (C_out, K · C_in).
+        bias: (C_out,).
+        laplacian: (N, N).
+        relu: Whether to replace negative numbers by 0.
+    """
+    weight, bias = weight.to(x.dtype), bias.to(x.dtype)
+    C_in, C_out = x.shape[-1], len(weight)
+    y = x.new_empty(len(x), laplacian.size, C_out)
+    parts = _parts(y, C_in)
+    if x.shape[1] < laplacian.size or C_out < C_in:
+        by_order = weight.view(C_out, -1, C_in).transpose(0, 1).contiguous()
+        for part in parts:
+            _clenshaw(x[part], by_order, bias, laplacian, y[part])
+        return y.relu_() if relu else y
+    order = weight.shape[1] // C_in
+    for part in parts:
+        y[part] = linear(_stack(x[part], laplacian, order).flatten(0, 1), weight, bias, relu).view_as(y[part])
+    return y
 
 
 def _parts(y: Tensor, channels: int) -> list[slice]:
@@ -183,48 +210,47 @@ def _parts(y: Tensor, channels: int) -> list[slice]:
     return [slice(start, start + count) for start in range(0, B, count)]
 
 
-def _terms(x: Tensor, laplacian: GraphLaplacian, order: int) -> Iterator[Tensor]:
-    """T_k(L) x, each (B, N, C), for k from 0 to K − 1: x, L x, then 2 L T_{k−1} x − T_{k−2} x."""
-    before, term = x, x
-    for k in range(order):
-        if k == 1:
-            term = laplacian.product(x)
-        elif k > 1:
-            before, term = term, laplacian.product(term).mul_(2).sub_(before)
-        yield term
-
-
-def _powers(x: Tensor, weight: Tensor, bias: Tensor, laplacian: GraphLaplacian, y: Tensor) -> None:
-    """Write Σ_k (T_k(L) x) W_k + b to y."""
-    into = y.flatten(0, 1)
-    for k, term in enumerate(_terms(x, laplacian, len(weight))):
-        torch.addmm(into if k else bias, term.flatten(0, 1), weight[k], out=into)
+def _stack(x: Tensor, laplacian: GraphLaplacian, order: int) -> Tensor:
+    """(B, N, K · C) all terms T_k(L) x side by side: x, L x, then 2 L T_{k−1} x − T_{k−2} x."""
+    B, N, C = x.shape
+    stack = x.new_empty(B, N, order, C)
+    stack[:, :, 0] = before = x
+    if order > 1:
+        stack[:, :, 1] = term = laplacian.product(x)
+    for k in range(2, order):
+        before, term = term, torch.sub(laplacian.product(term, 2), before, out=stack[:, :, k])
+        if k < order - 1:
+            term = term.contiguous()
+    return stack.view(B, N, order * C)
 
 
 def _clenshaw(x: Tensor, weight: Tensor, bias: Tensor, laplacian: GraphLaplacian, y: Tensor) -> None:
-    """Write Σ_k T_k(L) (x W_k) + b to y, x un-pooled on the way.
+    """Write Σ_k T_k(L) (x W_k) + b to y, x un-pooled on the way; `weight` (K, C_out, C_in).
 
     Clenshaw's recurrence: c_k = x W_k + 2 L c_{k+1} − c_{k+2} from the last k down to 1, then x W_0 + L c_1 − c_2.
     """
     later, last = None, None
+    rows = x.flatten(0, 1)
     for k in range(len(weight) - 1, -1, -1):
-        term = torch.addmm(bias, x.flatten(0, 1), weight[k]) if k == 0 else x.flatten(0, 1) @ weight[k]
-        term = term.view(len(x), x.shape[1], -1)
+        term = linear(rows, weight[k], bias if k == 0 else None).view(len(x), x.shape[1], -1)
         if last is not None:
-            product = laplacian.product(last)
-            _add_unpooled(product.mul_(2) if k else product, term)
+            product = laplacian.product(last, 2 if k else 1)
             if later is not None:
-                _add_unpooled(product, later, -1)
+                if later.shape == term.shape:
+                    term -= later
+                else:
+                    product -= later
+            _add_unpooled(product, term, y if k == 0 else product)
             term = product
         later, last = last, term
-    assert last is not None
-    _add_unpooled(y.zero_(), last)
+    if len(weight) == 1:
+        _add_unpooled(y.zero_(), term, y)
 
 
-def _add_unpooled(x: Tensor, term: Tensor, factor: int = 1) -> None:
-    """Add a term (B, N or N / 2, C) to x (B, N, C), each node of a coarser term to its two children."""
+def _add_unpooled(x: Tensor, term: Tensor, out: Tensor) -> None:
+    """Write x (B, N, C) plus a term (B, N or N / 2, C), each node of a coarser one for its two children, to `out`."""
     B, M, C = term.shape
-    x.view(B, M, -1, C).add_(term[:, :, None], alpha=factor)
+    torch.add(x.view(B, M, -1, C), term[:, :, None], out=out.view(B, M, -1, C))
 
 
 def _pool(x: Tensor, size: int) -> Tensor:
@@ -241,8 +267,8 @@ class _UnpooledSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, term: Tensor) -> Tensor:
         ctx.size = term.shape[1]
-        total = x.clone()
-        _add_unpooled(total, term)
+        total = torch.empty_like(x)
+        _add_unpooled(x, term, total)
         return total
 
     @staticmethod
@@ -278,14 +304,17 @@ class ChebyshevConvolution(nn.Module):
         nn.init.uniform_(self.linear.weight, -bound, bound)
         nn.init.zeros_(self.linear.bias)
 
-    def forward(self, x: Tensor, laplacian: GraphLaplacian) -> Tensor:
-        """(B, N, C_in), or (B, N / 2, C_in) to be un-pooled by a repeat of 2 → (B, N, C_out)."""
-        if not torch.is_grad_enabled() and len(x) * laplacian.size * x.shape[2] <= FEW_NUMBERS:
-            terms = laplacian.polynomials(self.order).product(x.contiguous())
-            return cast(Tensor, self.linear(terms.view(len(x), laplacian.size, -1)))
+    def forward(self, x: Tensor, laplacian: GraphLaplacian, relu: bool = False) -> Tensor:
+        """(B, N, C_in), or (B, N / 2, C_in) to be un-pooled by a repeat of 2 → (B, N, C_out), clipped at 0 if asked."""
         weight, bias = self.linear.weight, self.linear.bias
-        by_order = weight.view(len(weight), self.order, -1).permute(1, 2, 0)  # (K, C_in, C_out)
         device = x.device.type
         if torch.is_autocast_enabled(device):
             x = x.to(torch.get_autocast_dtype(device))
-        return cast(Tensor, _Convolution.apply(x.contiguous(), by_order, bias, laplacian))
+        x = x.contiguous()
+        if torch.is_grad_enabled():
+            y = cast(Tensor, _Convolution.apply(x, weight, bias, laplacian))
+            return y.relu() if relu else y
+        if len(x) * laplacian.size * x.shape[2] > FEW_NUMBERS:
+            return _convolve(x, weight, bias, laplacian, relu)
+        terms = laplacian.polynomials(self.order).product(x).view(len(x) * laplacian.size, -1)
+        return linear(terms, weight.to(x.dtype), bias.to(x.dtype), relu).view(len(x), laplacian.size, -1)

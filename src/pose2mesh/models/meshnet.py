@@ -10,6 +10,7 @@ from torch.nn.utils.fusion import fuse_linear_bn_eval
 
 from pose2mesh.errors import InputError
 from pose2mesh.graph.chebyshev import CACHE_BYTES, ChebyshevConvolution, GraphLaplacian, unpooled_sum
+from pose2mesh.products import Linear
 
 
 class GraphLayer(nn.Module):
@@ -18,18 +19,20 @@ class GraphLayer(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, order: int) -> None:
         super().__init__()
         self.convolution = ChebyshevConvolution(in_channels, out_channels, order)
-        self.norm: nn.Module = nn.BatchNorm1d(out_channels)
+        self.norm: nn.BatchNorm1d | None = nn.BatchNorm1d(out_channels)
 
     def forward(self, x: Tensor, laplacian: GraphLaplacian) -> Tensor:
         """(B, N or N / 2, C_in) → (B, N, C_out); the smaller input is un-pooled."""
+        if self.norm is None:
+            return self.convolution(x, laplacian, relu=True)
         x = self.convolution(x, laplacian)
         return self.norm(x.flatten(0, 1)).relu_().view(x.shape)
 
     def fuse(self) -> None:
         """Fold BatchNorm's trained statistics into the convolution: the same function, for use alone."""
-        if isinstance(self.norm, nn.BatchNorm1d):
+        if self.norm is not None:
             self.convolution.linear = fuse_linear_bn_eval(self.convolution.linear, self.norm)
-            self.norm = nn.Identity()
+            self.norm = None
 
 
 class GraphBlock(nn.Module):
@@ -86,7 +89,7 @@ class MeshNet(nn.Module):
         widths = (in_channels, *joint_widths)
         self.joint_layers = nn.ModuleList(GraphLayer(a, b, order) for a, b in pairwise(widths))
         self.coarse_size = mesh_graphs[0].size
-        self.to_mesh = nn.Linear(joint_graph.size * joint_widths[-1], self.coarse_size * joint_widths[-1])
+        self.to_mesh = Linear(joint_graph.size * joint_widths[-1], self.coarse_size * joint_widths[-1])
         inputs = (joint_widths[-1], *(block[-1] for block in block_widths))
         self.blocks = nn.ModuleList(
             GraphBlock(width, block, order) for width, block in zip(inputs[:-1], block_widths, strict=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from pose2mesh.products import Linear
+
 
 class ResidualBlock(nn.Module):
     """Twice {BatchNorm, ReLU, dropout, linear}, added to the input."""
@@ -11,8 +13,8 @@ class ResidualBlock(nn.Module):
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, width),
-            nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, width),
+            nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(dropout), Linear(width, width),
+            nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(dropout), Linear(width, width),
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
@@ -42,9 +44,9 @@ class PoseNet(nn.Module):
     ) -> None:
         super().__init__()
         self.unit_m = unit_m
-        self.lift = nn.Linear(joints * in_channels, width)
+        self.lift = Linear(joints * in_channels, width)
         self.blocks = nn.Sequential(*(ResidualBlock(width, dropout) for _ in range(blocks)))
-        self.head = nn.Linear(width, joints * 3)
+        self.head = Linear(width, joints * 3)
 
     def forward(self, x: Tensor) -> Tensor:
         B, J, _ = x.shape
