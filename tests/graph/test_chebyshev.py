@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pose2mesh.errors import InputError
 from pose2mesh.graph import chebyshev
-from pose2mesh.graph.chebyshev import ChebyshevConvolution, GraphLaplacian
+from pose2mesh.graph.chebyshev import ChebyshevConvolution, GraphLaplacian, relu_sum
 from pose2mesh.graph.coarsening import build_hierarchy
 from pose2mesh.graph.laplacian import rescaled_laplacian
 
@@ -51,7 +51,12 @@ def dense_convolution(module: ChebyshevConvolution, laplacian: Tensor, x: Tensor
 @pytest.mark.parametrize("unpool", [False, True], ids=["", "unpooled"])
 @pytest.mark.parametrize("cut", [(2**22, 1000), (1, 7)], ids=["at once", "by sample and nodes"])
 def test_convolution_and_its_gradients_are_the_dense_ones(
-    order: int, scaling: str, widths: tuple[int, int], unpool: bool, cut: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+    order: int,
+    scaling: str,
+    widths: tuple[int, int],
+    unpool: bool,
+    cut: tuple[int, int],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(chebyshev, "CACHE_BYTES", cut[0])
     monkeypatch.setattr(chebyshev, "BLOCK_NODES", cut[1])
@@ -187,3 +192,22 @@ def test_training_after_inference_mode() -> None:
 
 def test_laplacian_is_not_in_the_state_dict() -> None:
     assert GraphLaplacian(rescaled_laplacian(PADDED)).state_dict() == {}
+
+
+# Sum
+
+
+@pytest.mark.parametrize("nodes", [4, 8])
+def test_relu_sum_and_its_gradients_are_the_plain_ones(nodes: int) -> None:
+    torch.manual_seed(0)
+    wanted = [torch.randn(2, size, 3, dtype=torch.float64, requires_grad=True) for size in (8, nodes)]
+    expected = wanted[0].relu() + wanted[1].repeat_interleave(8 // nodes, dim=1)
+    direction = torch.randn_like(expected)
+    found = relu_sum(1 * wanted[0], wanted[1])
+    assert torch.equal(found, expected)
+    for own, reference in zip(
+        torch.autograd.grad(found, wanted, direction), torch.autograd.grad(expected, wanted, direction), strict=True
+    ):
+        assert torch.equal(own, reference)
+    with torch.no_grad():
+        assert torch.equal(relu_sum(wanted[0].clone(), wanted[1]), expected)

@@ -226,25 +226,31 @@ def _pool(x: Tensor, size: int) -> Tensor:
     return pairs[:, :, 0] + pairs[:, :, 1]  # five times as fast as a sum over the pairs
 
 
-class _UnpooledSum(torch.autograd.Function):
-    """A sum of x (B, N, C) and a term (B, N or N / 2, C), whose nodes count for both of their children."""
+class _ReluSum(torch.autograd.Function):
+    """`relu_sum`, of which the backward pass only needs to know which numbers were positive."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, term: Tensor) -> Tensor:
-        ctx.size = term.shape[1]
         B, M, C = term.shape
-        return (x.view(B, M, -1, C) + term[:, :, None]).view(x.shape)
+        ctx.mark_dirty(x)
+        if any(ctx.needs_input_grad):
+            ctx.save_for_backward(x > 0)
+            ctx.size = M
+        x.relu_().view(B, M, -1, C).add_(term[:, :, None])
+        return x
 
     @staticmethod
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        return gradient, _pool(gradient.contiguous(), ctx.size)
+        (positive,) = ctx.saved_tensors
+        return gradient * positive, _pool(gradient.contiguous(), ctx.size)
 
 
-def unpooled_sum(x: Tensor, term: Tensor) -> Tensor:
-    """x (B, N, C) plus a term that has as many nodes, or half as many: those are repeated, node i's children being 2i
-    and 2i + 1.
+def relu_sum(x: Tensor, term: Tensor) -> Tensor:
+    """x (B, N, C), its negative numbers replaced by 0, plus a term that has as many nodes, or half as many: those are
+    repeated, node i's children being 2i and 2i + 1. Takes the place of x.
     """
-    return cast(Tensor, _UnpooledSum.apply(x, term))
+    return cast(Tensor, _ReluSum.apply(x, term))
 
 
 class ChebyshevConvolution(nn.Module):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_linear_bn_eval
 
 from pose2mesh.errors import InputError
-from pose2mesh.graph.chebyshev import CACHE_BYTES, ChebyshevConvolution, GraphLaplacian, unpooled_sum
+from pose2mesh.graph.chebyshev import CACHE_BYTES, ChebyshevConvolution, GraphLaplacian, relu_sum
 from pose2mesh.products import Linear
 
 
@@ -21,12 +21,13 @@ class GraphLayer(nn.Module):
         self.convolution = ChebyshevConvolution(in_channels, out_channels, order)
         self.norm: nn.BatchNorm1d | None = nn.BatchNorm1d(out_channels)
 
-    def forward(self, x: Tensor, laplacian: GraphLaplacian) -> Tensor:
-        """(B, N or N / 2, C_in) → (B, N, C_out); the smaller input is un-pooled."""
+    def forward(self, x: Tensor, laplacian: GraphLaplacian, relu: bool = True) -> Tensor:
+        """(B, N or N / 2, C_in) → (B, N, C_out); the smaller input is un-pooled. ReLU is left out where that is asked."""
         if self.norm is None:
-            return self.convolution(x, laplacian, relu=True)
+            return self.convolution(x, laplacian, relu)
         x = self.convolution(x, laplacian)
-        return self.norm(x.flatten(0, 1)).relu_().view(x.shape)
+        x = self.norm(x.flatten(0, 1)).view(x.shape)
+        return x.relu_() if relu else x
 
     def fuse(self) -> None:
         """Fold BatchNorm's trained statistics into the convolution: the same function, for use alone."""
@@ -48,11 +49,13 @@ class GraphBlock(nn.Module):
     def forward(self, x: Tensor, laplacian: GraphLaplacian) -> Tensor:
         """(B, N or N / 2, C_in) → (B, N, C_out); the smaller input is un-pooled, by a repeat of 2."""
         skip = x
-        for layer in self.layers:
+        *layers, last = self.layers
+        for layer in layers:
             x = layer(x, laplacian)
+        x = last(x, laplacian, relu=False)
         if skip.shape[-1] != x.shape[-1]:
             skip = nn.functional.interpolate(skip, size=x.shape[-1], mode="linear")
-        return unpooled_sum(x, skip)
+        return relu_sum(x, skip)
 
 
 class MeshNet(nn.Module):
