@@ -74,7 +74,10 @@ class HalfLinear(nn.Module):
 
 
 def halve_exact(model: nn.Module) -> None:
-    """Replace a model's large linear layers by `HalfLinear` where that is the same function; for use alone, on a CPU."""
+    """Replace a model's large linear layers by `HalfLinear` where that is the same function.
+
+    For use alone, on a CPU.
+    """
     if "fbgemm" not in torch.backends.quantized.supported_engines:
         return
     for name, layer in list(model.named_modules()):

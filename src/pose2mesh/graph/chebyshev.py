@@ -190,10 +190,10 @@ def _convolve(x: Tensor, weight: Tensor, bias: Tensor, laplacian: GraphLaplacian
     by_order = weight.view(C_out, order, C_in).transpose(0, 1).reshape(-1, C_in)  # (K · C_out, C_in)
     of_first = nn.functional.pad(bias, (0, (order - 1) * C_out))  # T_0 is the identity
     add_up = laplacian.sum_of_terms(order, M)
-    for part in _samples(x, order * C_out * M):
-        products = linear(x[part].view(-1, C_in), by_order, of_first)
+    for samples in _samples(x, order * C_out * M):
+        products = linear(x[samples].view(-1, C_in), by_order, of_first)
         rows = add_up.product(products.view(-1, M * order, C_out))
-        torch.clamp(rows, 0 if relu else -torch.inf, out=y[part])
+        torch.clamp(rows, 0 if relu else -torch.inf, out=y[samples])
     return y
 
 

@@ -22,7 +22,7 @@ class GraphLayer(nn.Module):
         self.norm: nn.BatchNorm1d | None = nn.BatchNorm1d(out_channels)
 
     def forward(self, x: Tensor, laplacian: GraphLaplacian, relu: bool = True) -> Tensor:
-        """(B, N or N / 2, C_in) → (B, N, C_out); the smaller input is un-pooled. ReLU is left out where that is asked."""
+        """(B, N or N / 2, C_in) → (B, N, C_out); the smaller input is un-pooled. ReLU can be left to who adds it up."""
         if self.norm is None:
             return self.convolution(x, laplacian, relu)
         x = self.convolution(x, laplacian)

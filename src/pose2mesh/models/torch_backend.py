@@ -35,12 +35,13 @@ class TorchBackend:
 
     @classmethod
     def load(cls, name_or_path: str | Path, device: str) -> TorchBackend:
-        """Load a bundle for use alone: MeshNet's BatchNorms are folded, large weights kept in float16.
+        """Load a bundle for use alone: its BatchNorms are folded, large weights kept in float16.
 
         Raises:
             InputError: as `load_bundle` and the constructor.
         """
         bundle = load_bundle(name_or_path)
+        bundle.model.posenet.fuse()
         bundle.model.meshnet.fuse()
         if device == "cpu":
             halve_exact(bundle.model)
