@@ -4,8 +4,10 @@
 
 Times each network (fresh weights: speed does not depend on them) on the Anny body: pixels to vertices and training
 steps, in float32 and under bfloat16 autocast, turn about with the textbook formulation (`textbook.py`); measures the
-machine's matrix products and copies (`limits.py`), and how time grows with people and vertices (`scaling.py`). Ratios
-within one run are the result; milliseconds depend on the machine. Prints tables, and writes them beside the JSON.
+machine's matrix products and copies (`limits.py`), and how time grows with people and vertices (`scaling.py`,
+`many_people.py`). Ratios
+within one run are the result; milliseconds depend on the machine. Prints tables, and writes them beside the
+JSON after each case: a run that is cut leaves what it has measured.
 """
 
 from __future__ import annotations
@@ -16,12 +18,13 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import limits
+import many_people
 import report
 import scaling
 import torch
@@ -37,7 +40,8 @@ from pose2mesh.training.run import build_network, open_supply
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = {"faithful": "faithful.yaml", "light": "light.yaml"}
-BOTH: tuple[Literal["fp32", "bf16"], ...] = ("fp32", "bf16")
+Mode: TypeAlias = Literal["forward", "train"]
+Precision: TypeAlias = Literal["fp32", "bf16"]
 
 
 @dataclass(frozen=True)
@@ -45,17 +49,16 @@ class Plan:
     """How much is measured.
 
     Attributes:
-        precisions: By network.
-        batches: By pass.
+        cases: Network, pass, precision and batches, what matters most first: a run that is cut has it already.
         rounds: At the least in float32 up to a batch of 32 (elsewhere one), and at the most.
         cube: Edge of the square matrices whose product is timed.
         rate_budget_s: For each of the machine's rates and of the scaling's times.
         steps: Of training, for its samples a second.
         people, tori, torus_batch: Of the scaling.
+        many: People in one file.
     """
 
-    precisions: dict[str, tuple[Literal["fp32", "bf16"], ...]]
-    batches: dict[Literal["forward", "train"], tuple[int, ...]]
+    cases: tuple[tuple[str, Mode, Precision, tuple[int, ...]], ...]
     rounds: tuple[int, int]
     cube: int
     rate_budget_s: float
@@ -63,15 +66,23 @@ class Plan:
     people: tuple[int, ...]
     tori: tuple[tuple[int, int], ...]
     torus_batch: int
+    many: tuple[int, ...]
 
 
 FULL = Plan(
-    {"faithful": BOTH, "light": BOTH}, {"forward": (1, 8, 32, 64), "train": (8, 32, 64)}, (2, 11), 2048, 1.0, 20,
-    (1, 8, 64, 256), ((48, 72), (72, 96), (96, 144), (144, 192)), 8,
+    (
+        ("faithful", "forward", "fp32", (1, 32)), ("faithful", "train", "fp32", (32, 64)),
+        ("light", "forward", "fp32", (1, 8, 32, 64)), ("light", "train", "bf16", (8, 32, 64)),
+        ("faithful", "forward", "fp32", (8, 64)), ("faithful", "train", "fp32", (8,)),
+        ("faithful", "forward", "bf16", (1, 8, 32, 64)), ("faithful", "train", "bf16", (8, 32)),
+        ("light", "forward", "bf16", (1, 8, 32, 64)), ("light", "train", "fp32", (8, 32, 64)),
+    ), (2, 11), 2048, 0.5, 20, (1, 8, 64, 256), ((48, 72), (72, 96), (96, 144), (144, 192)), 8, (500, 2500),
 )  # fmt: skip
 QUICK = Plan(
-    {"faithful": ("fp32",), "light": BOTH}, {"forward": (1,), "train": (2,)}, (1, 2), 256, 0.02, 2,
-    (1, 4), ((16, 24), (24, 32)), 1,
+    (
+        ("faithful", "forward", "fp32", (1,)), ("faithful", "train", "fp32", (2,)),
+        ("light", "forward", "fp32", (1,)), ("light", "train", "bf16", (2,)),
+    ), (1, 2), 256, 0.02, 2, (1, 4), ((16, 24), (24, 32)), 1, (4,),
 )  # fmt: skip
 
 
@@ -93,24 +104,20 @@ def build(name: str, folder: Path) -> tuple[Subject, report.Size]:
     )
 
 
-def run_cases(subjects: dict[str, Subject], plan: Plan, arguments: argparse.Namespace) -> list[Comparison]:
-    """Every network, pass, precision and batch; prints a line for each."""
-    done = []
-    for name, subject in subjects.items():
-        for mode, batches in plan.batches.items():
-            for precision in plan.precisions[name]:
-                expected = 0.0
-                for batch in batches:
-                    least = plan.rounds[0] if precision == "fp32" and batch <= 32 else 1
-                    comparison = compare(
-                        Case(name, mode, precision, batch, arguments.device, arguments.threads),
-                        subject, arguments.budget, least, plan.rounds[1], int(batch * expected),
-                    )  # fmt: skip
-                    done.append(comparison)
-                    print(report.brief(comparison), flush=True)
-                    if comparison.ours is not None and comparison.textbook is not None:
-                        expected = 1.1 * (comparison.ours.peak_bytes + comparison.textbook.peak_bytes) / batch
-    return done
+def run_cases(subjects: dict[str, Subject], plan: Plan, arguments: argparse.Namespace) -> Iterator[Comparison]:
+    """Every network, pass, precision and batch of the plan; prints a line for each."""
+    for name, mode, precision, batches in plan.cases:
+        expected = 0.0
+        for batch in batches:
+            least = plan.rounds[0] if precision == "fp32" and batch <= 32 else 1
+            comparison = compare(
+                Case(name, mode, precision, batch, arguments.device, arguments.threads),
+                subjects[name], arguments.budget, least, plan.rounds[1], int(batch * expected),
+            )  # fmt: skip
+            print(report.brief(comparison), flush=True)
+            yield comparison
+            if comparison.ours is not None and comparison.textbook is not None:
+                expected = 1.1 * (comparison.ours.peak_bytes + comparison.textbook.peak_bytes) / batch
 
 
 def alone(work: Callable[..., Any], *arguments: Any) -> Any:
@@ -119,8 +126,8 @@ def alone(work: Callable[..., Any], *arguments: Any) -> Any:
         return pool.submit(work, *arguments).result()
 
 
-def measure(plan: Plan, arguments: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], str]:
-    """All of it: results and tables."""
+def measure(plan: Plan, arguments: argparse.Namespace, folder: Path) -> Iterator[tuple[dict[str, Any], str]]:
+    """Results and tables, again and again: after each case, and when all is done."""
     device, threads, budget_s = arguments.device, arguments.threads, plan.rate_budget_s
     subjects, sizes = {}, {}
     for name in CONFIGS:
@@ -128,23 +135,37 @@ def measure(plan: Plan, arguments: argparse.Namespace, folder: Path) -> tuple[di
     light, faithful = subjects["light"], subjects["faithful"]
     shapes = [(plan.cube,) * 3, *sizes["faithful"].shapes]
     rates = alone(limits.machine_rates, shapes, device, threads, budget_s)
-    cases = run_cases(subjects, plan, arguments)
     one_core = compare(Case("light", "forward", "fp32", 1, "cpu", 1), light, arguments.budget, *plan.rounds)
     training = alone(scaling.training_rate, light.config, device, threads, plan.steps)
+    fixed: dict[str, Any] = {"machine": describe_machine(device, threads), "quick": arguments.quick}
+    if one_core.ours is not None:
+        fixed |= {"light_one_core_ms": 1000 * one_core.ours.median, "light_one_core_ratio": one_core.time_ratio}
+    fixed["light_train_samples_per_second"] = training["samples_per_second"]
+    fixed["light_data_wait_share"] = training["data_wait_share"]
+    fixed["predict_onnx_s"] = many_people.whole_process_s("onnx", rounds=3)
+    fixed["networks"] = {name: size.as_dict() for name, size in sizes.items()}
+    fixed |= {"rates": rates, "light_training": training}
+    cases: list[Comparison] = []
+
+    def results() -> tuple[dict[str, Any], str]:
+        found = {**report.headline(cases, sizes, rates), **fixed}
+        found["cases"] = [{**c.as_dict(), **report.shares(c, sizes[c.case.network], rates)} for c in cases]
+        return found, f"{report.table(cases, sizes, rates)}\n\n{report.summary(found)}\n"
+
+    for comparison in run_cases(subjects, plan, arguments):
+        cases.append(comparison)
+        yield results()
+    many = [alone(many_people.measure, count, "json", "torch") for count in plan.many]
+    fixed["many_people"] = [{**asdict(run), "share": run.share} for run in many]
+    fixed["many_people_share"] = many[-1].share
     by_people = alone(scaling.people_ms, plan.people, device, threads, budget_s)
     by_vertices = alone(
         scaling.vertices_ms, plan.tori, faithful.config.network, plan.torus_batch, device, threads, budget_s
     )
-    results: dict[str, Any] = {"machine": describe_machine(device, threads), "quick": arguments.quick}
-    results |= report.headline(cases, sizes, rates)
-    if one_core.ours is not None:
-        results |= {"light_one_core_ms": 1000 * one_core.ours.median, "light_one_core_ratio": one_core.time_ratio}
-    results["light_train_samples_per_second"] = training["samples_per_second"]
-    results["networks"] = {name: size.as_dict() for name, size in sizes.items()}
-    scaled = {"ms_by_people": by_people, "ms_by_vertices": by_vertices, "vertices_batch": plan.torus_batch}
-    results |= {"rates": rates, "light_training": training, "scaling": scaled}
-    results["cases"] = [{**c.as_dict(), **report.shares(c, sizes[c.case.network], rates)} for c in cases]
-    return results, f"{report.table(cases, sizes, rates)}\n\n{report.summary(results)}\n"
+    fixed["scaling"] = {
+        "ms_by_people": by_people, "ms_by_vertices": by_vertices, "vertices_batch": plan.torus_batch,
+    }  # fmt: skip
+    yield results()
 
 
 def describe_machine(device: str, threads: int) -> dict[str, Any]:
@@ -162,19 +183,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--budget", type=float, default=15.0, help="seconds for the rounds of a case")
+    parser.add_argument("--budget", type=float, default=3.0, help="seconds for the rounds of a case")
     parser.add_argument("--quick", action="store_true", help="small batches, few rounds: to see that it runs")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "out" / "bench.json")
     arguments = parser.parse_args()
     start = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        results, text = measure(QUICK if arguments.quick else FULL, arguments, Path(folder))
-    results["minutes"] = (time.perf_counter() - start) / 60
-    print(f"\n{text}")
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    for file, content in ((arguments.out, json.dumps(results, indent=1)), (arguments.out.with_suffix(".md"), text)):
-        with replacing(file) as partial:
-            partial.write_text(content.rstrip() + "\n", encoding="utf-8")
+    text = ""
+    with tempfile.TemporaryDirectory() as folder:
+        for results, text in measure(QUICK if arguments.quick else FULL, arguments, Path(folder)):
+            results["minutes"] = (time.perf_counter() - start) / 60
+            for file, content in (
+                (arguments.out, json.dumps(results, indent=1)),
+                (arguments.out.with_suffix(".md"), text),
+            ):
+                with replacing(file) as partial:
+                    partial.write_text(content.rstrip() + "\n", encoding="utf-8")
+    print(f"\n{text}")
 
 
 if __name__ == "__main__":

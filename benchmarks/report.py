@@ -145,8 +145,13 @@ def summary(results: dict[str, Any]) -> str:
     lines.append(
         f"- copies, 10⁹ bytes a second read and written: {results['rates']['copy_bytes_per_second'] / 1e9:.1f}"
     )
-    for what in ("people", "vertices"):
+    for what in ("people", "vertices") if "scaling" in results else ():
         found = ", ".join(f"{count}: {ms:.2f}" for count, ms in results["scaling"][f"ms_by_{what}"].items())
         lines.append(f"- ms a person by {what}: {found}")
+    for run in results.get("many_people", ()):
+        lines.append(
+            f"- {run['people']} people in one file: {1000 * run['seconds'] / run['people']:.2f} ms a person, "
+            f"{run['share']:.0%} of it in the network and the writers, at most {run['peak_bytes'] / 2**20:.0f} MiB"
+        )
     lines += [f"- {name}: {value:.4g}" for name, value in results.items() if isinstance(value, float)]
     return "\n".join(lines)

@@ -83,7 +83,8 @@ class Torus:
 
 
 def training_rate(config: TrainConfig, device: str, threads: int, steps: int) -> dict[str, Any]:
-    """Samples a second of a training run's steps, from drawing the people to updating the weights.
+    """Samples a second of a training run's steps, from drawing the people to updating the weights, and the share of the
+    time that drawing takes.
 
     Poses are drawn from joint limits, so that no motion clips are needed. Validation, checkpoints and the log's files
     are left out.
@@ -106,11 +107,13 @@ def training_rate(config: TrainConfig, device: str, threads: int, steps: int) ->
     class StepEnds(L.Callback):
         def __init__(self) -> None:
             self.times: list[float] = []
+            self.drawing_s: list[float] = []
 
         def on_train_batch_end(self, *_: Any) -> None:
             if device == "cuda":
                 torch.cuda.synchronize()
             self.times.append(time.perf_counter())
+            self.drawing_s.append(module.drawing_s)
 
     ends = StepEnds()
     trainer = L.Trainer(
@@ -128,7 +131,9 @@ def training_rate(config: TrainConfig, device: str, threads: int, steps: int) ->
     indices: Any = [torch.tensor([index]) for index in range(steps + 1)]
     trainer.fit(module, DataLoader(indices, batch_size=None))
     seconds = [after - before for before, after in zip(ends.times[:-1], ends.times[1:], strict=True)]
+    drawing_s = ends.drawing_s[-1] - ends.drawing_s[0]
     return {
+        "data_wait_share": drawing_s / sum(seconds),
         "samples_per_second": config.batch_size / statistics.median(seconds),
         "step_ms": 1000 * statistics.median(seconds),
         "step_ms_least": 1000 * min(seconds),

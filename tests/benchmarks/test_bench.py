@@ -20,6 +20,7 @@ from pose2mesh.graph.coarsening import mesh_adjacency
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.models.surface import Surface, laplacians
+from pose2mesh.products import linear
 from pose2mesh.skeletons import COCO
 
 
@@ -35,6 +36,7 @@ def test_products_are_counted_by_their_stored_entries() -> None:
         (lambda: torch.sparse.mm(sparse, rows), 6 * 7),
         (lambda: sparse.to_sparse_csr() @ rows, 6 * 7),
         (lambda: torch.nn.functional.embedding_bag(torch.tensor([[0, 1], [2, 3]]), rows, mode="sum"), 4 * 7),
+        (lambda: linear(dense, rows.T.contiguous()), 5 * 6 * 7),
         (lambda: rows + rows.sum(0), 0),
     ):
         with torch.no_grad(), ProductCount() as count:
@@ -142,6 +144,7 @@ def test_it_runs(tmp_path: Path) -> None:
     for name in (
         "faithful_forward_ratio_b1", "faithful_train_ratio_b2", "faithful_train_memory_ratio_b2", "faithful_gemm_share",
         "light_one_core_ms", "light_people_per_second", "light_train_samples_per_second",
+        "light_data_wait_share", "predict_onnx_s", "many_people_share",
     ):  # fmt: skip
         assert results[name] > 0, name
     assert results["faithful_gemm_share"] < 1

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pose2mesh.errors import InputError
 from pose2mesh.graph import chebyshev
-from pose2mesh.graph.chebyshev import ChebyshevConvolution, GraphLaplacian
+from pose2mesh.graph.chebyshev import ChebyshevConvolution, GraphLaplacian, relu_sum
 from pose2mesh.graph.coarsening import build_hierarchy
 from pose2mesh.graph.laplacian import rescaled_laplacian
 
@@ -49,11 +49,17 @@ def dense_convolution(module: ChebyshevConvolution, laplacian: Tensor, x: Tensor
 @pytest.mark.parametrize("scaling", ["unit", "published"])
 @pytest.mark.parametrize("widths", [(3, 4), (4, 3)], ids=["wider", "narrower"])
 @pytest.mark.parametrize("unpool", [False, True], ids=["", "unpooled"])
-@pytest.mark.parametrize("cache", [2**22, 1], ids=["at once", "by sample"])
+@pytest.mark.parametrize("cut", [(2**22, 1000), (1, 7)], ids=["at once", "by sample and nodes"])
 def test_convolution_and_its_gradients_are_the_dense_ones(
-    order: int, scaling: str, widths: tuple[int, int], unpool: bool, cache: int, monkeypatch: pytest.MonkeyPatch
+    order: int,
+    scaling: str,
+    widths: tuple[int, int],
+    unpool: bool,
+    cut: tuple[int, int],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(chebyshev, "CACHE_BYTES", cache)
+    monkeypatch.setattr(chebyshev, "CACHE_BYTES", cut[0])
+    monkeypatch.setattr(chebyshev, "BLOCK_NODES", cut[1])
     torch.manual_seed(0)
     sparse = rescaled_laplacian(PADDED, scaling)
     N = sparse.shape[0]
@@ -68,8 +74,8 @@ def test_convolution_and_its_gradients_are_the_dense_ones(
     expected = dense_convolution(module, torch.from_numpy(sparse.toarray()).double(), repeated)
     assert y.shape == (3, N, widths[1])
     assert torch.allclose(y, expected, atol=1e-12)
-    with torch.no_grad():  # small graphs go another way
-        assert torch.allclose(module(x, laplacian), expected, atol=1e-12)
+    with torch.no_grad():
+        assert torch.allclose(module(x, laplacian, relu=True), expected.relu(), atol=1e-12)
     direction = torch.randn_like(y)
     for own, reference in zip(
         torch.autograd.grad(y, wanted, direction), torch.autograd.grad(expected, wanted, direction), strict=True
@@ -159,30 +165,49 @@ def test_bf16_autocast(inside: bool) -> None:
 def test_moving_the_module_moves_its_matrix(dtype: torch.dtype) -> None:
     laplacian = GraphLaplacian(rescaled_laplacian(PADDED))
     x = torch.randn(2, PADDED.shape[0], 3)
-    before = laplacian(x)
-    moved = laplacian.to(dtype)(x.to(dtype))
+    before = laplacian.product(x)
+    moved = laplacian.to(dtype).product(x.to(dtype))
     assert moved.dtype == dtype
     assert torch.allclose(moved.float(), before, atol=1e-6 if dtype == torch.float64 else 0.03)
-    assert laplacian.float()(x).dtype == torch.float32
+    assert laplacian.float().product(x).dtype == torch.float32
     assert laplacian.to("meta").dense().device.type == "meta"
 
 
 def test_copies_work_after_use() -> None:
-    laplacian = GraphLaplacian(rescaled_laplacian(PADDED))
+    laplacian, module = GraphLaplacian(rescaled_laplacian(PADDED)), ChebyshevConvolution(3, 4)
     x = torch.randn(2, PADDED.shape[0], 3)
-    expected = laplacian(x)
-    assert torch.equal(copy.deepcopy(laplacian)(x), expected)
-    assert torch.equal(pickle.loads(pickle.dumps(laplacian))(x), expected)
+    expected = module(x, laplacian)
+    assert torch.equal(module(x, copy.deepcopy(laplacian)), expected)
+    assert torch.equal(module(x, pickle.loads(pickle.dumps(laplacian))), expected)
 
 
 def test_training_after_inference_mode() -> None:
-    laplacian = GraphLaplacian(rescaled_laplacian(PADDED))
+    laplacian, module = GraphLaplacian(rescaled_laplacian(PADDED)), ChebyshevConvolution(3, 4)
     x = torch.randn(2, PADDED.shape[0], 3, requires_grad=True)
     with torch.inference_mode():
-        laplacian(x)
-    laplacian(x).sum().backward()
+        module(x, laplacian)
+    module(x, laplacian).sum().backward()
     assert x.grad is not None
 
 
 def test_laplacian_is_not_in_the_state_dict() -> None:
     assert GraphLaplacian(rescaled_laplacian(PADDED)).state_dict() == {}
+
+
+# Sum
+
+
+@pytest.mark.parametrize("nodes", [4, 8])
+def test_relu_sum_and_its_gradients_are_the_plain_ones(nodes: int) -> None:
+    torch.manual_seed(0)
+    wanted = [torch.randn(2, size, 3, dtype=torch.float64, requires_grad=True) for size in (8, nodes)]
+    expected = wanted[0].relu() + wanted[1].repeat_interleave(8 // nodes, dim=1)
+    direction = torch.randn_like(expected)
+    found = relu_sum(1 * wanted[0], wanted[1])
+    assert torch.equal(found, expected)
+    for own, reference in zip(
+        torch.autograd.grad(found, wanted, direction), torch.autograd.grad(expected, wanted, direction), strict=True
+    ):
+        assert torch.equal(own, reference)
+    with torch.no_grad():
+        assert torch.equal(relu_sum(wanted[0].clone(), wanted[1]), expected)

@@ -72,3 +72,14 @@ def test_bf16_autocast() -> None:
     assert lifted.dtype == torch.bfloat16
     lifted.float().sum().backward()
     assert all(value.grad is not None and value.grad.isfinite().all() for value in network.parameters())
+
+
+def test_fused_batch_norms_change_nothing() -> None:
+    torch.manual_seed(0)
+    network, x = PoseNet(4, 3, width=16), torch.randn(8, 4, 3)
+    for _ in range(3):
+        network(x)
+    expected = network.eval()(x)
+    network.fuse()
+    assert not any(isinstance(module, torch.nn.BatchNorm1d) for module in network.modules())
+    assert torch.allclose(network(x), expected, atol=1e-6)

@@ -1,12 +1,13 @@
 """Spectral graph convolution with Chebyshev polynomials of the Laplacian (Defferrard et al. 2016).
 
-Tensors are (B, N, C). A convolution is computed a few samples at a time, so that its terms stay in the processor's
-cache and are never kept: `docs/performance.md` says why it is computed as it is, with measurements.
+Tensors are (B, N, C). A convolution is one sparse product with all its polynomials and one dense product with all its
+weights, a few samples and nodes at a time, so that its terms stay in the processor's cache and are never kept:
+`docs/performance.md` says why, with measurements.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import numpy as np
@@ -16,12 +17,11 @@ from torch import Tensor, nn
 
 from pose2mesh.errors import InputError
 from pose2mesh.graph.laplacian import chebyshev_polynomials
+from pose2mesh.products import linear
 
-# What one of a convolution's terms may take on the CPU; some four of them are in use at a time.
+# On a CPU, what the terms of a convolution may take at a time, and how many nodes of one sample have theirs at a time.
 CACHE_BYTES = 2**21
-# An input of up to so many numbers is convolved in two calls when there is no gradient to keep: there the calls cost
-# more than the arithmetic.
-FEW_NUMBERS = 2**17
+BLOCK_NODES = 1024
 
 
 class FixedSparse(nn.Module):
@@ -45,7 +45,7 @@ class FixedSparse(nn.Module):
         self._forget()
 
     def _forget(self) -> None:
-        self._tiles: dict[tuple[int, int, torch.dtype], tuple[Tensor, Tensor, Tensor]] = {}
+        self._tiles: dict[tuple[int, torch.dtype], tuple[Tensor, Tensor, Tensor]] = {}
 
     def _apply(self, fn: Any, recurse: bool = True) -> FixedSparse:
         self._forget()
@@ -56,24 +56,22 @@ class FixedSparse(nn.Module):
         return {**self.__dict__, "_tiles": {}}
 
     def product(self, x: Tensor) -> Tensor:
-        """(B, R, C) without a gradient, for contiguous x (B, N, C), or (B, N / 2, C) as it was before un-pooling."""
-        B, M, C = x.shape
-        index, start, weight = self._tile(B, self.columns // M, x.dtype)
-        rows = nn.functional.embedding_bag(index, x.view(B * M, C), start, mode="sum", per_sample_weights=weight)
+        """(B, R, C) without a gradient, for contiguous x (B, N, C)."""
+        B, N, C = x.shape
+        index, start, weight = self._tile(B, x.dtype)
+        rows = nn.functional.embedding_bag(index, x.view(B * N, C), start, mode="sum", per_sample_weights=weight)
         return rows.view(B, self.rows, C)
 
-    def _tile(self, count: int, siblings: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    def _tile(self, count: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
         """Columns, row starts and weights of `count` such matrices along a diagonal.
 
-        `siblings` nodes in a row share a column: they have the same value. Kept, for a run asks for the same few again
-        and again.
+        Kept, for a run asks for the same few again and again.
         """
-        key = (count, siblings, dtype)
+        key = (count, dtype)
         if key not in self._tiles:
             with torch.inference_mode(False):
                 sample = torch.arange(count, dtype=torch.int32, device=self.index.device)[:, None]
-                index = self.index // siblings + sample * (self.columns // siblings)
-                start = self.start + sample * len(self.index)
+                index, start = self.index + sample * self.columns, self.start + sample * len(self.index)
                 self._tiles[key] = index.flatten(), start.flatten(), self.weight.to(dtype).repeat(count)
         return self._tiles[key]
 
@@ -91,14 +89,10 @@ class GraphLaplacian(FixedSparse):
 
     def _forget(self) -> None:
         super()._forget()
-        self._polynomials: dict[int, FixedSparse] = {}
+        self._polynomials: dict[tuple[int, int, str], list[FixedSparse]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_polynomials": {}}
-
-    def forward(self, x: Tensor) -> Tensor:
-        """L · x for x (B, N, C), in the dtype of x."""
-        return cast(Tensor, _SymmetricProduct.apply(self, x))
 
     def dense(self) -> Tensor:
         """(N, N) as an ordinary matrix."""
@@ -109,122 +103,119 @@ class GraphLaplacian(FixedSparse):
         start = np.append(self.start.cpu().numpy(), len(self.index))
         return sp.csr_array((self.weight.double().cpu().numpy(), self.index.cpu().numpy(), start), (self.size,) * 2)
 
-    def polynomials(self, order: int) -> FixedSparse:
-        """(N · K, N) the rows of T_0, …, T_{K−1} of the Laplacian, those of one node in a row; built once."""
-        if order not in self._polynomials:
-            terms = chebyshev_polynomials(self.as_scipy(), order)
+    def terms(self, order: int, nodes: int) -> list[FixedSparse]:
+        """What makes all terms T_k(L) x, k < K, of an input (B, N, C): the rows of so many nodes, K a node, in blocks
+        of nodes. Where `nodes` is N / 2, they are the sums over siblings: un-pooling's transpose.
+        """
+
+        def build() -> list[sp.csr_array]:
+            matrix = self._stacked(order, nodes)
+            rows = order * (BLOCK_NODES if self.index.device.type == "cpu" else nodes)
+            return [matrix[start : start + rows] for start in range(0, matrix.shape[0], rows)]
+
+        return self._built((order, nodes, "terms"), build)
+
+    def sum_of_terms(self, order: int, nodes: int) -> FixedSparse:
+        """What makes Σ_k T_k(L) x_k of inputs x (B, nodes · K, C), those of one node in a row; where there are N / 2
+        nodes, they are un-pooled on the way: node i's children are 2i and 2i + 1.
+        """
+        return self._built((order, nodes, "sum"), lambda: [sp.csr_array(self._stacked(order, nodes).T)])[0]
+
+    def _stacked(self, order: int, nodes: int) -> sp.csr_array:
+        """(nodes · K, N) the polynomials' rows, those of siblings added up where `nodes` is N / 2."""
+        siblings = sp.kron(sp.eye_array(nodes), np.ones((1, self.size // nodes)))
+        return sp.csr_array(sp.kron(siblings, sp.eye_array(order)) @ chebyshev_polynomials(self.as_scipy(), order))
+
+    def _built(self, key: tuple[int, int, str], build: Callable[[], list[sp.csr_array]]) -> list[FixedSparse]:
+        """The matrices of a name, built once."""
+        if key not in self._polynomials:
             with torch.inference_mode(False):
-                stacked = FixedSparse(terms, self.weight.dtype)
-                self._polynomials[order] = stacked.to(self.index.device)
-        return self._polynomials[order]
-
-
-class _SymmetricProduct(torch.autograd.Function):
-    """L · x; L is symmetric, so the gradient is L times the gradient."""
-
-    @staticmethod
-    def forward(ctx: Any, laplacian: GraphLaplacian, x: Tensor) -> Tensor:
-        ctx.laplacian = laplacian
-        return laplacian.product(x.contiguous())
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor]:
-        return None, ctx.laplacian.product(gradients[0].contiguous())
+                built = [FixedSparse(matrix, self.weight.dtype).to(self.index.device) for matrix in build()]
+            self._polynomials[key] = built
+        return self._polynomials[key]
 
 
 class _Convolution(torch.autograd.Function):
-    """y = Σ_k T_k(L) x W_k + b, a few samples at a time, keeping nothing but x for the backward pass.
+    """`_convolve`, keeping nothing but x for the backward pass.
 
-    T_k(L) is symmetric and commutes with W_k. So it is applied to x W_k where that is narrower than x, or where x is to
-    be un-pooled: W_k then meets half the nodes. And the backward pass is a convolution of the gradient g, with no term
-    of the forward pass in it: ∂W_k = xᵀ T_k(L) g and ∂x = Σ_k T_k(L) g W_kᵀ.
+    T_k(L) is symmetric, so that the backward pass is a convolution of the gradient g, with no term of the forward pass
+    in it: ∂W_k = xᵀ T_k(L) g and ∂x = Σ_k T_k(L) g W_kᵀ.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, laplacian: GraphLaplacian) -> Tensor:
-        """x is (B, N, C_in), or (B, N / 2, C_in) where it is to be un-pooled; `weight` (K, C_in, C_out)."""
+        """As `_convolve`."""
         ctx.save_for_backward(x, weight)
         ctx.laplacian = laplacian
-        weight, bias = weight.to(x.dtype), bias.to(x.dtype)
-        C_in, C_out = weight.shape[1:]
-        convolve = _clenshaw if x.shape[1] < laplacian.size or C_out < C_in else _powers
-        y = x.new_empty(len(x), laplacian.size, C_out)
-        for part in _parts(y, C_in):
-            convolve(x[part], weight, bias, laplacian, y[part])
-        return y
+        return _convolve(x, weight, bias, laplacian)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None]:
         x, weight = ctx.saved_tensors
-        gradient = gradient.contiguous()
+        C_in, C_out = x.shape[-1], len(weight)
+        by_order = weight.view(C_out, -1, C_in)
+        to_input = by_order.permute(2, 1, 0).reshape(C_in, -1).to(x.dtype)  # (C_in, K · C_out)
         x_gradient = torch.empty_like(x) if ctx.needs_input_grad[0] else None
-        weight_gradient, bias_gradient = torch.zeros_like(weight), torch.zeros_like(weight[0, 0])
-        narrow = weight.to(x.dtype)
-        for part in _parts(gradient, weight.shape[1]):
-            rows = x[part].flatten(0, 1)
-            for k, term in enumerate(_terms(gradient[part], ctx.laplacian, len(weight))):
-                g = _pool(term, x.shape[1]).flatten(0, 1)
-                if k == 0:
-                    bias_gradient += g.sum(0)
-                weight_gradient[k] += rows.T @ g
-                if x_gradient is not None:
-                    into = x_gradient[part].flatten(0, 1)
-                    torch.addmm(into, g, narrow[k].T, beta=int(k > 0), out=into)
-        return x_gradient, weight_gradient, bias_gradient, None
+        weight_gradient = torch.zeros_like(weight).view(-1, C_in)
+        for part, terms in _terms(gradient.contiguous(), ctx.laplacian, by_order.shape[1], x.shape[1]):
+            weight_gradient += linear(terms.T, x[part].reshape(-1, C_in).T)
+            if x_gradient is not None:
+                x_gradient[part] = linear(terms, to_input).view_as(x[part])
+        weight_gradient = weight_gradient.view(-1, C_out, C_in).transpose(0, 1).reshape_as(weight)
+        return x_gradient, weight_gradient, gradient.sum((0, 1)).to(weight.dtype), None
 
 
-def _parts(y: Tensor, channels: int) -> list[slice]:
-    """Slices of a batch y (B, N, C) in which a convolution's terms, as wide as y or `channels`, fit into the cache."""
-    B, N, C = y.shape
-    if y.device.type != "cpu":
-        return [slice(None)]
-    count = max(1, CACHE_BYTES // (N * max(C, channels) * y.element_size()))
-    return [slice(start, start + count) for start in range(0, B, count)]
+def _convolve(x: Tensor, weight: Tensor, bias: Tensor, laplacian: GraphLaplacian, relu: bool = False) -> Tensor:
+    """y = Σ_k T_k(L) x W_k + b, (B, N, C_out), without a gradient.
 
+    T_k(L) and W_k commute. So T_k(L) is applied to x W_k where that is narrower than x, or where x is to be un-pooled:
+    W_k then meets half the nodes.
 
-def _terms(x: Tensor, laplacian: GraphLaplacian, order: int) -> Iterator[Tensor]:
-    """T_k(L) x, each (B, N, C), for k from 0 to K − 1: x, L x, then 2 L T_{k−1} x − T_{k−2} x."""
-    before, term = x, x
-    for k in range(order):
-        if k == 1:
-            term = laplacian.product(x)
-        elif k > 1:
-            before, term = term, laplacian.product(term).mul_(2).sub_(before)
-        yield term
-
-
-def _powers(x: Tensor, weight: Tensor, bias: Tensor, laplacian: GraphLaplacian, y: Tensor) -> None:
-    """Write Σ_k (T_k(L) x) W_k + b to y."""
-    into = y.flatten(0, 1)
-    for k, term in enumerate(_terms(x, laplacian, len(weight))):
-        torch.addmm(into if k else bias, term.flatten(0, 1), weight[k], out=into)
-
-
-def _clenshaw(x: Tensor, weight: Tensor, bias: Tensor, laplacian: GraphLaplacian, y: Tensor) -> None:
-    """Write Σ_k T_k(L) (x W_k) + b to y, x un-pooled on the way.
-
-    Clenshaw's recurrence: c_k = x W_k + 2 L c_{k+1} − c_{k+2} from the last k down to 1, then x W_0 + L c_1 − c_2.
+    Args:
+        x: (B, N, C_in), or (B, N / 2, C_in) where it is to be un-pooled.
+        weight: (C_out, K · C_in).
+        bias: (C_out,).
+        laplacian: (N, N).
+        relu: Whether to replace negative numbers by 0.
     """
-    later, last = None, None
-    for k in range(len(weight) - 1, -1, -1):
-        term = torch.addmm(bias, x.flatten(0, 1), weight[k]) if k == 0 else x.flatten(0, 1) @ weight[k]
-        term = term.view(len(x), x.shape[1], -1)
-        if last is not None:
-            product = laplacian.product(last)
-            _add_unpooled(product.mul_(2) if k else product, term)
-            if later is not None:
-                _add_unpooled(product, later, -1)
-            term = product
-        later, last = last, term
-    assert last is not None
-    _add_unpooled(y.zero_(), last)
+    weight, bias = weight.to(x.dtype), bias.to(x.dtype)
+    B, M, C_in = x.shape
+    C_out, order = len(weight), weight.shape[1] // C_in
+    y = x.new_empty(B, laplacian.size, C_out)
+    if laplacian.size == M and C_in <= C_out:
+        for part, terms in _terms(x, laplacian, order, M):
+            y[part] = linear(terms, weight, bias, relu).view_as(y[part])
+        return y
+    by_order = weight.view(C_out, order, C_in).transpose(0, 1).reshape(-1, C_in)  # (K · C_out, C_in)
+    of_first = nn.functional.pad(bias, (0, (order - 1) * C_out))  # T_0 is the identity
+    add_up = laplacian.sum_of_terms(order, M)
+    for samples in _samples(x, order * C_out * M):
+        products = linear(x[samples].view(-1, C_in), by_order, of_first)
+        rows = add_up.product(products.view(-1, M * order, C_out))
+        torch.clamp(rows, 0 if relu else -torch.inf, out=y[samples])
+    return y
 
 
-def _add_unpooled(x: Tensor, term: Tensor, factor: int = 1) -> None:
-    """Add a term (B, N or N / 2, C) to x (B, N, C), each node of a coarser term to its two children."""
-    B, M, C = term.shape
-    x.view(B, M, -1, C).add_(term[:, :, None], alpha=factor)
+def _terms(
+    x: Tensor, laplacian: GraphLaplacian, order: int, nodes: int
+) -> Iterator[tuple[tuple[slice, slice], Tensor]]:
+    """Samples and nodes, a few at a time, and their terms T_k(L) x side by side, a node in a row: (B · N, K · C)."""
+    blocks, C = laplacian.terms(order, nodes), x.shape[-1]
+    for samples in _samples(x, order * C * min(nodes, BLOCK_NODES)):
+        first = 0
+        for block in blocks:
+            last = first + block.rows // order
+            yield (samples, slice(first, last)), block.product(x[samples]).view(-1, order * C)
+            first = last
+
+
+def _samples(x: Tensor, numbers: int) -> list[slice]:
+    """Slices of a batch x (B, N, C), with so many numbers to be held for a sample, that fit into the cache."""
+    if x.device.type != "cpu":
+        return [slice(None)]
+    count = max(1, CACHE_BYTES // (numbers * x.element_size()))
+    return [slice(start, start + count) for start in range(0, len(x), count)]
 
 
 def _pool(x: Tensor, size: int) -> Tensor:
@@ -235,26 +226,31 @@ def _pool(x: Tensor, size: int) -> Tensor:
     return pairs[:, :, 0] + pairs[:, :, 1]  # five times as fast as a sum over the pairs
 
 
-class _UnpooledSum(torch.autograd.Function):
-    """A sum of x (B, N, C) and a term (B, N or N / 2, C), whose nodes count for both of their children."""
+class _ReluSum(torch.autograd.Function):
+    """`relu_sum`, of which the backward pass only needs to know which numbers were positive."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, term: Tensor) -> Tensor:
-        ctx.size = term.shape[1]
-        total = x.clone()
-        _add_unpooled(total, term)
-        return total
+        B, M, C = term.shape
+        ctx.mark_dirty(x)
+        if any(ctx.needs_input_grad):
+            ctx.save_for_backward(x > 0)
+            ctx.size = M
+        x.relu_().view(B, M, -1, C).add_(term[:, :, None])
+        return x
 
     @staticmethod
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        return gradient, _pool(gradient.contiguous(), ctx.size)
+        (positive,) = ctx.saved_tensors
+        return gradient * positive, _pool(gradient.contiguous(), ctx.size)
 
 
-def unpooled_sum(x: Tensor, term: Tensor) -> Tensor:
-    """x (B, N, C) plus a term that has as many nodes, or half as many: those are repeated, node i's children being 2i
-    and 2i + 1.
+def relu_sum(x: Tensor, term: Tensor) -> Tensor:
+    """x (B, N, C), its negative numbers replaced by 0, plus a term that has as many nodes, or half as many: those are
+    repeated, node i's children being 2i and 2i + 1. Takes the place of x.
     """
-    return cast(Tensor, _UnpooledSum.apply(x, term))
+    return cast(Tensor, _ReluSum.apply(x, term))
 
 
 class ChebyshevConvolution(nn.Module):
@@ -278,14 +274,14 @@ class ChebyshevConvolution(nn.Module):
         nn.init.uniform_(self.linear.weight, -bound, bound)
         nn.init.zeros_(self.linear.bias)
 
-    def forward(self, x: Tensor, laplacian: GraphLaplacian) -> Tensor:
-        """(B, N, C_in), or (B, N / 2, C_in) to be un-pooled by a repeat of 2 → (B, N, C_out)."""
-        if not torch.is_grad_enabled() and len(x) * laplacian.size * x.shape[2] <= FEW_NUMBERS:
-            terms = laplacian.polynomials(self.order).product(x.contiguous())
-            return cast(Tensor, self.linear(terms.view(len(x), laplacian.size, -1)))
+    def forward(self, x: Tensor, laplacian: GraphLaplacian, relu: bool = False) -> Tensor:
+        """(B, N, C_in), or (B, N / 2, C_in) to be un-pooled by a repeat of 2 → (B, N, C_out), clipped at 0 if asked."""
         weight, bias = self.linear.weight, self.linear.bias
-        by_order = weight.view(len(weight), self.order, -1).permute(1, 2, 0)  # (K, C_in, C_out)
         device = x.device.type
         if torch.is_autocast_enabled(device):
             x = x.to(torch.get_autocast_dtype(device))
-        return cast(Tensor, _Convolution.apply(x.contiguous(), by_order, bias, laplacian))
+        x = x.contiguous()
+        if torch.is_grad_enabled():
+            y = cast(Tensor, _Convolution.apply(x, weight, bias, laplacian))
+            return y.relu() if relu else y
+        return _convolve(x, weight, bias, laplacian, relu)

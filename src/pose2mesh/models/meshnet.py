@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_linear_bn_eval
 
 from pose2mesh.errors import InputError
-from pose2mesh.graph.chebyshev import CACHE_BYTES, ChebyshevConvolution, GraphLaplacian, unpooled_sum
+from pose2mesh.graph.chebyshev import CACHE_BYTES, ChebyshevConvolution, GraphLaplacian, relu_sum
+from pose2mesh.products import Linear
 
 
 class GraphLayer(nn.Module):
@@ -18,18 +19,21 @@ class GraphLayer(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, order: int) -> None:
         super().__init__()
         self.convolution = ChebyshevConvolution(in_channels, out_channels, order)
-        self.norm: nn.Module = nn.BatchNorm1d(out_channels)
+        self.norm: nn.BatchNorm1d | None = nn.BatchNorm1d(out_channels)
 
-    def forward(self, x: Tensor, laplacian: GraphLaplacian) -> Tensor:
-        """(B, N or N / 2, C_in) → (B, N, C_out); the smaller input is un-pooled."""
+    def forward(self, x: Tensor, laplacian: GraphLaplacian, relu: bool = True) -> Tensor:
+        """(B, N or N / 2, C_in) → (B, N, C_out); the smaller input is un-pooled. ReLU can be left to who adds it up."""
+        if self.norm is None:
+            return self.convolution(x, laplacian, relu)
         x = self.convolution(x, laplacian)
-        return self.norm(x.flatten(0, 1)).relu_().view(x.shape)
+        x = self.norm(x.flatten(0, 1)).view(x.shape)
+        return x.relu_() if relu else x
 
     def fuse(self) -> None:
         """Fold BatchNorm's trained statistics into the convolution: the same function, for use alone."""
-        if isinstance(self.norm, nn.BatchNorm1d):
+        if self.norm is not None:
             self.convolution.linear = fuse_linear_bn_eval(self.convolution.linear, self.norm)
-            self.norm = nn.Identity()
+            self.norm = None
 
 
 class GraphBlock(nn.Module):
@@ -45,11 +49,13 @@ class GraphBlock(nn.Module):
     def forward(self, x: Tensor, laplacian: GraphLaplacian) -> Tensor:
         """(B, N or N / 2, C_in) → (B, N, C_out); the smaller input is un-pooled, by a repeat of 2."""
         skip = x
-        for layer in self.layers:
+        *layers, last = self.layers
+        for layer in layers:
             x = layer(x, laplacian)
+        x = last(x, laplacian, relu=False)
         if skip.shape[-1] != x.shape[-1]:
             skip = nn.functional.interpolate(skip, size=x.shape[-1], mode="linear")
-        return unpooled_sum(x, skip)
+        return relu_sum(x, skip)
 
 
 class MeshNet(nn.Module):
@@ -86,7 +92,7 @@ class MeshNet(nn.Module):
         widths = (in_channels, *joint_widths)
         self.joint_layers = nn.ModuleList(GraphLayer(a, b, order) for a, b in pairwise(widths))
         self.coarse_size = mesh_graphs[0].size
-        self.to_mesh = nn.Linear(joint_graph.size * joint_widths[-1], self.coarse_size * joint_widths[-1])
+        self.to_mesh = Linear(joint_graph.size * joint_widths[-1], self.coarse_size * joint_widths[-1])
         inputs = (joint_widths[-1], *(block[-1] for block in block_widths))
         self.blocks = nn.ModuleList(
             GraphBlock(width, block, order) for width, block in zip(inputs[:-1], block_widths, strict=True)

@@ -105,7 +105,7 @@ class Pose2Mesh(nn.Module):
         lifted = self.posenet(x)
         # The lifter learns from its own loss alone: MeshNet's gradient stops here (as in the paper).
         nodes = self.meshnet(torch.cat((x, lifted.detach().to(x.dtype)), dim=-1))
-        points = nodes[:, self.nodes]
+        points = nodes.index_select(1, self.nodes)
         if self.joint_base is not None:
             root = lifted[:, self.joint_set.root_index, None]
             with torch.autocast(lifted.device.type, enabled=False):  # positions in metres do not survive bfloat16

@@ -2,7 +2,29 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
+
+from pose2mesh.products import Linear
+
+
+class Affine(nn.Module):
+    """What a trained BatchNorm is in use: a factor and a shift for each channel."""
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, norm: nn.BatchNorm1d) -> None:
+        super().__init__()
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        scale = norm.weight.detach() / (norm.running_var + norm.eps).sqrt()
+        self.register_buffer("scale", scale)
+        self.register_buffer("shift", norm.bias.detach() - norm.running_mean * scale)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C) → (B, C)."""
+        return torch.addcmul(self.shift, x, self.scale)
 
 
 class ResidualBlock(nn.Module):
@@ -11,8 +33,8 @@ class ResidualBlock(nn.Module):
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, width),
-            nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, width),
+            nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(dropout), Linear(width, width),
+            nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(dropout), Linear(width, width),
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
@@ -42,10 +64,19 @@ class PoseNet(nn.Module):
     ) -> None:
         super().__init__()
         self.unit_m = unit_m
-        self.lift = nn.Linear(joints * in_channels, width)
+        self.lift = Linear(joints * in_channels, width)
         self.blocks = nn.Sequential(*(ResidualBlock(width, dropout) for _ in range(blocks)))
-        self.head = nn.Linear(width, joints * 3)
+        self.head = Linear(width, joints * 3)
 
     def forward(self, x: Tensor) -> Tensor:
         B, J, _ = x.shape
         return self.unit_m * self.head(self.blocks(self.lift(x.flatten(1)))).reshape(B, J, 3)
+
+    def fuse(self) -> None:
+        """Replace every BatchNorm by what it is in use; for use alone, not for training.
+
+        They are not folded into the linear layers, whose weights would no longer be what float16 holds exactly.
+        """
+        for name, module in list(self.named_modules()):
+            if isinstance(module, nn.BatchNorm1d):
+                self.set_submodule(name, Affine(module))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pose2mesh.errors import InputError
 from pose2mesh.models.bundle import Bundle, load_bundle
+from pose2mesh.products import halve_exact
 
 CHUNK = 64  # people in one forward pass: memory stays flat however many there are
 
@@ -34,13 +35,16 @@ class TorchBackend:
 
     @classmethod
     def load(cls, name_or_path: str | Path, device: str) -> TorchBackend:
-        """Load a bundle for use alone: its BatchNorms are folded.
+        """Load a bundle for use alone: its BatchNorms are folded, large weights kept in float16.
 
         Raises:
             InputError: as `load_bundle` and the constructor.
         """
         bundle = load_bundle(name_or_path)
+        bundle.model.posenet.fuse()
         bundle.model.meshnet.fuse()
+        if device == "cpu":
+            halve_exact(bundle.model)
         return cls(bundle, device)
 
     @torch.inference_mode()

@@ -1,0 +1,158 @@
+"""Many people in one COCO file: how time and memory of `pose2mesh predict` grow, and what the time goes to.
+
+    python benchmarks/many_people.py [--people N …] [--formats json] [--backend torch|onnx] [--out FILE.json]
+
+Each count runs in a process of its own, on a results file of two people a picture. The share is of the time after the
+model is loaded: in the network, and in the writers of the formats asked for, files put in place included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cases import fresh_process
+
+from pose2mesh import export, outputs, render
+from pose2mesh.files import replacing
+from pose2mesh.predict import Recovery
+
+PEOPLE_A_PICTURE = 2
+EXAMPLE = Path(__file__).parents[1] / "examples" / "coco_people.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One file's people: seconds after the model was loaded, and peak memory of the whole process in bytes."""
+
+    people: int
+    seconds: float
+    network_s: float
+    writers_s: float
+    peak_bytes: int
+
+    @property
+    def share(self) -> float:
+        """Of the time, how much was spent in the network and the writers."""
+        return (self.network_s + self.writers_s) / self.seconds
+
+    @property
+    def line(self) -> str:
+        return (
+            f"{self.people:6} people  {self.seconds:7.1f} s  {1000 * self.seconds / self.people:6.2f} ms a person  "
+            f"network {self.network_s / self.seconds:4.0%}  writers {self.writers_s / self.seconds:4.0%}  "
+            f"peak {self.peak_bytes / 2**20:.0f} MiB"
+        )
+
+
+class Stopwatch:
+    """Adds up the seconds spent in functions; what one calls of the others is not counted twice."""
+
+    def __init__(self) -> None:
+        self.seconds, self._running = 0.0, False
+
+    def timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            if self._running:
+                return function(*arguments, **named)
+            self._running, start = True, time.perf_counter()
+            try:
+                return function(*arguments, **named)
+            finally:
+                self._running = False
+                self.seconds += time.perf_counter() - start
+
+        return call
+
+
+def coco_results(count: int) -> list[dict[str, Any]]:
+    """So many people of the example, shifted and shaken a little."""
+    entries = json.loads(EXAMPLE.read_text(encoding="utf-8"))
+    entries = entries["annotations"] if isinstance(entries, dict) else entries
+    known = [np.array(entry["keypoints"], float).reshape(-1, 3) for entry in entries if any(entry["keypoints"])]
+    rng, found = np.random.default_rng(0), []
+    for index in range(count):
+        joints = known[index % len(known)].copy()
+        joints[:, :2] += (joints[:, 2:] > 0) * rng.normal(0, 2, joints[:, :2].shape)
+        entry = {"image_id": index // PEOPLE_A_PICTURE, "category_id": 1, "score": 0.9}
+        found.append(entry | {"keypoints": joints.ravel().tolist()})
+    return found
+
+
+def measure(count: int, formats: str, backend: str) -> Run:
+    """Recover and write so many people; for a process of its own."""
+    from pose2mesh.training.batch_size import peak_bytes
+
+    network, writers = Stopwatch(), Stopwatch()
+    loaded: list[float] = []
+    load = Recovery.load
+
+    def load_timed(*arguments: Any, **named: Any) -> Recovery:
+        recovery = load(*arguments, **named)
+        recovery.backend.run = network.timed(recovery.backend.run)  # type: ignore[method-assign]
+        loaded.append(time.perf_counter() - start)
+        return recovery
+
+    for module, name in (
+        *((export, name) for name in ("write_obj", "write_ply", "write_glb", "write_npz", "write_json")),
+        (render, "save_picture"),
+        (outputs, "draw_overlay"),
+    ):
+        setattr(module, name, writers.timed(getattr(module, name)))
+    Recovery.load = load_timed  # type: ignore[method-assign]
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "people.json"
+        source.write_text(json.dumps(coco_results(count)), encoding="utf-8")
+        options = outputs.PredictOptions.checked(Path(folder) / "out", "coco", None, None, None, formats)
+        start = time.perf_counter()
+        ignore: Callable[[str], None] = lambda line: None  # noqa: E731
+        status = outputs.predict_files([source], "default", "cpu", options, ignore, ignore, backend)
+        seconds = time.perf_counter() - start
+        assert status == 0
+    return Run(count, seconds - loaded[0], network.seconds, writers.seconds, peak_bytes())
+
+
+def whole_process_s(backend: str, rounds: int) -> float:
+    """Seconds that `pose2mesh predict` takes for one person, from the start of Python to its end; the median."""
+    times = []
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "person.json"
+        source.write_text(json.dumps(coco_results(1)), encoding="utf-8")
+        command = [sys.executable, "-m", "pose2mesh.cli", "predict", str(source), "--backend", backend]
+        command += ["--formats", "json", "--out", str(Path(folder) / "out")]
+        for _ in range(rounds):
+            start = time.perf_counter()
+            subprocess.run(command, check=True, capture_output=True)
+            times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--people", type=int, nargs="+", default=[1000, 10000])
+    parser.add_argument("--formats", default="json")
+    parser.add_argument("--backend", choices=("torch", "onnx"), default="torch")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "out" / "many_people.json")
+    arguments = parser.parse_args()
+    runs = []
+    for count in arguments.people:
+        with fresh_process() as pool:
+            runs.append(pool.submit(measure, count, arguments.formats, arguments.backend).result())
+        print(runs[-1].line, flush=True)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(arguments.out) as partial:
+        partial.write_text(json.dumps([asdict(run) | {"share": run.share} for run in runs], indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
