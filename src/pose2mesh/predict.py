@@ -19,6 +19,8 @@ from pose2mesh.skeletons import JOINT_SETS, LARGEST_COORDINATE_PX, JointSet, con
 
 # As `data.keypoints` has them, so that arrays and files are judged alike.
 LEAST_JOINTS = 5
+# Methods of the literature that answer in place of a trained model; `baselines.backend.MAKERS` has them.
+BASELINES = ("smplify", "smplify-started", "arnab")
 
 
 @dataclass(frozen=True)
@@ -121,10 +123,10 @@ class Recovery:
 
     @classmethod
     def load(cls, name_or_path: str | Path = DEFAULT, device: str = "cpu", backend: str = "torch") -> Recovery:
-        """Load `default`, a bundle file, or a file that `pose2mesh export` wrote.
+        """Load `default`, a bundle file, a file that `pose2mesh export` wrote, or a baseline.
 
         Args:
-            name_or_path: The model.
+            name_or_path: The model; of `BASELINES` one that needs no file.
             device: `cpu` or `cuda`.
             backend: `torch` or `onnx`, which an exported file always takes.
 
@@ -135,6 +137,12 @@ class Recovery:
             raise InputError(f"--device {device!r}: expected cpu or cuda")
         if backend not in ("torch", "onnx"):
             raise InputError(f"--backend {backend!r}: expected torch or onnx")
+        if name_or_path in BASELINES:
+            if backend == "onnx":
+                raise InputError(f"--backend onnx: model {name_or_path!r} is run by torch")
+            from pose2mesh.baselines.backend import BaselineBackend
+
+            return cls(BaselineBackend.load(str(name_or_path), device))
         if backend == "onnx" or Path(name_or_path).suffix.lower() == ".onnx":
             from pose2mesh.models.onnx_backend import OnnxBackend
 
