@@ -51,7 +51,7 @@ def predict(
     out
         Folder for the results, made if need be; files of the same name are replaced.
     model
-        `default`, a bundle file, or a file that `export` wrote.
+        `default`, a bundle file, a file that `export` wrote, or a baseline: smplify, smplify-started, arnab.
     joints
         Order of the joints in arrays: coco, human36, smpl, openpose25 or mediapipe33.
     image
@@ -167,7 +167,7 @@ def evaluate(
     Parameters
     ----------
     model
-        `default`, a bundle file or a run folder.
+        `default`, a bundle file, a run folder, or a baseline: smplify, smplify-started, arnab.
     data
         A training config, whose validation clips are used.
     motions

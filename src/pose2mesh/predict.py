@@ -14,13 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from pose2mesh.camera import Intrinsics, fit_perspective, fit_weak_perspective, look_at, nominal_intrinsics
 from pose2mesh.errors import InputError
-from pose2mesh.models.bundle_info import DEFAULT, BundleInfo
+from pose2mesh.models.bundle_info import BASELINES, DEFAULT, BundleInfo
 from pose2mesh.skeletons import JOINT_SETS, LARGEST_COORDINATE_PX, JointSet, convert, input_order, where_without_spread
 
 # As `data.keypoints` has them, so that arrays and files are judged alike.
 LEAST_JOINTS = 5
-# Methods of the literature that answer in place of a trained model; `baselines.backend.MAKERS` has them.
-BASELINES = ("smplify", "smplify-started", "arnab")
 
 
 @dataclass(frozen=True)
@@ -126,7 +124,7 @@ class Recovery:
         """Load `default`, a bundle file, a file that `pose2mesh export` wrote, or a baseline.
 
         Args:
-            name_or_path: The model; of `BASELINES` one that needs no file.
+            name_or_path: The model.
             device: `cpu` or `cuda`.
             backend: `torch` or `onnx`, which an exported file always takes.
 

@@ -12,7 +12,7 @@ from pose2mesh.baselines.arnab import Arnab
 from pose2mesh.baselines.fitting import Fitter
 from pose2mesh.baselines.interface import Baseline, Observed
 from pose2mesh.baselines.pose_prior import PosePrior
-from pose2mesh.baselines.smplify import SMPLify
+from pose2mesh.baselines.smplify import FROM_A_GOOD_START, FROM_NOTHING, SMPLify
 from pose2mesh.baselines.starts import NetworkStart, mean_pose
 from pose2mesh.body.anny import AnnyBody
 from pose2mesh.data.poses import draw_procedural
@@ -25,16 +25,16 @@ from pose2mesh.skeletons import COCO, JointSet
 _BODIES = 500  # from which standing heights are told
 
 
-def _smplify(fitter: Fitter) -> Baseline:
-    return SMPLify(fitter, mean_pose, "smplify")
+def _smplify(fitter: Fitter) -> SMPLify:
+    return SMPLify("smplify", fitter, mean_pose, FROM_NOTHING)
 
 
-def _smplify_started(fitter: Fitter) -> Baseline:
-    return SMPLify(fitter, NetworkStart(Recovery.load(), fitter), "smplify-started")
+def _smplify_started(fitter: Fitter) -> SMPLify:
+    return SMPLify("smplify-started", fitter, NetworkStart(Recovery.load(), fitter), FROM_A_GOOD_START)
 
 
-def _arnab(fitter: Fitter) -> Baseline:
-    return Arnab(SMPLify(fitter, NetworkStart(Recovery.load(), fitter), "smplify-started"))
+def _arnab(fitter: Fitter) -> Arnab:
+    return Arnab(_smplify_started(fitter))
 
 
 MAKERS: dict[str, Callable[[Fitter], Baseline]] = {

@@ -27,7 +27,7 @@ from pose2mesh.data.poses import angle_limits, to_world
 from pose2mesh.geometry import rotation_from_vector
 from pose2mesh.skeletons import JointSet
 
-NOMINAL_DISTANCE_M = 4.0
+NOMINAL_DISTANCE_M = 5.0
 CHUNK = 64  # bodies posed with all vertices at a time
 _NEAREST = 0.2  # of the distance: nothing of a body is taken to be nearer to the camera
 # Unknowns of a frame: rotation vectors of 21 bones, a turn of the hips, the camera's scale and shift.
@@ -118,8 +118,8 @@ class Weights:
         shape: Of unusual shapes.
     """
 
-    error: float = 0.05
-    robust: float = 0.3
+    error: float = 0.02
+    robust: float = 0.12
     pose: float = 1.0
     limits: float = 20.0
     shape: float = 0.5

@@ -33,13 +33,13 @@ def unusual_shape(shape: Tensor) -> Tensor:
     return shape.square().sum(1)
 
 
-def steps(points: Tensor, person: Tensor) -> Tensor:
-    """(B,) squared distance that points (B, N, C) move from each frame to the same person's next; 0 after the last.
+def unsteadiness(points: Tensor, person: Tensor) -> Tensor:
+    """(B,) squared second difference of points (B, N, C) at each frame with the same person's next two; else 0.
 
     Frames of one person follow each other.
     """
-    moved = points.diff(dim=0).square().flatten(1).sum(1) * (person[1:] == person[:-1])
-    return torch.cat((moved, moved.new_zeros(1)))
+    bends = points.diff(n=2, dim=0).square().flatten(1).sum(1) * (person[2:] == person[:-2])
+    return torch.cat((bends, points.new_zeros(min(len(points), 2))))
 
 
 def distance(points: Tensor, start: Tensor, sigma: float) -> Tensor:
