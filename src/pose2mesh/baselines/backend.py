@@ -22,7 +22,7 @@ from pose2mesh.models.bundle_info import BundleInfo
 from pose2mesh.predict import Recovery, bone_log_lengths
 from pose2mesh.skeletons import COCO, JointSet
 
-_BODIES = 500  # from which standing heights are told
+_BODIES = 200  # from which standing heights are told
 
 
 def _smplify(fitter: Fitter) -> SMPLify:
