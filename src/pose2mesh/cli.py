@@ -58,7 +58,7 @@ def predict(
     out
         Folder for the results, made if need be; files of the same name are replaced.
     model
-        `default`, a bundle file, or a file that `export` wrote.
+        `default`, a bundle file, a file that `export` wrote, or a baseline: smplify, smplify-started, arnab.
     joints
         Order of the joints in arrays: coco, human36, smpl, hand, openpose25 or mediapipe33.
     image
@@ -230,7 +230,7 @@ def evaluate(
     Parameters
     ----------
     model
-        `default`, a bundle file or a run folder.
+        `default`, a bundle file, a run folder, or a baseline: smplify, smplify-started, arnab.
     data
         A training config: the test part of its data sets is used, or its validation clips where it has none.
     motions

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from pose2mesh.camera import Intrinsics, fit_perspective, fit_weak_perspective, look_at, nominal_intrinsics
 from pose2mesh.data.keypoints import PoseInput, Skipped
 from pose2mesh.errors import InputError
-from pose2mesh.models.bundle_info import DEFAULT, BundleInfo
+from pose2mesh.models.bundle_info import BASELINES, DEFAULT, BundleInfo
 from pose2mesh.skeletons import JOINT_SETS, LARGEST_COORDINATE_PX, JointSet, convert, input_order, where_without_spread
 
 # As `data.keypoints` has them, so that arrays and files are judged alike.
@@ -123,7 +123,7 @@ class Recovery:
 
     @classmethod
     def load(cls, name_or_path: str | Path = DEFAULT, device: str = "cpu", backend: str = "torch") -> Recovery:
-        """Load `default`, a bundle file, or a file that `pose2mesh export` wrote.
+        """Load `default`, a bundle file, a file that `pose2mesh export` wrote, or a baseline.
 
         Args:
             name_or_path: The model.
@@ -137,6 +137,12 @@ class Recovery:
             raise InputError(f"--device {device!r}: expected cpu or cuda")
         if backend not in ("torch", "onnx"):
             raise InputError(f"--backend {backend!r}: expected torch or onnx")
+        if name_or_path in BASELINES:
+            if backend == "onnx":
+                raise InputError(f"--backend onnx: model {name_or_path!r} is run by torch")
+            from pose2mesh.baselines.backend import BaselineBackend
+
+            return cls(BaselineBackend.load(str(name_or_path), device))
         if backend == "onnx" or Path(name_or_path).suffix.lower() == ".onnx":
             from pose2mesh.models.onnx_backend import OnnxBackend
 

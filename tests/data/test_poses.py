@@ -6,11 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from pose2mesh.baselines.pose_prior import rotation_vectors
 from pose2mesh.body.anny import AnnyBody
 from pose2mesh.body.rig import BODY_BONES, PARENTS
 from pose2mesh.data.poses import (
     PoseConfig,
     PoseSource,
+    angle_limits,
     draw_procedural,
     mirror,
     random_rotations,
@@ -191,3 +193,25 @@ def test_perturbation_has_the_configured_spread() -> None:
     angle = torch.arccos(((turns.diagonal(dim1=2, dim2=3).sum(-1) - 1) / 2).clamp(-1, 1))
     # The length of a normal vector of three components: mean √(8/π) times the spread.
     torch.testing.assert_close(angle.mean(0), torch.full((22,), 0.05 * (8 / torch.pi) ** 0.5), atol=0.006, rtol=0)
+
+
+def test_drawn_poses_are_within_the_limits() -> None:
+    """Those of the joints whose limits are one rotation vector's components; seated hips and knees have their own."""
+    limits = angle_limits()
+    vectors = rotation_vectors(draw_procedural(200, torch.Generator().manual_seed(0)))
+    angles = (vectors[:, limits.bone - 1] * limits.axis).sum(-1)
+    legs = [BODY_BONES.index(side + name) for side in ("Left", "Right") for name in ("UpLeg", "Leg")]
+    others = ~torch.isin(limits.bone, torch.tensor(legs))
+    slack = torch.deg2rad(torch.tensor(3.0))  # sides made alike differ a little
+    assert (angles[:, others] < limits.high[others] + slack).all()
+    assert (angles[:, others] > limits.low[others] - slack).all()
+
+
+def test_limits_are_the_same_on_both_sides() -> None:
+    limits = angle_limits()
+    rows = set(zip(limits.bone.tolist(), *(limits.axis * 1e4).round().int().T.tolist(), strict=True))
+    assert len(rows) == len(limits.bone)
+    for side in ("Left", "Right"):
+        bend = (limits.bone == BODY_BONES.index(f"{side}ForeArm")).nonzero()[0, 0]
+        assert float(torch.rad2deg(limits.low[bend])) == pytest.approx(-108)
+        assert float(torch.rad2deg(limits.high[bend])) == pytest.approx(42)

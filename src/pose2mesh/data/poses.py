@@ -34,8 +34,17 @@ _LIMITS_DEG: dict[str, tuple[tuple[float, float], tuple[float, float], tuple[flo
     "Head": ((-18, 20), (-12, 12), (-25, 25)),
     "LeftShoulder": ((-8, 8), (-20, 5), (-12, 12)),
 }
-# The template stands with its elbows bent by this much: a straight arm is that far behind the rest pose.
+# The template stands with its elbows bent by this much: a straight arm is that far behind the rest pose. They bend by
+# 150° from there about the axis across the arm.
 _REST_ELBOW_DEG = 42.0
+_LARGEST_ELBOW_DEG = 150.0
+
+
+def _across_elbow(sign: float) -> tuple[float, float, float]:
+    """The axis that a forearm bends about, backwards; sign 1 for the left."""
+    return (0.66, 0.0, 0.75 * sign)
+
+
 # Hips and knees of people who sit, on average and how far either way.
 _SEATED_DEG = {"LeftUpLeg": (-82.0, 22.0), "LeftLeg": (80.0, 30.0)}
 _SEATED_SHARE = 0.12
@@ -60,6 +69,46 @@ class PoseConfig:
     perturb: float = 0.7
     perturb_rad: float = 0.12
     tumble: float = 0.15
+
+
+@dataclass(frozen=True)
+class AngleLimits:
+    """How far joints can turn, as bounds on components of rotation vectors relative to the parent; `L` of them.
+
+    Attributes:
+        bone: (L,) index into `BODY_BONES`.
+        axis: (L, 3) unit axis, in the rest pose's world axes.
+        low, high: (L,) radians.
+    """
+
+    bone: Tensor
+    axis: Tensor
+    low: Tensor
+    high: Tensor
+
+
+def angle_limits() -> AngleLimits:
+    """The limits that `draw_procedural` keeps, of both sides; arms and hands, which swing freely, have none."""
+    rows: list[tuple[int, tuple[float, ...], float, float]] = []
+    for name, ranges in _LIMITS_DEG.items():
+        for axis, (low, high) in enumerate(ranges):
+            unit = tuple(float(axis == other) for other in range(3))
+            rows.append((BODY_BONES.index(name), unit, low, high))
+            if name.startswith("Left"):
+                bounds = (low, high) if axis == 0 else (-high, -low)
+                rows.append((BODY_BONES.index(name.replace("Left", "Right")), unit, *bounds))
+    for side, sign in (("Left", 1.0), ("Right", -1.0)):
+        rows.append(
+            (
+                BODY_BONES.index(f"{side}ForeArm"),
+                _across_elbow(sign),
+                _REST_ELBOW_DEG - _LARGEST_ELBOW_DEG,
+                _REST_ELBOW_DEG,
+            )
+        )
+    bone, axis_, low_deg, high_deg = (torch.tensor(column) for column in zip(*rows, strict=True))
+    unit_axis = torch.nn.functional.normalize(axis_, dim=1)
+    return AngleLimits(bone, unit_axis, torch.deg2rad(low_deg), torch.deg2rad(high_deg))
 
 
 def to_local(pose: Tensor) -> Tensor:
@@ -137,8 +186,8 @@ def draw_procedural(count: int, generator: torch.Generator, tumble: float = 0.15
         twist = rotation_from_vector(twist_rad[:, None] * arm)
         local[:, BODY_BONES.index(f"{side}Arm")] = axis_rotation(2, swing_rad) @ axis_rotation(1, raise_rad) @ twist
         # The elbow bends the forearm to the front, about the axis across the arm; at rest it is bent already.
-        across = torch.tensor([0.66, 0.0, 0.75 * sign], device=device)
-        bend = torch.deg2rad(150 * uniform(count).pow(1.5) - _REST_ELBOW_DEG)
+        across = torch.tensor(_across_elbow(sign), device=device)
+        bend = torch.deg2rad(_LARGEST_ELBOW_DEG * uniform(count).pow(1.5) - _REST_ELBOW_DEG)
         local[:, BODY_BONES.index(f"{side}ForeArm")] = rotation_from_vector(-bend[:, None] * across)
         hand = torch.deg2rad(torch.tensor([30.0, 25.0, 30.0], device=device)) * (2 * bell(count, 3) - 1)
         local[:, BODY_BONES.index(f"{side}Hand")] = rotation_from_vector(hand)

@@ -10,6 +10,8 @@ from typing import Any
 from pose2mesh.errors import InputError
 
 DEFAULT = "default"
+# Methods of the literature that answer in place of a bundle: `baselines.backend.MAKERS`.
+BASELINES = ("smplify", "smplify-started", "arnab")
 
 
 @dataclass
@@ -48,5 +50,5 @@ def resolve(name_or_path: str | Path) -> Path:
         return Path(str(files("pose2mesh").joinpath("weights", "default.safetensors")))
     path = Path(name_or_path)
     if not path.is_file():
-        raise InputError(f"{path}: no such bundle; expected {DEFAULT!r} or a .safetensors file")
+        raise InputError(f"{path}: no such bundle; expected {DEFAULT!r}, {', '.join(BASELINES)} or a .safetensors file")
     return path

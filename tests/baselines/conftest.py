@@ -1,0 +1,17 @@
+"""The fitter of the Anny body, built once, and a few people seen by it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pose2mesh.baselines.fitting import Fitter
+from pose2mesh.baselines.pose_prior import PosePrior
+from pose2mesh.body.anny import AnnyBody
+from pose2mesh.skeletons import COCO
+
+
+@pytest.fixture(scope="session")
+def fitter() -> Fitter:
+    with torch.no_grad():
+        return Fitter(AnnyBody(), COCO, PosePrior.load())

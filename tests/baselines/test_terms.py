@@ -1,0 +1,86 @@
+"""Each term has its known value on a tiny case, is 0 where all is well, and its gradient is the true one."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from pose2mesh.baselines import terms
+from pose2mesh.body.rig import BODY_BONES
+from pose2mesh.data.poses import AngleLimits, angle_limits
+
+PEOPLE = torch.tensor([0, 0, 0, 1, 1, 1, 1])
+
+
+def knee_limit() -> AngleLimits:
+    """The left knee bends from 0 to 2 radians about x."""
+    bone = torch.tensor([BODY_BONES.index("LeftLeg")])
+    return AngleLimits(bone, torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([0.0]), torch.tensor([2.0]))
+
+
+@pytest.mark.parametrize(("squared", "expected"), [(0.0, 0.0), (1.0, 0.8), (4.0, 2.0), (1e9, 4.0)])
+def test_the_robust_error_saturates(squared: float, expected: float) -> None:
+    assert float(terms.geman_mcclure(torch.tensor(squared), sigma=2.0)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_reprojection_counts_what_is_seen() -> None:
+    seen = torch.tensor([[[0.0, 0.0], [5.0, 5.0], [1.0, 1.0]]])
+    projected = torch.tensor([[[3.0, 4.0], [0.0, 0.0], [1.0, 1.0]]])
+    weight = torch.tensor([[0.5, 0.0, 1.0]])
+    assert float(terms.reprojection(projected, seen, weight, sigma=5.0)) == pytest.approx(0.5 * 12.5)
+
+
+@pytest.mark.parametrize(("angle", "expected"), [(-0.5, 0.25), (0.0, 0.0), (1.0, 0.0), (2.0, 0.0), (2.5, 0.25)])
+def test_knees_bend_one_way(angle: float, expected: float) -> None:
+    pose = torch.zeros(2, 21, 3)
+    pose[1, BODY_BONES.index("LeftLeg") - 1, 0] = angle
+    torch.testing.assert_close(terms.beyond_limits(pose, knee_limit()), torch.tensor([0.0, expected]))
+
+
+def test_the_rest_pose_is_within_all_limits() -> None:
+    assert float(terms.beyond_limits(torch.zeros(1, 21, 3), angle_limits())) == 0
+
+
+def test_shapes_are_measured_from_the_middle() -> None:
+    shapes = torch.stack((torch.zeros(6), torch.tensor([1.0, 2.0, 0.0, 0.0, 0.0, 0.0])))
+    torch.testing.assert_close(terms.unusual_shape(shapes), torch.tensor([0.0, 5.0]))
+
+
+def test_steady_motion_costs_nothing() -> None:
+    time = torch.tensor([0.0, 1.0, 2.0, 0.0, 1.0, 4.0, 9.0])  # steady, then with a second difference of 2
+    points = time[:, None, None] * torch.tensor([1.0, 0.0, 2.0]).expand(1, 3, 3)
+    expected = torch.tensor([0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0]) * 3 * (2**2 + 4**2)
+    expected[4] = expected[3]
+    torch.testing.assert_close(terms.unsteadiness(points, PEOPLE), expected)
+
+
+@pytest.mark.parametrize("frames", [1, 2])
+def test_short_videos_are_steady(frames: int) -> None:
+    torch.testing.assert_close(terms.unsteadiness(torch.randn(frames, 4, 3), PEOPLE[:frames]), torch.zeros(frames))
+
+
+def test_distance_from_the_start() -> None:
+    start = torch.zeros(1, 2, 3)
+    points = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]])
+    assert float(terms.distance(points, start, sigma=1.0)) == pytest.approx(0.5)
+
+
+def test_gradients() -> None:
+    torch.manual_seed(0)
+
+    def double(*shape: int) -> Tensor:
+        return torch.randn(*shape, dtype=torch.float64, requires_grad=True)
+
+    seen, weight = torch.randn(2, 3, 2, dtype=torch.float64), torch.rand(2, 3, dtype=torch.float64)
+    limits = AngleLimits(*(part.double() if part.is_floating_point() else part for part in vars(knee_limit()).values()))
+    people = PEOPLE
+    cases = (
+        (lambda x: terms.reprojection(x, seen, weight, 0.7), double(2, 3, 2)),
+        (lambda x: terms.beyond_limits(x, limits), double(2, 21, 3)),
+        (terms.unusual_shape, double(2, 6)),
+        (lambda x: terms.unsteadiness(x, people), double(7, 2, 3)),
+        (lambda x: terms.distance(x, torch.zeros_like(x), 0.7), double(2, 3, 3)),
+    )
+    for term, point in cases:
+        assert torch.autograd.gradcheck(term, point)
