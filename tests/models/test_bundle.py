@@ -228,7 +228,7 @@ def refused(path: Path) -> str:
 
 
 def test_no_such_file(tmp_path: Path) -> None:
-    assert refused(tmp_path / "none.safetensors").startswith("no such bundle; expected 'default' or")
+    assert refused(tmp_path / "none.safetensors").startswith("no such bundle; expected 'default', ")
     assert refused(tmp_path).startswith("no such bundle")
 
 
