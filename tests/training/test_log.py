@@ -27,9 +27,9 @@ def told(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str
     lines: list[str] = []
     draw = TrainingModule.draw
 
-    def slow(self: TrainingModule, part: str, seed: int, count: int) -> Any:
+    def slow(self: TrainingModule, step: int, count: int, epoch: int = 0) -> Any:
         time.sleep(0.2)
-        return draw(self, part, seed, count)
+        return draw(self, step, count, epoch)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TrainingModule, "draw", slow)
