@@ -236,7 +236,7 @@ def test_as_a_user_types_it(
         ([*given, "--fps", "30", "--formats", "obj"], "--formats obj: expected some of mp4, glb, bvh, rig, npz, json"),
         ([*given, "--fps", "30", "--formats", "bvh"], "model 'small' has another body than Anny, which glb, bvh, rig"),
         ([*given, "--video", str(tmp_path / "no.mp4")], "no such file"),
-        ([*given, "--formats", "mp4"], "expected some of obj, glb, json, npz, ply, overlay, rig for a picture"),
+        ([*given, "--formats", "mp4"], "expected some of obj, glb, json, npz, ply, overlay, html, rig for a picture"),
         ([*given, "--fps", "30", "--formats", "rig"], "rig is written into json and npz; expected one of these, too"),
         (["predict", str(video_file), *common, "--fps", "30"], "is a video; expected keypoints of its frames with"),
         ([*given, "--fps", "30", "--overlay", "mash"], "--overlay 'mash': expected some of mesh, joints, confidences"),
