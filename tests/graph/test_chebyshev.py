@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pose2mesh.errors import InputError
 from pose2mesh.graph import chebyshev
-from pose2mesh.graph.chebyshev import ChebyshevConvolution, GraphLaplacian, relu_sum
+from pose2mesh.graph.chebyshev import ChebyshevConvolution, GraphLaplacian, Pending, relu_sum
 from pose2mesh.graph.coarsening import build_hierarchy
 from pose2mesh.graph.laplacian import rescaled_laplacian
 
@@ -203,11 +203,30 @@ def test_relu_sum_and_its_gradients_are_the_plain_ones(nodes: int) -> None:
     wanted = [torch.randn(2, size, 3, dtype=torch.float64, requires_grad=True) for size in (8, nodes)]
     expected = wanted[0].relu() + wanted[1].repeat_interleave(8 // nodes, dim=1)
     direction = torch.randn_like(expected)
-    found = relu_sum(1 * wanted[0], wanted[1])
+    found = relu_sum(*wanted)
     assert torch.equal(found, expected)
     for own, reference in zip(
         torch.autograd.grad(found, wanted, direction), torch.autograd.grad(expected, wanted, direction), strict=True
     ):
         assert torch.equal(own, reference)
     with torch.no_grad():
-        assert torch.equal(relu_sum(wanted[0].clone(), wanted[1]), expected)
+        assert torch.equal(relu_sum(*wanted), expected)
+
+
+@pytest.mark.parametrize("unpool", [False, True], ids=["", "unpooled"])
+def test_an_input_that_is_made_again_is_the_input_that_is_kept(unpool: bool) -> None:
+    torch.manual_seed(0)
+    laplacian, module = GraphLaplacian(rescaled_laplacian(PADDED)).double(), ChebyshevConvolution(3, 4).double()
+    source = torch.randn(2, PADDED.shape[0] // (1 + unpool), 3, dtype=torch.float64)
+    scale, shift = torch.randn(3, dtype=torch.float64), torch.randn(3, dtype=torch.float64)
+    x = (source * scale + shift).requires_grad_()
+    wanted = [x, module.linear.weight, module.linear.bias]
+    expected, found = module(x.relu(), laplacian), module(Pending(x, source, scale, shift), laplacian)
+    assert torch.equal(found, expected)
+    with torch.no_grad():
+        assert torch.equal(module(Pending(x, source, scale, shift), laplacian), expected)
+    direction = torch.randn_like(expected)
+    for own, reference in zip(
+        torch.autograd.grad(found, wanted, direction), torch.autograd.grad(expected, wanted, direction), strict=True
+    ):
+        assert torch.allclose(own, reference, atol=1e-12)

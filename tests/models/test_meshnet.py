@@ -123,7 +123,7 @@ def test_layers_normalise_over_nodes_and_batch() -> None:
     layer = GraphLayer(3, 6, 2)
     torch.nn.init.constant_(layer.norm.bias, 10)  # so that ReLU cuts nothing off
     graphs = laplacians(2, 2)
-    out = layer(5 + 3 * torch.randn(4, graphs[0].size, 3), graphs[0])
+    out = layer(5 + 3 * torch.randn(4, graphs[0].size, 3), graphs[0]).values
     assert torch.allclose(out.mean((0, 1)), torch.full((6,), 10.0), atol=1e-4)
     assert torch.allclose(out.std((0, 1), correction=0), torch.ones(6), atol=1e-3)
 

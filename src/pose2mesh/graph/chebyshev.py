@@ -8,7 +8,7 @@ weights, a few samples and nodes at a time, so that its terms stay in the proces
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -135,35 +135,57 @@ class GraphLaplacian(FixedSparse):
         return self._polynomials[key]
 
 
+class Pending(NamedTuple):
+    """Numbers before ReLU, and what they can be computed from again: a convolution that is given them applies ReLU, and
+    keeps none of its input for the backward pass.
+
+    Attributes:
+        values: (B, N, C) source · scale + shift.
+        source: (B, N, C), which is kept anyway, for the backward pass of the norm that made the values.
+        scale, shift: (C,), without a gradient.
+    """
+
+    values: Tensor
+    source: Tensor
+    scale: Tensor
+    shift: Tensor
+
+
 class _Convolution(torch.autograd.Function):
-    """`_convolve`, keeping nothing but x for the backward pass.
+    """`_convolve`, keeping nothing but x for the backward pass, or what x can be computed from again.
 
     T_k(L) is symmetric, so that the backward pass is a convolution of the gradient g, with no term of the forward pass
     in it: ∂W_k = xᵀ T_k(L) g and ∂x = Σ_k T_k(L) g W_kᵀ.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, laplacian: GraphLaplacian) -> Tensor:
-        """As `_convolve`."""
-        ctx.save_for_backward(x, weight)
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, laplacian: GraphLaplacian, *again: Tensor) -> Tensor:
+        """As `_convolve`, of ReLU of x where `again` is the source, scale and shift that it can be computed from."""
+        ctx.save_for_backward(weight, *(again or (x,)))
         ctx.laplacian = laplacian
-        return _convolve(x, weight, bias, laplacian)
+        return _convolve(x.relu() if again else x, weight, bias, laplacian)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None]:
-        x, weight = ctx.saved_tensors
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        weight, x, *again = ctx.saved_tensors
         C_in, C_out = x.shape[-1], len(weight)
         by_order = weight.view(C_out, -1, C_in)
         to_input = by_order.permute(2, 1, 0).reshape(C_in, -1).to(x.dtype)  # (C_in, K · C_out)
         x_gradient = torch.empty_like(x) if ctx.needs_input_grad[0] else None
         weight_gradient = torch.zeros_like(weight).view(-1, C_in)
         for part, terms in _terms(gradient.contiguous(), ctx.laplacian, by_order.shape[1], x.shape[1]):
-            weight_gradient += linear(terms.T, x[part].reshape(-1, C_in).T)
+            rows = x[part].reshape(-1, C_in)
+            if again:
+                scale, shift = again
+                rows = torch.addcmul(shift, rows, scale).relu_().to(x.dtype)
+            weight_gradient += linear(terms.T, rows.T)
             if x_gradient is not None:
-                x_gradient[part] = linear(terms, to_input).view_as(x[part])
+                found = linear(terms, to_input)
+                x_gradient[part] = (found.mul_(rows > 0) if again else found).view_as(x[part])
         weight_gradient = weight_gradient.view(-1, C_out, C_in).transpose(0, 1).reshape_as(weight)
-        return x_gradient, weight_gradient, gradient.sum((0, 1)).to(weight.dtype), None
+        bias_gradient = gradient.sum((0, 1)).to(weight.dtype)
+        return x_gradient, weight_gradient, bias_gradient, None, *(None for _ in ctx.needs_input_grad[4:])
 
 
 def _convolve(x: Tensor, weight: Tensor, bias: Tensor, laplacian: GraphLaplacian, relu: bool = False) -> Tensor:
@@ -232,12 +254,12 @@ class _ReluSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, term: Tensor) -> Tensor:
         B, M, C = term.shape
-        ctx.mark_dirty(x)
         if any(ctx.needs_input_grad):
             ctx.save_for_backward(x > 0)
             ctx.size = M
-        x.relu_().view(B, M, -1, C).add_(term[:, :, None])
-        return x
+        total = x.relu()
+        total.view(B, M, -1, C).add_(term[:, :, None])
+        return total
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -248,7 +270,7 @@ class _ReluSum(torch.autograd.Function):
 
 def relu_sum(x: Tensor, term: Tensor) -> Tensor:
     """x (B, N, C), its negative numbers replaced by 0, plus a term that has as many nodes, or half as many: those are
-    repeated, node i's children being 2i and 2i + 1. Takes the place of x.
+    repeated, node i's children being 2i and 2i + 1.
     """
     return cast(Tensor, _ReluSum.apply(x, term))
 
@@ -274,14 +296,17 @@ class ChebyshevConvolution(nn.Module):
         nn.init.uniform_(self.linear.weight, -bound, bound)
         nn.init.zeros_(self.linear.bias)
 
-    def forward(self, x: Tensor, laplacian: GraphLaplacian, relu: bool = False) -> Tensor:
+    def forward(self, x: Tensor | Pending, laplacian: GraphLaplacian, relu: bool = False) -> Tensor:
         """(B, N, C_in), or (B, N / 2, C_in) to be un-pooled by a repeat of 2 → (B, N, C_out), clipped at 0 if asked."""
         weight, bias = self.linear.weight, self.linear.bias
+        again: tuple[Tensor, ...] = ()
+        if isinstance(x, Pending):
+            x, *again = x  # type: ignore[assignment]
         device = x.device.type
         if torch.is_autocast_enabled(device):
             x = x.to(torch.get_autocast_dtype(device))
         x = x.contiguous()
-        if torch.is_grad_enabled():
-            y = cast(Tensor, _Convolution.apply(x, weight, bias, laplacian))
-            return y.relu() if relu else y
-        return _convolve(x, weight, bias, laplacian, relu)
+        if not torch.is_grad_enabled():
+            return _convolve(x.relu() if again else x, weight, bias, laplacian, relu)
+        y = cast(Tensor, _Convolution.apply(x, weight, bias, laplacian, *again))
+        return y.relu() if relu else y

@@ -9,31 +9,50 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_linear_bn_eval
 
 from pose2mesh.errors import InputError
-from pose2mesh.graph.chebyshev import CACHE_BYTES, ChebyshevConvolution, GraphLaplacian, relu_sum
+from pose2mesh.graph.chebyshev import CACHE_BYTES, ChebyshevConvolution, GraphLaplacian, Pending, relu_sum
 from pose2mesh.products import Linear
 
 
 class GraphLayer(nn.Module):
-    """Chebyshev convolution, BatchNorm over nodes (padding ones too, as published) and batch, ReLU."""
+    """Chebyshev convolution, BatchNorm over nodes (padding ones too, as published) and batch; ReLU comes after it."""
 
     def __init__(self, in_channels: int, out_channels: int, order: int) -> None:
         super().__init__()
         self.convolution = ChebyshevConvolution(in_channels, out_channels, order)
         self.norm: nn.BatchNorm1d | None = nn.BatchNorm1d(out_channels)
 
-    def forward(self, x: Tensor, laplacian: GraphLaplacian, relu: bool = True) -> Tensor:
-        """(B, N or N / 2, C_in) → (B, N, C_out); the smaller input is un-pooled. ReLU can be left to who adds it up."""
+    def forward(self, x: Tensor | Pending, laplacian: GraphLaplacian) -> Tensor | Pending:
+        """(B, N or N / 2, C_in) → (B, N, C_out); the smaller input is un-pooled. In training ReLU is left to what reads
+        it, which need not keep it then.
+        """
         if self.norm is None:
-            return self.convolution(x, laplacian, relu)
-        x = self.convolution(x, laplacian)
-        x = self.norm(x.flatten(0, 1)).view(x.shape)
-        return x.relu_() if relu else x
+            return self.convolution(x, laplacian, relu=True)
+        z = self.convolution(x, laplacian)
+        if type(self.norm) is nn.BatchNorm1d and self.norm.training:
+            return _normalise(z, self.norm)
+        return self.norm(z.flatten(0, 1)).relu_().view(z.shape)
 
     def fuse(self) -> None:
         """Fold BatchNorm's trained statistics into the convolution: the same function, for use alone."""
         if self.norm is not None:
             self.convolution.linear = fuse_linear_bn_eval(self.convolution.linear, self.norm)
             self.norm = None
+
+
+def _normalise(z: Tensor, norm: nn.BatchNorm1d) -> Pending:
+    """What `norm` does in training, told in a way that it can be done again."""
+    assert norm.num_batches_tracked is not None
+    assert norm.momentum is not None
+    norm.num_batches_tracked.add_(1)
+    values, mean, inverse_deviation = torch.native_batch_norm(
+        z.flatten(0, 1), norm.weight, norm.bias, norm.running_mean, norm.running_var, True, norm.momentum, norm.eps
+    )
+    scale = norm.weight.detach() * inverse_deviation
+    return Pending(values.view(z.shape), z.detach(), scale, norm.bias.detach() - mean * scale)
+
+
+def _relu(x: Tensor | Pending) -> Tensor:
+    return x.values.relu() if isinstance(x, Pending) else x
 
 
 class GraphBlock(nn.Module):
@@ -49,13 +68,13 @@ class GraphBlock(nn.Module):
     def forward(self, x: Tensor, laplacian: GraphLaplacian) -> Tensor:
         """(B, N or N / 2, C_in) → (B, N, C_out); the smaller input is un-pooled, by a repeat of 2."""
         skip = x
-        *layers, last = self.layers
-        for layer in layers:
-            x = layer(x, laplacian)
-        x = last(x, laplacian, relu=False)
-        if skip.shape[-1] != x.shape[-1]:
-            skip = nn.functional.interpolate(skip, size=x.shape[-1], mode="linear")
-        return relu_sum(x, skip)
+        y: Tensor | Pending = x
+        for layer in self.layers:
+            y = layer(y, laplacian)
+        values = y.values if isinstance(y, Pending) else y
+        if skip.shape[-1] != values.shape[-1]:
+            skip = nn.functional.interpolate(skip, size=values.shape[-1], mode="linear")
+        return relu_sum(values, skip)
 
 
 class MeshNet(nn.Module):
@@ -102,10 +121,10 @@ class MeshNet(nn.Module):
         self.sample_bytes = 4 * order * inputs[-1] * mesh_graphs[-1].size  # of the terms of a convolution
 
     def forward(self, joints: Tensor) -> Tensor:
-        x = joints
+        y: Tensor | Pending = joints
         for layer in self.joint_layers:
-            x = layer(x, self.joint_graph)
-        x = self.to_mesh(x.flatten(1)).view(len(x), self.coarse_size, -1)
+            y = layer(y, self.joint_graph)
+        x = self.to_mesh(_relu(y).flatten(1)).view(len(joints), self.coarse_size, -1)
         if self.training or x.device.type != "cpu":
             return self.grow(x)
         return torch.cat([self.grow(part) for part in x.split(self.samples_in_cache())])
