@@ -74,8 +74,8 @@ def predict(
         What runs the networks: torch or onnx. Exported files are always run by onnx.
     formats
         What to write, separated by commas. Of pictures: obj, glb, json, npz, overlay (these if nothing is said), ply,
-        html (a page with a 3D view), rig. Of videos: mp4 (or overlay), glb, bvh, rig, npz, json (all if nothing is
-        said). rig lays the body model on everyone and puts its pose, shape and measurements into json and npz.
+        html (a page with a 3D view), rig. Of videos: mp4 (or overlay), glb, bvh, rig, npz, json (these if nothing
+        is said), html. rig lays the body model on everyone and puts its pose, shape and measurements into json and npz.
     detector
         What finds people in photos; an extra of the install. Its model is downloaded on first use.
     detector_model

@@ -11,6 +11,7 @@ from pose2mesh.errors import InputError
 from pose2mesh.overlay import USUAL_PARTS, OverlayParts
 from pose2mesh.skeletons import INPUT_ORDERS
 from pose2mesh.video.options import FORMATS as VIDEO_FORMATS
+from pose2mesh.video.options import USUAL_FORMATS as _VIDEO_DEFAULT
 
 PHOTO_FORMATS = ("obj", "glb", "json", "npz", "ply", "overlay", "html", "rig")
 FORMATS = (*PHOTO_FORMATS, *(name for name in VIDEO_FORMATS if name not in PHOTO_FORMATS))
@@ -114,7 +115,7 @@ class PredictOptions:
             InputError: something that only pictures have was asked for.
         """
         asked = self.formats and tuple(dict.fromkeys("mp4" if name == "overlay" else name for name in self.formats))
-        return _fitting(asked, VIDEO_FORMATS, VIDEO_FORMATS, "a video")
+        return _fitting(asked, VIDEO_FORMATS, _VIDEO_DEFAULT, "a video")
 
 
 def _fitting(

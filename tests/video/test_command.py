@@ -26,7 +26,7 @@ from pose2mesh.video.options import VideoInput, VideoOptions
 
 from .conftest import FRAMES, SIZE, KnownPeople, walkers, write_video
 
-FORMATS = ("mp4", "npz", "json")
+FORMATS = ("mp4", "npz", "json", "html")
 
 
 def options(out: Path, formats: tuple[str, ...] = FORMATS, smooth: bool = True) -> VideoOptions:
@@ -67,7 +67,7 @@ def done(video_file: Path, bundle_file: Path, people: np.ndarray, tmp_path_facto
 
 
 def test_everyone_in_every_frame(done: Path, people: np.ndarray) -> None:
-    assert names(done) == {"clip_overlay.mp4", "clip.npz", "clip.json"}
+    assert names(done) == {"clip_overlay.mp4", "clip.npz", "clip.json", "clip.html"}
     found = arrays(done / "clip.npz")
     assert found["person"].tolist() == [0] * FRAMES + [1] * 35
     assert found["frame"].tolist() == [*range(FRAMES), *range(35)]
@@ -82,13 +82,20 @@ def test_everyone_in_every_frame(done: Path, people: np.ndarray) -> None:
     np.testing.assert_allclose(found["joints_px"][FRAMES + 22, :17], middle, atol=1e-3)
 
 
+def test_a_page_with_a_slider(done: Path) -> None:
+    text = (done / "clip.html").read_text(encoding="utf-8")
+    scene = json.loads(text.split('id="scene">', 1)[1].split("</script>", 1)[0])
+    assert [len(frame["people"]) for frame in scene["frames"]] == [2] * 35 + [1] * (FRAMES - 35)
+    assert scene["frames_per_second"] == 30
+
+
 def test_the_document_says_what_the_arrays_hold(done: Path) -> None:
     document, found = json.loads((done / "clip.json").read_text()), arrays(done / "clip.npz")
     assert (document["input"], document["fps"], document["frames"]) == ("clip.mp4", 30, FRAMES)
     assert document["fault"] is None
     second = document["people"][1]
     assert (second["first_frame"], second["frames"], second["bridged"]) == (0, 35, [[20, 24]])
-    assert second["files"] == {"mp4": "clip_overlay.mp4", "npz": "clip.npz"}
+    assert second["files"] == {"mp4": "clip_overlay.mp4", "npz": "clip.npz", "html": "clip.html"}
     line = second["per_frame"][22]
     assert (line["frame"], line["bridged"]) == (22, True)
     np.testing.assert_allclose(line["joints3d_m"], found["joints"][FRAMES + 22], atol=1e-4)
@@ -194,7 +201,7 @@ def test_a_file_cut_short_gives_what_it_has_and_says_so(
 
 def test_nobody_in_a_video_is_an_answer(video_file: Path, bundle_file: Path, tmp_path: Path) -> None:
     said, warned = run(video_file, options(tmp_path), bundle_file, KnownPeople(np.zeros((FRAMES, 1, 17, 3))))
-    assert (said, warned) == ([f"clip: 0 people in {FRAMES} frames: clip.json, clip.npz, clip_overlay.mp4"], [])
+    assert (said, warned) == ([f"clip: 0 people in {FRAMES} frames: clip.html, clip.json, clip.npz, clip_overlay.mp4"], [])
     assert json.loads((tmp_path / "clip.json").read_text())["people"] == []
     assert arrays(tmp_path / "clip.npz")["vertices"].shape == (0, 162, 3)
     assert len(list(Video(tmp_path / "clip_overlay.mp4").frames())) == FRAMES

@@ -25,6 +25,7 @@ from pose2mesh.video.detections import Detections
 from pose2mesh.video.frames import Video
 from pose2mesh.video.keypoint_frames import KeypointFrames
 from pose2mesh.video.options import VideoInput, VideoOptions
+from pose2mesh.video.page import write_video_page
 from pose2mesh.video.progress import progress
 from pose2mesh.video.result import VideoResult
 from pose2mesh.video.sightings import Sightings, keep_sightings
@@ -179,7 +180,7 @@ def _write(
 ) -> None:
     """Write what was asked for into a folder."""
     formats = options.formats
-    shared = {"mp4": f"{stem}_overlay.mp4", "glb": f"{stem}.glb", "npz": f"{stem}.npz"}
+    shared = {"mp4": f"{stem}_overlay.mp4", "glb": f"{stem}.glb", "npz": f"{stem}.npz", "html": f"{stem}.html"}
     files = [
         {name: shared.get(name, f"{stem}_{number}.{name}") for name in formats if name not in ("json", "rig")}
         for number in range(len(result.people))
@@ -190,6 +191,8 @@ def _write(
         write_arrays(folder / shared["npz"], result, "rig" in formats)
     if rig is not None:
         write_motions(folder, stem, result, rig.body, formats)
+    if "html" in formats:
+        write_video_page(folder / shared["html"], result, video)
     if "mp4" in formats:
         with progress(stem, "drawing", result.frames) as step:
             write_overlay(folder / shared["mp4"], result, video, options.overlay, step)

@@ -11,7 +11,8 @@ from pose2mesh.overlay import OverlayParts
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".3gp")
 RIGGED = ("glb", "bvh", "rig")  # need the Anny body
-FORMATS = ("mp4", "glb", "bvh", "rig", "npz", "json")
+FORMATS = ("mp4", "glb", "bvh", "rig", "npz", "json", "html")
+USUAL_FORMATS = FORMATS[:-1]
 
 
 @dataclass(frozen=True)
