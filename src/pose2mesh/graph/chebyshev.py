@@ -21,7 +21,7 @@ from pose2mesh.products import linear
 
 # On a CPU, what the terms of a convolution may take at a time, and how many nodes of one sample have theirs at a time.
 CACHE_BYTES = 2**21
-BLOCK_NODES = 1024
+BLOCK_NODES = 4096
 
 
 class FixedSparse(nn.Module):
