@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from cases import fresh_process
 
-from pose2mesh import export, outputs, render
+from pose2mesh import export, outputs, picture_files, predict_options, render
 from pose2mesh.files import replacing
 from pose2mesh.predict import Recovery
 
@@ -106,14 +106,14 @@ def measure(count: int, formats: str, backend: str) -> Run:
     for module, name in (
         *((export, name) for name in ("write_obj", "write_ply", "write_glb", "write_npz", "write_json")),
         (render, "save_picture"),
-        (outputs, "draw_overlay"),
+        (picture_files, "draw_overlay"),
     ):
         setattr(module, name, writers.timed(getattr(module, name)))
     Recovery.load = load_timed  # type: ignore[method-assign]
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "people.json"
         source.write_text(json.dumps(coco_results(count)), encoding="utf-8")
-        options = outputs.PredictOptions.checked(Path(folder) / "out", "coco", None, None, None, formats)
+        options = predict_options.PredictOptions.checked(Path(folder) / "out", "coco", None, None, None, formats)
         start = time.perf_counter()
         ignore: Callable[[str], None] = lambda line: None  # noqa: E731
         status = outputs.predict_files([source], "default", "cpu", options, ignore, ignore, backend)
