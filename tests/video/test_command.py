@@ -201,7 +201,10 @@ def test_a_file_cut_short_gives_what_it_has_and_says_so(
 
 def test_nobody_in_a_video_is_an_answer(video_file: Path, bundle_file: Path, tmp_path: Path) -> None:
     said, warned = run(video_file, options(tmp_path), bundle_file, KnownPeople(np.zeros((FRAMES, 1, 17, 3))))
-    assert (said, warned) == ([f"clip: 0 people in {FRAMES} frames: clip.html, clip.json, clip.npz, clip_overlay.mp4"], [])
+    assert (said, warned) == (
+        [f"clip: 0 people in {FRAMES} frames: clip.html, clip.json, clip.npz, clip_overlay.mp4"],
+        [],
+    )
     assert json.loads((tmp_path / "clip.json").read_text())["people"] == []
     assert arrays(tmp_path / "clip.npz")["vertices"].shape == (0, 162, 3)
     assert len(list(Video(tmp_path / "clip_overlay.mp4").frames())) == FRAMES
