@@ -17,7 +17,9 @@ from pose2mesh.models.surface import build_surface
 from pose2mesh.skeletons import JointSet
 
 
-def save_untrained(path: Path, anny: AnnyBody, source: PoseSource, joint_set: JointSet) -> Path:
+def save_untrained(
+    path: Path, anny: AnnyBody, source: PoseSource, joint_set: JointSet, joint_base: bool = False
+) -> Path:
     """Write one of a joint set; it does not tell heights."""
     config = NetworkConfig(
         confidence_input=True,
@@ -31,6 +33,7 @@ def save_untrained(path: Path, anny: AnnyBody, source: PoseSource, joint_set: Jo
         joint_widths=(8,),
         block_widths=((8, 8), (8, 8), (8, 8)),
         head_width=8,
+        joint_base=joint_base,
     )
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from pose2mesh import metrics
-from pose2mesh.camera import Intrinsics, nominal_intrinsics
+from pose2mesh.camera import nominal_intrinsics
 from pose2mesh.errors import InputError
 from pose2mesh.export import write_json
 from pose2mesh.files import replacing
@@ -96,6 +96,11 @@ class EvaluateOptions:
             raise InputError(f"--report {self.report}: expected the name of a file in a folder that exists")
 
 
+def load_measured(model: str, device: str) -> Recovery:
+    """`Recovery.load` of a model by its name or file, or of the bundle in a run folder."""
+    return Recovery.load(Path(model) / "bundle.safetensors" if Path(model).is_dir() else model, device)
+
+
 def evaluate_command(model: str, device: str, options: EvaluateOptions, say: Callable[[str], None]) -> dict[str, Any]:
     """`pose2mesh evaluate`: choose the test, run it, say and write the results.
 
@@ -112,7 +117,7 @@ def evaluate_command(model: str, device: str, options: EvaluateOptions, say: Cal
         InputError: an option, the model, or a file of the test cannot be used.
     """
     options.check()
-    recovery = Recovery.load(Path(model) / "bundle.safetensors" if Path(model).is_dir() else model, device)
+    recovery = load_measured(model, device)
     if options.data is not None:
         from pose2mesh.config import load_config
 
@@ -237,13 +242,13 @@ def evaluate_motions(
         pixels, confidence = batch.joints_px.numpy(), batch.confidence.numpy()
         if drop_joints:
             pixels, confidence = take_away(pixels, confidence, drop_joints, seed + start, joint_set)
-        cameras = [
-            Intrinsics(float(focal), float(focal), float(centre[0]), float(centre[1]))
-            for focal, centre in zip(people.cameras.focal_px, people.cameras.centre_px, strict=True)
-        ]
         sizes = [(int(width), int(height)) for width, height in people.cameras.size_px]
         nominal = [nominal_intrinsics(size) for size in sizes]
-        for name, intrinsics in (("", None), ("nominal_camera_", nominal), ("known_camera_", cameras)):
+        for name, intrinsics in (
+            ("", None),
+            ("nominal_camera_", nominal),
+            ("known_camera_", people.cameras.intrinsics()),
+        ):
             found_joints, found_vertices = recovery.run(pixels, confidence, intrinsics)
             found = torch.from_numpy(found_joints), torch.from_numpy(found_vertices)
             _collect(errors, name, found, truth, columns)

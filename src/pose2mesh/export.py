@@ -318,3 +318,9 @@ def _plain(value: Any, decimals: int, where: str, field: str) -> Any:
     if value is None or isinstance(value, str | int | bool):
         return value
     raise InputError(f"{where}: {field} is a {type(value).__name__}; expected numbers, text, lists or mappings")
+
+
+def in_unit(colour: tuple[int, int, int]) -> tuple[float, float, float]:
+    """A picture's colour, 0 to 255, as mesh files have it, 0 to 1."""
+    red, green, blue = colour
+    return red / 255, green / 255, blue / 255

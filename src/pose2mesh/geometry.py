@@ -59,6 +59,13 @@ def rotation_between(source: Tensor, target: Tensor) -> Tensor:
     return rotation_from_vector(axis * torch.atan2(sine, cosine))
 
 
+def nearest_rotation(matrix: Tensor) -> Tensor:
+    """The rotations (..., 3, 3) that are closest to matrices (..., 3, 3) in least squares; never mirrored."""
+    u, _, vt = torch.linalg.svd(matrix)
+    u[..., -1] = u[..., -1] * torch.linalg.det(u @ vt)[..., None]
+    return u @ vt
+
+
 def procrustes_align(source: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
     """Align points to others by the best similarity transform (rotation, one scale, translation), after Umeyama 1991.
 

@@ -51,18 +51,27 @@ def f_score(predicted: Tensor, target: Tensor, threshold: float) -> Tensor:
     return torch.stack(scores) if scores else predicted.new_zeros(0)
 
 
-def object_keypoint_similarity(
-    predicted: Tensor, target: Tensor, area: Tensor, sigmas: Tensor, visible: Tensor
-) -> Tensor:
-    """COCO's OKS per person, (B,): mean over the visible joints of exp(−d² / (2 area (2σ)²)).
+def keypoint_similarity(predicted: Tensor, target: Tensor, area: Tensor, sigmas: Tensor) -> Tensor:
+    """COCO's similarity of each joint, (B, J): exp(−d² / (2 area (2σ)²)).
 
     Args:
         predicted, target: (B, J, 2) pixels.
         area: (B,) the person's area in square pixels; less than one counts as one.
         sigmas: (J,) the joints' spread, `JointSet.oks_sigmas`.
-        visible: (B, J) bool; a person with none gets 0.
     """
     squared = (predicted - target).square().sum(-1)
-    similarity = torch.exp(-squared / (2 * area[:, None].clamp_min(1) * (2 * sigmas).square()))
+    return torch.exp(-squared / (2 * area[:, None].clamp_min(1) * (2 * sigmas).square()))
+
+
+def object_keypoint_similarity(
+    predicted: Tensor, target: Tensor, area: Tensor, sigmas: Tensor, visible: Tensor
+) -> Tensor:
+    """COCO's OKS per person, (B,): mean of `keypoint_similarity` over the visible joints.
+
+    Args:
+        predicted, target, area, sigmas: See there.
+        visible: (B, J) bool; a person with none gets 0.
+    """
+    similarity = keypoint_similarity(predicted, target, area, sigmas)
     visible = visible.to(similarity.dtype)
     return (similarity * visible).sum(-1) / visible.sum(-1).clamp_min(1)

@@ -32,7 +32,8 @@ def write_formats(
         InputError: a file cannot be written, or the body model cannot be laid on the people.
     """
     people, stem = result.people, result.stem
-    files = name_files(stem, len(people), formats)
+    shared = picture_file_names(stem)
+    files = name_files(stem, len(people), formats, shared)
     rigs: list[dict[str, Any]] = [{} for _ in people]
     rig_arrays: dict[str, Any] = {}
     if "rig" in formats:
@@ -47,31 +48,35 @@ def write_formats(
                 write(folder / names[name], person.vertices, recovery.faces)
     if "glb" in formats and people:
         meshes = [
-            (f"person_{index}", person.vertices_camera, recovery.faces, _in_unit(colour))
+            (f"person_{index}", person.vertices_camera, recovery.faces, export.in_unit(colour))
             for index, (person, colour) in enumerate(zip(people, result.colours, strict=True))
         ]
-        export.write_glb(folder / f"{stem}.glb", meshes)
+        export.write_glb(folder / shared["glb"], meshes)
     if "npz" in formats:
         # reshape: without people, too, the arrays have three dimensions
         vertices = np.array([person.vertices for person in people]).reshape(-1, len(recovery.template), 3)
         joints = np.array([person.joints for person in people]).reshape(-1, len(recovery.joint_set), 3)
-        export.write_npz(folder / f"{stem}.npz", vertices, joints, recovery.faces, **rig_arrays)
+        export.write_npz(folder / shared["npz"], vertices, joints, recovery.faces, **rig_arrays)
     if "overlay" in formats:
         picture = draw_overlay(result.ground(), people, recovery, result.colours or render.PALETTE, overlay)
-        render.save_picture(folder / f"{stem}_overlay.png", picture)
+        render.save_picture(folder / shared["overlay"], picture)
     if "html" in formats:
         from pose2mesh.web.page import write_page
         from pose2mesh.web.scene import describe_frame
 
         frame = describe_frame(recovery, people, result.ground(), stem, result.identifiers, result.colours)
-        write_page(folder / f"{stem}.html", stem, recovery, [frame])
+        write_page(folder / shared["html"], stem, recovery, [frame])
     if "json" in formats:
         export.write_json(folder / f"{stem}.json", describe_picture(recovery, result, files, rigs))
 
 
-def name_files(stem: str, people: int, formats: tuple[str, ...]) -> list[dict[str, str]]:
-    """For each person the files they are in, by format: their own (obj, ply) and those everyone shares."""
-    shared = {"glb": f"{stem}.glb", "npz": f"{stem}.npz", "overlay": f"{stem}_overlay.png", "html": f"{stem}.html"}
+def picture_file_names(stem: str) -> dict[str, str]:
+    """The files that everyone in a picture shares, by format."""
+    return {"glb": f"{stem}.glb", "npz": f"{stem}.npz", "overlay": f"{stem}_overlay.png", "html": f"{stem}.html"}
+
+
+def name_files(stem: str, people: int, formats: tuple[str, ...], shared: dict[str, str]) -> list[dict[str, str]]:
+    """For each person the files they are in, by format: those everyone shares, and otherwise (obj, bvh) their own."""
     return [
         {name: shared.get(name, f"{stem}_{index}.{name}") for name in formats if name not in ("json", "rig")}
         for index in range(people)
@@ -133,8 +138,3 @@ def find_rig(recovery: Recovery) -> Rig:
     from pose2mesh.rigging import load_rig
 
     return load_rig(recovery.joint_set.name)
-
-
-def _in_unit(colour: render.Colour) -> tuple[float, float, float]:
-    red, green, blue = colour
-    return red / 255, green / 255, blue / 255

@@ -8,22 +8,16 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
 from PIL import Image
 
 from pose2mesh.body.anny import AnnyBody
 from pose2mesh.cli import main
 from pose2mesh.data.poses import PoseConfig, PoseSource
-from pose2mesh.data.synthetic import ShapeConfig
 from pose2mesh.errors import InputError
-from pose2mesh.models.bundle import Bundle, save_bundle
-from pose2mesh.models.bundle_info import BundleInfo
-from pose2mesh.models.network_config import NetworkConfig
-from pose2mesh.models.pose2mesh import Pose2Mesh
-from pose2mesh.models.surface import build_surface
 from pose2mesh.robustness import measure, reference
 from pose2mesh.robustness.command import RobustnessOptions
 from pose2mesh.skeletons import COCO
+from tests.untrained import save_untrained
 
 from .test_people import annotations
 
@@ -31,30 +25,9 @@ from .test_people import annotations
 @pytest.fixture(scope="module")
 def anny_bundle(anny: AnnyBody, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of a small untrained network on the Anny body."""
-    config = NetworkConfig(
-        confidence_input=True,
-        isotropic=True,
-        posenet_width=32,
-        posenet_unit_m=1.0,
-        posenet_blocks=1,
-        posenet_dropout=0.0,
-        coarsenings=8,
-        finest=6,
-        joint_widths=(8,),
-        block_widths=((8, 8), (8, 8), (8, 8)),
-        head_width=8,
-        joint_base=True,
-    )
-    generator = torch.Generator().manual_seed(0)
-    poses = PoseSource(None, PoseConfig(procedural=1.0)).draw(24, generator)
-    with torch.no_grad():
-        posed = anny(ShapeConfig().draw(24, generator), poses).numpy()
-    surface = build_surface(anny, COCO, config, posed)
-    torch.manual_seed(0)
-    info = BundleInfo("untrained", "coco", "anny", {"network": config.as_dict()}, "nothing", "Apache-2.0")
+    source = PoseSource(None, PoseConfig(procedural=1.0))
     path = tmp_path_factory.mktemp("run") / "bundle.safetensors"
-    save_bundle(path, Bundle(Pose2Mesh(config, COCO, surface).eval(), surface, info))
-    return path
+    return save_untrained(path, anny, source, COCO, joint_base=True)
 
 
 def test_a_report_on_a_keypoint_file(anny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -103,6 +103,11 @@ class AnnyBody(nn.Module):
         """(6,) the average adult: Anny's middle of every phenotype, at its anchor for young adults."""
         return self.heads.new_tensor([0.5, 2 / 3, 0.5, 0.5, 0.5, 0.5])
 
+    def body_bone_weights(self) -> Tensor:
+        """(V, 22) how much of each vertex the bones that carry a pose move, those that hang on them included."""
+        weights = self.skin_weights.new_zeros(len(self.skin_weights), len(BODY_BONES))
+        return weights.index_add_(1, self.bone_source, self.skin_weights)
+
     def regressor(self, joint_set: JointSet) -> Tensor:
         """(J, V) rows that sum to one and give the joints of a set from the vertices."""
         rows = self._coco if joint_set is COCO else load_regressor(joint_set.name)

@@ -23,7 +23,7 @@ from pose2mesh.body.anny import PHENOTYPES, AnnyBody
 from pose2mesh.body.fit_equations import BONES, Equations, LinearPoints
 from pose2mesh.body.rig import BODY_BONES, PARENTS, depth_levels
 from pose2mesh.errors import InputError
-from pose2mesh.geometry import rotation_from_vector
+from pose2mesh.geometry import nearest_rotation, rotation_from_vector
 
 # Adults, as training bodies are (`data.synthetic.ShapeConfig`, which imports this package): low and high per phenotype.
 ADULTS = ((0.0, 1.0), (0.6, 1.0), (0.0, 1.0), (0.0, 1.0), (0.2, 0.8), (0.0, 1.0))
@@ -220,9 +220,7 @@ class BodyFitter:
             centred_rest = rest - (weights * rest).sum(0)
             centred = points - (weights * points).sum(1, keepdim=True)
             covariance = (weights * centred).mT @ centred_rest + _START_STIFFNESS * above
-            u, _, vt = torch.linalg.svd(covariance)
-            u[..., -1] = u[..., -1] * torch.linalg.det(u @ vt)[:, None]
-            return u @ vt
+            return nearest_rotation(covariance)
 
         mass = self.points.mass.square()
         out[:, 0] = turn(self.points.mass[:, _TRUNK].sum(1), torch.zeros_like(out[:, 0]))

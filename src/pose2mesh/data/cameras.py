@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pose2mesh.camera import Intrinsics
 from pose2mesh.geometry import WORLD_TO_CAMERA, axis_rotation
 
 
@@ -55,6 +56,13 @@ class Cameras:
     focal_px: Tensor
     centre_px: Tensor
     size_px: Tensor
+
+    def intrinsics(self) -> list[Intrinsics]:
+        """One a camera."""
+        centres = self.centre_px.tolist()
+        return [
+            Intrinsics(focal, focal, *centre) for focal, centre in zip(self.focal_px.tolist(), centres, strict=True)
+        ]
 
     def to_camera(self, points: Tensor) -> Tensor:
         """World points about any origin (B, N, 3) → camera axes, about the same origin."""

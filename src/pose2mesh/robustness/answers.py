@@ -103,11 +103,11 @@ def reproject(
         projected[person] = camera.project(joints[person])
     seen = confidence > 0
     seen[:, [joint_set.index(name) for name, _ in joint_set.derived]] = False
-    squared = ((projected - target_px) ** 2).sum(-1)
-    area = np.maximum(area_px, 1.0).astype(np.float64)[:, None]
-    spread = 2 * np.array(joint_set.oks_sigmas)
-    similarity = np.where(seen, np.exp(-squared / (2 * area * spread**2)), np.nan)
-    distance = np.where(seen, np.sqrt(squared / area), np.nan)
+    found, target, area = (torch.from_numpy(np.asarray(each, np.float64)) for each in (projected, target_px, area_px))
+    sigmas = torch.tensor(joint_set.oks_sigmas, dtype=torch.float64)
+    similarity = np.where(seen, metrics.keypoint_similarity(found, target, area, sigmas).numpy(), np.nan)
+    size = np.sqrt(np.maximum(area_px, 1.0).astype(np.float64))[:, None]
+    distance = np.where(seen, np.linalg.norm(projected - target_px, axis=-1) / size, np.nan)
     return Reprojection(projected, similarity, np.nanmean(similarity, 1), np.nanmean(distance, 1))
 
 

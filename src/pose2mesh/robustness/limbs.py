@@ -11,11 +11,11 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from pose2mesh.body.anny import AnnyBody
 from pose2mesh.body.rig import BODY_BONES, PARENTS
 from pose2mesh.data.retarget import TEMPLATE_BONES
+from pose2mesh.geometry import nearest_rotation
 
 Floats: TypeAlias = NDArray[np.floating]
 _AT_ONCE = 64
@@ -48,7 +48,7 @@ class BoneRotations:
     """Finds the rotations of the 22 body bones on Anny meshes."""
 
     def __init__(self, body: AnnyBody) -> None:
-        weights = torch.zeros(len(body.template), len(BODY_BONES)).index_add_(1, body.bone_source, body.skin_weights)
+        weights = body.body_bone_weights()
         # Vertices that a bone carries nearly alone; a bone between others has few, so the best tenth at least.
         best = weights.amax(0).clamp_max(0.9)
         self.weights = torch.where(weights >= 0.9 * best, weights, torch.zeros(())).T  # (22, V)
@@ -64,15 +64,8 @@ class BoneRotations:
         for start in range(0, len(vertices), _AT_ONCE):
             part = torch.from_numpy(np.ascontiguousarray(vertices[start : start + _AT_ONCE], np.float32))
             covariance = (pull @ part).reshape(len(part), len(BODY_BONES), 3, 3).mT.double()
-            found.append(_nearest_rotation(covariance))
+            found.append(nearest_rotation(covariance))
         return torch.cat(found).numpy()
-
-
-def _nearest_rotation(matrix: Tensor) -> Tensor:
-    u, _, vt = torch.linalg.svd(matrix)
-    sign = torch.ones_like(u[..., 0])
-    sign[..., -1] = torch.linalg.det(u @ vt)
-    return (u * sign[..., None, :]) @ vt
 
 
 def joint_angles(rotations: Floats) -> dict[str, NDArray[np.float64]]:

@@ -174,10 +174,7 @@ def from_clips(
         Truth(
             people.joints_cam.numpy(),
             torch.cat(vertices).numpy(),
-            [
-                Intrinsics(float(focal), float(focal), float(centre[0]), float(centre[1]))
-                for focal, centre in zip(cameras.focal_px, cameras.centre_px, strict=True)
-            ],
+            cameras.intrinsics(),
             cameras.rotation[:, :, 2].numpy(),
             to_ray.numpy(),
             _facing(to_ray @ cameras.rotation @ people.orientations[:, 0]),

@@ -78,7 +78,7 @@ class PlausibilityMeter:
         with torch.no_grad():
             joints = synthesiser(ShapeConfig().draw(_RANGE_BODIES, generator), poses)[0].numpy()
         self.share_range = np.quantile(bone_shares(joints, self.joint_set), (_RANGE_TAIL, 1 - _RANGE_TAIL), axis=0)
-        owner = torch.zeros(len(rest), len(BODY_BONES)).index_add_(1, body.bone_source, body.skin_weights).argmax(1)
+        owner = body.body_bone_weights().argmax(1)
         self.feet = [np.isin(owner.numpy(), foot) for foot in _FEET]
 
     def __call__(self, answers: Answers, true_vertices: Floats | None = None, up: Floats | None = None) -> Plausibility:

@@ -19,6 +19,7 @@ from pose2mesh.camera import nominal_intrinsics
 from pose2mesh.detect.detector import Detector
 from pose2mesh.errors import InputError
 from pose2mesh.files import move_all, replacing
+from pose2mesh.picture_files import name_files
 from pose2mesh.predict import Recovery
 from pose2mesh.video.bodies import BodyTrack, Shooting
 from pose2mesh.video.detections import Detections
@@ -181,10 +182,7 @@ def _write(
     """Write what was asked for into a folder."""
     formats = options.formats
     shared = {"mp4": f"{stem}_overlay.mp4", "glb": f"{stem}.glb", "npz": f"{stem}.npz", "html": f"{stem}.html"}
-    files = [
-        {name: shared.get(name, f"{stem}_{number}.{name}") for name in formats if name not in ("json", "rig")}
-        for number in range(len(result.people))
-    ]
+    files = name_files(stem, len(result.people), formats, shared)
     if "json" in formats:
         write_description(folder / f"{stem}.json", result, files, "rig" in formats)
     if "npz" in formats:

@@ -30,7 +30,7 @@ def write_video_page(path: Path, result: VideoResult, video: Video | None) -> No
     from pose2mesh.web.page import write_page
     from pose2mesh.web.scene import describe_frame
 
-    apart = -(-result.frames // MOST_FRAMES)
+    apart = max(1, -(-result.frames // MOST_FRAMES))
     pictures = iter(()) if video is None else video.frames()
     size = result.shooting.size
     ground, frames = plain_ground([], size), []

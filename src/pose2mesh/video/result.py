@@ -88,9 +88,3 @@ def colour_of(number: int, bridged: bool = False) -> Colour:
     if bridged:
         red, green, blue = ((channel + 2 * grey) // 3 for channel, grey in zip((red, green, blue), _GREY, strict=True))
     return red, green, blue
-
-
-def unit_colour(number: int) -> tuple[float, float, float]:
-    """`colour_of` in [0, 1]."""
-    red, green, blue = colour_of(number)
-    return red / 255, green / 255, blue / 255

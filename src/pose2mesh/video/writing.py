@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from pose2mesh.body.rig import BODY_BONES
-from pose2mesh.export import atomic_write
+from pose2mesh.export import atomic_write, in_unit
 from pose2mesh.overlay import OverlayParts, draw_overlay, photo_ground, plain_ground
 from pose2mesh.video.bodies import BATCH, TURNS, BodyTrack
 from pose2mesh.video.frames import Video
 from pose2mesh.video.mp4 import Mp4Writer
-from pose2mesh.video.result import VideoResult, colour_of, unit_colour
+from pose2mesh.video.result import VideoResult, colour_of
 
 Step = Callable[[int], object]
 
@@ -207,7 +207,7 @@ def write_motions(folder: Path, stem: str, result: VideoResult, body: Any, forma
     if "glb" in formats and motions:
         from pose2mesh.motion.animated_glb import write_animated_glb
 
-        colours = [unit_colour(number) for number in range(len(motions))]
+        colours = [in_unit(colour_of(number)) for number in range(len(motions))]
         write_animated_glb(folder / f"{stem}.glb", body, motions, colours)
     if "bvh" in formats:
         from pose2mesh.motion.bvh_writer import write_bvh
