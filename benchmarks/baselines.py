@@ -66,7 +66,7 @@ class MeanBody:
         mean = Bodies(
             torch.zeros(1, 6), fitter.prior.mean[None], torch.tensor(WORLD_TO_CAMERA)[None], still[:, 0], still
         )
-        self.vertices = fitter.body(fitter.phenotypes(mean.shape), mean.orientations)
+        self.vertices = fitter.layer.vertices(mean.guess(torch.zeros(1, dtype=torch.long)))
         self.joints = fitter.body.regressor(COCO) @ self.vertices
 
     def __call__(self, observed: Observed) -> Estimate:

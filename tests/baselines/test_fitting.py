@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from pose2mesh.baselines.fitting import Bodies, Fitter, Target, Weights, project, solve_camera
+from pose2mesh.baselines.camera import project, solve_camera
+from pose2mesh.baselines.fitting import Bodies, Fitter, Target, Weights
 from pose2mesh.baselines.interface import Observed
 from pose2mesh.errors import InputError
 from pose2mesh.geometry import WORLD_TO_CAMERA, axis_rotation
@@ -128,8 +129,8 @@ def test_one_shape_for_the_frames_of_a_person(fitter: Fitter, true: Bodies, targ
 
 def test_shapes_and_phenotypes(fitter: Fitter) -> None:
     shape = torch.randn(5, 6)
-    torch.testing.assert_close(fitter.shape_of(fitter.phenotypes(shape)), shape, atol=1e-4, rtol=1e-4)
-    assert torch.isfinite(fitter.shape_of(torch.stack((fitter.low, fitter.high)))).all()
+    torch.testing.assert_close(fitter.layer.shape_of(fitter.layer.phenotypes(shape)), shape, atol=1e-4, rtol=1e-4)
+    assert torch.isfinite(fitter.layer.shape_of(torch.stack((fitter.layer.low, fitter.layer.high)))).all()
 
 
 def test_targets_forget_place_and_size() -> None:

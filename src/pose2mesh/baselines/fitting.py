@@ -3,9 +3,7 @@
 Unknown are each frame's joint rotations, where its hips face, and its camera, and each person's shape. Only joints are
 posed (`body.anny.SkinnedPoints`), by differentiable functions; `minimise.minimise` descends for a whole batch at once.
 
-Camera: the optical axis goes through the middle of the joints seen, as for `predict.Backend`. A point (x, y, z) about
-the hips, metres, camera axes, is seen at scale · ((x, y) + shift) / (1 + z / distance): full perspective from a
-distance that, where nothing is known of the camera, is a nominal one.
+Camera: that of `camera`; its optical axis goes through the middle of the joints seen, as for `predict.Backend`.
 """
 
 from __future__ import annotations
@@ -18,18 +16,17 @@ import torch
 from torch import Tensor, nn
 
 from pose2mesh.baselines import terms
-from pose2mesh.baselines.interface import Estimate, Parameters
+from pose2mesh.baselines.body_layer import BodyLayer, Guess
+from pose2mesh.baselines.camera import solve_camera
+from pose2mesh.baselines.interface import Estimate
 from pose2mesh.baselines.minimise import minimise
 from pose2mesh.baselines.pose_prior import TURNING, PosePrior
-from pose2mesh.body.anny import PHENOTYPES, AnnyBody, SkinnedPoints
-from pose2mesh.body.fit import ADULTS
-from pose2mesh.data.poses import angle_limits, to_world
+from pose2mesh.body.anny import PHENOTYPES, AnnyBody
+from pose2mesh.data.poses import angle_limits
 from pose2mesh.geometry import rotation_from_vector
 from pose2mesh.skeletons import JointSet
 
-NOMINAL_DISTANCE_M = 5.0
 CHUNK = 64  # bodies posed with all vertices at a time
-_NEAREST = 0.2  # of the distance: nothing of a body is taken to be nearer to the camera
 # Unknowns of a frame: rotation vectors of 21 bones, a turn of the hips, the camera's scale and shift.
 _SIZES = (3 * TURNING, 3, 1, 2)
 
@@ -85,10 +82,10 @@ class Bodies:
     log_scale: Tensor
     shift_m: Tensor
 
-    @property
-    def orientations(self) -> Tensor:
-        """(B, 22, 3, 3) as `AnnyBody` takes them, to camera axes."""
-        return to_world(torch.cat((self.orientation[:, None], rotation_from_vector(self.pose)), dim=1))
+    def guess(self, person: Tensor) -> Guess:
+        """Frame by frame, given whose each is (B,)."""
+        rotations = torch.cat((self.orientation[:, None], rotation_from_vector(self.pose)), dim=1)
+        return Guess(self.shape[person], rotations, self.log_scale, self.shift_m)
 
 
 @dataclass(frozen=True)
@@ -140,23 +137,14 @@ class Fitter(nn.Module):
     def __init__(self, body: AnnyBody, joint_set: JointSet, prior: PosePrior) -> None:
         super().__init__()
         self.body, self.joint_set, self.prior = body, joint_set, prior
-        self.points = SkinnedPoints(body, body.regressor(joint_set))
+        self.layer = BodyLayer(body, joint_set)
         self.limits = angle_limits()
-        self.low, self.high = torch.tensor(ADULTS).unbind(1)
-
-    def phenotypes(self, shape: Tensor) -> Tensor:
-        """(P, 6) of logits (P, 6)."""
-        return self.low + (self.high - self.low) * torch.sigmoid(shape)
-
-    def shape_of(self, phenotypes: Tensor) -> Tensor:
-        """The inverse of `phenotypes`; what is at a bound, or beyond, comes a hundredth inside."""
-        return torch.logit((phenotypes - self.low) / (self.high - self.low), eps=0.01)
 
     def pose(self, bodies: Bodies, target: Target) -> Posed:
         """Pose a guess and look at it."""
-        coefficients = self.body.coefficients(self.phenotypes(bodies.shape))[target.person]
-        joints = self.points(coefficients, *self.body.bone_transforms(coefficients, bodies.orientations))
-        return Posed(bodies, joints, project(joints, bodies.log_scale.exp(), bodies.shift_m))
+        guess = bodies.guess(target.person)
+        joints = self.layer.joints(guess)
+        return Posed(bodies, joints, guess.project(joints))
 
     def energy(self, posed: Posed, target: Target, weights: Weights, extra: Extra | None = None) -> Tensor:
         """(P,) of each person: the sum over frames, and the shape's term once a frame, for it is seen in each."""
@@ -230,39 +218,7 @@ class Fitter(nn.Module):
     def estimate(self, bodies: Bodies, target: Target) -> Estimate:
         """Bodies as a baseline gives them: vertices, joints, and where these are seen."""
         posed = self.pose(bodies, target)
-        phenotypes = self.phenotypes(bodies.shape)[target.person]
-        parts = [
-            self.body(*part) for part in zip(phenotypes.split(CHUNK), bodies.orientations.split(CHUNK), strict=True)
-        ]
+        guess = bodies.guess(target.person)
+        parts = [self.layer.vertices(guess[start : start + CHUNK]) for start in range(0, len(guess.shape), CHUNK)]
         joints_px = target.unit_px[:, None, None] * posed.projected + target.centre_px[:, None]
-        return Estimate(posed.joints, torch.cat(parts), joints_px, Parameters(phenotypes, bodies.orientations))
-
-
-def project(joints: Tensor, scale: Tensor, shift_m: Tensor) -> Tensor:
-    """Points (B, J, 3) about the hips, metres, camera axes, to the units (B, J, 2) of a scale (B,)."""
-    nearer = (1 + joints[..., 2:] / NOMINAL_DISTANCE_M).clamp_min(_NEAREST)
-    return scale[:, None, None] * (joints[..., :2] + shift_m[:, None]) / nearer
-
-
-def solve_camera(joints: Tensor, seen: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Scale (B,) and shift (B, 2) of `project` by weighted least squares: linear in scale and scale · shift.
-
-    Where they would turn a body upside down (a scale that is not positive), the scale that makes the spreads agree.
-    """
-    nearer = (1 + joints[..., 2:] / NOMINAL_DISTANCE_M).clamp_min(_NEAREST)
-    flat, ones = joints[..., :2] / nearer, 1 / nearer
-    zero = torch.zeros_like(ones)
-    rows = torch.stack((torch.cat((flat[..., :1], ones, zero), -1), torch.cat((flat[..., 1:], zero, ones), -1)), dim=2)
-    weighted = weight[..., None, None] * rows  # (B, J, 2, 3)
-    matrix = torch.einsum("bjai,bjak->bik", weighted, rows) + 1e-6 * torch.eye(3, device=joints.device)
-    right = torch.einsum("bjai,bja->bi", weighted, seen)
-    solved = torch.linalg.solve(matrix, right)
-    share = (weight / weight.sum(1, keepdim=True).clamp_min(1e-6))[..., None]
-    middle, middle_seen = (share * flat).sum(1), (share * seen).sum(1)
-    spread, spread_seen = (
-        (share * (points - mean[:, None]).square()).sum((1, 2)).clamp_min(1e-6).sqrt()
-        for points, mean in ((flat, middle), (seen, middle_seen))
-    )
-    scale = torch.where(solved[:, 0] > 0.2 * spread_seen / spread, solved[:, 0], spread_seen / spread)
-    shift = (middle_seen - scale[:, None] * middle) / (scale[:, None] * (share * ones).sum(1))
-    return scale, shift
+        return Estimate(posed.joints, torch.cat(parts), joints_px, self.layer.parameters_of(guess))

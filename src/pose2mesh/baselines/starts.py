@@ -77,7 +77,7 @@ class NetworkStart:
         points = torch.from_numpy(joints).to(target.joints.device)
         laid = self.to_body(points, target.person, rounds=_ROUNDS_OF_BODY_FIT)
         guess = Bodies(
-            shape=fitter.shape_of(laid.phenotypes),
+            shape=fitter.layer.shape_of(laid.phenotypes),
             pose=rotation_vectors(laid.orientations),
             orientation=laid.orientations[:, 0],
             log_scale=target.joints.new_zeros(len(points)),
