@@ -15,6 +15,7 @@ from pose2mesh.config import OptimiserConfig, TrainConfig
 from pose2mesh.data.samples import Batch, slice_batch
 from pose2mesh.data.supply import VALIDATION_BATCH, Supply
 from pose2mesh.models.pose2mesh import Pose2Mesh, Prediction
+from pose2mesh.training.ahead import DrawnAhead
 
 VALIDATION_SEED = 987_654_321
 MEAN_BODY_BATCHES = 16  # of the size of validation's
@@ -52,7 +53,8 @@ class TrainingModule(L.LightningModule):
         super().__init__()
         self.config, self.network = config, network
         self.supply = supply
-        self.drawing_s = 0.0  # time spent drawing batches
+        self.drawing_s = 0.0  # time spent waiting for batches
+        self._ahead = DrawnAhead[tuple[int, int, int], Batch](lambda step: self.draw(*step))
         self._norms_before: list[Tensor] = []
         freeze_untrained(config, network)
         self.register_buffer("point_faces", point_faces, persistent=False)
@@ -81,11 +83,21 @@ class TrainingModule(L.LightningModule):
         step, part = divmod(index, self.config.accumulate)
         world = self.trainer.world_size
         if part == 0:
-            self._drawn = self.draw(step, self.people_a_step, self.current_epoch)
+            self._drawn = self._people_of(step)
         first = (part * world + self.trainer.global_rank) * self.config.batch_size
         share = slice_batch(self._drawn, slice(first, first + self.config.batch_size))
         self.drawing_s += time.perf_counter() - started
         return share
+
+    def _people_of(self, step: int) -> Batch:
+        """The people of a step of this epoch, those of the next step drawn from then on. On a GPU, where drawing only
+        queues up work, nothing is gained by that.
+        """
+        if self.device.type != "cpu":
+            return self.draw(step, self.people_a_step, self.current_epoch)
+        last = (step + 1) * self.config.accumulate >= self.trainer.num_training_batches
+        following = None if last else (step + 1, self.people_a_step, self.current_epoch)
+        return self._ahead.take((step, self.people_a_step, self.current_epoch), following)
 
     @property
     def people_a_step(self) -> int:
