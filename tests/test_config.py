@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pose2mesh.config import TrainConfig, changed_keys, dump_config, load_config, override_config, parse_config
+from pose2mesh.config import TrainConfig, load_config, override_config, parse_config
+from pose2mesh.config_files import changed_keys, dump_config
 from pose2mesh.errors import InputError
 
 CONFIGS = Path(__file__).parents[1] / "configs"

@@ -15,7 +15,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from pose2mesh.files import replacing
 from pose2mesh.training.interrupt import Interrupted, StopSignals
-from pose2mesh.training.module import NotFinite, TrainingModule
+from pose2mesh.training.step import NotFinite, StepModule
 
 LAST, BEST, BUNDLE = "last.ckpt", "best.ckpt", "bundle.safetensors"
 GO_ON, SAVE, STOP = 0, 1, 2  # what a process wishes for after a step; the largest of all wishes is done
@@ -93,7 +93,7 @@ class RunCheckpoints(Checkpoint):
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         self.signals.deferred = False
         if isinstance(exception, NotFinite):
-            assert isinstance(pl_module, TrainingModule)
+            assert isinstance(pl_module, StepModule)
             pl_module.take_back()
             # The step did not happen: the counters of batches are put to where they stand after the one before it.
             progress = trainer.fit_loop.epoch_loop.batch_progress

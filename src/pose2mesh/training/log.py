@@ -12,7 +12,7 @@ import lightning as L
 from torch import Tensor
 
 from pose2mesh.files import replacing
-from pose2mesh.training.module import TrainingModule
+from pose2mesh.training.step import StepModule
 
 LOSSES = ("vertex", "normal", "edge", "mesh_joint", "lifted_joint")
 ERRORS = {"mesh_mpjpe": "joint error", "lifted_mpjpe": "lifted", "surface": "surface error"}
@@ -80,7 +80,7 @@ class EpochLog(L.Callback):
         self._mark(pl_module)
 
     def _mark(self, module: L.LightningModule) -> None:
-        assert isinstance(module, TrainingModule)
+        assert isinstance(module, StepModule)
         self._marked, self._drawn_until = time.perf_counter(), module.drawing_s
 
     def on_train_batch_start(
@@ -91,7 +91,7 @@ class EpochLog(L.Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        assert isinstance(pl_module, TrainingModule)
+        assert isinstance(pl_module, StepModule)
         self.seconds += time.perf_counter() - self._marked
         self.drawing_s += pl_module.drawing_s - self._drawn_until
         self._mark(pl_module)
@@ -105,7 +105,7 @@ class EpochLog(L.Callback):
         pl_module.log("data_wait", self.drawing_s / self.seconds, prog_bar=True, logger=False, batch_size=1)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        assert isinstance(pl_module, TrainingModule)
+        assert isinstance(pl_module, StepModule)
         means = {name: value / self.batches for name, value in self.sums.items()}
         if trainer.world_size > 1:
             means = {name: trainer.strategy.reduce(value, reduce_op="mean") for name, value in means.items()}

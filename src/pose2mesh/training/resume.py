@@ -13,12 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pose2mesh.config import TrainConfig, changed_keys, load_config
+from pose2mesh.config import TrainConfig, load_config
+from pose2mesh.config_files import changed_keys
 from pose2mesh.errors import InputError, one_line
 from pose2mesh.files import replacing
 from pose2mesh.training.checkpoints import BEST, BUNDLE, LAST
-from pose2mesh.training.module import VALIDATION_SEED
 from pose2mesh.training.parallel import Processes
+from pose2mesh.training.step import VALIDATION_SEED, RunConfig
 
 # That change nothing of what is trained: files may have moved.
 FREE_KEYS = {"checkpoint_minutes", "tensorboard", "data.folder", "data.cache", "data.body.folder"}
@@ -148,7 +149,7 @@ def load_resumed(checkpoint: Path, network: nn.Module) -> Position:
     return where
 
 
-def record_start(folder: Path, config: TrainConfig, processes: Processes, where: Position | None) -> None:
+def record_start(folder: Path, config: RunConfig, processes: Processes, where: Position | None) -> None:
     """Add to `run.yaml` what this start of the run is made with; refuse another division among processes.
 
     Raises:

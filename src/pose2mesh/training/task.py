@@ -1,0 +1,44 @@
+"""What a run asks of that which it trains: one small interface, for Pose2Mesh and for the baselines."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pose2mesh.training.step import RunConfig, StepModule
+
+
+class Task(ABC):
+    """A network in its wrapper, made fresh, where it starts from, and what becomes of it.
+
+    Attributes:
+        config: The run's.
+        module: The wrapper.
+        monitored: The column of `metrics.csv` whose smallest value makes an epoch the best.
+        people: How many an epoch has.
+        validation_batches: How many there are.
+    """
+
+    config: RunConfig
+    module: StepModule[Any]
+    monitored: str
+    people: int
+    validation_batches: int
+
+    @abstractmethod
+    def start(self, say: Callable[[str], None]) -> None:
+        """Fill the network with what it starts from, where the config names something; not called on a resumed run.
+
+        Raises:
+            InputError: that is missing, or does not fit.
+        """
+
+    @abstractmethod
+    def bundle_bytes(self) -> int:
+        """How much the bundle holds beside the weights."""
+
+    @abstractmethod
+    def finish(self, bundle: Path) -> None:
+        """Measure the trained network and write its bundle, and what else belongs beside it."""
