@@ -183,42 +183,61 @@ class TrainConfig:
 
     def _check_numbers(self, source: str) -> None:
         """Counts are at least 1, shares lie in [0, 1], and of two bounds the smaller comes first."""
-        data, optimiser = self.data, self.optimiser
-        drawn = data.synthetic
+        data = self.data
         for key, value in (
             ("epochs", self.epochs),
             ("accumulate", self.accumulate),
             ("data.samples_per_epoch", 1 if data.samples_per_epoch is None else data.samples_per_epoch),
             ("data.validation_samples", data.validation_samples),
-            ("data.synthetic.views", drawn.views),
         ):
             if value < 1:
                 raise InputError(f"{source}: {key} is {value}, expected at least 1")
-        for key, number in (
-            ("data.fps", data.fps),
-            ("optimiser.learning_rate", optimiser.learning_rate),
-            ("checkpoint_minutes", self.checkpoint_minutes),
-        ):
+        for key, number in (("data.fps", data.fps), ("checkpoint_minutes", self.checkpoint_minutes)):
             if not number > 0:
                 raise InputError(f"{source}: {key} is {number}, expected more than 0")
         if not 0 <= data.mirror <= 1:
             raise InputError(f"{source}: data.mirror is {data.mirror}, expected 0 to 1")
-        noise, cameras = drawn.noise, drawn.cameras
-        shares = {
-            "poses": ("procedural", "mirror", "recombine", "perturb", "tumble"),
-            "noise": ("swap", "drop", "scattered", "plain_confidence", "clean"),
-            "cameras": ("steep",),
-        }
-        for group, names in shares.items():
-            for name in names:
-                share = getattr(getattr(drawn, group), name)
-                if not 0 <= share <= 1:
-                    raise InputError(f"{source}: data.synthetic.{group}.{name} is {share}, expected 0 to 1")
-        bounds = {f"shapes.{item.name}": getattr(drawn.shapes, item.name) for item in fields(drawn.shapes)}
-        bounds |= {"noise.scale": noise.scale, "cameras.view_deg": cameras.view_deg, "cameras.fill": cameras.fill}
-        for name, (low, high) in bounds.items():
-            if low > high:
-                raise InputError(f"{source}: data.synthetic.{name} is [{low}, {high}], expected the smaller first")
+        check_optimiser(self.optimiser, source)
+        check_drawn(data.synthetic, source, "data.synthetic")
+
+
+def check_optimiser(optimiser: OptimiserConfig, source: str) -> None:
+    """Refuse a learning rate that moves nothing.
+
+    Raises:
+        InputError: names the file, the key and the value.
+    """
+    if not optimiser.learning_rate > 0:
+        raise InputError(f"{source}: optimiser.learning_rate is {optimiser.learning_rate}, expected more than 0")
+
+
+def check_drawn(drawn: SyntheticConfig, source: str, prefix: str) -> None:
+    """Refuse what cannot be drawn; `prefix` is where a config has it.
+
+    Raises:
+        InputError: names the file, the key and the value.
+    """
+    if drawn.views < 1:
+        raise InputError(f"{source}: {prefix}.views is {drawn.views}, expected at least 1")
+    shares = {
+        "poses": ("procedural", "mirror", "recombine", "perturb", "tumble"),
+        "noise": ("swap", "drop", "scattered", "plain_confidence", "clean"),
+        "cameras": ("steep",),
+    }
+    for group, names in shares.items():
+        for name in names:
+            share = getattr(getattr(drawn, group), name)
+            if not 0 <= share <= 1:
+                raise InputError(f"{source}: {prefix}.{group}.{name} is {share}, expected 0 to 1")
+    bounds = {f"shapes.{item.name}": getattr(drawn.shapes, item.name) for item in fields(drawn.shapes)}
+    bounds |= {
+        "noise.scale": drawn.noise.scale,
+        "cameras.view_deg": drawn.cameras.view_deg,
+        "cameras.fill": drawn.cameras.fill,
+    }
+    for name, (low, high) in bounds.items():
+        if low > high:
+            raise InputError(f"{source}: {prefix}.{name} is [{low}, {high}], expected the smaller first")
 
 
 def load_config(path: Path, overrides: list[str] | None = None) -> TrainConfig:
