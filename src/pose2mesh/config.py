@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pose2mesh.body.gendered import BodyConfig
-from pose2mesh.config_files import instantiate, override_values, plain_values, read_values, refuse_unknown
+from pose2mesh.config_files import instantiate, read_values, refuse_unknown
 from pose2mesh.data.sets.catalogue import SetConfig
 from pose2mesh.data.synthetic import SyntheticConfig
 from pose2mesh.errors import InputError
@@ -250,15 +250,6 @@ def load_config(path: Path, overrides: list[str] | None = None) -> TrainConfig:
             impossible combination.
     """
     return parse_config(read_values(path, overrides), str(path))
-
-
-def override_config(config: TrainConfig, overrides: list[str]) -> TrainConfig:
-    """A config with `dotted.key=value` overrides as in `load_config`.
-
-    Raises:
-        InputError: as `load_config` does.
-    """
-    return parse_config(override_values(plain_values(config), overrides), "--set")
 
 
 def parse_config(values: dict[str, Any], source: str) -> TrainConfig:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Literal
 
 from pose2mesh.baselines.methods import find_method
-from pose2mesh.baselines.pictures.config import PictureConfig
-from pose2mesh.baselines.pictures.view import CHUNK
+from pose2mesh.baselines.pictures.config import CHUNK, PictureConfig
 from pose2mesh.config import DataConfig, OptimiserConfig, check_drawn, check_optimiser
-from pose2mesh.config_files import instantiate, override_values, plain_values, read_values, refuse_unknown
+from pose2mesh.config_files import instantiate, refuse_unknown
 from pose2mesh.errors import InputError
 
 
@@ -26,8 +24,7 @@ class BaselineConfig:
         optimiser: How weights are updated.
         pretrained: A bundle or run folder of the method `reader`, whose backbone the method starts from.
         epochs, seed: As they say.
-        samples_per_epoch, validation_samples: People; of those of validation all are drawn once, by a seed of their own.
-        precision: `bf16` computes matrix products in bfloat16 where that is safe.
+        samples_per_epoch, validation_samples: People. Those of validation are the same in every epoch and run.
         name: Of the run folder and the bundle.
         checkpoint_minutes: `last.ckpt` is written at the end of every epoch, and within one every so many minutes.
         tensorboard: Log to TensorBoard as well, in `tensorboard/` of the run folder.
@@ -45,7 +42,6 @@ class BaselineConfig:
     samples_per_epoch: int = 6400
     validation_samples: int = 256
     seed: int = 0
-    precision: Literal["fp32", "bf16"] = "bf16"
     name: str = "baseline"
     checkpoint_minutes: float = 2.0
     tensorboard: bool = False
@@ -57,6 +53,11 @@ class BaselineConfig:
     @property
     def accumulate(self) -> int:
         return 1
+
+    @property
+    def precision(self) -> Literal["fp32"]:
+        """Networks take less where they can do with it, and say so themselves."""
+        return "fp32"
 
     @property
     def data(self) -> DataConfig:
@@ -91,24 +92,6 @@ class BaselineConfig:
             self.pictures.check()
         except InputError as error:
             raise InputError(f"{source}: {error}") from error
-
-
-def load_baseline_config(path: Path, overrides: list[str] | None = None) -> BaselineConfig:
-    """As `config.load_config`, of a baseline.
-
-    Raises:
-        InputError: as that does.
-    """
-    return parse_baseline_config(read_values(path, overrides), str(path))
-
-
-def override_baseline_config(config: BaselineConfig, overrides: list[str]) -> BaselineConfig:
-    """As `config.override_config`, of a baseline.
-
-    Raises:
-        InputError: as that does.
-    """
-    return parse_baseline_config(override_values(plain_values(config), overrides), "--set")
 
 
 def parse_baseline_config(values: dict[str, Any], source: str) -> BaselineConfig:

@@ -38,6 +38,15 @@ def pose_sources(data: DataConfig) -> tuple[PoseSource, PoseSource]:
     return PoseSource(_frames(train), poses, clip_weights(train)), _unchanged(validation, clip_weights(validation))
 
 
+def describe_poses(motions: str | None) -> str:
+    """Where poses come from, in words; clips are named after their folders, without the path to these."""
+    clips = ""
+    if motions is not None:
+        folders = {file.parent.name for file in Path(motions).rglob("*.bvh")}
+        clips = f"of motion clips ({', '.join(sorted(folders))}) and "
+    return f"Anny bodies in poses {clips}drawn from joint limits"
+
+
 def _unchanged(clips: Sequence[Clip], weights: Tensor | None = None) -> PoseSource:
     return PoseSource(_frames(clips), PoseConfig(procedural=0.0, mirror=0.0, recombine=0.0, perturb=0.0), weights)
 

@@ -44,12 +44,12 @@ class RunCheckpoints(Checkpoint):
 
     Args:
         folder: Of the run.
-        monitored: The error whose smallest value makes a checkpoint the best.
+        monitored: The error whose smallest value makes a checkpoint the best; None for the last one.
         minutes: Time between two within an epoch.
         signals: A signal received makes it write the last and raise `Interrupted`.
     """
 
-    def __init__(self, folder: Path, monitored: str, minutes: float, signals: StopSignals) -> None:
+    def __init__(self, folder: Path, monitored: str | None, minutes: float, signals: StopSignals) -> None:
         self.folder, self.monitored, self.minutes, self.signals = folder, monitored, minutes, signals
         self.smallest = float("inf")
         self._saved_at = time.monotonic()
@@ -79,9 +79,9 @@ class RunCheckpoints(Checkpoint):
             raise Interrupted(self.signals.received or 15)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        error = float(trainer.callback_metrics[self.monitored])
-        if error < self.smallest:
-            self.smallest = error
+        error = None if self.monitored is None else float(trainer.callback_metrics[self.monitored])
+        if error is None or error < self.smallest:
+            self.smallest = self.smallest if error is None else error
             self._save(trainer, BEST)
         self._save(trainer, LAST)
         if self._agreed_wish(trainer) == STOP:

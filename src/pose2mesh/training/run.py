@@ -19,6 +19,7 @@ import torch
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.strategies import DDPStrategy
 
+from pose2mesh.baselines.config import BaselineConfig
 from pose2mesh.config import TrainConfig
 from pose2mesh.config_files import dump_config
 from pose2mesh.errors import InputError
@@ -107,15 +108,15 @@ def _train(
         synchronise_norms(task.module.network)
     table = MetricsTable(out / "metrics.csv", where.steps if where else 0) if processes.first else None
     trainer = build_trainer(task, out, processes, signals, EpochLog(table, say), loggers)
-    _fit(trainer, task, processes, resume, where)
-    if not processes.first:
-        return out / BUNDLE
-    state = read_checkpoint(out / BEST)["state_dict"]
-    task.module.load_state_dict(state)
+    if not task.fit(say):
+        _fit(trainer, task, processes, resume, where)
+        if not processes.first:
+            return out / BUNDLE
+        task.module.load_state_dict(read_checkpoint(out / BEST)["state_dict"])
     task.finish(out / BUNDLE)
     (out / LAST).unlink(missing_ok=True)
-    if table is not None and table.rows:
-        say(closing_line(table.rows, task.monitored))
+    if table is not None and (line := closing_line(table.rows, task.monitored)):
+        say(line)
     return out / BUNDLE
 
 
@@ -129,7 +130,10 @@ def open_task(config: RunConfig) -> Task:
         from pose2mesh.training.pose2mesh_task import Pose2MeshTask
 
         return Pose2MeshTask(config)
-    raise TypeError(type(config))
+    assert isinstance(config, BaselineConfig)
+    from pose2mesh.training.baseline_task import BaselineTask
+
+    return BaselineTask(config)
 
 
 def _prepare_folder(out: Path, config: RunConfig, processes: Processes, where: Position | None) -> None:
@@ -167,7 +171,7 @@ def build_trainer(
             plugins=[AtomicCheckpoints()],
             num_sanity_val_steps=0,
             log_every_n_steps=1,
-            accelerator="auto",
+            accelerator=task.accelerator,
             devices=processes.count // processes.nodes,
             num_nodes=processes.nodes,
             # Every process has the same buffers: they are built from one seed, and norms are synchronised.

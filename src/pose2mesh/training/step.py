@@ -25,15 +25,19 @@ class RunConfig(Protocol):
 
     name: str
     epochs: int
-    batch_size: int
     seed: int
     optimiser: OptimiserConfig
-    precision: Literal["fp32", "bf16"]
     checkpoint_minutes: float
     tensorboard: bool
 
     @property
+    def batch_size(self) -> int: ...
+
+    @property
     def accumulate(self) -> int: ...
+
+    @property
+    def precision(self) -> Literal["fp32", "bf16"]: ...
 
 
 class StepModule(L.LightningModule, Generic[_Batch]):
@@ -99,8 +103,12 @@ class StepModule(L.LightningModule, Generic[_Batch]):
         return self.config.batch_size * self.config.accumulate * self.trainer.world_size
 
     def seed_of(self, index: int, epoch: int | None = None) -> int:
-        """What the people of a step are drawn from."""
+        """What a step draws from."""
         return (self.config.seed << 40) + ((self.current_epoch if epoch is None else epoch) << 20) + index
+
+    def origin(self, step: int) -> str:
+        """What the people of a step are drawn from, in words."""
+        return f"seed {self.seed_of(step)}"
 
     def on_train_batch_start(self, batch: _Batch, batch_idx: int) -> None:
         # Dropout draws from the global state, to which a resumed run does not come by the same way; and it must not
@@ -131,7 +139,7 @@ class StepModule(L.LightningModule, Generic[_Batch]):
 
     def _where(self, index: int, fault: str) -> str:
         step = index // self.config.accumulate
-        return f"{fault} in epoch {self.current_epoch}, step {step} (drawn from seed {self.seed_of(step)})"
+        return f"{fault} in epoch {self.current_epoch}, step {step} (drawn from {self.origin(step)})"
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         # Here and not in the trainer, which refuses fused optimisers for the loss scaling of float16.

@@ -16,14 +16,16 @@ class Task(ABC):
     Attributes:
         config: The run's.
         module: The wrapper.
-        monitored: The column of `metrics.csv` whose smallest value makes an epoch the best.
+        monitored: The column of `metrics.csv` whose smallest value makes an epoch the best; None for the last one.
+        accelerator: What the trainer runs on.
         people: How many an epoch has.
         validation_batches: How many there are.
     """
 
     config: RunConfig
     module: StepModule[Any]
-    monitored: str
+    monitored: str | None
+    accelerator: str = "auto"
     people: int
     validation_batches: int
 
@@ -34,6 +36,10 @@ class Task(ABC):
         Raises:
             InputError: that is missing, or does not fit.
         """
+
+    def fit(self, say: Callable[[str], None]) -> bool:
+        """Learn without steps, where what is trained can only do that; returns whether it did."""
+        return False
 
     @abstractmethod
     def bundle_bytes(self) -> int:
