@@ -111,7 +111,7 @@ class _NearestRotation(torch.autograd.Function):
         return rotation
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         matrix, rotation = ctx.saved_tensors
         stretch = rotation.mT @ matrix
         identity = torch.eye(3, dtype=matrix.dtype, device=matrix.device)
