@@ -116,7 +116,7 @@ def _balls_inside(body: AnnyBody, count: int) -> tuple[Tensor, Tensor, float]:
     middle = template[ends].mean(1)
     radius = torch.cat([torch.cdist(part, template).amin(1) for part in middle.split(500)])
     depth = radius - torch.cdist(template[order], middle)  # (vertices, balls) of each vertex in each ball
-    deepest, chosen = torch.full_like(depth[:, 0], -torch.inf), []
+    deepest, chosen = torch.full_like(depth[:, 0], -torch.inf), list[int]()
     while len(chosen) < count:
         farthest = deepest.argmin()
         ball = int(depth[farthest].argmax())
