@@ -156,7 +156,7 @@ def epoch_line(epoch: int, epochs: int, row: dict[str, float]) -> str:
 
 
 def closing_line(rows: list[dict[str, Any]], monitored: str | None) -> str:
-    """The errors of the epoch that counts on the validation people, and what they are to be compared with; empty where there are none.
+    """The errors on validation people of the epoch that counts, and what to compare them with; empty without any.
 
     Args:
         rows: Of the table; read from a file they hold strings.

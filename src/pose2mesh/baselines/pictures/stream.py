@@ -77,22 +77,37 @@ class PictureStream:
         if self.config.distinct is not None:
             chunk %= self.config.distinct // CHUNK
 
-        def draws(stage: int) -> torch.Generator:
-            state = np.random.SeedSequence((seed, chunk, stage)).generate_state(1, np.uint64)
-            return torch.Generator().manual_seed(int(state[0] >> 1))
-
-        generator = draws(_PEOPLE)
+        generator = _draws(seed, chunk, _PEOPLE)
         people = draw_people(CHUNK, self.source, self._synthesiser, self.config.synthetic, generator)
         batch = detect(people, self.joint_set, self.config.synthetic.noise, generator)
         crops = Crops.around(batch.joints_px, batch.confidence)
         labelled = torch.rand(CHUNK, generator=generator) < self.config.labelled
         vertices_cam = self._vertices(people)
         truth = self._truth(people, batch, crops, vertices_cam, labelled, chunk)
-        known = batch.confidence > 0
-        seen = Seen(crops.units(batch.joints_px) * known[..., None], batch.confidence)
+        return self._seen(people, vertices_cam, batch.joints_px, batch.confidence, chunk, seed), truth
+
+    @torch.no_grad()
+    def show(self, people: People, joints_px: Tensor, confidence: Tensor, chunk: int, seed: int) -> Seen:
+        """What is seen of people whom another has drawn and detected, in crops around their 2D joints.
+
+        Args:
+            people: Of whom there may be any number.
+            joints_px, confidence: (B, J, 2) and (B, J) as detected.
+            chunk, seed: Decide what is drawn beside them.
+        """
+        return self._seen(people, self._vertices(people), joints_px, confidence, chunk, seed)
+
+    def _seen(
+        self, people: People, vertices_cam: Tensor, joints_px: Tensor, confidence: Tensor, chunk: int, seed: int
+    ) -> Seen:
+        def draws(stage: int) -> torch.Generator:
+            return _draws(seed, chunk, stage)
+
+        crops = Crops.around(joints_px, confidence)
+        seen = Seen(crops.units(joints_px) * (confidence > 0)[..., None], confidence)
         if self.needs & {"pictures", "parts", "silhouettes"}:
             view = look(self._rasteriser, vertices_cam, people.cameras, crops)
-            hidden = draw_occluders(CHUNK, self.config.occluded, draws(_OCCLUDERS))
+            hidden = draw_occluders(view.count, self.config.occluded, draws(_OCCLUDERS))
             inside = torch.ones_like(hidden)
             if self.config.synthetic.noise.out_of_picture:
                 inside = within_picture(people.cameras, crops)
@@ -102,14 +117,14 @@ class PictureStream:
             seen = self._segmented(seen, view.where(inside & ~hidden), draws(_PARTS), draws(_SILHOUETTES))
         if "landmarks" in self.needs:
             seen = self._with_landmarks(seen, vertices_cam, people, crops, draws(_LANDMARKS))
-        return seen, truth
+        return seen
 
     def _vertices(self, people: People) -> Tensor:
-        """(CHUNK, V, 3) about the hips' bone head, camera axes."""
+        """(B, V, 3) about the hips' bone head, camera axes."""
         return torch.cat(
             [
                 people.cameras.rotation[part] @ self.body(people.phenotypes[part], people.orientations[part]).mT
-                for part in torch.arange(CHUNK).split(_POSED_AT_ONCE)
+                for part in torch.arange(len(people.phenotypes)).split(_POSED_AT_ONCE)
             ]
         ).mT.contiguous()
 
@@ -148,7 +163,7 @@ class PictureStream:
         self, seen: Seen, vertices_cam: Tensor, people: People, crops: Crops, generator: torch.Generator
     ) -> Seen:
         columns = vertices_cam.transpose(0, 1).flatten(1)
-        points = (self._landmarks @ columns).unflatten(1, (CHUNK, 3)).transpose(0, 1)
+        points = (self._landmarks @ columns).unflatten(1, (-1, 3)).transpose(0, 1)
         places = people.cameras.project(points)
         confidence = torch.ones(places.shape[:2])
         if self.config.errors:
@@ -158,3 +173,8 @@ class PictureStream:
             confidence = confidence * ((places >= 0) & (places <= size_px)).all(-1)
         units = crops.units(places) * (confidence > 0)[..., None]
         return replace(seen, landmarks=units, landmark_confidence=confidence)
+
+
+def _draws(seed: int, chunk: int, stage: int) -> torch.Generator:
+    state = np.random.SeedSequence((seed, chunk, stage)).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(state[0] >> 1))
