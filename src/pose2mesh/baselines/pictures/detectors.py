@@ -10,48 +10,68 @@ from pose2mesh.baselines.pictures.parts import FLIPPED_PARTS, PART_NAMES, share_
 from pose2mesh.baselines.seen import CROP_PX, MAP_PX, PARTS
 from pose2mesh.data.noise import person_area
 
-_WOBBLE_PX = 2.5  # spread of the largest shifts of a boundary, of CROP_PX
+_WOBBLES = 128  # ways in which boundaries can be wrong
+_WOBBLE_PX = 2.5  # spread of the largest shifts of a boundary
 _BLOBS = 2  # places in the background taken for the person, and places on the person taken for background, at most
+_NEXT = {"upper_arm": "forearm", "forearm": "upper_arm", "thigh": "shank", "shank": "thigh", "foot": "shank"}
 
 
-def segment_parts(labels: Tensor, generator: torch.Generator) -> Tensor:
-    """Part maps (B, PARTS, MAP_PX, MAP_PX) that a segmenter might give for true labels (B, CROP_PX, CROP_PX).
+class Segmenter:
+    """Sees which pixels show a person, and which part of one, with errors."""
 
-    Boundaries wobble and blur; limbs change sides, or are taken for their neighbour or for background; bits of the
-    background are taken for a part; confidence is less than one and differs from place to place.
-    """
-    table = _confused_parts(len(labels), generator)
-    labels = table.gather(1, (labels + 1).flatten(1)).reshape(labels.shape)
-    return _soft_maps(_wobble(labels, PARTS, generator), PARTS, generator)
+    def __init__(self) -> None:
+        generator = torch.Generator().manual_seed(0)
+        fields = torch.randn(_WOBBLES, 2, CROP_PX // 12, CROP_PX // 12, generator=generator)
+        strength = _WOBBLE_PX * torch.rand(_WOBBLES, 1, 1, 1, generator=generator)
+        shift = (interpolate(fields, CROP_PX, mode="bilinear") * strength).round_().long()
+        place = torch.arange(CROP_PX)
+        row = (place[:, None] + shift[:, 0]).clamp_(0, CROP_PX - 1)
+        column = (place + shift[:, 1]).clamp_(0, CROP_PX - 1)
+        self._moved_from = (row * CROP_PX + column).flatten(1)
 
+    def parts(self, labels: Tensor, generator: torch.Generator) -> Tensor:
+        """Part maps (B, PARTS, MAP_PX, MAP_PX) that it gives for true labels (B, CROP_PX, CROP_PX).
 
-def segment_person(labels: Tensor, generator: torch.Generator) -> Tensor:
-    """Silhouettes (B, MAP_PX, MAP_PX) likewise: limbs are lost more rarely, and none changes sides."""
-    lost = torch.rand(len(labels), PARTS + 1, generator=generator) < 0.015
-    person = torch.where((labels >= 0) & ~lost.gather(1, (labels + 1).flatten(1)).reshape(labels.shape), 0, -1)
-    return _soft_maps(_wobble(person, 1, generator), 1, generator)[:, 0]
+        Boundaries wobble and blur; limbs change sides, or are taken for their neighbour or for background; bits of the
+        background are taken for a part; confidence is less than one and differs from place to place.
+        """
+        taken_for = _confused_parts(len(labels), generator)
+        return self._maps(labels, taken_for, PARTS, generator)
+
+    def person(self, labels: Tensor, generator: torch.Generator) -> Tensor:
+        """Silhouettes (B, MAP_PX, MAP_PX) likewise: limbs are lost more rarely, and none changes sides."""
+        lost = torch.rand(len(labels), PARTS, generator=generator) < 0.015
+        return self._maps(labels, torch.where(lost, -1, 0), 1, generator)[:, 0]
+
+    def _maps(self, labels: Tensor, taken_for: Tensor, classes: int, generator: torch.Generator) -> Tensor:
+        """(B, classes, MAP_PX, MAP_PX) of labels that are taken for others (B, PARTS)."""
+        background = torch.full_like(taken_for[:, :1], -1)
+        table = torch.cat((background, taken_for), dim=1).to(labels.dtype)
+        wobble = torch.randint(_WOBBLES, (len(labels),), generator=generator).tolist()
+        wrong = torch.empty_like(labels)
+        for person, which in enumerate(wobble):
+            moved = labels[person].flatten()[self._moved_from[which]]
+            wrong[person] = table[person][moved.int() + 1].reshape(CROP_PX, CROP_PX)
+        _add_blobs(wrong, classes, generator)
+        return _softened(share_maps(wrong, classes), generator)
 
 
 def _confused_parts(count: int, generator: torch.Generator) -> Tensor:
-    """(count, 1 + PARTS) what background (−1) and each part of a person is taken for throughout the picture."""
+    """(count, PARTS) what each part of a person is taken for throughout the picture, −1 for background."""
 
-    def happens(share: float) -> Tensor:
-        return torch.rand(count, PARTS, generator=generator) < share
+    def happens(share: float, columns: int = PARTS) -> Tensor:
+        return torch.rand(count, columns, generator=generator) < share
 
-    own = torch.arange(PARTS).expand(count, -1)
     flipped = torch.tensor(FLIPPED_PARTS).expand(count, -1)
-    table = torch.where(happens(0.04), flipped, own)
-    arms, legs = (torch.tensor([any(n in name for n in kind) for name in PART_NAMES]) for kind in (_ARM, _LEG))
+    arms, legs = (torch.tensor([name.endswith(kind) for name in PART_NAMES]) for kind in (_ARM, _LEG))
+    taken_for = torch.where(happens(0.04), flipped, torch.arange(PARTS).expand(count, -1))
     for limbs, share in ((arms, 0.03), (legs, 0.06)):  # both sides at once, as where somebody is seen from behind
-        both = (torch.rand(count, 1, generator=generator) < share) & limbs
-        table = torch.where(both, flipped, table)
-    table = torch.where(happens(0.02), torch.tensor(_NEIGHBOUR).expand(count, -1), table)
-    table = torch.where(happens(0.04), -1, table)
-    return torch.cat((torch.full((count, 1), -1), table), dim=1)
+        taken_for = torch.where(happens(share, 1) & limbs, flipped, taken_for)
+    taken_for = torch.where(happens(0.02), torch.tensor(_NEIGHBOUR).expand(count, -1), taken_for)
+    return torch.where(happens(0.04), -1, taken_for)
 
 
 _ARM, _LEG = ("arm",), ("thigh", "shank", "foot")
-_NEXT = {"upper_arm": "forearm", "forearm": "upper_arm", "thigh": "shank", "shank": "thigh", "foot": "shank"}
 
 
 def _neighbour(name: str) -> int:
@@ -62,51 +82,31 @@ def _neighbour(name: str) -> int:
 _NEIGHBOUR = tuple(_neighbour(name) for name in PART_NAMES)
 
 
-def _wobble(labels: Tensor, classes: int, generator: torch.Generator) -> Tensor:
-    """Labels (B, S, S) shifted smoothly at random, then with blobs of wrong labels."""
-    count, size, _ = labels.shape
-    fields = torch.randn(count, 2, size // 12, size // 12, generator=generator)
-    strength = _WOBBLE_PX * (size / CROP_PX) * torch.rand(count, 1, 1, 1, generator=generator)
-    shift = (interpolate(fields, size, mode="bilinear") * strength).round_().long()
-    place = torch.arange(size)
-    row = (place[:, None] + shift[:, 0]).clamp_(0, size - 1)
-    column = (place + shift[:, 1]).clamp_(0, size - 1)
-    moved = labels.flatten(1).gather(1, (row * size + column).flatten(1)).reshape(labels.shape)
-
-    who, x, y, reach, wrong = _blobs(count, classes, generator)
-    ellipse = ((place - x[:, None]) / reach[:, :1])[:, None].square() + ((place - y[:, None]) / reach[:, 1:]).square()[
-        ..., None
-    ]
-    for index, inside, label in zip(who.tolist(), ellipse < 1, wrong.tolist(), strict=True):
-        # What is taken for the person lies in the background, what is taken for background on the person.
-        moved[index].masked_fill_(inside & ((moved[index] < 0) == (label >= 0)), label)
-    return moved
-
-
-def _blobs(count: int, classes: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Whose, middles x and y and reaches (K, 2) in pixels, and the wrong labels of blobs."""
+def _add_blobs(labels: Tensor, classes: int, generator: torch.Generator) -> None:
+    """Ellipses of the background of labels (B, CROP_PX, CROP_PX) that are taken for a part, and the other way round."""
+    count = len(labels)
 
     def uniform(*shape: int) -> Tensor:
         return torch.rand(count, _BLOBS, *shape, generator=generator)
 
     present = uniform() < 0.25
-    middle = CROP_PX * uniform(2)
-    reach = CROP_PX * (0.02 + 0.06 * uniform(2))
+    middle, reach = CROP_PX * uniform(2), CROP_PX * (0.02 + 0.06 * uniform(2))
     part = torch.randint(classes, (count, _BLOBS), generator=generator)
     label = torch.where(uniform() < 0.6, part, -1)
-    who = present.nonzero()[:, 0]
-    return who, middle[present][:, 0], middle[present][:, 1], reach[present], label[present]
+    off = ((torch.arange(CROP_PX) - middle[present][..., None]) / reach[present][..., None]).square()
+    inside = off[:, 0, None, :] + off[:, 1, :, None] < 1
+    whose = present.nonzero()[:, 0]
+    for person, blob, taken_for in zip(whose.tolist(), inside, label[present].tolist(), strict=True):
+        labels[person].masked_fill_(blob & ((labels[person] < 0) == (taken_for >= 0)), taken_for)
 
 
-def _soft_maps(labels: Tensor, classes: int, generator: torch.Generator) -> Tensor:
-    """(B, classes, MAP_PX, MAP_PX) blurred shares of labels, times a confidence that changes smoothly."""
-    count = len(labels)
-    maps = share_maps(labels, classes)
-    blur = torch.rand(count, 1, 1, 1, generator=generator)
+def _softened(maps: Tensor, generator: torch.Generator) -> Tensor:
+    """Maps (B, classes, MAP_PX, MAP_PX) blurred, times a confidence that changes smoothly; changes them in place."""
+    blur = 0.35 * torch.rand(len(maps), 1, 1, 1, generator=generator)
     for axis in (2, 3):
         inner, before, after = (maps.narrow(axis, start, MAP_PX - 2) for start in (1, 0, 2))
-        maps.narrow(axis, 1, MAP_PX - 2).copy_(torch.lerp(inner, (before + after) * 0.5, 0.7 * blur))
-    doubt = torch.rand(count, 1, 8, 8, generator=generator) * torch.rand(count, 1, 1, 1, generator=generator)
+        maps.narrow(axis, 1, MAP_PX - 2).copy_((before + after).lerp_(2 * inner, 1 - blur).mul_(0.5))
+    doubt = torch.rand(len(maps), 1, 8, 8, generator=generator) * torch.rand(len(maps), 1, 1, 1, generator=generator)
     return maps.mul_(1 - 0.5 * interpolate(doubt, MAP_PX, mode="bilinear"))
 
 
@@ -127,21 +127,16 @@ class LandmarkDetector:
         def uniform(*shape: int) -> Tensor:
             return torch.rand(count, *shape, generator=generator)
 
-        size = person_area(landmarks_px).sqrt()[:, None, None]
-        exchanged = uniform(1) < 0.05  # all of a person, or a few
-        exchanged = exchanged | (uniform(number) < 0.02)
+        size = person_area(landmarks_px).sqrt()[:, None]
+        exchanged = (uniform(1) < 0.05) | (uniform(number) < 0.02)  # all of a person's, or a few
         place = torch.where(exchanged[..., None], landmarks_px[:, self.pairs], landmarks_px)
         missed = uniform(number) < 0.06
-        spread = torch.where(missed, 0.2, 0.01 + 0.03 * uniform(1))[..., None]
-        place = place + size * spread * torch.randn(landmarks_px.shape, generator=generator)
-        error = (place - landmarks_px).norm(dim=-1) / size[..., 0]
-        sure = (
-            0.3
-            + 0.6 * torch.exp(-0.5 * (error / 0.08).square())
-            + 0.1 * torch.randn(count, number, generator=generator)
-        )
-        lost = uniform(number) < 0.25 * uniform(1).square()
-        confidence = sure.clamp(0.05, 1) * ~lost
+        spread = size * torch.where(missed, 0.2, 0.01 + 0.03 * uniform(1))
+        place = place + spread[..., None] * torch.randn(landmarks_px.shape, generator=generator)
+        error = (place - landmarks_px).norm(dim=-1) / size
+        sure = 0.3 + 0.6 * torch.exp(-0.5 * (error / 0.08).square())
+        sure = (sure + 0.1 * torch.randn(count, number, generator=generator)).clamp(0.05, 1)
+        confidence = sure * (uniform(number) >= 0.25 * uniform(1).square())
         return place * (confidence > 0)[..., None], confidence
 
 

@@ -42,21 +42,18 @@ def face_parts(body: AnnyBody) -> Tensor:
 
 
 def label_image(view: View, parts: Tensor) -> Tensor:
-    """(B, CROP_PX, CROP_PX) the part seen at each pixel, −1 for none; `parts` (F,) is of each face."""
-    labels = torch.full((view.count * CROP_PX**2,), -1, dtype=torch.int64)
-    labels[view.place] = parts[view.face]
+    """(B, CROP_PX, CROP_PX) bytes: the part seen at each pixel, −1 for none; `parts` (F,) is of each face."""
+    labels = torch.full((view.count * CROP_PX**2,), -1, dtype=torch.int8)
+    labels[view.place] = parts[view.face].to(torch.int8)
     return labels.reshape(view.count, CROP_PX, CROP_PX)
 
 
 def share_maps(labels: Tensor, classes: int) -> Tensor:
-    """Labels (B, S, S), −1 for none, to maps (B, classes, MAP_PX, MAP_PX): each label's share of the pixels.
-
-    S is a multiple of MAP_PX.
-    """
-    count, size, _ = labels.shape
-    shrink = size // MAP_PX
-    person, row, column = (labels >= 0).nonzero(as_tuple=True)
-    label = labels[person, row, column]
-    place = ((person * classes + label) * MAP_PX + row // shrink) * MAP_PX + column // shrink
+    """Labels (B, CROP_PX, CROP_PX), −1 for none, to each label's share of the pixels (B, classes, MAP_PX, MAP_PX)."""
+    count, shrink = len(labels), CROP_PX // MAP_PX
+    place = (labels.flatten() >= 0).nonzero()[:, 0]
+    label = labels.flatten()[place].long()
+    row, column = place // CROP_PX % CROP_PX // shrink, place % CROP_PX // shrink
+    place = ((place // CROP_PX**2 * classes + label) * MAP_PX + row) * MAP_PX + column
     shares = torch.bincount(place, minlength=count * classes * MAP_PX**2).float() / shrink**2
     return shares.reshape(count, classes, MAP_PX, MAP_PX)

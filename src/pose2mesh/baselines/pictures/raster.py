@@ -18,7 +18,7 @@ Floats: TypeAlias = NDArray[np.floating]
 
 # Corners are snapped to so many parts of a pixel, as in `render`: the tests are then exact, and no centre falls between
 # two faces that share an edge.
-_SUBPIXELS = 256.0
+_SUBPIXELS = np.float32(256)
 _FARTHEST_PX = 2.0**14
 # Boxes of more pixels than this are tested in parts, to bound the memory of a close-up.
 _CHUNK_PX = 1_000_000
@@ -47,8 +47,9 @@ class Rasteriser:
             (N,) flat indices of pixels, row by row, and (N,) the face seen at each.
         """
         # Complex numbers carry both coordinates through one gather. Minus a half: pixel k's centre is at k.
-        usable = (depth_m > 0.05) & (np.abs(vertices_px) < _FARTHEST_PX).all(1)
-        snapped = np.rint((vertices_px - 0.5) * _SUBPIXELS).astype(np.float32) / np.float32(_SUBPIXELS)
+        far = np.abs(vertices_px)
+        usable = (depth_m > 0.05) & (far[:, 0] < _FARTHEST_PX) & (far[:, 1] < _FARTHEST_PX)
+        snapped = np.rint((vertices_px - np.float32(0.5)) * _SUBPIXELS).astype(np.float32, copy=False) / _SUBPIXELS
         snapped[~usable] = np.nan
         places = snapped.view(np.complex64)[:, 0]
         a, b, c = (places[corner] for corner in self.corners)
@@ -94,7 +95,7 @@ class Rasteriser:
         seen = corners[:, which].astype(np.complex128) - (column + 1j * row)
         x, y = seen.real, seen.imag
         weight = np.stack([x[k] * y[m] - y[k] * x[m] for k, m in ((1, 2), (2, 0), (0, 1))])
-        inside = np.flatnonzero((weight >= 0).all(0))
+        inside = np.flatnonzero((weight[0] >= 0) & (weight[1] >= 0) & (weight[2] >= 0))
         which, weight = which[inside], weight[:, inside]
         # 1/z, not z, is linear in the picture.
         depth = (weight * inverse[:, which]).sum(0) / weight.sum(0)

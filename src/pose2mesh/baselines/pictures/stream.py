@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pose2mesh.baselines.pictures.appearance import Painter
 from pose2mesh.baselines.pictures.config import CHUNK, PictureConfig
-from pose2mesh.baselines.pictures.detectors import LandmarkDetector, mirror_pairs, segment_parts, segment_person
+from pose2mesh.baselines.pictures.detectors import LandmarkDetector, Segmenter, mirror_pairs
 from pose2mesh.baselines.pictures.occluders import draw_occluders
 from pose2mesh.baselines.pictures.parts import face_parts, label_image, share_maps
 from pose2mesh.baselines.pictures.raster import Rasteriser
@@ -57,6 +57,7 @@ class PictureStream:
         if needs & {"pictures", "parts", "silhouettes"}:
             self._rasteriser = Rasteriser(body.faces.numpy(), CROP_PX)
             self._face_parts = face_parts(body)
+            self._segmenter = Segmenter()
         if "pictures" in needs:
             self._painter = Painter(body, config.backgrounds)
         if "landmarks" in needs:
@@ -152,11 +153,13 @@ class PictureStream:
             return seen
         labels = label_image(view, self._face_parts)
         if "parts" in self.needs:
-            maps = segment_parts(labels, parts) if self.config.errors else share_maps(labels, PARTS)
+            maps = self._segmenter.parts(labels, parts) if self.config.errors else share_maps(labels, PARTS)
             seen = replace(seen, parts=maps)
         if "silhouettes" in self.needs:
             exact = share_maps(labels.clamp_max(0), 1)[:, 0]
-            seen = replace(seen, silhouettes=segment_person(labels, silhouettes) if self.config.errors else exact)
+            seen = replace(
+                seen, silhouettes=self._segmenter.person(labels, silhouettes) if self.config.errors else exact
+            )
         return seen
 
     def _with_landmarks(
