@@ -1,0 +1,163 @@
+"""People in pictures without end: drawn in chunks, from a seed and a number alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pose2mesh.baselines.pictures.appearance import Painter
+from pose2mesh.baselines.pictures.config import CHUNK, PictureConfig
+from pose2mesh.baselines.pictures.detectors import LandmarkDetector, Segmenter, mirror_pairs
+from pose2mesh.baselines.pictures.occluders import draw_occluders
+from pose2mesh.baselines.pictures.parts import face_parts, label_image, share_maps
+from pose2mesh.baselines.pictures.raster import Rasteriser
+from pose2mesh.baselines.pictures.view import View, look, within_picture
+from pose2mesh.baselines.seen import CROP_PX, PARTS, Crops, Need, Seen, Truth
+from pose2mesh.body.anny import AnnyBody
+from pose2mesh.data.poses import PoseSource
+from pose2mesh.data.samples import Batch
+from pose2mesh.data.synthetic import BodySynthesiser, People, detect, draw_people
+from pose2mesh.skeletons import JointSet
+
+__all__ = ["CHUNK", "PictureConfig", "PictureStream"]
+
+_POSED_AT_ONCE = 16  # people: more fall out of the cache
+# Every stage draws from a generator of its own: what one needs does not change what another draws.
+_PEOPLE, _OCCLUDERS, _APPEARANCE, _PARTS, _SILHOUETTES, _LANDMARKS = range(6)
+
+
+class PictureStream:
+    """Draws people, and what is seen of them.
+
+    Args:
+        body: The Anny body.
+        joint_set: Of the joints.
+        source: Of the poses.
+        config: What is drawn at random.
+        needs: What is made beside joints and truth.
+
+    Raises:
+        InputError: a value of the config cannot be used.
+    """
+
+    def __init__(
+        self,
+        body: AnnyBody,
+        joint_set: JointSet,
+        source: PoseSource,
+        config: PictureConfig,
+        needs: frozenset[Need],
+    ) -> None:
+        config.check()
+        self.body, self.joint_set, self.source, self.config, self.needs = body, joint_set, source, config, needs
+        self._synthesiser = BodySynthesiser(body, joint_set, None)
+        if needs & {"pictures", "parts", "silhouettes"}:
+            self._rasteriser = Rasteriser(body.faces.numpy(), CROP_PX)
+            self._face_parts = face_parts(body)
+            self._segmenter = Segmenter()
+        if "pictures" in needs:
+            self._painter = Painter(body, config.backgrounds)
+        if "landmarks" in needs:
+            from pose2mesh.baselines.landmarks import landmark_regressor
+
+            regressor = landmark_regressor(body)
+            self._landmarks = regressor.to_sparse()
+            self._landmark_detector = LandmarkDetector(mirror_pairs(regressor @ body.template))
+
+    @torch.no_grad()
+    def draw(self, chunk: int, seed: int) -> tuple[Seen, Truth]:
+        """The CHUNK people of a chunk: the same for the same numbers, everything on the CPU.
+
+        Args:
+            chunk: Its number, from 0; with `config.distinct` pictures, they come again after the last.
+            seed: Of everything that is drawn.
+        """
+        if self.config.distinct is not None:
+            chunk %= self.config.distinct // CHUNK
+
+        def draws(stage: int) -> torch.Generator:
+            state = np.random.SeedSequence((seed, chunk, stage)).generate_state(1, np.uint64)
+            return torch.Generator().manual_seed(int(state[0] >> 1))
+
+        generator = draws(_PEOPLE)
+        people = draw_people(CHUNK, self.source, self._synthesiser, self.config.synthetic, generator)
+        batch = detect(people, self.joint_set, self.config.synthetic.noise, generator)
+        crops = Crops.around(batch.joints_px, batch.confidence)
+        labelled = torch.rand(CHUNK, generator=generator) < self.config.labelled
+        vertices_cam = self._vertices(people)
+        truth = self._truth(people, batch, crops, vertices_cam, labelled, chunk)
+        known = batch.confidence > 0
+        seen = Seen(crops.units(batch.joints_px) * known[..., None], batch.confidence)
+        if self.needs & {"pictures", "parts", "silhouettes"}:
+            view = look(self._rasteriser, vertices_cam, people.cameras, crops)
+            hidden = draw_occluders(CHUNK, self.config.occluded, draws(_OCCLUDERS))
+            inside = torch.ones_like(hidden)
+            if self.config.synthetic.noise.out_of_picture:
+                inside = within_picture(people.cameras, crops)
+            if "pictures" in self.needs:
+                pictures = self._painter(view, vertices_cam, hidden, inside, draws(_APPEARANCE))
+                seen = replace(seen, pictures=pictures)
+            seen = self._segmented(seen, view.where(inside & ~hidden), draws(_PARTS), draws(_SILHOUETTES))
+        if "landmarks" in self.needs:
+            seen = self._with_landmarks(seen, vertices_cam, people, crops, draws(_LANDMARKS))
+        return seen, truth
+
+    def _vertices(self, people: People) -> Tensor:
+        """(CHUNK, V, 3) about the hips' bone head, camera axes."""
+        return torch.cat(
+            [
+                people.cameras.rotation[part] @ self.body(people.phenotypes[part], people.orientations[part]).mT
+                for part in torch.arange(CHUNK).split(_POSED_AT_ONCE)
+            ]
+        ).mT.contiguous()
+
+    def _truth(
+        self, people: People, batch: Batch, crops: Crops, vertices_cam: Tensor, labelled: Tensor, chunk: int
+    ) -> Truth:
+        size_px = people.cameras.size_px[:, None]
+        visible = ((people.joints_px >= 0) & (people.joints_px <= size_px)).all(-1).float()
+        if not self.config.synthetic.noise.out_of_picture:
+            visible = torch.ones_like(visible)
+        root = people.root_cam - people.cameras.position_cam
+        return Truth(
+            index=chunk * CHUNK + torch.arange(CHUNK),
+            labelled=labelled,
+            joints_2d=crops.units(people.joints_px),
+            visible=visible,
+            joints=batch.joints,
+            vertices=(vertices_cam - root[:, None]) @ batch.to_ray.mT,
+            phenotypes=people.phenotypes,
+            orientations=(batch.to_ray @ people.cameras.rotation)[:, None] @ people.orientations,
+        )
+
+    def _segmented(self, seen: Seen, view: View, parts: torch.Generator, silhouettes: torch.Generator) -> Seen:
+        if not self.needs & {"parts", "silhouettes"}:
+            return seen
+        labels = label_image(view, self._face_parts)
+        if "parts" in self.needs:
+            maps = self._segmenter.parts(labels, parts) if self.config.errors else share_maps(labels, PARTS)
+            seen = replace(seen, parts=maps)
+        if "silhouettes" in self.needs:
+            exact = share_maps(labels.clamp_max(0), 1)[:, 0]
+            seen = replace(
+                seen, silhouettes=self._segmenter.person(labels, silhouettes) if self.config.errors else exact
+            )
+        return seen
+
+    def _with_landmarks(
+        self, seen: Seen, vertices_cam: Tensor, people: People, crops: Crops, generator: torch.Generator
+    ) -> Seen:
+        columns = vertices_cam.transpose(0, 1).flatten(1)
+        points = (self._landmarks @ columns).unflatten(1, (CHUNK, 3)).transpose(0, 1)
+        places = people.cameras.project(points)
+        confidence = torch.ones(places.shape[:2])
+        if self.config.errors:
+            places, confidence = self._landmark_detector(places, generator)
+        if self.config.synthetic.noise.out_of_picture:
+            size_px = people.cameras.size_px[:, None]
+            confidence = confidence * ((places >= 0) & (places <= size_px)).all(-1)
+        units = crops.units(places) * (confidence > 0)[..., None]
+        return replace(seen, landmarks=units, landmark_confidence=confidence)
