@@ -228,6 +228,8 @@ def write_picture(
         InputError: the photo cannot be used or the files cannot be written; none of them is there then.
     """
     formats = options.photo_formats
+    if recovery.looks and photo_path is None:
+        raise InputError(f"{picture.stem}: model {recovery.info.name!r} looks at the photo; give it with --image")
     photo = None if photo_path is None else read_photo(photo_path, picture.size)
     result = recover_picture(recovery, picture, photo, options)
     with all_or_none(options.out) as folder:

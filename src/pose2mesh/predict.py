@@ -292,9 +292,7 @@ class Recovery:
         seen = np.asarray(confidence, np.float32)
         if isinstance(self.backend, PictureBackend):
             if pictures is None:
-                raise InputError(
-                    f"model {self.info.name!r} looks at the picture: expected a photo as input, or one with --image"
-                )
+                raise InputError(f"model {self.info.name!r} looks at the photo; it is needed beside the keypoints")
             joints, vertices = self.backend.look(np.asarray(joints_px, np.float32), seen, pictures)
         else:
             joints, vertices = self.backend.run(pixels, seen)

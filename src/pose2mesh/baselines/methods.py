@@ -37,8 +37,25 @@ def _hmr() -> Method:
     return Method(HMR, HMRSettings)
 
 
+def _nbf() -> Method:
+    from pose2mesh.baselines.nbf import NBF, NBFSettings
+
+    return Method(NBF, NBFSettings)
+
+
+def _pavlakos() -> Method:
+    from pose2mesh.baselines.pavlakos import Pavlakos, PavlakosSettings
+
+    return Method(Pavlakos, PavlakosSettings)
+
+
 # Imported when asked for: a method's file may bring libraries of its own.
-METHODS: dict[str, Callable[[], Method]] = {"reader": _reader, "hmr": _hmr}
+METHODS: dict[str, Callable[[], Method]] = {
+    "pavlakos": _pavlakos,
+    "nbf": _nbf,
+    "hmr": _hmr,
+    "reader": _reader,
+}
 
 
 def find_method(name: str, source: str) -> Method:
