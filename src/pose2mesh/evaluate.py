@@ -20,7 +20,7 @@ from pose2mesh.camera import nominal_intrinsics
 from pose2mesh.errors import InputError
 from pose2mesh.export import write_json
 from pose2mesh.files import replacing
-from pose2mesh.predict import LEAST_JOINTS, PictureBackend, Recovery
+from pose2mesh.predict import LEAST_JOINTS, Recovery
 from pose2mesh.skeletons import JointSet
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ def evaluate_motions(
     regressor = body.regressor(joint_set).double()  # the sum of a long row is off by 1e-5 m in single precision
     columns = joint_set.evaluation_indices
     onlooker = None
-    if isinstance(recovery.backend, PictureBackend):
+    if recovery.looks:
         from pose2mesh.baselines.learned import LearnedBackend
 
         assert isinstance(recovery.backend, LearnedBackend)

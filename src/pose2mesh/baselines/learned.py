@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pose2mesh.baselines.backend import stature_features
 from pose2mesh.baselines.body_layer import BodyLayer
 from pose2mesh.baselines.bundle import LearnedInfo, load_learned, load_reader
 from pose2mesh.baselines.interface import Estimate
@@ -49,7 +48,6 @@ class LearnedBackend:
         self._reader = reader
         self.faces = layer.body.faces.numpy().astype(np.int32)
         self.template = layer.body.template.numpy()
-        self.info.stature_features = stature_features(layer.body, network.joint_set)
 
     @classmethod
     def load(cls, name_or_path: str | Path, device: str) -> LearnedBackend:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import lightning as L
 
+from pose2mesh.baselines.backend import stature_features
 from pose2mesh.baselines.body_layer import BodyLayer
 from pose2mesh.baselines.bundle import LearnedInfo, load_backbone, load_reader, save_learned
 from pose2mesh.baselines.config import BaselineConfig
@@ -85,6 +86,7 @@ class BaselineTask(Task):
             config=plain_values(config) | {"motions": None, "pretrained": None},
             data=describe_poses(config.motions) + ", pictures drawn of them",
             licence="Apache-2.0",
+            stature_features=stature_features(self.layer.body, network.joint_set),
             parameters=sum(parameter.numel() for parameter in network.parameters()),
             minutes=seconds / 60,
             samples=config.epochs * self.module.steps * config.batch_size,
