@@ -14,7 +14,7 @@ from pose2mesh.baselines.pictures.parts import (
     vertex_parts,
 )
 from pose2mesh.baselines.pictures.raster import Rasteriser
-from pose2mesh.baselines.pictures.view import look
+from pose2mesh.baselines.pictures.view import crop_cameras, look
 from pose2mesh.baselines.seen import CROP_PX, MAP_PX, PARTS, Crops
 from pose2mesh.body.anny import AnnyBody
 from pose2mesh.data.cameras import Cameras
@@ -52,7 +52,7 @@ def test_the_left_hand_of_who_faces_the_camera_is_on_the_right(anny_body: AnnyBo
     crops = Crops(torch.tensor([[500.0, 500.0]]), torch.tensor([400.0]))
     vertices = anny_body.template[None] @ facing.rotation.mT
     labels = label_image(
-        look(Rasteriser(anny_body.faces.numpy(), CROP_PX), vertices, facing, crops), face_parts(anny_body)
+        look(Rasteriser(anny_body.faces.numpy(), CROP_PX), vertices, crop_cameras(facing, crops)), face_parts(anny_body)
     )
     row, column = ((labels[0] == PART_NAMES.index(name)).nonzero().float().mean(0) for name in PART_NAMES[4:6])
     assert PART_NAMES[4:6] == ("left_forearm", "right_forearm")
