@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pose2mesh.baselines.landmarks import landmark_regressor
 from pose2mesh.baselines.pictures.appearance import Painter
 from pose2mesh.baselines.pictures.config import CHUNK, PictureConfig
-from pose2mesh.baselines.pictures.detectors import LandmarkDetector, Segmenter, mirror_pairs
+from pose2mesh.baselines.pictures.detectors import Segmenter, find_landmarks
 from pose2mesh.baselines.pictures.occluders import draw_occluders
 from pose2mesh.baselines.pictures.parts import face_parts, label_image, share_maps
 from pose2mesh.baselines.pictures.raster import Rasteriser
@@ -61,11 +62,7 @@ class PictureStream:
         if "pictures" in needs:
             self._painter = Painter(body, config.backgrounds)
         if "landmarks" in needs:
-            from pose2mesh.baselines.landmarks import landmark_regressor
-
-            regressor = landmark_regressor(body)
-            self._landmarks = regressor.to_sparse()
-            self._landmark_detector = LandmarkDetector(mirror_pairs(regressor @ body.template))
+            self._landmarks = landmark_regressor(body).to_sparse()
 
     @torch.no_grad()
     def draw(self, chunk: int, seed: int) -> tuple[Seen, Truth]:
@@ -151,7 +148,7 @@ class PictureStream:
         places = people.cameras.project(points)
         confidence = torch.ones(places.shape[:2])
         if self.config.errors:
-            places, confidence = self._landmark_detector(places, generator)
+            places, confidence = find_landmarks(places, generator)
         if self.config.synthetic.noise.out_of_picture:
             size_px = people.cameras.size_px[:, None]
             confidence = confidence * ((places >= 0) & (places <= size_px)).all(-1)
