@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pose2mesh.baselines.landmarks import landmark_regressor
 from pose2mesh.baselines.pictures.appearance import Painter
 from pose2mesh.baselines.pictures.config import CHUNK, PictureConfig
-from pose2mesh.baselines.pictures.detectors import LandmarkDetector, Segmenter, mirror_pairs
+from pose2mesh.baselines.pictures.detectors import Segmenter, find_landmarks
 from pose2mesh.baselines.pictures.occluders import draw_occluders
 from pose2mesh.baselines.pictures.parts import face_parts, label_image, share_maps
 from pose2mesh.baselines.pictures.raster import Rasteriser
-from pose2mesh.baselines.pictures.view import View, look, within_picture
+from pose2mesh.baselines.pictures.view import View, crop_cameras, look, within_picture
 from pose2mesh.baselines.seen import CROP_PX, PARTS, Crops, Need, Seen, Truth
 from pose2mesh.body.anny import AnnyBody
 from pose2mesh.data.poses import PoseSource
@@ -61,11 +62,7 @@ class PictureStream:
         if "pictures" in needs:
             self._painter = Painter(body, config.backgrounds)
         if "landmarks" in needs:
-            from pose2mesh.baselines.landmarks import landmark_regressor
-
-            regressor = landmark_regressor(body)
-            self._landmarks = regressor.to_sparse()
-            self._landmark_detector = LandmarkDetector(mirror_pairs(regressor @ body.template))
+            self._landmarks = landmark_regressor(body).to_sparse()
 
     @torch.no_grad()
     def draw(self, chunk: int, seed: int) -> tuple[Seen, Truth]:
@@ -77,14 +74,15 @@ class PictureStream:
         """
         if self.config.distinct is not None:
             chunk %= self.config.distinct // CHUNK
-
         generator = _draws(seed, chunk, _PEOPLE)
         people = draw_people(CHUNK, self.source, self._synthesiser, self.config.synthetic, generator)
         batch = detect(people, self.joint_set, self.config.synthetic.noise, generator)
         crops = Crops.around(batch.joints_px, batch.confidence)
         labelled = torch.rand(CHUNK, generator=generator) < self.config.labelled
-        vertices_cam = self._vertices(people)
-        truth = self._truth(people, batch, crops, vertices_cam, labelled, chunk)
+        truth = self._truth(people, batch, crops, labelled, chunk)
+        # From the axes of the ray back to the camera's, and from the root joint to the body's origin.
+        root = people.root_cam - people.cameras.position_cam
+        vertices_cam = (truth.vertices @ batch.to_ray).add_(root[:, None]) if self.needs else truth.vertices
         return self._seen(people, vertices_cam, batch.joints_px, batch.confidence, chunk, seed), truth
 
     @torch.no_grad()
@@ -92,11 +90,12 @@ class PictureStream:
         """What is seen of people whom another has drawn and detected, in crops around their 2D joints.
 
         Args:
-            people: Of whom there may be any number.
+            people: Any number.
             joints_px, confidence: (B, J, 2) and (B, J) as detected.
             chunk, seed: Decide what is drawn beside them.
         """
-        return self._seen(people, self._vertices(people), joints_px, confidence, chunk, seed)
+        vertices_cam = self._posed(people.phenotypes, people.cameras.rotation[:, None] @ people.orientations)
+        return self._seen(people, vertices_cam, joints_px, confidence, chunk, seed)
 
     def _seen(
         self, people: People, vertices_cam: Tensor, joints_px: Tensor, confidence: Tensor, chunk: int, seed: int
@@ -107,7 +106,7 @@ class PictureStream:
         crops = Crops.around(joints_px, confidence)
         seen = Seen(crops.units(joints_px) * (confidence > 0)[..., None], confidence)
         if self.needs & {"pictures", "parts", "silhouettes"}:
-            view = look(self._rasteriser, vertices_cam, people.cameras, crops)
+            view = look(self._rasteriser, vertices_cam, crop_cameras(people.cameras, crops))
             hidden = draw_occluders(view.count, self.config.occluded, draws(_OCCLUDERS))
             inside = torch.ones_like(hidden)
             if self.config.synthetic.noise.out_of_picture:
@@ -120,32 +119,27 @@ class PictureStream:
             seen = self._with_landmarks(seen, vertices_cam, people, crops, draws(_LANDMARKS))
         return seen
 
-    def _vertices(self, people: People) -> Tensor:
-        """(B, V, 3) about the hips' bone head, camera axes."""
-        return torch.cat(
-            [
-                people.cameras.rotation[part] @ self.body(people.phenotypes[part], people.orientations[part]).mT
-                for part in torch.arange(len(people.phenotypes)).split(_POSED_AT_ONCE)
-            ]
-        ).mT.contiguous()
+    def _posed(self, phenotypes: Tensor, orientations: Tensor) -> Tensor:
+        """(B, V, 3) about the hips' bone head."""
+        parts = torch.arange(len(phenotypes)).split(_POSED_AT_ONCE)
+        return torch.cat([self.body(phenotypes[part], orientations[part]) for part in parts])
 
-    def _truth(
-        self, people: People, batch: Batch, crops: Crops, vertices_cam: Tensor, labelled: Tensor, chunk: int
-    ) -> Truth:
+    def _truth(self, people: People, batch: Batch, crops: Crops, labelled: Tensor, chunk: int) -> Truth:
         size_px = people.cameras.size_px[:, None]
         visible = ((people.joints_px >= 0) & (people.joints_px <= size_px)).all(-1).float()
         if not self.config.synthetic.noise.out_of_picture:
             visible = torch.ones_like(visible)
-        root = people.root_cam - people.cameras.position_cam
+        orientations = (batch.to_ray @ people.cameras.rotation)[:, None] @ people.orientations
+        root = (batch.to_ray @ (people.root_cam - people.cameras.position_cam)[..., None])[..., 0]
         return Truth(
             index=chunk * CHUNK + torch.arange(CHUNK),
             labelled=labelled,
             joints_2d=crops.units(people.joints_px),
             visible=visible,
             joints=batch.joints,
-            vertices=(vertices_cam - root[:, None]) @ batch.to_ray.mT,
+            vertices=self._posed(people.phenotypes, orientations).sub_(root[:, None]),
             phenotypes=people.phenotypes,
-            orientations=(batch.to_ray @ people.cameras.rotation)[:, None] @ people.orientations,
+            orientations=orientations,
         )
 
     def _segmented(self, seen: Seen, view: View, parts: torch.Generator, silhouettes: torch.Generator) -> Seen:
@@ -170,7 +164,7 @@ class PictureStream:
         places = people.cameras.project(points)
         confidence = torch.ones(places.shape[:2])
         if self.config.errors:
-            places, confidence = self._landmark_detector(places, generator)
+            places, confidence = find_landmarks(places, generator)
         if self.config.synthetic.noise.out_of_picture:
             size_px = people.cameras.size_px[:, None]
             confidence = confidence * ((places >= 0) & (places <= size_px)).all(-1)
