@@ -9,6 +9,7 @@ of the 2D joints (`data.synthetic.weighted_centre`), half its side `MARGIN` time
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import ClassVar, Literal, TypeAlias, TypeVar
 
@@ -155,6 +156,19 @@ class LearnedBaseline(nn.Module, ABC):
             seen, truth: A batch.
             progress: How much of the training is done, from 0 to 1.
         """
+
+    def fit(self, draw: Callable[[int], tuple[Seen, Truth]], chunks: int, say: Callable[[str], None]) -> bool:
+        """Learn without gradients, in the place of all training steps. Most methods do not: they return False at once.
+
+        Args:
+            draw: Draws chunk 0, 1, … `chunks` − 1 of the training people: the same number is the same people again.
+            chunks: How many there are.
+            say: Takes a line of progress.
+
+        Returns:
+            Whether it did, so that `losses` is never called.
+        """
+        return False
 
     @abstractmethod
     def estimate(self, seen: Seen) -> Estimate:
