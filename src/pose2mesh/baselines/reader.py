@@ -148,7 +148,7 @@ def mean_places(maps: Tensor) -> Tensor:
 
 def part_loss(logits: Tensor, parts: Tensor) -> Tensor:
     """Cross entropy of part maps' logits (B, PARTS + 1, 32, 32) with shares of parts (B, PARTS, MAP_PX, MAP_PX)."""
-    shares = nn.functional.adaptive_avg_pool2d(parts, SIZES[0])
+    shares = nn.functional.avg_pool2d(parts, MAP_PX // SIZES[0])
     background = 1 - shares.sum(1, keepdim=True)
     return nn.functional.cross_entropy(logits.float(), torch.cat((shares, background), dim=1))
 
