@@ -4,8 +4,9 @@ It has two uses. Its backbone is where all methods for pictures start from, as t
 ImageNet: it has seen people in 2D, and nothing of 3D. And on photos it stands for the detectors that NBF, Pavlakos et
 al. and Lassner et al. build on.
 
-A point is told as the mean place of a map that says where it may be (integral regression, Sun et al. 2018), and by one
-number whether it is in the picture at all.
+Joints are told from the vector alone, which is what methods for pictures go on from. A landmark is told as the mean
+place of a map that says where it may be (integral regression, Sun et al. 2018): nearer to the truth. Of each point one
+number says whether it is in the picture at all.
 """
 
 from __future__ import annotations
@@ -77,20 +78,21 @@ class Reader(LearnedBaseline):
     def __init__(self, layer: BodyLayer, settings: ReaderSettings | None = None) -> None:
         super().__init__()
         self.settings, self.joint_set = settings or ReaderSettings(), layer.joint_set
-        points = len(self.joint_set) + LANDMARKS
+        joints = len(self.joint_set)
         self.backbone, self.fine = Backbone(), FineMap()
         self.parts = nn.Conv2d(FINE, PARTS + 1, 1)
-        self.places = nn.Conv2d(FINE, points, 1)
-        self.presence = nn.Linear(FEATURES, points)
+        self.joints = nn.Linear(FEATURES, 2 * joints)
+        self.landmarks = nn.Conv2d(FINE, LANDMARKS, 1)
+        self.presence = nn.Linear(FEATURES, joints + LANDMARKS)
 
     def forward(self, pictures: Tensor) -> Reading:
         """Pictures (B, 3, CROP_PX, CROP_PX)."""
         features = self.backbone(pictures)
         fine = self.fine(features)
-        split = (len(self.joint_set), LANDMARKS)
-        joints, landmarks = mean_places(self.places(fine)).split(split, dim=1)
-        joint_presence, landmark_presence = self.presence(features.vector).split(split, dim=1)
-        return Reading(self.parts(fine), joints, landmarks, joint_presence, landmark_presence)
+        joints = self.joints(features.vector).unflatten(1, (-1, 2))
+        landmarks = mean_places(self.landmarks(nn.functional.avg_pool2d(fine, 2)))
+        presence = self.presence(features.vector).split((len(self.joint_set), LANDMARKS), dim=1)
+        return Reading(self.parts(fine), joints, landmarks, *presence)
 
     def losses(self, seen: Seen, truth: Truth, progress: float) -> dict[str, Tensor]:
         """See `LearnedBaseline`. The maps and landmarks of `seen` are the truth."""
@@ -103,7 +105,7 @@ class Reader(LearnedBaseline):
             "joint_presence": weights.presence * _presence_loss(reading.joint_presence, truth.visible),
         }
         if seen.landmarks is not None and seen.landmark_confidence is not None:
-            known = seen.landmark_confidence
+            known = seen.landmark_confidence * (seen.landmarks.abs() <= 1).all(-1)
             terms["landmarks"] = weights.landmarks * masked_l1(reading.landmarks, seen.landmarks, known)
             terms["landmark_presence"] = weights.presence * _presence_loss(reading.landmark_presence, known)
         return terms
@@ -147,7 +149,7 @@ def mean_places(maps: Tensor) -> Tensor:
 
 def part_loss(logits: Tensor, parts: Tensor) -> Tensor:
     """Cross entropy of part maps' logits (B, PARTS + 1, 32, 32) with shares of parts (B, PARTS, MAP_PX, MAP_PX)."""
-    shares = nn.functional.adaptive_avg_pool2d(parts, SIZES[0])
+    shares = nn.functional.avg_pool2d(parts, MAP_PX // SIZES[0])
     background = 1 - shares.sum(1, keepdim=True)
     return nn.functional.cross_entropy(logits.float(), torch.cat((shares, background), dim=1))
 
