@@ -129,11 +129,24 @@ class LearnedBaseline(nn.Module, ABC):
 
     Attributes:
         needs: What of `Seen` it looks at beside the joints.
+        exact: Whether the maps and landmarks it is trained on are the truth instead of what a detector would make of
+            it: for one that learns to be the detector.
         joint_set: Of the joints, in and out.
     """
 
     needs: ClassVar[frozenset[Need]]
+    exact: ClassVar[bool] = False
     joint_set: JointSet
+
+    def prepare(self, orientations: Tensor, phenotypes: Tensor) -> None:
+        """Told before the first step, also of a resumed run: some thousand people, drawn as those of training.
+
+        They belong to no picture. For methods that learn what bodies are like; the others ignore them.
+
+        Args:
+            orientations: (N, 22, 3, 3) of the bones, from the rest pose to world axes.
+            phenotypes: (N, 6), drawn apart from the poses.
+        """
 
     @abstractmethod
     def losses(self, seen: Seen, truth: Truth, progress: float) -> dict[str, Tensor]:
