@@ -30,7 +30,7 @@ def people(layer: BodyLayer) -> tuple[Seen, Truth]:
 
 def made(layer: BodyLayer) -> NBF:
     torch.manual_seed(0)
-    return NBF(layer, NBFSettings(hidden=64))
+    return NBF(layer, NBFSettings(hidden=128))
 
 
 def test_any_matrix_becomes_a_rotation() -> None:
@@ -86,15 +86,15 @@ def test_learns_a_batch(layer: BodyLayer, people: tuple[Seen, Truth]) -> None:
     method = made(layer)
     optimiser = torch.optim.AdamW(method.parameters(), 2e-3)
     history = []
-    for step in range(30):
-        terms = method.losses(*people, step / 30)
+    for step in range(40):
+        terms = method.losses(*people, step / 40)
         optimiser.zero_grad()
         sum(terms.values(), torch.zeros(())).backward()
         optimiser.step()
         history.append({name: term.item() for name, term in terms.items()})
     assert set(history[0]) == {"rotations", "shape", "joints", "keypoints"}
-    for name in ("rotations", "joints", "keypoints"):
-        assert history[-1][name] < 0.75 * history[0][name]
+    for name, share in (("rotations", 0.95), ("shape", 0.8), ("joints", 0.4), ("keypoints", 0.4)):
+        assert history[-1][name] < share * history[0][name], name
 
 
 def test_nobody_labelled(layer: BodyLayer, people: tuple[Seen, Truth]) -> None:

@@ -122,9 +122,9 @@ def test_descends_to_a_silhouette(silhouette: SoftSilhouette, layer: BodyLayer) 
     goal = replace(mean, shape=other, log_scale=mean.log_scale - 0.25, shift_m=mean.shift_m + torch.tensor([0.1, -0.1]))
     target = torch.nn.functional.adaptive_avg_pool2d(exact(layer, goal), silhouette.size)
     leaves = [value.clone().requires_grad_() for value in (mean.shape, mean.log_scale, mean.shift_m)]
-    optimiser = torch.optim.Adam(leaves, 0.03)
+    optimiser = torch.optim.Adam(leaves, 0.02)
     overlaps = []
-    for _ in range(60):
+    for _ in range(120):
         shape, log_scale, shift_m = leaves
         guess = Guess(shape, mean.rotations, log_scale, shift_m)
         loss = overlap_loss(soft(silhouette, layer, guess), target, torch.ones(1))

@@ -19,7 +19,7 @@ from pose2mesh.render import vertex_normals
 
 SIZE_PX = 32
 BALLS = 300
-_CANDIDATES, _OPPOSITE = 1500, 3000  # vertices that get a ball offered; vertices that may lie opposite
+_CANDIDATES, _OPPOSITE = 1000, 2000  # vertices that get a ball offered; vertices that may lie opposite
 _LEAST_SLOPE = 0.5  # cosine, to the normal, of the line between opposite vertices: neighbours are not opposite
 _SOFTNESS = 0.2  # of a pixel: an outline goes from 0.95 to 0.05 over about a pixel, as it does in masks made smaller
 
