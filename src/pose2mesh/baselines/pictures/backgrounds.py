@@ -33,7 +33,7 @@ class Backgrounds:
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """(count, 3, CROP_PX, CROP_PX) backgrounds, about 0 to 1."""
         first, second = self.windows(count, generator), self.windows(count, generator)
-        mixed = torch.rand(count, generator=generator) * (torch.rand(count, generator=generator) < 0.5)
+        mixed = torch.rand(count, generator=generator) * (torch.rand(count, generator=generator) < 0.35)
         picture = torch.lerp(first, second, mixed[:, None, None, None])
         return recolour(picture, generator)
 
@@ -58,7 +58,7 @@ def recolour(pictures: Tensor, generator: torch.Generator) -> Tensor:
 
     order = torch.rand(count, 3, generator=generator).argsort(1)
     colour = torch.nn.functional.one_hot(order, 3).float()
-    pale = uniform(0, 1, 1, 1)
+    pale = uniform(0, 1, 1, 1).square_()
     mix = (1 - pale) * colour + pale / 3
     gain, shift = uniform(0.5, 1.2, 1), uniform(-0.15, 0.25, 1) + uniform(-0.08, 0.08, 3)
     # Contrast about the middle, then one product of matrices for all of it.

@@ -142,7 +142,7 @@ def _paints(count: int, generator: torch.Generator) -> Tensor:
     """(count, M, 3) colours of cloth, from white over paint to black."""
     grey = 0.04 + 0.9 * torch.rand(count, _MATERIALS, 1, generator=generator)
     paint = torch.rand(count, _MATERIALS, 3, generator=generator)
-    strength = 0.9 * torch.rand(count, _MATERIALS, 1, generator=generator).square()
+    strength = 0.9 * torch.rand(count, _MATERIALS, 1, generator=generator)
     return torch.lerp(grey.expand(-1, -1, 3), paint, strength)
 
 

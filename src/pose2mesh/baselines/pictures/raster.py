@@ -62,9 +62,9 @@ class Rasteriser:
         kept = np.flatnonzero((low_x <= high_x) & (low_y <= high_y))
         face = face[kept]
         corners = np.stack((a[kept], c[kept], b[kept]))  # clockwise in the picture
-        inverse = np.stack([1 / depth_m[self.corners[k][face]] for k in (0, 2, 1)]).astype(np.float64)
-        box = np.stack((low_x[kept], high_x[kept], low_y[kept], high_y[kept])).astype(np.int64)
-        winner, nearest = np.full(self.size**2, -1, np.intp), np.zeros(self.size**2)
+        inverse = np.stack([1 / depth_m[self.corners[k][face]] for k in (0, 2, 1)])
+        box = np.stack((low_x[kept], high_x[kept], low_y[kept], high_y[kept])).astype(np.int32)
+        winner, nearest = np.full(self.size**2, -1, np.intp), np.zeros(self.size**2, np.float32)
         pixels = (box[1] - box[0] + 1) * (box[3] - box[2] + 1)
         part = np.cumsum(pixels) // _CHUNK_PX
         for members in np.split(np.arange(len(face)), np.flatnonzero(np.diff(part)) + 1):
@@ -80,20 +80,20 @@ class Rasteriser:
         return np.maximum(np.ceil(low), 0), np.minimum(np.floor(high), self.size - 1)
 
     def _covered(
-        self, corners: NDArray[np.complexfloating], inverse: Floats, box: NDArray[np.int64]
-    ) -> tuple[NDArray[np.intp], NDArray[np.int64], Floats]:
+        self, corners: NDArray[np.complexfloating], inverse: Floats, box: NDArray[np.int32]
+    ) -> tuple[NDArray[np.intp], NDArray[np.int32], Floats]:
         """The face, pixel and inverse depth wherever a centre in a box (4, T) lies in the triangle (3, T) within it."""
         width = box[1] - box[0] + 1
         count = width * (box[3] - box[2] + 1)
         which = np.repeat(np.arange(len(count)), count)
-        step = np.arange(len(which)) - np.repeat(np.cumsum(count) - count, count)
+        step = np.arange(len(which), dtype=np.int32) - np.repeat(np.cumsum(count, dtype=np.int32) - count, count)
         row, column = np.divmod(step, width[which])
         row += box[2, which]
         column += box[0, which]
         # The corners as seen from the pixel; the cross products of two are twice the areas of the parts it divides the
-        # triangle into, hence barycentric weights. Differences and products of 1/256 px are exact in float64.
-        seen = corners[:, which].astype(np.complex128) - (column + 1j * row)
-        x, y = seen.real, seen.imag
+        # triangle into, hence barycentric weights. The two faces at an edge make the same two products there.
+        seen = corners[:, which]
+        x, y = seen.real - column.astype(np.float32), seen.imag - row.astype(np.float32)
         weight = np.stack([x[k] * y[m] - y[k] * x[m] for k, m in ((1, 2), (2, 0), (0, 1))])
         inside = np.flatnonzero((weight[0] >= 0) & (weight[1] >= 0) & (weight[2] >= 0))
         which, weight = which[inside], weight[:, inside]
@@ -103,7 +103,7 @@ class Rasteriser:
 
 
 def _keep_nearest(
-    winner: NDArray[np.intp], nearest: Floats, face: NDArray[np.intp], pixel: NDArray[np.int64], inverse: Floats
+    winner: NDArray[np.intp], nearest: Floats, face: NDArray[np.intp], pixel: NDArray[np.int32], inverse: Floats
 ) -> None:
     np.maximum.at(nearest, pixel, inverse)
     front = inverse == nearest[pixel]

@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pose2mesh.baselines.landmarks import landmark_regressor
 from pose2mesh.baselines.pictures.appearance import Painter
 from pose2mesh.baselines.pictures.config import CHUNK, PictureConfig
-from pose2mesh.baselines.pictures.detectors import LandmarkDetector, Segmenter, mirror_pairs
+from pose2mesh.baselines.pictures.detectors import Segmenter, find_landmarks
 from pose2mesh.baselines.pictures.occluders import draw_occluders
 from pose2mesh.baselines.pictures.parts import face_parts, label_image, share_maps
 from pose2mesh.baselines.pictures.raster import Rasteriser
-from pose2mesh.baselines.pictures.view import View, look, within_picture
+from pose2mesh.baselines.pictures.view import View, crop_cameras, look, within_picture
 from pose2mesh.baselines.seen import CROP_PX, PARTS, Crops, Need, Seen, Truth
 from pose2mesh.body.anny import AnnyBody
 from pose2mesh.data.poses import PoseSource
@@ -61,11 +62,7 @@ class PictureStream:
         if "pictures" in needs:
             self._painter = Painter(body, config.backgrounds)
         if "landmarks" in needs:
-            from pose2mesh.baselines.landmarks import landmark_regressor
-
-            regressor = landmark_regressor(body)
-            self._landmarks = regressor.to_sparse()
-            self._landmark_detector = LandmarkDetector(mirror_pairs(regressor @ body.template))
+            self._landmarks = landmark_regressor(body).to_sparse()
 
     @torch.no_grad()
     def draw(self, chunk: int, seed: int) -> tuple[Seen, Truth]:
@@ -87,12 +84,14 @@ class PictureStream:
         batch = detect(people, self.joint_set, self.config.synthetic.noise, generator)
         crops = Crops.around(batch.joints_px, batch.confidence)
         labelled = torch.rand(CHUNK, generator=generator) < self.config.labelled
-        vertices_cam = self._vertices(people)
-        truth = self._truth(people, batch, crops, vertices_cam, labelled, chunk)
+        truth = self._truth(people, batch, crops, labelled, chunk)
         known = batch.confidence > 0
         seen = Seen(crops.units(batch.joints_px) * known[..., None], batch.confidence)
+        # From the axes of the ray back to the camera's, and from the root joint to the body's origin.
+        root = people.root_cam - people.cameras.position_cam
+        vertices_cam = (truth.vertices @ batch.to_ray).add_(root[:, None]) if self.needs else truth.vertices
         if self.needs & {"pictures", "parts", "silhouettes"}:
-            view = look(self._rasteriser, vertices_cam, people.cameras, crops)
+            view = look(self._rasteriser, vertices_cam, crop_cameras(people.cameras, crops))
             hidden = draw_occluders(CHUNK, self.config.occluded, draws(_OCCLUDERS))
             inside = torch.ones_like(hidden)
             if self.config.synthetic.noise.out_of_picture:
@@ -105,32 +104,26 @@ class PictureStream:
             seen = self._with_landmarks(seen, vertices_cam, people, crops, draws(_LANDMARKS))
         return seen, truth
 
-    def _vertices(self, people: People) -> Tensor:
-        """(CHUNK, V, 3) about the hips' bone head, camera axes."""
-        return torch.cat(
-            [
-                people.cameras.rotation[part] @ self.body(people.phenotypes[part], people.orientations[part]).mT
-                for part in torch.arange(CHUNK).split(_POSED_AT_ONCE)
-            ]
-        ).mT.contiguous()
-
-    def _truth(
-        self, people: People, batch: Batch, crops: Crops, vertices_cam: Tensor, labelled: Tensor, chunk: int
-    ) -> Truth:
+    def _truth(self, people: People, batch: Batch, crops: Crops, labelled: Tensor, chunk: int) -> Truth:
         size_px = people.cameras.size_px[:, None]
         visible = ((people.joints_px >= 0) & (people.joints_px <= size_px)).all(-1).float()
         if not self.config.synthetic.noise.out_of_picture:
             visible = torch.ones_like(visible)
-        root = people.root_cam - people.cameras.position_cam
+        orientations = (batch.to_ray @ people.cameras.rotation)[:, None] @ people.orientations
+        root = (batch.to_ray @ (people.root_cam - people.cameras.position_cam)[..., None])[..., 0]
+        vertices = [
+            self.body(people.phenotypes[part], orientations[part]) - root[part, None]
+            for part in torch.arange(CHUNK).split(_POSED_AT_ONCE)
+        ]
         return Truth(
             index=chunk * CHUNK + torch.arange(CHUNK),
             labelled=labelled,
             joints_2d=crops.units(people.joints_px),
             visible=visible,
             joints=batch.joints,
-            vertices=(vertices_cam - root[:, None]) @ batch.to_ray.mT,
+            vertices=torch.cat(vertices),
             phenotypes=people.phenotypes,
-            orientations=(batch.to_ray @ people.cameras.rotation)[:, None] @ people.orientations,
+            orientations=orientations,
         )
 
     def _segmented(self, seen: Seen, view: View, parts: torch.Generator, silhouettes: torch.Generator) -> Seen:
@@ -155,7 +148,7 @@ class PictureStream:
         places = people.cameras.project(points)
         confidence = torch.ones(places.shape[:2])
         if self.config.errors:
-            places, confidence = self._landmark_detector(places, generator)
+            places, confidence = find_landmarks(places, generator)
         if self.config.synthetic.noise.out_of_picture:
             size_px = people.cameras.size_px[:, None]
             confidence = confidence * ((places >= 0) & (places <= size_px)).all(-1)

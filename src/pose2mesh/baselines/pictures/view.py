@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -40,16 +40,27 @@ class View:
         return View(self.count, self.person[kept], self.pixel[kept], self.face[kept])
 
 
-def look(rasteriser: Rasteriser, vertices_cam: Tensor, cameras: Cameras, crops: Crops) -> View:
-    """See people through cameras, in full perspective.
+def crop_cameras(cameras: Cameras, crops: Crops) -> Cameras:
+    """Cameras that take nothing but the crops, in pixels of these."""
+    scale = CROP_PX / (2 * crops.half_px)
+    corner = crops.centre_px - crops.half_px[:, None]
+    return replace(
+        cameras,
+        focal_px=cameras.focal_px * scale,
+        centre_px=(cameras.centre_px - corner) * scale[:, None],
+        size_px=torch.full_like(cameras.size_px, CROP_PX),
+    )
+
+
+def look(rasteriser: Rasteriser, vertices_cam: Tensor, cameras: Cameras) -> View:
+    """See people through cameras that take their crops, in full perspective.
 
     Args:
         rasteriser: For the faces of the body, and CROP_PX.
         vertices_cam: (B, V, 3) about the body's origin, in camera axes.
-        cameras: B cameras.
-        crops: The windows of their pictures.
+        cameras: As `crop_cameras` gives them.
     """
-    vertices_px = ((crops.units(cameras.project(vertices_cam)) + 1) * (CROP_PX / 2)).numpy()
+    vertices_px = cameras.project(vertices_cam).numpy()
     depth_m = (vertices_cam[..., 2] + cameras.position_cam[:, 2:]).numpy()
     seen = [rasteriser(*person) for person in zip(vertices_px, depth_m, strict=True)]
     person = np.repeat(np.arange(len(seen)), [len(pixels) for pixels, _ in seen])
