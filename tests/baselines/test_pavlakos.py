@@ -17,8 +17,8 @@ from tests.stick_people import draw_sticks
 PEOPLE = 8
 PARTS_OF_TRAINING = {
     0.0: {"rotations", "shape"},
-    0.5: {"vertices", "joints"},
-    0.9: {"vertices", "joints", "keypoints", "overlap"},
+    0.5: {"rotations", "shape", "vertices", "joints"},
+    0.9: {"rotations", "shape", "vertices", "joints", "keypoints", "overlap"},
 }
 
 

@@ -1,14 +1,14 @@
 """Pavlakos, Zhu, Zhou and Daniilidis 2018 (arXiv 1805.04092): pose from the joints, shape from the silhouette.
 
 A pose network sees nothing but where the maps of the joints have their maxima and how high these are, a shape network
-nothing but the silhouette. Training has three parts: true parameters; the posed surface, vertex by vertex, instead;
-and then, beside it, people without 3D labels, whose body must be seen where their 2D joints are and must cover their
-silhouette.
+nothing but the silhouette. Training has three parts: true parameters; the posed surface, vertex by vertex; and then
+people without 3D labels, too, whose body must be seen where their 2D joints are and must cover their silhouette.
 
 Differs from the paper: the body, sizes of networks; the maps are given, with a detector's errors, instead of being
-found by a network that learns along; of the surface, the vertices that the silhouette needs are posed; the silhouette's
-gradient is that of discs (`soft_silhouette`) instead of a renderer's differences of pixels, its error the overlap; the
-camera is solved in closed form; six numbers a rotation; absolute differences.
+found by a network that learns along; the terms of a part of the training stay in the next, since the surface alone is
+met best by small bodies as long as poses are wrong; of the surface, the vertices that the silhouette needs are posed;
+the silhouette's gradient is that of discs (`soft_silhouette`) instead of a renderer's differences of pixels, its error
+the overlap; the camera is solved in closed form; six numbers a rotation; absolute differences.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class PavlakosSettings:
         width: Of the pose network.
         blocks: Residual blocks of it.
         dropout: Share of its activations dropped in training.
-        surface_from: How much of the training is done when vertices take the place of parameters, from 0 to 1.
-        pictures_from: And when people without 3D labels come in.
+        surface_from: How much of the training is done when the surface comes in, from 0 to 1.
+        pictures_from: And when people without 3D labels do.
         rotations: Weight of the bones' rotations, per matrix entry.
         shape: Of the phenotypes, per range of adults.
         vertices: Of the surface, per metre.
@@ -109,21 +109,12 @@ class Pavlakos(LearnedBaseline):
     def losses(self, seen: Seen, truth: Truth, progress: float) -> dict[str, Tensor]:
         """See `LearnedBaseline`."""
         guess = self.bodies(seen)
-        if progress < self.settings.surface_from:
-            return self._parameter_losses(guess, truth)
-        joints, points, root = self.poser(self.layer.phenotypes(guess.shape), guess.orientations)
-        terms = self._surface_losses(joints, points, truth)
-        if progress >= self.settings.pictures_from:
-            # The camera that suits the annotation: what an unlucky detection does to it is not the body's fault.
-            about_hips = joints + root[:, None]
-            guess = _under_camera(guess, about_hips, truth.joints_2d, truth.visible)
-            keypoints = keypoint_loss(guess.project(about_hips), truth.joints_2d, truth.visible)
-            terms["keypoints"] = self.settings.keypoints * keypoints
-            if self.settings.silhouette:
-                assert seen.silhouettes is not None
-                covered = self.silhouette(points + root[:, None], guess)
-                target = nn.functional.adaptive_avg_pool2d(seen.silhouettes, self.silhouette.size)
-                terms["overlap"] = self.settings.overlap * overlap_loss(covered, target, ~truth.labelled)
+        terms = self._parameter_losses(guess, truth)
+        if progress >= self.settings.surface_from:
+            joints, points, root = self.poser(self.layer.phenotypes(guess.shape), guess.orientations)
+            terms |= self._surface_losses(joints, points, truth)
+            if progress >= self.settings.pictures_from:
+                terms |= self._picture_losses(guess, joints + root[:, None], points + root[:, None], seen, truth)
         return terms
 
     @torch.no_grad()
@@ -141,6 +132,21 @@ class Pavlakos(LearnedBaseline):
         vertices = masked_l1(points, truth.vertices[:, self.silhouette.vertices], truth.labelled[:, None])
         at_joints = joint_loss(joints, truth.joints, truth.labelled, self.joint_set.root_index)
         return {"vertices": self.settings.vertices * vertices, "joints": self.settings.joints * at_joints}
+
+    def _picture_losses(
+        self, guess: Guess, joints: Tensor, points: Tensor, seen: Seen, truth: Truth
+    ) -> dict[str, Tensor]:
+        """Of joints (B, J, 3) and the vertices of the silhouette (B, 2N, 3) about the hips."""
+        # The camera that suits the annotation: what an unlucky detection does to it is not the body's fault.
+        guess = _under_camera(guess, joints, truth.joints_2d, truth.visible)
+        keypoints = keypoint_loss(guess.project(joints), truth.joints_2d, truth.visible)
+        terms = {"keypoints": self.settings.keypoints * keypoints}
+        if self.settings.silhouette:
+            assert seen.silhouettes is not None
+            target = nn.functional.adaptive_avg_pool2d(seen.silhouettes, self.silhouette.size)
+            overlap = overlap_loss(self.silhouette(points, guess), target, ~truth.labelled)
+            terms["overlap"] = self.settings.overlap * overlap
+        return terms
 
 
 class FromJoints(nn.Module):
