@@ -174,6 +174,7 @@ def test_without_a_border_everything_is_visible(anny_body: AnnyBody) -> None:
     [
         ({"labelled": 1.5}, r"labelled 1.5: expected a share"),
         ({"occluded": -0.1}, r"occluded -0.1: expected a share"),
+        ({"accompanied": 2}, r"accompanied 2: expected a share"),
         ({"distinct": 100}, r"distinct 100: expected a positive multiple of 64"),
         ({"distinct": 0}, r"distinct 0: expected"),
         ({"backgrounds": -1}, r"backgrounds -1: expected"),

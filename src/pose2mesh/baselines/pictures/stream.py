@@ -60,7 +60,7 @@ class PictureStream:
             self._face_parts = face_parts(body)
             self._segmenter = Segmenter()
         if "pictures" in needs:
-            self._painter = Painter(body, config.backgrounds)
+            self._painter = Painter(body, config.backgrounds, config.accompanied)
         if "landmarks" in needs:
             self._landmarks = landmark_regressor(body).to_sparse()
 
