@@ -143,7 +143,9 @@ class Pavlakos(LearnedBaseline):
         terms = {"keypoints": self.settings.keypoints * keypoints}
         if self.settings.silhouette:
             assert seen.silhouettes is not None
-            target = nn.functional.adaptive_avg_pool2d(seen.silhouettes, self.silhouette.size)
+            # Sureness is no coverage: an unsure detector would ask for thin bodies.
+            covered = (seen.silhouettes > 0.5).to(points.dtype)
+            target = nn.functional.adaptive_avg_pool2d(covered, self.silhouette.size)
             overlap = overlap_loss(self.silhouette(points, guess), target, ~truth.labelled)
             terms["overlap"] = self.settings.overlap * overlap
         return terms
