@@ -7,10 +7,10 @@ is not in them: unlike a bundle of Pose2Mesh they need the `train` extra, which 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -89,12 +89,15 @@ def read_info(path: Path) -> LearnedInfo:
         return LearnedInfo(**json.loads(metadata["info"]))
 
 
-def load_learned(name_or_path: str | Path, layer: BodyLayer) -> tuple[LearnedBaseline, LearnedInfo]:
+def load_learned(
+    name_or_path: str | Path, layer: BodyLayer, changes: Mapping[str, Any] | None = None
+) -> tuple[LearnedBaseline, LearnedInfo]:
     """A method as it was trained, in evaluation mode.
 
     Args:
         name_or_path: A name whose bundle ships, or a file.
         layer: The body.
+        changes: Of settings, by their names: such as the weights do not depend on.
 
     Raises:
         InputError: there is no such bundle, or it cannot be used.
@@ -105,7 +108,8 @@ def load_learned(name_or_path: str | Path, layer: BodyLayer) -> tuple[LearnedBas
     info = read_info(path)
     with fitting(path):
         method = find_method(info.method, str(path))
-        network = method.make(layer, instantiate(method.settings, info.config["settings"], str(path), "settings."))
+        settings = info.config["settings"] | dict(changes or {})
+        network = method.make(layer, instantiate(method.settings, settings, str(path), "settings."))
         weights = load_file(path)
         network.load_state_dict({name: _single(value) for name, value in weights.items()})
     return network.eval(), info

@@ -85,8 +85,9 @@ def judge(
     needs = frozenset[Need]().union(*(method.needs for method in methods.values()))
     stream = PictureStream(body, COCO, poses, measured_pictures(input_, layer), needs)
     synthesiser, generator = BodySynthesiser(body, COCO, None), torch.Generator().manual_seed(seed)
-    estimates: dict[str, list[Estimate]] = {name: [] for name in methods}
-    truths: list[Estimate] = []
+    errors: dict[str, list[Tensor]] = {name: [] for name in methods}
+    parameters: dict[str, list[Parameters]] = {name: [] for name in methods}
+    truths: list[Parameters] = []
     seconds = dict.fromkeys(methods, 0.0)
     with torch.no_grad():
         for start in range(0, samples, CHUNK):
@@ -97,21 +98,25 @@ def judge(
             orientations = people.cameras.rotation[:, None] @ people.orientations
             vertices = body(people.phenotypes, orientations)
             joints = body.regressor(COCO) @ vertices
-            known = Parameters(people.phenotypes, batch.to_ray[:, None] @ orientations)
-            truths.append(Estimate(joints, vertices, batch.joints_px, known))
+            truths.append(Parameters(people.phenotypes, batch.to_ray[:, None] @ orientations))
             observed = Observed(batch.joints_px, batch.confidence, torch.arange(count))
             for name, method in methods.items():
                 began = time.process_time()
-                estimates[name].append(method.answer(observed, seen))
+                found = method.answer(observed, seen)
                 seconds[name] += time.process_time() - began
-    truth = Estimate.joined(truths)
-    assert truth.parameters is not None
-    answers = {}
-    for name, parts in estimates.items():
-        found = Estimate.joined(parts)
-        errors = person_errors(found.joints, found.vertices, truth.joints, truth.vertices)
-        answers[name] = Answers(errors, found.parameters, truth.parameters, seconds[name])
-    return answers
+                errors[name].append(person_errors(found.joints, found.vertices, joints, vertices))
+                if found.parameters is not None:
+                    parameters[name].append(found.parameters)
+    truth = _joined(truths)
+    return {
+        name: Answers(torch.cat(parts), _joined(parameters[name]) if parameters[name] else None, truth, seconds[name])
+        for name, parts in errors.items()
+    }
+
+
+def _joined(parts: list[Parameters]) -> Parameters:
+    phenotypes = torch.cat([part.phenotypes for part in parts])
+    return Parameters(phenotypes, torch.cat([part.orientations for part in parts]))
 
 
 def person_errors(joints: Tensor, vertices: Tensor, true_joints: Tensor, true_vertices: Tensor) -> Tensor:

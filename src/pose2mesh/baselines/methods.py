@@ -49,11 +49,18 @@ def _pavlakos() -> Method:
     return Method(Pavlakos, PavlakosSettings)
 
 
+def _graphcmr() -> Method:
+    from pose2mesh.baselines.graphcmr import GraphCMR, GraphCMRSettings
+
+    return Method(GraphCMR, GraphCMRSettings)
+
+
 # Imported when asked for: a method's file may bring libraries of its own.
 METHODS: dict[str, Callable[[], Method]] = {
     "pavlakos": _pavlakos,
     "nbf": _nbf,
     "hmr": _hmr,
+    "graphcmr": _graphcmr,
     "reader": _reader,
 }
 

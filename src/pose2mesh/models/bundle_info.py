@@ -13,7 +13,8 @@ DEFAULT = "default"
 # Methods of the literature that answer in place of a bundle: `baselines.backend.MAKERS`.
 BASELINES = ("smplify", "smplify-started", "arnab")
 # Methods of the literature that are trained (`baselines.methods.METHODS`), and what tells a bundle of one.
-LEARNED = ("pavlakos", "nbf", "hmr", "reader")
+LEARNED = ("pavlakos", "nbf", "hmr", "graphcmr", "reader")
+BUNDLE = "bundle.safetensors"  # in a run folder
 LEARNED_FORMAT = "pose2mesh-baseline"
 
 
@@ -61,7 +62,7 @@ def resolve(name_or_path: str | Path) -> Path:
         return path
     path = Path(name_or_path)
     if path.is_dir():
-        path = path / "bundle.safetensors"
+        path = path / BUNDLE
     if not path.is_file():
         known = ", ".join((*BASELINES, *LEARNED))
         raise InputError(f"{path}: no such bundle; expected {DEFAULT!r}, {known} or a .safetensors file")
@@ -75,7 +76,7 @@ def is_learned(name_or_path: str | Path) -> bool:
     from safetensors import SafetensorError, safe_open
 
     path = Path(name_or_path)
-    path = path / "bundle.safetensors" if path.is_dir() else path
+    path = path / BUNDLE if path.is_dir() else path
     try:
         with safe_open(str(path), framework="numpy") as file:
             return (file.metadata() or {}).get("format") == LEARNED_FORMAT

@@ -17,7 +17,7 @@ from pose2mesh.files import replacing
 from pose2mesh.training.interrupt import Interrupted, StopSignals
 from pose2mesh.training.step import NotFinite, StepModule
 
-LAST, BEST, BUNDLE = "last.ckpt", "best.ckpt", "bundle.safetensors"
+LAST, BEST = "last.ckpt", "best.ckpt"
 GO_ON, SAVE, STOP = 0, 1, 2  # what a process wishes for after a step; the largest of all wishes is done
 
 

@@ -18,8 +18,9 @@ from pose2mesh.config import TrainConfig
 from pose2mesh.config_files import changed_keys
 from pose2mesh.errors import InputError, one_line
 from pose2mesh.files import replacing
+from pose2mesh.models.bundle_info import BUNDLE
 from pose2mesh.training.any_config import load_any
-from pose2mesh.training.checkpoints import BEST, BUNDLE, LAST
+from pose2mesh.training.checkpoints import BEST, LAST
 from pose2mesh.training.parallel import Processes
 from pose2mesh.training.step import VALIDATION_SEED, RunConfig
 

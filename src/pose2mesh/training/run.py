@@ -24,7 +24,8 @@ from pose2mesh.config import TrainConfig
 from pose2mesh.config_files import dump_config
 from pose2mesh.errors import InputError
 from pose2mesh.files import replacing
-from pose2mesh.training.checkpoints import BEST, BUNDLE, LAST, AtomicCheckpoints, RunCheckpoints
+from pose2mesh.models.bundle_info import BUNDLE
+from pose2mesh.training.checkpoints import BEST, LAST, AtomicCheckpoints, RunCheckpoints
 from pose2mesh.training.disk import check_disk
 from pose2mesh.training.interrupt import Interrupted, StopSignals, stop_signals
 from pose2mesh.training.log import EpochLog, MetricsTable, closing_line

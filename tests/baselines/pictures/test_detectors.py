@@ -9,7 +9,7 @@ from pose2mesh.baselines.pictures.detectors import Segmenter, find_landmarks
 from pose2mesh.baselines.pictures.parts import FLIPPED_PARTS, share_maps
 from pose2mesh.baselines.seen import CROP_PX, LANDMARKS, PARTS
 
-B = 400
+B = 200
 
 
 def squares() -> torch.Tensor:

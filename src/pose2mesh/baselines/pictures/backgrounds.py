@@ -6,6 +6,8 @@ that no two backgrounds are the same while a draw costs little more than copying
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -26,9 +28,7 @@ class Backgrounds:
     """
 
     def __init__(self, seed: int) -> None:
-        rng = np.random.default_rng(seed)
-        bank = np.stack([_texture(rng) for _ in range(TEXTURES)])
-        self.bank = torch.from_numpy(bank).permute(0, 3, 1, 2).float().div_(255).contiguous()
+        self.bank = _bank(seed)
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """(count, 3, CROP_PX, CROP_PX) backgrounds, about 0 to 1."""
@@ -41,12 +41,20 @@ class Backgrounds:
         """(count, 3, CROP_PX, CROP_PX) parts of the textures as they are, half of them mirrored."""
         texture = torch.randint(TEXTURES, (count,), generator=generator).tolist()
         corner = torch.randint(_SIDE - CROP_PX, (count, 2), generator=generator).tolist()
-        parts = [
-            self.bank[index, :, top : top + CROP_PX, left : left + CROP_PX]
-            for index, (top, left) in zip(texture, corner, strict=True)
-        ]
         mirrored = (torch.rand(count, generator=generator) < 0.5).tolist()
-        return torch.stack([part.flip(2) if flip else part for part, flip in zip(parts, mirrored, strict=True)])
+        windows = self.bank.new_empty(count, 3, CROP_PX, CROP_PX)
+        for window, index, (top, left), flip in zip(windows, texture, corner, mirrored, strict=True):
+            part = self.bank[index, :, top : top + CROP_PX, left : left + CROP_PX]
+            window.copy_(part.flip(2) if flip else part)
+        return windows.float().div_(255)
+
+
+@lru_cache(maxsize=2)  # of training and of measurement
+def _bank(seed: int) -> Tensor:
+    """(TEXTURES, 3, _SIDE, _SIDE) bytes."""
+    rng = np.random.default_rng(seed)
+    textures = np.stack([_texture(rng) for _ in range(TEXTURES)])
+    return torch.from_numpy(textures).permute(0, 3, 1, 2).contiguous()
 
 
 def recolour(pictures: Tensor, generator: torch.Generator) -> Tensor:
