@@ -34,6 +34,7 @@ from pose2mesh.files import replacing
 from pose2mesh.models.bundle_info import BUNDLE
 from pose2mesh.predict import Recovery
 from pose2mesh.skeletons import COCO
+from pose2mesh.training.any_config import load_any
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs" / "baselines"
@@ -76,7 +77,7 @@ def train(name: str, motions: Path, runs: Path) -> None:
     else:
         config = CONFIGS / f"{name}.yaml"
         settings = [f"motions={motions}", f"split={ROOT / 'configs' / 'mocap_split.yaml'}"]
-        if "pretrained" in config.read_text() or "base: hmr" in config.read_text():
+        if load_any(config, settings).pretrained is not None:
             settings.append(f"pretrained={runs / READER}")
         command += [str(config), "--out", str(folder), "--set", *settings]
     subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
