@@ -16,7 +16,7 @@ from torch import Tensor
 from pose2mesh.baselines.forest import Forest, Growth
 from pose2mesh.errors import InputError
 
-GROWTH = Growth(trees=4, leaves=40, least=3, considered=0.5)
+GROWTH = Growth(trees=4, leaves=40, least=3, considered=3)
 
 
 def samples(count: int, outputs: int, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -31,7 +31,7 @@ def test_the_same_answers_as_scikit_learn(outputs: int) -> None:
     features, targets = samples(600, outputs)
     forest = Forest(7, outputs, GROWTH)
     forest.grow(features, targets, seed=3)
-    theirs = RandomForestRegressor(4, max_leaf_nodes=40, min_samples_leaf=3, max_features=0.5, random_state=3)
+    theirs = RandomForestRegressor(4, max_leaf_nodes=40, min_samples_leaf=3, max_features=3, random_state=3)
     theirs.fit(features.half().float().numpy(), targets.numpy().squeeze())
     new, _ = samples(2000, outputs, seed=1)
     expected = theirs.predict(new.half().float().numpy()).reshape(2000, outputs)
@@ -43,7 +43,7 @@ def test_a_step_is_found_where_it_is() -> None:
     """One tree of two leaves splits halfway between the values on either side of the step."""
     features = torch.arange(8.0)[:, None]
     targets = torch.where(features < 5, -1.0, 2.0)
-    forest = Forest(1, 1, Growth(trees=12, leaves=2, least=1, considered=1.0))
+    forest = Forest(1, 1, Growth(trees=12, leaves=2, least=1, considered=9))
     forest.grow(features, targets, seed=0)
     torch.testing.assert_close(
         forest(torch.tensor([[-9.0], [0.0], [7.0], [99.0]]))[:, 0], torch.tensor([-1.0, -1, 2, 2])

@@ -29,14 +29,14 @@ class Growth:
         trees: Of each forest.
         leaves: Of each tree, at most; the split that lowers the error most comes first.
         least: Samples in a leaf, at least.
-        considered: Share of the features, drawn anew for each split, among which its question is chosen.
+        considered: Features, drawn anew for each split, among which its question is chosen; all where there are fewer.
         samples: Share of the samples, drawn with repetition for each tree.
     """
 
     trees: int = 10
     leaves: int = 1000
     least: int = 5
-    considered: float = 0.33
+    considered: int = 16
     samples: float = 1.0
 
 
@@ -95,7 +95,7 @@ class Forest(nn.Module):
                 f"samples to grow a forest on have shapes {tuple(features.shape)} and {tuple(targets.shape)}, "
                 f"expected (N, {self.features}) and (N, {self.leaves.shape[2]})"
             )
-        regressor = _regressor(self.growth, len(targets), seed)
+        regressor = _regressor(self.growth, features.shape, seed)
         values = targets.cpu().numpy()
         regressor.fit(features.half().float().cpu().numpy(), values[:, 0] if values.shape[1] == 1 else values)
         self.below.fill_(-1)
@@ -123,8 +123,8 @@ def _half_below(values: NDArray[np.float64]) -> NDArray[np.float16]:
     return np.where(half > values, np.nextafter(half, np.float16(-np.inf)), half)
 
 
-def _regressor(growth: Growth, samples: int, seed: int) -> Any:
-    """Of scikit-learn, which has no types."""
+def _regressor(growth: Growth, samples: tuple[int, ...], seed: int) -> Any:
+    """Of scikit-learn, which has no types, for samples of a shape (N, C)."""
     try:
         from sklearn.ensemble import RandomForestRegressor
     except ImportError as error:
@@ -135,7 +135,7 @@ def _regressor(growth: Growth, samples: int, seed: int) -> Any:
         growth.trees,
         max_leaf_nodes=growth.leaves,
         min_samples_leaf=growth.least,
-        max_features=growth.considered,
-        max_samples=max(1, round(growth.samples * samples)),
+        max_features=min(growth.considered, samples[1]),
+        max_samples=max(1, round(growth.samples * samples[0])),
         random_state=seed,
     )
