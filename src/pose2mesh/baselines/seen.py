@@ -172,6 +172,9 @@ class LearnedBaseline(nn.Module, ABC):
         """
         return False
 
+    def forget(self) -> None:
+        """Told when all training is done: drop what only that needs, so that it is not in the bundle."""
+
     @abstractmethod
     def estimate(self, seen: Seen) -> Estimate:
         """Bodies, for use: in evaluation mode, without gradients. `joints_px` is in units of the crop."""
