@@ -65,7 +65,7 @@ class PavlakosSettings:
     surface_from: float = 0.3
     pictures_from: float = 0.6
     rotations: float = 1.0
-    shape: float = 0.5
+    shape: float = 3.0
     vertices: float = 5.0
     joints: float = 5.0
     keypoints: float = 2.0

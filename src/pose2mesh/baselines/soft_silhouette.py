@@ -110,7 +110,7 @@ def _balls_inside(body: AnnyBody, count: int) -> tuple[Tensor, Tensor, float]:
         average, the surface lies outside of all balls, in metres.
     """
     template = body.template
-    normals = torch.from_numpy(vertex_normals(template.numpy(), body.faces.numpy())).to(template)
+    normals = torch.from_numpy(vertex_normals(template.cpu().numpy(), body.faces.cpu().numpy())).to(template)
     order = spread_points(template, _OPPOSITE)
     ends = torch.stack((order[:_CANDIDATES], _opposite(template, normals, order)), dim=1)
     middle = template[ends].mean(1)
