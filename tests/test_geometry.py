@@ -20,7 +20,9 @@ from pose2mesh.geometry import (
     best_scale,
     procrustes_align,
     rotation_between,
+    rotation_from_six,
     rotation_from_vector,
+    six_of_rotation,
 )
 
 vectors = st.tuples(*[st.floats(-10, 10, allow_subnormal=False)] * 3).map(
@@ -213,3 +215,18 @@ def test_best_scale_of_known_points() -> None:
     assert best_scale(points, 2.5 * points).item() == pytest.approx(2.5)
     assert best_scale(points, -points).item() == pytest.approx(-1)
     assert best_scale(torch.zeros(1, 4, 3), points.float()).item() == 0
+
+
+def test_six_numbers_to_rotations_and_back() -> None:
+    rotation = rotation_from_vector(torch.randn(50, 3, dtype=torch.float64))
+    six = six_of_rotation(rotation)
+    assert six.shape == (50, 6)
+    assert torch.allclose(rotation_from_six(six), rotation, atol=1e-12)
+    # Lengths, and how far the second leans towards the first, do not matter.
+    first, second = six.split(3, dim=1)
+    assert torch.allclose(rotation_from_six(torch.cat((3 * first, second / 2 + first), dim=1)), rotation, atol=1e-12)
+
+
+def test_gradient_of_six_numbers() -> None:
+    six = torch.randn(3, 6, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(rotation_from_six, (six,))

@@ -39,6 +39,22 @@ def rotation_from_vector(vector: Tensor) -> Tensor:
     return identity + torch.sin(angle) * cross + (1 - torch.cos(angle)) * (cross @ cross)
 
 
+def rotation_from_six(six: Tensor) -> Tensor:
+    """The rotations (…, 3, 3) of six numbers (…, 6): the first two columns, made orthonormal (Zhou et al. 2019).
+
+    The length of either column does not matter; the second only tells the plane.
+    """
+    first = torch.nn.functional.normalize(six[..., :3], dim=-1)
+    across = six[..., 3:] - (first * six[..., 3:]).sum(-1, keepdim=True) * first
+    second = torch.nn.functional.normalize(across, dim=-1)
+    return torch.stack((first, second, torch.linalg.cross(first, second)), dim=-1)
+
+
+def six_of_rotation(rotation: Tensor) -> Tensor:
+    """The first two columns of rotations (…, 3, 3), one after the other: (…, 6)."""
+    return rotation[..., :2].mT.flatten(-2)
+
+
 def rotation_between(source: Tensor, target: Tensor) -> Tensor:
     """The smallest rotations that turn directions `source` (…, 3) into `target` (…, 3), as (…, 3, 3).
 

@@ -8,11 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from pose2mesh.baselines.camera import project
-from pose2mesh.baselines.interface import Parameters
+from pose2mesh.baselines.interface import Estimate, Parameters
 from pose2mesh.body.anny import AnnyBody, SkinnedPoints
 from pose2mesh.body.fit import ADULTS
 from pose2mesh.data.poses import to_world
 from pose2mesh.skeletons import JointSet
+
+CHUNK = 64  # bodies posed with all vertices at a time
 
 
 @dataclass(frozen=True)
@@ -83,3 +85,10 @@ class BodyLayer(nn.Module):
 
     def parameters_of(self, guess: Guess) -> Parameters:
         return Parameters(self.phenotypes(guess.shape), guess.orientations)
+
+    @torch.no_grad()
+    def estimate(self, guess: Guess) -> Estimate:
+        """A guess as a baseline gives it; `joints_px` is in the units of its camera."""
+        joints = self.joints(guess)
+        vertices = [self.vertices(guess[start : start + CHUNK]) for start in range(0, len(joints), CHUNK)]
+        return Estimate(joints, torch.cat(vertices), guess.project(joints), self.parameters_of(guess))

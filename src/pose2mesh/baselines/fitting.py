@@ -26,7 +26,6 @@ from pose2mesh.data.poses import angle_limits
 from pose2mesh.geometry import rotation_from_vector
 from pose2mesh.skeletons import JointSet
 
-CHUNK = 64  # bodies posed with all vertices at a time
 # Unknowns of a frame: rotation vectors of 21 bones, a turn of the hips, the camera's scale and shift.
 _SIZES = (3 * TURNING, 3, 1, 2)
 
@@ -217,8 +216,5 @@ class Fitter(nn.Module):
     @torch.no_grad()
     def estimate(self, bodies: Bodies, target: Target) -> Estimate:
         """Bodies as a baseline gives them: vertices, joints, and where these are seen."""
-        posed = self.pose(bodies, target)
-        guess = bodies.guess(target.person)
-        parts = [self.layer.vertices(guess[start : start + CHUNK]) for start in range(0, len(guess.shape), CHUNK)]
-        joints_px = target.unit_px[:, None, None] * posed.projected + target.centre_px[:, None]
-        return Estimate(posed.joints, torch.cat(parts), joints_px, self.layer.parameters_of(guess))
+        found = self.layer.estimate(bodies.guess(target.person))
+        return replace(found, joints_px=target.unit_px[:, None, None] * found.joints_px + target.centre_px[:, None])

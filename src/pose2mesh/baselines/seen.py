@@ -9,6 +9,7 @@ of the 2D joints (`data.synthetic.weighted_centre`), half its side `MARGIN` time
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import ClassVar, Literal, TypeAlias, TypeVar
 
@@ -128,11 +129,26 @@ class LearnedBaseline(nn.Module, ABC):
 
     Attributes:
         needs: What of `Seen` it looks at beside the joints.
+        exact: Whether the maps and landmarks it is trained on are the truth instead of what a detector would make of
+            it: for one that learns to be the detector.
+        gives_bodies: Whether `estimate` does.
         joint_set: Of the joints, in and out.
     """
 
     needs: ClassVar[frozenset[Need]]
+    exact: ClassVar[bool] = False
+    gives_bodies: ClassVar[bool] = True
     joint_set: JointSet
+
+    def prepare(self, orientations: Tensor, phenotypes: Tensor) -> None:
+        """Told before the first step, also of a resumed run: some thousand people, drawn as those of training.
+
+        They belong to no picture. For methods that learn what bodies are like; the others ignore them.
+
+        Args:
+            orientations: (N, 22, 3, 3) of the bones, from the rest pose to world axes.
+            phenotypes: (N, 6), drawn apart from the poses.
+        """
 
     @abstractmethod
     def losses(self, seen: Seen, truth: Truth, progress: float) -> dict[str, Tensor]:
@@ -142,6 +158,22 @@ class LearnedBaseline(nn.Module, ABC):
             seen, truth: A batch.
             progress: How much of the training is done, from 0 to 1.
         """
+
+    def fit(self, draw: Callable[[int], tuple[Seen, Truth]], chunks: int, say: Callable[[str], None]) -> bool:
+        """Learn without gradients, in the place of all training steps. Most methods do not: they return False at once.
+
+        Args:
+            draw: Draws chunk 0, 1, … `chunks` − 1 of the training people: the same number is the same people again.
+            chunks: How many there are.
+            say: Takes a line of progress.
+
+        Returns:
+            Whether it did, so that `losses` is never called.
+        """
+        return False
+
+    def forget(self) -> None:
+        """Told when all training is done: drop what only that needs, so that it is not in the bundle."""
 
     @abstractmethod
     def estimate(self, seen: Seen) -> Estimate:

@@ -1,0 +1,93 @@
+"""Draw a sheet of people as learned baselines see them: pictures, part maps, silhouettes with the joints.
+
+    python scripts/picture_sheet.py [--motions BVH_FOLDER] [--seed 0] [--chunk 0] [--exact] [--out FILE.png]
+
+Poses are drawn from joint limits, or from the training clips of a folder. 24 people in four columns, each with the
+picture, the parts of the body and the silhouette beside each other; `--exact` shows parts, silhouettes and joints
+without detectors' errors.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from pose2mesh import render
+from pose2mesh.baselines.pictures.config import PictureConfig
+from pose2mesh.baselines.pictures.stream import PictureStream
+from pose2mesh.baselines.seen import CROP_PX, MAP_PX, Seen
+from pose2mesh.body.anny import AnnyBody
+from pose2mesh.config import DataConfig
+from pose2mesh.data.noise import measured_noise
+from pose2mesh.data.poses import PoseConfig, PoseSource
+from pose2mesh.data.sources import pose_sources
+from pose2mesh.export import atomic_write
+from pose2mesh.skeletons import COCO
+
+ROOT = Path(__file__).parents[1]
+PEOPLE, COLUMNS = 24, 4
+# Of head and torso, then arms, legs and feet: the left warm, the right cold.
+PART_COLOURS = (
+    (250, 225, 190), (130, 130, 130), (230, 60, 50), (50, 120, 230), (250, 140, 60), (80, 190, 240),
+    (190, 40, 120), (40, 60, 170), (240, 110, 180), (110, 110, 220), (250, 200, 60), (60, 190, 150),
+)  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--motions", type=Path)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--chunk", type=int, default=0)
+    parser.add_argument("--exact", action="store_true")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs/baselines/pictures.png")
+    options = parser.parse_args()
+    source = PoseSource(None, PoseConfig(procedural=1.0))
+    if options.motions is not None:
+        split = ROOT / "configs/mocap_split.yaml"
+        source, _ = pose_sources(DataConfig(motions=str(options.motions), split=str(split)))
+    config = PictureConfig()
+    if options.exact:
+        synthetic = replace(config.synthetic, noise=measured_noise("gt", COCO))
+        config = replace(config, synthetic=synthetic, errors=False)
+    needs = frozenset(("pictures", "parts", "silhouettes"))
+    seen, _ = PictureStream(AnnyBody(), COCO, source, config, needs).draw(options.chunk, options.seed)
+    tiles = [draw_tile(seen, person) for person in range(PEOPLE)]
+    rows = [np.concatenate(tiles[first : first + COLUMNS], axis=1) for first in range(0, PEOPLE, COLUMNS)]
+    # A palette: grain does not compress, and 256 colours show all there is to see.
+    sheet = Image.fromarray(np.concatenate(rows)).quantize(256, dither=Image.Dither.NONE)
+    with atomic_write(options.out) as file:
+        sheet.save(file, format="PNG", optimize=True)
+    print(f"{options.out}: {options.out.stat().st_size / 1024:.0f} KiB")
+
+
+def draw_tile(seen: Seen, person: int) -> NDArray[np.uint8]:
+    """(CROP_PX, 3 · CROP_PX, 3): picture, parts, silhouette with the joints."""
+    assert seen.pictures is not None
+    assert seen.parts is not None
+    assert seen.silhouettes is not None
+    parts = torch.einsum("khw,kc->hwc", seen.parts[person], torch.tensor(PART_COLOURS).float())
+    silhouette = (70 + 150 * seen.silhouettes[person])[..., None].expand(-1, -1, 3)
+    joints_px = ((seen.joints[person] + 1) * (CROP_PX / 2)).numpy()
+    skeleton = render.draw_skeleton(
+        _enlarged(silhouette), joints_px, seen.confidence[person].numpy(), COCO.edges, (250, 190, 60)
+    )
+    return np.concatenate((_bytes(255 * seen.pictures[person].permute(1, 2, 0)), _enlarged(parts), skeleton), axis=1)
+
+
+def _bytes(picture: torch.Tensor) -> NDArray[np.uint8]:
+    return picture.round().clamp(0, 255).byte().numpy()
+
+
+def _enlarged(picture: torch.Tensor) -> NDArray[np.uint8]:
+    """A map (MAP_PX, MAP_PX, 3) in pixels of the crop."""
+    return _bytes(picture).repeat(CROP_PX // MAP_PX, axis=0).repeat(CROP_PX // MAP_PX, axis=1)
+
+
+if __name__ == "__main__":
+    main()

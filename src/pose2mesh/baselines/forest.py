@@ -1,0 +1,141 @@
+"""Random regression forests (Breiman 2001): grown by scikit-learn, stored and run as plain tensors.
+
+A forest is a mean over trees, each of which asks of one feature at a time whether it exceeds a threshold, until it
+comes to a leaf. Features and thresholds are in half precision: features are rounded before growing, and thresholds
+downwards, so that every question has the same answer here as in scikit-learn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pose2mesh.errors import InputError
+
+_MOST_FEATURES = 256  # a feature's number is a byte
+_MOST_LEAVES = 32_768  # and a place within a tree two
+
+
+@dataclass(frozen=True)
+class Growth:
+    """How forests grow.
+
+    Attributes:
+        trees: Of each forest.
+        leaves: Of each tree, at most; the split that lowers the error most comes first.
+        least: Samples in a leaf, at least.
+        considered: Features, drawn anew for each split, among which its question is chosen; all where there are fewer.
+        samples: Share of the samples, drawn with repetition for each tree.
+    """
+
+    trees: int = 10
+    leaves: int = 1000
+    least: int = 5
+    considered: int = 16
+    samples: float = 1.0
+
+
+class Forest(nn.Module):
+    """A forest of `T` trees of at most `L` leaves. Before it is grown or loaded it gives zeros.
+
+    Args:
+        features: How many it looks at, at most 256.
+        outputs: `D` values that it gives.
+        growth: Sizes it, and says how it grows.
+
+    Raises:
+        InputError: a number of features, trees or leaves that is none, or does not fit.
+    """
+
+    feature: Tensor  # (T, L − 1) which one a split asks for
+    threshold: Tensor  # (T, L − 1)
+    below: Tensor  # (T, L − 1, 2) where to go if it does not exceed it, and if it does: a split, or −1 − leaf
+    leaves: Tensor  # (T, L, D)
+
+    def __init__(self, features: int, outputs: int, growth: Growth) -> None:
+        super().__init__()
+        if not 0 < features <= _MOST_FEATURES:
+            raise InputError(f"a forest of {features} features, expected 1 to {_MOST_FEATURES}")
+        if growth.trees < 1 or not 2 <= growth.leaves <= _MOST_LEAVES:
+            raise InputError(
+                f"a forest of {growth.trees} trees of {growth.leaves} leaves, expected 1 or more of 2 to {_MOST_LEAVES}"
+            )
+        self.features, self.growth = features, growth
+        splits = growth.trees, growth.leaves - 1
+        self.register_buffer("feature", torch.zeros(splits, dtype=torch.uint8))
+        self.register_buffer("threshold", torch.zeros(splits, dtype=torch.float16))
+        self.register_buffer("below", torch.full((*splits, 2), -1, dtype=torch.int16))
+        self.register_buffer("leaves", torch.zeros(growth.trees, growth.leaves, outputs, dtype=torch.float16))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, D) of features (B, C)."""
+        rounded = features.half()
+        tree = torch.arange(self.growth.trees, device=features.device)
+        at = torch.zeros(len(features), self.growth.trees, dtype=torch.long, device=features.device)
+        while (at >= 0).any():
+            split = at.clamp_min(0)
+            value = rounded.gather(1, self.feature[tree, split].long())
+            child = self.below[tree, split, (value > self.threshold[tree, split]).long()].long()
+            at = torch.where(at >= 0, child, at)
+        return self.leaves[tree, -1 - at].float().mean(1)
+
+    def grow(self, features: Tensor, targets: Tensor, seed: int) -> None:
+        """Grow the trees on features (N, C) and what is to be given for them (N, D).
+
+        Raises:
+            InputError: scikit-learn is not installed, or the samples do not fit the forest.
+        """
+        if features.shape != (len(targets), self.features) or targets.shape[1:] != self.leaves.shape[2:]:
+            raise InputError(
+                f"samples to grow a forest on have shapes {tuple(features.shape)} and {tuple(targets.shape)}, "
+                f"expected (N, {self.features}) and (N, {self.leaves.shape[2]})"
+            )
+        regressor = _regressor(self.growth, features.shape, seed)
+        values = targets.cpu().numpy()
+        regressor.fit(features.half().float().cpu().numpy(), values[:, 0] if values.shape[1] == 1 else values)
+        self.below.fill_(-1)
+        for index, estimator in enumerate(regressor.estimators_):
+            self._store(index, estimator.tree_)
+
+    def _store(self, index: int, tree: Any) -> None:
+        """Splits and leaves of a tree of scikit-learn's, each numbered in the order in which they stand there."""
+        left, right, feature, threshold, value = (
+            getattr(tree, name) for name in ("children_left", "children_right", "feature", "threshold", "value")
+        )
+        is_split = left >= 0
+        number = np.where(is_split, np.cumsum(is_split) - 1, -np.cumsum(~is_split))
+        splits, leaves = int(is_split.sum()), int((~is_split).sum())
+        below = np.stack((number[left], number[right]), axis=1)[is_split].astype(np.int16)
+        self.feature[index, :splits] = torch.from_numpy(feature[is_split].astype(np.uint8))
+        self.threshold[index, :splits] = torch.from_numpy(_half_below(threshold[is_split]))
+        self.below[index, :splits] = torch.from_numpy(below)
+        self.leaves[index, :leaves] = torch.from_numpy(value[~is_split, :, 0].astype(np.float16))
+
+
+def _half_below(values: NDArray[np.float64]) -> NDArray[np.float16]:
+    """The largest numbers in half precision that are not above the values."""
+    half = values.astype(np.float16)
+    return np.where(half > values, np.nextafter(half, np.float16(-np.inf)), half)
+
+
+def _regressor(growth: Growth, samples: tuple[int, ...], seed: int) -> Any:
+    """Of scikit-learn, which has no types, for samples of a shape (N, C)."""
+    try:
+        from sklearn.ensemble import RandomForestRegressor
+    except ImportError as error:
+        raise InputError(
+            "scikit-learn, which grows forests, is not installed; `pip install pose2mesh[baselines]` brings it"
+        ) from error
+    return RandomForestRegressor(
+        growth.trees,
+        max_leaf_nodes=growth.leaves,
+        min_samples_leaf=growth.least,
+        max_features=min(growth.considered, samples[1]),
+        max_samples=max(1, round(growth.samples * samples[0])),
+        random_state=seed,
+    )

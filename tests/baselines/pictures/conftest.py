@@ -1,0 +1,27 @@
+"""The Anny body, and a camera that it faces."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pose2mesh.body.anny import AnnyBody
+from pose2mesh.data.cameras import Cameras
+from pose2mesh.geometry import WORLD_TO_CAMERA
+
+
+@pytest.fixture(scope="session")
+def anny_body() -> AnnyBody:
+    return AnnyBody()
+
+
+@pytest.fixture(scope="session")
+def facing() -> Cameras:
+    """One that looks from 4 m at somebody who faces it, in the middle of a picture of 1000 × 1000 pixels."""
+    return Cameras(
+        torch.tensor([WORLD_TO_CAMERA]),
+        torch.tensor([[0.0, 0.0, 4.0]]),
+        torch.tensor([1500.0]),
+        torch.tensor([[500.0, 500.0]]),
+        torch.tensor([[1000.0, 1000.0]]),
+    )
