@@ -82,7 +82,7 @@ class BaselineTask(Task):
             name=config.name,
             joint_set=network.joint_set.name,
             body="anny",
-            config=plain_values(config) | {"motions": None, "pretrained": None},
+            config=plain_values(config) | {"motions": None, "kept": None, "pretrained": None},
             data=describe_poses(config.motions) + ", pictures drawn of them",
             licence="Apache-2.0",
             parameters=sum(parameter.numel() for parameter in network.parameters()),
