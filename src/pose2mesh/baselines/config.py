@@ -20,6 +20,8 @@ class BaselineConfig:
         method: A name of `methods.METHODS`.
         settings: The method's own, whose dataclass stands in its file.
         pictures: What is drawn at random: people, and the pictures and detections of them.
+        kept: Folder to keep drawn people in, so that no epoch, run or method draws them again; needs
+            `pictures.distinct`. Some 180 kB a person.
         motions, split, fps: See `config.DataConfig`.
         optimiser: How weights are updated.
         pretrained: A bundle or run folder of the method `reader`, whose backbone the method starts from.
@@ -33,6 +35,7 @@ class BaselineConfig:
     method: str
     settings: Any = None
     pictures: PictureConfig = field(default_factory=PictureConfig)
+    kept: str | None = None
     motions: str | None = None
     split: str | None = None
     fps: float = 30.0
@@ -86,6 +89,8 @@ class BaselineConfig:
                 f"{source}: motions is missing; without clips pictures.synthetic.poses.procedural must be 1, "
                 f"found {self.pictures.synthetic.poses.procedural}"
             )
+        if self.kept is not None and self.pictures.distinct is None:
+            raise InputError(f"{source}: pictures.distinct is missing; with kept it must say how many there are")
         check_optimiser(self.optimiser, source)
         check_drawn(self.pictures.synthetic, source, "pictures.synthetic")
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import TypeAlias
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from pose2mesh.baselines.body_layer import BodyLayer
 from pose2mesh.baselines.config import BaselineConfig
+from pose2mesh.baselines.pictures.kept import KeptPictures
 from pose2mesh.baselines.pictures.stream import CHUNK, PictureConfig, PictureStream
 from pose2mesh.baselines.seen import LearnedBaseline, Seen, Truth
 from pose2mesh.data.noise import measured_noise
@@ -25,7 +27,8 @@ _BANK_SEED = 11
 def training_chunks(config: BaselineConfig, layer: BodyLayer, poses: PoseSource, network: LearnedBaseline) -> Chunks:
     """Chunk 0, 1, 2, … of a training run. Of distinct pictures, each pass shows all of them in another order."""
     pictures = replace(config.pictures, errors=config.pictures.errors and not network.exact)
-    stream = PictureStream(layer.body, network.joint_set, poses, pictures, network.needs)
+    fresh = PictureStream(layer.body, network.joint_set, poses, pictures, network.needs)
+    stream = fresh if config.kept is None else KeptPictures(fresh, Path(config.kept))
     distinct = None if pictures.distinct is None else pictures.distinct // CHUNK
 
     def chunk(number: int) -> tuple[Seen, Truth]:

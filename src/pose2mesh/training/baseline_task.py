@@ -83,7 +83,7 @@ class BaselineTask(Task):
             name=config.name,
             joint_set=network.joint_set.name,
             body="anny",
-            config=plain_values(config) | {"motions": None, "pretrained": None},
+            config=plain_values(config) | {"motions": None, "kept": None, "pretrained": None},
             data=describe_poses(config.motions) + ", pictures drawn of them",
             licence="Apache-2.0",
             stature_features=stature_features(self.layer.body, network.joint_set),

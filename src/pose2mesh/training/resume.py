@@ -25,7 +25,7 @@ from pose2mesh.training.parallel import Processes
 from pose2mesh.training.step import VALIDATION_SEED, RunConfig
 
 # That change nothing of what is trained: files may have moved.
-FREE_KEYS = {"checkpoint_minutes", "tensorboard", "motions", "data.folder", "data.cache", "data.body.folder"}
+FREE_KEYS = {"checkpoint_minutes", "tensorboard", "motions", "kept", "data.folder", "data.cache", "data.body.folder"}
 RECORD = "run.yaml"
 
 

@@ -1,0 +1,94 @@
+"""Drawn people kept on disk: the same whoever asks, drawn once, and told when they cannot be kept."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import torch
+
+from pose2mesh.baselines.body_layer import BodyLayer
+from pose2mesh.baselines.pictures.config import PictureConfig
+from pose2mesh.baselines.pictures.kept import KeptPictures, digest
+from pose2mesh.baselines.pictures.stream import PictureStream
+from pose2mesh.baselines.seen import Need
+from pose2mesh.body.anny import AnnyBody
+from pose2mesh.data.poses import PoseConfig, PoseSource
+from pose2mesh.errors import InputError
+from pose2mesh.skeletons import COCO
+
+
+@pytest.fixture(scope="module")
+def layer() -> BodyLayer:
+    return BodyLayer(AnnyBody(), COCO)
+
+
+def stream(layer: BodyLayer, *needs: Need, **changes: object) -> PictureStream:
+    config = PictureConfig(distinct=128, **changes)  # type: ignore[arg-type]
+    source = PoseSource(None, PoseConfig(procedural=1.0))
+    return PictureStream(layer.body, layer.joint_set, source, config, frozenset(needs))
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    drawn: list[int] = []
+    draw = PictureStream.draw
+
+    def noted(self: PictureStream, chunk: int, seed: int) -> object:
+        drawn.append(chunk)
+        return draw(self, chunk, seed)
+
+    monkeypatch.setattr(PictureStream, "draw", noted)
+    return drawn
+
+
+def test_what_is_kept_is_what_is_drawn(layer: BodyLayer, tmp_path: Path, counted: list[int]) -> None:
+    fresh = stream(layer, "pictures", "silhouettes", "landmarks")
+    kept = KeptPictures(fresh, tmp_path)
+    drawn, first = fresh.draw(1, 0), kept.draw(1, 0)
+    counted.clear()
+    again = KeptPictures(stream(layer, "pictures", "silhouettes", "landmarks"), tmp_path).draw(1 + 2, 0)  # 2 chunks
+    assert counted == []
+    limits = {"pictures": 0.5 / 255, "silhouettes": 0.5 / 255, "vertices": 0.5e-4}
+    for one, other, last in zip(drawn, first, again, strict=True):
+        for item in fields(one):
+            value, read = getattr(one, item.name), getattr(other, item.name)
+            if value is None:
+                assert read is None
+                continue
+            assert read.dtype == value.dtype
+            torch.testing.assert_close(read, value, rtol=0, atol=1.01 * limits.get(item.name, 0.0))
+            assert torch.equal(getattr(last, item.name), read)
+
+
+def test_methods_share_what_they_both_need(layer: BodyLayer, tmp_path: Path, counted: list[int]) -> None:
+    KeptPictures(stream(layer, "silhouettes", "landmarks"), tmp_path).draw(0, 0)
+    counted.clear()
+    seen, _ = KeptPictures(stream(layer, "silhouettes"), tmp_path).draw(0, 0)
+    assert counted == []
+    assert seen.silhouettes is not None
+    KeptPictures(stream(layer, "silhouettes"), tmp_path).draw(0, 1)  # another seed draws others
+    assert counted == [0]
+
+
+def test_other_people_have_another_place(layer: BodyLayer) -> None:
+    same = digest(stream(layer))
+    assert digest(stream(layer, "landmarks")) == same
+    assert digest(stream(layer, labelled=0.5)) != same
+    assert digest(stream(layer, errors=False)) != same
+
+
+def test_a_folder_that_is_a_file_is_refused(layer: BodyLayer, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be kept there"):
+        KeptPictures(stream(layer), tmp_path / "file").draw(0, 0)
+
+
+def test_a_damaged_file_is_named(layer: BodyLayer, tmp_path: Path) -> None:
+    kept = KeptPictures(stream(layer), tmp_path)
+    kept.draw(0, 0)
+    for file in tmp_path.rglob("joints.npy"):
+        file.write_bytes(b"\x93NUMPY")
+    with pytest.raises(InputError, match="000000: drawn people cannot be kept there"):
+        kept.draw(0, 0)
