@@ -36,7 +36,7 @@ from pose2mesh.files import replacing
 from pose2mesh.models.bundle import Bundle, save_bundle
 from pose2mesh.models.bundle_info import BundleInfo
 from pose2mesh.skeletons import JOINT_SETS
-from pose2mesh.training.run import build_network, open_supply
+from pose2mesh.training.pose2mesh_task import build_network, open_supply
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = {"faithful": "faithful.yaml", "light": "light.yaml"}

@@ -266,7 +266,8 @@ class Step:
     """A training step of stage two, on a batch that is already there: only the network's formulation differs."""
 
     def __init__(self, network: Pose2Mesh, subject: Subject, case: Case) -> None:
-        from pose2mesh.training.module import TrainingModule, build_optimiser
+        from pose2mesh.training.module import TrainingModule
+        from pose2mesh.training.step import build_optimiser
 
         self.case, unused = case, cast(Any, None)  # what draws batches
         faces = torch.from_numpy(subject.surface.point_faces)

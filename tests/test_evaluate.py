@@ -47,7 +47,7 @@ def anny_bundle(anny: AnnyBody, source: PoseSource, tmp_path_factory: pytest.Tem
 class Known:
     """Answers with the truth of the people that `evaluate_motions` draws first, times a factor."""
 
-    joint_set = COCO
+    joint_set, looks = COCO, False
 
     def __init__(self, anny: AnnyBody, source: PoseSource, factor: float) -> None:
         generator = torch.Generator().manual_seed(SEED)
@@ -60,7 +60,9 @@ class Known:
         self.statures = 2 * (factor * anny.stature(people.phenotypes)).tolist()  # asked without and with cameras
         self.asked: list[Any] = []
 
-    def run(self, pixels: np.ndarray, confidence: np.ndarray, intrinsics: Any = None) -> tuple[np.ndarray, np.ndarray]:
+    def run(
+        self, pixels: np.ndarray, confidence: np.ndarray, intrinsics: Any = None, pictures: None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         self.asked.append((pixels, confidence, intrinsics))
         return self.joints, self.vertices
 

@@ -170,9 +170,10 @@ def train(
     """
     if config is None and resume is None:
         raise InputError("train: a config file or --resume is needed")
-    from pose2mesh.config import load_config, override_config
+    from pose2mesh.config import TrainConfig
     from pose2mesh.training import resume as resumed
     from pose2mesh.training import run
+    from pose2mesh.training.any_config import load_any, override_any
     from pose2mesh.training.interrupt import Interrupted
     from pose2mesh.training.memory import keep_freed_memory
     from pose2mesh.training.parallel import Processes
@@ -182,14 +183,16 @@ def train(
     checkpoint = None
     if resume is None:
         assert config is not None
-        settings = load_config(config, set_)
+        settings = load_any(config, set_)
     else:
         old, checkpoint = resumed.resume_config(resume)
-        settings = override_config(old, set_ or []) if config is None else load_config(config, set_)
+        settings = override_any(old, set_ or []) if config is None else load_any(config, set_)
         resumed.refuse_changes(resume, old, settings)
         out = out or checkpoint.parent
     keep_freed_memory()
     if find_batch:
+        if not isinstance(settings, TrainConfig):
+            raise InputError(f"--find-batch: {config} is of a baseline, whose batches have one size")
         from pose2mesh.training.batch_size import largest_batch
 
         _say(f"batch_size={largest_batch(settings)}")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
-import re
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
 from pose2mesh.body.gendered import BodyConfig
+from pose2mesh.config_files import instantiate, read_values, refuse_unknown
 from pose2mesh.data.sets.catalogue import SetConfig
 from pose2mesh.data.synthetic import SyntheticConfig
-from pose2mesh.errors import InputError, one_line
+from pose2mesh.errors import InputError
 from pose2mesh.losses import LossWeights
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.skeletons import BODY_JOINT_SETS, HAND
@@ -184,42 +183,61 @@ class TrainConfig:
 
     def _check_numbers(self, source: str) -> None:
         """Counts are at least 1, shares lie in [0, 1], and of two bounds the smaller comes first."""
-        data, optimiser = self.data, self.optimiser
-        drawn = data.synthetic
+        data = self.data
         for key, value in (
             ("epochs", self.epochs),
             ("accumulate", self.accumulate),
             ("data.samples_per_epoch", 1 if data.samples_per_epoch is None else data.samples_per_epoch),
             ("data.validation_samples", data.validation_samples),
-            ("data.synthetic.views", drawn.views),
         ):
             if value < 1:
                 raise InputError(f"{source}: {key} is {value}, expected at least 1")
-        for key, number in (
-            ("data.fps", data.fps),
-            ("optimiser.learning_rate", optimiser.learning_rate),
-            ("checkpoint_minutes", self.checkpoint_minutes),
-        ):
+        for key, number in (("data.fps", data.fps), ("checkpoint_minutes", self.checkpoint_minutes)):
             if not number > 0:
                 raise InputError(f"{source}: {key} is {number}, expected more than 0")
         if not 0 <= data.mirror <= 1:
             raise InputError(f"{source}: data.mirror is {data.mirror}, expected 0 to 1")
-        noise, cameras = drawn.noise, drawn.cameras
-        shares = {
-            "poses": ("procedural", "mirror", "recombine", "perturb", "tumble"),
-            "noise": ("swap", "drop", "scattered", "plain_confidence", "clean"),
-            "cameras": ("steep",),
-        }
-        for group, names in shares.items():
-            for name in names:
-                share = getattr(getattr(drawn, group), name)
-                if not 0 <= share <= 1:
-                    raise InputError(f"{source}: data.synthetic.{group}.{name} is {share}, expected 0 to 1")
-        bounds = {f"shapes.{item.name}": getattr(drawn.shapes, item.name) for item in fields(drawn.shapes)}
-        bounds |= {"noise.scale": noise.scale, "cameras.view_deg": cameras.view_deg, "cameras.fill": cameras.fill}
-        for name, (low, high) in bounds.items():
-            if low > high:
-                raise InputError(f"{source}: data.synthetic.{name} is [{low}, {high}], expected the smaller first")
+        check_optimiser(self.optimiser, source)
+        check_drawn(data.synthetic, source, "data.synthetic")
+
+
+def check_optimiser(optimiser: OptimiserConfig, source: str) -> None:
+    """Refuse a learning rate that moves nothing.
+
+    Raises:
+        InputError: names the file, the key and the value.
+    """
+    if not optimiser.learning_rate > 0:
+        raise InputError(f"{source}: optimiser.learning_rate is {optimiser.learning_rate}, expected more than 0")
+
+
+def check_drawn(drawn: SyntheticConfig, source: str, prefix: str) -> None:
+    """Refuse what cannot be drawn; `prefix` is where a config has it.
+
+    Raises:
+        InputError: names the file, the key and the value.
+    """
+    if drawn.views < 1:
+        raise InputError(f"{source}: {prefix}.views is {drawn.views}, expected at least 1")
+    shares = {
+        "poses": ("procedural", "mirror", "recombine", "perturb", "tumble"),
+        "noise": ("swap", "drop", "scattered", "plain_confidence", "clean"),
+        "cameras": ("steep",),
+    }
+    for group, names in shares.items():
+        for name in names:
+            share = getattr(getattr(drawn, group), name)
+            if not 0 <= share <= 1:
+                raise InputError(f"{source}: {prefix}.{group}.{name} is {share}, expected 0 to 1")
+    bounds = {f"shapes.{item.name}": getattr(drawn.shapes, item.name) for item in fields(drawn.shapes)}
+    bounds |= {
+        "noise.scale": drawn.noise.scale,
+        "cameras.view_deg": drawn.cameras.view_deg,
+        "cameras.fill": drawn.cameras.fill,
+    }
+    for name, (low, high) in bounds.items():
+        if low > high:
+            raise InputError(f"{source}: {prefix}.{name} is [{low}, {high}], expected the smaller first")
 
 
 def load_config(path: Path, overrides: list[str] | None = None) -> TrainConfig:
@@ -231,159 +249,12 @@ def load_config(path: Path, overrides: list[str] | None = None) -> TrainConfig:
         InputError: no such file, not YAML, an unknown key (the nearest known one is named), a wrong type or an
             impossible combination.
     """
-    return parse_config(_overridden(_read(path), overrides or []), str(path))
-
-
-def override_config(config: TrainConfig, overrides: list[str]) -> TrainConfig:
-    """A config with `dotted.key=value` overrides as in `load_config`.
-
-    Raises:
-        InputError: as `load_config` does.
-    """
-    return parse_config(_overridden(_plain(asdict(config)), overrides), "--set")
-
-
-def changed_keys(old: TrainConfig, new: TrainConfig) -> dict[str, tuple[Any, Any]]:
-    """What differs between two configs: dotted key → (old value, new value)."""
-    before, after = _leaves(_plain(asdict(old))), _leaves(_plain(asdict(new)))
-    # A data set that only one of them has brings keys that the other lacks.
-    return {key: (before.get(key), after.get(key)) for key in before | after if before.get(key) != after.get(key)}
-
-
-def _leaves(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        found |= _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return found
-
-
-def _overridden(values: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
-    """Values with `dotted.key=value` overrides put in."""
-    for override in overrides:
-        key, separator, text = override.partition("=")
-        if not separator:
-            raise InputError(f"--set {override!r}: expected key=value")
-        target = values
-        *parents, last = key.strip().split(".")
-        for parent in parents:
-            if target.get(parent) is None:
-                target[parent] = {}
-            target = target[parent]
-            if not isinstance(target, dict):
-                raise InputError(f"--set {override!r}: {parent!r} is a value, not a group of keys")
-        target[last] = _yaml(text, f"--set {override!r}")
-    return values
+    return parse_config(read_values(path, overrides), str(path))
 
 
 def parse_config(values: dict[str, Any], source: str) -> TrainConfig:
     """A checked `TrainConfig` from nested dictionaries; `source` names them in errors."""
-    _refuse_unknown(values, TrainConfig, source)
-    config: TrainConfig = _instantiate(TrainConfig, values, source)
+    refuse_unknown(values, TrainConfig, source)
+    config = instantiate(TrainConfig, values, source)
     config.check(source)
     return config
-
-
-def _instantiate(kind: type, values: dict[str, Any], source: str, prefix: str = "") -> Any:
-    """A dataclass from nested dictionaries; `prefix` is what stands before its keys in errors."""
-    from jsonargparse import ArgumentParser
-
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(kind, "run")
-    try:
-        return parser.instantiate(parser.parse_object({"run": values})).run
-    except Exception as error:
-        raise InputError(f"{source}: {_type_fault(error, kind, values, prefix)}") from error
-
-
-def _type_fault(error: Exception, kind: Any, values: dict[str, Any], prefix: str) -> str:
-    """The key, the value and the type expected, where the parser names the key; else what it says."""
-    reason = one_line(error)
-    match = re.match(r'Parser key "run\.([\w.]+)"', reason)
-    if match is None:
-        return reason
-    value: Any = values
-    for part in match[1].split("."):
-        value, kind = value[part], get_type_hints(kind)[part]
-    expected = kind.__name__ if isinstance(kind, type) else str(kind).replace("typing.", "")
-    return f"{prefix}{match[1]} is {value!r}, expected {expected}"
-
-
-def dump_config(config: TrainConfig) -> str:
-    """The resolved config as YAML."""
-    import yaml
-
-    return yaml.safe_dump(_plain(asdict(config)), sort_keys=False)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
-
-
-def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """The values of a YAML file over those of its base; `above` are the files that led here."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not a text file in UTF-8 ({error.reason})") from error
-    values = _yaml(text, str(path)) or {}
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: expected keys and values, found {type(values).__name__}")
-    base = values.pop("base", None)
-    if base is None:
-        return values
-    if not isinstance(base, str):
-        raise InputError(f"{path}: base is {base!r}, expected the path of a config")
-    above = (*above, path.resolve())
-    if (path.parent / base).resolve() in above:
-        raise InputError(f"{path}: base {base!r} leads back to itself")
-    return _merge(_read(path.parent / base, above), values)
-
-
-def _merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in change.items():
-        old = merged.get(key)
-        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-    return merged
-
-
-def _yaml(text: str, source: str) -> Any:
-    import yaml
-
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"{source}: not YAML ({one_line(error)})") from error
-
-
-def _refuse_unknown(values: dict[str, Any], config_class: type, source: str, prefix: str = "") -> None:
-    hints = get_type_hints(config_class)
-    known = {item.name for item in fields(config_class)}
-    for key, value in values.items():
-        if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.0)
-            raise InputError(f"{source}: key {prefix + str(key)!r} is not known; the nearest is {prefix + near[0]!r}")
-        group, named = _group(hints[key])
-        if group is None or (value is None and not is_dataclass(hints[key])):
-            continue
-        if not isinstance(value, dict):
-            raise InputError(f"{source}: {prefix + key!r} is {value!r}, expected a group of keys")
-        for name, inner in value.items() if named else [("", value)]:
-            where = f"{prefix}{key}.{name}".rstrip(".")
-            if not isinstance(inner, dict):
-                raise InputError(f"{source}: {where!r} is {inner!r}, expected a group of keys")
-            _refuse_unknown(inner, group, source, f"{where}.")
-            if not is_dataclass(hints[key]):
-                _instantiate(group, inner, source, f"{where}.")  # whose faults the parser of the whole does not place
-
-
-def _group(hint: Any) -> tuple[type | None, bool]:
-    """The dataclass of a key's type, if it is one, or one or None, or a dictionary of them; and whether it is that."""
-    if isinstance(hint, type) and is_dataclass(hint):
-        return hint, False
-    inner = [part for part in get_args(hint) if isinstance(part, type) and is_dataclass(part)]
-    return (inner[0] if inner else None), get_origin(hint) is dict

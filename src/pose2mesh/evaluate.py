@@ -98,7 +98,7 @@ class EvaluateOptions:
 
 def load_measured(model: str, device: str) -> Recovery:
     """`Recovery.load` of a model by its name or file, or of the bundle in a run folder."""
-    return Recovery.load(Path(model) / "bundle.safetensors" if Path(model).is_dir() else model, device)
+    return Recovery.load(model, device)
 
 
 def evaluate_command(model: str, device: str, options: EvaluateOptions, say: Callable[[str], None]) -> dict[str, Any]:
@@ -228,6 +228,12 @@ def evaluate_motions(
     generator = torch.Generator().manual_seed(seed)
     regressor = body.regressor(joint_set).double()  # the sum of a long row is off by 1e-5 m in single precision
     columns = joint_set.evaluation_indices
+    onlooker = None
+    if recovery.looks:
+        from pose2mesh.baselines.learned import LearnedBackend
+
+        assert isinstance(recovery.backend, LearnedBackend)
+        onlooker = recovery.backend.onlooker(source, input_)
     errors: dict[str, list[torch.Tensor]] = {}
     for start in tqdm(range(0, samples, PART), desc="evaluating", unit="part", disable=None):
         count = min(PART, samples - start)
@@ -242,6 +248,9 @@ def evaluate_motions(
         pixels, confidence = batch.joints_px.numpy(), batch.confidence.numpy()
         if drop_joints:
             pixels, confidence = take_away(pixels, confidence, drop_joints, seed + start, joint_set)
+        shown = None
+        if onlooker is not None:
+            shown = onlooker.show(people, torch.from_numpy(pixels), torch.from_numpy(confidence), start // PART, seed)
         sizes = [(int(width), int(height)) for width, height in people.cameras.size_px]
         nominal = [nominal_intrinsics(size) for size in sizes]
         for name, intrinsics in (
@@ -249,7 +258,7 @@ def evaluate_motions(
             ("nominal_camera_", nominal),
             ("known_camera_", people.cameras.intrinsics()),
         ):
-            found_joints, found_vertices = recovery.run(pixels, confidence, intrinsics)
+            found_joints, found_vertices = recovery.run(pixels, confidence, intrinsics, shown)
             found = torch.from_numpy(found_joints), torch.from_numpy(found_vertices)
             _collect(errors, name, found, truth, columns)
             if intrinsics is nominal:

@@ -20,7 +20,7 @@ from pose2mesh.camera import nominal_intrinsics
 from pose2mesh.data.keypoints import IMAGE_SUFFIXES, PictureInput, Skipped, match_images, read_keypoints
 from pose2mesh.errors import InputError
 from pose2mesh.files import move_all
-from pose2mesh.photos import read_photo
+from pose2mesh.photos import read_photo, resized
 from pose2mesh.picture_files import find_rig, write_formats
 from pose2mesh.predict import Person, Recovery, usable_people
 from pose2mesh.predict_options import NOMINAL, PredictOptions
@@ -193,6 +193,8 @@ def write_video(
     Raises:
         InputError: the input cannot be used, or the files cannot be written.
     """
+    if recovery.looks:
+        raise InputError(f"{video.path}: model {recovery.info.name!r} looks at photos; expected one, not a video")
     from pose2mesh.video.command import predict_video
 
     formats = options.video_formats
@@ -226,6 +228,8 @@ def write_picture(
         InputError: the photo cannot be used or the files cannot be written; none of them is there then.
     """
     formats = options.photo_formats
+    if recovery.looks and photo_path is None:
+        raise InputError(f"{picture.stem}: model {recovery.info.name!r} looks at the photo; give it with --image")
     photo = None if photo_path is None else read_photo(photo_path, picture.size)
     result = recover_picture(recovery, picture, photo, options)
     with all_or_none(options.out) as folder:
@@ -268,12 +272,16 @@ def recover_picture(
         InputError: a nominal camera is asked for, and nothing says how large the picture is.
     """
     size = picture.size if photo is None or picture.size is not None else (photo.shape[1], photo.shape[0])
-    people, identifiers, skipped = _recover_people(recovery, picture, options, size)
+    people, identifiers, skipped = _recover_people(recovery, picture, options, size, photo)
     return RecoveredPicture(picture.stem, picture.image_name or picture.stem, photo, size, people, identifiers, skipped)
 
 
 def _recover_people(
-    recovery: Recovery, picture: PictureInput, options: PredictOptions, size: tuple[int, int] | None
+    recovery: Recovery,
+    picture: PictureInput,
+    options: PredictOptions,
+    size: tuple[int, int] | None,
+    photo: NDArray[np.uint8] | None,
 ) -> tuple[list[Person], list[int | str | None], list[Skipped]]:
     """The people, their ids, and those who are skipped: by the reader, or because the model lacks their joints."""
     intrinsics = options.intrinsics
@@ -284,5 +292,7 @@ def _recover_people(
             )
         intrinsics = nominal_intrinsics(size)
     kept, pixels, confidence, unusable = usable_people(picture.people, recovery.joint_set)
-    people = recovery.recover_converted(pixels, confidence, intrinsics, options.height_m, size)
+    if photo is not None and recovery.looks and size is not None:
+        photo = resized(photo, size)
+    people = recovery.recover_converted(pixels, confidence, intrinsics, options.height_m, size, photo)
     return people, [picture.people[index].identifier for index in kept], [*picture.skipped, *unusable]

@@ -37,6 +37,15 @@ def read_photo(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.ui
     raise InputError(f"{path}: is {found} pixels; expected {size[0]}x{size[1]}, as its keypoints say, or that shape")
 
 
+def resized(photo: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """A photo (H, W, 3) at `size` (width, height)."""
+    from PIL import Image
+
+    if (photo.shape[1], photo.shape[0]) == size:
+        return photo
+    return np.asarray(Image.fromarray(photo).resize(size))
+
+
 def _same_shape(found: tuple[int, int], expected: tuple[int, int]) -> bool:
     """Whether one picture is a scaled copy of the other, but for a pixel of rounding on the sides."""
     factor = max(found) / max(expected)

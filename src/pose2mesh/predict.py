@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias, Union, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,9 +16,14 @@ from numpy.typing import ArrayLike, NDArray
 from pose2mesh.camera import Intrinsics, fit_perspective, fit_weak_perspective, look_at, nominal_intrinsics
 from pose2mesh.data.keypoints import PoseInput, Skipped
 from pose2mesh.errors import InputError
-from pose2mesh.models.bundle_info import BASELINES, DEFAULT, BundleInfo
+from pose2mesh.models.bundle_info import BASELINES, DEFAULT, BundleInfo, is_learned
 from pose2mesh.skeletons import JOINT_SETS, LARGEST_COORDINATE_PX, JointSet, convert, input_order, where_without_spread
 
+if TYPE_CHECKING:
+    from pose2mesh.baselines.seen import Seen
+
+# What a model that looks at people is shown: the photo (H, W, 3) they are all in, or each one's crop.
+Pictures: TypeAlias = Union[NDArray[np.uint8], "Seen"]
 # As `data.keypoints` has them, so that arrays and files are judged alike.
 LEAST_JOINTS = 5
 
@@ -83,8 +88,8 @@ class Person:
         return self.joints + self.camera.translation_m
 
 
-class Backend(Protocol):
-    """What runs a model's networks.
+class Model(Protocol):
+    """What every backend says of the model it runs.
 
     Attributes:
         info: Of the model.
@@ -96,12 +101,26 @@ class Backend(Protocol):
     faces: NDArray[np.int32]
     template: NDArray[np.float32]
 
+
+class Backend(Model, Protocol):
+    """What runs a model's networks."""
+
     def run(
         self, pixels: NDArray[np.float32], confidence: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Joints (P, J, 3) regressed from the mesh and vertices (P, V, 3), metres, in the axes of a camera that faces
         each person, from pixels (P, J, 2) and confidences (P, J) of at least one person.
         """
+
+
+@runtime_checkable
+class PictureBackend(Model, Protocol):
+    """What runs a model that looks at pictures."""
+
+    def look(
+        self, pixels: NDArray[np.float32], confidence: NDArray[np.float32], pictures: Pictures
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """As `Backend.run`; the pixels are those of the photo, or of whatever picture the crops were taken from."""
 
 
 class Recovery:
@@ -114,7 +133,7 @@ class Recovery:
         InputError: the model is of the first stage of training.
     """
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend | PictureBackend) -> None:
         info = backend.info
         if info.config.get("stage") == "posenet":
             raise InputError(f"model {info.name!r} is a lifter without a mesh; expected one of stage pose2mesh")
@@ -143,6 +162,12 @@ class Recovery:
             from pose2mesh.baselines.backend import BaselineBackend
 
             return cls(BaselineBackend.load(str(name_or_path), device))
+        if is_learned(name_or_path):
+            if backend == "onnx":
+                raise InputError(f"--backend onnx: model {str(name_or_path)!r} is run by torch")
+            from pose2mesh.baselines.learned import LearnedBackend
+
+            return cls(LearnedBackend.load(name_or_path, device))
         if backend == "onnx" or Path(name_or_path).suffix.lower() == ".onnx":
             from pose2mesh.models.onnx_backend import OnnxBackend
 
@@ -158,6 +183,7 @@ class Recovery:
         intrinsics: Intrinsics | None = None,
         height_m: float | None = None,
         image_size: tuple[int, int] | None = None,
+        photo: NDArray[np.uint8] | None = None,
     ) -> list[Person]:
         """Recover people from an array of 2D joints.
 
@@ -169,10 +195,12 @@ class Recovery:
             intrinsics: Of the camera, where known: gives full perspective and the true viewing direction.
             height_m: Everyone's standing height, where known; a 2D pose does not tell it.
             image_size: (width, height) in pixels; only sets the nominal focal length.
+            photo: (H, W, 3) that the people are in, for models that look at them.
 
         Raises:
             InputError: another number of joints, coordinates that are not finite, fewer than five joints, joints all in
-                one place or on a line along an axis, or a height given to a model that does not tell heights.
+                one place or on a line along an axis, a height given to a model that does not tell heights, or no photo
+                to one that looks at it.
         """
         try:
             array = np.asarray(keypoints, dtype=np.float64)
@@ -195,7 +223,7 @@ class Recovery:
             fault = unusable(converted[person], converted_confidence[person], self.joint_set)
             if fault is not None:
                 raise InputError(f"person {person}: {fault}")
-        return self.recover_converted(converted, converted_confidence, intrinsics, height_m, image_size)
+        return self.recover_converted(converted, converted_confidence, intrinsics, height_m, image_size, photo)
 
     def recover_converted(
         self,
@@ -204,11 +232,13 @@ class Recovery:
         intrinsics: Intrinsics | None = None,
         height_m: float | None = None,
         image_size: tuple[int, int] | None = None,
+        photo: NDArray[np.uint8] | None = None,
     ) -> list[Person]:
         """`recover` for pixels (P, J, 2) and confidences (P, J) already in the model's joint set and checked.
 
         Raises:
-            InputError: `height_m` is given and the model does not tell which height its bodies have.
+            InputError: `height_m` is given and the model does not tell which height its bodies have, or there is no
+                photo and the model looks at it.
         """
         if height_m is not None:
             self.require_heights(height_m)
@@ -216,7 +246,7 @@ class Recovery:
             return []
         if image_size is None:  # one for all, so that they share a nominal camera and stand in one scene
             image_size = canvas_size(joints_px[confidence > 0])
-        joints, vertices = self.run(joints_px, confidence, intrinsics)
+        joints, vertices = self.run(joints_px, confidence, intrinsics, photo)
         people = []
         for index in range(len(joints_px)):
             stature = self.stature(joints[index])
@@ -243,11 +273,15 @@ class Recovery:
         joints_px: NDArray[np.floating],
         confidence: NDArray[np.floating],
         intrinsics: Intrinsics | list[Intrinsics] | None = None,
+        pictures: Pictures | None = None,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Joints (P, J, 3) and vertices (P, V, 3), root-relative, metres, in the picture's camera axes.
 
         With intrinsics, each person is first looked at straight, as the networks were trained to see people, and the
         result is turned back. Without, the axes are those of a camera that faces the person.
+
+        Raises:
+            InputError: there are no pictures, and the model looks at them.
         """
         pixels = np.array(joints_px, np.float32)
         turns = np.zeros((len(pixels), 3, 3), np.float32)
@@ -255,7 +289,13 @@ class Recovery:
             cameras = intrinsics if isinstance(intrinsics, list) else [intrinsics] * len(pixels)
             for index, camera in enumerate(cameras):
                 pixels[index], turns[index] = look_at(joints_px[index], confidence[index], camera)
-        joints, vertices = self.backend.run(pixels, np.asarray(confidence, np.float32))
+        seen = np.asarray(confidence, np.float32)
+        if isinstance(self.backend, PictureBackend):
+            if pictures is None:
+                raise InputError(f"model {self.info.name!r} looks at the photo; it is needed beside the keypoints")
+            joints, vertices = self.backend.look(np.asarray(joints_px, np.float32), seen, pictures)
+        else:
+            joints, vertices = self.backend.run(pixels, seen)
         origin = joints[:, self.joint_set.root_index, None].copy()
         for points in (joints, vertices):
             points -= origin
@@ -263,6 +303,11 @@ class Recovery:
                 for person, turn in zip(points, turns, strict=True):
                     person[:] = person @ turn
         return joints, vertices
+
+    @property
+    def looks(self) -> bool:
+        """Whether the model looks at pictures, beside the 2D joints."""
+        return isinstance(self.backend, PictureBackend)
 
     def require_heights(self, height_m: float) -> None:
         """Refuse a standing height where the model does not tell which one its bodies have.

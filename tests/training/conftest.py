@@ -19,7 +19,7 @@ from pose2mesh.data.synthetic import BodySynthesiser
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.models.surface import Surface
 from pose2mesh.skeletons import JOINT_SETS, JointSet
-from pose2mesh.training import finish, run
+from pose2mesh.training import finish, pose2mesh_task, run
 from pose2mesh.training.resume import read_checkpoint
 
 NETWORK = {
@@ -56,7 +56,7 @@ def parts_made_once() -> Iterator[None]:
     """What is the same in every run of a network, and takes longer to make than these take to train; and no graphs."""
     surfaces: dict[str, Surface] = {}
     synthesisers: dict[str, BodySynthesiser] = {}
-    build = run.build_network
+    build = pose2mesh_task.build_network
 
     def network_once(config: TrainConfig, supply: Supply) -> tuple[Surface, Pose2Mesh]:
         key = f"{config.joint_set} {config.network} {supply.body_name}"
@@ -73,7 +73,7 @@ def parts_made_once() -> Iterator[None]:
         return synthesisers[key]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "build_network", network_once)
+        patch.setattr(pose2mesh_task, "build_network", network_once)
         patch.setattr(drawn, "BodySynthesiser", synthesiser_once)
         patch.setattr(run, "Graphs", lambda _: L.Callback())
         patch.setattr(finish, "MEASURED_SAMPLES", 40)
@@ -96,9 +96,15 @@ def lifter(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def train_to_the_end(config: TrainConfig, folder: Path, resume: Path | None = None) -> Weights:
     """Train, and return the weights after the last epoch, which a run does not keep; no bundle is made."""
     kept: Weights = {}
+
+    def keep(bundle: Path, *_: Any) -> None:
+        kept.update(read_checkpoint(bundle.parent / "last.ckpt")["state_dict"])
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            run, "finish", lambda path, *_: kept.update(read_checkpoint(path.parent / "last.ckpt")["state_dict"])
+            pose2mesh_task,
+            "finish",
+            lambda path, *_: kept.update(read_checkpoint(path.parent / "last.ckpt")["state_dict"]),
         )
         run.train(config, folder, resume)
     return {name: value.clone() for name, value in kept.items()}

@@ -13,7 +13,7 @@ import pytest
 
 from pose2mesh.config import TrainConfig
 from pose2mesh.errors import InputError
-from pose2mesh.training import run
+from pose2mesh.training import pose2mesh_task, run
 from pose2mesh.training.log import MetricsTable
 from pose2mesh.training.module import TrainingModule
 
@@ -33,7 +33,7 @@ def told(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TrainingModule, "draw", slow)
-        patch.setattr(run, "finish", lambda *_: None)
+        patch.setattr(pose2mesh_task, "finish", lambda *_: None)
         data = {"samples_per_epoch": 256, "validation_samples": 64, "synthetic": {"poses": {"procedural": 1.0}}}
         losses = {"edge_from_epoch": 1}
         run.train(tiny(stage="pose2mesh", epochs=2, losses=losses, data=data), folder / "run", None, lines.append)
@@ -102,7 +102,7 @@ def test_tensorboard_that_is_not_installed_is_told_before_anything_is_written(
 
 @pytest.mark.skipif(importlib.util.find_spec("tensorboard") is None, reason="tensorboard is not installed")
 def test_tensorboard_gets_the_rows(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "finish", lambda *_: None)
+    monkeypatch.setattr(pose2mesh_task, "finish", lambda *_: None)
     run.train(tiny(tensorboard=True, epochs=2), tmp_path / "run")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

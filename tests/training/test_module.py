@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from pose2mesh.config import TrainConfig
 from pose2mesh.data.samples import slice_batch
-from pose2mesh.training import run
+from pose2mesh.training import pose2mesh_task, run
 from pose2mesh.training.module import TrainingModule
+from pose2mesh.training.pose2mesh_task import Pose2MeshTask
 
 Tiny = Callable[..., TrainConfig]
 ONE_STEP = {"samples_per_epoch": 64, "validation_samples": 64, "synthetic": {"poses": {"procedural": 1.0}}}
@@ -42,7 +43,7 @@ def first_step(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Tra
         with monkeypatch.context() as patch:
             patch.setattr(TrainingModule, "on_train_start", fixed)
             patch.setattr(TrainingModule, "on_before_optimizer_step", note)
-            patch.setattr(run, "finish", lambda *_: None)
+            patch.setattr(pose2mesh_task, "finish", lambda *_: None)
             run.train(config, tmp_path / f"{config.batch_size}")
         return gradients
 
@@ -63,7 +64,7 @@ def test_accumulated_batches_are_the_large_batch(
 
 
 def test_the_people_of_a_step_do_not_depend_on_what_is_drawn_before(tiny: Tiny) -> None:
-    module = run.build_parts(tiny()).module
+    module = Pose2MeshTask(tiny()).module
     batch = module.draw(5, 12)
     module.draw(6, 12)
     again = module.draw(5, 12)
@@ -76,7 +77,7 @@ def test_the_people_of_a_step_do_not_depend_on_what_is_drawn_before(tiny: Tiny) 
 
 def test_the_mean_body_is_a_bar_to_beat(tiny: Tiny) -> None:
     """Learned from training people, it is as close to others as their own mean, and closer than any of them."""
-    module = run.build_parts(tiny(stage="pose2mesh")).module
+    module = Pose2MeshTask(tiny(stage="pose2mesh")).module
     batches = [module.draw_validation(index).points for index in range(3)]
     points = torch.cat([part for part in batches if part is not None])
 

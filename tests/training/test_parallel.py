@@ -13,8 +13,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pose2mesh.config import TrainConfig, dump_config
-from pose2mesh.training import run
+from pose2mesh.config import TrainConfig
+from pose2mesh.config_files import dump_config
+from pose2mesh.training import pose2mesh_task, run
 from pose2mesh.training.parallel import Indices, Processes, SyncedBatchNorm1d, synchronise_norms
 from pose2mesh.training.resume import read_checkpoint
 
@@ -78,7 +79,7 @@ def test_two_processes_are_one_with_twice_the_batch(
     folder: tuple[Path, dict[str, Tensor], nn.BatchNorm1d], tiny: Callable[..., TrainConfig],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(run, "finish", lambda *_: None)
+    monkeypatch.setattr(pose2mesh_task, "finish", lambda *_: None)
     run.train(config(tiny, 64), folder[0] / "one")
     tables = []
     for name in ("one", "two"):

@@ -25,6 +25,7 @@ from pose2mesh.skeletons import INPUT_ORDERS
 from pose2mesh.training import run
 from pose2mesh.training.interrupt import Interrupted
 from pose2mesh.training.module import TrainingModule
+from pose2mesh.training.pose2mesh_task import Pose2MeshTask
 from tests.body.smpl_fixtures import VERTICES
 from tests.data.sets.literature import write_data_sets, write_models, write_own
 
@@ -141,7 +142,7 @@ def test_an_interrupted_run_goes_on_with_the_same_people(
 
 
 def test_divided_steps_see_the_same_people(disk: Path) -> None:
-    module = run.build_parts(small("coco", disk, "pretrained=")).module
+    module = Pose2MeshTask(small("coco", disk, "pretrained=")).module
     whole = module.draw(3, 8, epoch=1)
     assert whole.points is not None
     assert whole.points.shape[0] == whole.joints_px.shape[0] == 8
@@ -166,15 +167,15 @@ def test_divided_steps_see_the_same_people(disk: Path) -> None:
 def test_what_is_missing_is_named(change: str, fault: str | None, disk: Path) -> None:
     config = small("human36_posenet", disk, change)
     if fault is None:
-        assert run.build_parts(config).supply.validation_batches == 1
+        assert Pose2MeshTask(config).supply.validation_batches == 1
         return
     with pytest.raises(InputError, match=fault):
-        run.build_parts(config)
+        Pose2MeshTask(config)
 
 
 def test_weak_fits_are_masked_in_training_and_kept_in_validation(disk: Path) -> None:
     limits = [f"data.{where}.fit_limit_mm=1e-9" for where in ("sets.human36m", "validation")]
-    module = run.build_parts(small("human36", disk, "pretrained=", *limits)).module
+    module = Pose2MeshTask(small("human36", disk, "pretrained=", *limits)).module
     batch = module.draw(0, 8)
     assert not batch.surface_valid.any()
     assert batch.joints_valid.all()  # labelled, whatever the fit
@@ -193,7 +194,7 @@ def test_own_data_with_gaps_beside_a_published_data_set(disk: Path, tmp_path: Pa
     held_out = [f"data.validation={{reader: own, folder: '{place}', input: gt}}"]
     removed = ["data.samples_per_epoch=24"]
     config = small("coco", disk, "pretrained=", *sets, *held_out, *removed)
-    module = run.build_parts(config).module
+    module = Pose2MeshTask(config).module
     batch = module.draw(0, 24)
     lacking_surface = ~batch.surface_valid
     assert batch.joints_valid.all()

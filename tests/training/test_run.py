@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from pose2mesh.config import TrainConfig, dump_config, load_config, parse_config
+from pose2mesh.config import TrainConfig, load_config, parse_config
+from pose2mesh.config_files import dump_config
 from pose2mesh.data import sources
 from pose2mesh.errors import InputError
 from pose2mesh.models.bundle import load_bundle

@@ -27,7 +27,7 @@ from pose2mesh.models.torch_backend import TorchBackend
 from pose2mesh.predict import Recovery
 from pose2mesh.skeletons import COCO
 from pose2mesh.training import finish, samples
-from pose2mesh.training.run import build_network
+from pose2mesh.training.pose2mesh_task import build_network
 
 COUNT = samples.SAMPLE_COUNT
 

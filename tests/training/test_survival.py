@@ -19,11 +19,13 @@ import yaml
 from torch import Tensor
 
 from pose2mesh.cli import main
-from pose2mesh.config import TrainConfig, dump_config, load_config
+from pose2mesh.config import TrainConfig, load_config
+from pose2mesh.config_files import dump_config
 from pose2mesh.errors import InputError
-from pose2mesh.training import checkpoints, disk, run
+from pose2mesh.training import checkpoints, disk, pose2mesh_task, run
 from pose2mesh.training.interrupt import Interrupted
 from pose2mesh.training.module import TrainingModule
+from pose2mesh.training.pose2mesh_task import Pose2MeshTask
 from pose2mesh.training.resume import position, read_checkpoint, resume_config, whole_checkpoint
 
 Weights = dict[str, Tensor]
@@ -216,7 +218,7 @@ def test_killed_while_the_bundle_is_made(
 
     folder = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr(run, "finish", interrupted)
+        patch.setattr(pose2mesh_task, "finish", interrupted)
         with pytest.raises(Interrupted, match=r"stopped by SIGTERM; .*go on with"):
             run.train(tiny(epochs=2, **STAGES["posenet"]), folder)
     monkeypatch.setattr(TrainingModule, "training_step", interrupted)
@@ -306,8 +308,7 @@ def test_the_estimate_of_the_disk_is_what_a_run_takes(
     stage: str, straight: Callable[[str], tuple[Weights, Path]], tiny: Tiny
 ) -> None:
     config = tiny(epochs=2, **STAGES[stage])
-    parts = run.build_parts(config)
-    checkpoint, _ = disk.needed_bytes(config, parts.module.network, parts.surface)
+    checkpoint, _ = disk.needed_bytes(Pose2MeshTask(config))
     _, folder = straight(stage)
     assert checkpoint == pytest.approx((folder / "best.ckpt").stat().st_size, rel=0.1, abs=60_000)
 

@@ -73,6 +73,7 @@ class Reader(LearnedBaseline):
 
     needs: ClassVar[frozenset[Need]] = frozenset({"pictures", "parts", "landmarks"})
     exact: ClassVar[bool] = True
+    gives_bodies: ClassVar[bool] = False
 
     def __init__(self, layer: BodyLayer, settings: ReaderSettings | None = None) -> None:
         super().__init__()

@@ -131,11 +131,13 @@ class LearnedBaseline(nn.Module, ABC):
         needs: What of `Seen` it looks at beside the joints.
         exact: Whether the maps and landmarks it is trained on are the truth instead of what a detector would make of
             it: for one that learns to be the detector.
+        gives_bodies: Whether `estimate` does.
         joint_set: Of the joints, in and out.
     """
 
     needs: ClassVar[frozenset[Need]]
     exact: ClassVar[bool] = False
+    gives_bodies: ClassVar[bool] = True
     joint_set: JointSet
 
     def prepare(self, orientations: Tensor, phenotypes: Tensor) -> None:
@@ -169,6 +171,9 @@ class LearnedBaseline(nn.Module, ABC):
             Whether it did, so that `losses` is never called.
         """
         return False
+
+    def forget(self) -> None:
+        """Told when all training is done: drop what only that needs, so that it is not in the bundle."""
 
     @abstractmethod
     def estimate(self, seen: Seen) -> Estimate:

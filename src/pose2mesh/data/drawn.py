@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 from pose2mesh.body.anny import AnnyBody
 from pose2mesh.data.poses import PoseSource
 from pose2mesh.data.samples import Batch
+from pose2mesh.data.sources import describe_poses
 from pose2mesh.data.supply import VALIDATION_BATCH, Shown
 from pose2mesh.data.synthetic import BodySynthesiser, SyntheticConfig, detect, draw_people
 from pose2mesh.skeletons import JointSet
@@ -51,12 +51,7 @@ class DrawnPeople:
         self._synthesiser: BodySynthesiser | None = None
 
     def describe(self) -> str:
-        """Clips are named after their folders, without the path to these."""
-        clips = ""
-        if self._clips is not None:
-            folders = {file.parent.name for file in Path(self._clips).rglob("*.bvh")}
-            clips = f"of motion clips ({', '.join(sorted(folders))}) and "
-        return f"Anny bodies in poses {clips}drawn from joint limits, virtual cameras, synthesised detections"
+        return f"{describe_poses(self._clips)}, virtual cameras, synthesised detections"
 
     def licence(self) -> str:
         return "Apache-2.0"

@@ -26,6 +26,11 @@ def clip_poses(folder: Path) -> PoseSource:
     return _unchanged(load_clips(folder))
 
 
+def unchanged_poses(clips: Sequence[Clip]) -> PoseSource:
+    """The frames of clips as poses to be measured on, long clips not counting as much more than short ones."""
+    return _unchanged(clips, clip_weights(clips))
+
+
 def pose_sources(data: DataConfig) -> tuple[PoseSource, PoseSource]:
     """Training and validation poses; without clips both are drawn from the joint limits.
 
@@ -35,7 +40,16 @@ def pose_sources(data: DataConfig) -> tuple[PoseSource, PoseSource]:
     if data.motions is None or data.split is None:
         return PoseSource(None, poses), PoseSource(None, poses)
     train, validation = load_split(Path(data.split), load_clips(Path(data.motions), data.fps))
-    return PoseSource(_frames(train), poses, clip_weights(train)), _unchanged(validation, clip_weights(validation))
+    return PoseSource(_frames(train), poses, clip_weights(train)), unchanged_poses(validation)
+
+
+def describe_poses(motions: str | None) -> str:
+    """Where poses come from, in words; clips are named after their folders, without the path to these."""
+    clips = ""
+    if motions is not None:
+        folders = {file.parent.name for file in Path(motions).rglob("*.bvh")}
+        clips = f"of motion clips ({', '.join(sorted(folders))}) and "
+    return f"Anny bodies in poses {clips}drawn from joint limits"
 
 
 def _unchanged(clips: Sequence[Clip], weights: Tensor | None = None) -> PoseSource:

@@ -12,6 +12,10 @@ from pose2mesh.errors import InputError
 DEFAULT = "default"
 # Methods of the literature that answer in place of a bundle: `baselines.backend.MAKERS`.
 BASELINES = ("smplify", "smplify-started", "arnab")
+# Methods of the literature that are trained (`baselines.methods.METHODS`), and what tells a bundle of one.
+LEARNED = ("pavlakos", "nbf", "hmr", "graphcmr", "reader")
+BUNDLE = "bundle.safetensors"  # in a run folder
+LEARNED_FORMAT = "pose2mesh-baseline"
 
 
 @dataclass
@@ -41,14 +45,40 @@ class BundleInfo:
 
 
 def resolve(name_or_path: str | Path) -> Path:
-    """The file of a bundle: the one that ships for `default`, else the path itself.
+    """The file of a bundle: one that ships for `default` and the learned baselines, else the path, or in a run folder.
 
     Raises:
         InputError: there is no such file.
     """
-    if str(name_or_path) == DEFAULT:
-        return Path(str(files("pose2mesh").joinpath("weights", "default.safetensors")))
+    name = str(name_or_path)
+    if name == DEFAULT or name in LEARNED:
+        folder = "weights" if name == DEFAULT else "weights/baselines"
+        path = Path(str(files("pose2mesh").joinpath(folder, f"{name}.safetensors")))
+        if not path.is_file():
+            raise InputError(
+                f"model {name!r} does not ship; train it with `pose2mesh train configs/baselines/{name}.yaml` and give "
+                f"runs/{name}/bundle.safetensors"
+            )
+        return path
     path = Path(name_or_path)
+    if path.is_dir():
+        path = path / BUNDLE
     if not path.is_file():
-        raise InputError(f"{path}: no such bundle; expected {DEFAULT!r}, {', '.join(BASELINES)} or a .safetensors file")
+        known = ", ".join((*BASELINES, *LEARNED))
+        raise InputError(f"{path}: no such bundle; expected {DEFAULT!r}, {known} or a .safetensors file")
     return path
+
+
+def is_learned(name_or_path: str | Path) -> bool:
+    """Whether it names a learned baseline, or is the bundle of one; False for what is no bundle at all."""
+    if str(name_or_path) in LEARNED:
+        return True
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(name_or_path)
+    path = path / BUNDLE if path.is_dir() else path
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            return (file.metadata() or {}).get("format") == LEARNED_FORMAT
+    except (SafetensorError, OSError):
+        return False

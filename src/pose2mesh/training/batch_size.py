@@ -13,8 +13,9 @@ import torch
 from pose2mesh.config import TrainConfig
 from pose2mesh.data.samples import slice_batch
 from pose2mesh.errors import InputError
-from pose2mesh.training.module import TrainingModule, build_optimiser
-from pose2mesh.training.run import build_parts
+from pose2mesh.training.module import TrainingModule
+from pose2mesh.training.pose2mesh_task import Pose2MeshTask
+from pose2mesh.training.step import build_optimiser
 
 GROWTH_BYTES = 64 << 20  # of the peak between two batches, for a difference that is more than chance
 SHARE = 0.8  # of the available memory: the rest is for validation and for others
@@ -30,7 +31,7 @@ def largest_batch(config: TrainConfig) -> int:
         InputError: not even a batch of 2 fits.
     """
     config = replace(config, losses=replace(config.losses, edge_from_epoch=0))  # the fullest step of the run
-    module = build_parts(config).module
+    module = Pose2MeshTask(config).module
     most = max(2, module.supply.people // config.accumulate)
     if torch.cuda.is_available():
         found = by_trial(one_step(module.cuda()), most)
@@ -44,8 +45,7 @@ def largest_batch(config: TrainConfig) -> int:
 def one_step(module: TrainingModule) -> Callable[[int], None]:
     """A function that takes one training step with a batch of so many people."""
     config = module.config
-    trained = module.network if module.surface_stage else module.network.posenet
-    optimiser = build_optimiser(config.optimiser, trained)
+    optimiser = build_optimiser(config.optimiser, module.trained)
     kind = module.device.type
 
     def step(size: int) -> None:

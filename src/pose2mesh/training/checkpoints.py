@@ -15,9 +15,9 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from pose2mesh.files import replacing
 from pose2mesh.training.interrupt import Interrupted, StopSignals
-from pose2mesh.training.module import NotFinite, TrainingModule
+from pose2mesh.training.step import NotFinite, StepModule
 
-LAST, BEST, BUNDLE = "last.ckpt", "best.ckpt", "bundle.safetensors"
+LAST, BEST = "last.ckpt", "best.ckpt"
 GO_ON, SAVE, STOP = 0, 1, 2  # what a process wishes for after a step; the largest of all wishes is done
 
 
@@ -44,12 +44,12 @@ class RunCheckpoints(Checkpoint):
 
     Args:
         folder: Of the run.
-        monitored: The error whose smallest value makes a checkpoint the best.
+        monitored: The error whose smallest value makes a checkpoint the best; None for the last one.
         minutes: Time between two within an epoch.
         signals: A signal received makes it write the last and raise `Interrupted`.
     """
 
-    def __init__(self, folder: Path, monitored: str, minutes: float, signals: StopSignals) -> None:
+    def __init__(self, folder: Path, monitored: str | None, minutes: float, signals: StopSignals) -> None:
         self.folder, self.monitored, self.minutes, self.signals = folder, monitored, minutes, signals
         self.smallest = float("inf")
         self._saved_at = time.monotonic()
@@ -79,9 +79,9 @@ class RunCheckpoints(Checkpoint):
             raise Interrupted(self.signals.received or 15)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        error = float(trainer.callback_metrics[self.monitored])
-        if error < self.smallest:
-            self.smallest = error
+        error = None if self.monitored is None else float(trainer.callback_metrics[self.monitored])
+        if error is None or error < self.smallest:
+            self.smallest = self.smallest if error is None else error
             self._save(trainer, BEST)
         self._save(trainer, LAST)
         if self._agreed_wish(trainer) == STOP:
@@ -93,7 +93,7 @@ class RunCheckpoints(Checkpoint):
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         self.signals.deferred = False
         if isinstance(exception, NotFinite):
-            assert isinstance(pl_module, TrainingModule)
+            assert isinstance(pl_module, StepModule)
             pl_module.take_back()
             # The step did not happen: the counters of batches are put to where they stand after the one before it.
             progress = trainer.fit_loop.epoch_loop.batch_progress

@@ -9,37 +9,39 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from pose2mesh.config import TrainConfig
 from pose2mesh.errors import InputError
-from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.models.surface import Surface
 from pose2mesh.training.checkpoints import BEST, LAST
+from pose2mesh.training.task import Task
 
 LOG_BYTES = 4 << 20  # metrics, record, config, graphs
 
 
-def needed_bytes(config: TrainConfig, network: Pose2Mesh, surface: Surface) -> tuple[int, int]:
+def needed_bytes(task: Task) -> tuple[int, int]:
     """Bytes of one checkpoint, and of all that a run holds at its fullest.
 
     That is two checkpoints, a third while it is written, the bundle and the log. A checkpoint holds the weights and
     what the optimiser keeps per trained weight: one number (RMSprop) or two (Adam).
     """
-    trained = network.parameters() if config.stage == "pose2mesh" else network.posenet.parameters()
-    kept = 1 if config.optimiser.name == "rmsprop" else 2
-    weights = _bytes(network.state_dict().values())
+    kept = 1 if task.config.optimiser.name == "rmsprop" else 2
+    weights = _bytes(task.module.network.state_dict().values())
+    trained = task.module.trained.parameters()
     checkpoint = weights + kept * _bytes(parameter for parameter in trained if parameter.requires_grad)
-    arrays = [value for value in vars(surface).values() if isinstance(value, np.ndarray)]
-    bundle = weights + sum(array.nbytes for array in arrays)
-    return checkpoint, 3 * checkpoint + bundle + LOG_BYTES
+    return checkpoint, 3 * checkpoint + weights + task.bundle_bytes() + LOG_BYTES
 
 
-def check_disk(folder: Path, config: TrainConfig, network: Pose2Mesh, surface: Surface) -> None:
+def surface_bytes(surface: Surface) -> int:
+    """Of a surface in a bundle."""
+    return sum(value.nbytes for value in vars(surface).values() if isinstance(value, np.ndarray))
+
+
+def check_disk(folder: Path, task: Task) -> None:
     """Refuse a run that its disk cannot hold; what an interrupted run already wrote there counts as free.
 
     Raises:
         InputError: names the folder, what is needed and what is free.
     """
-    checkpoint, needed = needed_bytes(config, network, surface)
+    checkpoint, needed = needed_bytes(task)
     there = sum(path.stat().st_size for path in (folder / LAST, folder / BEST) if path.is_file())
     exists = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.is_dir())
     free = shutil.disk_usage(exists).free + there

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from pose2mesh import metrics
 from pose2mesh.body.anny import AnnyBody
-from pose2mesh.config import TrainConfig, dump_config
+from pose2mesh.config import TrainConfig
+from pose2mesh.config_files import dump_config
 from pose2mesh.data.drawn import DrawnPeople
 from pose2mesh.data.noise import NoiseConfig
 from pose2mesh.data.poses import PoseSource

@@ -12,10 +12,12 @@ import lightning as L
 from torch import Tensor
 
 from pose2mesh.files import replacing
-from pose2mesh.training.module import TrainingModule
+from pose2mesh.training.step import StepModule
 
+# Of Pose2Mesh, in this order; those of other methods follow as they come.
 LOSSES = ("vertex", "normal", "edge", "mesh_joint", "lifted_joint")
 ERRORS = {"mesh_mpjpe": "joint error", "lifted_mpjpe": "lifted", "surface": "surface error"}
+ERRORS |= {"mpjpe": "MPJPE", "pa_mpjpe": "PA-MPJPE", "mpvpe": "MPVPE"}  # of baselines
 
 
 class MetricsTable:
@@ -30,9 +32,8 @@ class MetricsTable:
     def __init__(self, file: Path, steps: int = 0) -> None:
         self.file = file
         self.rows: list[dict[str, Any]] = []
-        if steps and file.is_file():
-            with file.open(newline="", encoding="utf-8") as stream:
-                self.rows = [row for row in csv.DictReader(stream) if int(row["step"]) <= steps]
+        if steps:
+            self.rows = [row for row in read_rows(file) if int(row["step"]) <= steps]
 
     def add(self, row: dict[str, Any]) -> None:
         self.rows.append(row)
@@ -41,6 +42,14 @@ class MetricsTable:
             writer = csv.DictWriter(stream, names)
             writer.writeheader()
             writer.writerows(self.rows)
+
+
+def read_rows(file: Path) -> list[dict[str, Any]]:
+    """The rows of a `metrics.csv`, as strings; none where there is no such file."""
+    if not file.is_file():
+        return []
+    with file.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
 
 
 class EpochLog(L.Callback):
@@ -80,7 +89,7 @@ class EpochLog(L.Callback):
         self._mark(pl_module)
 
     def _mark(self, module: L.LightningModule) -> None:
-        assert isinstance(module, TrainingModule)
+        assert isinstance(module, StepModule)
         self._marked, self._drawn_until = time.perf_counter(), module.drawing_s
 
     def on_train_batch_start(
@@ -91,7 +100,7 @@ class EpochLog(L.Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        assert isinstance(pl_module, TrainingModule)
+        assert isinstance(pl_module, StepModule)
         self.seconds += time.perf_counter() - self._marked
         self.drawing_s += pl_module.drawing_s - self._drawn_until
         self._mark(pl_module)
@@ -105,11 +114,13 @@ class EpochLog(L.Callback):
         pl_module.log("data_wait", self.drawing_s / self.seconds, prog_bar=True, logger=False, batch_size=1)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        assert isinstance(pl_module, TrainingModule)
+        assert isinstance(pl_module, StepModule)
         means = {name: value / self.batches for name, value in self.sums.items()}
         if trainer.world_size > 1:
             means = {name: trainer.strategy.reduce(value, reduce_op="mean") for name, value in means.items()}
-        losses = {f"train/{name}": float(means[name]) for name in LOSSES if name in means}
+        names = [name for name in LOSSES if name in means]
+        names += [name for name in means if name not in LOSSES]
+        losses = {f"train/{name}": float(means[name]) for name in names}
         errors = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
         people = self.batches * pl_module.config.batch_size * trainer.world_size
         row = {
@@ -136,23 +147,28 @@ class EpochLog(L.Callback):
 def epoch_line(epoch: int, epochs: int, row: dict[str, float]) -> str:
     """An epoch in a line: every loss by name, errors in millimetres, learning rate, speed, share of time for data."""
     parts = [f"epoch {epoch + 1}/{epochs}:"]
-    parts += [f"{name} {row[f'train/{name}']:.4g}" for name in LOSSES if f"train/{name}" in row]
-    parts += ["|"]
-    parts += [f"{label} {row[f'val/{name}_mm']:.1f} mm" for name, label in ERRORS.items() if f"val/{name}_mm" in row]
+    losses = {name.removeprefix("train/"): value for name, value in row.items() if name.startswith("train/")}
+    parts += [f"{name} {value:.4g}" for name, value in losses.items() if name != "loss"]
+    errors = [f"{label} {row[f'val/{name}_mm']:.1f} mm" for name, label in ERRORS.items() if f"val/{name}_mm" in row]
+    parts += ["|", *errors] if errors else []
     parts += ["|", f"learning rate {row['learning_rate']:.2g}", f"{row['samples_per_second']:.0f} samples/s"]
     return " ".join([*parts, f"data wait {100 * row['data_wait']:.0f} %"])
 
 
-def closing_line(rows: list[dict[str, Any]], monitored: str) -> str:
-    """The errors of the best epoch on the validation people, and what they are to be compared with.
+def closing_line(rows: list[dict[str, Any]], monitored: str | None) -> str:
+    """The errors on validation people of the epoch that counts, and what to compare them with; empty without any.
 
     Args:
         rows: Of the table; read from a file they hold strings.
-        monitored: The column whose smallest value makes an epoch the best.
+        monitored: The column whose smallest value makes an epoch the best; None for the last one.
     """
-    best = min(rows, key=lambda row: float(row[monitored]))
+    if not rows:
+        return ""
+    best = rows[-1] if monitored is None else min(rows, key=lambda row: float(row[monitored]))
     found = {name: float(best[f"val/{name}_mm"]) for name in ERRORS if best.get(f"val/{name}_mm")}
-    line = f"best epoch {int(best['epoch']) + 1}: " + ", ".join(
+    if not found:
+        return ""
+    line = f"{'last' if monitored is None else 'best'} epoch {int(best['epoch']) + 1}: " + ", ".join(
         f"{ERRORS[name]} {found[name]:.1f} mm" for name in found
     )
     mean_body = best.get("val/mean_body_surface_mm")

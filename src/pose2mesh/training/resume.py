@@ -13,15 +13,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pose2mesh.config import TrainConfig, changed_keys, load_config
+from pose2mesh.baselines.config import BaselineConfig
+from pose2mesh.config import TrainConfig
+from pose2mesh.config_files import changed_keys
 from pose2mesh.errors import InputError, one_line
 from pose2mesh.files import replacing
-from pose2mesh.training.checkpoints import BEST, BUNDLE, LAST
-from pose2mesh.training.module import VALIDATION_SEED
+from pose2mesh.models.bundle_info import BUNDLE
+from pose2mesh.training.any_config import load_any
+from pose2mesh.training.checkpoints import BEST, LAST
 from pose2mesh.training.parallel import Processes
+from pose2mesh.training.step import VALIDATION_SEED, RunConfig
 
 # That change nothing of what is trained: files may have moved.
-FREE_KEYS = {"checkpoint_minutes", "tensorboard", "data.folder", "data.cache", "data.body.folder"}
+FREE_KEYS = {"checkpoint_minutes", "tensorboard", "motions", "data.folder", "data.cache", "data.body.folder"}
 RECORD = "run.yaml"
 
 
@@ -40,7 +44,7 @@ class Position:
     steps: int
 
 
-def resume_config(folder: Path) -> tuple[TrainConfig, Path]:
+def resume_config(folder: Path) -> tuple[TrainConfig | BaselineConfig, Path]:
     """The config and the last checkpoint of an interrupted run; `folder` may also be the checkpoint itself.
 
     Raises:
@@ -52,10 +56,10 @@ def resume_config(folder: Path) -> tuple[TrainConfig, Path]:
             raise InputError(f"{folder}: nothing to resume; the run is finished")
         if not (folder / BEST).is_file():
             raise InputError(f"{folder}: nothing to resume; expected {LAST} there")
-    return load_config(checkpoint.parent / "config.yaml"), checkpoint
+    return load_any(checkpoint.parent / "config.yaml"), checkpoint
 
 
-def refuse_changes(folder: Path, old: TrainConfig, new: TrainConfig) -> None:
+def refuse_changes(folder: Path, old: RunConfig, new: RunConfig) -> None:
     """Refuse to go on with a config that would not be the same training.
 
     `FREE_KEYS` may change, and so may `epochs` where the learning rate does not depend on it (`schedule: step`).
@@ -148,7 +152,7 @@ def load_resumed(checkpoint: Path, network: nn.Module) -> Position:
     return where
 
 
-def record_start(folder: Path, config: TrainConfig, processes: Processes, where: Position | None) -> None:
+def record_start(folder: Path, config: RunConfig, processes: Processes, where: Position | None) -> None:
     """Add to `run.yaml` what this start of the run is made with; refuse another division among processes.
 
     Raises:

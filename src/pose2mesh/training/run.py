@@ -1,4 +1,4 @@
-"""One training run from config to bundle: builds the parts, hands them to Lightning, writes the run folder.
+"""One training run from config to bundle: builds what is trained, hands it to Lightning, writes the run folder.
 
 A run folder holds `config.yaml` (resolved), `run.yaml` (code and seeds of every start), `metrics.csv`, at most two
 checkpoints (`last.ckpt`, `best.ckpt`) and in the end the best alone with `bundle.safetensors`, made from it.
@@ -11,7 +11,6 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,26 +19,18 @@ import torch
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.strategies import DDPStrategy
 
-from pose2mesh.body.anny import AnnyBody
-from pose2mesh.config import TrainConfig, dump_config
-from pose2mesh.data.drawn import DrawnPeople
-from pose2mesh.data.recorded import open_recorded
-from pose2mesh.data.sources import pose_sources
-from pose2mesh.data.supply import Supply
+from pose2mesh.baselines.config import BaselineConfig
+from pose2mesh.config import TrainConfig
+from pose2mesh.config_files import dump_config
 from pose2mesh.errors import InputError
 from pose2mesh.files import replacing
-from pose2mesh.models.pose2mesh import Pose2Mesh
-from pose2mesh.models.surface import Surface, build_surface
-from pose2mesh.skeletons import JOINT_SETS
-from pose2mesh.training.checkpoints import BEST, BUNDLE, LAST, AtomicCheckpoints, RunCheckpoints
+from pose2mesh.models.bundle_info import BUNDLE
+from pose2mesh.training.checkpoints import BEST, LAST, AtomicCheckpoints, RunCheckpoints
 from pose2mesh.training.disk import check_disk
-from pose2mesh.training.finish import finish
 from pose2mesh.training.interrupt import Interrupted, StopSignals, stop_signals
 from pose2mesh.training.log import EpochLog, MetricsTable, closing_line
-from pose2mesh.training.module import NotFinite, TrainingModule
 from pose2mesh.training.parallel import Indices, Processes, synchronise_norms
 from pose2mesh.training.plots import Graphs
-from pose2mesh.training.pretrained import load_pretrained
 from pose2mesh.training.resume import (
     Position,
     load_resumed,
@@ -47,21 +38,12 @@ from pose2mesh.training.resume import (
     record_start,
     whole_checkpoint,
 )
-
-SAMPLE_BODIES = 200  # posed bodies that a coarse surface's linear step is fitted to
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a run is made of, as its config says."""
-
-    supply: Supply
-    surface: Surface
-    module: TrainingModule
+from pose2mesh.training.step import NotFinite, RunConfig
+from pose2mesh.training.task import Task
 
 
 def train(
-    config: TrainConfig, out: Path, resume: Path | None = None, say: Callable[[str], None] = lambda line: None
+    config: RunConfig, out: Path, resume: Path | None = None, say: Callable[[str], None] = lambda line: None
 ) -> Path:
     """Run or resume a training run; returns the bundle's path.
 
@@ -105,7 +87,7 @@ def _how_to_go_on(out: Path, what: str = "is whole") -> str:
 
 
 def _train(
-    config: TrainConfig,
+    config: RunConfig,
     out: Path,
     resume: Path | None,
     say: Callable[[str], None],
@@ -113,64 +95,49 @@ def _train(
     signals: StopSignals,
 ) -> Path:
     loggers = [tensorboard_log(out)] if config.tensorboard else []
-    parts = build_parts(config)
-    network = parts.module.network
+    task = open_task(config)
     where = None
     if resume is not None:
         resume = whole_checkpoint(resume, say)
-        where = load_resumed(resume, network)
+        where = load_resumed(resume, task.module.network)
         say(f"{resume}: going on after {where.epoch} epochs and {where.batches} batches of the next")
-    elif config.pretrained is not None:
-        load_pretrained(network, Path(config.pretrained), config.stage == "pose2mesh", say)
-    check_disk(out, config, network, parts.surface)
+    else:
+        task.start(say)
+    check_disk(out, task)
     _prepare_folder(out, config, processes, where)
     if processes.count > 1:
-        synchronise_norms(network)
+        synchronise_norms(task.module.network)
     table = MetricsTable(out / "metrics.csv", where.steps if where else 0) if processes.first else None
-    trainer = build_trainer(config, out, processes, signals, EpochLog(table, say), loggers)
-    _fit(trainer, parts.module, processes, resume, where)
-    if not processes.first:
-        return out / BUNDLE
-    state = read_checkpoint(out / BEST)["state_dict"]
-    parts.module.load_state_dict(state)
-    finish(out / BUNDLE, config, network, parts.surface, parts.supply)
+    trainer = build_trainer(task, out, processes, signals, EpochLog(table, say), loggers)
+    if not task.fit(say):
+        _fit(trainer, task, processes, resume, where)
+        if not processes.first:
+            return out / BUNDLE
+        task.module.load_state_dict(read_checkpoint(out / BEST)["state_dict"])
+    task.finish(out / BUNDLE)
     (out / LAST).unlink(missing_ok=True)
-    if table is not None and table.rows:
-        say(closing_line(table.rows, monitored_error(config)))
+    if table is not None and (line := closing_line(table.rows, task.monitored)):
+        say(line)
     return out / BUNDLE
 
 
-def monitored_error(config: TrainConfig) -> str:
-    """The column of `metrics.csv` whose smallest value makes an epoch the best.
-
-    The surface in stage two: its joints follow the lifter's from the first epochs on, while the surface still improves.
-    """
-    return "val/surface_mm" if config.stage == "pose2mesh" else "val/lifted_mpjpe_mm"
-
-
-def build_parts(config: TrainConfig) -> Parts:
-    """People and their body, surface, network and its wrapper, all decided by the config and its seed."""
-    L.seed_everything(config.seed, verbose=False)
-    supply = open_supply(config)
-    surface, network = build_network(config, supply)
-    supply.prepare(torch.from_numpy(surface.points) if config.stage == "pose2mesh" else None)
-    return Parts(supply, surface, TrainingModule(config, network, supply, torch.from_numpy(surface.point_faces)))
-
-
-def open_supply(config: TrainConfig) -> Supply:
-    """Where a config's people come from.
+def open_task(config: RunConfig) -> Task:
+    """What a config says is to be trained.
 
     Raises:
         InputError: a folder or file is missing or cannot be used.
     """
-    data, joint_set = config.data, JOINT_SETS[config.joint_set]
-    if data.sets:
-        return open_recorded(data, joint_set, config.seed)
-    people, validation = data.samples_per_epoch, data.validation_samples
-    return DrawnPeople(AnnyBody(), joint_set, pose_sources(data), data.synthetic, people, validation, data.motions)
+    if isinstance(config, TrainConfig):
+        from pose2mesh.training.pose2mesh_task import Pose2MeshTask
+
+        return Pose2MeshTask(config)
+    assert isinstance(config, BaselineConfig)
+    from pose2mesh.training.baseline_task import BaselineTask
+
+    return BaselineTask(config)
 
 
-def _prepare_folder(out: Path, config: TrainConfig, processes: Processes, where: Position | None) -> None:
+def _prepare_folder(out: Path, config: RunConfig, processes: Processes, where: Position | None) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         record_start(out, config, processes, where)
@@ -184,10 +151,11 @@ def _prepare_folder(out: Path, config: TrainConfig, processes: Processes, where:
 
 
 def build_trainer(
-    config: TrainConfig, out: Path, processes: Processes, signals: StopSignals, log: EpochLog, loggers: list[Any]
+    task: Task, out: Path, processes: Processes, signals: StopSignals, log: EpochLog, loggers: list[Any]
 ) -> L.Trainer:
     """Lightning's trainer with what watches a run."""
-    checkpoints = RunCheckpoints(out, monitored_error(config), config.checkpoint_minutes, signals)
+    config = task.config
+    checkpoints = RunCheckpoints(out, task.monitored, config.checkpoint_minutes, signals)
     callbacks: list[Any] = [log, checkpoints]
     bar = sys.stdout.isatty() and processes.first
     if processes.first:
@@ -204,7 +172,7 @@ def build_trainer(
             plugins=[AtomicCheckpoints()],
             num_sanity_val_steps=0,
             log_every_n_steps=1,
-            accelerator="auto",
+            accelerator=task.accelerator,
             devices=processes.count // processes.nodes,
             num_nodes=processes.nodes,
             # Every process has the same buffers: they are built from one seed, and norms are synchronised.
@@ -214,18 +182,16 @@ def build_trainer(
         )
 
 
-def _fit(
-    trainer: L.Trainer, module: TrainingModule, processes: Processes, resume: Path | None, where: Position | None
-) -> None:
-    config = module.config
+def _fit(trainer: L.Trainer, task: Task, processes: Processes, resume: Path | None, where: Position | None) -> None:
+    config = task.config
     people_a_step = config.batch_size * config.accumulate * processes.count
-    batches = Indices(config.accumulate * max(1, module.supply.people // people_a_step))
+    batches = Indices(config.accumulate * max(1, task.people // people_a_step))
     if where is not None:
         batches.skip_once(where.batches)
-    parts = max(processes.count, module.supply.validation_batches)
+    parts = max(processes.count, task.validation_batches)
     validation = Indices(parts, processes.rank, processes.count)
     with _quiet():
-        trainer.fit(module, batches, validation, ckpt_path=resume, weights_only=True)
+        trainer.fit(task.module, batches, validation, ckpt_path=resume, weights_only=True)
 
 
 @contextmanager
@@ -258,13 +224,3 @@ def tensorboard_log(out: Path) -> Any:
         return TensorBoardLogger(out, name="", version="tensorboard")
     except ModuleNotFoundError as error:
         raise InputError("tensorboard: not installed; `pip install pose2mesh[tensorboard]` brings it") from error
-
-
-def build_network(config: TrainConfig, supply: Supply) -> tuple[Surface, Pose2Mesh]:
-    """The surface and a fresh network on it, both decided by the config and its seed."""
-    joint_set = JOINT_SETS[config.joint_set]
-    posed = None
-    if config.network.finest > 0:
-        posed = supply.posed_bodies(SAMPLE_BODIES, torch.Generator().manual_seed(config.seed))
-    surface = build_surface(supply.body, joint_set, config.network, posed)
-    return surface, Pose2Mesh(config.network, joint_set, surface)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import torch
 
-from pose2mesh.baselines.pictures.detectors import LandmarkDetector, Segmenter, mirror_pairs
+from pose2mesh.baselines.landmarks import MIRROR
+from pose2mesh.baselines.pictures.detectors import Segmenter, find_landmarks
 from pose2mesh.baselines.pictures.parts import FLIPPED_PARTS, share_maps
-from pose2mesh.baselines.seen import CROP_PX, PARTS
+from pose2mesh.baselines.seen import CROP_PX, LANDMARKS, PARTS
 
-B = 400
+B = 200
 
 
 def squares() -> torch.Tensor:
@@ -42,15 +43,9 @@ def test_silhouettes_have_no_sides() -> None:
     assert (both / either).max() < 1
 
 
-def test_mirror_pairs() -> None:
-    points = torch.tensor([[0.3, 0.1, 1.0], [0.0, 0.0, 1.5], [-0.3, 0.1, 1.0]])
-    assert mirror_pairs(points).tolist() == [2, 1, 0]
-
-
 def test_landmarks() -> None:
-    true = 500 + 100 * torch.randn(B, 91, 2, generator=torch.Generator().manual_seed(0))
-    pairs = torch.arange(91).flip(0)
-    place, confidence = LandmarkDetector(pairs)(true, torch.Generator().manual_seed(1))
+    true = 500 + 100 * torch.randn(B, LANDMARKS, 2, generator=torch.Generator().manual_seed(0))
+    place, confidence = find_landmarks(true, torch.Generator().manual_seed(1))
     there = confidence > 0
     assert (place[~there] == 0).all()
     assert 0.85 < there.float().mean() < 0.97
@@ -58,5 +53,5 @@ def test_landmarks() -> None:
     assert error[there].median() < 30
     # Surer of what is right.
     assert confidence[there & (error < 20)].mean() > confidence[there & (error > 80)].mean() + 0.3
-    flipped = there & ((place - true[:, pairs]).norm(dim=-1) < 40) & (error > 80)
+    flipped = there & ((place - true[:, MIRROR]).norm(dim=-1) < 40) & (error > 80)
     assert 0.02 < flipped.float().mean() < 0.12

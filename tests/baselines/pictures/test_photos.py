@@ -98,3 +98,10 @@ def test_joints_in_units_of_the_crop() -> None:
 def test_bad_input(photo: np.ndarray, joints: tuple[int, ...], message: str) -> None:
     with pytest.raises(InputError, match=message):
         crops_of(photo, torch.zeros(joints), torch.ones(1, 4))
+
+
+def test_joints_that_are_no_numbers() -> None:
+    joints, confidence = person(10.0, 10.0, 5.0)
+    joints[0, 1, 0] = torch.nan
+    with pytest.raises(InputError, match="not a finite number"):
+        crops_of(np.zeros((20, 20, 3), np.uint8), joints, confidence)

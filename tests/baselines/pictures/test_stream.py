@@ -114,6 +114,24 @@ def test_joints_lie_within_the_silhouette(exact: Drawn) -> None:
     assert (shown > 0).float().mean() > 0.99
 
 
+def test_landmarks(anny_body: AnnyBody, exact: Drawn) -> None:
+    """Exact, the first of them are the joints; with errors they are near, and missing where the picture ends."""
+    config = PictureConfig(SyntheticConfig(noise=EXACT, views=1), errors=False)
+    seen, truth = PictureStream(anny_body, COCO, SOURCE, config, frozenset(("landmarks",))).draw(0, seed=0)
+    assert seen.landmarks is not None
+    assert seen.landmark_confidence is not None
+    assert (seen.landmark_confidence == 1).all()
+    joints = len(COCO) - len(COCO.derived)
+    torch.testing.assert_close(seen.landmarks[:, :joints], truth.joints_2d[:, :joints], atol=1e-3, rtol=0)
+    erring, truth = PictureStream(anny_body, COCO, SOURCE, PictureConfig(), frozenset(("landmarks",))).draw(0, seed=0)
+    assert erring.landmarks is not None
+    assert erring.landmark_confidence is not None
+    there = erring.landmark_confidence[:, :joints] > 0
+    assert 0.5 < there.float().mean() < 0.95
+    error = (erring.landmarks[:, :joints] - truth.joints_2d[:, :joints]).norm(dim=-1)
+    assert 0.002 < error[there].median() < 0.06
+
+
 def test_errors_off_is_exact(exact: Drawn) -> None:
     seen = exact[0]
     assert seen.parts is not None
@@ -156,6 +174,7 @@ def test_without_a_border_everything_is_visible(anny_body: AnnyBody) -> None:
     [
         ({"labelled": 1.5}, r"labelled 1.5: expected a share"),
         ({"occluded": -0.1}, r"occluded -0.1: expected a share"),
+        ({"accompanied": 2}, r"accompanied 2: expected a share"),
         ({"distinct": 100}, r"distinct 100: expected a positive multiple of 64"),
         ({"distinct": 0}, r"distinct 0: expected"),
         ({"backgrounds": -1}, r"backgrounds -1: expected"),

@@ -11,6 +11,7 @@ from pose2mesh.baselines.pictures.lighting import draw_light, view_normals
 from pose2mesh.baselines.pictures.outfits import Wardrobe
 from pose2mesh.baselines.pictures.surface import Surface
 from pose2mesh.baselines.pictures.view import View
+from pose2mesh.baselines.seen import CROP_PX
 from pose2mesh.body.anny import AnnyBody
 
 BEYOND = 0.5  # the grey of what lies beyond the border of the picture that a crop is from
@@ -22,10 +23,11 @@ class Painter:
     Args:
         body: Whose surface is seen.
         backgrounds: Seed of the textures.
+        accompanied: Share of people with somebody else behind or beside them.
     """
 
-    def __init__(self, body: AnnyBody, backgrounds: int) -> None:
-        self.faces = body.faces
+    def __init__(self, body: AnnyBody, backgrounds: int, accompanied: float) -> None:
+        self.faces, self.accompanied = body.faces, accompanied
         self.wardrobe = Wardrobe(Surface.of(body))
         self.backgrounds = Backgrounds(backgrounds)
         self.faults = CameraFaults()
@@ -44,10 +46,20 @@ class Painter:
         """
         pictures = self.backgrounds.draw(view.count, generator)
         colour, folds = self.wardrobe.dress(view, generator)
-        light = draw_light(view, view_normals(view, vertices_cam, self.faces), folds, generator)
-        pictures[view.person, :, view.pixel // hidden.shape[1], view.pixel % hidden.shape[1]] = colour * light
+        colour *= draw_light(view, view_normals(view, vertices_cam, self.faces), folds, generator)
+        self._paint_company(pictures, view, colour, generator)
+        pictures[view.person, :, view.pixel // CROP_PX, view.pixel % CROP_PX] = colour
         behind = hidden.flatten(1).any(1).nonzero()[:, 0]
         things = recolour(self.backgrounds.windows(len(behind), generator), generator)
         pictures[behind] = torch.where(hidden[behind, None], things, pictures[behind])
         pictures = self.faults(pictures, generator)
         return pictures.masked_fill_(~inside[:, None], BEYOND)
+
+    def _paint_company(self, pictures: Tensor, view: View, colour: Tensor, generator: torch.Generator) -> None:
+        """Paint the next person of the batch, moved aside, into some people's backgrounds."""
+        has_company = torch.rand(view.count, generator=generator) < self.accompanied
+        move = (0.3 * CROP_PX * torch.randn(view.count, 2, generator=generator) * torch.tensor([1.5, 0.4])).long()
+        host = (view.person - 1) % view.count
+        column, row = view.pixel % CROP_PX + move[host, 0], view.pixel // CROP_PX + move[host, 1]
+        shown = has_company[host] & (column >= 0) & (column < CROP_PX) & (row >= 0) & (row < CROP_PX)
+        pictures[host[shown], :, row[shown], column[shown]] = colour[shown]

@@ -6,6 +6,8 @@ that no two backgrounds are the same while a draw costs little more than copying
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,6 +17,7 @@ from torch import Tensor
 from pose2mesh.baselines.seen import CROP_PX
 
 TEXTURES = 64
+_MIXED = 0.35  # share of backgrounds that are two windows of textures, one shining through the other
 _SIDE = 256  # pixels of a texture: room for windows at many places
 
 
@@ -26,44 +29,50 @@ class Backgrounds:
     """
 
     def __init__(self, seed: int) -> None:
-        rng = np.random.default_rng(seed)
-        bank = np.stack([_texture(rng) for _ in range(TEXTURES)])
-        self.bank = torch.from_numpy(bank).permute(0, 3, 1, 2).float().div_(255).contiguous()
+        self.bank = _bank(seed)
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
-        """(count, 3, CROP_PX, CROP_PX) backgrounds, about 0 to 1."""
-        first, second = self.windows(count, generator), self.windows(count, generator)
-        mixed = torch.rand(count, generator=generator) * (torch.rand(count, generator=generator) < 0.35)
-        picture = torch.lerp(first, second, mixed[:, None, None, None])
-        return recolour(picture, generator)
+        """(count, 3, CROP_PX, CROP_PX) backgrounds from 0 to 1."""
+        pictures = self.windows(count, generator)
+        mixed = (torch.rand(count, generator=generator) < _MIXED).nonzero()[:, 0]
+        share = torch.rand(len(mixed), 1, 1, 1, generator=generator)
+        pictures[mixed] = torch.lerp(pictures[mixed], self.windows(len(mixed), generator), share)
+        return recolour(pictures, generator)
 
     def windows(self, count: int, generator: torch.Generator) -> Tensor:
-        """(count, 3, CROP_PX, CROP_PX) parts of the textures as they are, half of them mirrored."""
+        """(count, 3, CROP_PX, CROP_PX) parts of the textures from 0 to 255, half of them mirrored."""
         texture = torch.randint(TEXTURES, (count,), generator=generator).tolist()
         corner = torch.randint(_SIDE - CROP_PX, (count, 2), generator=generator).tolist()
-        parts = [
-            self.bank[index, :, top : top + CROP_PX, left : left + CROP_PX]
-            for index, (top, left) in zip(texture, corner, strict=True)
-        ]
         mirrored = (torch.rand(count, generator=generator) < 0.5).tolist()
-        return torch.stack([part.flip(2) if flip else part for part, flip in zip(parts, mirrored, strict=True)])
+        windows = torch.empty(count, 3, CROP_PX, CROP_PX)
+        for window, index, (top, left), flip in zip(windows, texture, corner, mirrored, strict=True):
+            part = self.bank[index, :, top : top + CROP_PX, left : left + CROP_PX]
+            window.copy_(part.flip(2) if flip else part)
+        return windows
 
 
-def recolour(pictures: Tensor, generator: torch.Generator) -> Tensor:
-    """Pictures (B, 3, H, W) with their colours exchanged, paled and lightened at random; changes them in place."""
-    count = len(pictures)
+@lru_cache(maxsize=2)  # of training and of measurement
+def _bank(seed: int) -> Tensor:
+    """(TEXTURES, 3, _SIDE, _SIDE) bytes."""
+    rng = np.random.default_rng(seed)
+    textures = np.stack([_texture(rng) for _ in range(TEXTURES)])
+    return torch.from_numpy(textures).permute(0, 3, 1, 2).contiguous()
+
+
+def recolour(textures: Tensor, generator: torch.Generator) -> Tensor:
+    """Textures (B, 3, H, W) from 0 to 255 as pictures from 0 to 1: colours exchanged, paled and lightened at random."""
+    count = len(textures)
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
         return low + (high - low) * torch.rand(count, *shape, generator=generator)
 
     order = torch.rand(count, 3, generator=generator).argsort(1)
-    colour = torch.nn.functional.one_hot(order, 3).float()
     pale = uniform(0, 1, 1, 1).square_()
-    mix = (1 - pale) * colour + pale / 3
+    mix = (1 - pale) * torch.nn.functional.one_hot(order, 3).float() + pale / 3
     gain, shift = uniform(0.5, 1.2, 1), uniform(-0.15, 0.25, 1) + uniform(-0.08, 0.08, 3)
-    # Contrast about the middle, then one product of matrices for all of it.
-    mixed = (mix * gain[..., None]) @ pictures.flatten(2)
-    return mixed.add_((shift + 0.5 * (1 - gain))[..., None]).clamp_(0, 1).reshape(pictures.shape)
+    # Contrast about the middle, in one product of matrices with the exchange of colours.
+    mixed = (mix * gain[..., None] / 255) @ textures.flatten(2)
+    return mixed.add_((shift + 0.5 * (1 - gain))[..., None]).clamp_(0, 1).reshape(textures.shape)
 
 
 def noise_tile(rng: np.random.Generator, side: int, cell: int) -> NDArray[np.float32]:

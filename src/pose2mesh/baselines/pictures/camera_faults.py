@@ -64,7 +64,7 @@ class CameraFaults:
 
 
 def _soften(pictures: Tensor, share: Tensor, reach: int = 1) -> Tensor:
-    """Every pixel mixed with the mean of its neighbours `reach` pixels away, in rows and in columns.
+    """Every pixel mixed with the mean of its neighbours `reach` pixels away, in rows and in columns, in place.
 
     `share` (B,) is 0 for none and 1 for the kernel 1/4, 1/2, 1/4. Borders stay.
     """
@@ -74,6 +74,5 @@ def _soften(pictures: Tensor, share: Tensor, reach: int = 1) -> Tensor:
             pictures.narrow(axis, start, pictures.shape[axis] - 2 * reach) for start in (reach, 0, 2 * reach)
         )
         softened = torch.lerp(inner, (before + after).mul_(0.5), weight)
-        pictures = pictures.clone()
         pictures.narrow(axis, reach, softened.shape[axis]).copy_(softened)
     return pictures

@@ -21,6 +21,7 @@ class PictureConfig:
             None for no end.
         errors: Part maps, silhouettes and landmarks as a detector errs on them; otherwise they are exact.
         occluded: Share of people with something in front of them, from 0 to 1.
+        accompanied: Share of people with somebody else behind or beside them, from 0 to 1.
         backgrounds: Seed of the backgrounds' textures. Whoever measures takes another than for training.
     """
 
@@ -29,6 +30,7 @@ class PictureConfig:
     distinct: int | None = None
     errors: bool = True
     occluded: float = 0.35
+    accompanied: float = 0.15
     backgrounds: int = 0
 
     def check(self) -> None:
@@ -37,7 +39,7 @@ class PictureConfig:
         Raises:
             InputError: naming the one that cannot.
         """
-        for name in ("labelled", "occluded"):
+        for name in ("labelled", "occluded", "accompanied"):
             share = getattr(self, name)
             if not 0 <= share <= 1:
                 raise InputError(f"pictures: {name} {share!r}: expected a share from 0 to 1")

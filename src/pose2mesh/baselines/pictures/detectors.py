@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from pose2mesh.baselines.landmarks import MIRROR
 from pose2mesh.baselines.pictures.parts import FLIPPED_PARTS, PART_NAMES, share_maps
 from pose2mesh.baselines.seen import CROP_PX, MAP_PX, PARTS
 from pose2mesh.data.noise import person_area
@@ -89,7 +90,7 @@ def _add_blobs(labels: Tensor, classes: int, generator: torch.Generator) -> None
     def uniform(*shape: int) -> Tensor:
         return torch.rand(count, _BLOBS, *shape, generator=generator)
 
-    present = uniform() < 0.25
+    present = uniform() < 0.2
     middle, reach = CROP_PX * uniform(2), CROP_PX * (0.02 + 0.06 * uniform(2))
     part = torch.randint(classes, (count, _BLOBS), generator=generator)
     label = torch.where(uniform() < 0.6, part, -1)
@@ -110,37 +111,31 @@ def _softened(maps: Tensor, generator: torch.Generator) -> Tensor:
     return maps.mul_(1 - 0.5 * interpolate(doubt, MAP_PX, mode="bilinear"))
 
 
-class LandmarkDetector:
-    """Finds landmarks with errors like those of joints: jitter, misses, sides exchanged, points not found.
+def find_landmarks(landmarks_px: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Landmarks as a detector finds them, with errors like those of joints.
+
+    Jitter, misses, sides exchanged, points not found; sizes are in units of the person's.
 
     Args:
-        pairs: (N,) the mirror image of each landmark.
+        landmarks_px: (B, LANDMARKS, 2) true places.
+        generator: All randomness.
+
+    Returns:
+        Places (B, LANDMARKS, 2) and confidences (B, LANDMARKS), 0 and 0 where missing.
     """
+    count, number, _ = landmarks_px.shape
 
-    def __init__(self, pairs: Tensor) -> None:
-        self.pairs = pairs
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(count, *shape, generator=generator)
 
-    def __call__(self, landmarks_px: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Places (B, N, 2) and confidences (B, N) for true ones; 0 and 0 where missing."""
-        count, number, _ = landmarks_px.shape
-
-        def uniform(*shape: int) -> Tensor:
-            return torch.rand(count, *shape, generator=generator)
-
-        size = person_area(landmarks_px).sqrt()[:, None]
-        exchanged = (uniform(1) < 0.05) | (uniform(number) < 0.02)  # all of a person's, or a few
-        place = torch.where(exchanged[..., None], landmarks_px[:, self.pairs], landmarks_px)
-        missed = uniform(number) < 0.06
-        spread = size * torch.where(missed, 0.2, 0.01 + 0.03 * uniform(1))
-        place = place + spread[..., None] * torch.randn(landmarks_px.shape, generator=generator)
-        error = (place - landmarks_px).norm(dim=-1) / size
-        sure = 0.3 + 0.6 * torch.exp(-0.5 * (error / 0.08).square())
-        sure = (sure + 0.1 * torch.randn(count, number, generator=generator)).clamp(0.05, 1)
-        confidence = sure * (uniform(number) >= 0.25 * uniform(1).square())
-        return place * (confidence > 0)[..., None], confidence
-
-
-def mirror_pairs(landmarks: Tensor) -> Tensor:
-    """(N,) of landmarks (N, 3) on the body at rest, which one is at each one's mirror image (across x)."""
-    mirrored = landmarks * landmarks.new_tensor([-1.0, 1.0, 1.0])
-    return torch.cdist(mirrored, landmarks).argmin(1)
+    size = person_area(landmarks_px).sqrt()[:, None]
+    exchanged = (uniform(1) < 0.05) | (uniform(number) < 0.02)  # all of a person's, or a few
+    place = torch.where(exchanged[..., None], landmarks_px[:, MIRROR], landmarks_px)
+    missed = uniform(number) < 0.06
+    spread = size * torch.where(missed, 0.2, 0.01 + 0.03 * uniform(1))
+    place = place + spread[..., None] * torch.randn(landmarks_px.shape, generator=generator)
+    error = (place - landmarks_px).norm(dim=-1) / size
+    sure = 0.3 + 0.6 * torch.exp(-0.5 * (error / 0.08).square())
+    sure = (sure + 0.1 * torch.randn(count, number, generator=generator)).clamp(0.05, 1)
+    confidence = sure * (uniform(number) >= 0.25 * uniform(1).square())
+    return place * (confidence > 0)[..., None], confidence

@@ -30,7 +30,7 @@ def crops_of(photo: NDArray[np.uint8], joints_px: Tensor, confidence: Tensor) ->
         confidence: (P, J) in [0, 1]; 0 where missing.
 
     Raises:
-        InputError: the photo is not an 8-bit picture of three colours, or the joints are not those of people.
+        InputError: the photo is not an 8-bit picture of three colours, or the joints are not finite ones of people.
     """
     if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
         raise InputError(f"photo: an array {photo.shape} of {photo.dtype}; expected (H, W, 3) of uint8")
@@ -38,6 +38,8 @@ def crops_of(photo: NDArray[np.uint8], joints_px: Tensor, confidence: Tensor) ->
         raise InputError(
             f"joints: arrays {tuple(joints_px.shape)} and {tuple(confidence.shape)}; expected (P, J, 2) and (P, J)"
         )
+    if not (joints_px.isfinite().all() and confidence.isfinite().all()):
+        raise InputError("joints: a coordinate or confidence is not a finite number; missing joints have confidence 0")
     crops = Crops.around(joints_px, confidence)
     pictures = [
         _window(photo, centre, half)

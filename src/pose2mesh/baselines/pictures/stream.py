@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pose2mesh.baselines.landmarks import landmark_regressor
 from pose2mesh.baselines.pictures.appearance import Painter
 from pose2mesh.baselines.pictures.config import CHUNK, PictureConfig
-from pose2mesh.baselines.pictures.detectors import LandmarkDetector, Segmenter, mirror_pairs
+from pose2mesh.baselines.pictures.detectors import Segmenter, find_landmarks
 from pose2mesh.baselines.pictures.occluders import draw_occluders
 from pose2mesh.baselines.pictures.parts import face_parts, label_image, share_maps
 from pose2mesh.baselines.pictures.raster import Rasteriser
@@ -59,13 +60,9 @@ class PictureStream:
             self._face_parts = face_parts(body)
             self._segmenter = Segmenter()
         if "pictures" in needs:
-            self._painter = Painter(body, config.backgrounds)
+            self._painter = Painter(body, config.backgrounds, config.accompanied)
         if "landmarks" in needs:
-            from pose2mesh.baselines.landmarks import landmark_regressor
-
-            regressor = landmark_regressor(body)
-            self._landmarks = regressor.to_sparse()
-            self._landmark_detector = LandmarkDetector(mirror_pairs(regressor @ body.template))
+            self._landmarks = landmark_regressor(body).to_sparse()
 
     @torch.no_grad()
     def draw(self, chunk: int, seed: int) -> tuple[Seen, Truth]:
@@ -77,25 +74,40 @@ class PictureStream:
         """
         if self.config.distinct is not None:
             chunk %= self.config.distinct // CHUNK
-
-        def draws(stage: int) -> torch.Generator:
-            state = np.random.SeedSequence((seed, chunk, stage)).generate_state(1, np.uint64)
-            return torch.Generator().manual_seed(int(state[0] >> 1))
-
-        generator = draws(_PEOPLE)
+        generator = _draws(seed, chunk, _PEOPLE)
         people = draw_people(CHUNK, self.source, self._synthesiser, self.config.synthetic, generator)
         batch = detect(people, self.joint_set, self.config.synthetic.noise, generator)
         crops = Crops.around(batch.joints_px, batch.confidence)
         labelled = torch.rand(CHUNK, generator=generator) < self.config.labelled
         truth = self._truth(people, batch, crops, labelled, chunk)
-        known = batch.confidence > 0
-        seen = Seen(crops.units(batch.joints_px) * known[..., None], batch.confidence)
         # From the axes of the ray back to the camera's, and from the root joint to the body's origin.
         root = people.root_cam - people.cameras.position_cam
         vertices_cam = (truth.vertices @ batch.to_ray).add_(root[:, None]) if self.needs else truth.vertices
+        return self._seen(people, vertices_cam, batch.joints_px, batch.confidence, chunk, seed), truth
+
+    @torch.no_grad()
+    def show(self, people: People, joints_px: Tensor, confidence: Tensor, chunk: int, seed: int) -> Seen:
+        """What is seen of people whom another has drawn and detected, in crops around their 2D joints.
+
+        Args:
+            people: Any number.
+            joints_px, confidence: (B, J, 2) and (B, J) as detected.
+            chunk, seed: Decide what is drawn beside them.
+        """
+        vertices_cam = self._posed(people.phenotypes, people.cameras.rotation[:, None] @ people.orientations)
+        return self._seen(people, vertices_cam, joints_px, confidence, chunk, seed)
+
+    def _seen(
+        self, people: People, vertices_cam: Tensor, joints_px: Tensor, confidence: Tensor, chunk: int, seed: int
+    ) -> Seen:
+        def draws(stage: int) -> torch.Generator:
+            return _draws(seed, chunk, stage)
+
+        crops = Crops.around(joints_px, confidence)
+        seen = Seen(crops.units(joints_px) * (confidence > 0)[..., None], confidence)
         if self.needs & {"pictures", "parts", "silhouettes"}:
             view = look(self._rasteriser, vertices_cam, crop_cameras(people.cameras, crops))
-            hidden = draw_occluders(CHUNK, self.config.occluded, draws(_OCCLUDERS))
+            hidden = draw_occluders(view.count, self.config.occluded, draws(_OCCLUDERS))
             inside = torch.ones_like(hidden)
             if self.config.synthetic.noise.out_of_picture:
                 inside = within_picture(people.cameras, crops)
@@ -105,7 +117,12 @@ class PictureStream:
             seen = self._segmented(seen, view.where(inside & ~hidden), draws(_PARTS), draws(_SILHOUETTES))
         if "landmarks" in self.needs:
             seen = self._with_landmarks(seen, vertices_cam, people, crops, draws(_LANDMARKS))
-        return seen, truth
+        return seen
+
+    def _posed(self, phenotypes: Tensor, orientations: Tensor) -> Tensor:
+        """(B, V, 3) about the hips' bone head."""
+        parts = torch.arange(len(phenotypes)).split(_POSED_AT_ONCE)
+        return torch.cat([self.body(phenotypes[part], orientations[part]) for part in parts])
 
     def _truth(self, people: People, batch: Batch, crops: Crops, labelled: Tensor, chunk: int) -> Truth:
         size_px = people.cameras.size_px[:, None]
@@ -114,17 +131,13 @@ class PictureStream:
             visible = torch.ones_like(visible)
         orientations = (batch.to_ray @ people.cameras.rotation)[:, None] @ people.orientations
         root = (batch.to_ray @ (people.root_cam - people.cameras.position_cam)[..., None])[..., 0]
-        vertices = [
-            self.body(people.phenotypes[part], orientations[part]) - root[part, None]
-            for part in torch.arange(CHUNK).split(_POSED_AT_ONCE)
-        ]
         return Truth(
             index=chunk * CHUNK + torch.arange(CHUNK),
             labelled=labelled,
             joints_2d=crops.units(people.joints_px),
             visible=visible,
             joints=batch.joints,
-            vertices=torch.cat(vertices),
+            vertices=self._posed(people.phenotypes, orientations).sub_(root[:, None]),
             phenotypes=people.phenotypes,
             orientations=orientations,
         )
@@ -147,13 +160,18 @@ class PictureStream:
         self, seen: Seen, vertices_cam: Tensor, people: People, crops: Crops, generator: torch.Generator
     ) -> Seen:
         columns = vertices_cam.transpose(0, 1).flatten(1)
-        points = (self._landmarks @ columns).unflatten(1, (CHUNK, 3)).transpose(0, 1)
+        points = (self._landmarks @ columns).unflatten(1, (-1, 3)).transpose(0, 1)
         places = people.cameras.project(points)
         confidence = torch.ones(places.shape[:2])
         if self.config.errors:
-            places, confidence = self._landmark_detector(places, generator)
+            places, confidence = find_landmarks(places, generator)
         if self.config.synthetic.noise.out_of_picture:
             size_px = people.cameras.size_px[:, None]
             confidence = confidence * ((places >= 0) & (places <= size_px)).all(-1)
         units = crops.units(places) * (confidence > 0)[..., None]
         return replace(seen, landmarks=units, landmark_confidence=confidence)
+
+
+def _draws(seed: int, chunk: int, stage: int) -> torch.Generator:
+    state = np.random.SeedSequence((seed, chunk, stage)).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(state[0] >> 1))

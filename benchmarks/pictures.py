@@ -1,0 +1,90 @@
+"""How many people a second are drawn in pictures on one core, by what is needed of them, and where the time goes.
+
+    python benchmarks/pictures.py [--chunks 8]
+
+CPU time of one thread: the best chunk and the median, of poses drawn from joint limits. The z-buffer beside
+`render.rasterise`, which is made for large faces, on the same people: the time a person, and in how many pixels they
+differ.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+
+from pose2mesh.baselines.pictures.config import CHUNK, PictureConfig
+from pose2mesh.baselines.pictures.raster import Rasteriser
+from pose2mesh.baselines.pictures.stream import PictureStream
+from pose2mesh.baselines.seen import CROP_PX, Need
+from pose2mesh.body.anny import AnnyBody
+from pose2mesh.data.poses import PoseConfig, PoseSource
+from pose2mesh.render import rasterise
+from pose2mesh.skeletons import COCO
+
+SOURCE = PoseSource(None, PoseConfig(procedural=1.0))
+NEEDS: tuple[tuple[Need, ...], ...] = (
+    (),
+    ("landmarks",),
+    ("silhouettes",),
+    ("parts",),
+    ("pictures",),
+    ("pictures", "parts", "silhouettes", "landmarks"),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--chunks", type=int, default=8)
+    chunks = parser.parse_args().chunks
+    torch.set_num_threads(1)
+    body = AnnyBody()
+    print("| needs | ms a person, best | median | people a second, best |\n| --- | --- | --- | --- |")
+    for needs in NEEDS:
+        stream = PictureStream(body, COCO, SOURCE, PictureConfig(), frozenset(needs))
+        best, median = clock(lambda chunk, stream=stream: stream.draw(chunk, seed=0), range(chunks))
+        name = ", ".join(needs) or "joints and truth alone"
+        print(f"| {name} | {1e3 * best / CHUNK:.2f} | {1e3 * median / CHUNK:.2f} | {CHUNK / best:.0f} |")
+    compare_rasterisers(body, chunks)
+
+
+def compare_rasterisers(body: AnnyBody, count: int) -> None:
+    """Bodies as `PictureStream` shows them, near the middle of crops, under both z-buffers."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        posed = body(torch.rand(count, 6, generator=generator), SOURCE.draw(count, generator))
+    vertices = (posed[..., [0, 2, 1]] * torch.tensor([1.0, -1.0, 1.0])).numpy()
+    depth = vertices[..., 2] + 4
+    places = vertices[..., :2] / depth[..., None] * 240 + CROP_PX / 2
+    faces = body.faces.numpy()
+    fast = Rasteriser(faces, CROP_PX)
+    best, _ = clock(lambda person: fast(places[person], depth[person]), range(count))
+    exact, _ = clock(lambda person: rasterise(places[person], depth[person], faces, CROP_PX, CROP_PX), range(count))
+    differ, covered = 0, 0
+    for person in range(count):
+        expected = rasterise(places[person], depth[person], faces, CROP_PX, CROP_PX).face_index.ravel()
+        found = np.full_like(expected, -1)
+        pixels, face = fast(places[person], depth[person])
+        found[pixels] = face
+        differ, covered = differ + int((found != expected).sum()), covered + len(pixels)
+    print(
+        f"\nz-buffer: {1e3 * best:.2f} ms, render.rasterise {1e3 * exact:.2f} ms; {differ} of {covered} pixels differ"
+    )
+
+
+def clock(call: Callable[[int], object], numbers: Sequence[int]) -> tuple[float, float]:
+    """Seconds of CPU time, least and median, of calls with each number, after one that is not counted."""
+    call(numbers[0])
+    times = []
+    for number in numbers:
+        start = time.process_time()
+        call(number)
+        times.append(time.process_time() - start)
+    return min(times), float(np.median(times))
+
+
+if __name__ == "__main__":
+    main()

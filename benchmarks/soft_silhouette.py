@@ -1,0 +1,90 @@
+"""Soft silhouettes of bodies beside exact ones: how well they agree, and what they cost.
+
+    python benchmarks/soft_silhouette.py [--people 64]
+
+Bodies of many shapes in procedural poses, turned any way, seen from the nominal distance. Exact silhouettes are drawn
+at 512 pixels and made smaller by means. Milliseconds are CPU time a person on one thread, forwards and backwards.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+import torch
+
+from pose2mesh import render
+from pose2mesh.baselines.body_layer import BodyLayer, Guess
+from pose2mesh.baselines.camera import NOMINAL_DISTANCE_M, project
+from pose2mesh.baselines.seen import Crops
+from pose2mesh.baselines.soft_silhouette import SoftSilhouette, overlap_loss
+from pose2mesh.body.anny import AnnyBody
+from pose2mesh.data.poses import draw_procedural, to_local
+from pose2mesh.data.synthetic import ShapeConfig
+from pose2mesh.geometry import WORLD_TO_CAMERA, axis_rotation
+from pose2mesh.skeletons import COCO
+
+FINE_PX = 512
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--people", type=int, default=64)
+    count = parser.parse_args().people
+    torch.set_num_threads(1)
+    layer = BodyLayer(AnnyBody(), COCO)
+    with torch.no_grad():
+        guess = some_bodies(layer, count)
+        vertices = layer.vertices(guess)
+        fine = exact_silhouettes(layer, guess, vertices)
+    print("balls  pixels  hard IoU  soft IoU  area, soft by exact  forwards ms  backwards ms")
+    for balls in (150, 300, 600):
+        for size in (32, 64):
+            measure(SoftSilhouette(layer.body, balls, size), guess, vertices, fine)
+
+
+def some_bodies(layer: BodyLayer, count: int) -> Guess:
+    """Bodies under cameras that show their joints as crops do."""
+    generator = torch.Generator().manual_seed(0)
+    yaw = axis_rotation(2, 2 * torch.pi * torch.rand(count, generator=generator))
+    orientations = (torch.tensor(WORLD_TO_CAMERA) @ yaw)[:, None] @ draw_procedural(count, generator)
+    shape = layer.shape_of(ShapeConfig().draw(count, generator))
+    guess = Guess(shape, to_local(orientations), torch.zeros(count), torch.zeros(count, 2))
+    far = project(layer.joints(guess), torch.ones(count), torch.zeros(count, 2))
+    crops = Crops.around(1000 * far, torch.ones(far.shape[:2]))
+    return Guess(shape, guess.rotations, (1000 / crops.half_px).log(), -crops.centre_px / 1000)
+
+
+def exact_silhouettes(layer: BodyLayer, guess: Guess, vertices: torch.Tensor) -> torch.Tensor:
+    """(B, FINE_PX, FINE_PX) 1 where the body is, 0 elsewhere."""
+    pixels = ((guess.project(vertices) + 1) * (FINE_PX / 2) - 0.5).double().numpy()
+    depth = (NOMINAL_DISTANCE_M + vertices[..., 2]).double().numpy()
+    faces = layer.body.faces.numpy()
+    masks = [render.silhouette(*person, faces, FINE_PX, FINE_PX) for person in zip(pixels, depth, strict=True)]
+    return torch.from_numpy(np.stack(masks)).float()
+
+
+def measure(silhouette: SoftSilhouette, guess: Guess, vertices: torch.Tensor, fine: torch.Tensor) -> None:
+    """Print a row."""
+    count = len(fine)
+    wanted = torch.nn.functional.adaptive_avg_pool2d(fine, silhouette.size)
+    points = vertices[:, silhouette.vertices].requires_grad_()
+    begun = time.process_time()
+    found = silhouette(points, guess)
+    between = time.process_time()
+    loss = overlap_loss(found, wanted, torch.ones(count))
+    loss.backward()
+    ended = time.process_time()
+    inside, full = found > 0.5, wanted > 0.5
+    hard = ((inside & full).sum((1, 2)) / (inside | full).sum((1, 2))).mean()
+    area = found.detach().sum((1, 2)) / wanted.sum((1, 2))
+    print(
+        f"{len(silhouette.share):5}  {silhouette.size:6}  {hard:8.3f}  {1 - loss.item():8.3f}"
+        f"  {area.mean():12.3f} ± {area.std():.3f}"
+        f"  {1000 * (between - begun) / count:11.2f}  {1000 * (ended - between) / count:12.2f}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""The learned methods by name: each with its network and what may be set of it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pose2mesh.errors import InputError
+
+if TYPE_CHECKING:
+    from pose2mesh.baselines.body_layer import BodyLayer
+    from pose2mesh.baselines.seen import LearnedBaseline
+
+
+class Method(NamedTuple):
+    """A learned method.
+
+    Attributes:
+        make: The network, freshly initialised, of a body and settings.
+        settings: The dataclass of these.
+    """
+
+    make: Callable[[BodyLayer, Any], LearnedBaseline]
+    settings: type
+
+
+def _reader() -> Method:
+    from pose2mesh.baselines.reader import Reader, ReaderSettings
+
+    return Method(Reader, ReaderSettings)
+
+
+def _hmr() -> Method:
+    from pose2mesh.baselines.hmr import HMR, HMRSettings
+
+    return Method(HMR, HMRSettings)
+
+
+def _nbf() -> Method:
+    from pose2mesh.baselines.nbf import NBF, NBFSettings
+
+    return Method(NBF, NBFSettings)
+
+
+def _pavlakos() -> Method:
+    from pose2mesh.baselines.pavlakos import Pavlakos, PavlakosSettings
+
+    return Method(Pavlakos, PavlakosSettings)
+
+
+def _graphcmr() -> Method:
+    from pose2mesh.baselines.graphcmr import GraphCMR, GraphCMRSettings
+
+    return Method(GraphCMR, GraphCMRSettings)
+
+
+# Imported when asked for: a method's file may bring libraries of its own.
+METHODS: dict[str, Callable[[], Method]] = {
+    "pavlakos": _pavlakos,
+    "nbf": _nbf,
+    "hmr": _hmr,
+    "graphcmr": _graphcmr,
+    "reader": _reader,
+}
+
+
+def find_method(name: str, source: str) -> Method:
+    """A method by name; `source` is named in the error.
+
+    Raises:
+        InputError: there is none of that name; the nearest is named.
+    """
+    if name not in METHODS:
+        near = difflib.get_close_matches(str(name), METHODS, n=1, cutoff=0.0)[0]
+        raise InputError(f"{source}: method {name!r} is not known; the nearest is {near!r}")
+    return METHODS[name]()

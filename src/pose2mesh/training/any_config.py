@@ -1,0 +1,31 @@
+"""The configs that `pose2mesh train` takes: of Pose2Mesh, and of learned baselines, which have the key `method`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pose2mesh.baselines.config import BaselineConfig, parse_baseline_config
+from pose2mesh.config import TrainConfig, parse_config
+from pose2mesh.config_files import override_values, plain_values, read_values
+
+
+def load_any(path: Path, overrides: list[str] | None = None) -> TrainConfig | BaselineConfig:
+    """Read a config; see `config.load_config`.
+
+    Raises:
+        InputError: as that does.
+    """
+    values = read_values(path, overrides)
+    return parse_baseline_config(values, str(path)) if "method" in values else parse_config(values, str(path))
+
+
+def override_any(config: TrainConfig | BaselineConfig, overrides: list[str]) -> TrainConfig | BaselineConfig:
+    """A config with `dotted.key=value` overrides.
+
+    Raises:
+        InputError: as `load_any` does.
+    """
+    values = override_values(plain_values(config), overrides)
+    if isinstance(config, BaselineConfig):
+        return parse_baseline_config(values, "--set")
+    return parse_config(values, "--set")

@@ -1,0 +1,95 @@
+"""A learned baseline as the task of a run: its network and people as a config says, and the bundle made of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import lightning as L
+
+from pose2mesh.baselines.backend import stature_features
+from pose2mesh.baselines.body_layer import BodyLayer
+from pose2mesh.baselines.bundle import LearnedInfo, load_backbone, load_reader, save_learned
+from pose2mesh.baselines.config import BaselineConfig
+from pose2mesh.baselines.methods import find_method
+from pose2mesh.baselines.people import known_people, training_chunks, validation_chunks
+from pose2mesh.body.anny import AnnyBody
+from pose2mesh.config_files import plain_values
+from pose2mesh.data.sources import describe_poses, pose_sources
+from pose2mesh.errors import InputError
+from pose2mesh.skeletons import COCO
+from pose2mesh.training.baseline_module import BaselineModule
+from pose2mesh.training.log import read_rows
+from pose2mesh.training.parallel import Processes
+from pose2mesh.training.step import VALIDATION_SEED
+from pose2mesh.training.task import Task
+
+BODIES_KNOWN = 4096  # of whom methods are told that learn what bodies are like
+
+
+class BaselineTask(Task):
+    """See `training.task.Task`: everything is decided by the config and its seed.
+
+    The weights of the last epoch count: the validation clips are those that methods are compared on, and choosing an
+    epoch by them would be choosing by the test.
+
+    Raises:
+        InputError: a folder or file is missing or cannot be used, or torchrun started several processes.
+    """
+
+    config: BaselineConfig
+    module: BaselineModule
+    monitored = None
+    accelerator = "cpu"  # where the pictures are drawn
+
+    def __init__(self, config: BaselineConfig) -> None:
+        if Processes.found().count > 1:
+            raise InputError(f"torchrun: method {config.method} is trained by one process")
+        L.seed_everything(config.seed, verbose=False)
+        self.config = config
+        self.layer = BodyLayer(AnnyBody(), COCO)
+        method = find_method(config.method, config.name)
+        network = method.make(self.layer, config.settings)
+        train, validation = pose_sources(config.data)
+        network.prepare(*known_people(config, train, BODIES_KNOWN))
+        pictures = training_chunks(config, self.layer, train, network)
+        unseen = validation_chunks(self.layer, validation, network, VALIDATION_SEED)
+        self.module = BaselineModule(config, network, pictures, unseen)
+        self.people = config.samples_per_epoch
+        self.validation_batches = config.validation_samples // config.batch_size
+        self.fit_seconds = 0.0
+
+    def start(self, say: Callable[[str], None]) -> None:
+        if self.config.pretrained is not None:
+            reader = load_reader(self.layer, self.config.pretrained)
+            load_backbone(self.module.network, reader, say)
+
+    def fit(self, say: Callable[[str], None]) -> bool:
+        began = time.perf_counter()
+        chunks = self.config.epochs * self.module.steps
+        fitted = self.module.network.fit(self.module.training_pictures, chunks, say)
+        self.fit_seconds = time.perf_counter() - began
+        return fitted
+
+    def bundle_bytes(self) -> int:
+        return 0
+
+    def finish(self, bundle: Path) -> None:
+        config, network = self.config, self.module.network.cpu().eval()
+        rows = read_rows(bundle.with_name("metrics.csv"))
+        seconds = self.fit_seconds + sum(config.samples_per_epoch / float(row["samples_per_second"]) for row in rows)
+        info = LearnedInfo(
+            name=config.name,
+            joint_set=network.joint_set.name,
+            body="anny",
+            config=plain_values(config) | {"motions": None, "pretrained": None},
+            data=describe_poses(config.motions) + ", pictures drawn of them",
+            licence="Apache-2.0",
+            stature_features=stature_features(self.layer.body, network.joint_set),
+            parameters=sum(parameter.numel() for parameter in network.parameters()),
+            minutes=seconds / 60,
+            samples=config.epochs * self.module.steps * config.batch_size,
+            seed=config.seed,
+        )
+        save_learned(bundle, network, info)

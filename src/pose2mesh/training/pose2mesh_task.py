@@ -1,0 +1,82 @@
+"""Pose2Mesh as the task of a run: people, surface and network as a config says, and the bundle made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import lightning as L
+import torch
+
+from pose2mesh.body.anny import AnnyBody
+from pose2mesh.config import TrainConfig
+from pose2mesh.data.drawn import DrawnPeople
+from pose2mesh.data.recorded import open_recorded
+from pose2mesh.data.sources import pose_sources
+from pose2mesh.data.supply import Supply
+from pose2mesh.models.pose2mesh import Pose2Mesh
+from pose2mesh.models.surface import Surface, build_surface
+from pose2mesh.skeletons import JOINT_SETS
+from pose2mesh.training.disk import surface_bytes
+from pose2mesh.training.finish import finish
+from pose2mesh.training.module import TrainingModule
+from pose2mesh.training.pretrained import load_pretrained
+from pose2mesh.training.task import Task
+
+SAMPLE_BODIES = 200  # posed bodies that a coarse surface's linear step is fitted to
+
+
+class Pose2MeshTask(Task):
+    """See `training.task.Task`: everything is decided by the config and its seed.
+
+    Raises:
+        InputError: a folder or file is missing or cannot be used.
+    """
+
+    config: TrainConfig
+    module: TrainingModule
+
+    def __init__(self, config: TrainConfig) -> None:
+        L.seed_everything(config.seed, verbose=False)
+        self.config = config
+        self.supply = open_supply(config)
+        self.surface, network = build_network(config, self.supply)
+        self.supply.prepare(torch.from_numpy(self.surface.points) if config.stage == "pose2mesh" else None)
+        self.module = TrainingModule(config, network, self.supply, torch.from_numpy(self.surface.point_faces))
+        self.people, self.validation_batches = self.supply.people, self.supply.validation_batches
+        # The surface in stage two: its joints follow the lifter's from the first epochs on, while it still improves.
+        self.monitored = "val/surface_mm" if config.stage == "pose2mesh" else "val/lifted_mpjpe_mm"
+
+    def start(self, say: Callable[[str], None]) -> None:
+        whole = self.config.stage == "pose2mesh"
+        if self.config.pretrained is not None:
+            load_pretrained(self.module.network, Path(self.config.pretrained), whole, say)
+
+    def bundle_bytes(self) -> int:
+        return surface_bytes(self.surface)
+
+    def finish(self, bundle: Path) -> None:
+        finish(bundle, self.config, self.module.network, self.surface, self.supply)
+
+
+def open_supply(config: TrainConfig) -> Supply:
+    """Where a config's people come from.
+
+    Raises:
+        InputError: a folder or file is missing or cannot be used.
+    """
+    data, joint_set = config.data, JOINT_SETS[config.joint_set]
+    if data.sets:
+        return open_recorded(data, joint_set, config.seed)
+    people, validation = data.samples_per_epoch, data.validation_samples
+    return DrawnPeople(AnnyBody(), joint_set, pose_sources(data), data.synthetic, people, validation, data.motions)
+
+
+def build_network(config: TrainConfig, supply: Supply) -> tuple[Surface, Pose2Mesh]:
+    """The surface and a fresh network on it, both decided by the config and its seed."""
+    joint_set = JOINT_SETS[config.joint_set]
+    posed = None
+    if config.network.finest > 0:
+        posed = supply.posed_bodies(SAMPLE_BODIES, torch.Generator().manual_seed(config.seed))
+    surface = build_surface(supply.body, joint_set, config.network, posed)
+    return surface, Pose2Mesh(config.network, joint_set, surface)

@@ -1,0 +1,72 @@
+"""A learned baseline of the tests: a few weights from 2D joints to a body, with all that a resumed run restores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from pose2mesh.baselines.body_layer import BodyLayer
+from pose2mesh.baselines.interface import Estimate
+from pose2mesh.baselines.methods import Method
+from pose2mesh.baselines.regressor import ParameterRegressor
+from pose2mesh.baselines.seen import LearnedBaseline, Need, Seen, Truth
+
+
+@dataclass
+class TinySettings:
+    """What it is.
+
+    Attributes:
+        width: Of its only layer.
+        fits: Whether it learns without gradients.
+    """
+
+    width: int = 8
+    fits: bool = False
+
+
+class Tiny(LearnedBaseline):
+    needs: ClassVar[frozenset[Need]] = frozenset()
+
+    def __init__(self, layer: BodyLayer, settings: TinySettings) -> None:
+        super().__init__()
+        self.layer, self.joint_set, self.settings = layer, layer.joint_set, settings
+        joints = 2 * len(self.joint_set)
+        self.body = nn.Sequential(
+            nn.Linear(joints, settings.width), nn.BatchNorm1d(settings.width), nn.ReLU(), nn.Dropout(0.2)
+        )
+        self.regressor = ParameterRegressor(settings.width, layer, 1)
+        self.known: Tensor | None = None
+
+    def prepare(self, orientations: Tensor, phenotypes: Tensor) -> None:
+        self.known = phenotypes
+
+    def losses(self, seen: Seen, truth: Truth, progress: float) -> dict[str, Tensor]:
+        assert self.known is not None
+        guess = self.regressor(self.body(seen.joints.flatten(1)))[-1]
+        shape = self.layer.phenotypes(guess.shape)
+        some = self.known[torch.randint(len(self.known), (len(shape),))]
+        return {
+            "joints": (self.layer.joints(guess) - truth.joints).abs().mean(),
+            "shape": (1 - progress) * (shape - some).abs().mean(),
+        }
+
+    def fit(self, draw, chunks, say) -> bool:  # type: ignore[no-untyped-def]
+        if not self.settings.fits:
+            return False
+        means = torch.stack([draw(chunk)[0].joints.mean() for chunk in range(chunks)])
+        with torch.no_grad():
+            self.body[0].bias.fill_(means.mean())
+        say(f"fitted to {chunks} chunks")
+        return True
+
+    @torch.no_grad()
+    def estimate(self, seen: Seen) -> Estimate:
+        return self.layer.estimate(self.regressor(self.body(seen.joints.flatten(1)))[-1])
+
+
+def tiny() -> Method:
+    return Method(Tiny, TinySettings)
