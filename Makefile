@@ -3,6 +3,7 @@
 #   make test     ruff, mypy and pytest
 #   make bench    time the networks beside their textbook formulation; options in BENCH="--quick --device cuda"
 #   make train    train with CONFIG=configs/<name>.yaml
+#   make table    run the results table of the literature: MOTIONS=<folder of BVH clips>; TRAIN=1 trains all methods first
 #   make weights  retrain the bundle that ships from BVH clips: MOTIONS=<folder>
 
 # The first interpreter that runs, not the first on the path: version managers put stand-ins there that only fail.
@@ -16,7 +17,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev
 REQUIREMENTS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench train weights clean
+.PHONY: help demo test lint format bench train table weights clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -43,6 +44,12 @@ bench: $(INSTALLED_DEV)
 train: $(INSTALLED_DEV)
 	@test -n "$(CONFIG)" || { echo "say which: make train CONFIG=configs/<name>.yaml" >&2; exit 1; }
 	$(BIN)/pose2mesh train $(CONFIG)
+
+# docs/baselines/table.md and table.json, in minutes from the bundles in runs/baselines or those that ship. Training takes
+# some ten minutes a method on a core; what is there already is kept, and an interrupted run goes on.
+table: $(INSTALLED_DEV)
+	@test -n "$(MOTIONS)" || { echo "say where the BVH clips are: make table MOTIONS=<folder>" >&2; exit 1; }
+	$(BIN)/python scripts/results_table.py $(MOTIONS) $(if $(TRAIN),--train)
 
 # Both stages, an hour and a half on two cores; the seeds are in the configs.
 weights: $(INSTALLED_DEV)

@@ -72,7 +72,7 @@ def main() -> None:
     arguments = parser.parse_args()
     recovery = Recovery.load(arguments.model)
     tiles = []
-    for person, mask in measurable_people(arguments.keypoints, arguments.images):
+    for person, mask, _ in measurable_people(arguments.keypoints, arguments.images):
         size = mask.shape[1], mask.shape[0]
         found = recovery.recover_converted(person.joints_px[None], person.confidence[None], image_size=size)[0]
         oks, iou = score_person(person, mask, found.joints, found.vertices, found.camera, recovery.faces)

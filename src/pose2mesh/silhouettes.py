@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pose2mesh import metrics, render
 from pose2mesh.data.keypoints import PictureInput, PoseInput, match_images, read_keypoints
 from pose2mesh.errors import InputError, one_line
+from pose2mesh.photos import read_photo, resized
 from pose2mesh.predict import Camera, Recovery, solve_camera
 from pose2mesh.skeletons import COCO, COCO17
 
@@ -34,7 +35,8 @@ def evaluate_keypoints(
     Args:
         recovery: A model of the coco joint set.
         annotations: A COCO keypoint file with masks.
-        images: The folder of its photos, of which only the sizes are used; people on other pictures are left out.
+        images: The folder of its photos, of which only the sizes are used, but for a model that looks at photos; people
+            on other pictures are left out.
         still_poses: Name to root-relative joints (19, 3) and vertices (V, 3), metres, camera axes: bodies that do not
             follow the person, to be measured beside the model under the same camera fit.
 
@@ -47,9 +49,12 @@ def evaluate_keypoints(
     if recovery.joint_set is not COCO:
         raise InputError(f"model {recovery.info.name!r} has joint set {recovery.joint_set.name!r}; expected 'coco'")
     scores: dict[str, list[tuple[float, float]]] = {"": []}
-    for person, mask in measurable_people(annotations, images):
+    for person, mask, file in measurable_people(annotations, images):
         size = mask.shape[1], mask.shape[0]
-        found = recovery.recover_converted(person.joints_px[None], person.confidence[None], image_size=size)[0]
+        photo = resized(read_photo(file, size), size) if recovery.looks else None
+        found = recovery.recover_converted(
+            person.joints_px[None], person.confidence[None], image_size=size, photo=photo
+        )[0]
         bodies = {"": (found.joints, found.vertices, found.camera)}
         for name, (joints, vertices) in (still_poses or {}).items():
             camera = solve_camera(joints, person.joints_px, person.confidence, None, size)
@@ -67,8 +72,8 @@ def evaluate_keypoints(
     return results
 
 
-def measurable_people(annotations: Path, images: Path) -> Iterator[tuple[PoseInput, NDArray[np.bool_]]]:
-    """The people with at least 12 labelled joints and a polygon mask on the photos that are there, each with that mask.
+def measurable_people(annotations: Path, images: Path) -> Iterator[tuple[PoseInput, NDArray[np.bool_], Path]]:
+    """The people with at least 12 labelled joints and a polygon mask on the photos that are there, with mask and photo.
 
     Raises:
         InputError: a file cannot be used.
@@ -77,8 +82,9 @@ def measurable_people(annotations: Path, images: Path) -> Iterator[tuple[PoseInp
     photos = match_images(pictures, images)
     for picture in pictures:
         if picture.stem in photos:
-            size = _size(photos[picture.stem], picture.size)
-            yield from measurable_in_picture(picture, size, annotations)
+            photo = photos[picture.stem]
+            for person, mask in measurable_in_picture(picture, _size(photo, picture.size), annotations):
+                yield person, mask, photo
 
 
 def measurable_in_picture(

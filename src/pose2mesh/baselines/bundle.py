@@ -35,7 +35,7 @@ class LearnedInfo(BundleInfo):
     """What the bundle of a learned baseline says of itself.
 
     Attributes:
-        parameters: Numbers that were trained.
+        parameters: Numbers that were learnt: the networks' parameters, or all that a method without a network holds.
         minutes: Of training: drawing people and steps, without validation.
         samples: Pictures that were seen, the same one every time it was.
         seed: Of the run.
@@ -110,6 +110,7 @@ def load_learned(
         method = find_method(info.method, str(path))
         settings = info.config["settings"] | dict(changes or {})
         network = method.make(layer, instantiate(method.settings, settings, str(path), "settings."))
+        network.forget()
         weights = load_file(path)
         network.load_state_dict({name: _single(value) for name, value in weights.items()})
     return network.eval(), info

@@ -55,12 +55,26 @@ def _graphcmr() -> Method:
     return Method(GraphCMR, GraphCMRSettings)
 
 
+def _spin() -> Method:
+    from pose2mesh.baselines.spin import SPIN, SPINSettings
+
+    return Method(SPIN, SPINSettings)
+
+
+def _lassner() -> Method:
+    from pose2mesh.baselines.lassner import Lassner, LassnerSettings
+
+    return Method(Lassner, LassnerSettings)
+
+
 # Imported when asked for: a method's file may bring libraries of its own.
 METHODS: dict[str, Callable[[], Method]] = {
+    "lassner": _lassner,
     "pavlakos": _pavlakos,
     "nbf": _nbf,
     "hmr": _hmr,
     "graphcmr": _graphcmr,
+    "spin": _spin,
     "reader": _reader,
 }
 

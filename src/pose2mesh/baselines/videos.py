@@ -18,6 +18,7 @@ from pose2mesh.baselines.judged import COLUMNS
 from pose2mesh.data.motion import Clip
 from pose2mesh.data.noise import NoiseConfig
 from pose2mesh.data.synthetic import BodySynthesiser
+from pose2mesh.models.bundle_info import DEFAULT
 from pose2mesh.motion.smoothing import smooth_bodies
 from pose2mesh.motion.synthetic_video import Video, film
 from pose2mesh.predict import Recovery
@@ -43,7 +44,7 @@ class VideoErrors:
 def judge_videos(
     arnab: Arnab, recovery: Recovery, fitter: Fitter, clips: Sequence[Clip], frames: int, noise: NoiseConfig
 ) -> VideoErrors:
-    """One video of at most so many frames a clip (`motion.synthetic_video`)."""
+    """One video of at most so many frames a clip (`motion.synthetic_video`); `recovery` is the bundle that ships."""
     synthesiser = BodySynthesiser(fitter.body, COCO, None)
     rows: dict[str, list[Tensor]] = {}
     seconds = dict.fromkeys(("single frames", "video"), 0.0)
@@ -62,8 +63,8 @@ def judge_videos(
         alone = fitter.pose(start, replace(target, person=torch.arange(len(joints_px)))).joints
         lifted = torch.from_numpy(recovery.run(video.joints_px, video.confidence)[0])
         answers = {
-            recovery.info.name: lifted,
-            f"{recovery.info.name}, One-Euro": _steady(lifted, video),
+            DEFAULT: lifted,
+            f"{DEFAULT}, One-Euro": _steady(lifted, video),
             arnab.single.name: alone,
             f"{arnab.single.name}, One-Euro": _steady(alone, video),
             "arnab": fitter.pose(bodies, target).joints,

@@ -76,7 +76,9 @@ class BaselineTask(Task):
         return 0
 
     def finish(self, bundle: Path) -> None:
-        config, network = self.config, self.module.network.cpu().eval()
+        config, network = self.config, self.module.network.eval()
+        network.forget()
+        learnt = list(network.parameters()) or list(network.state_dict().values())
         rows = read_rows(bundle.with_name("metrics.csv"))
         seconds = self.fit_seconds + sum(config.samples_per_epoch / float(row["samples_per_second"]) for row in rows)
         info = LearnedInfo(
@@ -87,7 +89,7 @@ class BaselineTask(Task):
             data=describe_poses(config.motions) + ", pictures drawn of them",
             licence="Apache-2.0",
             stature_features=stature_features(self.layer.body, network.joint_set),
-            parameters=sum(parameter.numel() for parameter in network.parameters()),
+            parameters=sum(numbers.numel() for numbers in learnt),
             minutes=seconds / 60,
             samples=config.epochs * self.module.steps * config.batch_size,
             seed=config.seed,
