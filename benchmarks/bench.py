@@ -50,7 +50,7 @@ class Plan:
 
     Attributes:
         cases: Network, pass, precision and batches, what matters most first: a run that is cut has it already.
-        rounds: At the least in float32 up to a batch of 32 (elsewhere one), and at the most.
+        rounds: At the least in float32 (elsewhere one), and at the most.
         cube: Edge of the square matrices whose product is timed.
         rate_budget_s: For each of the machine's rates and of the scaling's times.
         steps: Of training, for its samples a second.
@@ -107,17 +107,17 @@ def build(name: str, folder: Path) -> tuple[Subject, report.Size]:
 def run_cases(subjects: dict[str, Subject], plan: Plan, arguments: argparse.Namespace) -> Iterator[Comparison]:
     """Every network, pass, precision and batch of the plan; prints a line for each."""
     for name, mode, precision, batches in plan.cases:
-        expected = 0.0
+        last: Comparison | None = None
         for batch in batches:
-            least = plan.rounds[0] if precision == "fp32" and batch <= 32 else 1
+            least = plan.rounds[0] if precision == "fp32" else 1
             comparison = compare(
                 Case(name, mode, precision, batch, arguments.device, arguments.threads),
-                subjects[name], arguments.budget, least, plan.rounds[1], int(batch * expected),
+                subjects[name], arguments.budget, least, plan.rounds[1], last.expected_bytes(batch) if last else None,
             )  # fmt: skip
             print(report.brief(comparison), flush=True)
             yield comparison
-            if comparison.ours is not None and comparison.textbook is not None:
-                expected = 1.1 * (comparison.ours.peak_bytes + comparison.textbook.peak_bytes) / batch
+            if comparison.ours is not None:
+                last = comparison
 
 
 def alone(work: Callable[..., Any], *arguments: Any) -> Any:

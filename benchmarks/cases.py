@@ -1,17 +1,18 @@
 """One thing to be timed, in processes of its own: the network beside its textbook formulation, turn about.
 
 Each of the two runs in a fresh process, so that its peak memory is its own; their rounds alternate, so that whatever
-else the machine does falls on both.
+else the machine does falls on both. Where the memory does not hold both, they run one after the other.
 """
 
 from __future__ import annotations
 
 import ctypes
+import itertools
 import multiprocessing
 import os
 import statistics
 import time
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -90,12 +91,17 @@ class Measured:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Both formulations of a case, or why it was left out."""
+    """Both formulations of a case, or why it was left out.
+
+    Attributes:
+        alternating: Whether their rounds alternated; if not, one ran after the other.
+    """
 
     case: Case
     ours: Measured | None = None
     textbook: Measured | None = None
     skipped: str = ""
+    alternating: bool = True
 
     @property
     def time_ratio(self) -> float:
@@ -113,12 +119,22 @@ class Comparison:
             return None
         return self.ours.peak_bytes / self.textbook.peak_bytes
 
+    def expected_bytes(self, batch: int) -> dict[str, int]:
+        """A guess of what each formulation will take with another batch; empty where this one was left out."""
+        if self.ours is None or self.textbook is None:
+            return {}
+        growth = 1.1 * batch / self.case.batch
+        sides = zip(FORMULATIONS, (self.ours, self.textbook), strict=True)
+        return {name: int(growth * side.peak_bytes) + side.rest_bytes for name, side in sides}
+
     def as_dict(self) -> dict[str, Any]:
         if self.ours is None or self.textbook is None:
             return {**asdict(self.case), "skipped": self.skipped}
-        pairs = [b / a for a, b in zip(self.ours.seconds, self.textbook.seconds, strict=True)]
+        pair = zip if self.alternating else itertools.product
+        pairs = [b / a for a, b in pair(self.ours.seconds, self.textbook.seconds)]
         return {
             **asdict(self.case),
+            "turns": "alternating" if self.alternating else "one after the other",
             "ours": self.ours.as_dict(self.case.batch),
             "textbook": self.textbook.as_dict(self.case.batch),
             "time_ratio": self.time_ratio, "time_ratio_least": min(pairs), "time_ratio_most": max(pairs),
@@ -137,26 +153,52 @@ def fresh_process() -> ProcessPoolExecutor:
 
 
 def compare(
-    case: Case, subject: Subject, budget_s: float, least: int, most: int, expected_bytes: int = 0
+    case: Case, subject: Subject, budget_s: float, least: int, most: int, expected_bytes: dict[str, int] | None = None
 ) -> Comparison:
-    """Time both formulations, turn about, for as many rounds as fit into the budget.
+    """Time both formulations for as many rounds as fit into the budget: turn about, or where the memory does not hold
+    both, one after the other.
 
     Args:
         case: What.
         subject: The network.
         budget_s: For the rounds of both together, in seconds.
         least, most: Rounds at the least, whatever they take, and at the most.
-        expected_bytes: A guess of the larger peak; where the memory is not there the case is left out.
+        expected_bytes: A guess of what each formulation takes; where one alone does not fit the case is left out.
     """
-    processes = {name: fresh_process() for name in FORMULATIONS}
+    expected = expected_bytes or {}
     try:
-        ready = {name: pool.submit(prepare, case, name, subject) for name, pool in processes.items()}
-        available = min(result.result() for result in ready.values())
-        if expected_bytes > available:
-            return Comparison(
-                case, skipped=f"would need {expected_bytes / 2**30:.1f} GiB, {available / 2**30:.1f} GiB are free"
-            )
-        seconds: dict[str, list[float]] = {name: [] for name in FORMULATIONS}
+        with fresh_process() as pool:
+            available = pool.submit(available_bytes, case.device).result()
+        groups = together(expected, available)
+        found: dict[str, Measured] = {}
+        for names in groups:
+            found |= measure(case, names, subject, budget_s / len(groups), least, most)
+        if not found:
+            gib = max(expected.values()) / 2**30
+            return Comparison(case, skipped=f"would need {gib:.1f} GiB, {available / 2**30:.1f} GiB are free")
+        return Comparison(case, found["ours"], found["textbook"], alternating=len(groups) == 1)
+    except (BrokenProcessPool, torch.OutOfMemoryError) as error:
+        return Comparison(case, skipped=f"a process ended early, most likely out of memory ({type(error).__name__})")
+
+
+def together(expected_bytes: dict[str, int], available: int) -> list[tuple[str, ...]]:
+    """Which formulations run at the same time, one group after the other; none where one alone does not fit."""
+    if sum(expected_bytes.values()) <= available:
+        return [FORMULATIONS]
+    if max(expected_bytes.values()) <= available:
+        return [(name,) for name in FORMULATIONS]
+    return []
+
+
+def measure(
+    case: Case, names: tuple[str, ...], subject: Subject, budget_s: float, least: int, most: int
+) -> dict[str, Measured]:
+    """Rounds of some formulations, turn about, each in a fresh process."""
+    processes = {name: fresh_process() for name in names}
+    try:
+        for ready in [pool.submit(prepare, case, name, subject) for name, pool in processes.items()]:
+            ready.result()
+        seconds: dict[str, list[float]] = {name: [] for name in names}
         start = time.perf_counter()
         for count in range(most):
             spent = time.perf_counter() - start
@@ -164,13 +206,9 @@ def compare(
                 break
             for name, pool in processes.items():
                 seconds[name].append(pool.submit(time_round).result())
-        memory: dict[str, Future[tuple[int, int]]] = {name: p.submit(peak_memory) for name, p in processes.items()}
         # The first round of each warms up, but is all there is where rounds are long.
         kept = {name: values[1:] if len(values) > 3 else values for name, values in seconds.items()}
-        ours, textbook = (Measured(kept[name], *memory[name].result()) for name in FORMULATIONS)
-        return Comparison(case, ours, textbook)
-    except (BrokenProcessPool, torch.OutOfMemoryError) as error:
-        return Comparison(case, skipped=f"a process ended early, most likely out of memory ({type(error).__name__})")
+        return {name: Measured(kept[name], *pool.submit(peak_memory).result()) for name, pool in processes.items()}
     finally:
         for pool in processes.values():
             pool.shutdown()
@@ -216,11 +254,15 @@ def build(case: Case, formulation: str, subject: Subject) -> Pose2Mesh:
     return kind(config.network, JOINT_SETS[config.joint_set], subject.surface).to(case.device).eval()
 
 
-def prepare(case: Case, formulation: str, subject: Subject) -> int:
-    """Make this process the one that does a case; returns how many bytes of memory are free."""
+def prepare(case: Case, formulation: str, subject: Subject) -> None:
+    """Make this process the one that does a case."""
     global _work
     _work = Work(case, formulation, subject)
-    if case.device == "cuda":
+
+
+def available_bytes(device: str) -> int:
+    """Memory that is free for a case."""
+    if device == "cuda":
         return torch.cuda.mem_get_info()[0]
     meminfo = Path("/proc/meminfo")
     if not meminfo.exists():

@@ -97,7 +97,8 @@ def brief(comparison: Comparison) -> str:
     if comparison.ours is None or comparison.textbook is None:
         return f"{text} left out: {comparison.skipped}"
     ours, textbook = (1000 * side.median / case.batch for side in (comparison.ours, comparison.textbook))
-    return f"{text} {ours:8.2f} ms a person, textbook {textbook:8.2f}: {comparison.time_ratio:.2f} times as fast"
+    text = f"{text} {ours:8.2f} ms a person, textbook {textbook:8.2f}: {comparison.time_ratio:.2f} times as fast"
+    return text if comparison.alternating else f"{text}, one after the other"
 
 
 def table(cases: list[Comparison], sizes: dict[str, Size], rates: dict[str, Any]) -> str:
@@ -109,7 +110,8 @@ def table(cases: list[Comparison], sizes: dict[str, Size], rates: dict[str, Any]
     rows: list[tuple[str, ...]] = [columns, ("---",) * 3 + ("---:",) * 9]
     for comparison in cases:
         case = comparison.case
-        cells = [case.network, case.mode, case.precision, str(case.batch)]
+        turns = "" if comparison.alternating else ", one after the other"
+        cells = [case.network, case.mode, case.precision, f"{case.batch}{turns}"]
         if comparison.ours is None or comparison.textbook is None:
             cells += [comparison.skipped]
         else:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from cases import Case, Comparison, Measured
+from cases import FORMULATIONS, Case, Comparison, Measured, together
 from limits import ProductCount, layer_shapes, least_values, multiply_accumulates, needed_multiply_accumulates
-from report import Size, headline, shares, table
+from report import Size, brief, headline, shares, table
 from scaling import Torus
 from textbook import TextbookPose2Mesh, coordinates
 
@@ -118,6 +118,25 @@ def test_ratios_and_shares() -> None:
     assert shares(comparison("train"), SIZE, RATES) == {}
     # Moving 4 · (1000 + 2000 · 32) bytes takes longer than the products do.
     assert shares(comparison(), SIZE, RATES)["limit_share"] == pytest.approx(0.26 / 0.2)
+
+
+def test_formulations_that_do_not_fit_together_run_one_after_the_other() -> None:
+    expected = comparison("train").expected_bytes(64)
+    assert expected == {"ours": int(2.2 * 2**28), "textbook": int(2.2 * 2**30)}
+    assert together({}, 0) == together(expected, 3 * 2**30) == [FORMULATIONS]
+    assert together(expected, int(2.5 * 2**30)) == [("ours",), ("textbook",)]
+    assert together(expected, 2**31) == []
+
+
+def test_what_ran_one_after_the_other_is_said() -> None:
+    case = Case("faithful", "train", "fp32", 64, "cpu", 1)
+    done = Comparison(case, Measured([0.1, 0.2], 2**28, 0), Measured([0.6], 2**30, 0), alternating=False)
+    assert done.as_dict()["turns"] == "one after the other"
+    assert comparison("train").as_dict()["turns"] == "alternating"
+    assert (done.as_dict()["time_ratio_least"], done.as_dict()["time_ratio_most"]) == pytest.approx((3, 6))
+    assert "one after the other" in brief(done)
+    assert "| 64, one after the other |" in table([done], {"faithful": SIZE}, RATES)
+    assert headline([done], {"faithful": SIZE}, RATES)["faithful_train_memory_ratio_b64"] == 0.25
 
 
 def test_a_case_that_was_left_out_is_a_row_and_no_figure() -> None:

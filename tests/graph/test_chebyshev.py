@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pose2mesh.errors import InputError
 from pose2mesh.graph import chebyshev
-from pose2mesh.graph.chebyshev import ChebyshevConvolution, GraphLaplacian, Pending, relu_sum
+from pose2mesh.graph.chebyshev import ChebyshevConvolution, GraphLaplacian, Normed, values
 from pose2mesh.graph.coarsening import build_hierarchy
 from pose2mesh.graph.laplacian import rescaled_laplacian
 
@@ -194,39 +194,65 @@ def test_laplacian_is_not_in_the_state_dict() -> None:
     assert GraphLaplacian(rescaled_laplacian(PADDED)).state_dict() == {}
 
 
-# Sum
+# Norm and ReLU, computed where they are read
 
 
-@pytest.mark.parametrize("nodes", [4, 8])
-def test_relu_sum_and_its_gradients_are_the_plain_ones(nodes: int) -> None:
+def normed_and_plain(nodes: int) -> tuple[Normed, Tensor, list[Tensor]]:
+    """Numbers (3, nodes, 3) normalised as in training, then ReLU: both ways, and what has a gradient."""
     torch.manual_seed(0)
-    wanted = [torch.randn(2, size, 3, dtype=torch.float64, requires_grad=True) for size in (8, nodes)]
-    expected = wanted[0].relu() + wanted[1].repeat_interleave(8 // nodes, dim=1)
+    z = (5 + torch.randn(3, nodes, 3, dtype=torch.float64)).requires_grad_()
+    weight, bias = (torch.randn(3, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    flat = z.flatten(0, 1)
+    plain = torch.nn.functional.batch_norm(flat, None, None, weight, bias, training=True).relu().view_as(z)
+    variance, mean = torch.var_mean(flat.detach(), 0, correction=0)
+    return Normed(z, weight, bias, mean, (variance + 1e-5).rsqrt()), plain, [z, weight, bias]
+
+
+def assert_same_gradients(found: Tensor, expected: Tensor, wanted: list[Tensor]) -> None:
+    assert torch.allclose(found, expected, atol=1e-12)
     direction = torch.randn_like(expected)
-    found = relu_sum(*wanted)
-    assert torch.equal(found, expected)
-    for own, reference in zip(
-        torch.autograd.grad(found, wanted, direction), torch.autograd.grad(expected, wanted, direction), strict=True
-    ):
-        assert torch.equal(own, reference)
+    kept = direction.clone()
+    gradients = [torch.autograd.grad(y, wanted, direction, retain_graph=True) for y in (found, expected)]
+    for own, reference in zip(*gradients, strict=True):
+        assert torch.allclose(own, reference, atol=1e-11)
+    assert torch.equal(direction, kept)  # what is given stays as it was
+
+
+@pytest.mark.parametrize("cache", [2**21, 1], ids=["at once", "by sample"])
+@pytest.mark.parametrize("nodes", [4, 8, None], ids=["unpooled", "as many", "nothing"])
+def test_values_and_their_gradients_are_the_plain_ones(
+    nodes: int | None, cache: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chebyshev, "CACHE_BYTES", cache)
+    normed, plain, wanted = normed_and_plain(8)
+    plus, expected = None, plain
+    if nodes is not None:
+        plus = torch.randn(3, nodes, 3, dtype=torch.float64, requires_grad=True)
+        wanted, expected = [*wanted, plus], plain + plus.repeat_interleave(8 // nodes, dim=1)
+    assert_same_gradients(values(normed, plus), expected, wanted)
+    assert_same_gradients(values(plain, plus), expected, wanted)
     with torch.no_grad():
-        assert torch.equal(relu_sum(*wanted), expected)
+        assert torch.allclose(values(normed, plus), expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("cache", [2**21, 1], ids=["at once", "by sample"])
+@pytest.mark.parametrize("widths", [(3, 4), (3, 2)], ids=["wider", "narrower"])
 @pytest.mark.parametrize("unpool", [False, True], ids=["", "unpooled"])
-def test_an_input_that_is_made_again_is_the_input_that_is_kept(unpool: bool) -> None:
-    torch.manual_seed(0)
-    laplacian, module = GraphLaplacian(rescaled_laplacian(PADDED)).double(), ChebyshevConvolution(3, 4).double()
-    source = torch.randn(2, PADDED.shape[0] // (1 + unpool), 3, dtype=torch.float64)
-    scale, shift = torch.randn(3, dtype=torch.float64), torch.randn(3, dtype=torch.float64)
-    x = (source * scale + shift).requires_grad_()
-    wanted = [x, module.linear.weight, module.linear.bias]
-    expected, found = module(x.relu(), laplacian), module(Pending(x, source, scale, shift), laplacian)
-    assert torch.equal(found, expected)
+def test_convolution_of_a_norm_is_that_of_its_values(
+    unpool: bool, widths: tuple[int, int], cache: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chebyshev, "CACHE_BYTES", cache)
+    laplacian, module = GraphLaplacian(rescaled_laplacian(PADDED)).double(), ChebyshevConvolution(*widths).double()
+    normed, plain, wanted = normed_and_plain(PADDED.shape[0] // (1 + unpool))
+    wanted += [module.linear.weight, module.linear.bias]
+    expected = module(plain, laplacian)
+    assert_same_gradients(module(normed, laplacian), expected, wanted)
     with torch.no_grad():
-        assert torch.equal(module(Pending(x, source, scale, shift), laplacian), expected)
-    direction = torch.randn_like(expected)
-    for own, reference in zip(
-        torch.autograd.grad(found, wanted, direction), torch.autograd.grad(expected, wanted, direction), strict=True
-    ):
-        assert torch.allclose(own, reference, atol=1e-12)
+        assert torch.allclose(module(normed, laplacian), expected, atol=1e-12)
+
+
+def test_a_norm_learns_where_its_input_does_not() -> None:
+    laplacian, module = GraphLaplacian(rescaled_laplacian(PADDED)).double(), ChebyshevConvolution(3, 4).double()
+    normed, plain, (_, *wanted) = normed_and_plain(PADDED.shape[0])
+    fixed = normed._replace(source=normed.source.detach())
+    assert_same_gradients(module(fixed, laplacian), module(plain, laplacian), wanted)

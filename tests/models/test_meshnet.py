@@ -10,7 +10,7 @@ import trimesh
 from torch import Tensor
 
 from pose2mesh.errors import InputError
-from pose2mesh.graph.chebyshev import ChebyshevConvolution, GraphLaplacian
+from pose2mesh.graph.chebyshev import ChebyshevConvolution, GraphLaplacian, values
 from pose2mesh.graph.coarsening import build_hierarchy
 from pose2mesh.graph.laplacian import joint_adjacency, rescaled_laplacian
 from pose2mesh.models.meshnet import GraphBlock, GraphLayer, MeshNet
@@ -123,7 +123,7 @@ def test_layers_normalise_over_nodes_and_batch() -> None:
     layer = GraphLayer(3, 6, 2)
     torch.nn.init.constant_(layer.norm.bias, 10)  # so that ReLU cuts nothing off
     graphs = laplacians(2, 2)
-    out = layer(5 + 3 * torch.randn(4, graphs[0].size, 3), graphs[0]).values
+    out = values(layer(5 + 3 * torch.randn(4, graphs[0].size, 3), graphs[0]))
     assert torch.allclose(out.mean((0, 1)), torch.full((6,), 10.0), atol=1e-4)
     assert torch.allclose(out.std((0, 1), correction=0), torch.ones(6), atol=1e-3)
 

@@ -135,60 +135,86 @@ class GraphLaplacian(FixedSparse):
         return self._polynomials[key]
 
 
-class Pending(NamedTuple):
-    """Numbers before ReLU, and what they can be computed from again: a convolution that is given them applies ReLU, and
-    keeps none of its input for the backward pass.
+class Normed(NamedTuple):
+    """ReLU of BatchNorm, in training, of a convolution's output z, told but not computed. What reads it computes it, a
+    few samples at a time, and in the backward pass again: z is all that is kept of three steps.
 
     Attributes:
-        values: (B, N, C) source · scale + shift.
-        source: (B, N, C), which is kept anyway, for the backward pass of the norm that made the values.
-        scale, shift: (C,), without a gradient.
+        source: (B, N, C) z.
+        weight, bias: (C,) of the norm.
+        mean, inverse_deviation: (C,) of z over batch and nodes, without a gradient.
     """
 
-    values: Tensor
     source: Tensor
-    scale: Tensor
-    shift: Tensor
+    weight: Tensor
+    bias: Tensor
+    mean: Tensor
+    inverse_deviation: Tensor
+
+    def part(self, index: slice | tuple[slice, slice]) -> Tensor:
+        """Of some samples, or samples and nodes, in the dtype of z."""
+        z, scale = self.source[index], self.weight * self.inverse_deviation
+        return torch.addcmul(self.bias - self.mean * scale, z, scale).relu_().to(z.dtype)
+
+    def backward(self, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Gradients of source, weight and bias; that of the source is written over the gradient (B, N, C) given."""
+        scale, count = self.weight * self.inverse_deviation, gradient[:, :, 0].numel()
+        bias_gradient, weight_gradient = torch.zeros_like(scale), torch.zeros_like(scale)
+        parts = _samples(gradient, gradient.shape[1] * gradient.shape[2])
+        for samples in parts:
+            found = gradient[samples].mul_(self.part(samples) > 0)
+            bias_gradient += found.sum((0, 1), dtype=scale.dtype)
+            weight_gradient += (self.source[samples] - self.mean).mul_(found).sum((0, 1))
+        weight_gradient *= self.inverse_deviation
+        shift, by_deviation = scale * bias_gradient / count, scale * self.inverse_deviation * weight_gradient / count
+        for samples in parts:
+            centred = self.source[samples] - self.mean
+            gradient[samples] = centred.mul_(-by_deviation).sub_(shift).addcmul_(gradient[samples], scale)
+        return gradient, weight_gradient, bias_gradient
+
+
+def _part(x: Tensor | Normed, index: slice | tuple[slice, slice]) -> Tensor:
+    return x.part(index) if isinstance(x, Normed) else x[index]
 
 
 class _Convolution(torch.autograd.Function):
-    """`_convolve`, keeping nothing but x for the backward pass, or what x can be computed from again.
+    """`_convolve`, keeping nothing but x for the backward pass, or what x is computed from.
 
     T_k(L) is symmetric, so that the backward pass is a convolution of the gradient g, with no term of the forward pass
     in it: ∂W_k = xᵀ T_k(L) g and ∂x = Σ_k T_k(L) g W_kᵀ.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, laplacian: GraphLaplacian, *again: Tensor) -> Tensor:
-        """As `_convolve`, of ReLU of x where `again` is the source, scale and shift that it can be computed from."""
-        ctx.save_for_backward(weight, *(again or (x,)))
+    def forward(ctx: Any, weight: Tensor, bias: Tensor, laplacian: GraphLaplacian, x: Tensor, *norm: Tensor) -> Tensor:
+        """x, or where `norm` is given `Normed(x, *norm)`."""
+        ctx.save_for_backward(weight, x, *norm)
         ctx.laplacian = laplacian
-        return _convolve(x.relu() if again else x, weight, bias, laplacian)
+        return _convolve(Normed(x, *norm) if norm else x, weight, bias, laplacian)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        weight, x, *again = ctx.saved_tensors
+        weight, x, *norm = ctx.saved_tensors
+        normed = Normed(x, *norm) if norm else None
         C_in, C_out = x.shape[-1], len(weight)
         by_order = weight.view(C_out, -1, C_in)
         to_input = by_order.permute(2, 1, 0).reshape(C_in, -1).to(x.dtype)  # (C_in, K · C_out)
-        x_gradient = torch.empty_like(x) if ctx.needs_input_grad[0] else None
+        x_gradient = torch.empty_like(x) if any(ctx.needs_input_grad[3:]) else None
         weight_gradient = torch.zeros_like(weight).view(-1, C_in)
         for part, terms in _terms(gradient.contiguous(), ctx.laplacian, by_order.shape[1], x.shape[1]):
-            rows = x[part].reshape(-1, C_in)
-            if again:
-                scale, shift = again
-                rows = torch.addcmul(shift, rows, scale).relu_().to(x.dtype)
-            weight_gradient += linear(terms.T, rows.T)
+            weight_gradient += linear(terms.T, _part(normed or x, part).reshape(-1, C_in).T)
             if x_gradient is not None:
-                found = linear(terms, to_input)
-                x_gradient[part] = (found.mul_(rows > 0) if again else found).view_as(x[part])
+                x_gradient[part] = linear(terms, to_input).view_as(x[part])
         weight_gradient = weight_gradient.view(-1, C_out, C_in).transpose(0, 1).reshape_as(weight)
         bias_gradient = gradient.sum((0, 1)).to(weight.dtype)
-        return x_gradient, weight_gradient, bias_gradient, None, *(None for _ in ctx.needs_input_grad[4:])
+        if normed is None or x_gradient is None:
+            return weight_gradient, bias_gradient, None, x_gradient, *(None for _ in norm)
+        return weight_gradient, bias_gradient, None, *normed.backward(x_gradient), None, None
 
 
-def _convolve(x: Tensor, weight: Tensor, bias: Tensor, laplacian: GraphLaplacian, relu: bool = False) -> Tensor:
+def _convolve(
+    x: Tensor | Normed, weight: Tensor, bias: Tensor, laplacian: GraphLaplacian, relu: bool = False
+) -> Tensor:
     """y = Σ_k T_k(L) x W_k + b, (B, N, C_out), without a gradient.
 
     T_k(L) and W_k commute. So T_k(L) is applied to x W_k where that is narrower than x, or where x is to be un-pooled:
@@ -201,10 +227,11 @@ def _convolve(x: Tensor, weight: Tensor, bias: Tensor, laplacian: GraphLaplacian
         laplacian: (N, N).
         relu: Whether to replace negative numbers by 0.
     """
-    weight, bias = weight.to(x.dtype), bias.to(x.dtype)
-    B, M, C_in = x.shape
+    source = x.source if isinstance(x, Normed) else x
+    weight, bias = weight.to(source.dtype), bias.to(source.dtype)
+    B, M, C_in = source.shape
     C_out, order = len(weight), weight.shape[1] // C_in
-    y = x.new_empty(B, laplacian.size, C_out)
+    y = source.new_empty(B, laplacian.size, C_out)
     if laplacian.size == M and C_in <= C_out:
         for part, terms in _terms(x, laplacian, order, M):
             y[part] = linear(terms, weight, bias, relu).view_as(y[part])
@@ -212,23 +239,24 @@ def _convolve(x: Tensor, weight: Tensor, bias: Tensor, laplacian: GraphLaplacian
     by_order = weight.view(C_out, order, C_in).transpose(0, 1).reshape(-1, C_in)  # (K · C_out, C_in)
     of_first = nn.functional.pad(bias, (0, (order - 1) * C_out))  # T_0 is the identity
     add_up = laplacian.sum_of_terms(order, M)
-    for samples in _samples(x, order * C_out * M):
-        products = linear(x[samples].view(-1, C_in), by_order, of_first)
+    for samples in _samples(source, order * C_out * M):
+        products = linear(_part(x, samples).view(-1, C_in), by_order, of_first)
         rows = add_up.product(products.view(-1, M * order, C_out))
         torch.clamp(rows, 0 if relu else -torch.inf, out=y[samples])
     return y
 
 
 def _terms(
-    x: Tensor, laplacian: GraphLaplacian, order: int, nodes: int
+    x: Tensor | Normed, laplacian: GraphLaplacian, order: int, nodes: int
 ) -> Iterator[tuple[tuple[slice, slice], Tensor]]:
     """Samples and nodes, a few at a time, and their terms T_k(L) x side by side, a node in a row: (B · N, K · C)."""
-    blocks, C = laplacian.terms(order, nodes), x.shape[-1]
-    for samples in _samples(x, order * C * min(nodes, BLOCK_NODES)):
-        first = 0
+    source = x.source if isinstance(x, Normed) else x
+    blocks, C = laplacian.terms(order, nodes), source.shape[-1]
+    for samples in _samples(source, order * C * min(nodes, BLOCK_NODES)):
+        first, of_samples = 0, _part(x, samples)
         for block in blocks:
             last = first + block.rows // order
-            yield (samples, slice(first, last)), block.product(x[samples]).view(-1, order * C)
+            yield (samples, slice(first, last)), block.product(of_samples).view(-1, order * C)
             first = last
 
 
@@ -248,31 +276,37 @@ def _pool(x: Tensor, size: int) -> Tensor:
     return pairs[:, :, 0] + pairs[:, :, 1]  # five times as fast as a sum over the pairs
 
 
-class _ReluSum(torch.autograd.Function):
-    """`relu_sum`, of which the backward pass only needs to know which numbers were positive."""
+class _Values(torch.autograd.Function):
+    """`values`, keeping nothing for the backward pass but what x is computed from."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, term: Tensor) -> Tensor:
-        B, M, C = term.shape
-        if any(ctx.needs_input_grad):
-            ctx.save_for_backward(x > 0)
-            ctx.size = M
-        total = x.relu()
-        total.view(B, M, -1, C).add_(term[:, :, None])
+    def forward(ctx: Any, plus: Tensor | None, x: Tensor, *norm: Tensor) -> Tensor:
+        """x, or where `norm` is given `Normed(x, *norm)`, and what is to be added."""
+        ctx.save_for_backward(*((x, *norm) if norm else ()))
+        ctx.size = None if plus is None else plus.shape[1]
+        read, total = Normed(x, *norm) if norm else x, torch.empty_like(x)
+        for samples in _samples(x, x.shape[1] * x.shape[2]):
+            total[samples] = _part(read, samples)
+            if plus is not None:
+                B, M, C = plus[samples].shape
+                total[samples].view(B, M, -1, C).add_(plus[samples, :, None])
         return total
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        (positive,) = ctx.saved_tensors
-        return gradient * positive, _pool(gradient.contiguous(), ctx.size)
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        gradient = gradient.contiguous()
+        to_plus = None if ctx.size is None else _pool(gradient, ctx.size)
+        if not ctx.saved_tensors:
+            return to_plus, gradient
+        return to_plus, *Normed(*ctx.saved_tensors).backward(gradient.clone()), None, None
 
 
-def relu_sum(x: Tensor, term: Tensor) -> Tensor:
-    """x (B, N, C), its negative numbers replaced by 0, plus a term that has as many nodes, or half as many: those are
-    repeated, node i's children being 2i and 2i + 1.
+def values(x: Tensor | Normed, plus: Tensor | None = None) -> Tensor:
+    """x (B, N, C) as a tensor, plus one that has as many nodes, or half as many: those are repeated, node i's children
+    being 2i and 2i + 1.
     """
-    return cast(Tensor, _ReluSum.apply(x, term))
+    return cast(Tensor, _Values.apply(plus, *(x if isinstance(x, Normed) else (x,))))
 
 
 class ChebyshevConvolution(nn.Module):
@@ -296,17 +330,16 @@ class ChebyshevConvolution(nn.Module):
         nn.init.uniform_(self.linear.weight, -bound, bound)
         nn.init.zeros_(self.linear.bias)
 
-    def forward(self, x: Tensor | Pending, laplacian: GraphLaplacian, relu: bool = False) -> Tensor:
+    def forward(self, x: Tensor | Normed, laplacian: GraphLaplacian, relu: bool = False) -> Tensor:
         """(B, N, C_in), or (B, N / 2, C_in) to be un-pooled by a repeat of 2 → (B, N, C_out), clipped at 0 if asked."""
         weight, bias = self.linear.weight, self.linear.bias
-        again: tuple[Tensor, ...] = ()
-        if isinstance(x, Pending):
-            x, *again = x  # type: ignore[assignment]
-        device = x.device.type
-        if torch.is_autocast_enabled(device):
-            x = x.to(torch.get_autocast_dtype(device))
-        x = x.contiguous()
+        if isinstance(x, Tensor):
+            device = x.device.type
+            if torch.is_autocast_enabled(device):
+                x = x.to(torch.get_autocast_dtype(device))
+            x = x.contiguous()
         if not torch.is_grad_enabled():
-            return _convolve(x.relu() if again else x, weight, bias, laplacian, relu)
-        y = cast(Tensor, _Convolution.apply(x, weight, bias, laplacian, *again))
+            return _convolve(x, weight, bias, laplacian, relu)
+        read = x if isinstance(x, Normed) else (x,)
+        y = cast(Tensor, _Convolution.apply(weight, bias, laplacian, *read))
         return y.relu() if relu else y

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_linear_bn_eval
 
 from pose2mesh.errors import InputError
-from pose2mesh.graph.chebyshev import CACHE_BYTES, ChebyshevConvolution, GraphLaplacian, Pending, relu_sum
+from pose2mesh.graph.chebyshev import CACHE_BYTES, ChebyshevConvolution, GraphLaplacian, Normed, values
 from pose2mesh.products import Linear
 
 
@@ -21,9 +21,9 @@ class GraphLayer(nn.Module):
         self.convolution = ChebyshevConvolution(in_channels, out_channels, order)
         self.norm: nn.BatchNorm1d | None = nn.BatchNorm1d(out_channels)
 
-    def forward(self, x: Tensor | Pending, laplacian: GraphLaplacian) -> Tensor | Pending:
-        """(B, N or N / 2, C_in) → (B, N, C_out); the smaller input is un-pooled. In training ReLU is left to what reads
-        it, which need not keep it then.
+    def forward(self, x: Tensor | Normed, laplacian: GraphLaplacian) -> Tensor | Normed:
+        """(B, N or N / 2, C_in) → (B, N, C_out); the smaller input is un-pooled. In training, norm and ReLU are left to
+        what reads it, which need not keep what they make.
         """
         if self.norm is None:
             return self.convolution(x, laplacian, relu=True)
@@ -39,20 +39,15 @@ class GraphLayer(nn.Module):
             self.norm = None
 
 
-def _normalise(z: Tensor, norm: nn.BatchNorm1d) -> Pending:
-    """What `norm` does in training, told in a way that it can be done again."""
+def _normalise(z: Tensor, norm: nn.BatchNorm1d) -> Normed:
+    """What `norm` does in training, and then ReLU; its running statistics move."""
     assert norm.num_batches_tracked is not None
     assert norm.momentum is not None
     norm.num_batches_tracked.add_(1)
-    values, mean, inverse_deviation = torch.native_batch_norm(
-        z.flatten(0, 1), norm.weight, norm.bias, norm.running_mean, norm.running_var, True, norm.momentum, norm.eps
+    mean, variance = torch.batch_norm_update_stats(
+        z.detach().flatten(0, 1), norm.running_mean, norm.running_var, norm.momentum
     )
-    scale = norm.weight.detach() * inverse_deviation
-    return Pending(values.view(z.shape), z.detach(), scale, norm.bias.detach() - mean * scale)
-
-
-def _relu(x: Tensor | Pending) -> Tensor:
-    return x.values.relu() if isinstance(x, Pending) else x
+    return Normed(z, norm.weight, norm.bias, mean, (variance + norm.eps).rsqrt())
 
 
 class GraphBlock(nn.Module):
@@ -68,13 +63,13 @@ class GraphBlock(nn.Module):
     def forward(self, x: Tensor, laplacian: GraphLaplacian) -> Tensor:
         """(B, N or N / 2, C_in) → (B, N, C_out); the smaller input is un-pooled, by a repeat of 2."""
         skip = x
-        y: Tensor | Pending = x
+        y: Tensor | Normed = x
         for layer in self.layers:
             y = layer(y, laplacian)
-        values = y.values if isinstance(y, Pending) else y
-        if skip.shape[-1] != values.shape[-1]:
-            skip = nn.functional.interpolate(skip, size=values.shape[-1], mode="linear")
-        return relu_sum(values, skip)
+        width = (y.source if isinstance(y, Normed) else y).shape[-1]
+        if skip.shape[-1] != width:
+            skip = nn.functional.interpolate(skip, size=width, mode="linear")
+        return values(y, skip)
 
 
 class MeshNet(nn.Module):
@@ -121,10 +116,10 @@ class MeshNet(nn.Module):
         self.sample_bytes = 4 * order * inputs[-1] * mesh_graphs[-1].size  # of the terms of a convolution
 
     def forward(self, joints: Tensor) -> Tensor:
-        y: Tensor | Pending = joints
+        y: Tensor | Normed = joints
         for layer in self.joint_layers:
             y = layer(y, self.joint_graph)
-        x = self.to_mesh(_relu(y).flatten(1)).view(len(joints), self.coarse_size, -1)
+        x = self.to_mesh(values(y).flatten(1)).view(len(joints), self.coarse_size, -1)
         if self.training or x.device.type != "cpu":
             return self.grow(x)
         return torch.cat([self.grow(part) for part in x.split(self.samples_in_cache())])
