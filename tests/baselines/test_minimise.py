@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import torch
 from torch import Tensor
 
-from pose2mesh.baselines.minimise import minimise
+from pose2mesh.baselines.minimise import _two_loops, minimise
 
 
 def rosenbrock(x: Tensor) -> Tensor:
@@ -65,3 +67,68 @@ def test_no_step_into_what_is_not_a_number() -> None:
     found, value = minimise(lambda x: x - x.log(), torch.tensor([0.01]), torch.tensor([0]), 60)
     torch.testing.assert_close(found, torch.tensor([1.0]), atol=1e-2, rtol=0)
     assert torch.isfinite(value).all()
+
+
+def test_the_least_of_a_narrow_bowl() -> None:
+    """½ xᵀ A x − bᵀ x is least at A⁻¹ b, −½ bᵀ A⁻¹ b there; its curvatures differ by a factor of 300."""
+    torch.manual_seed(0)
+    turn = torch.linalg.qr(torch.randn(6, 6, dtype=torch.float64))[0]
+    matrix = turn @ torch.diag(torch.tensor([0.1, 0.3, 1.0, 3.0, 10.0, 30.0], dtype=torch.float64)) @ turn.T
+    right = torch.randn(6, dtype=torch.float64)
+    least = torch.linalg.solve(matrix, right)
+
+    def bowl(x: Tensor) -> Tensor:
+        return (x @ matrix @ x / 2 - right @ x)[None]
+
+    found, value = minimise(bowl, torch.zeros(6, dtype=torch.float64), torch.zeros(6, dtype=torch.long), 150)
+    torch.testing.assert_close(found, least, atol=1e-4, rtol=0)
+    torch.testing.assert_close(value, -right @ least[:, None] / 2, atol=1e-7, rtol=0)
+
+
+def test_the_direction_knows_the_curvature_along_its_pairs() -> None:
+    """The secant equation: for the newest pair's change of gradient the direction is minus its step, for each problem.
+
+    With as many pairs as unknowns, steps conjugate to each other as coordinate axes of a diagonal bowl are, it is
+    Newton's direction for any gradient.
+    """
+    owner = torch.tensor([0, 0, 1, 1])
+    bent = torch.tensor([2.0, 50.0, 0.5, 8.0])
+
+    def dot(a: Tensor, b: Tensor) -> Tensor:
+        return torch.zeros(2).index_add(0, owner, a * b)
+
+    pairs: deque[tuple[Tensor, Tensor, Tensor]] = deque()
+    for axis in (torch.tensor([0.1, 0, 0.3, 0]), torch.tensor([0, -0.2, 0, 0.1])):
+        pairs.append((axis, bent * axis, 1 / dot(axis, bent * axis)))
+    step, change, _ = pairs[-1]
+    curvature = dot(step, change) / dot(change, change)
+    torch.testing.assert_close(_two_loops(change, pairs, curvature, owner, dot), -step)
+    gradient = torch.tensor([1.0, -3.0, 2.0, 5.0])
+    torch.testing.assert_close(_two_loops(gradient, pairs, curvature, owner, dot), -gradient / bent)
+
+
+def test_at_the_least_it_stays() -> None:
+    found, value = minimise(rosenbrock, torch.ones(8), OWNERS, 10)
+    assert torch.equal(found, torch.ones(8))
+    assert torch.equal(value, torch.zeros(4))
+
+
+def test_no_round_is_no_step() -> None:
+    found, value = minimise(rosenbrock, STARTS, OWNERS, 0)
+    assert torch.equal(found, STARTS)
+    torch.testing.assert_close(value, rosenbrock(STARTS))
+
+
+def test_one_that_is_not_a_number_does_not_spoil_the_others() -> None:
+    start = STARTS.clone()
+    start[2] = torch.nan
+    found, value = minimise(rosenbrock, start, OWNERS, 120)
+    assert torch.isnan(value[1])
+    others = torch.tensor([0, 1, 4, 5, 6, 7])
+    torch.testing.assert_close(found[others], torch.ones(6), atol=1e-2, rtol=0)
+
+
+def test_the_first_step_is_a_small_one() -> None:
+    """A tenth at most, however steep it is."""
+    found, _ = minimise(lambda x: 1e6 * (x - 9).square(), torch.zeros(1), torch.tensor([0]), 1)
+    torch.testing.assert_close(found, torch.tensor([0.1]))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pose2mesh.baselines import terms
-from pose2mesh.body.rig import BODY_BONES
+from pose2mesh.body.rig import BODY_BONES, MIRROR
 from pose2mesh.data.poses import AngleLimits, angle_limits
 
 PEOPLE = torch.tensor([0, 0, 0, 1, 1, 1, 1])
@@ -66,6 +66,53 @@ def test_distance_from_the_start() -> None:
     assert float(terms.distance(points, start, sigma=1.0)) == pytest.approx(0.5)
 
 
+def test_far_joints_hardly_pull() -> None:
+    """The slope of ρ(r²) = σ² r² / (σ² + r²) in r is 2 r σ⁴ / (σ² + r²)²: largest at r = σ / √3, then less and less."""
+    distance = torch.tensor([0.1, 1 / 3**0.5, 3.0, 30.0])
+    projected = torch.stack((distance, torch.zeros(4)), dim=1)[:, None].requires_grad_()
+    seen, weight = torch.zeros(4, 1, 2), torch.ones(4, 1)
+    (slope,) = torch.autograd.grad(terms.reprojection(projected, seen, weight, sigma=1.0).sum(), projected)
+    torch.testing.assert_close(slope[:, 0, 0], 2 * distance / (1 + distance.square()).square())
+    assert slope[:, 0, 0].argmax() == 1
+    assert (slope[:, 0, 1] == 0).all()
+
+
+def test_where_all_is_well_nothing_pulls() -> None:
+    """Slopes at a residual of exactly 0 are 0, not what comes of dividing by it; so are those of joints not seen."""
+    points = torch.zeros(3, 2, 2, requires_grad=True)
+    seen = torch.tensor([[0.0, 0.0], [9.0, 9.0]]).expand(3, 2, 2)
+    weight = torch.tensor([1.0, 0.0]).expand(3, 2)
+    well = terms.reprojection(points, seen, weight, 0.1) + terms.distance(points, torch.zeros(3, 2, 2), 0.1)
+    well = well + terms.unsteadiness(points, torch.zeros(3, dtype=torch.long))
+    (slope,) = torch.autograd.grad(well.sum(), points)
+    assert torch.equal(slope, torch.zeros_like(slope))
+
+
+def test_limits_are_those_of_both_sides() -> None:
+    """A pose and its mirror image leave them equally; a knee bent by 160° is 25° beyond, one bent the wrong way all."""
+    limits = angle_limits()
+    pose = torch.randn(20, 21, 3, generator=torch.Generator().manual_seed(0))
+    mirrored = pose[:, [bone - 1 for bone in MIRROR[1:]]] * torch.tensor([1.0, -1.0, -1.0])
+    torch.testing.assert_close(terms.beyond_limits(mirrored, limits), terms.beyond_limits(pose, limits))
+    for side in ("Left", "Right"):
+        knees = torch.zeros(2, 21, 3)
+        knees[:, BODY_BONES.index(side + "Leg") - 1, 0] = torch.deg2rad(torch.tensor([160.0, -30.0]))
+        expected = torch.deg2rad(torch.tensor([25.0, 30.0])).square()
+        torch.testing.assert_close(terms.beyond_limits(knees, limits), expected)
+
+
+def test_an_elbow_is_straight_before_it_bends_backwards() -> None:
+    limits = angle_limits()
+    for side, sign in (("Left", 1.0), ("Right", -1.0)):
+        across = torch.nn.functional.normalize(torch.tensor([0.66, 0.0, 0.75 * sign]), dim=0)
+        pose = torch.zeros(3, 21, 3)
+        pose[:, BODY_BONES.index(side + "ForeArm") - 1] = (
+            torch.deg2rad(torch.tensor([[40.0], [52.0], [-118.0]])) * across
+        )
+        expected = torch.deg2rad(torch.tensor([0.0, 10.0, 10.0])).square()
+        torch.testing.assert_close(terms.beyond_limits(pose, limits), expected, atol=1e-6, rtol=1e-4)
+
+
 def test_gradients() -> None:
     torch.manual_seed(0)
 
@@ -76,6 +123,7 @@ def test_gradients() -> None:
     limits = AngleLimits(*(part.double() if part.is_floating_point() else part for part in vars(knee_limit()).values()))
     people = PEOPLE
     cases = (
+        (lambda x: terms.geman_mcclure(x.square(), 0.7), double(5)),
         (lambda x: terms.reprojection(x, seen, weight, 0.7), double(2, 3, 2)),
         (lambda x: terms.beyond_limits(x, limits), double(2, 21, 3)),
         (terms.unusual_shape, double(2, 6)),
