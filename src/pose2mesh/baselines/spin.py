@@ -193,6 +193,8 @@ class SPIN(LearnedBaseline):
             self.best.offer(truth.index[due], fits)
         fits = self.best.recall(truth.index[unknown])
         good = fits.distance <= settings.worst
+        if not good.any():
+            return truth
         return self._with_fits(truth, unknown[good], fits.shape[good], fits.rotations[good])
 
     def _with_fits(self, truth: Truth, people: Tensor, shape: Tensor, rotations: Tensor) -> Truth:
