@@ -162,3 +162,10 @@ def test_a_method_that_does_not_ship_says_how_to_train_it(
     error = capsys.readouterr().err
     assert "model 'tiny' does not ship; train it with `pose2mesh train configs/baselines/tiny.yaml`" in error
     assert error.count("\n") == 1
+
+
+def test_what_a_bundle_says_of_itself(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", str(folder / "hmr.safetensors")]) == 0
+    said = capsys.readouterr().out
+    assert "method    hmr, 0.00 M parameters" in said
+    assert "training  64 pictures, 1.0 minutes, seed 0" in said
