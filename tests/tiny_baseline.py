@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from pose2mesh.baselines.body_layer import BodyLayer
+from pose2mesh.baselines.bundle import LearnedInfo, save_learned
 from pose2mesh.baselines.interface import Estimate
 from pose2mesh.baselines.methods import Method
 from pose2mesh.baselines.regressor import ParameterRegressor
 from pose2mesh.baselines.seen import LearnedBaseline, Need, Seen, Truth
+from pose2mesh.config_files import plain_values
 
 
 @dataclass
@@ -70,3 +73,13 @@ class Tiny(LearnedBaseline):
 
 def tiny() -> Method:
     return Method(Tiny, TinySettings)
+
+
+def save_untrained(path: Path, network: LearnedBaseline, method: str, settings: object) -> Path:
+    """A bundle of a network as it is."""
+    info = LearnedInfo(
+        name=method, joint_set="coco", body="anny", config={"method": method, "settings": plain_values(settings)},
+        data="drawn", licence="Apache-2.0", parameters=1, minutes=1.0, samples=64, seed=0,
+    )  # fmt: skip
+    save_learned(path, network, info)
+    return path

@@ -58,11 +58,13 @@ def predict(
     out
         Folder for the results, made if need be; files of the same name are replaced.
     model
-        `default`, a bundle file, a file that `export` wrote, or a baseline: smplify, smplify-started, arnab.
+        `default`, a bundle file or run folder, a file that `export` wrote, or a method of the literature by name: smplify,
+        smplify-started, arnab; lassner, pavlakos, nbf, hmr, graphcmr, spin, which look at the photo.
     joints
         Order of the joints in arrays: coco, human36, smpl, hand, openpose25 or mediapipe33.
     image
-        The photo, or the folder of photos (matched by file name), to draw over; a scaled copy will do.
+        The photo, or the folder of photos (matched by file name), to draw over, and for methods that look at it; a
+        scaled copy will do.
     intrinsics
         FX,FY,CX,CY of the camera in pixels: gives full perspective. `nominal` guesses them from the photo's size, for
         photos that are not cropped.
@@ -153,7 +155,9 @@ def train(
     out: Path | None = None,
     find_batch: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
-    """Train from a YAML config, or go on with an interrupted run. More than one device: start it with torchrun.
+    """Train Pose2Mesh or a baseline from a YAML config, or go on with an interrupted run.
+
+    More than one device: start it with torchrun.
 
     Parameters
     ----------
@@ -233,7 +237,7 @@ def evaluate(
     Parameters
     ----------
     model
-        `default`, a bundle file, a run folder, or a baseline: smplify, smplify-started, arnab.
+        As `predict` takes it.
     data
         A training config: the test part of its data sets is used, or its validation clips where it has none.
     motions

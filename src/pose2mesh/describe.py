@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from pose2mesh.models.bundle import load_bundle
-from pose2mesh.models.bundle_info import resolve
+from pose2mesh.models.bundle_info import is_learned, resolve
 
 
 def describe_bundle(name_or_path: str) -> str:
@@ -14,6 +14,8 @@ def describe_bundle(name_or_path: str) -> str:
     Raises:
         InputError: as `load_bundle`.
     """
+    if is_learned(name_or_path):
+        return _describe_learned(name_or_path)
     bundle = load_bundle(name_or_path)
     info, surface, model = bundle.info, bundle.surface, bundle.model
 
@@ -36,3 +38,20 @@ def describe_bundle(name_or_path: str) -> str:
     for test, errors in info.errors.items():
         lines.append(f"{'errors':9} {test}: " + ", ".join(f"{name} {value:.1f}" for name, value in errors.items()))
     return "\n".join(lines)
+
+
+def _describe_learned(name_or_path: str) -> str:
+    from pose2mesh.baselines.bundle import read_info
+
+    path = resolve(name_or_path)
+    info = read_info(path)
+    rows = {
+        "bundle": f"{info.name}, {path.stat().st_size / 1e6:.1f} MB",
+        "method": f"{info.method}, {info.parameters / 1e6:.2f} M parameters",
+        "input": f"pictures around {info.joint_set} joints",
+        "output": f"the body {info.body}",
+        "training": f"{info.samples:,} pictures, {info.minutes:.1f} minutes, seed {info.seed}",
+        "data": info.data,
+        "licence": info.licence,
+    }
+    return "\n".join(f"{name:9} {value}" for name, value in rows.items())

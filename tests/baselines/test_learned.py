@@ -13,19 +13,18 @@ from PIL import Image
 
 from pose2mesh.baselines import learned, methods
 from pose2mesh.baselines.body_layer import BodyLayer
-from pose2mesh.baselines.bundle import LearnedInfo, load_backbone, load_learned, load_reader, read_info, save_learned
+from pose2mesh.baselines.bundle import load_backbone, load_learned, load_reader, read_info
 from pose2mesh.baselines.hmr import HMR, HMRSettings
 from pose2mesh.baselines.reader import Reader, ReaderSettings
-from pose2mesh.baselines.seen import LearnedBaseline, Seen
+from pose2mesh.baselines.seen import Seen
 from pose2mesh.body.anny import AnnyBody
 from pose2mesh.cli import main
-from pose2mesh.config_files import plain_values
 from pose2mesh.errors import InputError
 from pose2mesh.models import bundle_info
 from pose2mesh.models.bundle_info import is_learned
 from pose2mesh.predict import Recovery
 from pose2mesh.skeletons import COCO
-from tests.tiny_baseline import Tiny, TinySettings, tiny
+from tests.tiny_baseline import Tiny, TinySettings, save_untrained, tiny
 
 
 @pytest.fixture(scope="module")
@@ -41,23 +40,16 @@ def tiny_known(layer: BodyLayer) -> Iterator[None]:
         yield
 
 
-def save(path: Path, network: LearnedBaseline, method: str, settings: object) -> Path:
-    info = LearnedInfo(
-        name=path.stem, joint_set="coco", body="anny", config={"method": method, "settings": plain_values(settings)},
-        data="drawn", licence="Apache-2.0", parameters=1, minutes=1.0, samples=64, seed=0,
-    )  # fmt: skip
-    save_learned(path, network, info)
-    return path
-
-
 @pytest.fixture(scope="module")
 def folder(layer: BodyLayer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Untrained bundles, a photo and its keypoints."""
     folder = tmp_path_factory.mktemp("learned")
     torch.manual_seed(0)
-    save(folder / "tiny.safetensors", Tiny(layer, TinySettings()), "tiny", TinySettings())
-    save(folder / "hmr.safetensors", HMR(layer, HMRSettings(critics=False)), "hmr", HMRSettings(critics=False))
-    save(folder / "reader.safetensors", Reader(layer), "reader", ReaderSettings())
+    save_untrained(folder / "tiny.safetensors", Tiny(layer, TinySettings()), "tiny", TinySettings())
+    save_untrained(
+        folder / "hmr.safetensors", HMR(layer, HMRSettings(critics=False)), "hmr", HMRSettings(critics=False)
+    )
+    save_untrained(folder / "reader.safetensors", Reader(layer), "reader", ReaderSettings())
     pixels = np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8)
     Image.fromarray(pixels).save(folder / "street.png")
     rng = np.random.default_rng(1)
@@ -84,11 +76,11 @@ def some_people(count: int = 3) -> Seen:
 def test_a_bundle_holds_the_method(layer: BodyLayer, tmp_path: Path) -> None:
     settings = HMRSettings(iterations=2, critics=False)
     network = HMR(layer, settings).eval()
-    read, info = load_learned(save(tmp_path / "two.safetensors", network, "hmr", settings), layer)
+    read, info = load_learned(save_untrained(tmp_path / "two.safetensors", network, "hmr", settings), layer)
     assert isinstance(read, HMR)
     assert read.settings == settings
     assert not read.training
-    assert (info.method, info.name) == ("hmr", "two")
+    assert (info.method, info.name) == ("hmr", "hmr")
     seen = some_people()
     torch.testing.assert_close(read.estimate(seen).joints, network.estimate(seen).joints, atol=2e-3, rtol=0)
     assert (tmp_path / "two.safetensors").stat().st_size < 4e6
@@ -104,7 +96,7 @@ def test_files_that_are_no_bundles_of_a_baseline(folder: Path, layer: BodyLayer,
         read_info(bundle_info.resolve("default"))
     with pytest.raises(InputError, match="is a bundle of method 'hmr'; expected one of 'reader'"):
         load_reader(layer, folder / "hmr.safetensors")
-    narrow = save(tmp_path / "narrow.safetensors", Tiny(layer, TinySettings(4)), "tiny", TinySettings(8))
+    narrow = save_untrained(tmp_path / "narrow.safetensors", Tiny(layer, TinySettings(4)), "tiny", TinySettings(8))
     with pytest.raises(InputError, match="does not fit its own description"):
         load_learned(narrow, layer)
 
@@ -170,3 +162,10 @@ def test_a_method_that_does_not_ship_says_how_to_train_it(
     error = capsys.readouterr().err
     assert "model 'tiny' does not ship; train it with `pose2mesh train configs/baselines/tiny.yaml`" in error
     assert error.count("\n") == 1
+
+
+def test_what_a_bundle_says_of_itself(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", str(folder / "hmr.safetensors")]) == 0
+    said = capsys.readouterr().out
+    assert "method    hmr, 0.00 M parameters" in said
+    assert "training  64 pictures, 1.0 minutes, seed 0" in said
