@@ -1,0 +1,150 @@
+"""Draw what each method of the literature sees and finds, for the pages of `docs/baselines/`.
+
+    python scripts/method_pictures.py MOTIONS [--runs DIR] [--method NAME …] [--chunk 0] [--out DIR]
+
+MOTIONS is the folder of BVH clips of `configs/mocap_split.yaml`; the people are drawn in poses of its validation clips,
+the same for every method, with the errors of detectors. A column is a person; the rows show what the method looks at,
+the body it finds where its camera sees it, the same body from the left of the picture, and the true body from there.
+Methods are taken from the runs in DIR, else those that ship.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from picture_sheet import PART_COLOURS
+from PIL import Image
+from torch import Tensor
+
+from pose2mesh import render
+from pose2mesh.baselines.backend import MAKERS
+from pose2mesh.baselines.camera import NOMINAL_DISTANCE_M, project, solve_camera
+from pose2mesh.baselines.fitting import Fitter
+from pose2mesh.baselines.interface import Estimate, Observed
+from pose2mesh.baselines.judged import Judged, of_joints
+from pose2mesh.baselines.people import measured_pictures
+from pose2mesh.baselines.pictures.stream import PictureStream
+from pose2mesh.baselines.pose_prior import PosePrior
+from pose2mesh.baselines.seen import CROP_PX, Need, Seen, Truth
+from pose2mesh.baselines.table import ROWS, contenders
+from pose2mesh.body.anny import AnnyBody
+from pose2mesh.data.motion import load_clips, load_split
+from pose2mesh.data.sources import unchanged_poses
+from pose2mesh.export import atomic_write
+from pose2mesh.geometry import axis_rotation
+from pose2mesh.skeletons import COCO
+
+ROOT = Path(__file__).parents[1]
+PEOPLE = 6
+PAGES = ("smplify", "lassner", "pavlakos", "nbf", "hmr", "graphcmr", "spin")
+SEED = 21
+FOUND, TRUE = (235, 180, 90), (130, 190, 130)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("motions", type=Path)
+    parser.add_argument("--runs", type=Path)
+    parser.add_argument("--method", nargs="*", choices=PAGES, default=PAGES)
+    parser.add_argument("--chunk", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=ROOT / "docs/baselines")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.set_grad_enabled(False)
+    _, clips = load_split(ROOT / "configs/mocap_split.yaml", load_clips(options.motions))
+    fitter = Fitter(AnnyBody(), COCO, PosePrior.load())
+    methods = {"smplify": of_joints(MAKERS["smplify"](fitter))}
+    methods |= {name: found.judged[0] for name, found in contenders(fitter, options.runs).items() if name in ROWS}
+    needs = frozenset[Need](("pictures", "parts", "silhouettes", "landmarks"))
+    pictures = measured_pictures("noisy", fitter.layer)
+    stream = PictureStream(fitter.body, COCO, unchanged_poses(clips), pictures, needs)
+    seen, truth = (group[:PEOPLE] for group in stream.draw(options.chunk, SEED))
+    for name in options.method:
+        if name in methods:
+            sheet = draw(name, methods[name], seen, truth, fitter.body.faces.numpy())
+            file = options.out / f"{name}.png"
+            with atomic_write(file) as partial:
+                # A palette: grain does not compress, and 256 colours show all there is to see.
+                Image.fromarray(sheet).quantize(256, dither=Image.Dither.NONE).save(partial, "PNG", optimize=True)
+            print(f"{file}: {file.stat().st_size / 1024:.0f} KiB")
+
+
+def draw(name: str, method: Judged, seen: Seen, truth: Truth, faces: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """(4 · CROP_PX, PEOPLE · CROP_PX, 3)."""
+    observed = Observed(100 * seen.joints, seen.confidence, torch.arange(PEOPLE))
+    found = method.answer(observed, seen)
+    scale = 1.0 if found.joints_px.abs().amax() < 10 else 0.01  # fits answer in the pixels they were given
+    rows = [looked_at(name, seen), found_bodies(found, scale, seen, faces)]
+    root = found.joints[:, COCO.root_index, None]
+    rows.append([from_the_left(body, faces, FOUND) for body in found.vertices - root])
+    rows.append([from_the_left(body, faces, TRUE) for body in truth.vertices])
+    return np.concatenate([np.concatenate(row, axis=1) for row in rows])
+
+
+def looked_at(name: str, seen: Seen) -> list[NDArray[np.uint8]]:
+    """What a method is given of each person."""
+    assert seen.pictures is not None
+    if name in ("hmr", "graphcmr", "spin"):
+        return [_bytes(255 * picture.permute(1, 2, 0)) for picture in seen.pictures]
+    dark = np.full((CROP_PX, CROP_PX, 3), 70, np.uint8)
+    if name == "nbf":
+        assert seen.parts is not None
+        return [_enlarged(torch.einsum("khw,kc->hwc", m, torch.tensor(PART_COLOURS).float())) for m in seen.parts]
+    grounds = [dark] * PEOPLE
+    if name == "pavlakos":
+        assert seen.silhouettes is not None
+        grounds = [_enlarged((70 + 150 * mask)[..., None].expand(-1, -1, 3)) for mask in seen.silhouettes]
+    points, confidence, edges = seen.joints, seen.confidence, COCO.edges
+    if name == "lassner":
+        assert seen.landmarks is not None
+        assert seen.landmark_confidence is not None
+        points, confidence, edges = seen.landmarks, seen.landmark_confidence, ()
+    return [
+        render.draw_skeleton(ground, _pixels(place).numpy(), sure.numpy(), edges, (250, 190, 60))
+        for ground, place, sure in zip(grounds, points, confidence, strict=True)
+    ]
+
+
+def found_bodies(found: Estimate, scale: float, seen: Seen, faces: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
+    """The bodies over their pictures, where the method's own camera sees them."""
+    assert seen.pictures is not None
+    camera = solve_camera(found.joints, scale * found.joints_px, torch.ones_like(seen.confidence))
+    places = _pixels(project(found.vertices, *camera))
+    return [
+        render.render_mesh(
+            _bytes(255 * picture.permute(1, 2, 0)),
+            place.numpy(), (body[:, 2] + NOMINAL_DISTANCE_M).numpy(), body.numpy(), faces, FOUND,
+        )
+        for picture, place, body in zip(seen.pictures, places, found.vertices, strict=True)
+    ]  # fmt: skip
+
+
+def from_the_left(vertices: Tensor, faces: NDArray[np.int64], colour: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """A body (V, 3) about its root joint, seen from the side that is on the left of the picture."""
+    turned = vertices @ axis_rotation(1, torch.tensor(torch.pi / 2)).T
+    places = _pixels(project(turned[None], torch.tensor([0.9]), torch.zeros(1, 2)))[0]
+    ground = render.plain_canvas(CROP_PX, CROP_PX)
+    depth = (turned[:, 2] + NOMINAL_DISTANCE_M).numpy()
+    return render.render_mesh(ground, places.numpy(), depth, turned.numpy(), faces, colour, 1.0)
+
+
+def _pixels(units: Tensor) -> Tensor:
+    return (units + 1) * (CROP_PX / 2)
+
+
+def _bytes(picture: Tensor) -> NDArray[np.uint8]:
+    return picture.round().clamp(0, 255).byte().numpy()
+
+
+def _enlarged(picture: Tensor) -> NDArray[np.uint8]:
+    """A map (S, S, 3) in pixels of the crop."""
+    times = CROP_PX // len(picture)
+    return _bytes(picture).repeat(times, axis=0).repeat(times, axis=1)
+
+
+if __name__ == "__main__":
+    main()
