@@ -36,7 +36,7 @@ class HMRSettings:
         iterations: Corrections of the mean body.
         weights: Of the supervised terms.
         critics: Whether there are any.
-        adversarial: Weight of fooling them.
+        adversarial: Weight of fooling them. Too large, and the network runs away from critics that know little yet.
     """
 
     iterations: int = 3
