@@ -39,6 +39,7 @@ from pose2mesh.training.any_config import load_any
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs" / "baselines"
 READER = "reader"
+PICTURES = "pictures"  # folder of drawn people among the runs, some 18 GB
 AT_ONCE = 2
 
 
@@ -77,6 +78,7 @@ def train(name: str, motions: Path, runs: Path) -> None:
     else:
         config = CONFIGS / f"{name}.yaml"
         settings = [f"motions={motions}", f"split={ROOT / 'configs' / 'mocap_split.yaml'}"]
+        settings.append(f"kept={runs / PICTURES}")
         if load_any(config, settings).pretrained is not None:
             settings.append(f"pretrained={runs / READER}")
         command += [str(config), "--out", str(folder), "--set", *settings]
