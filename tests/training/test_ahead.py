@@ -1,0 +1,41 @@
+"""Batches drawn ahead: in order, each once, and what goes wrong is told where it is taken."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from pose2mesh.training.ahead import DrawnAhead
+
+
+def test_the_next_is_drawn_while_the_last_is_in_use() -> None:
+    drawn = {step: threading.Event() for step in range(4)}
+
+    def draw(step: int) -> int:
+        drawn[step].set()
+        return 10 * step
+
+    ahead = DrawnAhead(draw)
+    assert ahead.take(0, 1) == 0
+    assert drawn[1].wait(5)  # nobody has asked for it yet
+    assert ahead.take(1, None) == 10
+    assert not drawn[2].is_set()
+
+
+def test_each_is_drawn_once_and_all_in_the_same_thread() -> None:
+    calls: list[tuple[int, str]] = []
+    ahead = DrawnAhead(lambda step: calls.append((step, threading.current_thread().name)))
+    for step in range(3):
+        ahead.take(step, step + 1)
+    ahead.take(7, None)  # another epoch: what was drawn ahead is of no use
+    assert [step for step, _ in calls] == [0, 1, 2, 3, 7]
+    assert len({name for _, name in calls}) == 1
+    assert calls[0][1] != threading.current_thread().name
+
+
+def test_a_fault_comes_up_where_the_batch_is_taken() -> None:
+    ahead = DrawnAhead(lambda step: 1 // step)
+    assert ahead.take(1, 0) == 1
+    with pytest.raises(ZeroDivisionError):
+        ahead.take(0, None)
