@@ -61,7 +61,7 @@ def test_bodies_tell_their_height(recovery: Recovery, fitter: Fitter) -> None:
     [
         (["--model", "smplify", "--device", "cuda"], "--device cuda: model 'smplify' runs on the cpu"),
         (["--model", "arnab", "--backend", "onnx"], "--backend onnx: model 'arnab' is run by torch"),
-        (["--model", "spline"], "expected 'default', smplify, smplify-started, arnab, pavlakos"),
+        (["--model", "spline"], "expected 'default', smplify, smplify-started, arnab, lassner, pavlakos"),
     ],
 )
 def test_what_is_refused(arguments: list[str], fault: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -71,11 +71,13 @@ def resolve(name_or_path: str | Path) -> Path:
 
 def is_learned(name_or_path: str | Path) -> bool:
     """Whether it names a learned baseline, or is the bundle of one; False for what is no bundle at all."""
+    path = Path(name_or_path)
     if str(name_or_path) in LEARNED:
         return True
+    if str(name_or_path) == DEFAULT or path.suffix.lower() == ".onnx":  # to open no file is quicker
+        return False
     from safetensors import SafetensorError, safe_open
 
-    path = Path(name_or_path)
     path = path / BUNDLE if path.is_dir() else path
     try:
         with safe_open(str(path), framework="numpy") as file:
