@@ -13,7 +13,7 @@ from pose2mesh.baselines.fitting import Fitter
 from pose2mesh.baselines.interface import Parameters
 from pose2mesh.baselines.judged import Answers, Input
 from pose2mesh.baselines.pose_prior import rotation_vectors
-from pose2mesh.baselines.table import INPUTS, MEASURES
+from pose2mesh.baselines.table import INPUTS, MEASURES, table_line
 from pose2mesh.baselines.videos import VideoErrors
 from pose2mesh.data.poses import angle_limits
 
@@ -32,6 +32,7 @@ class Pair:
         other: Of the other.
         difference: Mean of claimed − other over people.
         error: Its standard error.
+        people: Of the true bodies, where that says something.
     """
 
     what: str
@@ -39,6 +40,7 @@ class Pair:
     other: float
     difference: float
     error: float
+    people: float | None = None
 
 
 @dataclass(frozen=True)
@@ -51,28 +53,32 @@ class Claim:
     pairs: list[Pair]
 
     def markdown(self) -> str:
-        head = [
-            f"**{self.says}**",
-            "",
-            f"| | {self.claimed} | {self.other} | difference |",
-            "| --- | --- | --- | --- |",
-        ]
-        rows = [
-            f"| {pair.what} | {pair.claimed:.4g} | {pair.other:.4g} | {pair.difference:+.3g} ± {pair.error:.2g} |"
-            for pair in self.pairs
-        ]
-        return "\n".join([*head, *rows])
+        told = any(pair.people is not None for pair in self.pairs)
+        heads = [self.claimed, self.other, "difference", *(["true bodies"] if told else [])]
+        lines = [f"**{self.says}**", "", table_line("", *heads), table_line(*["---"] * (len(heads) + 1))]
+        for pair in self.pairs:
+            cells = [f"{pair.claimed:.4g}", f"{pair.other:.4g}", f"{pair.difference:+.3g} ± {pair.error:.2g}"]
+            lines.append(table_line(pair.what, *cells, *([f"{pair.people:.4g}"] if pair.people is not None else [])))
+        return "\n".join(lines)
 
 
 def claims(found: Measured, videos: Mapping[Input, VideoErrors] | None, fitter: Fitter) -> list[Claim]:
     """Every claim whose methods were measured."""
     made = [
         _errors("SPIN is better than HMR alone", "spin", "hmr", found),
+        _errors("SPIN is better than HMR alone, where no 3D label is known", "spin_unpaired", "hmr_unpaired", found),
         _errors("The fit is better with a good start than without", "smplify-started", "smplify", found),
         None if videos is None else sequence_claim(videos),
         _errors("GraphCMR's mesh is no worse than its own parameters", "graphcmr", "graphcmr_parameters", found),
         silhouette_claim(found, fitter),
-        critics_claim(found, fitter),
+        critics_claim("HMR's poses are more plausible with the critics than without", "hmr", found, fitter),
+        critics_claim("The same, where no 3D label is known", "hmr_unpaired", found, fitter),
+        _errors(
+            "HMR is better with the critics than without, where no 3D label is known",
+            "hmr_unpaired",
+            "hmr_unpaired_without_critics",
+            found,
+        ),
     ]
     return [claim for claim in made if claim is not None]
 
@@ -94,10 +100,11 @@ def _over_seeds(seeds: Sequence[Answers], column: int) -> Tensor:
     return torch.stack([answers.errors_mm[:, column] for answers in seeds]).mean(0)
 
 
-def _pair(what: str, claimed: Tensor, other: Tensor) -> Pair:
+def _pair(what: str, claimed: Tensor, other: Tensor, people: Tensor | None = None) -> Pair:
     difference = claimed - other
     error = float(difference.std() / len(difference) ** 0.5)
-    return Pair(what, float(claimed.mean()), float(other.mean()), float(difference.mean()), error)
+    true = None if people is None else float(people.mean())
+    return Pair(what, float(claimed.mean()), float(other.mean()), float(difference.mean()), error, true)
 
 
 def sequence_claim(videos: Mapping[Input, VideoErrors]) -> Claim:
@@ -128,8 +135,11 @@ def silhouette_claim(found: Measured, fitter: Fitter) -> Claim | None:
     return _of_parameters(says, "pavlakos", "pavlakos_without_silhouette", found, figures)
 
 
-def critics_claim(found: Measured, fitter: Fitter) -> Claim | None:
-    """By how unlikely the poses are, and by how many joints are beyond their limits."""
+def critics_claim(says: str, name: str, found: Measured, fitter: Fitter) -> Claim | None:
+    """By how unlikely the poses of a method with critics are, and by how many joints are beyond their limits.
+
+    Who always answers with the mean pose is the most plausible of all: beside the figures stand those of the people.
+    """
     limits = angle_limits()
 
     def figures(parameters: Parameters, truth: Parameters) -> dict[str, Tensor]:
@@ -138,9 +148,7 @@ def critics_claim(found: Measured, fitter: Fitter) -> Claim | None:
         beyond = (angle > limits.high + _BEYOND_RAD) | (angle < limits.low - _BEYOND_RAD)
         return {"energy of the pose prior": fitter.prior(pose), "angles beyond limits, %": 100 * beyond.float().mean(1)}
 
-    return _of_parameters(
-        "HMR's poses are more plausible with the critics than without", "hmr", "hmr_without_critics", found, figures
-    )
+    return _of_parameters(says, name, f"{name}_without_critics", found, figures)
 
 
 def _of_parameters(
@@ -163,8 +171,11 @@ def _of_parameters(
     pairs = []
     with torch.no_grad():
         for input_ in INPUTS:
-            ours, theirs = of(claimed, input_), of(other, input_)
-            pairs += [_pair(f"{input_}: {what}", ours[what], theirs[what]) for what in ours]
+            truth = found[claimed][input_][0].true_parameters
+            ours, theirs, people = of(claimed, input_), of(other, input_), figures(truth, truth)
+            for what in ours:
+                own = people[what] if people[what].any() else None  # an error of the truth is none
+                pairs.append(_pair(f"{input_}: {what}", ours[what], theirs[what], own))
     return Claim(says, claimed, other, pairs)
 
 

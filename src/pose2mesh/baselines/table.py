@@ -55,7 +55,13 @@ ROWS = {
     DEFAULT: Row("Pose2Mesh, the bundle that ships", "2D joints", "Pose2Mesh"),
 }
 # Trained to see what one part of a method is for; they have no row, and so has GraphCMR's body of parameters.
-VARIANTS = ("hmr_without_critics", "pavlakos_without_silhouette")
+VARIANTS = (
+    "hmr_without_critics",
+    "hmr_unpaired",
+    "hmr_unpaired_without_critics",
+    "spin_unpaired",
+    "pavlakos_without_silhouette",
+)
 
 
 @dataclass(frozen=True)
@@ -169,8 +175,8 @@ def markdown(rows: Mapping[str, Mapping[str, Any]], samples: int) -> str:
         "where a method was trained with several seeds, the spread of their means. `gt`: true 2D joints, part maps, "
         "silhouettes and landmarks; `noisy`: with a detector's errors. Pictures are the same but for the crop.",
         "",
-        _line("method", "sees", *heads, "parameters", "ms a person", "training, min"),
-        _line(*["---"] * (len(heads) + 5)),
+        table_line("method", "sees", *heads, "parameters", "ms a person", "training, min"),
+        table_line(*["---"] * (len(heads) + 5)),
     ]
     for name, shown in ROWS.items():
         if name not in rows:
@@ -183,15 +189,17 @@ def markdown(rows: Mapping[str, Mapping[str, Any]], samples: int) -> str:
             for measure in MEASURES
         ]
         parameters = "–" if row["parameters"] is None else f"{row['parameters'] / 1e6:.2f} M"
-        minutes = "–" if row["training_minutes"] is None else f"{row['training_minutes']:.0f}"
-        lines.append(_line(shown.title + seeds, shown.sees, *errors, parameters, f"{row['ms_a_person']:.1f}", minutes))
+        minutes = "–" if row["training_minutes"] is None else f"{row['training_minutes']:.1f}"
+        lines.append(
+            table_line(shown.title + seeds, shown.sees, *errors, parameters, f"{row['ms_a_person']:.1f}", minutes)
+        )
     lines += ["", "Published, on Human3.6M (protocol 2, mm): other bodies, people, pictures and training data.", ""]
-    lines += [_line("method", "MPJPE", "PA-MPJPE", "source"), _line(*["---"] * 4)]
+    lines += [table_line("method", "MPJPE", "PA-MPJPE", "source"), table_line(*["---"] * 4)]
     names = [row.published for row in ROWS.values() if row.published] + ["Arnab et al."]
     for published in PUBLISHED:
         if published.protocol == "human36m-p2" and published.method in names and published.seen != "gt":
             errors = ["–" if value is None else f"{value:.1f}" for value in (published.mpjpe, published.pa_mpjpe)]
-            lines.append(_line(published.method, *errors, published.source))
+            lines.append(table_line(published.method, *errors, published.source))
     return "\n".join(lines)
 
 
@@ -203,14 +211,15 @@ def video_markdown(videos: Mapping[Input, VideoErrors]) -> str:
         f"One video of each of {len(next(iter(first.rows.values())))} validation clips, {first.frames} frames; mm, "
         "and mm/frame² of the acceleration error.",
         "",
-        _line("video", *heads),
-        _line(*["---"] * (len(heads) + 1)),
+        table_line("video", *heads),
+        table_line(*["---"] * (len(heads) + 1)),
     ]
     for name in first.rows:
         cells = [f"{value:.1f}" for input_ in INPUTS for value in videos[input_].rows[name].mean(0).tolist()]
-        lines.append(_line(name, *cells))
+        lines.append(table_line(name, *cells))
     return "\n".join(lines)
 
 
-def _line(*cells: str) -> str:
+def table_line(*cells: str) -> str:
+    """A row of a table in Markdown."""
     return f"| {' | '.join(cells)} |"
