@@ -45,8 +45,8 @@ train: $(INSTALLED_DEV)
 	@test -n "$(CONFIG)" || { echo "say which: make train CONFIG=configs/<name>.yaml" >&2; exit 1; }
 	$(BIN)/pose2mesh train $(CONFIG)
 
-# docs/baselines/table.md and table.json, in minutes from the bundles in runs/baselines or those that ship. Training takes
-# some ten minutes a method on a core; what is there already is kept, and an interrupted run goes on.
+# table.md and table.json in runs/baselines, in minutes from the bundles there or those that ship. Training takes some ten
+# minutes a method on a core; what is there already is kept, and an interrupted run goes on.
 table: $(INSTALLED_DEV)
 	@test -n "$(MOTIONS)" || { echo "say where the BVH clips are: make table MOTIONS=<folder>" >&2; exit 1; }
 	$(BIN)/python scripts/results_table.py $(MOTIONS) $(if $(TRAIN),--train)

@@ -1,6 +1,6 @@
 """The results table: every baseline and the bundle that ships on the same people, and what each method claims.
 
-    python scripts/results_table.py MOTIONS [--runs DIR] [--samples 256] [--frames 40] [--out docs/baselines] [--train]
+    python scripts/results_table.py MOTIONS [--runs DIR] [--samples 256] [--frames 40] [--out runs/baselines] [--train]
 
 MOTIONS is the folder of BVH clips of `configs/mocap_split.yaml`. Learned methods are taken from the runs in DIR
 (`NAME/` or `NAME/seed1/`, `NAME/seed2/`, …), else those that ship. With --train all are trained into DIR first, two at
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/baselines"))
     parser.add_argument("--samples", type=int, default=256)
     parser.add_argument("--frames", type=int, default=40)
-    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "baselines")
+    parser.add_argument("--out", type=Path, default=Path("runs/baselines"))
     parser.add_argument("--train", action="store_true")
     options = parser.parse_args()
     if options.train:
