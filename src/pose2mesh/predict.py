@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeAlias, Union, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,14 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 from pose2mesh.camera import Intrinsics, fit_perspective, fit_weak_perspective, look_at, nominal_intrinsics
 from pose2mesh.data.keypoints import PoseInput, Skipped
 from pose2mesh.errors import InputError
-from pose2mesh.models.bundle_info import BASELINES, DEFAULT, BundleInfo, is_learned
+from pose2mesh.models.backend import Backend, PictureBackend, Pictures
+from pose2mesh.models.bundle_info import BASELINES, DEFAULT, is_learned
 from pose2mesh.skeletons import JOINT_SETS, LARGEST_COORDINATE_PX, JointSet, convert, input_order, where_without_spread
 
-if TYPE_CHECKING:
-    from pose2mesh.baselines.seen import Seen
-
-# What a model that looks at people is shown: the photo (H, W, 3) they are all in, or each one's crop.
-Pictures: TypeAlias = Union[NDArray[np.uint8], "Seen"]
 # As `data.keypoints` has them, so that arrays and files are judged alike.
 LEAST_JOINTS = 5
 
@@ -86,41 +81,6 @@ class Person:
     def joints_camera(self) -> NDArray[np.float64]:
         """(J, 3) in the camera's frame, metres."""
         return self.joints + self.camera.translation_m
-
-
-class Model(Protocol):
-    """What every backend says of the model it runs.
-
-    Attributes:
-        info: Of the model.
-        faces: (F, 3) of the mesh.
-        template: (V, 3) the mean body at rest, metres.
-    """
-
-    info: BundleInfo
-    faces: NDArray[np.int32]
-    template: NDArray[np.float32]
-
-
-class Backend(Model, Protocol):
-    """What runs a model's networks."""
-
-    def run(
-        self, pixels: NDArray[np.float32], confidence: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Joints (P, J, 3) regressed from the mesh and vertices (P, V, 3), metres, in the axes of a camera that faces
-        each person, from pixels (P, J, 2) and confidences (P, J) of at least one person.
-        """
-
-
-@runtime_checkable
-class PictureBackend(Model, Protocol):
-    """What runs a model that looks at pictures."""
-
-    def look(
-        self, pixels: NDArray[np.float32], confidence: NDArray[np.float32], pictures: Pictures
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """As `Backend.run`; the pixels are those of the photo, or of whatever picture the crops were taken from."""
 
 
 class Recovery:

@@ -45,7 +45,7 @@ MAKERS: dict[str, Callable[[Fitter], Baseline]] = {
 
 
 class BaselineBackend:
-    """See `predict.Backend`.
+    """See `models.backend.Backend`.
 
     Args:
         baseline: The method.
@@ -81,7 +81,7 @@ class BaselineBackend:
     def run(
         self, pixels: NDArray[np.float32], confidence: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """See `predict.Backend`: everyone is somebody else."""
+        """See `models.backend.Backend`: everyone is somebody else."""
         people = torch.arange(len(pixels))
         found = self.baseline(Observed(torch.from_numpy(pixels), torch.from_numpy(confidence), people))
         return found.joints.numpy(), found.vertices.numpy()

@@ -20,13 +20,13 @@ from pose2mesh.baselines.seen import LearnedBaseline, Seen
 from pose2mesh.body.anny import AnnyBody
 from pose2mesh.data.poses import PoseSource
 from pose2mesh.errors import InputError
+from pose2mesh.models.backend import Pictures
 from pose2mesh.models.bundle_info import BundleInfo, resolve
-from pose2mesh.predict import Pictures
 from pose2mesh.skeletons import COCO
 
 
 class LearnedBackend:
-    """See `predict.PictureBackend`. Of a photo, a method that looks at maps or landmarks gets what the reader finds.
+    """See `models.backend.PictureBackend`. Of a photo, a method that looks at maps or landmarks gets what the reader finds.
 
     Args:
         network: The method, in evaluation mode.
@@ -65,7 +65,7 @@ class LearnedBackend:
     def look(
         self, pixels: NDArray[np.float32], confidence: NDArray[np.float32], pictures: Pictures
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """See `predict.PictureBackend`."""
+        """See `models.backend.PictureBackend`."""
         seen = pictures
         if isinstance(pictures, np.ndarray):
             seen = self._read(crops_of(pictures, torch.from_numpy(pixels), torch.from_numpy(confidence)))

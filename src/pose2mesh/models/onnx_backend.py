@@ -85,7 +85,7 @@ class OnnxBackend:
     def run(
         self, pixels: NDArray[np.float32], confidence: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """See `predict.Backend`."""
+        """See `models.backend.Backend`."""
         parts = (slice(start, start + CHUNK) for start in range(0, len(pixels), CHUNK))
         found = [self._ask(["joints", "vertices"], pixels[part], confidence[part]) for part in parts]
         joints, vertices = (np.concatenate(each) for each in zip(*found, strict=True))

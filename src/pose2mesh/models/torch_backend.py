@@ -51,7 +51,7 @@ class TorchBackend:
     def run(
         self, pixels: NDArray[np.float32], confidence: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """See `predict.Backend`."""
+        """See `models.backend.Backend`."""
         joints, vertices = [], []
         for start in range(0, len(pixels), CHUNK):
             part = slice(start, start + CHUNK)
