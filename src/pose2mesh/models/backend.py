@@ -1,4 +1,4 @@
-"""What runs a model for `predict.Recovery`, in and out of NumPy: from 2D joints alone, or with a look at the picture."""
+"""What runs a model for `predict.Recovery`, from NumPy to NumPy: 2D joints alone, or with a look at the picture."""
 
 from __future__ import annotations
 
