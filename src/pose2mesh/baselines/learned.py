@@ -26,7 +26,7 @@ from pose2mesh.skeletons import COCO
 
 
 class LearnedBackend:
-    """See `models.backend.PictureBackend`. Of a photo, methods that look at maps or landmarks get what the reader finds.
+    """See `models.backend.PictureBackend`. Of a photo, who looks at maps or landmarks gets what the reader finds.
 
     Args:
         network: The method, in evaluation mode.
