@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
+import torch
 
 from pose2mesh.training.ahead import DrawnAhead
 
@@ -32,6 +33,12 @@ def test_each_is_drawn_once_and_all_in_the_same_thread() -> None:
     assert [step for step, _ in calls] == [0, 1, 2, 3, 7]
     assert len({name for _, name in calls}) == 1
     assert calls[0][1] != threading.current_thread().name
+
+
+def test_it_draws_on_one_core_and_leaves_the_others_their_threads() -> None:
+    before = torch.get_num_threads()
+    assert DrawnAhead[int, int](lambda step: torch.get_num_threads()).take(0, None) == 1
+    assert torch.get_num_threads() == before
 
 
 def test_a_fault_comes_up_where_the_batch_is_taken() -> None:

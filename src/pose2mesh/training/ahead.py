@@ -6,13 +6,16 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
+import torch
+
 Step = TypeVar("Step")
 Drawn = TypeVar("Drawn")
 
 
 class DrawnAhead(Generic[Step, Drawn]):
     """Draws what comes next while the last is in use. All is drawn in that one thread, the first batch too: what is
-    drawn may depend on how many threads compute it, and a resumed run must draw the same.
+    drawn may depend on how many threads compute it, and a resumed run must draw the same. It computes on one core:
+    with threads of its own on the others, it would make the network's wait for each other.
 
     Args:
         draw: Makes what belongs to a step. Whatever it reads must not be changed meanwhile.
@@ -26,7 +29,7 @@ class DrawnAhead(Generic[Step, Drawn]):
     def take(self, step: Step, following: Step | None) -> Drawn:
         """What belongs to a step; `following`, if any, is drawn from now on."""
         if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, thread_name_prefix="drawing")
+            self._thread = ThreadPoolExecutor(1, "drawing", torch.set_num_threads, (1,))
         if self._next is None or self._next[0] != step:
             self._next = step, self._thread.submit(self._draw, step)
         drawn = self._next[1].result()
