@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from picture_sheet import PART_COLOURS
+from picture_sheet import PART_COLOURS, enlarged, to_bytes
 from PIL import Image
 from torch import Tensor
 
@@ -89,15 +89,15 @@ def looked_at(name: str, seen: Seen) -> list[NDArray[np.uint8]]:
     """What a method is given of each person."""
     assert seen.pictures is not None
     if name in ("hmr", "graphcmr", "spin"):
-        return [_bytes(255 * picture.permute(1, 2, 0)) for picture in seen.pictures]
+        return [to_bytes(255 * picture.permute(1, 2, 0)) for picture in seen.pictures]
     dark = np.full((CROP_PX, CROP_PX, 3), 70, np.uint8)
     if name == "nbf":
         assert seen.parts is not None
-        return [_enlarged(torch.einsum("khw,kc->hwc", m, torch.tensor(PART_COLOURS).float())) for m in seen.parts]
+        return [enlarged(torch.einsum("khw,kc->hwc", m, torch.tensor(PART_COLOURS).float())) for m in seen.parts]
     grounds = [dark] * PEOPLE
     if name == "pavlakos":
         assert seen.silhouettes is not None
-        grounds = [_enlarged((70 + 150 * mask)[..., None].expand(-1, -1, 3)) for mask in seen.silhouettes]
+        grounds = [enlarged((70 + 150 * mask)[..., None].expand(-1, -1, 3)) for mask in seen.silhouettes]
     points, confidence, edges = seen.joints, seen.confidence, COCO.edges
     if name == "lassner":
         assert seen.landmarks is not None
@@ -116,7 +116,7 @@ def found_bodies(found: Estimate, scale: float, seen: Seen, faces: NDArray[np.in
     places = _pixels(project(found.vertices, *camera))
     return [
         render.render_mesh(
-            _bytes(255 * picture.permute(1, 2, 0)),
+            to_bytes(255 * picture.permute(1, 2, 0)),
             place.numpy(), (body[:, 2] + NOMINAL_DISTANCE_M).numpy(), body.numpy(), faces, FOUND,
         )
         for picture, place, body in zip(seen.pictures, places, found.vertices, strict=True)
@@ -134,16 +134,6 @@ def from_the_left(vertices: Tensor, faces: NDArray[np.int64], colour: tuple[int,
 
 def _pixels(units: Tensor) -> Tensor:
     return (units + 1) * (CROP_PX / 2)
-
-
-def _bytes(picture: Tensor) -> NDArray[np.uint8]:
-    return picture.round().clamp(0, 255).byte().numpy()
-
-
-def _enlarged(picture: Tensor) -> NDArray[np.uint8]:
-    """A map (S, S, 3) in pixels of the crop."""
-    times = CROP_PX // len(picture)
-    return _bytes(picture).repeat(times, axis=0).repeat(times, axis=1)
 
 
 if __name__ == "__main__":

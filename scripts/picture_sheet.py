@@ -75,18 +75,18 @@ def draw_tile(seen: Seen, person: int) -> NDArray[np.uint8]:
     silhouette = (70 + 150 * seen.silhouettes[person])[..., None].expand(-1, -1, 3)
     joints_px = ((seen.joints[person] + 1) * (CROP_PX / 2)).numpy()
     skeleton = render.draw_skeleton(
-        _enlarged(silhouette), joints_px, seen.confidence[person].numpy(), COCO.edges, (250, 190, 60)
+        enlarged(silhouette), joints_px, seen.confidence[person].numpy(), COCO.edges, (250, 190, 60)
     )
-    return np.concatenate((_bytes(255 * seen.pictures[person].permute(1, 2, 0)), _enlarged(parts), skeleton), axis=1)
+    return np.concatenate((to_bytes(255 * seen.pictures[person].permute(1, 2, 0)), enlarged(parts), skeleton), axis=1)
 
 
-def _bytes(picture: torch.Tensor) -> NDArray[np.uint8]:
+def to_bytes(picture: torch.Tensor) -> NDArray[np.uint8]:
     return picture.round().clamp(0, 255).byte().numpy()
 
 
-def _enlarged(picture: torch.Tensor) -> NDArray[np.uint8]:
+def enlarged(picture: torch.Tensor) -> NDArray[np.uint8]:
     """A map (MAP_PX, MAP_PX, 3) in pixels of the crop."""
-    return _bytes(picture).repeat(CROP_PX // MAP_PX, axis=0).repeat(CROP_PX // MAP_PX, axis=1)
+    return to_bytes(picture).repeat(CROP_PX // MAP_PX, axis=0).repeat(CROP_PX // MAP_PX, axis=1)
 
 
 if __name__ == "__main__":

@@ -96,11 +96,6 @@ class EvaluateOptions:
             raise InputError(f"--report {self.report}: expected the name of a file in a folder that exists")
 
 
-def load_measured(model: str, device: str) -> Recovery:
-    """`Recovery.load` of a model by its name or file, or of the bundle in a run folder."""
-    return Recovery.load(model, device)
-
-
 def evaluate_command(model: str, device: str, options: EvaluateOptions, say: Callable[[str], None]) -> dict[str, Any]:
     """`pose2mesh evaluate`: choose the test, run it, say and write the results.
 
@@ -117,7 +112,7 @@ def evaluate_command(model: str, device: str, options: EvaluateOptions, say: Cal
         InputError: an option, the model, or a file of the test cannot be used.
     """
     options.check()
-    recovery = load_measured(model, device)
+    recovery = Recovery.load(model, device)
     if options.data is not None:
         from pose2mesh.config import load_config
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from pose2mesh.baselines.body_layer import BodyLayer
 from pose2mesh.baselines.fitting import Fitter
 from pose2mesh.baselines.pose_prior import PosePrior
 from pose2mesh.body.anny import AnnyBody
@@ -15,3 +16,8 @@ from pose2mesh.skeletons import COCO
 def fitter() -> Fitter:
     with torch.no_grad():
         return Fitter(AnnyBody(), COCO, PosePrior.load())
+
+
+@pytest.fixture(scope="session")
+def layer(fitter: Fitter) -> BodyLayer:
+    return fitter.layer

@@ -10,15 +10,9 @@ from torch import Tensor
 
 from pose2mesh.baselines.backbone import FEATURES
 from pose2mesh.baselines.body_layer import BodyLayer
-from pose2mesh.baselines.fitting import Fitter
 from pose2mesh.baselines.graphcmr import GraphCMR, GraphCMRSettings, GraphResidual, Mesh
 from pose2mesh.baselines.seen import Seen, Truth
 from tests.stick_people import draw_sticks
-
-
-@pytest.fixture(scope="module")
-def layer(fitter: Fitter) -> BodyLayer:
-    return fitter.layer
 
 
 @pytest.fixture(scope="module")

@@ -6,17 +6,11 @@ import pytest
 import torch
 
 from pose2mesh.baselines.body_layer import BodyLayer
-from pose2mesh.baselines.fitting import Fitter
 from pose2mesh.baselines.hmr import HMR, HMRSettings
 from pose2mesh.baselines.seen import Seen, Truth
 from pose2mesh.data.poses import draw_procedural
 from pose2mesh.data.synthetic import ShapeConfig
 from tests.stick_people import draw_sticks
-
-
-@pytest.fixture(scope="module")
-def layer(fitter: Fitter) -> BodyLayer:
-    return fitter.layer
 
 
 @pytest.fixture(scope="module")

@@ -13,15 +13,8 @@ from pose2mesh.baselines.pictures.config import PictureConfig
 from pose2mesh.baselines.pictures.kept import KeptPictures, digest
 from pose2mesh.baselines.pictures.stream import PictureStream
 from pose2mesh.baselines.seen import Need
-from pose2mesh.body.anny import AnnyBody
 from pose2mesh.data.poses import PoseConfig, PoseSource
 from pose2mesh.errors import InputError
-from pose2mesh.skeletons import COCO
-
-
-@pytest.fixture(scope="module")
-def layer() -> BodyLayer:
-    return BodyLayer(AnnyBody(), COCO)
 
 
 def stream(layer: BodyLayer, *needs: Need, **changes: object) -> PictureStream:

@@ -27,11 +27,6 @@ SMALL = LassnerSettings(growth=Growth(trees=3, leaves=60, considered=8), rank=12
 CHUNKS, PEOPLE = 3, 160  # in each
 
 
-@pytest.fixture(scope="module")
-def layer(fitter: Fitter) -> BodyLayer:
-    return fitter.layer
-
-
 def drawn(body: AnnyBody, seed: int, count: int = PEOPLE) -> tuple[Seen, Truth]:
     """People in poses from joint limits, landmarks seen exactly; of every other person the 3D is not a number."""
     generator = torch.Generator().manual_seed(seed)

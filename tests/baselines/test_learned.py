@@ -17,7 +17,6 @@ from pose2mesh.baselines.bundle import load_backbone, load_learned, load_reader,
 from pose2mesh.baselines.hmr import HMR, HMRSettings
 from pose2mesh.baselines.reader import Reader, ReaderSettings
 from pose2mesh.baselines.seen import Seen
-from pose2mesh.body.anny import AnnyBody
 from pose2mesh.cli import main
 from pose2mesh.errors import InputError
 from pose2mesh.models import bundle_info
@@ -25,11 +24,6 @@ from pose2mesh.models.bundle_info import is_learned
 from pose2mesh.predict import Recovery
 from pose2mesh.skeletons import COCO
 from tests.tiny_baseline import Tiny, TinySettings, save_untrained, tiny
-
-
-@pytest.fixture(scope="module")
-def layer() -> BodyLayer:
-    return BodyLayer(AnnyBody(), COCO)
 
 
 @pytest.fixture(scope="module", autouse=True)

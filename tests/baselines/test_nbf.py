@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from pose2mesh.baselines.body_layer import BodyLayer
-from pose2mesh.baselines.fitting import Fitter
 from pose2mesh.baselines.nbf import NBF, NBFSettings, to_rotation
 from pose2mesh.baselines.regressor import mean_guess
 from pose2mesh.baselines.seen import PARTS, Seen, Truth
@@ -16,11 +15,6 @@ from pose2mesh.geometry import rotation_from_vector
 from tests.stick_people import draw_sticks
 
 PEOPLE = 8
-
-
-@pytest.fixture(scope="module")
-def layer(fitter: Fitter) -> BodyLayer:
-    return fitter.layer
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from pose2mesh.baselines.body_layer import BodyLayer
-from pose2mesh.baselines.fitting import Fitter
 from pose2mesh.baselines.pavlakos import Pavlakos, PavlakosSettings
 from pose2mesh.baselines.seen import Seen, Truth
 from tests.stick_people import draw_sticks
@@ -20,11 +19,6 @@ PARTS_OF_TRAINING = {
     0.5: {"rotations", "shape", "vertices", "joints"},
     0.9: {"rotations", "shape", "vertices", "joints", "keypoints", "overlap"},
 }
-
-
-@pytest.fixture(scope="module")
-def layer(fitter: Fitter) -> BodyLayer:
-    return fitter.layer
 
 
 @pytest.fixture(scope="module")

@@ -6,16 +6,10 @@ import pytest
 import torch
 
 from pose2mesh.baselines.body_layer import BodyLayer
-from pose2mesh.baselines.fitting import Fitter
 from pose2mesh.baselines.reader import Reader, mean_places, part_loss
 from pose2mesh.baselines.seen import LANDMARKS, MAP_PX, PARTS, Seen, Truth
 from pose2mesh.errors import InputError
 from tests.stick_people import draw_sticks
-
-
-@pytest.fixture(scope="module")
-def layer(fitter: Fitter) -> BodyLayer:
-    return fitter.layer
 
 
 @pytest.fixture(scope="module")

@@ -8,15 +8,9 @@ import pytest
 import torch
 
 from pose2mesh.baselines.body_layer import BodyLayer
-from pose2mesh.baselines.fitting import Fitter
 from pose2mesh.baselines.regressor import ParameterRegressor, mean_guess
 from pose2mesh.baselines.seen import MARGIN
 from pose2mesh.geometry import rotation_from_vector
-
-
-@pytest.fixture(scope="module")
-def layer(fitter: Fitter) -> BodyLayer:
-    return fitter.layer
 
 
 def test_mean_body_is_upright_in_the_middle_of_the_crop(layer: BodyLayer) -> None:

@@ -11,18 +11,12 @@ from torch import Tensor
 
 from pose2mesh import render
 from pose2mesh.baselines.body_layer import BodyLayer, Guess
-from pose2mesh.baselines.fitting import Fitter
 from pose2mesh.baselines.regressor import mean_guess
 from pose2mesh.baselines.soft_silhouette import SoftSilhouette, overlap_loss
 from pose2mesh.data.poses import draw_procedural
 from pose2mesh.geometry import WORLD_TO_CAMERA
 
 FINE = 256
-
-
-@pytest.fixture(scope="module")
-def layer(fitter: Fitter) -> BodyLayer:
-    return fitter.layer
 
 
 @pytest.fixture(scope="module")

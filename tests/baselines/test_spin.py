@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from pose2mesh.baselines.body_layer import BodyLayer, Guess
-from pose2mesh.baselines.fitting import Fitter
 from pose2mesh.baselines.losses import parameter_losses
 from pose2mesh.baselines.seen import Seen, Truth
 from pose2mesh.baselines.spin import SPIN, BestFits, Fits, FitSettings, SPINSettings, Starter
@@ -16,11 +15,6 @@ from pose2mesh.data.poses import to_local
 from pose2mesh.errors import InputError
 from pose2mesh.geometry import axis_rotation, rotation_from_vector
 from tests.stick_people import draw_sticks
-
-
-@pytest.fixture(scope="module")
-def layer(fitter: Fitter) -> BodyLayer:
-    return fitter.layer
 
 
 @pytest.fixture(scope="module")

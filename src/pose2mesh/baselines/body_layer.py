@@ -76,8 +76,12 @@ class BodyLayer(nn.Module):
 
     def joints(self, guess: Guess) -> Tensor:
         """(B, J, 3) about the hips' bone head, metres, camera axes; no vertex is posed for them."""
+        return self.points(*self.skeleton(guess))
+
+    def skeleton(self, guess: Guess) -> tuple[Tensor, Tensor, Tensor]:
+        """What `SkinnedPoints` are posed by: blend-shape coefficients, and the bones' rotations and translations."""
         coefficients = self.body.coefficients(self.phenotypes(guess.shape))
-        return self.points(coefficients, *self.body.bone_transforms(coefficients, guess.orientations))
+        return coefficients, *self.body.bone_transforms(coefficients, guess.orientations)
 
     def vertices(self, guess: Guess) -> Tensor:
         """(B, V, 3) likewise."""

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from pose2mesh.baselines.fitting import Fitter
 from pose2mesh.baselines.interface import Parameters
-from pose2mesh.baselines.judged import Answers, Input
+from pose2mesh.baselines.judged import MEASURES, Answers, Input
 from pose2mesh.baselines.pose_prior import rotation_vectors
-from pose2mesh.baselines.table import INPUTS, MEASURES, table_line
+from pose2mesh.baselines.table import INPUTS, table_line
 from pose2mesh.baselines.videos import VideoErrors
 from pose2mesh.data.poses import angle_limits
 

@@ -159,9 +159,8 @@ class GraphCMR(LearnedBaseline):
 
     def _posed(self, guess: Guess) -> tuple[Tensor, Tensor]:
         """Points and joints of the parameters' body, about its root joint."""
-        coefficients = self.layer.body.coefficients(self.layer.phenotypes(guess.shape))
-        bones = self.layer.body.bone_transforms(coefficients, guess.orientations)
-        points, joints = self.points_of_body(coefficients, *bones), self.layer.points(coefficients, *bones)
+        skeleton = self.layer.skeleton(guess)
+        points, joints = self.points_of_body(*skeleton), self.layer.points(*skeleton)
         root = joints[:, self.joint_set.root_index, None]
         return points - root, joints - root
 

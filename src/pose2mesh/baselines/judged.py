@@ -20,7 +20,8 @@ from pose2mesh.baselines.fitting import Bodies, Fitter
 from pose2mesh.baselines.interface import Baseline, Estimate, Observed, Parameters
 from pose2mesh.baselines.learned import LearnedBackend
 from pose2mesh.baselines.people import measured_pictures
-from pose2mesh.baselines.pictures.stream import CHUNK, PictureStream
+from pose2mesh.baselines.pictures.config import CHUNK
+from pose2mesh.baselines.pictures.stream import PictureStream
 from pose2mesh.baselines.seen import Need, Seen
 from pose2mesh.data.noise import measured_noise
 from pose2mesh.data.poses import PoseSource
@@ -32,6 +33,7 @@ from pose2mesh.skeletons import COCO
 Input: TypeAlias = Literal["gt", "noisy"]
 SEED = 7
 COLUMNS = COCO.evaluation_indices
+MEASURES = ("mpjpe", "pa_mpjpe", "mpvpe")  # the columns of `person_errors` that are reported
 
 
 class Judged(NamedTuple):

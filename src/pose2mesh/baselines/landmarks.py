@@ -108,20 +108,20 @@ def landmark_regressor(body: AnnyBody) -> Tensor:
 
 def landmark_vertices(body: AnnyBody) -> dict[str, int]:
     """The vertex of each landmark that is no joint, by name, in the order of `NAMES`."""
-    template, heads = body.template, _template_heads(body)
+    template, heads = body.template, body.template_heads()
     skin = _skin(body)
     weights = body.body_bone_weights()
     trunk = skin & (weights[:, [BODY_BONES.index(bone) for bone in _TRUNK]].sum(1) > _OWN)
     found: dict[str, int] = {}
     for ring in _RINGS:
-        start, end = heads[body.bone_names.index(ring.bone)], heads[body.bone_names.index(ring.child)]
+        start, end = heads[ring.bone], heads[ring.child]
         own = skin & (weights[:, BODY_BONES.index(ring.bone)] > _OWN) if ring.paired else trunk
         middle = start + ring.along * (end - start)
         axis = nn.functional.normalize(end - start, dim=0) if ring.paired else None
         for name, direction in ring.directions.items():
             found[name] = _along_ray(template, own, middle, template.new_tensor(direction), axis)
     skull = skin & (weights[:, BODY_BONES.index("Head")] > _OWN)
-    base = heads[body.bone_names.index("Head")]
+    base = heads["Head"]
     middle = base.clone()
     middle[2] = (base[2] + template[skull, 2].amax()) / 2
     for name, direction in _HEAD_RAYS.items():
@@ -136,11 +136,6 @@ def landmark_vertices(body: AnnyBody) -> dict[str, int]:
         image[0] += 2 * plane
         found[_mirrored(name)] = _nearest(template, skin, image) if name.startswith("left_") else vertex
     return {name: found[name] for name in NAMES[len(COCO17) :]}
-
-
-def _template_heads(body: AnnyBody) -> Tensor:
-    unposed = torch.eye(3, device=body.template.device).expand(1, len(BODY_BONES), 3, 3)
-    return body.bone_heads(body.mean_phenotypes[None], unposed)[0]
 
 
 def _skin(body: AnnyBody) -> Tensor:

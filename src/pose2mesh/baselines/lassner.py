@@ -155,8 +155,7 @@ class Lassner(LearnedBaseline):
 
     def _posed(self, guess: Guess) -> Tensor:
         """(B, 91, 3) the bodies' landmarks about the hips, metres, camera axes."""
-        coefficients = self.layer.body.coefficients(self.layer.phenotypes(guess.shape))
-        return self.points(coefficients, *self.layer.body.bone_transforms(coefficients, guess.orientations))
+        return self.points(*self.layer.skeleton(guess))
 
     def _labelled(self, draw: Callable[[int], tuple[Seen, Truth]], chunks: int) -> tuple[Tensor, Tensor, Guess]:
         """Landmarks (P, 91, 2) and confidences (P, 91) of people with 3D labels, and their bodies and cameras."""

@@ -13,8 +13,9 @@ from pose2mesh.baselines.body_layer import BodyLayer
 from pose2mesh.baselines.bundle import LearnedInfo, load_learned, load_reader
 from pose2mesh.baselines.interface import Estimate
 from pose2mesh.baselines.people import measured_pictures
+from pose2mesh.baselines.pictures.config import CHUNK
 from pose2mesh.baselines.pictures.photos import crops_of
-from pose2mesh.baselines.pictures.stream import CHUNK, PictureStream
+from pose2mesh.baselines.pictures.stream import PictureStream
 from pose2mesh.baselines.reader import Reader
 from pose2mesh.baselines.seen import LearnedBaseline, Seen
 from pose2mesh.body.anny import AnnyBody

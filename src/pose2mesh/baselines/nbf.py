@@ -23,7 +23,7 @@ from pose2mesh.baselines.backbone import FEATURES, Backbone
 from pose2mesh.baselines.body_layer import BodyLayer, Guess
 from pose2mesh.baselines.interface import Estimate
 from pose2mesh.baselines.losses import ParameterWeights, parameter_losses
-from pose2mesh.baselines.regressor import mean_guess
+from pose2mesh.baselines.regressor import mean_guess, timid_layer
 from pose2mesh.baselines.seen import MAP_PX, PARTS, LearnedBaseline, Need, Seen, Truth
 from pose2mesh.body.anny import PHENOTYPES
 from pose2mesh.body.rig import BODY_BONES
@@ -63,9 +63,7 @@ class NBF(LearnedBaseline):
         self.settings = settings or NBFSettings()
         self.layer, self.joint_set = layer, layer.joint_set
         self.encoder = Backbone(PARTS, MAP_PX)
-        last = nn.Linear(self.settings.hidden, sum(_SIZES))
-        nn.init.xavier_uniform_(last.weight, gain=0.01)  # the first guesses are close to the mean
-        nn.init.zeros_(last.bias)
+        last = timid_layer(self.settings.hidden, sum(_SIZES))
         self.head = nn.Sequential(nn.Linear(FEATURES, self.settings.hidden), nn.ReLU(), last)
         mean = mean_guess(layer)
         numbers = torch.cat((mean.rotations.flatten(1), mean.shape, mean.log_scale[:, None], mean.shift_m), dim=1)

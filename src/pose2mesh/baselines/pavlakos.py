@@ -23,7 +23,7 @@ from pose2mesh.baselines.body_layer import BodyLayer, Guess
 from pose2mesh.baselines.camera import solve_camera
 from pose2mesh.baselines.interface import Estimate
 from pose2mesh.baselines.losses import joint_loss, keypoint_loss, rotation_loss, shape_loss
-from pose2mesh.baselines.regressor import mean_guess
+from pose2mesh.baselines.regressor import mean_guess, timid_layer
 from pose2mesh.baselines.seen import MAP_PX, LearnedBaseline, Need, Seen, Truth
 from pose2mesh.baselines.soft_silhouette import SoftSilhouette, overlap_loss
 from pose2mesh.body.anny import PHENOTYPES
@@ -164,7 +164,7 @@ class FromJoints(nn.Module):
         super().__init__()
         width = settings.width
         blocks = (ResidualBlock(width, settings.dropout) for _ in range(settings.blocks))
-        self.layers = nn.Sequential(nn.Linear(3 * len(joint_set), width), *blocks, _timid(width, numbers))
+        self.layers = nn.Sequential(nn.Linear(3 * len(joint_set), width), *blocks, timid_layer(width, numbers))
 
     def forward(self, seen: Seen) -> Tensor:
         """(B, numbers)."""
@@ -184,7 +184,7 @@ class FromSilhouette(nn.Module):
         places = (MAP_PX >> len(_SHAPE_WIDTHS)) ** 2
         hidden = nn.Linear(places * _SHAPE_WIDTHS[-1], 2 * _SHAPE_WIDTHS[-1])
         self.levels = nn.Sequential(*levels)
-        self.head = nn.Sequential(nn.Flatten(), hidden, nn.ReLU(), _timid(hidden.out_features, len(PHENOTYPES)))
+        self.head = nn.Sequential(nn.Flatten(), hidden, nn.ReLU(), timid_layer(hidden.out_features, len(PHENOTYPES)))
 
     def forward(self, seen: Seen) -> Tensor:
         """(B, 6) phenotypes as logits; in training in bfloat16 up to the last layers."""
@@ -193,14 +193,6 @@ class FromSilhouette(nn.Module):
             found = self.levels(seen.silhouettes[:, None].contiguous(memory_format=torch.channels_last))
         shape: Tensor = self.head(found.float())
         return shape
-
-
-def _timid(width: int, numbers: int) -> nn.Linear:
-    """A last layer whose numbers are close to 0 at first."""
-    last = nn.Linear(width, numbers)
-    nn.init.xavier_uniform_(last.weight, gain=0.01)
-    nn.init.zeros_(last.bias)
-    return last
 
 
 def _under_camera(guess: Guess, joints: Tensor, seen: Tensor, weight: Tensor) -> Guess:

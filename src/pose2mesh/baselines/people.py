@@ -12,8 +12,9 @@ from torch import Tensor
 
 from pose2mesh.baselines.body_layer import BodyLayer
 from pose2mesh.baselines.config import BaselineConfig
+from pose2mesh.baselines.pictures.config import CHUNK, PictureConfig
 from pose2mesh.baselines.pictures.kept import KeptPictures
-from pose2mesh.baselines.pictures.stream import CHUNK, PictureConfig, PictureStream
+from pose2mesh.baselines.pictures.stream import PictureStream
 from pose2mesh.baselines.seen import LearnedBaseline, Seen, Truth
 from pose2mesh.data.noise import measured_noise
 from pose2mesh.data.poses import PoseSource

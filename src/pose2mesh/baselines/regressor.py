@@ -45,12 +45,8 @@ class ParameterRegressor(nn.Module):
             nn.ReLU(),
             nn.Linear(hidden, hidden),
             nn.ReLU(),
-            nn.Linear(hidden, sum(_SIZES)),
+            timid_layer(hidden, sum(_SIZES)),
         )
-        last = self.correct[-1]
-        assert isinstance(last, nn.Linear)
-        nn.init.xavier_uniform_(last.weight, gain=0.01)  # the first guesses are close to the mean
-        nn.init.zeros_(last.bias)
         self.register_buffer("mean", _numbers(mean_guess(layer))[0], persistent=False)
 
     def forward(self, features: Tensor) -> list[Guess]:
@@ -61,6 +57,14 @@ class ParameterRegressor(nn.Module):
             numbers = numbers + self.correct(torch.cat((features, numbers), dim=1))
             guesses.append(_guess(numbers))
         return guesses
+
+
+def timid_layer(width: int, numbers: int) -> nn.Linear:
+    """A last layer whose numbers are close to 0 at first: guesses begin near the mean."""
+    last = nn.Linear(width, numbers)
+    nn.init.xavier_uniform_(last.weight, gain=0.01)
+    nn.init.zeros_(last.bias)
+    return last
 
 
 @torch.no_grad()

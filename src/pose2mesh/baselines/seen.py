@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import ClassVar, Literal, TypeAlias, TypeVar
 
-import torch
 from torch import Tensor, nn
 
 from pose2mesh.baselines.interface import Estimate
@@ -115,13 +114,6 @@ class Truth:
 def _chosen(of: _Group, people: slice | Tensor) -> _Group:
     values = {item.name: getattr(of, item.name) for item in fields(of)}
     return replace(of, **{name: value[people] for name, value in values.items() if value is not None})
-
-
-def heat_maps(joints: Tensor, confidence: Tensor, size: int, spread: float = 0.06) -> Tensor:
-    """(B, J, size, size) a bell around each joint (B, J, 2), as high as its confidence; `spread` in crop units."""
-    place = (torch.arange(size, device=joints.device) + 0.5) * (2 / size) - 1
-    across, down = (torch.exp(-0.5 * ((place - joints[..., axis, None]) / spread).square()) for axis in (0, 1))
-    return confidence[..., None, None] * down[..., :, None] * across[..., None, :]
 
 
 class LearnedBaseline(nn.Module, ABC):

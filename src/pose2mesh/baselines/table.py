@@ -14,7 +14,18 @@ from pose2mesh.baselines.backend import MAKERS
 from pose2mesh.baselines.body_layer import BodyLayer
 from pose2mesh.baselines.bundle import LearnedInfo, load_learned
 from pose2mesh.baselines.fitting import Fitter
-from pose2mesh.baselines.judged import SEED, Answers, Input, Judged, judge, mean_body, of_bundle, of_joints, of_pictures
+from pose2mesh.baselines.judged import (
+    MEASURES,
+    SEED,
+    Answers,
+    Input,
+    Judged,
+    judge,
+    mean_body,
+    of_bundle,
+    of_joints,
+    of_pictures,
+)
 from pose2mesh.baselines.learned import LearnedBackend
 from pose2mesh.baselines.videos import VideoErrors
 from pose2mesh.data.poses import PoseSource
@@ -24,7 +35,6 @@ from pose2mesh.predict import Recovery
 from pose2mesh.published import PUBLISHED
 
 INPUTS: tuple[Input, ...] = ("gt", "noisy")
-MEASURES = ("mpjpe", "pa_mpjpe", "mpvpe")  # columns of `Answers.errors_mm`
 _TITLES = {"mpjpe": "MPJPE", "pa_mpjpe": "PA-MPJPE", "mpvpe": "MPVPE"}
 
 

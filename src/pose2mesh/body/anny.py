@@ -107,6 +107,11 @@ class AnnyBody(nn.Module):
         """(6,) the average adult: Anny's middle of every phenotype, at its anchor for young adults."""
         return self.heads.new_tensor([0.5, 2 / 3, 0.5, 0.5, 0.5, 0.5])
 
+    def template_heads(self) -> dict[str, Tensor]:
+        """Where each of the 52 bones of the template starts: (3,) by name, in its frame."""
+        unposed = torch.eye(3, device=self.template.device).expand(1, len(BODY_BONES), 3, 3)
+        return dict(zip(self.bone_names, self.bone_heads(self.mean_phenotypes[None], unposed)[0], strict=True))
+
     def body_bone_weights(self) -> Tensor:
         """(V, 22) how much of each vertex the bones that carry a pose move, those that hang on them included."""
         weights = self.skin_weights.new_zeros(len(self.skin_weights), len(BODY_BONES))

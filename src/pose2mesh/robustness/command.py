@@ -87,13 +87,13 @@ def robustness_command(model: str, device: str, options: RobustnessOptions, say:
     from pose2mesh.body.anny import AnnyBody
     from pose2mesh.data.motion import load_clips, load_split
     from pose2mesh.data.synthetic import BodySynthesiser
-    from pose2mesh.evaluate import load_measured
+    from pose2mesh.predict import Recovery
     from pose2mesh.robustness.gap import measure_gap, verdict
     from pose2mesh.robustness.measure import Meter
     from pose2mesh.robustness.people import PeopleSet, Role, from_clips, from_keypoints
     from pose2mesh.robustness.report import write_report
 
-    recovery = load_measured(model, device)
+    recovery = Recovery.load(model, device)
     own: list[PeopleSet] = []
     folders: Sequence[Path | None] = options.images or [None] * len(options.keypoints)
     for (name, file), folder in zip(options.named_files(), folders, strict=True):

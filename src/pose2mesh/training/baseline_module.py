@@ -7,8 +7,8 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from pose2mesh import metrics
 from pose2mesh.baselines.config import BaselineConfig
+from pose2mesh.baselines.judged import MEASURES, person_errors
 from pose2mesh.baselines.people import Chunks
 from pose2mesh.baselines.seen import LearnedBaseline, Seen, Truth
 from pose2mesh.training.step import StepModule
@@ -59,23 +59,11 @@ class BaselineModule(StepModule[Pictures]):
 
     def validation_step(self, batch: Pictures, _: int) -> None:
         if self.network.gives_bodies:
+            seen, truth = batch
             with torch.autocast(self.device.type, enabled=False):
-                errors = person_errors(self.network, *batch)
-            values = {f"val/{name}_mm": 1000 * value.mean() for name, value in errors.items()}
+                found = self.network.estimate(seen)
+                errors_mm = person_errors(found.joints, found.vertices, truth.joints, truth.vertices).mean(0)
+            values = {f"val/{name}_mm": error for name, error in zip(MEASURES, errors_mm, strict=False)}
         else:
             values = {f"val/{name}": value for name, value in self.network.losses(*batch, 1.0).items()}
         self.log_dict(values, logger=False, batch_size=len(batch[1].joints))
-
-
-def person_errors(network: LearnedBaseline, seen: Seen, truth: Truth) -> dict[str, Tensor]:
-    """Each person's (B,) mean errors in metres, root-aligned, by the names that reports have for them."""
-    found = network.estimate(seen)
-    root = network.joint_set.root_index
-    chosen = network.joint_set.evaluation_indices
-    origin = found.joints[:, root, None]
-    joints, vertices = (found.joints - origin)[:, chosen], found.vertices - origin
-    return {
-        "mpjpe": metrics.mean_distance(joints, truth.joints[:, chosen]),
-        "pa_mpjpe": metrics.procrustes_distance(joints, truth.joints[:, chosen]),
-        "mpvpe": metrics.mean_distance(vertices, truth.vertices),
-    }

@@ -33,12 +33,12 @@ class CameraFaults:
         def some(share: float) -> Tensor:
             return (torch.rand(count, generator=generator) < share).nonzero()[:, 0]
 
-        pictures = _soften(pictures, 0.15 + 0.85 * torch.rand(count, generator=generator))
+        pictures = soften(pictures, 0.15 + 0.85 * torch.rand(count, generator=generator))
         few = some(0.12)
         pictures[few] = interpolate(avg_pool2d(pictures[few], 2), scale_factor=2.0, mode="bilinear")
         unsharp = some(0.1)
         for reach in (1, 2):
-            pictures[unsharp] = _soften(pictures[unsharp], torch.ones(len(unsharp)), reach)
+            pictures[unsharp] = soften(pictures[unsharp], torch.ones(len(unsharp)), reach)
         gain = 0.75 + 0.5 * torch.rand(count, 1, generator=generator)
         colour = gain * (0.92 + 0.16 * torch.rand(count, 3, generator=generator))
         shift = 0.12 * (torch.rand(count, 1, generator=generator) - 0.5) + 0.5 * (1 - colour)
@@ -63,7 +63,7 @@ class CameraFaults:
         return (self.cosines.T @ waves @ self.cosines).transpose(3, 4).flatten(4, 5).flatten(2, 3)
 
 
-def _soften(pictures: Tensor, share: Tensor, reach: int = 1) -> Tensor:
+def soften(pictures: Tensor, share: Tensor, reach: int = 1) -> Tensor:
     """Every pixel mixed with the mean of its neighbours `reach` pixels away, in rows and in columns, in place.
 
     `share` (B,) is 0 for none and 1 for the kernel 1/4, 1/2, 1/4. Borders stay.

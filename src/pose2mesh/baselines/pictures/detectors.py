@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from pose2mesh.baselines.landmarks import MIRROR
+from pose2mesh.baselines.pictures.camera_faults import soften
 from pose2mesh.baselines.pictures.parts import FLIPPED_PARTS, PART_NAMES, share_maps
 from pose2mesh.baselines.seen import CROP_PX, MAP_PX, PARTS
 from pose2mesh.data.noise import person_area
@@ -103,10 +104,7 @@ def _add_blobs(labels: Tensor, classes: int, generator: torch.Generator) -> None
 
 def _softened(maps: Tensor, generator: torch.Generator) -> Tensor:
     """Maps (B, classes, MAP_PX, MAP_PX) blurred, times a confidence that changes smoothly; changes them in place."""
-    blur = 0.35 * torch.rand(len(maps), 1, 1, 1, generator=generator)
-    for axis in (2, 3):
-        inner, before, after = (maps.narrow(axis, start, MAP_PX - 2) for start in (1, 0, 2))
-        maps.narrow(axis, 1, MAP_PX - 2).copy_((before + after).lerp_(2 * inner, 1 - blur).mul_(0.5))
+    soften(maps, 0.7 * torch.rand(len(maps), 1, 1, 1, generator=generator).flatten())
     doubt = torch.rand(len(maps), 1, 8, 8, generator=generator) * torch.rand(len(maps), 1, 1, 1, generator=generator)
     return maps.mul_(1 - 0.5 * interpolate(doubt, MAP_PX, mode="bilinear"))
 

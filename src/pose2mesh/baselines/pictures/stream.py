@@ -23,8 +23,6 @@ from pose2mesh.data.samples import Batch
 from pose2mesh.data.synthetic import BodySynthesiser, People, detect, draw_people
 from pose2mesh.skeletons import JointSet
 
-__all__ = ["CHUNK", "PictureConfig", "PictureStream"]
-
 _POSED_AT_ONCE = 16  # people: more fall out of the cache
 # Every stage draws from a generator of its own: what one needs does not change what another draws.
 _PEOPLE, _OCCLUDERS, _APPEARANCE, _PARTS, _SILHOUETTES, _LANDMARKS = range(6)

@@ -55,7 +55,7 @@ class Surface:
         )
         torso, head = part == _TORSO, part == _HEAD
         middle = body.template[body.faces].mean(1)
-        bones = _rest_bones(body)
+        bones = body.template_heads()
         along, run, side = torch.zeros(len(middle)), middle[:, 2].clone(), middle[:, 0].clone()
         neck, hips = bones["Neck"], bones["Hips"]
         along[torso] = ((middle[:, 2] - hips[2]) / (neck[2] - hips[2]))[torso]
@@ -81,12 +81,6 @@ class Surface:
             back=middle[:, 1] - ears[1],
             spot=head & (near < _SPOT_M) & (middle[:, 1] < ears[1]),
         )  # fmt: skip
-
-
-def _rest_bones(body: AnnyBody) -> dict[str, Tensor]:
-    """Where each bone of the mean adult starts, in the frame of `AnnyBody.template`."""
-    rest = torch.eye(3).expand(1, 22, 3, 3)
-    return dict(zip(body.bone_names, body.bone_heads(body.mean_phenotypes[None], rest)[0], strict=True))
 
 
 def _along(points: Tensor, joints: Tensor) -> Tensor:
