@@ -89,6 +89,10 @@ class BaselineConfig:
                 f"{source}: motions is missing; without clips pictures.synthetic.poses.procedural must be 1, "
                 f"found {self.pictures.synthetic.poses.procedural}"
             )
+        if self.motions is None and self.pictures.frames > 1:
+            raise InputError(
+                f"{source}: motions is missing; videos of pictures.frames {self.pictures.frames} are taken from clips"
+            )
         if self.kept is not None and self.pictures.distinct is None:
             raise InputError(f"{source}: pictures.distinct is missing; with kept it must say how many there are")
         check_optimiser(self.optimiser, source)

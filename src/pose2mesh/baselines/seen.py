@@ -88,7 +88,8 @@ class Truth:
     """What is known of the people of a batch.
 
     Attributes:
-        index: (B,) which picture of the data set each is: the same number is the same picture again.
+        index: (B,) which picture of the data set each is: the same number is the same picture again. Of videos of F
+            frames, `index // F` is the video.
         labelled: (B,) of whom 3D is known for training. Of the others a loss may use nothing but the two 2D fields.
         joints_2d: (B, J, 2) annotated 2D joints in units of the crop, where the body's joints are truly seen.
         visible: (B, J) 1 where a joint is annotated, in [0, 1]: those outside of the picture are not.

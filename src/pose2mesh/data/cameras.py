@@ -5,7 +5,7 @@ Camera frame: x right, y down, z forward, metres; pixels with the origin at the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -63,6 +63,10 @@ class Cameras:
         return [
             Intrinsics(focal, focal, *centre) for focal, centre in zip(self.focal_px.tolist(), centres, strict=True)
         ]
+
+    def repeated(self, times: int) -> Cameras:
+        """Each so many times in a row."""
+        return Cameras(*(getattr(self, item.name).repeat_interleave(times, dim=0) for item in fields(self)))
 
     def to_camera(self, points: Tensor) -> Tensor:
         """World points about any origin (B, N, 3) → camera axes, about the same origin."""

@@ -46,6 +46,11 @@ class Clip:
     def __len__(self) -> int:
         return len(self.orientations)
 
+    def stretches(self) -> list[NDArray[np.intp]]:
+        """The numbers of the frames that follow each other without one that was dropped, stretch by stretch."""
+        breaks = np.flatnonzero(np.diff(self.times_s) > 1.5 / self.fps) + 1
+        return np.split(np.arange(len(self)), breaks)
+
 
 def load_clip(path: str | Path, fps: float = 30, *, name: str | None = None, up: Up | None = None) -> Clip:
     """Read a BVH file as a motion of the body model.

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pose2mesh.body.rig import BODY_BONES, MIRROR, PARENTS, depth_levels
+from pose2mesh.errors import InputError
 from pose2mesh.geometry import axis_rotation, rotation_from_vector
 
 _UPPER = [index for index in range(len(BODY_BONES)) if index >= BODY_BONES.index("Spine")]
@@ -211,6 +212,19 @@ def random_rotations(count: int, generator: torch.Generator) -> Tensor:
     return torch.stack(rows, dim=-1).reshape(count, 3, 3)
 
 
+@dataclass(frozen=True)
+class Course:
+    """How the frames of clips, in a row, go on.
+
+    Attributes:
+        root_m: (N, 3) where the hips are, metres, z up.
+        following: (N,) how many frames come after each before its clip ends or a frame is missing.
+    """
+
+    root_m: Tensor
+    following: Tensor
+
+
 class PoseSource:
     """Draws training poses from a set of frames and from the joint limits.
 
@@ -218,33 +232,93 @@ class PoseSource:
         frames: (N, 22, 3, 3) poses of all clips in a row, or None for procedural poses alone.
         config: The mixture and the augmentation.
         clip_weights: (N,) how often a frame is drawn; equal by default.
+        course: Of these frames, for `draw_motion`.
     """
 
-    def __init__(self, frames: Tensor | None, config: PoseConfig, clip_weights: Tensor | None = None) -> None:
-        self.frames, self.config, self.weights = frames, config, clip_weights
+    def __init__(
+        self,
+        frames: Tensor | None,
+        config: PoseConfig,
+        clip_weights: Tensor | None = None,
+        course: Course | None = None,
+    ) -> None:
+        self.frames, self.config, self.weights, self.course = frames, config, clip_weights, course
         if frames is None and config.procedural < 1:
             raise ValueError("poses: without motion clips the procedural share must be 1")
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """(count, 22, 3, 3) poses; the same generator state gives the same poses."""
-        device = generator.device
-        self._move_to(device)
+        self._move_to(generator.device)
 
         def chance(share: float) -> Tensor:
-            return (torch.rand(count, generator=generator, device=device) < share)[:, None, None, None]
+            return _chance(share, count, 1, generator)
 
         procedural = draw_procedural(count, generator, self.config.tumble)
         if self.frames is None:
             return torch.where(chance(self.config.mirror), mirror(procedural), procedural)
         pose = self.frames[self._pick(count, generator)]
         other = self.frames[self._pick(count, generator)]
-        pose = torch.where(chance(self.config.recombine), recombine(pose, other), pose)
-        turn = rotation_from_vector(
-            torch.randn(count, len(BODY_BONES), 3, generator=generator, device=device) * self.config.perturb_rad
-        )
-        pose = torch.where(chance(self.config.perturb), to_world(to_local(pose) @ turn), pose)
+        pose = self._varied(pose, other, 1, generator)
         pose = torch.where(chance(self.config.procedural), procedural, pose)
         return torch.where(chance(self.config.mirror), mirror(pose), pose)
+
+    def draw_motion(self, count: int, frames: int, stride: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Stretches of clips, each varied as a whole. Procedural poses do not move: none is among them.
+
+        Args:
+            count: How many.
+            frames: Of each.
+            stride: Frames of the clip from one to the next.
+            generator: All randomness.
+
+        Returns:
+            Poses (count · frames, 22, 3, 3), and where the hips are (count · frames, 3), about the mean of the stretch.
+
+        Raises:
+            InputError: no clip is that long, or there is none.
+        """
+        starts = self.starts(frames, stride).to(generator.device)
+        self._move_to(generator.device)
+        assert self.frames is not None
+        assert self.course is not None
+        weights = starts.float() if self.weights is None else self.weights * starts
+        steps = stride * torch.arange(frames, device=weights.device)
+        rows, others = (
+            (torch.multinomial(weights, count, replacement=True, generator=generator)[:, None] + steps).flatten()
+            for _ in range(2)
+        )
+        pose = self._varied(self.frames[rows], self.frames[others], frames, generator)
+        path = self.course.root_m.to(weights.device)[rows].unflatten(0, (count, frames))
+        path = (path - path.mean(1, keepdim=True)).flatten(0, 1)
+        mirrored = _chance(self.config.mirror, count, frames, generator)
+        flip = torch.tensor([-1.0, 1.0, 1.0], device=weights.device)
+        return torch.where(mirrored, mirror(pose), pose), torch.where(mirrored[..., 0, 0], path * flip, path)
+
+    def starts(self, frames: int, stride: int) -> Tensor:
+        """(N,) at which frames of the clips a stretch can begin; see `draw_motion`.
+
+        Raises:
+            InputError: at none.
+        """
+        if self.course is None:
+            raise InputError(f"videos of {frames} frames: expected motion clips to take them from, found none")
+        starts = self.course.following >= (frames - 1) * stride
+        if not starts.any():
+            longest = int(self.course.following.max()) + 1
+            raise InputError(
+                f"videos of {frames} frames, each {stride} after the other: the longest stretch of a clip has {longest}"
+            )
+        return starts
+
+    def _varied(self, pose: Tensor, other: Tensor, frames: int, generator: torch.Generator) -> Tensor:
+        """Poses recombined with others and perturbed, as the config has it, `frames` in a row alike."""
+        count = len(pose) // frames
+        pose = torch.where(_chance(self.config.recombine, count, frames, generator), recombine(pose, other), pose)
+        turn = rotation_from_vector(
+            torch.randn(count, len(BODY_BONES), 3, generator=generator, device=pose.device) * self.config.perturb_rad
+        ).repeat_interleave(frames, dim=0)
+        perturbed = to_world(to_local(pose) @ turn)
+        return torch.where(_chance(self.config.perturb, count, frames, generator), perturbed, pose)
 
     def _move_to(self, device: torch.device) -> None:
         """Clips are read on the CPU; poses are drawn where the generator is."""
@@ -257,3 +331,9 @@ class PoseSource:
         if self.weights is None:
             return torch.randint(len(self.frames), (count,), generator=generator, device=generator.device)
         return torch.multinomial(self.weights, count, replacement=True, generator=generator)
+
+
+def _chance(share: float, count: int, frames: int, generator: torch.Generator) -> Tensor:
+    """(count · frames, 1, 1, 1) what happens with this probability, to `frames` in a row alike."""
+    happens = torch.rand(count, generator=generator, device=generator.device) < share
+    return happens.repeat_interleave(frames)[:, None, None, None]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pose2mesh.data.motion import Clip, load_clips, load_split
-from pose2mesh.data.poses import PoseConfig, PoseSource
+from pose2mesh.data.poses import Course, PoseConfig, PoseSource
 
 if TYPE_CHECKING:
     from pose2mesh.config import DataConfig
@@ -40,7 +40,7 @@ def pose_sources(data: DataConfig) -> tuple[PoseSource, PoseSource]:
     if data.motions is None or data.split is None:
         return PoseSource(None, poses), PoseSource(None, poses)
     train, validation = load_split(Path(data.split), load_clips(Path(data.motions), data.fps))
-    return PoseSource(_frames(train), poses, clip_weights(train)), unchanged_poses(validation)
+    return PoseSource(_frames(train), poses, clip_weights(train), clip_course(train)), unchanged_poses(validation)
 
 
 def describe_poses(motions: str | None) -> str:
@@ -58,6 +58,13 @@ def _unchanged(clips: Sequence[Clip], weights: Tensor | None = None) -> PoseSour
 
 def _frames(clips: Sequence[Clip]) -> Tensor:
     return torch.from_numpy(np.concatenate([clip.orientations for clip in clips]))
+
+
+def clip_course(clips: Sequence[Clip]) -> Course:
+    """Where clips go, their frames in a row."""
+    following = [np.arange(len(stretch))[::-1] for clip in clips for stretch in clip.stretches()]
+    root_m = np.concatenate([clip.root_m for clip in clips])
+    return Course(torch.from_numpy(root_m), torch.from_numpy(np.concatenate(following)))
 
 
 def clip_weights(clips: Sequence[Clip]) -> Tensor:

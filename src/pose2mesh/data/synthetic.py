@@ -7,7 +7,7 @@ network's points.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -137,14 +137,50 @@ def draw_people(
     repeat = torch.arange(count, device=joints.device) // config.views
     stature = (joints[..., 2].amax(1) - joints[..., 2].amin(1)).clamp_min(1.2)[repeat]
     cameras = draw_cameras(count, stature, config.cameras, generator)
-    root_cam = cameras.position_cam + (cameras.rotation @ root[repeat, :, None])[..., 0]
+    points = None if points is None else points[repeat]
+    return _under(cameras, phenotypes[repeat], orientations[repeat], joints[repeat], points, root[repeat])
+
+
+def draw_videos(
+    count: int,
+    frames: int,
+    stride: int,
+    source: PoseSource,
+    synthesiser: BodySynthesiser,
+    config: SyntheticConfig,
+    generator: torch.Generator,
+) -> People:
+    """Draw `count / frames` people, each filmed for so many frames in a row by a camera that stands still.
+
+    Args:
+        count: Frames in all, a multiple of `frames`.
+        frames, stride: See `PoseSource.draw_motion`.
+        source, synthesiser, config, generator: As for `draw_people`.
+    """
+    videos = count // frames
+    phenotypes = config.shapes.draw(videos, generator).repeat_interleave(frames, dim=0)
+    orientations, path = source.draw_motion(videos, frames, stride, generator)
+    joints, points, root = synthesiser(phenotypes, orientations)
+    stature = (joints[..., 2].amax(1) - joints[..., 2].amin(1)).unflatten(0, (videos, frames)).amax(1)
+    cameras = draw_cameras(videos, stature.clamp_min(1.2), config.cameras, generator).repeated(frames)
+    away = (cameras.rotation @ path[..., None])[..., 0]
+    # Nobody comes nearer to the camera than it was drawn to be.
+    away[:, 2] -= away[:, 2].unflatten(0, (videos, frames)).amin(1).repeat_interleave(frames)
+    cameras = replace(cameras, position_cam=cameras.position_cam + away)
+    return _under(cameras, phenotypes, orientations, joints, points, root)
+
+
+def _under(
+    cameras: Cameras, phenotypes: Tensor, orientations: Tensor, joints: Tensor, points: Tensor | None, root: Tensor
+) -> People:
+    """People whose joints, points and root are as `BodySynthesiser` gives them, each under a camera."""
     return People(
-        phenotypes[repeat],
-        orientations[repeat],
+        phenotypes,
+        orientations,
         cameras,
-        cameras.to_camera(joints[repeat]),
-        None if points is None else cameras.to_camera(points[repeat]),
-        root_cam,
+        cameras.to_camera(joints),
+        None if points is None else cameras.to_camera(points),
+        cameras.position_cam + (cameras.rotation @ root[..., None])[..., 0],
     )
 
 

@@ -68,8 +68,7 @@ def film(
         most_frames: So many frames at most, from the stretch's first.
     """
     generator = torch.Generator().manual_seed(seed)
-    breaks = np.flatnonzero(np.diff(clip.times_s) > 1.5 / clip.fps) + 1
-    frames = max(np.split(np.arange(len(clip)), breaks), key=len)[:most_frames]
+    frames = max(clip.stretches(), key=len)[:most_frames]
     orientations = torch.from_numpy(clip.orientations[frames])
     path = torch.from_numpy(clip.root_m[frames] - clip.root_m[frames].mean(0))
     phenotypes = ShapeConfig().draw(1, generator)

@@ -23,6 +23,10 @@ class PictureConfig:
         occluded: Share of people with something in front of them, from 0 to 1.
         accompanied: Share of people with somebody else behind or beside them, from 0 to 1.
         backgrounds: Seed of the backgrounds' textures. Whoever measures takes another than for training.
+        frames: Of a video, a divisor of `CHUNK`: so many pictures in a row are of one person in the same clothes, before
+            a camera that stands still, all labelled or none. Light, background, what is in front, and detections are
+            drawn anew in each. With 1 every picture is of somebody else.
+        stride: Frames of a motion clip from one frame of a video to the next.
     """
 
     synthetic: SyntheticConfig = field(default_factory=lambda: SyntheticConfig(views=1))
@@ -32,6 +36,8 @@ class PictureConfig:
     occluded: float = 0.35
     accompanied: float = 0.15
     backgrounds: int = 0
+    frames: int = 1
+    stride: int = 1
 
     def check(self) -> None:
         """Whether every value can be used.
@@ -49,3 +55,7 @@ class PictureConfig:
             raise InputError(f"pictures: synthetic.views {self.synthetic.views!r}: expected 1, one picture a body")
         if self.backgrounds < 0:
             raise InputError(f"pictures: backgrounds {self.backgrounds!r}: expected a seed of 0 or more")
+        if self.frames < 1 or CHUNK % self.frames:
+            raise InputError(f"pictures: frames {self.frames!r}: expected a divisor of {CHUNK}")
+        if self.stride < 1:
+            raise InputError(f"pictures: stride {self.stride!r}: expected 1 or more")

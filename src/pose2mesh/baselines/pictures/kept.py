@@ -83,6 +83,8 @@ def digest(stream: PictureStream) -> str:
     A change of the code that draws does not show in it.
     """
     settings = {**asdict(stream.config), "distinct": None, "joint_set": stream.joint_set.name}
+    if stream.config.frames == 1:  # no videos: the names of before there were any
+        del settings["frames"], settings["stride"]
     found = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for tensor in (stream.source.frames, stream.source.weights):
         if tensor is not None:

@@ -1,4 +1,4 @@
-"""People in pictures without end: drawn in chunks, from a seed and a number alone."""
+"""People in pictures and videos without end: drawn in chunks, from a seed and a number alone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pose2mesh.baselines.seen import CROP_PX, PARTS, Crops, Need, Seen, Truth
 from pose2mesh.body.anny import AnnyBody
 from pose2mesh.data.poses import PoseSource
 from pose2mesh.data.samples import Batch
-from pose2mesh.data.synthetic import BodySynthesiser, People, detect, draw_people
+from pose2mesh.data.synthetic import BodySynthesiser, People, detect, draw_people, draw_videos
 from pose2mesh.skeletons import JointSet
 
 _POSED_AT_ONCE = 16  # people: more fall out of the cache
@@ -39,7 +39,7 @@ class PictureStream:
         needs: What is made beside joints and truth.
 
     Raises:
-        InputError: a value of the config cannot be used.
+        InputError: a value of the config cannot be used, or the source has no motion for videos.
     """
 
     def __init__(
@@ -51,6 +51,8 @@ class PictureStream:
         needs: frozenset[Need],
     ) -> None:
         config.check()
+        if config.frames > 1:
+            source.starts(config.frames, config.stride)
         self.body, self.joint_set, self.source, self.config, self.needs = body, joint_set, source, config, needs
         self._synthesiser = BodySynthesiser(body, joint_set, None)
         if needs & {"pictures", "parts", "silhouettes"}:
@@ -58,7 +60,7 @@ class PictureStream:
             self._face_parts = face_parts(body)
             self._segmenter = Segmenter()
         if "pictures" in needs:
-            self._painter = Painter(body, config.backgrounds, config.accompanied)
+            self._painter = Painter(body, config.backgrounds, config.accompanied, config.frames)
         if "landmarks" in needs:
             self._landmarks = landmark_regressor(body).to_sparse()
 
@@ -73,10 +75,11 @@ class PictureStream:
         if self.config.distinct is not None:
             chunk %= self.config.distinct // CHUNK
         generator = _draws(seed, chunk, _PEOPLE)
-        people = draw_people(CHUNK, self.source, self._synthesiser, self.config.synthetic, generator)
+        people = self._people(generator)
         batch = detect(people, self.joint_set, self.config.synthetic.noise, generator)
         crops = Crops.around(batch.joints_px, batch.confidence)
-        labelled = torch.rand(CHUNK, generator=generator) < self.config.labelled
+        frames = self.config.frames
+        labelled = (torch.rand(CHUNK // frames, generator=generator) < self.config.labelled).repeat_interleave(frames)
         truth = self._truth(people, batch, crops, labelled, chunk)
         # From the axes of the ray back to the camera's, and from the root joint to the body's origin.
         root = people.root_cam - people.cameras.position_cam
@@ -94,6 +97,14 @@ class PictureStream:
         """
         vertices_cam = self._posed(people.phenotypes, people.cameras.rotation[:, None] @ people.orientations)
         return self._seen(people, vertices_cam, joints_px, confidence, chunk, seed)
+
+    def _people(self, generator: torch.Generator) -> People:
+        """CHUNK of them; of videos, each one's frames in a row."""
+        frames, drawn = self.config.frames, self.config.synthetic
+        if frames == 1:
+            return draw_people(CHUNK, self.source, self._synthesiser, drawn, generator)
+        stride = self.config.stride
+        return draw_videos(CHUNK, frames, stride, self.source, self._synthesiser, drawn, generator)
 
     def _seen(
         self, people: People, vertices_cam: Tensor, joints_px: Tensor, confidence: Tensor, chunk: int, seed: int
