@@ -15,11 +15,13 @@ from pose2mesh.baselines.pictures.stream import PictureStream
 from pose2mesh.baselines.seen import Need
 from pose2mesh.data.poses import PoseConfig, PoseSource
 from pose2mesh.errors import InputError
+from tests.moving_poses import moving_poses
+
+PROCEDURAL = PoseSource(None, PoseConfig(procedural=1.0))
 
 
-def stream(layer: BodyLayer, *needs: Need, **changes: object) -> PictureStream:
+def stream(layer: BodyLayer, *needs: Need, source: PoseSource = PROCEDURAL, **changes: object) -> PictureStream:
     config = PictureConfig(distinct=128, **changes)  # type: ignore[arg-type]
-    source = PoseSource(None, PoseConfig(procedural=1.0))
     return PictureStream(layer.body, layer.joint_set, source, config, frozenset(needs))
 
 
@@ -70,6 +72,26 @@ def test_other_people_have_another_place(layer: BodyLayer) -> None:
     assert digest(stream(layer, "landmarks")) == same
     assert digest(stream(layer, labelled=0.5)) != same
     assert digest(stream(layer, errors=False)) != same
+
+
+def test_pictures_are_kept_where_they_were_before_there_were_videos(layer: BodyLayer) -> None:
+    """Many gigabytes lie under the names that there were."""
+    assert digest(stream(layer)) == "4cdaeb0c28a1791f"
+    assert digest(stream(layer, stride=3)) == "4cdaeb0c28a1791f"
+    moving = moving_poses()
+    videos = [{"frames": 16}, {"frames": 8}, {"frames": 16, "stride": 3}, {}]
+    assert len({digest(stream(layer, source=moving, **changes)) for changes in videos}) == 4
+
+
+def test_videos_are_kept(layer: BodyLayer, tmp_path: Path, counted: list[int]) -> None:
+    fresh = stream(layer, "silhouettes", source=moving_poses(), frames=32)
+    _, drawn = KeptPictures(fresh, tmp_path).draw(1, 0)
+    counted.clear()
+    seen, truth = KeptPictures(stream(layer, source=moving_poses(), frames=32), tmp_path).draw(1, 0)
+    assert counted == []
+    assert torch.equal(truth.orientations, drawn.orientations)
+    assert (truth.index // 32).tolist() == [2] * 32 + [3] * 32
+    assert seen.silhouettes is None
 
 
 def test_a_folder_that_is_a_file_is_refused(layer: BodyLayer, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from pose2mesh.data.poses import (
 )
 from pose2mesh.data.synthetic import BodySynthesiser
 from pose2mesh.skeletons import COCO, SMPL, JointSet
+from tests.moving_poses import STEP_M, moving_poses
 
 PLAIN = PoseConfig(procedural=0.0, mirror=0.0, recombine=0.0, perturb=0.0)
 IDENTITY = torch.eye(3).repeat(1, len(BODY_BONES), 1, 1)
@@ -193,6 +194,41 @@ def test_perturbation_has_the_configured_spread() -> None:
     angle = torch.arccos(((turns.diagonal(dim1=2, dim2=3).sum(-1) - 1) / 2).clamp(-1, 1))
     # The length of a normal vector of three components: mean √(8/π) times the spread.
     torch.testing.assert_close(angle.mean(0), torch.full((22,), 0.05 * (8 / torch.pi) ** 0.5), atol=0.006, rtol=0)
+
+
+def test_motions_are_stretches_of_one_clip_in_order() -> None:
+    """Of the clips of 60 and 30 frames alone those long enough are drawn, and nowhere across the end of one."""
+    source = moving_poses()
+    poses, path = source.draw_motion(200, 10, 3, seeded())
+    assert source.frames is not None
+    numbers = frame_numbers(poses, source.frames).unflatten(0, (200, 10))
+    assert (numbers.diff(dim=1) == 3).all()
+    assert (numbers[:, 0] < 60).eq(numbers[:, -1] < 60).all()
+    assert len(numbers[:, 0].unique()) > 20
+    assert (source.draw_motion(50, 20, 3, seeded())[0].unflatten(0, (50, 20))[:, 0, 0, 1, 0] < 0.1).all()  # clip 1
+    path = path.unflatten(0, (200, 10))
+    torch.testing.assert_close(path.diff(dim=1)[..., 0], torch.full((200, 9), 3 * STEP_M))
+    torch.testing.assert_close(path.mean(1), torch.zeros(200, 3), atol=1e-6, rtol=0)
+
+
+def test_motions_are_varied_as_a_whole() -> None:
+    """What is done to the first pose is done to all: poses change from frame to frame as before, or mirrored."""
+    plain, _ = moving_poses().draw_motion(40, 6, 1, seeded())
+    every = PoseConfig(procedural=0.0, mirror=0.5, recombine=0.5, perturb=1.0)
+    varied, path = moving_poses(every).draw_motion(40, 6, 1, seeded())
+    bends = [
+        to_local(poses).unflatten(0, (40, 6))[:, :, 1:].diff(dim=1).abs().amax((1, 2, 3, 4))
+        for poses in (plain, varied)
+    ]
+    assert bends[0].max() < 1e-5  # nothing but the hips turns in these clips
+    assert bends[1].max() < 1e-5
+    assert (to_local(varied)[:, 1:] - torch.eye(3)).abs().amax() > 0.1
+    steps = path.unflatten(0, (40, 6)).diff(dim=1)[..., 0] / STEP_M
+    assert set(steps.round().flatten().tolist()) == {-1.0, 1.0}
+    assert steps.sign().diff(dim=1).abs().max() == 0
+    turns = varied[:, 0].unflatten(0, (40, 6))
+    turn = (turns[:, 1:] @ turns[:, :-1].mT)[..., 1, 0]
+    torch.testing.assert_close(turn.sign(), steps.sign())  # path and pose are mirrored together
 
 
 def test_drawn_poses_are_within_the_limits() -> None:

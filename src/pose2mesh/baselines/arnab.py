@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from pose2mesh.baselines import terms
-from pose2mesh.baselines.fitting import Bodies, Posed, Target, Weights
+from pose2mesh.baselines.fitting import Bodies, Extra, Fitter, Posed, Target, Weights
 from pose2mesh.baselines.interface import Estimate, Observed
 from pose2mesh.baselines.smplify import CHUNK, SMPLify
 
@@ -72,25 +72,39 @@ class Arnab:
             alone: Every frame fitted alone.
         """
         target = Target.of(observed.joints_px, observed.confidence, observed.person, self.joint_set)
-        start = self.one_shape(alone, target)
-        first = self.fitter.pose(start, target).joints.detach()
-        middle = target.centre_px / target.unit_px[:, None]
-
-        def between(posed: Posed) -> Tensor:
-            moved = self.video.smooth_3d * terms.unsteadiness(posed.joints, target.person)
-            moved = moved + self.video.smooth_2d * terms.unsteadiness(posed.projected + middle[:, None], target.person)
-            return moved + self.video.start * terms.distance(posed.joints, first, self.video.start_robust_m)
-
-        return self.fitter.fit(target, start, self.weights, self.rounds, extra=between)[0], target
+        start = replace(alone, shape=mean_shapes(alone.shape, target.person))
+        start = self.fitter.with_camera(start, target)
+        extra = between_frames(self.fitter, start, target, self.video)
+        return self.fitter.fit(target, start, self.weights, self.rounds, extra=extra)[0], target
 
     def start(self, observed: Observed) -> Bodies:
         """Every frame fitted alone: (B,) people of one frame each."""
         parts = [self.single.fit(part)[0] for part in observed.parts(CHUNK)]
         return Bodies(*(torch.cat([getattr(part, name) for part in parts]) for name in Bodies.__dataclass_fields__))
 
-    def one_shape(self, bodies: Bodies, target: Target) -> Bodies:
-        """The mean shape of each person's frames, and the cameras that go with it and with the person's one unit."""
-        people = int(target.person.max()) + 1
-        total = bodies.shape.new_zeros(people, bodies.shape.shape[1]).index_add(0, target.person, bodies.shape)
-        shape = total / torch.bincount(target.person, minlength=people)[:, None]
-        return self.fitter.with_camera(replace(bodies, shape=shape), target)
+
+def mean_shapes(shapes: Tensor, person: Tensor) -> Tensor:
+    """(P, 6) the mean of the shapes (B, 6) of each person's frames (B,)."""
+    people = int(person.max()) + 1
+    total = shapes.new_zeros(people, shapes.shape[1]).index_add(0, person, shapes)
+    return total / torch.bincount(person, minlength=people)[:, None]
+
+
+def between_frames(fitter: Fitter, start: Bodies, target: Target, video: VideoWeights) -> Extra:
+    """The terms that a video adds to the energies of its frames.
+
+    Args:
+        fitter: Of the bodies.
+        start: The frames alone, near which they stay.
+        target: What they are fitted to.
+        video: The terms' weights.
+    """
+    first = fitter.pose(start, target).joints.detach()
+    middle = target.centre_px / target.unit_px[:, None]
+
+    def extra(posed: Posed) -> Tensor:
+        moved = video.smooth_3d * terms.unsteadiness(posed.joints, target.person)
+        moved = moved + video.smooth_2d * terms.unsteadiness(posed.projected + middle[:, None], target.person)
+        return moved + video.start * terms.distance(posed.joints, first, video.start_robust_m)
+
+    return extra

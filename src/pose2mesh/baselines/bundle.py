@@ -10,12 +10,12 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from torch import Tensor
 
 from pose2mesh.baselines.body_layer import BodyLayer
-from pose2mesh.baselines.methods import find_method
+from pose2mesh.baselines.methods import READER, find_method
 from pose2mesh.baselines.seen import LearnedBaseline
 from pose2mesh.config_files import instantiate
 from pose2mesh.errors import InputError, one_line
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from pose2mesh.baselines.reader import Reader
 
 VERSION = 1
-READER = "reader"
 
 
 @dataclass(kw_only=True)
@@ -126,12 +125,35 @@ def load_reader(layer: BodyLayer, source: str | Path = READER) -> Reader:
     Raises:
         InputError: there is none, or it is the bundle of another method.
     """
-    from pose2mesh.baselines.reader import Reader
+    return cast("Reader", _load_method(READER, layer, source))
 
+
+def _load_method(method: str, layer: BodyLayer, source: str | Path) -> LearnedBaseline:
     network, info = load_learned(source, layer)
-    if not isinstance(network, Reader):
-        raise InputError(f"{source}: is a bundle of method {info.method!r}; expected one of {READER!r}")
+    if info.method != method:
+        raise InputError(f"{source}: is a bundle of method {info.method!r}; expected one of {method!r}")
     return network
+
+
+def start_from(
+    network: LearnedBaseline, method: str, layer: BodyLayer, source: str, say: Callable[[str], None]
+) -> None:
+    """Start a network from what another one learnt: from its backbone, if that is the reader, else from all of it.
+
+    Args:
+        network: To be filled.
+        method: Of the other.
+        layer: The body.
+        source: The other's bundle or run folder.
+        say: Takes a line that tells what was reused.
+
+    Raises:
+        InputError: there is none, it is of another method, or it does not fit.
+    """
+    if method == READER:
+        load_backbone(network, load_reader(layer, source), say)
+    else:
+        load_all(network, _load_method(method, layer, source), source, say)
 
 
 def load_backbone(network: LearnedBaseline, reader: Reader, say: Callable[[str], None]) -> None:
@@ -155,3 +177,24 @@ def load_backbone(network: LearnedBaseline, reader: Reader, say: Callable[[str],
     backbone.load_state_dict(fits, strict=False)
     fresh = sorted({name.rpartition(".")[0] for name in own.keys() - fits.keys()})
     say("the backbone starts from the reader's" + (f", but for {', '.join(fresh)}, of other shapes" if fresh else ""))
+
+
+def load_all(network: LearnedBaseline, other: LearnedBaseline, source: str, say: Callable[[str], None]) -> None:
+    """Start a network from all that another one has in common with it: every weight that is learnt.
+
+    Args:
+        network: To be filled.
+        other: Where from. What it has beyond that is left out.
+        source: Named in the error.
+        say: Takes a line that tells what was reused.
+
+    Raises:
+        InputError: it lacks some of the network's weights, or has them in another shape.
+    """
+    learnt, own = other.state_dict(), network.state_dict()
+    needed = {name for name, _ in network.named_parameters()}
+    common = {name: value for name, value in learnt.items() if name in own and own[name].shape == value.shape}
+    if missing := sorted(needed - common.keys()):
+        raise InputError(f"{source}: does not fit this method: has no {missing[0]} of {tuple(own[missing[0]].shape)}")
+    network.load_state_dict(common, strict=False)
+    say(f"all weights start from those of {source}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from pose2mesh.baselines.methods import find_method
+from pose2mesh.baselines.methods import READER, Method, find_method
 from pose2mesh.baselines.pictures.config import CHUNK, PictureConfig
 from pose2mesh.config import DataConfig, OptimiserConfig, check_drawn, check_optimiser
 from pose2mesh.config_files import instantiate, refuse_unknown
@@ -24,7 +24,7 @@ class BaselineConfig:
             `pictures.distinct`. Some 180 kB a person.
         motions, split, fps: See `config.DataConfig`.
         optimiser: How weights are updated.
-        pretrained: A bundle or run folder of the method `reader`, whose backbone the method starts from.
+        pretrained: A bundle or run folder of what the method starts from (`methods.Method.starts_from`).
         epochs, seed: As they say.
         samples_per_epoch, validation_samples: People. Those of validation are the same in every epoch and run.
         name: Of the run folder and the bundle.
@@ -93,6 +93,11 @@ class BaselineConfig:
             raise InputError(
                 f"{source}: motions is missing; videos of pictures.frames {self.pictures.frames} are taken from clips"
             )
+        frames = getattr(self.settings, "frames", self.pictures.frames)
+        if frames != self.pictures.frames:
+            raise InputError(
+                f"{source}: settings.frames is {frames}, expected that of the pictures, {self.pictures.frames}"
+            )
         if self.kept is not None and self.pictures.distinct is None:
             raise InputError(f"{source}: pictures.distinct is missing; with kept it must say how many there are")
         check_optimiser(self.optimiser, source)
@@ -117,4 +122,17 @@ def parse_baseline_config(values: dict[str, Any], source: str) -> BaselineConfig
     config = instantiate(BaselineConfig, values, source)
     config = replace(config, settings=instantiate(method.settings, settings, source, "settings."))
     config.check(source)
+    _check_start(config, method, source)
     return config
+
+
+def _check_start(config: BaselineConfig, method: Method, source: str) -> None:
+    """Whether `pretrained` is there where it has to be, and not where it has no use."""
+    if config.pretrained is not None and method.starts_from is None:
+        raise InputError(
+            f"{source}: pretrained is {config.pretrained!r}; method {config.method!r} starts from nothing: leave it out"
+        )
+    if config.pretrained is None and method.starts_from not in (None, READER):
+        raise InputError(
+            f"{source}: pretrained is missing; method {config.method!r} starts from a bundle of {method.starts_from!r}"
+        )

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from pose2mesh.baselines.body_layer import BodyLayer
     from pose2mesh.baselines.seen import LearnedBaseline
 
+READER = "reader"
+
 
 class Method(NamedTuple):
     """A learned method.
@@ -19,10 +21,13 @@ class Method(NamedTuple):
     Attributes:
         make: The network, freshly initialised, of a body and settings.
         settings: The dataclass of these.
+        starts_from: The method whose trained bundle it starts from (`pretrained` of a config names one): the reader,
+            for its backbone, where one is named; another, for all that both have, and then one must be. None: nothing.
     """
 
     make: Callable[[BodyLayer, Any], LearnedBaseline]
     settings: type
+    starts_from: str | None = None
 
 
 def _reader() -> Method:
@@ -34,7 +39,7 @@ def _reader() -> Method:
 def _hmr() -> Method:
     from pose2mesh.baselines.hmr import HMR, HMRSettings
 
-    return Method(HMR, HMRSettings)
+    return Method(HMR, HMRSettings, starts_from=READER)
 
 
 def _nbf() -> Method:
@@ -52,13 +57,19 @@ def _pavlakos() -> Method:
 def _graphcmr() -> Method:
     from pose2mesh.baselines.graphcmr import GraphCMR, GraphCMRSettings
 
-    return Method(GraphCMR, GraphCMRSettings)
+    return Method(GraphCMR, GraphCMRSettings, starts_from=READER)
 
 
 def _spin() -> Method:
     from pose2mesh.baselines.spin import SPIN, SPINSettings
 
-    return Method(SPIN, SPINSettings)
+    return Method(SPIN, SPINSettings, starts_from=READER)
+
+
+def _retrained() -> Method:
+    from pose2mesh.baselines.retrained import Retrained, RetrainedSettings
+
+    return Method(Retrained, RetrainedSettings, starts_from="hmr")
 
 
 def _lassner() -> Method:
@@ -75,7 +86,8 @@ METHODS: dict[str, Callable[[], Method]] = {
     "hmr": _hmr,
     "graphcmr": _graphcmr,
     "spin": _spin,
-    "reader": _reader,
+    "retrained": _retrained,
+    READER: _reader,
 }
 
 

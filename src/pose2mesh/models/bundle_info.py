@@ -13,7 +13,7 @@ DEFAULT = "default"
 # Methods of the literature that answer in place of a bundle: `baselines.backend.MAKERS`.
 BASELINES = ("smplify", "smplify-started", "arnab")
 # Methods of the literature that are trained (`baselines.methods.METHODS`), and what tells a bundle of one.
-LEARNED = ("lassner", "pavlakos", "nbf", "hmr", "graphcmr", "spin", "reader")
+LEARNED = ("lassner", "pavlakos", "nbf", "hmr", "graphcmr", "spin", "retrained", "reader")
 BUNDLE = "bundle.safetensors"  # in a run folder
 LEARNED_FORMAT = "pose2mesh-baseline"
 

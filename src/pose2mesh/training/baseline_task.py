@@ -10,7 +10,7 @@ import lightning as L
 
 from pose2mesh.baselines.backend import stature_features
 from pose2mesh.baselines.body_layer import BodyLayer
-from pose2mesh.baselines.bundle import LearnedInfo, load_backbone, load_reader, save_learned
+from pose2mesh.baselines.bundle import LearnedInfo, save_learned, start_from
 from pose2mesh.baselines.config import BaselineConfig
 from pose2mesh.baselines.methods import find_method
 from pose2mesh.baselines.people import known_people, training_chunks, validation_chunks
@@ -61,9 +61,9 @@ class BaselineTask(Task):
         self.fit_seconds = 0.0
 
     def start(self, say: Callable[[str], None]) -> None:
-        if self.config.pretrained is not None:
-            reader = load_reader(self.layer, self.config.pretrained)
-            load_backbone(self.module.network, reader, say)
+        method = find_method(self.config.method, self.config.name)
+        if self.config.pretrained is not None and method.starts_from is not None:
+            start_from(self.module.network, method.starts_from, self.layer, self.config.pretrained, say)
 
     def fit(self, say: Callable[[str], None]) -> bool:
         began = time.perf_counter()

@@ -7,15 +7,20 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
+from pose2mesh.baselines.pictures.appearance import Painter
 from pose2mesh.baselines.pictures.config import CHUNK, PictureConfig
+from pose2mesh.baselines.pictures.raster import Rasteriser
 from pose2mesh.baselines.pictures.stream import PictureStream
-from pose2mesh.baselines.seen import CROP_PX, MAP_PX, PARTS, Need, Seen, Truth
+from pose2mesh.baselines.pictures.view import View, crop_cameras, look
+from pose2mesh.baselines.seen import CROP_PX, MAP_PX, PARTS, Crops, Need, Seen, Truth
 from pose2mesh.body.anny import AnnyBody
+from pose2mesh.data.cameras import Cameras
 from pose2mesh.data.noise import NoiseConfig
 from pose2mesh.data.poses import PoseConfig, PoseSource
 from pose2mesh.data.synthetic import SyntheticConfig
 from pose2mesh.errors import InputError
 from pose2mesh.skeletons import COCO
+from tests.moving_poses import TURN_RAD, moving_poses
 
 Drawn = tuple[Seen, Truth]
 ALL: frozenset[Need] = frozenset(("pictures", "parts", "silhouettes"))
@@ -169,6 +174,57 @@ def test_without_a_border_everything_is_visible(anny_body: AnnyBody) -> None:
     assert not (seen.pictures == 0.5).all(1).flatten(1).float().mean(1).gt(0.05).any()
 
 
+@pytest.fixture(scope="module")
+def videos(anny_body: AnnyBody) -> tuple[Seen, Truth]:
+    """Four of 16 frames, every third of a clip."""
+    config = PictureConfig(SyntheticConfig(noise=EXACT, views=1), labelled=0.5, frames=16, stride=3)
+    return PictureStream(anny_body, COCO, moving_poses(), config, frozenset(("pictures",))).draw(3, seed=0)
+
+
+def test_videos_are_of_one_person_each(videos: Drawn) -> None:
+    _, truth = videos
+    assert truth.index.tolist() == list(range(3 * CHUNK, 4 * CHUNK))
+    of_video = (truth.index - truth.index[0]) // 16
+    assert torch.equal(truth.index // 16 - 3 * CHUNK // 16, of_video)
+    for values in (truth.phenotypes, truth.labelled[:, None]):
+        by_video = values.unflatten(0, (4, 16))
+        assert torch.equal(by_video, by_video[:, :1].expand_as(by_video))
+    assert len(truth.phenotypes.unique(dim=0)) == 4
+    assert truth.labelled.any()
+    assert not truth.labelled.all()
+
+
+def test_frames_of_a_video_follow_each_other_before_one_camera(videos: Drawn) -> None:
+    """Turned by as much as three frames of the clip; the camera's tilt would show in the axis of the turn."""
+    _, truth = videos
+    hips = truth.orientations[:, 0].unflatten(0, (4, 16))
+    turns = hips[:, 1:] @ hips[:, :-1].mT
+    axes = torch.stack([turns[..., i, j] - turns[..., j, i] for i, j in ((2, 1), (0, 2), (1, 0))], dim=-1) / 2
+    # In the axes of the crops, which move a little with the person.
+    torch.testing.assert_close(axes.norm(dim=-1), torch.full((4, 15), 3 * TURN_RAD), atol=0.02, rtol=0)
+    assert (axes[..., 1] < -0.5 * axes.norm(dim=-1)).all()  # up, where y is down
+
+
+def test_clothes_stay_the_same_over_a_video(anny_body: AnnyBody, facing: Cameras) -> None:
+    painter = Painter(anny_body, 0, 0.0, frames=2)
+    vertices_cam = (anny_body.template[None] @ facing.rotation.mT).contiguous()
+    crops = Crops(torch.tensor([[500.0, 500.0]]), torch.tensor([400.0]))
+    one = look(Rasteriser(anny_body.faces.numpy(), CROP_PX), vertices_cam, crop_cameras(facing, crops))
+    view = View(4, torch.arange(4).repeat_interleave(len(one.face)), one.pixel.repeat(4), one.face.repeat(4))
+    colour, _ = painter.wardrobe.dress(view, torch.Generator().manual_seed(0), 2)
+    first, second, third, fourth = colour.chunk(4)
+    assert torch.equal(first, second)
+    assert torch.equal(third, fourth)
+    assert not torch.equal(first, third)
+
+
+def test_videos_need_clips_that_are_long_enough(anny_body: AnnyBody) -> None:
+    with pytest.raises(InputError, match="videos of 16 frames: expected motion clips"):
+        PictureStream(anny_body, COCO, SOURCE, PictureConfig(frames=16), frozenset())
+    with pytest.raises(InputError, match="16 frames, each 4 after the other: the longest stretch of a clip has 60"):
+        PictureStream(anny_body, COCO, moving_poses(), PictureConfig(frames=16, stride=4), frozenset())
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -179,6 +235,9 @@ def test_without_a_border_everything_is_visible(anny_body: AnnyBody) -> None:
         ({"distinct": 0}, r"distinct 0: expected"),
         ({"backgrounds": -1}, r"backgrounds -1: expected"),
         ({"synthetic": SyntheticConfig()}, r"synthetic.views 2: expected 1"),
+        ({"frames": 0}, r"frames 0: expected a divisor of 64"),
+        ({"frames": 12}, r"frames 12: expected a divisor of 64"),
+        ({"frames": 16, "stride": 0}, r"stride 0: expected 1 or more"),
     ],
 )
 def test_bad_config(anny_body: AnnyBody, change: dict, message: str) -> None:

@@ -23,9 +23,9 @@ class PictureConfig:
         occluded: Share of people with something in front of them, from 0 to 1.
         accompanied: Share of people with somebody else behind or beside them, from 0 to 1.
         backgrounds: Seed of the backgrounds' textures. Whoever measures takes another than for training.
-        frames: Of a video, a divisor of `CHUNK`: so many pictures in a row are of one person in the same clothes, before
-            a camera that stands still, all labelled or none. Light, background, what is in front, and detections are
-            drawn anew in each. With 1 every picture is of somebody else.
+        frames: Of a video, a divisor of `CHUNK`: so many pictures in a row are of one person, dressed alike, before a
+            camera that stands still, all labelled or none. Light, background, occluders and detections are drawn
+            anew in each. With 1 every picture is of somebody else.
         stride: Frames of a motion clip from one frame of a video to the next.
     """
 
