@@ -68,7 +68,7 @@ def train_all(motions: Path, runs: Path) -> None:
         begun: dict[Path, Future[None]] = {}
         for run in planned:
             start = None if run.start is None else begun[run.start.folder]
-            begun[run.folder] = pool.submit(train, run, start, motions, runs / PICTURES)
+            begun[run.folder] = pool.submit(train_after, start, run, motions, runs / PICTURES)
         try:
             for done in begun.values():
                 done.result()
@@ -109,10 +109,19 @@ class Run:
         return [cls(config, seed, folder, start) for seed, folder in enumerate(folders)]
 
 
-def train(run: Run, start: Future[None] | None, motions: Path, pictures: Path) -> None:
-    """One run, or what is left of it, once the one that it starts from has ended."""
+def train_after(start: Future[None] | None, run: Run, motions: Path, pictures: Path) -> None:
+    """Wait for the run that it starts from, then train it."""
     if start is not None:
         start.result()
+    train(run, motions, pictures)
+
+
+def train(run: Run, motions: Path, pictures: Path) -> None:
+    """One run, or what is left of it.
+
+    Raises:
+        subprocess.CalledProcessError: it failed, after it has said why.
+    """
     if (run.folder / BUNDLE).is_file():
         return
     command = [sys.executable, "-m", "pose2mesh.cli", "train"]
