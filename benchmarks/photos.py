@@ -24,7 +24,8 @@ import torch
 from pose2mesh import render
 from pose2mesh.body.anny import AnnyBody
 from pose2mesh.body.rig import BODY_BONES
-from pose2mesh.data.keypoints import PoseInput, match_images, read_keypoints
+from pose2mesh.data.image_files import match_images
+from pose2mesh.data.keypoints import PoseInput, read_keypoints
 from pose2mesh.data.poses import PoseConfig, PoseSource
 from pose2mesh.data.sources import clip_poses
 from pose2mesh.detect.detector import Detector, load_detector

@@ -3,7 +3,7 @@
     python scripts/results_table.py MOTIONS [--runs DIR] [--samples 256] [--frames 40] [--out runs/baselines] [--train]
 
 MOTIONS is the folder of BVH clips of `configs/mocap_split.yaml`. Learned methods are taken from the runs in DIR
-(`NAME/` or `NAME/seed1/`, `NAME/seed2/`, …), else those that ship. With --train all are trained into DIR first, two at
+(`NAME/` or `NAME/seed0/`, `NAME/seed1/`, …), else those that ship. With --train all are trained into DIR first, two at
 a time on a core each; what is there already is kept, and an interrupted run goes on. Writes table.md and table.json.
 """
 
@@ -13,7 +13,8 @@ import argparse
 import os
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -38,9 +39,9 @@ from pose2mesh.training.any_config import load_any
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs" / "baselines"
-READER = "reader"
-PICTURES = "pictures"  # folder of drawn people among the runs, some 18 GB
+PICTURES = "pictures"  # folder of drawn people among the runs, some 45 GB
 AT_ONCE = 2
+SEEDS = {"lassner": 3, "hmr": 3, "graphcmr": 3, "spin": 3}  # of all others one
 
 
 def main() -> None:
@@ -59,30 +60,86 @@ def main() -> None:
 
 
 def train_all(motions: Path, runs: Path) -> None:
-    """Train every config of `configs/baselines/`, the reader first, from which others start."""
-    names = [file.stem for file in sorted(CONFIGS.glob("*.yaml")) if file.stem not in ("common", READER)]
-    train(READER, motions, runs)
+    """Train every config of `configs/baselines/` into a folder of runs, each after the run that it starts from."""
+    planned = [run for file in sorted(CONFIGS.glob("*.yaml")) if file.stem != "common" for run in Run.of(file, runs)]
+    waited_for = {run.start.folder for run in planned if run.start is not None}
+    planned.sort(key=lambda run: (run.depth, run.folder not in waited_for))
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        for done in [pool.submit(train, name, motions, runs) for name in names]:
-            done.result()
+        begun: dict[Path, Future[None]] = {}
+        for run in planned:
+            start = None if run.start is None else begun[run.start.folder]
+            begun[run.folder] = pool.submit(train_after, start, run, motions, runs / PICTURES)
+        try:
+            for done in begun.values():
+                done.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
-def train(name: str, motions: Path, runs: Path) -> None:
-    """One run, or what is left of it."""
-    folder = runs / name
-    if (folder / BUNDLE).is_file():
+@dataclass(frozen=True)
+class Run:
+    """A run to be trained.
+
+    Attributes:
+        config: Its file.
+        seed: Of the run.
+        folder: Where it goes.
+        start: The run that it starts from.
+    """
+
+    config: Path
+    seed: int
+    folder: Path
+    start: Run | None
+
+    @property
+    def depth(self) -> int:
+        """How many others come before it, one after the other."""
+        return 0 if self.start is None else 1 + self.start.depth
+
+    @classmethod
+    def of(cls, config: Path, runs: Path) -> list[Run]:
+        """All runs of a config, one a seed; `pretrained` of another run's folder names its config."""
+        pretrained = load_any(config, [f"motions={ROOT}"]).pretrained
+        start = None if pretrained is None else cls.of(CONFIGS / f"{Path(pretrained).name}.yaml", runs)[0]
+        seeds = SEEDS.get(config.stem, 1)
+        folder = runs / config.stem
+        folders = [folder] if seeds == 1 else [folder / f"seed{seed}" for seed in range(seeds)]
+        return [cls(config, seed, folder, start) for seed, folder in enumerate(folders)]
+
+
+def train_after(start: Future[None] | None, run: Run, motions: Path, pictures: Path) -> None:
+    """Wait for the run that it starts from, then train it."""
+    if start is not None:
+        start.result()
+    train(run, motions, pictures)
+
+
+def train(run: Run, motions: Path, pictures: Path) -> None:
+    """One run, or what is left of it.
+
+    Raises:
+        subprocess.CalledProcessError: it failed, after it has said why.
+    """
+    if (run.folder / BUNDLE).is_file():
         return
     command = [sys.executable, "-m", "pose2mesh.cli", "train"]
-    if (folder / "last.ckpt").is_file():
-        command += ["--resume", str(folder)]
+    if (run.folder / "last.ckpt").is_file():
+        command += ["--resume", str(run.folder)]
     else:
-        config = CONFIGS / f"{name}.yaml"
         settings = [f"motions={motions}", f"split={ROOT / 'configs' / 'mocap_split.yaml'}"]
-        settings.append(f"kept={runs / PICTURES}")
-        if load_any(config, settings).pretrained is not None:
-            settings.append(f"pretrained={runs / READER}")
-        command += [str(config), "--out", str(folder), "--set", *settings]
-    subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+        settings += [f"kept={pictures}", f"seed={run.seed}"]
+        if run.start is not None:
+            settings.append(f"pretrained={run.start.folder}")
+        command += [str(run.config), "--out", str(run.folder), "--set", *settings]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            print(f"{run.config.stem}, seed {run.seed}: {line.decode().rstrip()}", flush=True)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
 
 
 def write_table(motions: Path, runs: Path, samples: int, frames: int, out: Path) -> None:

@@ -12,8 +12,10 @@ from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
-from pose2mesh.check.app import data as data_app
+from pose2mesh.check.app import data
+from pose2mesh.crawl.app import crawl
 from pose2mesh.errors import InputError, one_line
+from pose2mesh.robustness.app import robustness
 
 app = App(
     name="pose2mesh",
@@ -22,7 +24,10 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 
-app.command(data_app)
+# Those whose options stand in the folder of what they run.
+app.command(data)
+app.command(robustness)
+app.command(crawl)
 
 Set = Annotated[list[str] | None, Parameter(name="--set", negative="", consume_multiple=True)]
 Device = Literal["cpu", "cuda"]
@@ -277,50 +282,6 @@ def evaluate(
 
 
 @app.command
-def robustness(
-    model: str = "default",
-    /,
-    *,
-    out: Path,
-    motions: Path | None = None,
-    split: Path | None = None,
-    keypoints: Annotated[list[str] | None, Parameter(negative="", consume_multiple=True)] = None,
-    images: Annotated[list[Path] | None, Parameter(negative="", consume_multiple=True)] = None,
-    samples: int = 500,
-    seed: int = 7,
-    device: Device = "cpu",
-) -> int:
-    """Report how a model holds up beyond its training data: on clips, with 3D truth, and on keypoints without.
-
-    Parameters
-    ----------
-    model
-        `default`, a bundle file or a run folder.
-    out
-        Folder for report.md, report.html, report.json and their pictures.
-    motions
-        A folder of BVH clips.
-    split
-        YAML file that names the training and the validation clips: tells whether the model overfits.
-    keypoints
-        COCO keypoint files, with or without masks, each as FILE or NAME=FILE; the name heads its column.
-    images
-        The folder of the photos of each keypoint file; no photo is shown in the report.
-    samples
-        People of a set.
-    seed
-        Decides people, cameras and disturbances.
-    device
-        cpu or cuda.
-    """
-    from pose2mesh.robustness.command import RobustnessOptions, robustness_command
-
-    options = RobustnessOptions(out, motions, split, tuple(keypoints or ()), tuple(images or ()), samples, seed)
-    robustness_command(model, device, options, _say)
-    return 0
-
-
-@app.command
 def info(model: str = "default", /) -> int:
     """Say what a bundle is: sizes, joint set, data, licence, measured errors.
 
@@ -369,79 +330,6 @@ def convert(checkpoint: Path, /, *, config: Path, out: Path) -> int:
 
     _say(str(convert_checkpoint(checkpoint, config, out)))
     return 0
-
-
-@app.command
-def crawl(
-    *,
-    out: Path,
-    start: Annotated[list[str] | None, Parameter(negative="", consume_multiple=True)] = None,
-    from_folder: Path | None = None,
-    remove: Annotated[list[str] | None, Parameter(negative="", consume_multiple=True)] = None,
-    domain: Annotated[list[str] | None, Parameter(negative="", consume_multiple=True)] = None,
-    licences: Literal["open", "any"] = "any",
-    detector: Literal["auto", "mediapipe", "rtmpose", "none"] = "auto",
-    detector_model: Annotated[list[Path] | None, Parameter(negative="")] = None,
-    blur_faces: Annotated[bool, Parameter(negative="")] = False,
-    max_images: int = 1000,
-    max_pages: int = 500,
-    max_depth: int = 5,
-    max_bytes: int = 2_000_000_000,
-    minutes: float = 60.0,
-    delay: float = 1.0,
-    allow_private: Annotated[bool, Parameter(negative="")] = False,
-) -> int:
-    """Collect photos of people, with pseudo-labels and their licences, from web sites or a folder.
-
-    Parameters
-    ----------
-    out
-        Folder of the data set; the same command goes on with an interrupted crawl.
-    start
-        URLs of pages or photos, or text files of them, a URL a line. The crawl stays on their hosts.
-    from_folder
-        Photos on disk, in place of the web.
-    remove
-        Ids or URLs of photos to delete from the data set, never to be taken again.
-    domain
-        Further hosts that may be asked, each with its subdomains.
-    licences
-        open: only photos under CC0, CC BY, CC BY-SA or in the public domain, as their pages say.
-    detector
-        What finds people; none keeps every photo that is large enough, without keypoints.
-    detector_model
-        A model file of the detector in place of the download; give the option again for a second file.
-    blur_faces
-        Blur heads before a photo is written.
-    max_images, max_pages, max_depth, max_bytes
-        Photos to keep, pages to ask for, links from a start page, bytes to receive; runs on one folder add up.
-    minutes
-        Of this run.
-    delay
-        Seconds between two requests to a host; more where its robots.txt says so.
-    allow_private
-        The hosts of --start and --domain may have private addresses.
-    """
-    from pose2mesh.crawl import command
-    from pose2mesh.crawl.limits import Limits
-
-    if remove:
-        if start or from_folder:
-            raise InputError("--remove: goes with --out alone")
-        return command.remove(out, remove, _say)
-    limits = Limits.checked(max_images, max_pages, max_depth, max_bytes, minutes, delay)
-    options = command.CrawlOptions(
-        out,
-        tuple(start or ()),
-        tuple(domain or ()),
-        licences == "open",
-        allow_private,
-        detector,
-        tuple(detector_model or ()),
-        blur_faces,
-        from_folder,
-    )
-    return command.collect(options, limits, _say, _warn)
 
 
 def _say(line: str) -> None:

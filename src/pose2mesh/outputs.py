@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2mesh.camera import nominal_intrinsics
-from pose2mesh.data.keypoints import IMAGE_SUFFIXES, PictureInput, Skipped, match_images, read_keypoints
+from pose2mesh.data.image_files import IMAGE_SUFFIXES, match_images
+from pose2mesh.data.keypoints import PictureInput, Skipped, read_keypoints
 from pose2mesh.errors import InputError
 from pose2mesh.files import move_all
 from pose2mesh.photos import read_photo, resized

@@ -57,6 +57,7 @@ def test_the_mesh_of_the_truth_loses_nothing_and_a_moved_one_what_it_is_off(
     untrained: GraphCMR, people: tuple[Seen, Truth]
 ) -> None:
     _, truth = people
+    assert truth.vertices is not None
     points = truth.vertices[:, untrained.vertex]
     camera = Mesh(points, truth.joints, torch.ones(8), torch.zeros(8, 2))
     seen = replace(truth, joints_2d=camera.project(truth.joints), labelled=torch.arange(8) < 4)

@@ -40,12 +40,13 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def test_what_is_kept_is_what_is_drawn(layer: BodyLayer, tmp_path: Path, counted: list[int]) -> None:
     fresh = stream(layer, "pictures", "silhouettes", "landmarks")
-    kept = KeptPictures(fresh, tmp_path)
+    kept = KeptPictures(fresh, tmp_path, surface=True)
     drawn, first = fresh.draw(1, 0), kept.draw(1, 0)
     counted.clear()
-    again = KeptPictures(stream(layer, "pictures", "silhouettes", "landmarks"), tmp_path).draw(1 + 2, 0)  # 2 chunks
+    same = KeptPictures(stream(layer, "pictures", "silhouettes", "landmarks"), tmp_path, surface=True)
+    again = same.draw(1 + 2, 0)  # of 2 chunks
     assert counted == []
-    limits = {"pictures": 0.5 / 255, "silhouettes": 0.5 / 255, "vertices": 0.5e-4}
+    limits = {"pictures": 0.5 / 255, "silhouettes": 0.5 / 255}
     for one, other, last in zip(drawn, first, again, strict=True):
         for item in fields(one):
             value, read = getattr(one, item.name), getattr(other, item.name)
@@ -67,10 +68,25 @@ def test_methods_share_what_they_both_need(layer: BodyLayer, tmp_path: Path, cou
     assert counted == [0]
 
 
+def test_the_same_people_are_labelled_or_not(layer: BodyLayer, tmp_path: Path, counted: list[int]) -> None:
+    few, many, fresh = (stream(layer, labelled=share) for share in (0.2, 0.6, 0.6))
+    (_, one), (_, other) = KeptPictures(few, tmp_path).draw(0, 0), KeptPictures(many, tmp_path).draw(0, 0)
+    assert counted == [0]
+    assert torch.equal(one.joints, other.joints)
+    assert torch.equal(other.labelled, fresh.draw(0, 0)[1].labelled)
+    assert 0 < one.labelled.sum() < other.labelled.sum()
+    assert (other.labelled | ~one.labelled).all()
+
+
+def test_vertices_are_for_who_looks_at_them(layer: BodyLayer, tmp_path: Path) -> None:
+    _, truth = KeptPictures(stream(layer), tmp_path).draw(0, 0)
+    assert truth.vertices is None
+
+
 def test_other_people_have_another_place(layer: BodyLayer) -> None:
     same = digest(stream(layer))
     assert digest(stream(layer, "landmarks")) == same
-    assert digest(stream(layer, labelled=0.5)) != same
+    assert digest(stream(layer, occluded=0.5)) != same
     assert digest(stream(layer, errors=False)) != same
 
 

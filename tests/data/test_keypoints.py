@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pose2mesh.data.keypoints import VISIBILITY_CONFIDENCE, match_images, read_keypoints
+from pose2mesh.data.image_files import match_images
+from pose2mesh.data.keypoints import VISIBILITY_CONFIDENCE, read_keypoints
 from pose2mesh.errors import InputError
 from pose2mesh.skeletons import COCO, COCO17, HUMAN36, MEDIAPIPE33, OPENPOSE25
 

@@ -67,6 +67,9 @@ def claims(found: Measured, videos: Mapping[Input, VideoErrors] | None, fitter: 
     made = [
         _errors("SPIN is better than HMR alone", "spin", "hmr", found),
         _errors("SPIN is better than HMR alone, where no 3D label is known", "spin_unpaired", "hmr_unpaired", found),
+        _errors(
+            "What fits could gain: 3D labels for all, not for a fifth", "hmr_labelled", "hmr_without_critics", found
+        ),
         _errors("The fit is better with a good start than without", "smplify-started", "smplify", found),
         None if videos is None else sequence_claim(videos),
         _errors("GraphCMR's mesh is no worse than its own parameters", "graphcmr", "graphcmr_parameters", found),

@@ -21,7 +21,7 @@ class BaselineConfig:
         settings: The method's own, whose dataclass stands in its file.
         pictures: What is drawn at random: people, and the pictures and detections of them.
         kept: Folder to keep drawn people in, so that no epoch, run or method draws them again; needs
-            `pictures.distinct`. Some 180 kB a person.
+            `pictures.distinct`. Some 60 to 110 kB a person.
         motions, split, fps: See `config.DataConfig`.
         optimiser: How weights are updated.
         pretrained: A bundle or run folder of what the method starts from (`methods.Method.starts_from`).

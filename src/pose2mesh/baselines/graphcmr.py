@@ -101,6 +101,7 @@ class GraphCMR(LearnedBaseline):
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"pictures"})
+    surface: ClassVar[bool] = True
 
     vertex: Tensor
 
@@ -150,6 +151,7 @@ class GraphCMR(LearnedBaseline):
     def _both_losses(self, points: Tensor, joints: Tensor, camera: Mesh, truth: Truth) -> dict[str, Tensor]:
         """The terms that the mesh and the parameters' body have in common."""
         weights = self.settings.weights
+        assert truth.vertices is not None
         known = masked_l1(points, truth.vertices[:, self.vertex], truth.labelled[:, None])
         return {
             "vertices": self.settings.vertices * known,

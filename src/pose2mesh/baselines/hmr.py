@@ -81,8 +81,11 @@ class HMR(LearnedBaseline):
         terms = parameter_losses(guesses[-1], truth, self.layer, self.settings.weights)
         if self.critics is not None:
             made_up = _of_guesses(guesses)
+            people = self._some_people(len(made_up.shapes))
+            # Of equal weight, which is nothing to how the critics learn under Adam: unweighted, their own term would
+            # be ten times all others, and take up the norm that gradients are clipped to.
             terms["adversarial"] = self.settings.adversarial * fooling_loss(self.critics, made_up)
-            terms["critics"] = telling_loss(self.critics, self._some_people(len(made_up.shapes)), made_up)
+            terms["critics"] = self.settings.adversarial * telling_loss(self.critics, people, made_up)
         return terms
 
     @torch.no_grad()

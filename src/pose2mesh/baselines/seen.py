@@ -94,9 +94,10 @@ class Truth:
         joints_2d: (B, J, 2) annotated 2D joints in units of the crop, where the body's joints are truly seen.
         visible: (B, J) 1 where a joint is annotated, in [0, 1]: those outside of the picture are not.
         joints: (B, J, 3) relative to the root joint, metres.
-        vertices: (B, V, 3) likewise.
         phenotypes: (B, 6) in the order of `body.anny.PHENOTYPES`.
         orientations: (B, 22, 3, 3) of the bones, from the rest pose to camera axes.
+        vertices: (B, V, 3) relative to the root joint, metres. In training, for methods that look at them alone
+            (`LearnedBaseline.surface`).
     """
 
     index: Tensor
@@ -104,9 +105,9 @@ class Truth:
     joints_2d: Tensor
     visible: Tensor
     joints: Tensor
-    vertices: Tensor
     phenotypes: Tensor
     orientations: Tensor
+    vertices: Tensor | None = None
 
     def __getitem__(self, people: slice | Tensor) -> Truth:
         return _chosen(self, people)
@@ -124,12 +125,14 @@ class LearnedBaseline(nn.Module, ABC):
         needs: What of `Seen` it looks at beside the joints.
         exact: Whether the maps and landmarks it is trained on are the truth instead of what a detector would make of
             it: for one that learns to be the detector.
+        surface: Whether its losses look at the truth's vertices.
         gives_bodies: Whether `estimate` does.
         joint_set: Of the joints, in and out.
     """
 
     needs: ClassVar[frozenset[Need]]
     exact: ClassVar[bool] = False
+    surface: ClassVar[bool] = False
     gives_bodies: ClassVar[bool] = True
     joint_set: JointSet
 

@@ -66,6 +66,7 @@ ROWS = {
 }
 # Trained to see what one part of a method is for; they have no row, and so has GraphCMR's body of parameters.
 VARIANTS = (
+    "hmr_labelled",
     "hmr_without_critics",
     "hmr_unpaired",
     "hmr_unpaired_without_critics",

@@ -1,4 +1,4 @@
-"""Read 2D keypoints from COCO, OpenPose and NumPy files into one checked form, and find the pictures they belong to.
+"""Read 2D keypoints from COCO, OpenPose and NumPy files into one checked form.
 
 - A structural fault (broken JSON, a wrong type, length or number of joints, a coordinate that is no finite pixel
   position) raises `InputError`. A joint with confidence 0 is missing and may have any coordinates, NaN too.
@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import re
 import reprlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
 from typing import Any, cast
@@ -27,7 +27,6 @@ from pose2mesh.skeletons import COCO, INPUT_ORDERS, LARGEST_COORDINATE_PX, conve
 
 # COCO's flags. An annotator placed a hidden joint (1) without seeing it: a label, but a worse one than a visible (2).
 VISIBILITY_CONFIDENCE = {0: 0.0, 1: 0.7, 2: 1.0}
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 # Heat maps dip a little under 0, and 2 is COCO's flag; a third column beyond that is depth or percent, no confidence.
 _LEAST_SCORE, _LARGEST_SCORE = -0.1, 2.0
@@ -132,45 +131,6 @@ def stream_keypoints(path: Path | str, joints: str = "coco", minimum_joints: int
         picture.people.extend(person for person in people if isinstance(person, PoseInput))
         picture.skipped.extend(person for person in people if isinstance(person, Skipped))
         yield picture
-
-
-def match_images(pictures: Sequence[PictureInput], images: Path | str) -> dict[str, Path]:
-    """Find the image file of each picture.
-
-    Args:
-        pictures: What `read_keypoints` gave for one input.
-        images: An image file, for a single picture; or a folder, searched for the picture's file name or, where the
-            input names none, for an image of the same stem (`x` for OpenPose's `x_keypoints.json`) or COCO image id.
-
-    Returns:
-        Stem to image file. A picture whose file is not in the folder is left out, to be drawn on a plain canvas.
-
-    Raises:
-        InputError: nothing is at `images`, it is one file for several pictures, or a folder with none of them.
-    """
-    images = Path(images)
-    if images.is_file() and len(pictures) == 1:
-        return {pictures[0].stem: images}
-    if not images.is_dir():
-        fault = f"is one image for {len(pictures)} pictures" if images.is_file() else "no such image or folder"
-        raise InputError(f"{images}: {fault}; expected a folder of images")
-    by_stem = {file.stem: file for file in sorted(images.iterdir()) if file.suffix.lower() in IMAGE_SUFFIXES}
-    found = {picture.stem: _image_in(images, by_stem, picture) for picture in pictures}
-    if pictures and not any(found.values()):
-        raise InputError(f"{images}: has no {pictures[0].image_name or pictures[0].stem!r}, nor any other picture")
-    return {stem: file for stem, file in found.items() if file is not None}
-
-
-def _image_in(folder: Path, by_stem: dict[str, Path], picture: PictureInput) -> Path | None:
-    if picture.image_name is not None:
-        name = PureWindowsPath(picture.image_name)  # splits at both kinds of slash
-        # A name read from a file must not lead out of the folder.
-        parts = [name.name] if name.anchor or ".." in name.parts else name.parts
-        return next((file for file in (folder.joinpath(*parts), folder / name.name) if file.is_file()), None)
-    stems = [picture.stem, picture.stem.removesuffix("_keypoints"), str(picture.image_id)]
-    if isinstance(picture.image_id, int):
-        stems.append(f"{picture.image_id:012d}")  # as COCO names its pictures
-    return next((by_stem[stem] for stem in stems if stem in by_stem), None)
 
 
 def _checked(found: _Found, joints: str, minimum_joints: int) -> PoseInput | Skipped:

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from pose2mesh.body.anny import AnnyBody
 from pose2mesh.camera import Intrinsics
-from pose2mesh.data.keypoints import PictureInput, PoseInput, match_images, read_keypoints
+from pose2mesh.data.image_files import match_images
+from pose2mesh.data.keypoints import PictureInput, PoseInput, read_keypoints
 from pose2mesh.data.motion import Clip
 from pose2mesh.data.noise import person_area
 from pose2mesh.data.poses import PoseConfig, PoseSource

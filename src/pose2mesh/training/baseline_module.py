@@ -60,6 +60,7 @@ class BaselineModule(StepModule[Pictures]):
     def validation_step(self, batch: Pictures, _: int) -> None:
         if self.network.gives_bodies:
             seen, truth = batch
+            assert truth.vertices is not None
             with torch.autocast(self.device.type, enabled=False):
                 found = self.network.estimate(seen)
                 errors_mm = person_errors(found.joints, found.vertices, truth.joints, truth.vertices).mean(0)

@@ -17,7 +17,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from pose2mesh import render
-from pose2mesh.data.keypoints import PictureInput, match_images, read_keypoints
+from pose2mesh.data.image_files import match_images
+from pose2mesh.data.keypoints import PictureInput, read_keypoints
 from pose2mesh.errors import InputError
 from pose2mesh.overlay import LONGEST_OVERLAY_PX
 from pose2mesh.photos import read_photo

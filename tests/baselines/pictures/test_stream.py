@@ -58,6 +58,7 @@ def test_shapes_and_types(drawn: Drawn) -> None:
     assert seen.pictures.shape == (CHUNK, 3, CROP_PX, CROP_PX)
     assert seen.parts.shape == (CHUNK, PARTS, MAP_PX, MAP_PX)
     assert seen.silhouettes.shape == (CHUNK, MAP_PX, MAP_PX)
+    assert truth.vertices is not None
     assert truth.vertices.shape == (CHUNK, 13718, 3)
     assert truth.index.tolist() == list(range(3 * CHUNK, 4 * CHUNK))
     for value in (seen.joints, seen.confidence, seen.pictures, seen.parts, seen.silhouettes, truth.visible):
@@ -103,6 +104,7 @@ def test_truth_agrees_with_the_body(anny_body: AnnyBody, drawn: Drawn) -> None:
     posed = anny_body(truth.phenotypes[:4], truth.orientations[:4])
     joints = anny_body.regressor(COCO) @ posed
     root = joints[:, COCO.root_index, None]
+    assert truth.vertices is not None
     torch.testing.assert_close(posed - root, truth.vertices[:4], atol=1e-4, rtol=0)
     torch.testing.assert_close(joints - root, truth.joints[:4], atol=1e-4, rtol=0)
 

@@ -1,14 +1,15 @@
 """Drawn people kept on disk: they are drawn once, whatever the epoch, the run or the method that shows them.
 
 A chunk has a file for each thing that is known of its people, so that methods with different needs share what is there.
-Shares and colours are kept in 8 bits, vertices in tenths of a millimetre, the rest as it is.
+Shares and colours are kept in 8 bits, the rest as it is. What is cheap to make again is not kept: vertices, which are
+posed again for who looks at them, and whose 3D is known.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,6 @@ _WHOLE: dict[str, tuple[type, float]] = {
     "pictures": (np.uint8, 255.0),
     "parts": (np.uint8, 255.0),
     "silhouettes": (np.uint8, 255.0),
-    "vertices": (np.int16, 10_000.0),
 }
 # What of `Seen` each need stands for.
 _FIELDS: dict[Need, tuple[str, ...]] = {
@@ -38,7 +38,7 @@ _FIELDS: dict[Need, tuple[str, ...]] = {
     "landmarks": ("landmarks", "landmark_confidence"),
 }
 _ALWAYS = ("joints", "confidence")
-_TRUTH = tuple(item.name for item in fields(Truth))
+_TRUTH = tuple(item.name for item in fields(Truth) if item.name not in ("vertices", "labelled"))
 
 
 class KeptPictures:
@@ -47,10 +47,11 @@ class KeptPictures:
     Args:
         stream: Draws what is not there yet.
         folder: Of everything that is kept; streams that draw other people have subfolders of their own.
+        surface: Whether the truth's vertices are given.
     """
 
-    def __init__(self, stream: PictureStream, folder: Path) -> None:
-        self.stream, self.folder = stream, folder
+    def __init__(self, stream: PictureStream, folder: Path, surface: bool = False) -> None:
+        self.stream, self.folder, self.surface = stream, folder, surface
         self._digest = digest(stream)
         self._names = (*_ALWAYS, *(name for need in sorted(stream.needs) for name in _FIELDS[need]))
 
@@ -72,17 +73,21 @@ class KeptPictures:
                     for name, file in files.items():
                         with replacing(file) as partial, partial.open("wb") as stream:
                             np.save(stream, _packed(name, getattr(group, name)))
-            return Seen(**_read(seen)), Truth(**_read(truth))
+            known = Truth(labelled=self.stream.labelled(chunk, seed), **_read(truth))
+            people = Seen(**_read(seen))
         except (OSError, ValueError) as error:
             raise InputError(f"{place}: drawn people cannot be kept there ({one_line(error)})") from error
+        if self.surface:
+            known = replace(known, vertices=self.stream.surface(known.phenotypes, known.orientations))
+        return people, known
 
 
 def digest(stream: PictureStream) -> str:
-    """A name for everything that decides what a stream draws, but for the seed and how many it draws.
+    """A name for everything that decides what a stream draws, but for the seed, and how many it draws and labels.
 
     A change of the code that draws does not show in it.
     """
-    settings = {**asdict(stream.config), "distinct": None, "joint_set": stream.joint_set.name}
+    settings = {**asdict(stream.config), "distinct": None, "labelled": None, "joint_set": stream.joint_set.name}
     if stream.config.frames == 1:  # no videos: the names of before there were any
         del settings["frames"], settings["stride"]
     found = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())

@@ -25,7 +25,7 @@ from pose2mesh.skeletons import JointSet
 
 _POSED_AT_ONCE = 16  # people: more fall out of the cache
 # Every stage draws from a generator of its own: what one needs does not change what another draws.
-_PEOPLE, _OCCLUDERS, _APPEARANCE, _PARTS, _SILHOUETTES, _LANDMARKS = range(6)
+_PEOPLE, _OCCLUDERS, _APPEARANCE, _PARTS, _SILHOUETTES, _LANDMARKS, _LABELLED = range(7)
 
 
 class PictureStream:
@@ -54,6 +54,7 @@ class PictureStream:
         if config.frames > 1:
             source.starts(config.frames, config.stride)
         self.body, self.joint_set, self.source, self.config, self.needs = body, joint_set, source, config, needs
+        self._root = body.regressor(joint_set)[joint_set.root_index, None]
         self._synthesiser = BodySynthesiser(body, joint_set, None)
         if needs & {"pictures", "parts", "silhouettes"}:
             self._rasteriser = Rasteriser(body.faces.numpy(), CROP_PX)
@@ -78,12 +79,12 @@ class PictureStream:
         people = self._people(generator)
         batch = detect(people, self.joint_set, self.config.synthetic.noise, generator)
         crops = Crops.around(batch.joints_px, batch.confidence)
-        frames = self.config.frames
-        labelled = (torch.rand(CHUNK // frames, generator=generator) < self.config.labelled).repeat_interleave(frames)
-        truth = self._truth(people, batch, crops, labelled, chunk)
+        truth = self._truth(people, batch, crops, chunk, seed)
+        vertices = self.surface(truth.phenotypes, truth.orientations)
+        truth = replace(truth, vertices=vertices)
         # From the axes of the ray back to the camera's, and from the root joint to the body's origin.
         root = people.root_cam - people.cameras.position_cam
-        vertices_cam = (truth.vertices @ batch.to_ray).add_(root[:, None]) if self.needs else truth.vertices
+        vertices_cam = (vertices @ batch.to_ray).add_(root[:, None]) if self.needs else vertices
         return self._seen(people, vertices_cam, batch.joints_px, batch.confidence, chunk, seed), truth
 
     @torch.no_grad()
@@ -128,25 +129,37 @@ class PictureStream:
             seen = self._with_landmarks(seen, vertices_cam, people, crops, draws(_LANDMARKS))
         return seen
 
+    def labelled(self, chunk: int, seed: int) -> Tensor:
+        """(CHUNK,) of whom of a chunk 3D is known: of all frames of a video or of none. Whoever is at a small share is
+        at every larger one.
+        """
+        frames = self.config.frames
+        drawn = torch.rand(CHUNK // frames, generator=_draws(seed, chunk, _LABELLED))
+        return (drawn < self.config.labelled).repeat_interleave(frames)
+
+    @torch.no_grad()
+    def surface(self, phenotypes: Tensor, orientations: Tensor) -> Tensor:
+        """Vertices (B, V, 3) of bodies, relative to the root joint."""
+        vertices = self._posed(phenotypes, orientations)
+        return vertices.sub_(self._root @ vertices)
+
     def _posed(self, phenotypes: Tensor, orientations: Tensor) -> Tensor:
         """(B, V, 3) about the hips' bone head."""
         parts = torch.arange(len(phenotypes)).split(_POSED_AT_ONCE)
         return torch.cat([self.body(phenotypes[part], orientations[part]) for part in parts])
 
-    def _truth(self, people: People, batch: Batch, crops: Crops, labelled: Tensor, chunk: int) -> Truth:
+    def _truth(self, people: People, batch: Batch, crops: Crops, chunk: int, seed: int) -> Truth:
         size_px = people.cameras.size_px[:, None]
         visible = ((people.joints_px >= 0) & (people.joints_px <= size_px)).all(-1).float()
         if not self.config.synthetic.noise.out_of_picture:
             visible = torch.ones_like(visible)
         orientations = (batch.to_ray @ people.cameras.rotation)[:, None] @ people.orientations
-        root = (batch.to_ray @ (people.root_cam - people.cameras.position_cam)[..., None])[..., 0]
         return Truth(
             index=chunk * CHUNK + torch.arange(CHUNK),
-            labelled=labelled,
+            labelled=self.labelled(chunk, seed),
             joints_2d=crops.units(people.joints_px),
             visible=visible,
             joints=batch.joints,
-            vertices=self._posed(people.phenotypes, orientations).sub_(root[:, None]),
             phenotypes=people.phenotypes,
             orientations=orientations,
         )

@@ -1,0 +1,69 @@
+"""Training for the results table: every run once, after the one that it starts from, none after a failure."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import results_table
+
+from pose2mesh.baselines.table import ROWS, VARIANTS
+from pose2mesh.models.bundle_info import LEARNED
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """What is trained, in order: ("begin" or "end", folder)."""
+    events: list[tuple[str, str]] = []
+    lock = threading.Lock()
+
+    def train(run: results_table.Run, motions: Path, pictures: Path) -> None:
+        folder = run.folder.as_posix()
+        with lock:
+            events.append(("begin", folder))
+        time.sleep(0.01)
+        with lock:
+            events.append(("end", folder))
+
+    monkeypatch.setattr(results_table, "train", train)
+    return events
+
+
+def test_every_run_once_after_the_one_it_starts_from(trained: list[tuple[str, str]]) -> None:
+    results_table.train_all(Path("clips"), Path("runs"))
+    begun = [folder for what, folder in trained if what == "begin"]
+    assert len(begun) == len(set(begun))
+    assert begun[0] == "runs/reader"  # others wait for it
+    names = {Path(folder).relative_to("runs").parts[0] for folder in begun}
+    assert names == {*LEARNED, *VARIANTS}
+    assert set(LEARNED) - {"reader"} <= set(ROWS)
+    for name, seeds in results_table.SEEDS.items():
+        assert [folder for folder in begun if folder.startswith(f"runs/{name}/")] == [
+            f"runs/{name}/seed{seed}" for seed in range(seeds)
+        ]
+    for name in ("hmr/seed0", "graphcmr/seed2", "spin_unpaired"):
+        assert trained.index(("end", "runs/reader")) < trained.index(("begin", f"runs/{name}"))
+
+
+def test_a_failure_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = []
+
+    def fail(run: results_table.Run, motions: Path, pictures: Path) -> None:
+        begun.append(run.config.stem)
+        raise RuntimeError("no clips")
+
+    monkeypatch.setattr(results_table, "train", fail)
+    with pytest.raises(RuntimeError, match="no clips"):
+        results_table.train_all(Path("clips"), Path("runs"))
+    assert begun[0] == "reader"
+    assert "hmr" not in begun
+
+
+def test_a_run_that_is_done_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "reader").mkdir()
+    (tmp_path / "reader" / "bundle.safetensors").write_bytes(b"")
+    monkeypatch.setattr(results_table.subprocess, "Popen", lambda *_, **__: pytest.fail("trained again"))
+    (run,) = results_table.Run.of(results_table.CONFIGS / "reader.yaml", tmp_path)
+    results_table.train(run, tmp_path, tmp_path)
