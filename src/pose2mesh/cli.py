@@ -64,7 +64,8 @@ def predict(
         Folder for the results, made if need be; files of the same name are replaced.
     model
         `default`, a bundle file or run folder, a file that `export` wrote, or a method of the literature by name:
-        smplify, smplify-started, arnab; lassner, pavlakos, nbf, hmr, graphcmr, spin, which look at the photo.
+        smplify, smplify-started, arnab; lassner, pavlakos, nbf, hmr, graphcmr, spin, retrained, which look at the
+        photo.
     joints
         Order of the joints in arrays: coco, human36, smpl, hand, openpose25 or mediapipe33.
     image

@@ -74,6 +74,23 @@ def test_settings_are_the_methods_own(tmp_path: Path) -> None:
         ({"seed": -1}, "seed is -1, expected 0 to"),
         ({"split": None}, "split is missing"),
         ({"motions": None}, "motions is missing"),
+        (
+            {"motions": None, "pictures": {"frames": 16, "synthetic": {"poses": {"procedural": 1.0}}}},
+            "motions is missing; videos of pictures.frames 16 are taken from clips",
+        ),
+        ({"pictures": {"frames": 10}}, "pictures: frames 10: expected a divisor of 64"),
+        (
+            {"method": "retrained", "pretrained": "hmr", "pictures": {"frames": 8}},
+            "settings.frames is 16, expected that of the pictures, 8",
+        ),
+        (
+            {"method": "retrained", "pictures": {"frames": 16}},
+            "pretrained is missing; method 'retrained' starts from a bundle of 'hmr'",
+        ),
+        (
+            {"method": "lassner", "pretrained": "runs/reader"},
+            "pretrained is 'runs/reader'; method 'lassner' starts from nothing: leave it out",
+        ),
         ({"checkpoint_minutes": 0.0}, "checkpoint_minutes is 0.0, expected more than 0"),
         ({"optimiser": {"learning_rate": 0.0}}, "optimiser.learning_rate is 0.0, expected more than 0"),
     ],

@@ -107,6 +107,22 @@ def test_claims_are_pairs(
     assert claim.markdown().startswith("**HMR's poses are more plausible")
 
 
+def test_what_was_retrained_is_compared_with_the_seed_it_began_from(fitter: Fitter) -> None:
+    """And not with the mean over seeds; without the runs nothing is claimed."""
+    nobody = Parameters(torch.zeros(3, 6), torch.zeros(3, 22, 3, 3))
+
+    def answers(*errors_mm: float) -> dict[Input, list[Answers]]:
+        seeds = [Answers(torch.full((3, 4), error), nobody, nobody, 1.0) for error in errors_mm]
+        return {"gt": seeds, "noisy": seeds}
+
+    found = {"hmr": answers(9.0, 5.0), "retrained": answers(7.0)}
+    (before,) = claims(found, None, fitter)
+    assert [pair.difference for pair in before.pairs] == [-2.0] * 6
+    _, without = claims({**found, "retrained_without_fits": answers(8.0)}, None, fitter)
+    assert (without.claimed, without.other) == ("retrained", "retrained_without_fits")
+    assert [pair.difference for pair in without.pairs] == [-1.0] * 6
+
+
 def test_shapes_are_compared_in_the_rest_pose(fitter: Fitter) -> None:
     """The true shape is no error whatever the pose; a taller one is off by the difference."""
     truth = Parameters(torch.full((3, 6), 0.5), torch.eye(3).expand(3, 22, 3, 3))

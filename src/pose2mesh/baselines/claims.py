@@ -72,6 +72,7 @@ def claims(found: Measured, videos: Mapping[Input, VideoErrors] | None, fitter: 
         ),
         _errors("The fit is better with a good start than without", "smplify-started", "smplify", found),
         None if videos is None else sequence_claim(videos),
+        *retraining_claims(found),
         _errors("GraphCMR's mesh is no worse than its own parameters", "graphcmr", "graphcmr_parameters", found),
         silhouette_claim(found, fitter),
         critics_claim("HMR's poses are more plausible with the critics than without", "hmr", found, fitter),
@@ -120,6 +121,16 @@ def sequence_claim(videos: Mapping[Input, VideoErrors]) -> Claim:
     return Claim(
         "The fit of a whole video is smoother than single frames and no worse", "arnab", "single frames", pairs
     )
+
+
+def retraining_claims(found: Measured) -> list[Claim | None]:
+    """Against the HMR that was retrained, which is its first seed, and against the same training without the fits."""
+    says = "The regressor is better retrained on fits of videos than"
+    alone = {name: {input_: seeds[:1] for input_, seeds in answers.items()} for name, answers in found.items()}
+    return [
+        _errors(f"{says} before", "retrained", "hmr", alone),
+        _errors(f"{says} after the same training without them", "retrained", "retrained_without_fits", alone),
+    ]
 
 
 def silhouette_claim(found: Measured, fitter: Fitter) -> Claim | None:

@@ -34,7 +34,8 @@ class VideoFits(FitSettings):
         near_guess: See `VideoWeights.start`.
     """
 
-    rounds: int = 40
+    rounds: int = 100
+    worst: float = 0.12
     whole: bool = True
     steady: float = 1000.0
     near_guess: float = 10.0

@@ -62,6 +62,7 @@ ROWS = {
     "hmr": Row("HMR", "picture", "HMR"),
     "graphcmr": Row("GraphCMR", "picture", "GraphCMR"),
     "spin": Row("SPIN", "picture", "SPIN"),
+    "retrained": Row("HMR, retrained on fits of videos (Arnab et al.)", "picture", "Arnab et al."),
     DEFAULT: Row("Pose2Mesh, the bundle that ships", "2D joints", "Pose2Mesh"),
 }
 # Trained to see what one part of a method is for; they have no row, and so has GraphCMR's body of parameters.
@@ -71,6 +72,7 @@ VARIANTS = (
     "hmr_unpaired",
     "hmr_unpaired_without_critics",
     "spin_unpaired",
+    "retrained_without_fits",
     "pavlakos_without_silhouette",
 )
 
@@ -206,7 +208,7 @@ def markdown(rows: Mapping[str, Mapping[str, Any]], samples: int) -> str:
         )
     lines += ["", "Published, on Human3.6M (protocol 2, mm): other bodies, people, pictures and training data.", ""]
     lines += [table_line("method", "MPJPE", "PA-MPJPE", "source"), table_line(*["---"] * 4)]
-    names = [row.published for row in ROWS.values() if row.published] + ["Arnab et al."]
+    names = [row.published for row in ROWS.values() if row.published]
     for published in PUBLISHED:
         if published.protocol == "human36m-p2" and published.method in names and published.seen != "gt":
             errors = ["–" if value is None else f"{value:.1f}" for value in (published.mpjpe, published.pa_mpjpe)]
