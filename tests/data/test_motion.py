@@ -14,6 +14,7 @@ from pose2mesh.data.bvh import forward_kinematics, read_bvh
 from pose2mesh.data.motion import Clip, load_clip, load_clips, load_split
 from pose2mesh.data.retarget import TEMPLATE_BONES, limb_joints
 from pose2mesh.data.skeleton_roles import find_roles
+from pose2mesh.data.sources import clip_course
 from pose2mesh.errors import InputError
 
 # Joint: parent and offset in the rest pose, a T, in centimetres, Y up and facing Z; `end` is an end site.
@@ -403,3 +404,11 @@ def test_split_in_the_repository(mocap: tuple[Path, list[Clip]]) -> None:
     frames = sum(map(len, validation))
     assert 0.12 < frames / (frames + sum(map(len, train))) < 0.18
     assert {clip.name.split("/")[0] for clip in validation} == {clip.name.split("/")[0] for clip in train}
+
+
+def test_stretches_end_where_frames_were_dropped() -> None:
+    times_s = np.array([0, 1, 2, 5, 6, 9]) / 30
+    poses, root_m = np.tile(np.eye(3, dtype=np.float32), (6, 22, 1, 1)), np.zeros((6, 3), np.float32)
+    clip = Clip("gaps", 30.0, poses, root_m, times_s, dropped=4)
+    assert [stretch.tolist() for stretch in clip.stretches()] == [[0, 1, 2], [3, 4], [5]]
+    assert clip_course([clip, clip]).following.tolist() == [2, 1, 0, 1, 0, 0] * 2

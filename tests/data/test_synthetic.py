@@ -19,10 +19,12 @@ from pose2mesh.data.synthetic import (
     SyntheticConfig,
     detect,
     draw_people,
+    draw_videos,
     rotation_to_ray,
     weighted_centre,
 )
 from pose2mesh.skeletons import BODY_JOINT_SETS, COCO, HUMAN36, JointSet
+from tests.moving_poses import STEP_M, moving_poses
 
 POINTS = torch.arange(0, 13718, 97)
 EXACT = NoiseConfig(model="none", drop=0.0, plain_confidence=1.0, out_of_picture=False)
@@ -171,3 +173,21 @@ def test_people_fill_the_picture_as_configured(anny_body: AnnyBody) -> None:
     people = draw_people(200, PoseSource(None, config.poses), synthesiser, config, generator)
     extent = (people.joints_px.amax(1) - people.joints_px.amin(1))[:, 1] / people.cameras.size_px.amin(1)
     assert 0.4 < extent.median() < 0.6
+
+
+def test_a_video_is_filmed_by_one_camera_that_nobody_comes_too_near(anny_body: AnnyBody) -> None:
+    """People walk their clip's path before it, from where they were drawn to be away from it."""
+    config = SyntheticConfig(views=1, cameras=CameraConfig(steep=0.0))
+    synthesiser = BodySynthesiser(anny_body, COCO, None)
+    people = draw_videos(24, 8, 2, moving_poses(), synthesiser, config, torch.Generator().manual_seed(0))
+    cameras = people.cameras
+    for values in (cameras.rotation, cameras.focal_px, cameras.size_px, cameras.centre_px, people.phenotypes):
+        by_video = values.unflatten(0, (3, 8))
+        assert torch.equal(by_video, by_video[:, :1].expand_as(by_video))
+    assert len(cameras.focal_px.unique()) == 3
+    walked = cameras.position_cam.unflatten(0, (3, 8)).diff(dim=1)
+    along = cameras.rotation.unflatten(0, (3, 8))[:, 1:, :, 0]  # the world's x axis
+    torch.testing.assert_close(walked, 2 * STEP_M * along, atol=1e-5, rtol=0)
+    assert (cameras.position_cam[:, 2] > 1.29).all()
+    moved = people.root_cam - cameras.position_cam
+    torch.testing.assert_close(moved.norm(dim=-1), moved[::8].norm(dim=-1).repeat_interleave(8), atol=1e-4, rtol=0)

@@ -4,6 +4,8 @@ To the energy of the single-frame fit come terms between the frames: joints move
 the picture, and stay near those of the single-frame fits, where everything starts. All are summed over the frames of a
 video and minimised at once. A picture is a video of one frame.
 
+The paper's second half, a regressor retrained on such fits, is `retrained`; there the start is HMR's guess.
+
 Differs from the paper: the body is Anny; the single-frame start is SMPLify's instead of HMR's; and what is kept small
 is how the joints' motion changes, not the motion itself. Over four training clips with noisy 2D, second differences
 gave 69 mm of MPJPE and an acceleration error of 14 to 26 mm/frame², first ones 77 mm and 41: they slow what moves.
