@@ -273,8 +273,9 @@ class Recovery:
             joints, vertices = self.backend.look(np.asarray(joints_px, np.float32), seen, pictures)
         elif one_person and isinstance(self.backend, TrackBackend):
             joints, vertices, own_px = self.backend.run_track(pixels, seen)
-            if intrinsics is not None:
-                own_px = np.stack([c.project(c.rays(own_px[i]) @ turns[i]) for i, c in enumerate(cameras)])
+            if intrinsics is not None:  # back from the camera that faces each person
+                faced = zip(cameras, own_px, turns, strict=True)
+                own_px = np.stack([camera.project(camera.rays(points) @ turn) for camera, points, turn in faced])
         else:
             joints, vertices = self.backend.run(pixels, seen)
         origin = joints[:, self.joint_set.root_index, None].copy()
