@@ -5,12 +5,14 @@
 MOTIONS is the folder of BVH clips of `configs/mocap_split.yaml`; the people are drawn in poses of its validation clips,
 the same for every method, with the errors of detectors. A column is a person; the rows show what the method looks at,
 the body it finds where its camera sees it, the same body from the left of the picture, and the true body from there.
+Of the method for videos a column is a frame: its joints, its body fitted alone and with all frames, and the true one.
 Methods are taken from the runs in DIR, else those that ship.
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,7 @@ from PIL import Image
 from torch import Tensor
 
 from pose2mesh import render
+from pose2mesh.baselines.arnab import Arnab
 from pose2mesh.baselines.backend import MAKERS
 from pose2mesh.baselines.camera import NOMINAL_DISTANCE_M, project, solve_camera
 from pose2mesh.baselines.fitting import Fitter
@@ -29,20 +32,23 @@ from pose2mesh.baselines.judged import Judged, of_joints
 from pose2mesh.baselines.people import measured_pictures
 from pose2mesh.baselines.pictures.stream import PictureStream
 from pose2mesh.baselines.pose_prior import PosePrior
-from pose2mesh.baselines.seen import CROP_PX, Need, Seen, Truth
+from pose2mesh.baselines.seen import CROP_PX, Crops, Need, Seen, Truth
 from pose2mesh.baselines.table import ROWS, contenders
 from pose2mesh.body.anny import AnnyBody
 from pose2mesh.data.motion import load_clips, load_split
 from pose2mesh.data.sources import unchanged_poses
+from pose2mesh.data.synthetic import BodySynthesiser
 from pose2mesh.export import atomic_write
 from pose2mesh.geometry import axis_rotation
+from pose2mesh.motion.synthetic_video import Video, film
 from pose2mesh.skeletons import COCO
 
 ROOT = Path(__file__).parents[1]
 PEOPLE = 6
-PAGES = ("smplify", "lassner", "pavlakos", "nbf", "hmr", "graphcmr", "spin")
+PAGES = ("smplify", "lassner", "pavlakos", "nbf", "hmr", "graphcmr", "spin", "arnab")
+VIDEO, FRAMES = 0, 24  # which of the clips, how much of it
 SEED = 21
-FOUND, TRUE = (235, 180, 90), (130, 190, 130)
+SEEN, FOUND, TRUE, ALONE = (250, 190, 60), (235, 180, 90), (130, 190, 130), (150, 170, 210)
 
 
 def main() -> None:
@@ -65,12 +71,17 @@ def main() -> None:
     seen, truth = (group[:PEOPLE] for group in stream.draw(options.chunk, SEED))
     for name in options.method:
         if name in methods:
-            sheet = draw(name, methods[name], seen, truth, fitter.body.faces.numpy())
-            file = options.out / f"{name}.png"
-            with atomic_write(file) as partial:
-                # A palette: grain does not compress, and 256 colours show all there is to see.
-                Image.fromarray(sheet).quantize(256, dither=Image.Dither.NONE).save(partial, "PNG", optimize=True)
-            print(f"{file}: {file.stat().st_size / 1024:.0f} KiB")
+            save(draw(name, methods[name], seen, truth, fitter.body.faces.numpy()), options.out / f"{name}.png")
+    if "arnab" in options.method:
+        video = film(clips[VIDEO], BodySynthesiser(fitter.body, COCO, None), SEED, most_frames=FRAMES)
+        save(draw_video(video, fitter), options.out / "arnab.png")
+
+
+def save(sheet: NDArray[np.uint8], file: Path) -> None:
+    with atomic_write(file) as partial:
+        # A palette: grain does not compress, and 256 colours show all there is to see.
+        Image.fromarray(sheet).quantize(256, dither=Image.Dither.NONE).save(partial, "PNG", optimize=True)
+    print(f"{file}: {file.stat().st_size / 1024:.0f} KiB")
 
 
 def draw(name: str, method: Judged, seen: Seen, truth: Truth, faces: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -82,6 +93,39 @@ def draw(name: str, method: Judged, seen: Seen, truth: Truth, faces: NDArray[np.
     root = found.joints[:, COCO.root_index, None]
     rows.append([from_the_left(body, faces, FOUND) for body in found.vertices - root])
     rows.append([from_the_left(body, faces, TRUE) for body in truth.vertices])
+    return np.concatenate([np.concatenate(row, axis=1) for row in rows])
+
+
+def draw_video(video: Video, fitter: Fitter) -> NDArray[np.uint8]:
+    """(4 · CROP_PX, PEOPLE · CROP_PX, 3): every so many frames of the middle of a video, one after the other."""
+    arnab = MAKERS["arnab"](fitter)
+    assert isinstance(arnab, Arnab)
+    joints_px, confidence = torch.from_numpy(video.joints_px), torch.from_numpy(video.confidence)
+    frames = len(joints_px)
+    observed = Observed(joints_px, confidence, torch.zeros(frames, dtype=torch.long))
+    alone = arnab.start(observed)
+    whole, target = arnab.fit(observed, alone)
+    single = fitter.estimate(alone, replace(target, person=torch.arange(frames)))
+    found = fitter.estimate(whole, target)
+    orientations = video.world_to_camera @ video.orientations
+    true = fitter.body(video.phenotypes.expand(frames, -1), orientations)
+    root = fitter.body.regressor(COCO)[COCO.root_index] @ true
+    shown = torch.arange(PEOPLE) + (frames - PEOPLE) // 2
+    faces = fitter.body.faces.numpy()
+    dark = np.full((CROP_PX, CROP_PX, 3), 70, np.uint8)
+    units = Crops.around(joints_px, confidence).units(joints_px)
+    rows = [
+        [
+            render.draw_skeleton(dark, _pixels(units[frame]).numpy(), confidence[frame].numpy(), COCO.edges, SEEN)
+            for frame in shown
+        ]
+    ]
+    for bodies, colour in (
+        (single.vertices - single.joints[:, COCO.root_index, None], ALONE),
+        (found.vertices - found.joints[:, COCO.root_index, None], FOUND),
+        (true - root[:, None], TRUE),
+    ):
+        rows.append([from_the_left(bodies[frame], faces, colour) for frame in shown])
     return np.concatenate([np.concatenate(row, axis=1) for row in rows])
 
 
@@ -104,7 +148,7 @@ def looked_at(name: str, seen: Seen) -> list[NDArray[np.uint8]]:
         assert seen.landmark_confidence is not None
         points, confidence, edges = seen.landmarks, seen.landmark_confidence, ()
     return [
-        render.draw_skeleton(ground, _pixels(place).numpy(), sure.numpy(), edges, (250, 190, 60))
+        render.draw_skeleton(ground, _pixels(place).numpy(), sure.numpy(), edges, SEEN)
         for ground, place, sure in zip(grounds, points, confidence, strict=True)
     ]
 

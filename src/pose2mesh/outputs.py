@@ -194,8 +194,8 @@ def write_video(
     Raises:
         InputError: the input cannot be used, or the files cannot be written.
     """
-    if recovery.looks:
-        raise InputError(f"{video.path}: model {recovery.info.name!r} looks at photos; expected one, not a video")
+    if recovery.looks and video.video is None:
+        raise InputError(f"{video.path}: model {recovery.info.name!r} looks at the frames; give them with --video")
     from pose2mesh.video.command import predict_video
 
     formats = options.video_formats

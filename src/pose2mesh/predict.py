@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from pose2mesh.camera import Intrinsics, fit_perspective, fit_weak_perspective, look_at, nominal_intrinsics
 from pose2mesh.data.keypoints import PoseInput, Skipped
 from pose2mesh.errors import InputError
-from pose2mesh.models.backend import Backend, PictureBackend, Pictures
+from pose2mesh.models.backend import Backend, PictureBackend, Pictures, TrackBackend
 from pose2mesh.models.bundle_info import BASELINES, DEFAULT, is_learned
 from pose2mesh.skeletons import JOINT_SETS, LARGEST_COORDINATE_PX, JointSet, convert, input_order, where_without_spread
 
@@ -193,8 +193,12 @@ class Recovery:
         height_m: float | None = None,
         image_size: tuple[int, int] | None = None,
         photo: NDArray[np.uint8] | None = None,
+        one_person: bool = False,
     ) -> list[Person]:
         """`recover` for pixels (P, J, 2) and confidences (P, J) already in the model's joint set and checked.
+
+        With `one_person` they are consecutive frames of one. A model that has a `window` recovers so many together, and
+        the cameras are those by which it sees its own joints, which move as steadily as its bodies.
 
         Raises:
             InputError: `height_m` is given and the model does not tell which height its bodies have, or there is no
@@ -206,7 +210,7 @@ class Recovery:
             return []
         if image_size is None:  # one for all, so that they share a nominal camera and stand in one scene
             image_size = canvas_size(joints_px[confidence > 0])
-        joints, vertices = self.run(joints_px, confidence, intrinsics, photo)
+        joints, vertices, own_px = self._answer(joints_px, confidence, intrinsics, photo, one_person)
         people = []
         for index in range(len(joints_px)):
             stature = self.stature(joints[index])
@@ -215,13 +219,14 @@ class Recovery:
                 vertices[index] *= height_m / stature
                 stature = height_m
             seen = confidence[index]
+            meant, weight = (joints_px[index], seen) if own_px is None else (own_px[index], np.ones(len(seen)))
             people.append(
                 Person(
                     joints[index],
                     vertices[index],
                     joints_px[index].astype(np.float32),
                     seen.astype(np.float32),
-                    solve_camera(joints[index], joints_px[index], seen, intrinsics, image_size),
+                    solve_camera(joints[index], meant, weight, intrinsics, image_size),
                     stature,
                     float(seen[seen > 0].mean()),
                 )
@@ -243,6 +248,18 @@ class Recovery:
         Raises:
             InputError: there are no pictures, and the model looks at them.
         """
+        return self._answer(joints_px, confidence, intrinsics, pictures)[:2]
+
+    def _answer(
+        self,
+        joints_px: NDArray[np.floating],
+        confidence: NDArray[np.floating],
+        intrinsics: Intrinsics | list[Intrinsics] | None,
+        pictures: Pictures | None,
+        one_person: bool = False,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.floating] | None]:
+        """`run`, and the pixels (P, J, 2) where a model that recovers frames together sees its joints itself."""
+        own_px: NDArray[np.floating] | None = None
         pixels = np.array(joints_px, np.float32)
         turns = np.zeros((len(pixels), 3, 3), np.float32)
         if intrinsics is not None:
@@ -254,6 +271,11 @@ class Recovery:
             if pictures is None:
                 raise InputError(f"model {self.info.name!r} looks at the photo; it is needed beside the keypoints")
             joints, vertices = self.backend.look(np.asarray(joints_px, np.float32), seen, pictures)
+        elif one_person and isinstance(self.backend, TrackBackend):
+            joints, vertices, own_px = self.backend.run_track(pixels, seen)
+            if intrinsics is not None:  # back from the camera that faces each person
+                faced = zip(cameras, own_px, turns, strict=True)
+                own_px = np.stack([camera.project(camera.rays(points) @ turn) for camera, points, turn in faced])
         else:
             joints, vertices = self.backend.run(pixels, seen)
         origin = joints[:, self.joint_set.root_index, None].copy()
@@ -262,12 +284,19 @@ class Recovery:
             if intrinsics is not None:
                 for person, turn in zip(points, turns, strict=True):
                     person[:] = person @ turn
-        return joints, vertices
+        return joints, vertices, own_px
 
     @property
     def looks(self) -> bool:
         """Whether the model looks at pictures, beside the 2D joints."""
         return isinstance(self.backend, PictureBackend)
+
+    @property
+    def window(self) -> tuple[int, int] | None:
+        """How many frames of one person the model recovers together at most, and how many of them again with the next
+        ones; None for a model to which every frame is another person.
+        """
+        return (self.backend.window, self.backend.overlap) if isinstance(self.backend, TrackBackend) else None
 
     def require_heights(self, height_m: float) -> None:
         """Refuse a standing height where the model does not tell which one its bodies have.

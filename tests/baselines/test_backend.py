@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from pose2mesh.baselines import backend
 from pose2mesh.baselines.backend import MAKERS, BaselineBackend
 from pose2mesh.baselines.fitting import Fitter
 from pose2mesh.baselines.smplify import Schedule, SMPLify
@@ -72,6 +73,11 @@ def test_what_is_refused(arguments: list[str], fault: str, tmp_path: Path, capsy
     assert fault in error
     assert error.count("\n") == 1
     assert not out.exists()
+
+
+def test_only_methods_for_videos_take_tracks(fitter: Fitter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend, "AnnyBody", lambda: fitter.body)
+    assert [Recovery.load(name).window for name in ("smplify", "arnab")] == [None, (300, 30)]
 
 
 def test_the_onnx_backend_says_so() -> None:

@@ -133,7 +133,7 @@ def test_what_is_seen_decides(folder: Path) -> None:
         ("hmr.safetensors", [], "street: model 'hmr' looks at the photo; give it with --image"),
         ("hmr.safetensors", ["--backend", "onnx"], "is run by torch"),
         ("hmr.safetensors", ["--device", "cuda"], "runs on the cpu"),
-        ("hmr.safetensors", ["--fps", "30", "--formats", "json"], "looks at photos; expected one, not a video"),
+        ("hmr.safetensors", ["--fps", "30", "--formats", "json"], "looks at the frames; give them with --video"),
         ("reader.safetensors", [], "model 'reader' reads pictures and gives no bodies"),
     ],
 )

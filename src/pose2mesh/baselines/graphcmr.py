@@ -29,10 +29,10 @@ from pose2mesh.baselines.interface import Estimate
 from pose2mesh.baselines.losses import ParameterWeights, joint_loss, keypoint_loss, rotation_loss, shape_loss
 from pose2mesh.baselines.regressor import mean_guess
 from pose2mesh.baselines.seen import LearnedBaseline, Need, Seen, Truth
-from pose2mesh.body.anny import PHENOTYPES, AnnyBody, SkinnedPoints
+from pose2mesh.body.anny import PHENOTYPES, AnnyBody
 from pose2mesh.body.rig import BODY_BONES
 from pose2mesh.data.poses import draw_procedural
-from pose2mesh.data.synthetic import ShapeConfig
+from pose2mesh.data.synthetic import BodySynthesiser, ShapeConfig
 from pose2mesh.geometry import WORLD_TO_CAMERA, rotation_from_six, six_of_rotation
 from pose2mesh.graph.chebyshev import ChebyshevConvolution, FixedSparse, GraphLaplacian
 from pose2mesh.graph.laplacian import rescaled_laplacian
@@ -101,7 +101,6 @@ class GraphCMR(LearnedBaseline):
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"pictures"})
-    surface: ClassVar[bool] = True
 
     vertex: Tensor
 
@@ -114,7 +113,7 @@ class GraphCMR(LearnedBaseline):
         step = surface.upsampling()
         assert step is not None
         self.to_vertices = FixedSparse(step.astype(np.float32))
-        self.points_of_body = SkinnedPoints(layer.body, torch.eye(len(layer.body.template))[self.vertex])
+        self.poser = BodySynthesiser(layer.body, layer.joint_set, self.vertex)
         self.backbone = Backbone()
         self.points = PointNetwork(layer, surface, self.settings.channels, self.settings.blocks)
         self.regressor = PointsToParameters(layer, len(surface.points), self.settings.hidden)
@@ -129,9 +128,11 @@ class GraphCMR(LearnedBaseline):
         """See `LearnedBaseline`."""
         mesh, guess = self(seen)
         weights = self.settings.weights
-        terms = self._both_losses(mesh.points, mesh.joints, mesh, truth)
-        points, joints = self._posed(guess)
-        of_body = self._both_losses(points, joints, mesh.detach(), truth)
+        joints, points, _ = self.poser(self.layer.phenotypes(guess.shape), guess.orientations)
+        with torch.no_grad():
+            _, true_points, _ = self.poser(truth.phenotypes, truth.orientations)
+        terms = self._both_losses(mesh.points, mesh.joints, mesh, truth, true_points)
+        of_body = self._both_losses(points, joints, mesh.detach(), truth, true_points)
         terms.update({f"body_{name}": value for name, value in of_body.items()})
         terms["rotations"] = weights.rotations * rotation_loss(guess.rotations, truth.orientations, truth.labelled)
         terms["shape"] = weights.shape * shape_loss(guess.shape, truth.phenotypes, truth.labelled, self.layer)
@@ -148,23 +149,17 @@ class GraphCMR(LearnedBaseline):
         vertices = self.to_vertices.product(mesh.points.contiguous())
         return Estimate(mesh.joints, vertices, mesh.project(mesh.joints), self.layer.parameters_of(guess))
 
-    def _both_losses(self, points: Tensor, joints: Tensor, camera: Mesh, truth: Truth) -> dict[str, Tensor]:
+    def _both_losses(
+        self, points: Tensor, joints: Tensor, camera: Mesh, truth: Truth, true_points: Tensor
+    ) -> dict[str, Tensor]:
         """The terms that the mesh and the parameters' body have in common."""
         weights = self.settings.weights
-        assert truth.vertices is not None
-        known = masked_l1(points, truth.vertices[:, self.vertex], truth.labelled[:, None])
+        known = masked_l1(points, true_points, truth.labelled[:, None])
         return {
             "vertices": self.settings.vertices * known,
             "joints": weights.joints * joint_loss(joints, truth.joints, truth.labelled, self.joint_set.root_index),
             "keypoints": weights.keypoints * keypoint_loss(camera.project(joints), truth.joints_2d, truth.visible),
         }
-
-    def _posed(self, guess: Guess) -> tuple[Tensor, Tensor]:
-        """Points and joints of the parameters' body, about its root joint."""
-        skeleton = self.layer.skeleton(guess)
-        points, joints = self.points_of_body(*skeleton), self.layer.points(*skeleton)
-        root = joints[:, self.joint_set.root_index, None]
-        return points - root, joints - root
 
 
 class PointNetwork(nn.Module):

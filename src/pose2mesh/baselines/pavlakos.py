@@ -81,7 +81,6 @@ class Pavlakos(LearnedBaseline):
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"silhouettes"})
-    surface: ClassVar[bool] = True
     mean: Tensor
 
     def __init__(self, layer: BodyLayer, settings: PavlakosSettings | None = None) -> None:
@@ -130,8 +129,9 @@ class Pavlakos(LearnedBaseline):
 
     def _surface_losses(self, joints: Tensor, points: Tensor, truth: Truth) -> dict[str, Tensor]:
         """Of joints (B, J, 3) and the vertices of the silhouette (B, 2N, 3) relative to the root joint."""
-        assert truth.vertices is not None
-        vertices = masked_l1(points, truth.vertices[:, self.silhouette.vertices], truth.labelled[:, None])
+        with torch.no_grad():
+            _, true_points, _ = self.poser(truth.phenotypes, truth.orientations)
+        vertices = masked_l1(points, true_points, truth.labelled[:, None])
         at_joints = joint_loss(joints, truth.joints, truth.labelled, self.joint_set.root_index)
         return {"vertices": self.settings.vertices * vertices, "joints": self.settings.joints * at_joints}
 

@@ -29,7 +29,7 @@ def training_chunks(config: BaselineConfig, layer: BodyLayer, poses: PoseSource,
     """Chunk 0, 1, 2, … of a training run. Of distinct pictures, each pass shows all of them in another order."""
     pictures = replace(config.pictures, errors=config.pictures.errors and not network.exact)
     fresh = PictureStream(layer.body, network.joint_set, poses, pictures, network.needs)
-    stream = fresh if config.kept is None else KeptPictures(fresh, Path(config.kept), network.surface)
+    stream = fresh if config.kept is None else KeptPictures(fresh, Path(config.kept))
     distinct = None if pictures.distinct is None else pictures.distinct // CHUNK
 
     def chunk(number: int) -> tuple[Seen, Truth]:

@@ -96,8 +96,7 @@ class Truth:
         joints: (B, J, 3) relative to the root joint, metres.
         phenotypes: (B, 6) in the order of `body.anny.PHENOTYPES`.
         orientations: (B, 22, 3, 3) of the bones, from the rest pose to camera axes.
-        vertices: (B, V, 3) relative to the root joint, metres. In training, for methods that look at them alone
-            (`LearnedBaseline.surface`).
+        vertices: (B, V, 3) relative to the root joint, metres, where they were posed: to measure by.
     """
 
     index: Tensor
@@ -125,14 +124,12 @@ class LearnedBaseline(nn.Module, ABC):
         needs: What of `Seen` it looks at beside the joints.
         exact: Whether the maps and landmarks it is trained on are the truth instead of what a detector would make of
             it: for one that learns to be the detector.
-        surface: Whether its losses look at the truth's vertices.
         gives_bodies: Whether `estimate` does.
         joint_set: Of the joints, in and out.
     """
 
     needs: ClassVar[frozenset[Need]]
     exact: ClassVar[bool] = False
-    surface: ClassVar[bool] = False
     gives_bodies: ClassVar[bool] = True
     joint_set: JointSet
 

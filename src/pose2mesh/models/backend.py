@@ -1,4 +1,4 @@
-"""What runs a model for `predict.Recovery`, from NumPy to NumPy: 2D joints alone, or with a look at the picture."""
+"""What runs a model for `predict.Recovery`, from NumPy to NumPy: on 2D joints, on pictures, on a person's frames."""
 
 from __future__ import annotations
 
@@ -49,3 +49,23 @@ class PictureBackend(Model, Protocol):
         self, pixels: NDArray[np.float32], confidence: NDArray[np.float32], pictures: Pictures
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """As `Backend.run`; the pixels are those of the photo, or of whatever picture the crops were taken from."""
+
+
+@runtime_checkable
+class TrackBackend(Backend, Protocol):
+    """What runs a model that recovers the frames of a video together.
+
+    Attributes:
+        window: The most frames it is given at a time. A longer video comes in several windows.
+        overlap: So many frames each of them shares with the next, so that one can fade into the other.
+    """
+
+    window: int
+    overlap: int
+
+    def run_track(
+        self, pixels: NDArray[np.float32], confidence: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """As `Backend.run`, for consecutive frames of one person; and the pixels (T, J, 2) where the model's own camera
+        sees the joints that it gives.
+        """

@@ -24,6 +24,7 @@ from pose2mesh.motion.smoothing import steady_bodies
 from pose2mesh.predict import Camera, Person, Recovery
 from pose2mesh.video.rows import Rows
 from pose2mesh.video.tracks import Track
+from pose2mesh.video.windows import joined, windows
 
 if TYPE_CHECKING:
     from pose2mesh.motion.body_motion import BodyMotion
@@ -79,6 +80,7 @@ class BodyTrack:
             Rows(track.folder / f"{name}.rows", np.float32, shape) for name in ("raw", "bodies", "steady")
         )
         self.poses = Rows(track.folder / "poses.rows", np.float32, (TURNS + 4,))
+        self._windows = windows(len(track), *(recovery.window or (BATCH, 0)))
         self._shape_file = track.folder / "shape.json"
 
     @property
@@ -96,17 +98,24 @@ class BodyTrack:
         """(6,) its parameters."""
         return np.array(list(self.shape["phenotypes"].values()), np.float32)
 
+    @property
+    def recovered(self) -> int:
+        """How many frames, those that windows share counted for each."""
+        return len(self.track) if len(self.bodies) == len(self.track) else len(self._raw)
+
     def finish(self, rig: Rig | None, step: Callable[[int], object]) -> None:
-        """Recover, steady and fit, going on where a run was cut off; `step` hears how many frames more are done."""
+        """Recover what is not yet, steady and fit, going on where a run was cut off; `step` hears how many frames more
+        are done.
+        """
         T = len(self.track)
         if len(self.bodies) == T:
             step(T)
             return
-        self._recover(step)
+        self._recover_windows(step)
         # Each of the next steps changes what it starts from: the file takes its name when all are through.
         self._steady.cut(0)
-        for start in range(0, T, BATCH):
-            self._steady.append(self._raw[start : start + BATCH])
+        for frames in joined(self._raw, self._windows):
+            self._steady.append(frames)
         fps, joint_set = self.shooting.fps, self.recovery.joint_set
         steady_bodies(self._steady, fps, joint_set, filtered=self.shooting.smooth)
         if rig is not None:
@@ -115,20 +124,30 @@ class BodyTrack:
         self._raw.path.unlink()
         self.bodies = Rows(self.bodies.path, self.bodies.dtype, self.bodies.shape)
 
-    def _recover(self, step: Callable[[int], object]) -> None:
+    def _recover_windows(self, step: Callable[[int], object]) -> None:
+        done = 0
+        for number, window in enumerate(self._windows):
+            seen = self.track.rows[window]
+            done += len(seen)
+            if len(self._raw) < done:
+                self._raw.cut(done - len(seen))  # a window that was cut off counts for nothing
+                self.recover(seen)
+            step(window.stop - (self._windows[number - 1].stop if number else 0))
+
+    def recover(self, seen: NDArray[Any], picture: NDArray[np.uint8] | None = None) -> None:
+        """Recover the next rows of the track, of whom models that look at pictures are shown the one they are in."""
         shooting = self.shooting
-        step(len(self._raw))
-        for start in range(len(self._raw), len(self.track), BATCH):
-            seen = self.track.rows[start : start + BATCH]
-            people = self.recovery.recover_converted(
-                seen["joints_px"], seen["confidence"], shooting.intrinsics, shooting.height_m, shooting.size
-            )
-            self._raw.append(
-                np.stack(
-                    [np.concatenate([each.camera.translation_m[None], each.joints, each.vertices]) for each in people]
-                )
-            )
-            step(len(seen))
+        people = self.recovery.recover_converted(
+            seen["joints_px"],
+            seen["confidence"],
+            shooting.intrinsics,
+            shooting.height_m,
+            shooting.size,
+            picture,
+            one_person=True,
+        )
+        rows = [np.concatenate([each.camera.translation_m[None], each.joints, each.vertices]) for each in people]
+        self._raw.append(np.stack(rows))
 
     def _fit(self, rig: Rig) -> None:
         T, first = len(self.track), 1 + len(self.recovery.joint_set)

@@ -25,6 +25,7 @@ from pose2mesh.video.bodies import BodyTrack, Shooting
 from pose2mesh.video.detections import Detections
 from pose2mesh.video.frames import Video
 from pose2mesh.video.keypoint_frames import KeypointFrames
+from pose2mesh.video.looking import look_at_frames
 from pose2mesh.video.options import VideoInput, VideoOptions
 from pose2mesh.video.page import write_video_page
 from pose2mesh.video.progress import progress
@@ -36,7 +37,7 @@ from pose2mesh.video.writing import write_arrays, write_description, write_motio
 if TYPE_CHECKING:
     from pose2mesh.rigging import Rig
 
-_VERSION = 1  # of what the hidden folder holds
+_VERSION = 2  # of what the hidden folder holds
 
 
 def predict_video(
@@ -130,7 +131,11 @@ def recover_video(
     intrinsics = nominal_intrinsics(size) if options.intrinsics == "nominal" else options.intrinsics
     shooting = Shooting(float(rate), size, intrinsics, options.height_m, options.smooth)
     bodies = [BodyTrack(track, recovery, shooting) for track in tracks.people]
-    with progress(source.stem, "recovering", sum(len(track) for track in tracks.people)) as step:
+    total = sum(len(track) for track in tracks.people)
+    if recovery.looks and sightings.video is not None:
+        with progress(source.stem, "looking", total) as step:
+            look_at_frames(bodies, sightings.video, step)
+    with progress(source.stem, "recovering", total) as step:
         for body in bodies:
             body.finish(rig, step)
     return VideoResult(source.path.name, recovery, shooting, rate, len(detections), bodies, tracks.unclaimed, fault)

@@ -1,15 +1,15 @@
 """Drawn people kept on disk: they are drawn once, whatever the epoch, the run or the method that shows them.
 
 A chunk has a file for each thing that is known of its people, so that methods with different needs share what is there.
-Shares and colours are kept in 8 bits, the rest as it is. What is cheap to make again is not kept: vertices, which are
-posed again for who looks at them, and whose 3D is known.
+Shares and colours are kept in 8 bits, the rest as it is. Whose 3D is known is not kept, which is cheap to say again,
+nor are vertices: no training looks at them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +47,10 @@ class KeptPictures:
     Args:
         stream: Draws what is not there yet.
         folder: Of everything that is kept; streams that draw other people have subfolders of their own.
-        surface: Whether the truth's vertices are given.
     """
 
-    def __init__(self, stream: PictureStream, folder: Path, surface: bool = False) -> None:
-        self.stream, self.folder, self.surface = stream, folder, surface
+    def __init__(self, stream: PictureStream, folder: Path) -> None:
+        self.stream, self.folder = stream, folder
         self._digest = digest(stream)
         self._names = (*_ALWAYS, *(name for need in sorted(stream.needs) for name in _FIELDS[need]))
 
@@ -74,12 +73,9 @@ class KeptPictures:
                         with replacing(file) as partial, partial.open("wb") as stream:
                             np.save(stream, _packed(name, getattr(group, name)))
             known = Truth(labelled=self.stream.labelled(chunk, seed), **_read(truth))
-            people = Seen(**_read(seen))
+            return Seen(**_read(seen)), known
         except (OSError, ValueError) as error:
             raise InputError(f"{place}: drawn people cannot be kept there ({one_line(error)})") from error
-        if self.surface:
-            known = replace(known, vertices=self.stream.surface(known.phenotypes, known.orientations))
-        return people, known
 
 
 def digest(stream: PictureStream) -> str:

@@ -1,0 +1,35 @@
+"""Long tracks in windows of frames, each recovered for itself: neighbours overlap, and one fades into the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose2mesh.video.rows import Rows
+
+
+def windows(frames: int, longest: int, overlap: int) -> list[slice]:
+    """Windows of at most `longest` of so many frames, about equally long; each has `overlap` of the one before."""
+    count = max(1, -(-(frames - overlap) // (longest - overlap)))
+    ends = np.linspace(0, max(frames - overlap, 0), count + 1).round().astype(int).tolist()
+    return [slice(start, min(stop + overlap, frames)) for start, stop in pairwise(ends)]
+
+
+def joined(rows: Rows, spans: Sequence[slice]) -> Iterator[NDArray[np.floating]]:
+    """The frames of a track, part by part, from its windows' rows, which lie end to end."""
+    at = 0
+    tail = rows[:0]
+    for span, following in zip(spans, [*spans[1:], None], strict=True):
+        length = span.stop - span.start
+        part = rows[at : at + length]
+        at += length
+        # Half a cosine: neither the place nor the speed jumps.
+        share = 0.5 - 0.5 * np.cos(np.pi * np.arange(1, len(tail) + 1) / (len(tail) + 1))
+        share = share.reshape(-1, *(1,) * (part.ndim - 1)).astype(part.dtype)
+        part[: len(tail)] = (1 - share) * tail + share * part[: len(tail)]
+        end = length if following is None else following.start - span.start
+        tail = part[end:]
+        yield part[:end]
