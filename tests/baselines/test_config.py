@@ -78,7 +78,7 @@ def test_settings_are_the_methods_own(tmp_path: Path) -> None:
             {"motions": None, "pictures": {"frames": 16, "synthetic": {"poses": {"procedural": 1.0}}}},
             "motions is missing; videos of pictures.frames 16 are taken from clips",
         ),
-        ({"pictures": {"frames": 10}}, "pictures: frames 10: expected a divisor of 64"),
+        ({"pictures": {"frames": 0}}, "pictures: frames 0: expected 1 or more"),
         (
             {"method": "retrained", "pretrained": "hmr", "pictures": {"frames": 8}},
             "settings.frames is 16, expected that of the pictures, 8",

@@ -78,13 +78,11 @@ class BestFits(nn.Module):
     def __len__(self) -> int:
         return len(self.distance)
 
-    def due(self, index: Tensor, every: int | None) -> Tensor:
-        """(B,) whether pictures (B,), each of which is visited by this, are to be fitted at this visit: at the first
-        and every so many after it, or at the first alone.
-        """
+    def due(self, index: Tensor, every: int) -> Tensor:
+        """(B,) whether pictures (B,), each of which is visited by this, are to be fitted at this visit."""
         visits = self.visits[index]
         self.visits[index] = visits + 1
-        return visits == 0 if every is None else visits % every == 0
+        return visits % every == 0
 
     def offer(self, index: Tensor, fits: Fits) -> None:
         """Remember those that are nearer than what their pictures (B,) had."""
@@ -157,7 +155,6 @@ class Teacher(nn.Module):
         layer: The body.
         settings: How fits are made, and which count.
         pictures: How many there are.
-        every: A picture is fitted at every so many of its visits, the first among them; None: at that alone.
         frames: So many pictures in a row are a video, that is fitted as a whole.
         video: Of the terms between its frames.
     """
@@ -167,42 +164,66 @@ class Teacher(nn.Module):
         layer: BodyLayer,
         settings: FitSettings,
         pictures: int,
-        every: int | None = None,
         frames: int = 1,
         video: VideoWeights | None = None,
     ) -> None:
         super().__init__()
-        self.layer, self.settings, self.every, self.frames = layer, settings, every, frames
+        self.layer, self.settings, self.frames = layer, settings, frames
         self.best = BestFits(pictures)
         self.starter = Starter(layer, settings, video)
 
     @torch.no_grad()
-    def taught(self, guess: Guess, truth: Truth, joints: Tensor, weight: Tensor) -> Truth:
-        """The truth, with the best fits in its place where 3D is not known; guesses are fitted on the way.
+    def taught(self, guess: Guess, truth: Truth, every: int) -> Truth:
+        """`known`, after those whose 3D is not known were fitted to their annotated 2D joints.
 
         Args:
             guess: Of a batch.
             truth: Of it.
-            joints, weight: What guesses are fitted to; see `Starter.fit`.
+            every: A picture is fitted at every so many of its visits, the first among them.
 
         Raises:
             InputError: a picture's number is beyond those that there is room for.
         """
-        if truth.index.max() >= len(self.best):
-            raise InputError(
-                f"picture {int(truth.index.max())} of training has no place among the {len(self.best)} of "
-                "settings.pictures; it must be pictures.distinct"
-            )
+        self._check(truth.index)
         unknown = (~truth.labelled).nonzero()[:, 0]
-        due = unknown[self.best.due(truth.index[unknown], self.every)]
+        due = unknown[self.best.due(truth.index[unknown], every)]
         if len(due) > 0:
-            _, person = torch.unique_consecutive(truth.index[due] // self.frames, return_inverse=True)
-            self.best.offer(truth.index[due], self.starter.fit(guess[due], joints[due], weight[due], person))
+            self.fit(guess[due], truth.index[due], truth.joints_2d[due], truth.visible[due])
+        return self.known(truth)
+
+    @torch.no_grad()
+    def fit(self, guess: Guess, index: Tensor, joints: Tensor, weight: Tensor) -> None:
+        """Fit pictures and remember what is nearer than what they had.
+
+        Args:
+            guess: Where to start; see `Starter.fit`.
+            index: (B,) the pictures' numbers; of a video all frames are there, in a row.
+            joints, weight: What they are fitted to; see `Starter.fit`.
+
+        Raises:
+            InputError: a picture's number is beyond those that there is room for.
+        """
+        self._check(index)
+        _, person = torch.unique_consecutive(index // self.frames, return_inverse=True)
+        self.best.offer(index, self.starter.fit(guess, joints, weight, person))
+
+    @torch.no_grad()
+    def known(self, truth: Truth) -> Truth:
+        """The truth, with the best fits in its place where 3D is not known and they are near enough."""
+        self._check(truth.index)
+        unknown = (~truth.labelled).nonzero()[:, 0]
         fits = self.best.recall(truth.index[unknown])
         good = fits.distance <= self.settings.worst
         if not good.any():
             return truth
         return self._with_fits(truth, unknown[good], fits.shape[good], fits.rotations[good])
+
+    def _check(self, index: Tensor) -> None:
+        if index.max() >= len(self.best):
+            raise InputError(
+                f"picture {int(index.max())} of training has no place among the {len(self.best)} of "
+                "settings.pictures; it must be pictures.distinct"
+            )
 
     def _with_fits(self, truth: Truth, people: Tensor, shape: Tensor, rotations: Tensor) -> Truth:
         none = shape.new_zeros(len(people))

@@ -1,27 +1,31 @@
 """The second half of Arnab, Doersch and Zisserman 2019 (arXiv 1905.04266): HMR, retrained on fits of videos.
 
-A trained HMR guesses a body in each frame of a video. The guesses start the fit of the whole video that `arnab` makes:
-one shape, poses that change steadily and stay near the guesses, joints where a detector found them. The fits of many
-videos, made once and remembered (`fits`), then take the place of 3D labels in HMR's supervised losses, where joints are
-seen near enough to the detected ones. Nothing of it is left after training: what is trained looks at one picture.
+A trained HMR guesses a body in each frame of many videos. The guesses start the fit of each whole video that `arnab`
+makes: one shape, poses that change steadily and stay near the guesses, joints where a detector found them. Then the
+fits take the place of 3D labels in HMR's supervised losses, where joints are seen near enough to the detected ones.
+Nothing of it is left after training: what is trained looks at one picture.
 
 Differs from the paper: the body, backbone and camera, as in `hmr`; drawn videos instead of three million frames of
-Kinetics; fits are made as the videos come, when the network has already learnt a little from those before; no critics;
-steadiness in 3D alone, for each frame is seen in a crop of its own.
+Kinetics; no critics; steadiness in 3D alone, for each frame is seen in a crop of its own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from torch import Tensor, nn
+import torch
+from torch import Tensor
 
 from pose2mesh.baselines.arnab import VideoWeights
-from pose2mesh.baselines.body_layer import BodyLayer
+from pose2mesh.baselines.body_layer import BodyLayer, Guess
 from pose2mesh.baselines.fits import FitSettings, Teacher
 from pose2mesh.baselines.losses import ParameterWeights, parameter_losses
+from pose2mesh.baselines.pictures.config import CHUNK
 from pose2mesh.baselines.seen import Seen, Truth
 from pose2mesh.baselines.taught import TaughtRegressor
+
+VIDEOS_AT_ONCE = 16  # in a fit: they do not know of each other
 
 
 @dataclass
@@ -72,7 +76,6 @@ class Retrained(TaughtRegressor):
         settings = settings or RetrainedSettings()
         super().__init__(layer, settings.iterations)
         self.settings = settings
-        self.train()
 
     def prepare(self, orientations: Tensor, phenotypes: Tensor) -> None:
         """Make room for the fits; the people are not needed."""
@@ -81,19 +84,40 @@ class Retrained(TaughtRegressor):
             return
         if fits.whole:
             video = VideoWeights(smooth_3d=fits.steady, smooth_2d=0.0, start=fits.near_guess)
-            self.teacher = Teacher(self.layer, fits, settings.pictures, frames=settings.frames, video=video)
+            self.teacher = Teacher(self.layer, fits, settings.pictures, settings.frames, video)
         else:
             self.teacher = Teacher(self.layer, fits, settings.pictures)
 
-    def train(self, mode: bool = True) -> Retrained:
-        """Norms keep the statistics of the HMR: a batch shows a few people only, each many times. By its own statistics
-        guesses would be 14 mm worse, and fits start from them.
-        """
-        super().train(mode)
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eval()
-        return self
+    @torch.no_grad()
+    def begin(self, draw: Callable[[int], tuple[Seen, Truth]], say: Callable[[str], None]) -> None:
+        """Look at all frames, and fit the videos whose 3D is not known."""
+        if self.teacher is None:
+            return
+        self.eval()
+        looked = [self._look(*draw(number)) for number in range(self.settings.pictures // CHUNK)]
+        self.train()
+        frames = {name: torch.cat([each[name] for each in looked]) for name in looked[0]}
+        order = frames["index"].argsort()  # a video's in a row
+        frames = {name: value[order] for name, value in frames.items()}
+        index = frames.pop("index")
+        joints, weight = frames.pop("joints"), frames.pop("weight")
+        guess, at_once = Guess(**frames), VIDEOS_AT_ONCE * self.settings.frames
+        for part in torch.arange(len(index)).split(at_once):
+            self.teacher.fit(guess[part], index[part], joints[part], weight[part])
+            done = int(part[-1]) + 1
+            if done % (10 * at_once) < at_once or done == len(index):
+                near = (self.teacher.best.distance[index[:done]] <= self.teacher.settings.worst).float().mean()
+                say(f"fitted {done:,} of {len(index):,} frames, {100 * near:.0f} % near enough to teach")
+
+    def _look(self, seen: Seen, truth: Truth) -> dict[str, Tensor]:
+        """The guesses of a chunk's frames whose 3D is not known, and what they are fitted to."""
+        unknown = ~truth.labelled
+        guess = {name: value[unknown] for name, value in vars(self(seen)).items()}
+        return guess | {
+            "index": truth.index[unknown],
+            "joints": seen.joints[unknown],
+            "weight": seen.confidence[unknown],
+        }
 
     def losses(self, seen: Seen, truth: Truth, progress: float) -> dict[str, Tensor]:
         """See `LearnedBaseline`.
@@ -101,7 +125,6 @@ class Retrained(TaughtRegressor):
         Raises:
             InputError: a picture's number is beyond those that there is room for.
         """
-        guess = self(seen)
         if self.teacher is not None:
-            truth = self.teacher.taught(guess, truth, seen.joints, seen.confidence)
-        return parameter_losses(guess, truth, self.layer, self.settings.weights)
+            truth = self.teacher.known(truth)
+        return parameter_losses(self(seen), truth, self.layer, self.settings.weights)

@@ -143,6 +143,17 @@ class LearnedBaseline(nn.Module, ABC):
             phenotypes: (N, 6), drawn apart from the poses.
         """
 
+    def begin(self, draw: Callable[[int], tuple[Seen, Truth]], say: Callable[[str], None]) -> None:
+        """Told once before the first step, after the network was filled with what it starts from; not in a resumed run.
+
+        For what is made of the training people once and kept in the state. Most methods make nothing.
+
+        Args:
+            draw: Draws chunk 0, 1, … of the training people: the same number is the same people again. The first
+                `pictures.distinct / CHUNK` are all of them.
+            say: Takes a line of progress.
+        """
+
     @abstractmethod
     def losses(self, seen: Seen, truth: Truth, progress: float) -> dict[str, Tensor]:
         """Every term of the training loss by name, weighted, a scalar each.

@@ -69,7 +69,7 @@ class SPIN(TaughtRegressor):
         """Make room for the fits; the people are not needed."""
         fits = self.settings.fits
         if fits is not None:
-            self.teacher = Teacher(self.layer, fits, self.settings.pictures, fits.every)
+            self.teacher = Teacher(self.layer, fits, self.settings.pictures)
 
     def losses(self, seen: Seen, truth: Truth, progress: float) -> dict[str, Tensor]:
         """See `LearnedBaseline`.
@@ -80,5 +80,5 @@ class SPIN(TaughtRegressor):
         guess = self(seen)
         if self.settings.fits is not None and progress >= self.settings.fits.begin:
             assert self.teacher is not None, "SPIN was not prepared"
-            truth = self.teacher.taught(guess, truth, truth.joints_2d, truth.visible)
+            truth = self.teacher.taught(guess, truth, self.settings.fits.every)
         return parameter_losses(guess, truth, self.layer, self.settings.weights)

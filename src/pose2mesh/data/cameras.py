@@ -64,6 +64,9 @@ class Cameras:
             Intrinsics(focal, focal, *centre) for focal, centre in zip(self.focal_px.tolist(), centres, strict=True)
         ]
 
+    def __getitem__(self, which: slice | Tensor) -> Cameras:
+        return Cameras(*(getattr(self, item.name)[which] for item in fields(self)))
+
     def repeated(self, times: int) -> Cameras:
         """Each so many times in a row."""
         return Cameras(*(getattr(self, item.name).repeat_interleave(times, dim=0) for item in fields(self)))

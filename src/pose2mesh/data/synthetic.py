@@ -80,6 +80,17 @@ class People:
     points_cam: Tensor | None
     root_cam: Tensor
 
+    def __getitem__(self, which: slice | Tensor) -> People:
+        points = None if self.points_cam is None else self.points_cam[which]
+        return People(
+            self.phenotypes[which],
+            self.orientations[which],
+            self.cameras[which],
+            self.joints_cam[which],
+            points,
+            self.root_cam[which],
+        )
+
     @property
     def joints_px(self) -> Tensor:
         """(B, J, 2) true pixels."""

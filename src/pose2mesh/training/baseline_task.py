@@ -64,6 +64,7 @@ class BaselineTask(Task):
         method = find_method(self.config.method, self.config.name)
         if self.config.pretrained is not None and method.starts_from is not None:
             start_from(self.module.network, method.starts_from, self.layer, self.config.pretrained, say)
+        self.module.network.begin(self.module.training_pictures, say)
 
     def fit(self, say: Callable[[str], None]) -> bool:
         began = time.perf_counter()

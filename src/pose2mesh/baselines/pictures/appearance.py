@@ -24,11 +24,10 @@ class Painter:
         body: Whose surface is seen.
         backgrounds: Seed of the textures.
         accompanied: Share of people with somebody else behind or beside them.
-        frames: So many people in a row are the same person.
     """
 
-    def __init__(self, body: AnnyBody, backgrounds: int, accompanied: float, frames: int = 1) -> None:
-        self.faces, self.accompanied, self.frames = body.faces, accompanied, frames
+    def __init__(self, body: AnnyBody, backgrounds: int, accompanied: float) -> None:
+        self.faces, self.accompanied = body.faces, accompanied
         self.wardrobe = Wardrobe(Surface.of(body))
         self.backgrounds = Backgrounds(backgrounds)
         self.faults = CameraFaults()
@@ -46,7 +45,7 @@ class Painter:
             generator: All randomness.
         """
         pictures = self.backgrounds.draw(view.count, generator)
-        colour, folds = self.wardrobe.dress(view, generator, self.frames)
+        colour, folds = self.wardrobe.dress(view, generator)
         colour *= draw_light(view, view_normals(view, vertices_cam, self.faces), folds, generator)
         self._paint_company(pictures, view, colour, generator)
         pictures[view.person, :, view.pixel // CROP_PX, view.pixel % CROP_PX] = colour
@@ -57,10 +56,10 @@ class Painter:
         return pictures.masked_fill_(~inside[:, None], BEYOND)
 
     def _paint_company(self, pictures: Tensor, view: View, colour: Tensor, generator: torch.Generator) -> None:
-        """Paint the next person of the batch, moved aside, into some pictures' backgrounds."""
+        """Paint the next person of the batch, moved aside, into some people's backgrounds."""
         has_company = torch.rand(view.count, generator=generator) < self.accompanied
         move = (0.3 * CROP_PX * torch.randn(view.count, 2, generator=generator) * torch.tensor([1.5, 0.4])).long()
-        host = (view.person - self.frames) % view.count
+        host = (view.person - 1) % view.count
         column, row = view.pixel % CROP_PX + move[host, 0], view.pixel // CROP_PX + move[host, 1]
         shown = has_company[host] & (column >= 0) & (column < CROP_PX) & (row >= 0) & (row < CROP_PX)
         pictures[host[shown], :, row[shown], column[shown]] = colour[shown]

@@ -23,9 +23,9 @@ class PictureConfig:
         occluded: Share of people with something in front of them, from 0 to 1.
         accompanied: Share of people with somebody else behind or beside them, from 0 to 1.
         backgrounds: Seed of the backgrounds' textures. Whoever measures takes another than for training.
-        frames: Of a video, a divisor of `CHUNK`: so many pictures in a row are of one person, dressed alike, before a
-            camera that stands still, all labelled or none. Light, background, occluders and detections are drawn
-            anew in each. With 1 every picture is of somebody else.
+        frames: Of a video: so many chunks in a row show the same `CHUNK` people, a frame of each after the other,
+            before cameras that stand still; all frames of a video are labelled or none. Clothes, light, background,
+            occluders and detections are drawn anew. With 1 every picture is of somebody else.
         stride: Frames of a motion clip from one frame of a video to the next.
     """
 
@@ -49,13 +49,14 @@ class PictureConfig:
             share = getattr(self, name)
             if not 0 <= share <= 1:
                 raise InputError(f"pictures: {name} {share!r}: expected a share from 0 to 1")
-        if self.distinct is not None and (self.distinct < 1 or self.distinct % CHUNK):
-            raise InputError(f"pictures: distinct {self.distinct!r}: expected a positive multiple of {CHUNK}")
+        if self.frames < 1:
+            raise InputError(f"pictures: frames {self.frames!r}: expected 1 or more")
+        whole = CHUNK * self.frames
+        if self.distinct is not None and (self.distinct < 1 or self.distinct % whole):
+            raise InputError(f"pictures: distinct {self.distinct!r}: expected a positive multiple of {whole}")
         if self.synthetic.views != 1:
             raise InputError(f"pictures: synthetic.views {self.synthetic.views!r}: expected 1, one picture a body")
         if self.backgrounds < 0:
             raise InputError(f"pictures: backgrounds {self.backgrounds!r}: expected a seed of 0 or more")
-        if self.frames < 1 or CHUNK % self.frames:
-            raise InputError(f"pictures: frames {self.frames!r}: expected a divisor of {CHUNK}")
         if self.stride < 1:
             raise InputError(f"pictures: stride {self.stride!r}: expected 1 or more")

@@ -34,28 +34,22 @@ class Wardrobe:
         self.tile = torch.from_numpy(np.ascontiguousarray(tile)).flatten()
         self.noise_place = torch.stack([self._tile_place(surface.run_m + shift, surface.side_m) for shift in (0, 0.31)])
 
-    def dress(self, view: View, generator: torch.Generator, frames: int = 1) -> tuple[Tensor, Tensor]:
-        """Colours (N, 3) of what a view shows, and how much cloth folds there (N, 2): slopes across and along.
-
-        Args:
-            view: What is seen of people.
-            generator: All randomness.
-            frames: So many people in a row are the same person, in the same clothes.
-        """
-        people, person = -(-view.count // frames), view.person // frames
-        material = self._materials(view.face, person, _draw_cuts(people, generator))
-        first, second, pattern, repeats = _draw_looks(people, generator)
-        look = person * _MATERIALS + material
+    def dress(self, view: View, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Colours (N, 3) of what a view shows, and how much cloth folds there (N, 2): slopes across and along."""
+        material = self._materials(view, generator)
+        first, second, pattern, repeats = _draw_looks(view.count, generator)
+        look = view.person * _MATERIALS + material
         mottle, other = (self.tile[place[view.face]] for place in self.noise_place)
         share = self._pattern(view.face, pattern.flatten()[look], repeats.flatten()[look], mottle)
         colour = torch.lerp(first.flatten(0, 1)[look], second.flatten(0, 1)[look], share[:, None])
-        stiffness = torch.zeros(people, _MATERIALS)
-        stiffness[:, [_TOP, _BOTTOM]] = 0.05 + 0.35 * torch.rand(people, 1, generator=generator)
+        stiffness = torch.zeros(view.count, _MATERIALS)
+        stiffness[:, [_TOP, _BOTTOM]] = 0.05 + 0.35 * torch.rand(view.count, 1, generator=generator)
         return colour, stiffness.flatten()[look][:, None] * torch.stack((mottle, other), dim=1)
 
-    def _materials(self, face: Tensor, person: Tensor, cuts: dict[str, Tensor]) -> Tensor:
+    def _materials(self, view: View, generator: torch.Generator) -> Tensor:
         """(N,) what each pixel shows, as the cut of everyone's clothes and hair has it."""
-        at, cut = self.surface, {name: value[person] for name, value in cuts.items()}
+        cut, at, face = _draw_cuts(view.count, generator), self.surface, view.face
+        cut = {name: value[view.person] for name, value in cut.items()}
         along, up = at.along[face], at.up[face]
         torso, arm, leg, head = at.torso[face], at.arm[face], at.leg[face], at.head[face]
         front, side = at.front[face] > 0, at.side_m[face].abs()

@@ -25,7 +25,7 @@ from pose2mesh.skeletons import JointSet
 
 _POSED_AT_ONCE = 16  # people: more fall out of the cache
 # Every stage draws from a generator of its own: what one needs does not change what another draws.
-_PEOPLE, _OCCLUDERS, _APPEARANCE, _PARTS, _SILHOUETTES, _LANDMARKS, _LABELLED = range(7)
+_PEOPLE, _OCCLUDERS, _APPEARANCE, _PARTS, _SILHOUETTES, _LANDMARKS, _LABELLED, _DETECTED = range(8)
 
 
 class PictureStream:
@@ -61,7 +61,7 @@ class PictureStream:
             self._face_parts = face_parts(body)
             self._segmenter = Segmenter()
         if "pictures" in needs:
-            self._painter = Painter(body, config.backgrounds, config.accompanied, config.frames)
+            self._painter = Painter(body, config.backgrounds, config.accompanied)
         if "landmarks" in needs:
             self._landmarks = landmark_regressor(body).to_sparse()
 
@@ -75,8 +75,7 @@ class PictureStream:
         """
         if self.config.distinct is not None:
             chunk %= self.config.distinct // CHUNK
-        generator = _draws(seed, chunk, _PEOPLE)
-        people = self._people(generator)
+        people, generator = self._people(chunk, seed)
         batch = detect(people, self.joint_set, self.config.synthetic.noise, generator)
         crops = Crops.around(batch.joints_px, batch.confidence)
         truth = self._truth(people, batch, crops, chunk, seed)
@@ -99,13 +98,16 @@ class PictureStream:
         vertices_cam = self._posed(people.phenotypes, people.cameras.rotation[:, None] @ people.orientations)
         return self._seen(people, vertices_cam, joints_px, confidence, chunk, seed)
 
-    def _people(self, generator: torch.Generator) -> People:
-        """CHUNK of them; of videos, each one's frames in a row."""
-        frames, drawn = self.config.frames, self.config.synthetic
+    def _people(self, chunk: int, seed: int) -> tuple[People, torch.Generator]:
+        """CHUNK of them, and what decides how they are detected."""
+        config, frames = self.config, self.config.frames
+        generator = _draws(seed, chunk // frames, _PEOPLE)
         if frames == 1:
-            return draw_people(CHUNK, self.source, self._synthesiser, drawn, generator)
-        stride = self.config.stride
-        return draw_videos(CHUNK, frames, stride, self.source, self._synthesiser, drawn, generator)
+            return draw_people(CHUNK, self.source, self._synthesiser, config.synthetic, generator), generator
+        videos = draw_videos(
+            CHUNK * frames, frames, config.stride, self.source, self._synthesiser, config.synthetic, generator
+        )
+        return videos[chunk % frames :: frames], _draws(seed, chunk, _DETECTED)
 
     def _seen(
         self, people: People, vertices_cam: Tensor, joints_px: Tensor, confidence: Tensor, chunk: int, seed: int
@@ -130,12 +132,9 @@ class PictureStream:
         return seen
 
     def labelled(self, chunk: int, seed: int) -> Tensor:
-        """(CHUNK,) of whom of a chunk 3D is known: of all frames of a video or of none. Whoever is at a small share is
-        at every larger one.
-        """
-        frames = self.config.frames
-        drawn = torch.rand(CHUNK // frames, generator=_draws(seed, chunk, _LABELLED))
-        return (drawn < self.config.labelled).repeat_interleave(frames)
+        """(CHUNK,) of whom of a chunk 3D is known. Whoever is at a small share is at every larger one."""
+        generator = _draws(seed, chunk // self.config.frames, _LABELLED)
+        return torch.rand(CHUNK, generator=generator) < self.config.labelled
 
     @torch.no_grad()
     def surface(self, phenotypes: Tensor, orientations: Tensor) -> Tensor:
@@ -149,13 +148,13 @@ class PictureStream:
         return torch.cat([self.body(phenotypes[part], orientations[part]) for part in parts])
 
     def _truth(self, people: People, batch: Batch, crops: Crops, chunk: int, seed: int) -> Truth:
-        size_px = people.cameras.size_px[:, None]
+        size_px, frames = people.cameras.size_px[:, None], self.config.frames
         visible = ((people.joints_px >= 0) & (people.joints_px <= size_px)).all(-1).float()
         if not self.config.synthetic.noise.out_of_picture:
             visible = torch.ones_like(visible)
         orientations = (batch.to_ray @ people.cameras.rotation)[:, None] @ people.orientations
         return Truth(
-            index=chunk * CHUNK + torch.arange(CHUNK),
+            index=(chunk // frames * CHUNK + torch.arange(CHUNK)) * frames + chunk % frames,
             labelled=self.labelled(chunk, seed),
             joints_2d=crops.units(people.joints_px),
             visible=visible,
