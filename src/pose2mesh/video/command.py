@@ -9,6 +9,7 @@ import json
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -167,7 +168,7 @@ def _what_is_seen(source: VideoInput, options: VideoOptions, recovery: Recovery)
 def _what_is_recovered(source: VideoInput, options: VideoOptions, recovery: Recovery) -> dict[str, Any]:
     """All that decides what is made of the detections."""
     asked = [str(options.intrinsics), options.height_m, options.smooth]
-    return {"model": recovery.info.name, "data": recovery.info.data, "asked": asked}
+    return {"model": asdict(recovery.info), "asked": asked}
 
 
 def _forget_if_changed(folder: Path, file: Path, content: dict[str, Any]) -> None:
