@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pose2mesh.baselines import terms
-from pose2mesh.baselines.arnab import VideoWeights, between_frames, mean_shapes
+from pose2mesh.baselines.arnab import VideoWeights, between_frames
 from pose2mesh.baselines.body_layer import BodyLayer, Guess
 from pose2mesh.baselines.fitting import Bodies, Fitter, Target, Weights
 from pose2mesh.baselines.pose_prior import PosePrior, rotation_vectors
@@ -116,7 +116,8 @@ class Starter(nn.Module):
         """Guesses of `B` frames fitted to 2D joints.
 
         Args:
-            guess: Where to start; a person's shape starts from the mean of the frames'.
+            guess: Where to start, but for the shape, which starts from the middle. A crop does not tell size, and a fit
+                keeps the one that it starts from: guesses that are too small would be taught to be smaller still.
             joints: (B, J, 2) in units of the crop.
             weight: (B, J) how surely each is there; 0 where missing.
             person: (B,) whose frame each is, counted from 0, each one's in a row. A person has one shape.
@@ -125,7 +126,7 @@ class Starter(nn.Module):
         # About the middle of the crop, through which the guess's camera looks.
         unit = target.unit_px
         target = replace(target, joints=joints / unit[:, None, None], centre_px=torch.zeros_like(target.centre_px))
-        shape = mean_shapes(guess.shape, person)
+        shape = guess.shape.new_zeros(int(person.max()) + 1, guess.shape.shape[1])
         frames = Bodies(
             shape=shape[person],
             pose=rotation_vectors(guess.orientations),
