@@ -164,3 +164,18 @@ def test_a_picture_without_a_place_is_refused(layer: BodyLayer, people: tuple[Se
     _, truth = people
     with pytest.raises(InputError, match=r"picture 16 .* 16 of settings\.pictures"):
         taught(layer, replace(truth, index=truth.index + 9))
+
+
+def test_fits_do_not_learn_sizes_from_guesses(layer: BodyLayer, people: tuple[Seen, Truth]) -> None:
+    """A crop does not tell them: small guesses would be taught to be smaller."""
+    _, truth = people
+    settings = FitSettings(camera_rounds=2, rounds=6)
+    heights = []
+    for size in (-2.0, 0.0, 2.0):
+        guess = replace(near(truth, layer, 0.1), shape=torch.full((8, 6), size))
+        fits = Starter(layer, settings).fit(guess, truth.joints_2d, truth.visible, ALONE)
+        heights.append(layer.body.stature(layer.phenotypes(fits.shape)))
+    middle = layer.body.stature(layer.phenotypes(torch.zeros(8, 6)))
+    for height in heights:
+        torch.testing.assert_close(height, middle, atol=0.1, rtol=0)
+    assert (layer.body.stature(layer.phenotypes(torch.full((8, 6), -2.0))) < middle - 0.2).all()
