@@ -6,7 +6,8 @@ joints. Of all fits that a picture has had, the one whose joints are seen neares
 where it is near enough it takes the place of the truth in the losses (`fits`).
 
 Differs from the paper: the body, backbone and camera, as in `hmr`; a few rounds of L-BFGS, where the paper has 100
-steps of Adam; fits begin once the network has learnt from what is known, instead of from fits made beforehand.
+steps of Adam; fits begin once the network has learnt from what is known, instead of from fits made beforehand; they
+start from the middle shape, not the guess's (`fits.Starter`).
 """
 
 from __future__ import annotations
