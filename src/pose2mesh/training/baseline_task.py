@@ -64,13 +64,15 @@ class BaselineTask(Task):
         method = find_method(self.config.method, self.config.name)
         if self.config.pretrained is not None and method.starts_from is not None:
             start_from(self.module.network, method.starts_from, self.layer, self.config.pretrained, say)
+        began = time.perf_counter()
         self.module.network.begin(self.module.training_pictures, say)
+        self.fit_seconds = time.perf_counter() - began
 
     def fit(self, say: Callable[[str], None]) -> bool:
         began = time.perf_counter()
         chunks = self.config.epochs * self.module.steps
         fitted = self.module.network.fit(self.module.training_pictures, chunks, say)
-        self.fit_seconds = time.perf_counter() - began
+        self.fit_seconds += time.perf_counter() - began
         return fitted
 
     def bundle_bytes(self) -> int:
