@@ -35,6 +35,22 @@ def number_of(picture: NDArray[np.uint8]) -> int:
     return round((float(picture.mean()) - 40) / 4)
 
 
+def lifting(frames: int, error_px: float) -> NDArray[np.float64]:
+    """(frames, 17, 2) somebody who lifts an arm and walks to the right, seen with so large an error, in 640 x 480."""
+    stand = np.array(
+        [(0, -70), (3, -73), (-3, -73), (7, -71), (-7, -71), (18, -52), (-18, -52), (22, -25), (-22, -25), (24, 0),
+         (-24, 0), (11, 0), (-11, 0), (12, 42), (-12, 42), (12, 84), (-12, 84)], float
+    )  # fmt: skip
+    joints = np.tile(2 * stand + (250, 240), (frames, 1, 1))
+    joints[:, :, 0] += 3 * np.arange(frames)[:, None]
+    turn = np.linspace(0, 1.2, frames)
+    for joint, length in ((7, 50), (9, 95)):
+        joints[:, joint, 0] = joints[:, 5, 0] + length * np.sin(turn)
+        joints[:, joint, 1] = joints[:, 5, 1] + length * np.cos(turn)
+    noisy: NDArray[np.float64] = joints + np.random.default_rng(0).normal(0, error_px, joints.shape)
+    return noisy
+
+
 def walkers(frames: int = FRAMES, seed: int = 0) -> NDArray[np.float64]:
     """(frames, 2, 17, 3) two people who walk through the picture and swing, with their confidences."""
     rng = np.random.default_rng(seed)

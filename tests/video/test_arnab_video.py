@@ -22,6 +22,8 @@ from pose2mesh.skeletons import COCO
 from pose2mesh.video.command import predict_video
 from pose2mesh.video.options import VideoInput, VideoOptions
 
+from .conftest import lifting
+
 FRAMES = 14
 
 
@@ -30,17 +32,7 @@ def someone() -> NDArray[np.float64]:
 
     In frames 5 and 6 they are not seen, in frame 9 only down to the hips.
     """
-    stand = np.array(
-        [(0, -70), (3, -73), (-3, -73), (7, -71), (-7, -71), (18, -52), (-18, -52), (22, -25), (-22, -25), (24, 0),
-         (-24, 0), (11, 0), (-11, 0), (12, 42), (-12, 42), (12, 84), (-12, 84)], float
-    )  # fmt: skip
-    joints = np.tile(2 * stand + (250, 240), (FRAMES, 1, 1))
-    joints[:, :, 0] += 3 * np.arange(FRAMES)[:, None]
-    turn = np.linspace(0, 1.2, FRAMES)
-    for joint, length in ((7, 50), (9, 95)):
-        joints[:, joint, 0] = joints[:, 5, 0] + length * np.sin(turn)
-        joints[:, joint, 1] = joints[:, 5, 1] + length * np.cos(turn)
-    joints += np.random.default_rng(0).normal(0, 6, joints.shape)
+    joints = lifting(FRAMES, 6)
     confidence = np.full((FRAMES, 17, 1), 0.9)
     confidence[5:7] = 0
     confidence[9, 13:] = 0

@@ -19,23 +19,15 @@ from pose2mesh.motion.body_motion import Y_UP_FROM_CAMERA
 from pose2mesh.motion.smoothing import bone_lengths
 from pose2mesh.skeletons import COCO
 
+from .conftest import lifting
+
 FRAMES = 16
 
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Someone who lifts an arm and walks to the right, in a picture of 640 x 480."""
-    stand = np.array(
-        [(0, -70), (3, -73), (-3, -73), (7, -71), (-7, -71), (18, -52), (-18, -52), (22, -25), (-22, -25), (24, 0),
-         (-24, 0), (11, 0), (-11, 0), (12, 42), (-12, 42), (12, 84), (-12, 84)], float
-    )  # fmt: skip
-    joints = np.tile(2 * stand + (250, 240), (FRAMES, 1, 1))
-    joints[:, :, 0] += 3 * np.arange(FRAMES)[:, None]
-    turn = np.linspace(0, 1.2, FRAMES)
-    for joint, length in ((7, 50), (9, 95)):
-        joints[:, joint, 0] = joints[:, 5, 0] + length * np.sin(turn)
-        joints[:, joint, 1] = joints[:, 5, 1] + length * np.cos(turn)
-    joints += np.random.default_rng(0).normal(0, 1, joints.shape)
+    joints = lifting(FRAMES, 1)
     folder = tmp_path_factory.mktemp("rigged")
     np.save(folder / "walk.npy", np.concatenate([joints, np.full((FRAMES, 17, 1), 0.9)], axis=2))
     arguments = ["predict", str(folder / "walk.npy"), "--fps", "25", "--formats", "glb,bvh,rig,npz,json"]
