@@ -39,7 +39,7 @@ from pose2mesh.training.any_config import load_any
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs" / "baselines"
-PICTURES = "pictures"  # folder of drawn people among the runs, some 45 GB
+PICTURES = "pictures"  # folder of drawn people among the runs, some 30 GB
 AT_ONCE = 2
 SEEDS = {"lassner": 3, "hmr": 3, "graphcmr": 3, "spin": 3}  # of all others one
 

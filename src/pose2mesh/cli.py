@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 from pose2mesh.check.app import data
+from pose2mesh.console import say, warn
 from pose2mesh.crawl.app import crawl
 from pose2mesh.errors import InputError, one_line
 from pose2mesh.robustness.app import robustness
@@ -108,7 +109,7 @@ def predict(
     options = PredictOptions.checked(
         out, joints, image, intrinsics, height, formats, detector, files, offline, smooth != "off", fps, video, overlay
     )
-    return predict_files(list(inputs), model, device, options, _say, _warn, backend)
+    return predict_files(list(inputs), model, device, options, say, warn, backend)
 
 
 @app.command
@@ -148,7 +149,7 @@ def serve(
             raise
         raise InputError(f"serve: {error.name} is not installed; `pip install pose2mesh[serve]` brings it") from error
     files = tuple(detector_model or ())
-    return server.serve(host, port, model, backend, detector, files, offline, _say, _warn)
+    return server.serve(host, port, model, backend, detector, files, offline, say, warn)
 
 
 @app.command
@@ -205,17 +206,17 @@ def train(
             raise InputError(f"--find-batch: {config} is of a baseline, whose batches have one size")
         from pose2mesh.training.batch_size import largest_batch
 
-        _say(f"batch_size={largest_batch(settings)}")
+        say(f"batch_size={largest_batch(settings)}")
         return 0
     first = Processes.found().first  # of those that torchrun started: the one that speaks
     try:
-        bundle = run.train(settings, out or Path("runs") / settings.name, checkpoint, _say)
+        bundle = run.train(settings, out or Path("runs") / settings.name, checkpoint, say)
     except Interrupted as interrupted:
         if first:
-            _warn(f"pose2mesh: {interrupted}")
+            warn(f"pose2mesh: {interrupted}")
         return interrupted.status
     if first:
-        _say(str(bundle))
+        say(str(bundle))
     return 0
 
 
@@ -278,7 +279,7 @@ def evaluate(
         data, motions, keypoints, images, samples, seed, input_, drop_joints, report, protocol, on_fault,
         tuple(set_ or ()),
     )  # fmt: skip
-    evaluate_command(model, device, options, _say)
+    evaluate_command(model, device, options, say)
     return 0
 
 
@@ -293,7 +294,7 @@ def info(model: str = "default", /) -> int:
     """
     from pose2mesh.describe import describe_bundle
 
-    _say(describe_bundle(model))
+    say(describe_bundle(model))
     return 0
 
 
@@ -310,7 +311,7 @@ def export(model: str = "default", /, *, onnx: Path) -> int:
     """
     from pose2mesh.onnx_export import export_onnx
 
-    _say(export_onnx(model, onnx))
+    say(export_onnx(model, onnx))
     return 0
 
 
@@ -329,16 +330,8 @@ def convert(checkpoint: Path, /, *, config: Path, out: Path) -> int:
     """
     from pose2mesh.convert import convert_checkpoint
 
-    _say(str(convert_checkpoint(checkpoint, config, out)))
+    say(str(convert_checkpoint(checkpoint, config, out)))
     return 0
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
-
-
-def _warn(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -352,15 +345,15 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return status if isinstance(status, int) else 0
     except CycloptsError as error:
-        _warn(f"pose2mesh: {one_line(error)} See --help.")
+        warn(f"pose2mesh: {one_line(error)} See --help.")
     except InputError as error:
-        _warn(f"pose2mesh: {error}")
+        warn(f"pose2mesh: {error}")
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] == "pose2mesh":
             raise
-        _warn(f"pose2mesh: {error.name} is not installed; `pip install pose2mesh[train]` brings it")
+        warn(f"pose2mesh: {error.name} is not installed; `pip install pose2mesh[train]` brings it")
     except KeyboardInterrupt:
-        _warn("pose2mesh: interrupted")
+        warn("pose2mesh: interrupted")
         return 130
     return 2
 

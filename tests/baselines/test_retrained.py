@@ -133,3 +133,10 @@ def test_the_bundle_holds_the_network_alone(layer: BodyLayer, people: tuple[Seen
     assert info.method == "retrained"
     assert {name.split(".")[0] for name in read.state_dict()} == {"backbone", "regressor"}
     torch.testing.assert_close(read.estimate(people[0]).joints, method.estimate(people[0]).joints, atol=2e-3, rtol=0)
+
+
+def test_nothing_is_fitted_where_everyone_is_labelled(layer: BodyLayer, chunks: list[tuple[Seen, Truth]]) -> None:
+    method, said = made(layer, VideoFits()), list[str]()
+    known = [(seen, replace(truth, labelled=torch.ones(CHUNK, dtype=torch.bool))) for seen, truth in chunks]
+    method.begin(known.__getitem__, said.append)
+    assert said == []

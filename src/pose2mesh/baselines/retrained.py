@@ -102,9 +102,10 @@ class Retrained(TaughtRegressor):
         index = frames.pop("index")
         joints, weight = frames.pop("joints"), frames.pop("weight")
         guess, at_once = Guess(**frames), VIDEOS_AT_ONCE * self.settings.frames
-        for part in torch.arange(len(index)).split(at_once):
+        for start in range(0, len(index), at_once):  # none where all are labelled
+            part = slice(start, start + at_once)
             self.teacher.fit(guess[part], index[part], joints[part], weight[part])
-            done = int(part[-1]) + 1
+            done = min(part.stop, len(index))
             if done % (10 * at_once) < at_once or done == len(index):
                 near = (self.teacher.best.distance[index[:done]] <= self.teacher.settings.worst).float().mean()
                 say(f"fitted {done:,} of {len(index):,} frames, {100 * near:.0f} % near enough to teach")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
+
+from pose2mesh.console import say, warn
 
 Set = Annotated[list[str] | None, Parameter(name="--set", negative="", consume_multiple=True)]
 
@@ -58,12 +59,4 @@ def check(
     options = CheckOptions(
         path, models, images, cache, samples, seed, fit_limit, sheet, shown, tuple(set_ or ())
     )  # fmt: skip
-    return check_command(options, _say, _warn)
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
-
-
-def _warn(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    return check_command(options, say, warn)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from pose2mesh.console import say, warn
 from pose2mesh.errors import InputError
 
 
@@ -67,7 +67,7 @@ def crawl(
     if remove:
         if start or from_folder:
             raise InputError("--remove: goes with --out alone")
-        return command.remove(out, remove, _say)
+        return command.remove(out, remove, say)
     limits = Limits.checked(max_images, max_pages, max_depth, max_bytes, minutes, delay)
     options = command.CrawlOptions(
         out,
@@ -80,12 +80,4 @@ def crawl(
         blur_faces,
         from_folder,
     )
-    return command.collect(options, limits, _say, _warn)
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
-
-
-def _warn(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    return command.collect(options, limits, say, warn)

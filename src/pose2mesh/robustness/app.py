@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from pose2mesh.console import say
+
 
 def robustness(
     model: str = "default",
@@ -47,9 +49,5 @@ def robustness(
     from pose2mesh.robustness.command import RobustnessOptions, robustness_command
 
     options = RobustnessOptions(out, motions, split, tuple(keypoints or ()), tuple(images or ()), samples, seed)
-    robustness_command(model, device, options, _say)
+    robustness_command(model, device, options, say)
     return 0
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)

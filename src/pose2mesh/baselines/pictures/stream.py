@@ -79,7 +79,7 @@ class PictureStream:
         batch = detect(people, self.joint_set, self.config.synthetic.noise, generator)
         crops = Crops.around(batch.joints_px, batch.confidence)
         truth = self._truth(people, batch, crops, chunk, seed)
-        vertices = self.surface(truth.phenotypes, truth.orientations)
+        vertices = self._surface(truth.phenotypes, truth.orientations)
         truth = replace(truth, vertices=vertices)
         # From the axes of the ray back to the camera's, and from the root joint to the body's origin.
         root = people.root_cam - people.cameras.position_cam
@@ -136,8 +136,7 @@ class PictureStream:
         generator = _draws(seed, chunk // self.config.frames, _LABELLED)
         return torch.rand(CHUNK, generator=generator) < self.config.labelled
 
-    @torch.no_grad()
-    def surface(self, phenotypes: Tensor, orientations: Tensor) -> Tensor:
+    def _surface(self, phenotypes: Tensor, orientations: Tensor) -> Tensor:
         """Vertices (B, V, 3) of bodies, relative to the root joint."""
         vertices = self._posed(phenotypes, orientations)
         return vertices.sub_(self._root @ vertices)
