@@ -6,7 +6,7 @@ Outside Blender it makes the files and checks that they are as Blender expects t
     python examples/keypoints_to_blender.py examples/coco_people.json --out blender
     python examples/keypoints_to_blender.py walk.npy --fps 30 --out blender       # (T, 17, 3): a person's frames
 
-Inside Blender (4.x; its Python needs nothing installed) the same script imports them:
+Inside Blender (4.2 and newer; its Python needs nothing installed) the same script imports them:
 
     blender --python examples/keypoints_to_blender.py -- blender/walk.glb
     blender --python examples/keypoints_to_blender.py -- blender/walk_0.bvh
@@ -19,6 +19,8 @@ in metres; BVH is in centimetres, hence the scale.
 from __future__ import annotations
 
 import argparse
+import json
+import struct
 import sys
 from pathlib import Path
 
@@ -49,21 +51,29 @@ def check(path: Path) -> str:
 
 
 def import_into_blender(path: Path) -> None:
-    """Run by Blender's own Python; the scene is left open, without its first cube."""
+    """Run by Blender's own Python; the scene is left open, without its first cube, its time line that of the motion."""
     import bpy
 
     if cube := bpy.data.objects.get("Cube"):
         bpy.data.objects.remove(cube)
+    scene = bpy.context.scene
     if path.suffix == ".bvh":
-        bpy.ops.import_anim.bvh(
-            filepath=str(path), global_scale=0.01, update_scene_fps=True, update_scene_duration=True
-        )
+        bpy.ops.import_anim.bvh(filepath=str(path), global_scale=0.01, update_scene_fps=True)
     else:
+        if fps := frames_a_second(path):  # before the import, which turns glTF's seconds into the scene's frames
+            scene.render.fps, scene.render.fps_base = round(fps), round(fps) / fps
         bpy.ops.import_scene.gltf(filepath=str(path))
-        # glTF plays in seconds; the end of the time line is the last key.
-        ends = [action.frame_range[1] for action in bpy.data.actions]
-        if ends:
-            bpy.context.scene.frame_end = int(max(ends))
+    ranges = [action.frame_range for action in bpy.data.actions]
+    if ranges:
+        scene.frame_start, scene.frame_end = (round(edge) for edge in ranges[0])
+
+
+def frames_a_second(path: Path) -> float | None:
+    """Of the animation in a GLB file of pose2mesh; None where there is none."""
+    with path.open("rb") as file:
+        _, _, _, size, _ = struct.unpack("<4s4I", file.read(20))
+        animations = json.loads(file.read(size)).get("animations", [])
+    return animations[0].get("extras", {}).get("fps") if animations else None
 
 
 def main() -> None:

@@ -2,7 +2,8 @@
 
 Each person has a mesh in the rest pose of their shape, 52 joint nodes under Mixamo's names (`p0_Hips` for the person
 `p0`), inverse bind matrices, and four skin weights a vertex. The animation turns the 22 body bones and moves the hips;
-fingers keep to the hands. Y up, metres, the camera that filmed at the origin looking along −Z.
+fingers keep to the hands. Y up, metres, the camera that filmed at the origin looking along −Z. glTF counts seconds: the
+frames a second stand in the animation's `extras`, for programs that count frames.
 
 A person who is not there all the time is scaled to nothing meanwhile, which glTF 2.0 gives as the way to hide a node.
 """
@@ -65,7 +66,7 @@ class _Scene:
     """The glTF document while it grows."""
 
     def __init__(self, body: AnnyBody, motions: Sequence[BodyMotion]) -> None:
-        self.body, self.glb = body, GlbBuffer()
+        self.body, self.glb, self.fps = body, GlbBuffer(), motions[0].fps
         self.start = min(motion.first_frame for motion in motions)
         self.end = max(motion.first_frame + len(motion) for motion in motions)
         self.nodes: list[dict[str, Any]] = []
@@ -158,7 +159,8 @@ class _Scene:
             "skins": self.skins,
         }
         if self.channels:
-            document["animations"] = [{"name": "motion", "channels": self.channels, "samplers": self.samplers}]
+            animation = {"name": "motion", "channels": self.channels, "samplers": self.samplers}
+            document["animations"] = [animation | {"extras": {"fps": self.fps}}]
         return document
 
 

@@ -1,0 +1,101 @@
+"""Draw docs/blender.png: a motion that `pose2mesh predict` wrote as GLB, in Blender, at several times at once.
+
+With a Python that has Blender as a module (`pip install bpy`, in an environment of its own):
+
+    pose2mesh predict walk.npy --fps 30 --formats glb --out motion
+    python scripts/blender_picture.py motion/walk.glb docs/blender.png
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from pathlib import Path
+
+import bpy
+from mathutils import Vector
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
+from keypoints_to_blender import import_into_blender
+
+TIMES = 5
+SIZE_PX = (1200, 480)
+SAMPLES = 96
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("motion", type=Path, help="animated GLB")
+    parser.add_argument("picture", type=Path, help="PNG to write")
+    options = parser.parse_args()
+    bpy.ops.wm.read_factory_settings()
+    import_into_blender(options.motion.resolve())
+    low, high = freeze()
+    light(low, high)
+    look_from_the_side(low, high)
+    render(options.picture.resolve())
+
+
+def freeze() -> tuple[Vector, Vector]:
+    """Put the people at several times side by side where they were; gives the corners of the box around them."""
+    scene = bpy.context.scene
+    moving = [thing for thing in scene.objects if thing.type == "MESH" and thing.find_armature()]
+    corners = []
+    for step in range(TIMES):
+        scene.frame_set(round(scene.frame_start + step * (scene.frame_end - scene.frame_start) / (TIMES - 1)))
+        graph = bpy.context.evaluated_depsgraph_get()
+        for person in moving:
+            seen = person.evaluated_get(graph)
+            mesh = bpy.data.meshes.new_from_object(seen)
+            for polygon in mesh.polygons:
+                polygon.use_smooth = True
+            still = bpy.data.objects.new(f"{person.name}_{step}", mesh)
+            still.matrix_world = seen.matrix_world
+            scene.collection.objects.link(still)
+            corners += [still.matrix_world @ vertex.co for vertex in mesh.vertices]
+    for person in moving:
+        person.hide_render = True
+    edges = [Vector(pick(corner[axis] for corner in corners) for axis in range(3)) for pick in (min, max)]
+    return edges[0], edges[1]
+
+
+def light(low: Vector, high: Vector) -> None:
+    """A floor under the feet, a sun, and a bright sky."""
+    middle = (low + high) / 2
+    bpy.ops.mesh.primitive_plane_add(size=200, location=(middle.x, middle.y, low.z))
+    floor = bpy.data.materials.new("floor")
+    floor.use_nodes = True
+    floor.node_tree.nodes["Principled BSDF"].inputs["Base Color"].default_value = (0.75, 0.75, 0.75, 1)
+    bpy.context.object.data.materials.append(floor)
+    sun = bpy.data.objects["Light"]
+    sun.data.type, sun.data.energy, sun.data.angle = "SUN", 3.0, 0.1
+    sun.rotation_euler = (math.radians(50), 0, math.radians(-30))
+    world = bpy.context.scene.world
+    world.use_nodes = True
+    world.node_tree.nodes["Background"].inputs["Color"].default_value = (0.9, 0.93, 1, 1)
+    world.node_tree.nodes["Background"].inputs["Strength"].default_value = 0.6
+
+
+def look_from_the_side(low: Vector, high: Vector) -> None:
+    """A camera some way from the one that filmed, as far off as it takes to see everybody."""
+    camera = bpy.data.objects["Camera"]
+    middle = (low + high) / 2
+    camera.data.lens = 70
+    away = 1.15 * (high.x - low.x) * camera.data.lens / camera.data.sensor_width
+    turn = math.radians(20)
+    camera.location = middle + away * Vector((math.sin(turn), -math.cos(turn), 0.2))
+    camera.rotation_euler = (middle - camera.location).to_track_quat("-Z", "Y").to_euler()
+
+
+def render(picture: Path) -> None:
+    scene = bpy.context.scene
+    scene.render.engine, scene.cycles.device, scene.cycles.samples = "CYCLES", "CPU", SAMPLES
+    scene.render.resolution_x, scene.render.resolution_y = SIZE_PX
+    scene.view_settings.view_transform = "Standard"
+    scene.render.filepath = str(picture)
+    bpy.ops.render.render(write_still=True)
+
+
+if __name__ == "__main__":
+    main()

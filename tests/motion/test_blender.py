@@ -1,0 +1,113 @@
+"""Blender itself shows what was written: the example's import, and the bodies where the body model has them.
+
+Runs where BLENDER_PYTHON names an interpreter that has `bpy` (Blender as a Python module, `pip install bpy`; GPL, so no
+part of any install of ours).
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pose2mesh.body.anny import AnnyBody
+from pose2mesh.body.rig import BODY_BONES
+from pose2mesh.data.motion import Clip
+from pose2mesh.geometry import WORLD_TO_CAMERA
+from pose2mesh.motion.animated_glb import write_animated_glb
+from pose2mesh.motion.body_motion import BodyMotion
+from pose2mesh.motion.bvh_writer import write_bvh
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "keypoints_to_blender.py"
+FPS = 25.0
+TO_BLENDER = np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]])  # camera axes → Z up
+
+# Runs in Blender's Python: import a file as the example does, say what the time line is, and where everything is.
+LOOK = """
+import bpy, json, sys
+import numpy as np
+sys.path.insert(0, sys.argv[1])
+bpy.ops.wm.read_factory_settings()
+sys.argv = ["blender", "--", sys.argv[2], sys.argv[3]]
+import keypoints_to_blender
+keypoints_to_blender.main()
+scene, found = bpy.context.scene, {}
+for step in (0, 7, 59):
+    scene.frame_set(scene.frame_start + step)
+    graph = bpy.context.evaluated_depsgraph_get()
+    for thing in bpy.data.objects:
+        if thing.type == "MESH" and thing.parent:
+            seen = thing.evaluated_get(graph)
+            places = [seen.matrix_world @ vertex.co for vertex in seen.to_mesh().vertices]
+        elif thing.type == "ARMATURE":
+            places = [thing.matrix_world @ bone.head for bone in thing.pose.bones]
+            found["bones"] = [bone.name for bone in thing.pose.bones]
+        else:
+            continue
+        found[f"{thing.type}_{step}"] = np.array(places)
+times = scene.render.fps / scene.render.fps_base, scene.frame_end - scene.frame_start
+np.savez(sys.argv[3], times=times, **found)
+"""
+
+
+@pytest.fixture(scope="module")
+def motion(made_up_clip: Clip) -> BodyMotion:
+    to_camera = np.array(WORLD_TO_CAMERA, np.float32)
+    shape = np.array([0.2, 0.7, 0.7, 0.4, 0.6, 0.3], np.float32)
+    turns = to_camera @ made_up_clip.orientations
+    return BodyMotion("p0", shape, turns, made_up_clip.root_m @ to_camera.T + [0, 0, 3], FPS)
+
+
+def look(path: Path) -> dict[str, np.ndarray]:
+    """What Blender has after importing a file.
+
+    Skips:
+        where no Blender is named.
+    """
+    blender = os.environ.get("BLENDER_PYTHON")
+    if blender is None:
+        pytest.skip("needs the path of a Python with `pip install bpy` in BLENDER_PYTHON")
+    out = path.with_suffix(".npz")
+    command = [blender, "-c", LOOK, str(EXAMPLE.parent), str(path), str(out)]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert out.exists(), answer.stdout + answer.stderr
+    with np.load(out) as file:
+        return dict(file)
+
+
+def test_the_animated_mesh(anny_body: AnnyBody, motion: BodyMotion, tmp_path: Path) -> None:
+    write_animated_glb(tmp_path / "p0.glb", anny_body, [motion])
+    seen = look(tmp_path / "p0.glb")
+    assert np.allclose(seen["times"], (FPS, len(motion) - 1))
+    for step in (0, 7, 59):
+        expected = motion.vertices(anny_body)[step] @ TO_BLENDER.T
+        # Blender keeps four weights a vertex, as the file does, where the body has more.
+        assert np.linalg.norm(seen[f"MESH_{step}"] - expected, axis=1).mean() < 1e-4
+
+
+def test_a_still(anny_body: AnnyBody, motion: BodyMotion, tmp_path: Path) -> None:
+    still = replace(motion, orientations=motion.orientations[:1], hips_m=motion.hips_m[:1])
+    write_animated_glb(tmp_path / "still.glb", anny_body, [still])
+    seen = look(tmp_path / "still.glb")
+    expected = still.vertices(anny_body)[0] @ TO_BLENDER.T
+    assert np.linalg.norm(seen["MESH_0"] - expected, axis=1).mean() < 1e-4
+
+
+def test_the_bones_of_bvh(anny_body: AnnyBody, motion: BodyMotion, tmp_path: Path) -> None:
+    import torch
+
+    write_bvh(tmp_path / "p0.bvh", anny_body, motion)
+    seen = look(tmp_path / "p0.bvh")
+    assert np.allclose(seen["times"], (FPS, len(motion) - 1), rtol=1e-6)
+    shapes = torch.from_numpy(motion.phenotypes).expand(len(motion), -1)
+    heads = anny_body.bone_heads(shapes, torch.from_numpy(motion.orientations)).numpy() + motion.hips_m[:, None]
+    names = list(seen["bones"])
+    assert len(names) == len(BODY_BONES)
+    for step in (0, 7, 59):
+        for bone in BODY_BONES:
+            expected = TO_BLENDER @ heads[step, anny_body.bone_names.index(bone)]
+            assert np.abs(seen[f"ARMATURE_{step}"][names.index(f"mixamorig:{bone}")] - expected).max() < 1e-4
