@@ -128,6 +128,10 @@ def test_noise_reaches_the_model(anny: AnnyBody, source: PoseSource) -> None:
     distance = np.linalg.norm(true.asked[0][0] - noisy.asked[0][0], axis=-1)
     assert 0 < np.median(distance) < 100
     assert len(np.unique(noisy.asked[0][1])) > 10
+    milder = Known(anny, source, 1.0)
+    evaluate_motions(milder, source, SAMPLES, SEED, "noisy", noise_scale=0.25)  # type: ignore[arg-type]
+    rest = np.linalg.norm(true.asked[0][0] - milder.asked[0][0], axis=-1)
+    assert np.median(rest) == pytest.approx(0.25 * np.median(distance), rel=0.3)
 
 
 def test_a_seed_decides_everything(anny_bundle: Path, source: PoseSource, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,6 +147,7 @@ def test_a_seed_decides_everything(anny_bundle: Path, source: PoseSource, monkey
         "seed": 5,
         "input": "noisy",
         "dropped_joints": 2,
+        "noise_scale": 1.0,
     }.items() <= first.items()
     assert all(math.isfinite(first[name]) and first[name] > 0 for name in MEASURES)
     assert first["pa_mpjpe_mm"] <= first["scaled_mpjpe_mm"] <= first["mpjpe_mm"]

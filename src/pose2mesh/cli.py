@@ -234,6 +234,7 @@ def evaluate(
     seed: int = 7,
     input_: Annotated[Literal["gt", "noisy", "detected"], Parameter(name="--input")] = "gt",
     drop_joints: int = 0,
+    noise_scale: float = 1.0,
     on_fault: Literal["raise", "skip"] | None = None,
     set_: Set = None,
     device: Device = "cpu",
@@ -264,6 +265,8 @@ def evaluate(
         gt: true or labelled 2D joints; noisy: with synthesised detector errors; detected: that come with a data set.
     drop_joints
         Take away so many joints of each person in the clips, at random.
+    noise_scale
+        Size of the errors of --input noisy in the clips, 1 for that of a detector of COCO's joints.
     on_fault
         skip goes on without the entries of a data set that cannot be used; by default as the config says.
     set_
@@ -276,8 +279,8 @@ def evaluate(
     from pose2mesh.evaluate import EvaluateOptions, evaluate_command
 
     options = EvaluateOptions(
-        data, motions, keypoints, images, samples, seed, input_, drop_joints, report, protocol, on_fault,
-        tuple(set_ or ()),
+        data, motions, keypoints, images, samples, seed, input_, drop_joints, noise_scale, report, protocol,
+        on_fault, tuple(set_ or ()),
     )  # fmt: skip
     evaluate_command(model, device, options, say)
     return 0

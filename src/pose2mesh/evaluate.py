@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 PART = 64  # people posed in full at a time
 MOTION_SAMPLES = 4000
+MOST_NOISE = 10.0
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class EvaluateOptions:
             data set.
         input_: `gt`, `noisy` or `detected`.
         drop_joints: So many joints of each person in the clips are taken away at random.
+        noise_scale: The size of `noisy` errors in the clips, against those of a detector.
         report: JSON file for the results; for a data set its tables are written beside it, as Markdown.
         protocol: Of a data set; its usual one where None.
         on_fault: What to do about entries of a data set that cannot be used; as the config says where None.
@@ -59,6 +61,7 @@ class EvaluateOptions:
     seed: int = 7
     input_: Input = "gt"
     drop_joints: int = 0
+    noise_scale: float = 1.0
     report: Path | None = None
     protocol: str | None = None
     on_fault: OnFault | None = None
@@ -78,6 +81,10 @@ class EvaluateOptions:
             raise InputError(f"--seed {self.seed}: expected a number from 0 to 2^63")
         if self.drop_joints < 0:
             raise InputError(f"--drop-joints {self.drop_joints}: expected 0 or more")
+        if not 0 < self.noise_scale <= MOST_NOISE:
+            raise InputError(f"--noise-scale {self.noise_scale:g}: expected more than 0, at most {MOST_NOISE:g}")
+        if self.noise_scale != 1 and self.input_ != "noisy":
+            raise InputError(f"--noise-scale {self.noise_scale:g}: goes with --input noisy, not {self.input_}")
         if self.data is None:
             given = (("--protocol", self.protocol), ("--on-fault", self.on_fault), ("--set", self.overrides))
             for option, value in given:
@@ -136,7 +143,9 @@ def evaluate_command(model: str, device: str, options: EvaluateOptions, say: Cal
                 raise InputError(f"{option}: is for data sets, and {options.data} has none in data.sets")
             source = pose_sources(config.data)[1]
         samples = options.samples or MOTION_SAMPLES
-        results = evaluate_motions(recovery, source, samples, options.seed, options.input_, options.drop_joints)
+        results = evaluate_motions(
+            recovery, source, samples, options.seed, options.input_, options.drop_joints, options.noise_scale
+        )
     if options.report is not None:
         write_json(options.report, results, decimals=3)
     for name, value in results.items():
@@ -154,6 +163,8 @@ def _evaluate_set(
 
     if options.drop_joints:
         raise InputError("--drop-joints: is for clips, not for data sets")
+    if options.noise_scale != 1:
+        raise InputError("--noise-scale: is for clips, not for data sets")
     test = open_test(
         config.data, str(options.data), recovery.joint_set, options.protocol, options.input_, options.on_fault
     )
@@ -181,6 +192,7 @@ def evaluate_motions(
     seed: int,
     input_: str,
     drop_joints: int = 0,
+    noise_scale: float = 1.0,
     body: AnnyBody | None = None,
 ) -> dict[str, Any]:
     """Errors in millimetres over people drawn from `source`, with cameras, shapes and noise of the default configs.
@@ -192,6 +204,7 @@ def evaluate_motions(
         seed: Decides them all.
         input_: `gt` or `noisy`.
         drop_joints: So many joints of each person are taken away at random.
+        noise_scale: The size of `noisy` errors; see `data.noise.measured_noise`.
         body: The Anny body on the CPU, where there is one already: to build it takes seconds.
 
     Returns:
@@ -219,7 +232,7 @@ def evaluate_motions(
         raise InputError(f"model {name!r} is of body {body_name!r}; clips are posed as 'anny', so it must be of that")
     synthesiser = BodySynthesiser(body, joint_set, None)
     config = SyntheticConfig(views=1)
-    noise = measured_noise(input_, joint_set)
+    noise = measured_noise(input_, joint_set, noise_scale)
     generator = torch.Generator().manual_seed(seed)
     regressor = body.regressor(joint_set).double()  # the sum of a long row is off by 1e-5 m in single precision
     columns = joint_set.evaluation_indices
@@ -264,7 +277,7 @@ def evaluate_motions(
                 sized = "known_both_" if name else "known_height_"
                 _collect(errors, sized, (found[0] * factor, found[1] * factor), truth, columns)
     results: dict[str, Any] = {"model": recovery.info.name, "samples": samples, "seed": seed, "input": input_}
-    results["dropped_joints"] = drop_joints
+    results |= {"dropped_joints": drop_joints, "noise_scale": noise_scale}
     results |= {f"{name}_mm": float(1000 * torch.cat(values).mean()) for name, values in errors.items()}
     if samples > 1:
         per_person = torch.cat(errors["mpjpe"])

@@ -62,9 +62,15 @@ class NoiseConfig:
     out_of_picture: bool = True
 
 
-def measured_noise(input: str, joint_set: JointSet) -> NoiseConfig:
-    """What models are measured under: every joint is there and, but for `gt` input, none is exact."""
-    noise = NoiseConfig(drop=0.0, clean=0.0, plain_confidence=0.0, out_of_picture=False)
+def measured_noise(input: str, joint_set: JointSet, scale: float = 1.0) -> NoiseConfig:
+    """What models are measured under: every joint is there and, but for `gt` input, none is exact.
+
+    Args:
+        input: `gt`, or what has errors.
+        joint_set: Decides the kind of the errors.
+        scale: The size of all errors; 1 for that of the detectors they are taken from.
+    """
+    noise = NoiseConfig(scale=(scale, scale), drop=0.0, clean=0.0, plain_confidence=0.0, out_of_picture=False)
     if input == "gt":
         noise.model, noise.plain_confidence = "none", 1.0
     elif joint_set.name == "human36":
