@@ -31,6 +31,14 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, relu: bool = F
     return y.relu_() if relu else y
 
 
+def has_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 itself (AMX, AVX-512 BF16, Arm's BF16).
+
+    Where it does not, PyTorch's products of that type take several times as long as those of float32.
+    """
+    return any(there for name, there in torch.cpu.get_capabilities().items() if "bf16" in name)
+
+
 class _Linear(torch.autograd.Function):
     """`linear` with a gradient."""
 

@@ -68,6 +68,16 @@ def test_a_run_keeps_two_checkpoints_at_most(whole: Path, checkpoints_seen: list
     assert set.union(*checkpoints_seen) == {"last.ckpt", "best.ckpt"}
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_bf16_where_the_processor_has_none_is_said(
+    there: bool, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "amx_bf16": there})
+    lines: list[str] = []
+    run.train(tiny(precision="bf16", epochs=1), tmp_path / "run", say=lines.append)
+    assert [line for line in lines if line.startswith("precision: bf16")] == ([] if there else lines[:1])
+
+
 def test_losses_and_errors_fall(lifter: Path, whole: Path) -> None:
     for folder, loss, error in (
         (lifter, "train/lifted_joint", "val/lifted_mpjpe_mm"),

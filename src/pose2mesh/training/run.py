@@ -25,6 +25,7 @@ from pose2mesh.config_files import dump_config
 from pose2mesh.errors import InputError
 from pose2mesh.files import replacing
 from pose2mesh.models.bundle_info import BUNDLE
+from pose2mesh.products import has_bfloat16
 from pose2mesh.training.checkpoints import BEST, LAST, AtomicCheckpoints, RunCheckpoints
 from pose2mesh.training.disk import check_disk
 from pose2mesh.training.interrupt import Interrupted, StopSignals, stop_signals
@@ -109,6 +110,13 @@ def _train(
         synchronise_norms(task.module.network)
     table = MetricsTable(out / "metrics.csv", where.steps if where else 0) if processes.first else None
     trainer = build_trainer(task, out, processes, signals, EpochLog(table, say), loggers)
+    if (
+        where is None
+        and config.precision == "bf16"
+        and trainer.strategy.root_device.type == "cpu"
+        and not has_bfloat16()
+    ):
+        say("precision: bf16: this processor has no products of that type; --set precision=fp32 would be faster")
     if not task.fit(say):
         _fit(trainer, task, processes, resume, where)
         if not processes.first:
