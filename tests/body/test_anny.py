@@ -6,15 +6,17 @@ import subprocess
 import sys
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from pose2mesh.body.anny import PHENOTYPES, AnnyBody, SkinnedPoints, skin
+from pose2mesh.body.anny import PHENOTYPES, AnnyBody, SkinnedPoints, skin, split_alike
 from pose2mesh.body.rig import BODY_BONES, MIRROR, PARENTS, depth_levels
 from pose2mesh.data.poses import random_rotations
 from pose2mesh.data.synthetic import ShapeConfig
 from pose2mesh.geometry import axis_rotation, rotation_from_vector
+from pose2mesh.models.bundle_file import read_bundle
 from pose2mesh.skeletons import BODY_JOINT_SETS
 
 IDENTITY = torch.eye(3).repeat(1, len(BODY_BONES), 1, 1)
@@ -132,6 +134,25 @@ def test_faces_are_counter_clockwise_seen_from_outside(anny_body: AnnyBody) -> N
     a, b, c = (anny_body.template.double()[anny_body.faces[:, corner]] for corner in range(3))
     volume = (a * torch.linalg.cross(b, c)).sum() / 6
     assert 0.04 < volume < 0.12  # cubic metres: a person weighs as much as water
+
+
+def test_quads_are_split_alike_however_anny_splits_them(anny_body: AnnyBody, anny_model: Any) -> None:
+    """Which of equally long diagonals Anny takes differs between processors."""
+    first, second = anny_model.faces[0::2], anny_model.faces[1::2]
+    along_ac = (first[:, 0] == second[:, 2])[:, None]
+    a, b, c, d = first[:, 0], first[:, 1], first[:, 2], second[:, 1]
+    along_bd = torch.stack((a, b, d, d, b, c), dim=1)
+    a, b, c, d = first[:, 0], first[:, 1], second[:, 2], first[:, 2]
+    other = torch.where(along_ac, along_bd, torch.stack((a, b, c, c, d, a), dim=1)).reshape(-1, 3)
+    assert not (other == anny_model.faces).all(1).any()
+    for faces in (anny_model.faces, other):
+        assert torch.equal(split_alike(faces, anny_model.template_vertices), anny_body.faces)
+    changed = (anny_body.faces != anny_model.faces).any(1).sum()
+    assert changed <= 2 * 56  # ties alone
+
+
+def test_the_bundle_that_ships_is_of_this_mesh(anny_body: AnnyBody) -> None:
+    assert np.array_equal(read_bundle("default").surface.faces, anny_body.faces.numpy())
 
 
 def test_the_hips_head_stays_and_the_world_turns_everything(anny_body: AnnyBody) -> None:

@@ -92,7 +92,8 @@ class AnnyBody(nn.Module):
             sizes = [len(factors[name][0]) + 1 for name in chosen]
             choice = torch.from_numpy(np.ravel_multi_index([factors[name][1].numpy() for name in chosen], sizes))
             self.register_buffer(f"choice_{half}", choice, persistent=False)
-        self.register_buffer("faces", torch.as_tensor(model.faces).long(), persistent=False)
+        faces = split_alike(torch.as_tensor(model.faces).long(), model.template_vertices)
+        self.register_buffer("faces", faces, persistent=False)
         self.register_buffer("parent", torch.tensor(self.parents).clamp_min(0), persistent=False)
         self.register_buffer("bone_source", torch.tensor(source), persistent=False)
         mean = self.coefficients(self.mean_phenotypes[None])
@@ -277,6 +278,31 @@ def _phenotype_factors(model: Any) -> tuple[dict[str, tuple[Tensor, Tensor]], Te
 
 
 @lru_cache(maxsize=1)
+def split_alike(faces: Tensor, vertices: Tensor) -> Tensor:
+    """Split quads along their shorter diagonal, and those with equal ones (the eyes have some) always the same way.
+
+    Anny leaves these to rounding, which differs between processors: meshes, and the graphs made of them, would too.
+
+    Args:
+        faces: (F, 3), two in a row the halves of a quad: (a, b, c) and (c, d, a), or (a, b, d) and (d, b, c).
+        vertices: (V, 3).
+
+    Returns:
+        (F, 3) in the same order.
+    """
+    first, second = faces[0::2], faces[1::2]
+    a, b, along_ac = first[:, 0], first[:, 1], first[:, 0] == second[:, 2]
+    c, d = torch.where(along_ac, first[:, 2], second[:, 2]), torch.where(along_ac, second[:, 1], first[:, 2])
+    lengths = [(vertices[start] - vertices[end]).double().norm(dim=1) for start, end in ((a, c), (b, d))]
+    # The next nearest to a tie differs by 2e-5, ties by some 1e-15.
+    shorter = (lengths[0] < (1 - 1e-8) * lengths[1])[:, None]
+    halves = (
+        torch.where(shorter, torch.stack((a, b, c), 1), torch.stack((a, b, d), 1)),
+        torch.where(shorter, torch.stack((c, d, a), 1), torch.stack((d, b, c), 1)),
+    )
+    return torch.stack(halves, dim=1).reshape(-1, 3)
+
+
 def _anny_model() -> Any:
     try:
         import anny
