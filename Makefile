@@ -25,8 +25,9 @@ help:
 demo: $(INSTALLED)
 	$(BIN)/pose2mesh predict examples/coco_people.json --out demo_out
 
+# By file, on up to four cores: what a file's tests share is made once, and each process takes a gigabyte.
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(INSTALLED_DEV)
 	$(BIN)/ruff check .
