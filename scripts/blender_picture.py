@@ -21,7 +21,7 @@ from keypoints_to_blender import import_into_blender
 
 TIMES = 5
 SIZE_PX = (1200, 480)
-SAMPLES = 96
+SAMPLES = 32
 
 
 def main() -> None:
@@ -82,7 +82,8 @@ def look_from_the_side(low: Vector, high: Vector) -> None:
     camera = bpy.data.objects["Camera"]
     middle = (low + high) / 2
     camera.data.lens = 70
-    away = 1.15 * (high.x - low.x) * camera.data.lens / camera.data.sensor_width
+    wide = max(high.x - low.x, (high.z - low.z) * SIZE_PX[0] / SIZE_PX[1])
+    away = 1.2 * wide * camera.data.lens / camera.data.sensor_width
     turn = math.radians(20)
     camera.location = middle + away * Vector((math.sin(turn), -math.cos(turn), 0.2))
     camera.rotation_euler = (middle - camera.location).to_track_quat("-Z", "Y").to_euler()

@@ -61,7 +61,7 @@ def folder(
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     child = subprocess.run(
-        [*command, str(folder / "child.py"), str(folder)], capture_output=True, env=environment, timeout=300
+        [*command, str(folder / "child.py"), str(folder)], capture_output=True, env=environment, timeout=600
     )
     assert child.returncode == 0, child.stderr.decode()[-3000:]
     return folder, inputs, norm
