@@ -64,8 +64,9 @@ def import_into_blender(path: Path) -> None:
             scene.render.fps, scene.render.fps_base = round(fps), round(fps) / fps
         bpy.ops.import_scene.gltf(filepath=str(path))
     ranges = [action.frame_range for action in bpy.data.actions]
-    if ranges:
-        scene.frame_start, scene.frame_end = (round(edge) for edge in ranges[0])
+    if ranges:  # Blender may make an action of each person, who come and go
+        scene.frame_start = round(min(start for start, _ in ranges))
+        scene.frame_end = round(max(end for _, end in ranges))
 
 
 def frames_a_second(path: Path) -> float | None:

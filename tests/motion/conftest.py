@@ -10,7 +10,8 @@ from pose2mesh.body.anny import AnnyBody
 from pose2mesh.body.rig import BODY_BONES
 from pose2mesh.data.motion import Clip
 from pose2mesh.data.poses import to_world
-from pose2mesh.geometry import rotation_from_vector
+from pose2mesh.geometry import WORLD_TO_CAMERA, rotation_from_vector
+from pose2mesh.motion.body_motion import BodyMotion
 from pose2mesh.predict import Recovery
 
 
@@ -41,3 +42,12 @@ def made_up_clip() -> Clip:
     local = rotation_from_vector(torch.from_numpy(vectors.reshape(-1, 3))).reshape(frames, -1, 3, 3)
     root = np.stack([0.3 * time, 0.1 * swing, 0.95 + 0.02 * np.cos(4 * np.pi * time)], axis=1)
     return Clip("made_up", fps, to_world(local).numpy(), root.astype(np.float32), time)
+
+
+@pytest.fixture(scope="session")
+def filmed(made_up_clip: Clip) -> BodyMotion:
+    """The clip as a level camera sees it, three metres off."""
+    to_camera = np.array(WORLD_TO_CAMERA, np.float32)
+    shape = np.array([0.2, 0.7, 0.7, 0.4, 0.6, 0.3], np.float32)
+    turns, path = to_camera @ made_up_clip.orientations, made_up_clip.root_m @ to_camera.T
+    return BodyMotion("p0", shape, turns, path + np.array([0, 0, 3]), made_up_clip.fps)

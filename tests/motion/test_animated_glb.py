@@ -17,9 +17,7 @@ import trimesh
 from scipy.spatial.transform import Rotation, Slerp
 
 from pose2mesh.body.anny import AnnyBody
-from pose2mesh.data.motion import Clip
 from pose2mesh.errors import InputError
-from pose2mesh.geometry import WORLD_TO_CAMERA
 from pose2mesh.motion.animated_glb import strongest_weights, write_animated_glb
 from pose2mesh.motion.body_motion import BodyMotion
 
@@ -29,15 +27,11 @@ UP = np.array([1, -1, -1])
 
 
 @pytest.fixture(scope="module")
-def motions(made_up_clip: Clip) -> list[BodyMotion]:
+def motions(filmed: BodyMotion) -> list[BodyMotion]:
     """Two people; the second comes 20 frames later and leaves 25 frames earlier."""
-    to_camera = np.array(WORLD_TO_CAMERA, np.float32)
-    turns, path = to_camera @ made_up_clip.orientations, made_up_clip.root_m @ to_camera.T
-    first = BodyMotion(
-        "p0", np.array([0.2, 0.7, 0.7, 0.4, 0.6, 0.3], np.float32), turns, path + np.array([0, 0, 3]), 30
-    )
     other = np.array([0.9, 0.9, 0.3, 0.7, 0.3, 0.6], np.float32)
-    return [first, BodyMotion("p1", other, turns[:15], path[:15] + np.array([1, 0, 4]), 30, first_frame=20)]
+    path = filmed.hips_m[:15] + np.array([1, 0, 1])
+    return [filmed, BodyMotion("p1", other, filmed.orientations[:15], path, 30, first_frame=20)]
 
 
 @pytest.fixture(scope="module")

@@ -13,11 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from pose2mesh.body.anny import AnnyBody
 from pose2mesh.body.rig import BODY_BONES
-from pose2mesh.data.motion import Clip
-from pose2mesh.geometry import WORLD_TO_CAMERA
 from pose2mesh.motion.animated_glb import write_animated_glb
 from pose2mesh.motion.body_motion import BodyMotion
 from pose2mesh.motion.bvh_writer import write_bvh
@@ -28,7 +27,7 @@ TO_BLENDER = np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]])  # camera axes → Z u
 
 # Runs in Blender's Python: import a file as the example does, say what the time line is, and where everything is.
 LOOK = """
-import bpy, json, sys
+import bpy, sys
 import numpy as np
 sys.path.insert(0, sys.argv[1])
 bpy.ops.wm.read_factory_settings()
@@ -55,11 +54,9 @@ np.savez(sys.argv[3], times=times, **found)
 
 
 @pytest.fixture(scope="module")
-def motion(made_up_clip: Clip) -> BodyMotion:
-    to_camera = np.array(WORLD_TO_CAMERA, np.float32)
-    shape = np.array([0.2, 0.7, 0.7, 0.4, 0.6, 0.3], np.float32)
-    turns = to_camera @ made_up_clip.orientations
-    return BodyMotion("p0", shape, turns, made_up_clip.root_m @ to_camera.T + [0, 0, 3], FPS)
+def motion(filmed: BodyMotion) -> BodyMotion:
+    """At another rate than Blender's own."""
+    return replace(filmed, fps=FPS)
 
 
 def look(path: Path) -> dict[str, np.ndarray]:
@@ -89,6 +86,12 @@ def test_the_animated_mesh(anny_body: AnnyBody, motion: BodyMotion, tmp_path: Pa
         assert np.linalg.norm(seen[f"MESH_{step}"] - expected, axis=1).mean() < 1e-4
 
 
+def test_the_time_line_is_everybodys(anny_body: AnnyBody, motion: BodyMotion, tmp_path: Path) -> None:
+    late = replace(motion, name="p1", first_frame=20)
+    write_animated_glb(tmp_path / "two.glb", anny_body, [late, motion])
+    assert np.allclose(look(tmp_path / "two.glb")["times"], (FPS, len(motion) + 19))
+
+
 def test_a_still(anny_body: AnnyBody, motion: BodyMotion, tmp_path: Path) -> None:
     still = replace(motion, orientations=motion.orientations[:1], hips_m=motion.hips_m[:1])
     write_animated_glb(tmp_path / "still.glb", anny_body, [still])
@@ -98,8 +101,6 @@ def test_a_still(anny_body: AnnyBody, motion: BodyMotion, tmp_path: Path) -> Non
 
 
 def test_the_bones_of_bvh(anny_body: AnnyBody, motion: BodyMotion, tmp_path: Path) -> None:
-    import torch
-
     write_bvh(tmp_path / "p0.bvh", anny_body, motion)
     seen = look(tmp_path / "p0.bvh")
     assert np.allclose(seen["times"], (FPS, len(motion) - 1), rtol=1e-6)

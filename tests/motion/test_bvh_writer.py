@@ -15,38 +15,29 @@ from pose2mesh.data.bvh import forward_kinematics, read_bvh
 from pose2mesh.data.motion import Clip, load_clip
 from pose2mesh.data.retarget import retarget
 from pose2mesh.errors import InputError
-from pose2mesh.geometry import WORLD_TO_CAMERA
 from pose2mesh.motion.body_motion import Y_UP_FROM_CAMERA, BodyMotion
 from pose2mesh.motion.bvh_writer import _continuous, write_bvh
 
-PHENOTYPES = np.array([0.2, 0.7, 0.7, 0.4, 0.6, 0.3], np.float32)
 
-
-def filmed(clip: Clip) -> BodyMotion:
-    """A clip as a level camera sees it, three metres off."""
-    to_camera = np.array(WORLD_TO_CAMERA, np.float32)
-    return BodyMotion("p0", PHENOTYPES, to_camera @ clip.orientations, clip.root_m @ to_camera.T + [0, 0, 3], clip.fps)
-
-
-def test_the_joints_read_back(anny_body: AnnyBody, made_up_clip: Clip, tmp_path: Path) -> None:
-    motion = filmed(made_up_clip)
-    write_bvh(tmp_path / "p0.bvh", anny_body, motion)
+def test_the_joints_read_back(anny_body: AnnyBody, filmed: BodyMotion, tmp_path: Path) -> None:
+    write_bvh(tmp_path / "p0.bvh", anny_body, filmed)
     bvh = read_bvh(tmp_path / "p0.bvh")
-    assert len(bvh) == len(motion)
+    assert len(bvh) == len(filmed)
     assert bvh.frame_time == pytest.approx(1 / 30, rel=1e-6)
     _, positions = forward_kinematics(bvh)
-    shapes = torch.from_numpy(PHENOTYPES).expand(len(motion), -1)
-    heads = anny_body.bone_heads(shapes, torch.from_numpy(motion.orientations)).numpy() + motion.hips_m[:, None]
+    shapes = torch.from_numpy(filmed.phenotypes).expand(len(filmed), -1)
+    heads = anny_body.bone_heads(shapes, torch.from_numpy(filmed.orientations)).numpy() + filmed.hips_m[:, None]
     for bone in BODY_BONES:
         found = positions[:, bvh.names.index(f"mixamorig:{bone}")] / 100
         expected = heads[:, anny_body.bone_names.index(bone)] @ Y_UP_FROM_CAMERA.T
         assert np.abs(found - expected).max() < 1e-4
 
 
-def test_retargeted_it_is_the_same_motion(anny_body: AnnyBody, made_up_clip: Clip, tmp_path: Path) -> None:
+def test_retargeted_it_is_the_same_motion(
+    anny_body: AnnyBody, made_up_clip: Clip, filmed: BodyMotion, tmp_path: Path
+) -> None:
     """Limb directions, hips and trunk come back; the hips' path is scaled by the length of the legs."""
-    motion = filmed(made_up_clip)
-    write_bvh(tmp_path / "p0.bvh", anny_body, motion)
+    write_bvh(tmp_path / "p0.bvh", anny_body, filmed)
     orientations, root = retarget(read_bvh(tmp_path / "p0.bvh"))
     cosine = (np.einsum("tbij,tbij->tb", orientations, made_up_clip.orientations) - 1) / 2
     angles = np.rad2deg(np.arccos(np.clip(cosine, -1, 1)))
@@ -57,17 +48,17 @@ def test_retargeted_it_is_the_same_motion(anny_body: AnnyBody, made_up_clip: Cli
 
 
 def test_of_the_mean_body_the_pose_is_the_same_to_two_degrees(
-    anny_body: AnnyBody, made_up_clip: Clip, tmp_path: Path
+    anny_body: AnnyBody, made_up_clip: Clip, filmed: BodyMotion, tmp_path: Path
 ) -> None:
-    mean = replace(filmed(made_up_clip), phenotypes=anny_body.mean_phenotypes.numpy())
+    mean = replace(filmed, phenotypes=anny_body.mean_phenotypes.numpy())
     write_bvh(tmp_path / "p0.bvh", anny_body, mean)
     clip = load_clip(tmp_path / "p0.bvh")
     cosine = (np.einsum("tbij,tbij->tb", clip.orientations, made_up_clip.orientations) - 1) / 2
     assert np.rad2deg(np.arccos(np.clip(cosine, -1, 1))).max() < 2
 
 
-def test_the_rest_pose_stands_on_y_and_faces_z(anny_body: AnnyBody, made_up_clip: Clip, tmp_path: Path) -> None:
-    write_bvh(tmp_path / "p0.bvh", anny_body, filmed(made_up_clip), prefix="")
+def test_the_rest_pose_stands_on_y_and_faces_z(anny_body: AnnyBody, filmed: BodyMotion, tmp_path: Path) -> None:
+    write_bvh(tmp_path / "p0.bvh", anny_body, filmed, prefix="")
     bvh = read_bvh(tmp_path / "p0.bvh")
     at = dict(zip(bvh.names, bvh.rest_positions(), strict=True))
     assert [name for name, end in zip(bvh.names, bvh.is_end, strict=True) if not end] == list(BODY_BONES)
@@ -87,11 +78,11 @@ def test_angles_do_not_jump() -> None:
     assert np.abs(np.diff(_continuous(flipped), axis=0)).max() == pytest.approx(5)
 
 
-def test_bad_motion_is_named() -> None:
+def test_bad_motion_is_named(filmed: BodyMotion) -> None:
     with pytest.raises(InputError, match=r"motion 'p0': shapes .* expected \(6,\), \(T, 22, 3, 3\), \(T, 3\), T > 0"):
-        BodyMotion("p0", PHENOTYPES, np.zeros((2, 22, 3, 3)), np.zeros((3, 3)), 30)
+        BodyMotion("p0", filmed.phenotypes, np.zeros((2, 22, 3, 3)), np.zeros((3, 3)), 30)
     turns = np.tile(np.eye(3), (2, 22, 1, 1))
     with pytest.raises(InputError, match="motion 'p0': hips_m of frame 1 are not finite"):
-        BodyMotion("p0", PHENOTYPES, turns, np.array([[0, 0, 0], [0, np.nan, 0]]), 30)
+        BodyMotion("p0", filmed.phenotypes, turns, np.array([[0, 0, 0], [0, np.nan, 0]]), 30)
     with pytest.raises(InputError, match="motion 'p0': fps is 0, expected a positive number"):
-        BodyMotion("p0", PHENOTYPES, turns, np.zeros((2, 3)), 0)
+        BodyMotion("p0", filmed.phenotypes, turns, np.zeros((2, 3)), 0)
