@@ -97,7 +97,8 @@ def needed_multiply_accumulates(network: Pose2Mesh, surface: Surface) -> int:
     state = network.state_dict()
     total += sum(state[name].numel() for name in state if name.startswith("posenet") and state[name].ndim == 2)
     total += state["meshnet.to_mesh.weight"].numel()
-    fixed = (surface.joint_base if network.config.joint_base else None, surface.upsample_weight)
+    base = (surface.joint_base, surface.landmark_base) if network.config.joint_base else ()
+    fixed = (*base, surface.upsample_weight)
     return total + 3 * sum(weights.size for weights in fixed if weights is not None)
 
 

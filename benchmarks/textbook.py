@@ -118,24 +118,23 @@ class TextbookPose2Mesh(Pose2Mesh):
     """`Pose2Mesh` around a `TextbookMeshNet`; takes the same state dict. PoseNet and the fixed steps are shared."""
 
     point_nodes: Tensor
-    point_base: Tensor | None
 
     def __init__(self, config: NetworkConfig, joint_set: JointSet, surface: Surface) -> None:
         super().__init__(config, joint_set, surface)
         joint_laplacian, *mesh_laplacians = laplacians(surface, joint_set, config.spectrum)
         self.meshnet = TextbookMeshNet(config, joint_laplacian, mesh_laplacians)
-        base = torch.from_numpy(surface.joint_base) if config.joint_base and surface.joint_base is not None else None
         self.register_buffer("point_nodes", torch.from_numpy(surface.nodes), persistent=False)
-        self.register_buffer("point_base", base, persistent=False)
 
     def forward(self, joints_px: Tensor, confidence: Tensor) -> Prediction:
         x = self.normalise(joints_px, confidence)
-        lifted = self.posenet(x)
+        features = self.posenet.features(x)
+        lifted, offsets = self.posenet.joints(features), self.posenet.landmark_offsets(features)
         points = self.meshnet(torch.cat((x, lifted.detach().to(x.dtype)), dim=-1))[:, self.point_nodes]
-        if self.point_base is not None:
-            relative = (lifted - lifted[:, self.joint_set.root_index, None]).detach()
-            with torch.autocast(lifted.device.type, enabled=False):
-                points = points.to(self.point_base.dtype) + self.point_base @ relative.to(self.point_base.dtype)
+        relative = lifted - lifted[:, self.joint_set.root_index, None]
+        with torch.autocast(lifted.device.type, enabled=False):
+            for base, handles in ((self.joint_base, relative), (self.landmark_base, offsets)):
+                if base is not None and handles is not None:
+                    points = points.to(base.dtype) + base @ handles.detach().to(base.dtype)
         return Prediction(lifted, points)
 
 

@@ -109,6 +109,9 @@ def surface_arrays(surface: Surface) -> dict[str, np.ndarray]:
         arrays["upsample_weight"] = surface.upsample_weight.astype(np.float16)
     if surface.joint_base is not None:
         arrays["joint_base"] = surface.joint_base.astype(np.float32)
+    if surface.landmarks is not None and surface.landmark_base is not None:
+        arrays["landmarks"] = surface.landmarks.astype(np.int32)
+        arrays["landmark_base"] = surface.landmark_base.astype(np.float32)
     sparse = {f"adjacency{level}": graph for level, graph in enumerate(surface.adjacency)}
     for name, matrix in {**sparse, "joint_regressor": sp.csr_array(surface.joint_regressor)}.items():
         edges = matrix.tocoo()
@@ -129,6 +132,7 @@ def _surface(arrays: dict[str, np.ndarray]) -> Surface:
     if upsample is not None:
         upsample = upsample.astype(np.float32)
         upsample[:, 0] += 1 - upsample.sum(1)  # float16 rounded them: without this, vertices far from the root move
+    landmarks = arrays.get("landmarks")
     return Surface(
         faces=arrays["faces"],
         template=arrays["template"],
@@ -140,4 +144,6 @@ def _surface(arrays: dict[str, np.ndarray]) -> Surface:
         upsample_weight=upsample,
         joint_regressor=sparse("joint_regressor").toarray().astype(np.float32),
         joint_base=arrays.get("joint_base"),
+        landmarks=None if landmarks is None else landmarks.astype(np.int64),
+        landmark_base=arrays.get("landmark_base"),
     )

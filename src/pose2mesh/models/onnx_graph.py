@@ -47,10 +47,13 @@ def build(bundle: BundleFile, compact: bool = False) -> onnx.ModelProto:
     graph = _Graph(bundle.weights, compact)
     config, surface = bundle.network, bundle.surface
     x = _normalise(graph, config.confidence_input, config.isotropic)
-    lifted = _posenet(graph, x, config, len(joint_set))
+    lifted, offsets = _posenet(graph, x, config, len(joint_set))
     nodes = graph.op("Concat", x, lifted, axis=2)
     nodes = _meshnet(graph, nodes, laplacians(surface, joint_set, config.spectrum), config.chebyshev_order)
-    _outputs(graph, nodes, lifted, surface, joint_set if config.joint_base else None)
+    points = graph.op("Gather", nodes, surface.nodes, axis=1)
+    if config.joint_base:
+        points = graph.op("Add", points, _base(graph, lifted, offsets, surface, joint_set))
+    _outputs(graph, points, surface)
     graph.refuse_unused()
     return graph.model(bundle, len(joint_set))
 
@@ -147,8 +150,8 @@ def _normalise(graph: _Graph, confidence_input: bool, isotropic: bool) -> str:
     return op("Concat", x, confidence, axis=2) if confidence_input else x
 
 
-def _posenet(graph: _Graph, x: str, config: NetworkConfig, J: int) -> str:
-    """(B, J, 3) lifted joints from (B, J, C)."""
+def _posenet(graph: _Graph, x: str, config: NetworkConfig, J: int) -> tuple[str, str | None]:
+    """(B, J, 3) lifted joints from (B, J, C), and the offsets (B, L, 3) of landmarks where there are any."""
 
     def linear(x: str, name: str, norm: str = "") -> str:
         weight, bias = graph.linear(f"posenet.{name}")
@@ -165,8 +168,12 @@ def _posenet(graph: _Graph, x: str, config: NetworkConfig, J: int) -> str:
         y = graph.op("Relu", graph.op("Add", graph.op("Mul", x, scale), shift))
         y = graph.op("Relu", linear(y, f"{layers}.3", f"{layers}.4"))
         x = graph.op("Add", x, linear(y, f"{layers}.7"))
-    lifted = graph.op("Mul", linear(x, "head"), config.posenet_unit_m)
-    return graph.op("Reshape", lifted, [-1, J, 3], output="lifted")
+
+    def metres(name: str, count: int, output: str = "") -> str:
+        points = graph.op("Mul", linear(x, name), config.posenet_unit_m)
+        return graph.op("Reshape", points, [-1, count, 3], output=output)
+
+    return metres("head", J, "lifted"), metres("landmark_head", config.landmarks) if config.landmarks else None
 
 
 def _meshnet(graph: _Graph, x: str, graphs: list[sp.csr_array], order: int) -> str:
@@ -267,14 +274,21 @@ def interpolation(C_in: int, C_out: int) -> np.ndarray:
     return matrix
 
 
-def _outputs(graph: _Graph, nodes: str, lifted: str, surface: Surface, base_joints: JointSet | None) -> None:
-    """Joints, vertices and constants from the finest graph's nodes (B, N, 3); points start from joints where given."""
-    points = graph.op("Gather", nodes, surface.nodes, axis=1)
-    if base_joints is not None:
-        if surface.joint_base is None:
-            raise ValueError("network.joint_base is true, but the surface has no weights for it")
-        root = graph.op("Gather", lifted, [base_joints.root_index], axis=1)
-        points = graph.op("Add", points, graph.op("MatMul", surface.joint_base, graph.op("Sub", lifted, root)))
+def _base(graph: _Graph, lifted: str, offsets: str | None, surface: Surface, joint_set: JointSet) -> str:
+    """(B, R, 3) points interpolated between what PoseNet lifts, which MeshNet's are added to."""
+    if surface.joint_base is None:
+        raise ValueError("network.joint_base is true, but the surface has no weights for it")
+    root = graph.op("Gather", lifted, [joint_set.root_index], axis=1)
+    base = graph.op("MatMul", surface.joint_base, graph.op("Sub", lifted, root))
+    if offsets is None:
+        return base
+    if surface.landmark_base is None:
+        raise ValueError("network.landmarks is more than 0, but the surface has no weights for them")
+    return graph.op("Add", base, graph.op("MatMul", surface.landmark_base, offsets))
+
+
+def _outputs(graph: _Graph, points: str, surface: Surface) -> None:
+    """Joints, vertices and constants from the points (B, R, 3)."""
     graph.op("MatMul", surface.point_regressor(), points, output="joints")
     if surface.upsample_index is None:
         graph.op("Identity", points, output="vertices")

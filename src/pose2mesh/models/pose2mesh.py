@@ -23,10 +23,12 @@ class Prediction(NamedTuple):
     Attributes:
         lifted: (B, J, 3) PoseNet's joints.
         points: (B, R, 3) MeshNet's points on the surface.
+        landmarks: (B, L, 3) PoseNet's points on the surface, of a network that has them.
     """
 
     lifted: Tensor
     points: Tensor
+    landmarks: Tensor | None = None
 
 
 class Pose2Mesh(nn.Module):
@@ -44,6 +46,8 @@ class Pose2Mesh(nn.Module):
     nodes: Tensor
     point_regressor: Tensor
     joint_base: Tensor | None
+    landmarks: Tensor | None
+    landmark_base: Tensor | None
 
     def __init__(self, config: NetworkConfig, joint_set: JointSet, surface: Surface) -> None:
         super().__init__()
@@ -57,6 +61,7 @@ class Pose2Mesh(nn.Module):
             config.posenet_blocks,
             config.posenet_dropout,
             config.posenet_unit_m,
+            config.landmarks,
         )
         joint_graph, *mesh_graphs = map(GraphLaplacian, laplacians(surface, joint_set, config.spectrum))
         self.meshnet = MeshNet(
@@ -72,12 +77,13 @@ class Pose2Mesh(nn.Module):
         self.upsample: Upsample | None = None
         if surface.upsample_index is not None and surface.upsample_weight is not None:
             self.upsample = Upsample(surface.upsample_index, surface.upsample_weight)
-        joint_base = None
-        if config.joint_base:
-            if surface.joint_base is None:
-                raise InputError("network.joint_base is true, but the surface has no weights for it")
-            joint_base = torch.from_numpy(surface.joint_base)
-        self.register_buffer("joint_base", joint_base, persistent=False)
+        for name in ("joint_base", "landmarks", "landmark_base"):
+            fixed = getattr(surface, name) if config.joint_base and (config.landmarks or name == "joint_base") else None
+            self.register_buffer(name, None if fixed is None else torch.from_numpy(fixed), persistent=False)
+        if config.joint_base and self.joint_base is None:
+            raise InputError("network.joint_base is true, but the surface has no weights for it")
+        if config.landmarks and (self.landmarks is None or len(self.landmarks) != config.landmarks):
+            raise InputError(f"network.landmarks is {config.landmarks}, but the surface has no weights for so many")
         self.register_buffer("point_regressor", torch.from_numpy(surface.point_regressor()), persistent=False)
 
     def normalise(self, joints_px: Tensor, confidence: Tensor) -> Tensor:
@@ -102,15 +108,35 @@ class Pose2Mesh(nn.Module):
     def forward(self, joints_px: Tensor, confidence: Tensor) -> Prediction:
         """Pixels (B, J, 2) and confidences (B, J) in [0, 1] → `Prediction`."""
         x = self.normalise(joints_px, confidence)
-        lifted = self.posenet(x)
+        lifted, offsets = self._lift(x)
         # The lifter learns from its own loss alone: MeshNet's gradient stops here (as in the paper).
         nodes = self.meshnet(torch.cat((x, lifted.detach().to(x.dtype)), dim=-1))
         points = nodes.index_select(1, self.nodes)
         if self.joint_base is not None:
-            root = lifted[:, self.joint_set.root_index, None]
             with torch.autocast(lifted.device.type, enabled=False):  # positions in metres do not survive bfloat16
-                points = points.float() + self.joint_base @ (lifted - root).detach().float()
-        return Prediction(lifted, points)
+                points = points.float() + self.joint_base @ self._rooted(lifted).detach()
+                if offsets is not None:
+                    points = points + self.landmark_base @ offsets.detach().float()
+        return Prediction(lifted, points, self._landmarks(lifted, offsets))
+
+    def lift(self, joints_px: Tensor, confidence: Tensor) -> Prediction:
+        """What PoseNet alone makes of pixels (B, J, 2) and confidences (B, J): a prediction without points."""
+        lifted, offsets = self._lift(self.normalise(joints_px, confidence))
+        return Prediction(lifted, lifted.new_zeros(0), self._landmarks(lifted, offsets))
+
+    def _lift(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Joints (B, J, 3), and how far the landmarks (B, L, 3) lie from where the joints lead."""
+        features = self.posenet.features(x)
+        return self.posenet.joints(features), self.posenet.landmark_offsets(features)
+
+    def _rooted(self, lifted: Tensor) -> Tensor:
+        return (lifted - lifted[:, self.joint_set.root_index, None]).float()
+
+    def _landmarks(self, lifted: Tensor, offsets: Tensor | None) -> Tensor | None:
+        if offsets is None or self.joint_base is None:
+            return None
+        with torch.autocast(lifted.device.type, enabled=False):
+            return self.joint_base[self.landmarks] @ self._rooted(lifted) + offsets.float()
 
     def joints(self, points: Tensor) -> Tensor:
         """(B, J, 3) joints regressed from the mesh that the points (B, R, 3) stand for."""

@@ -51,6 +51,7 @@ class PoseNet(nn.Module):
         blocks: Residual blocks; 2 in the paper.
         dropout: Share of activations dropped in training; 0.5 in the paper.
         unit_m: What the last layer counts in, metres; see `NetworkConfig`.
+        landmarks: L, points of the surface that are lifted besides; see `NetworkConfig`.
     """
 
     def __init__(
@@ -61,16 +62,36 @@ class PoseNet(nn.Module):
         blocks: int = 2,
         dropout: float = 0.5,
         unit_m: float = 0.001,
+        landmarks: int = 0,
     ) -> None:
         super().__init__()
         self.unit_m = unit_m
         self.lift = Linear(joints * in_channels, width)
         self.blocks = nn.Sequential(*(ResidualBlock(width, dropout) for _ in range(blocks)))
         self.head = Linear(width, joints * 3)
+        self.landmark_head: Linear | None = None
+        if landmarks:
+            # At first landmarks lie where the joints lead: nothing of a lifter that is trained is lost to them.
+            self.landmark_head = Linear(width, landmarks * 3)
+            nn.init.zeros_(self.landmark_head.weight)
+            nn.init.zeros_(self.landmark_head.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        B, J, _ = x.shape
-        return self.unit_m * self.head(self.blocks(self.lift(x.flatten(1)))).reshape(B, J, 3)
+        return self.joints(self.features(x))
+
+    def features(self, x: Tensor) -> Tensor:
+        """(B, J, C) → (B, width), what the last layers read."""
+        return self.blocks(self.lift(x.flatten(1)))
+
+    def joints(self, features: Tensor) -> Tensor:
+        """(B, width) → (B, J, 3)."""
+        return self.unit_m * self.head(features).unflatten(1, (-1, 3))
+
+    def landmark_offsets(self, features: Tensor) -> Tensor | None:
+        """(B, width) → (B, L, 3) how far the landmarks lie from where the joints lead, in metres."""
+        if self.landmark_head is None:
+            return None
+        return self.unit_m * self.landmark_head(features).unflatten(1, (-1, 3))
 
     def fuse(self) -> None:
         """Replace every BatchNorm by what it is in use; for use alone, not for training.

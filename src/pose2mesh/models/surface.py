@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.linalg import qr
 
 from pose2mesh.errors import InputError
 from pose2mesh.graph.coarsening import build_hierarchy, coarse_faces
@@ -18,6 +19,9 @@ from pose2mesh.skeletons import JointSet
 if TYPE_CHECKING:
     from torch import Tensor
 
+# The larger, the less the errors of the lifted joints and landmarks add up. Between 64 landmarks of the light network
+# points are 2.2 mm off with this ridge, 1.9 mm with a thousandth of it.
+JOINT_RIDGE, LANDMARK_RIDGE = 1e-3, 1e-2
 
 @dataclass(frozen=True)
 class Surface:
@@ -34,6 +38,9 @@ class Surface:
             the vertices themselves.
         joint_regressor: (J, V) the joints as weighted sums of vertices.
         joint_base: (R, J) each point as a weighted sum of root-relative joints, as well as that goes; or None.
+        landmarks: (L,) which points PoseNet lifts besides the joints, or None.
+        landmark_base: (R, L) how far each point lies from where `joint_base` has it, as a weighted sum of how far the
+            landmarks do; or None.
     """
 
     faces: np.ndarray
@@ -46,6 +53,8 @@ class Surface:
     upsample_weight: np.ndarray | None
     joint_regressor: np.ndarray
     joint_base: np.ndarray | None = None
+    landmarks: np.ndarray | None = None
+    landmark_base: np.ndarray | None = None
 
     def upsampling(self) -> sp.csr_array | None:
         """(V, R) the step from the points to all vertices as a sparse matrix, or None."""
@@ -113,16 +122,21 @@ def build_surface(body: Body, joint_set: JointSet, config: NetworkConfig, posed:
         )  # fmt: skip
     if posed is None:
         raise ValueError("a coarse surface needs sample bodies to fit its linear step to the vertices")
-    joint_base = None
+    joint_base = landmarks = landmark_base = None
     if config.joint_base:
-        joint_base = fit_joint_base(posed, points, body.regressor(joint_set).numpy(), joint_set.root_index)
+        regressor = body.regressor(joint_set).numpy()
+        joint_base = fit_joint_base(posed, points, regressor, joint_set.root_index)
+        if config.landmarks:
+            away = _away(posed, points, regressor, joint_set.root_index, joint_base)
+            landmarks = choose_landmarks(away, config.landmarks)
+            landmark_base = _ridge(away[landmarks], away, LANDMARK_RIDGE)
     place = np.full(len(hierarchy.nodes[level]), -1)
     place[nodes] = np.arange(len(nodes))
     index, weight = fit_upsampling(hierarchy, level, template, posed)
     return Surface(
         faces, body.template.numpy(), [hierarchy.adjacency[i] for i in levels], nodes, points,
         place[coarse_faces(hierarchy, faces, level)], index, weight, body.regressor(joint_set).numpy(),
-        joint_base,
+        joint_base, landmarks, landmark_base,
     )  # fmt: skip
 
 
@@ -137,9 +151,47 @@ def fit_joint_base(posed: np.ndarray, points: np.ndarray, regressor: np.ndarray,
         regressor: (J, V).
         root: The index of the root joint, which both are relative to.
     """
+    return _ridge(*_joints_and_points(posed, points, regressor, root), JOINT_RIDGE)
+
+
+def choose_landmarks(away: np.ndarray, count: int) -> np.ndarray:
+    """(count,) the points that the others follow from best, one after the other (QR with pivoting).
+
+    Args:
+        away: (R, 3 S) how far each point lies from where the joints lead, in sample bodies.
+        count: How many.
+
+    Raises:
+        InputError: there are not as many points.
+    """
+    if count > len(away):
+        raise InputError(f"network.landmarks is {count}, expected at most the {len(away)} points of the surface")
+    return np.sort(qr(away.T, mode="r", pivoting=True)[1][:count]).astype(np.int64)
+
+
+def _away(
+    posed: np.ndarray, points: np.ndarray, regressor: np.ndarray, root: int, joint_base: np.ndarray
+) -> np.ndarray:
+    """(R, 3 S) how far points lie from where the joints lead; arguments as for `fit_joint_base`, and what it gives."""
+    joints, goals = _joints_and_points(posed, points, regressor, root)
+    return goals - joint_base @ joints
+
+
+def _joints_and_points(
+    posed: np.ndarray, points: np.ndarray, regressor: np.ndarray, root: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Joints (J, 3 S) and points (R, 3 S) of sample bodies, both relative to the root; as for `fit_joint_base`."""
     joints = np.einsum("jv,svc->sjc", regressor, posed, optimize=True)
-    handles = (joints - joints[:, root, None]).transpose(1, 0, 2).reshape(len(regressor), -1)
-    goals = (posed[:, points] - joints[:, root, None]).transpose(1, 0, 2).reshape(len(points), -1)
+    origin = joints[:, root, None]
+
+    def by_row(x: np.ndarray) -> np.ndarray:
+        return (x - origin).transpose(1, 0, 2).reshape(x.shape[1], -1)
+
+    return by_row(joints), by_row(posed[:, points])
+
+
+def _ridge(handles: np.ndarray, goals: np.ndarray, ridge: float) -> np.ndarray:
+    """(R, H) weights that make goals (R, N) of handles (H, N); `ridge` is relative to the handles' mean square."""
     gram = handles @ handles.T
-    ridge = 1e-3 * np.trace(gram) / len(gram) * np.eye(len(gram))
-    return np.linalg.solve(gram + ridge, handles @ goals.T).T.astype(np.float32)
+    damping = ridge * np.trace(gram) / len(gram) * np.eye(len(gram))
+    return np.linalg.solve(gram + damping, handles @ goals.T).T.astype(np.float32)

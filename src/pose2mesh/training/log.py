@@ -15,8 +15,8 @@ from pose2mesh.files import replacing
 from pose2mesh.training.step import StepModule
 
 # Of Pose2Mesh, in this order; those of other methods follow as they come.
-LOSSES = ("vertex", "normal", "edge", "mesh_joint", "lifted_joint")
-ERRORS = {"mesh_mpjpe": "joint error", "lifted_mpjpe": "lifted", "surface": "surface error"}
+LOSSES = ("vertex", "normal", "edge", "mesh_joint", "lifted_joint", "landmark")
+ERRORS = {"mesh_mpjpe": "joint error", "lifted_mpjpe": "lifted", "landmarks": "landmarks", "surface": "surface error"}
 ERRORS |= {"mpjpe": "MPJPE", "pa_mpjpe": "PA-MPJPE", "mpvpe": "MPVPE"}  # of baselines
 
 

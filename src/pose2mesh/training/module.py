@@ -67,12 +67,15 @@ class TrainingModule(StepModule[Batch]):
     def on_train_start(self) -> None:
         if self.surface_stage and self.config.optimiser.posenet_factor == 0:
             self.network.posenet.eval()
+        if self.config.optimiser.keep_statistics:
+            for module in self.network.posenet.modules():
+                if isinstance(module, nn.BatchNorm1d):
+                    module.eval()
 
     def predict_batch(self, batch: Batch) -> Prediction:
         if self.surface_stage:
             return self.network(batch.joints_px, batch.confidence)
-        x = self.network.normalise(batch.joints_px, batch.confidence)
-        return Prediction(self.network.posenet(x), x.new_zeros(0))
+        return self.network.lift(batch.joints_px, batch.confidence)
 
     def terms(self, batch: Batch) -> dict[str, Tensor]:
         prediction = self.predict_batch(batch)
@@ -81,23 +84,30 @@ class TrainingModule(StepModule[Batch]):
 
     def loss_terms(self, prediction: Prediction, batch: Batch) -> dict[str, Tensor]:
         """Every loss by name, already weighted; millimetre terms in millimetres, as published."""
-        weights = self.config.losses
-        lifted = losses.masked_l1(prediction.lifted.float(), batch.joints, batch.joints_valid)
+        weights, valid = self.config.losses, batch.surface_valid
+        lifted = {"lifted_joint": losses.masked_l1(prediction.lifted.float(), batch.joints, batch.joints_valid)}
+        if prediction.landmarks is not None:
+            lifted["landmark"] = losses.masked_l1(prediction.landmarks, self._true_landmarks(batch), valid[:, None])
         if not self.surface_stage:
-            return {"lifted_joint": lifted}
+            return lifted
         assert batch.points is not None
-        points, valid = prediction.points.float(), batch.surface_valid
+        points = prediction.points.float()
         terms = {
             "vertex": weights.vertex * losses.masked_l1(points, batch.points, valid[:, None]),
             "mesh_joint": weights.mesh_joint
             * 1000
             * losses.masked_l1(self.network.joints(points), batch.joints, batch.joints_valid),
             "normal": weights.normal * losses.normal_loss(points, batch.points, self.point_faces, valid),
-            "lifted_joint": weights.lifted_joint * 1000 * lifted,
+            **{name: weights.lifted_joint * 1000 * loss for name, loss in lifted.items()},
         }
         if self.current_epoch >= weights.edge_from_epoch:
             terms["edge"] = weights.edge * losses.edge_loss(points, batch.points, self.point_faces, valid)
         return terms
+
+    def _true_landmarks(self, batch: Batch) -> Tensor:
+        """(B, L, 3): in stage one nothing else of the surface is drawn."""
+        assert batch.points is not None
+        return batch.points[:, self.network.landmarks] if self.surface_stage else batch.points
 
     def validation_step(self, batch: Batch, _: int) -> None:
         prediction = self.predict_batch(batch)
@@ -108,7 +118,7 @@ class TrainingModule(StepModule[Batch]):
         self.log_dict(values, logger=False, batch_size=len(batch.joints), sync_dist=shared)
 
     def validation_errors(self, prediction: Prediction, batch: Batch) -> dict[str, Tensor]:
-        """Mean errors of the batch in metres, of the lifted joints and, in stage two, the mesh's joints and points.
+        """Mean errors of the batch in metres, of what is lifted and, in stage two, the mesh's joints and points.
 
         `mean_body_surface` is what answering with `mean_body` would give: what a network has to beat.
         """
@@ -120,6 +130,8 @@ class TrainingModule(StepModule[Batch]):
             results["mesh"] = self.network.joints(points)
             errors["surface"] = metrics.mean_distance(points, batch.points).mean()
             errors["mean_body_surface"] = metrics.mean_distance(self.mean_body.expand_as(points), batch.points).mean()
+        if prediction.landmarks is not None:
+            errors["landmarks"] = metrics.mean_distance(prediction.landmarks, self._true_landmarks(batch)).mean()
         for name, joints in results.items():
             predicted, truth = (joints - joints[:, root, None])[:, chosen], batch.joints[:, chosen]
             errors[f"{name}_mpjpe"] = metrics.mean_distance(predicted, truth).mean()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import lightning as L
 import torch
+from torch import Tensor
 
 from pose2mesh.body.anny import AnnyBody
 from pose2mesh.config import TrainConfig
@@ -41,7 +42,7 @@ class Pose2MeshTask(Task):
         self.config = config
         self.supply = open_supply(config)
         self.surface, network = build_network(config, self.supply)
-        self.supply.prepare(torch.from_numpy(self.surface.points) if config.stage == "pose2mesh" else None)
+        self.supply.prepare(wanted_points(self.surface, config.stage))
         self.module = TrainingModule(config, network, self.supply, torch.from_numpy(self.surface.point_faces))
         self.people, self.validation_batches = self.supply.people, self.supply.validation_batches
         # The surface in stage two: its joints follow the lifter's from the first epochs on, while it still improves.
@@ -57,6 +58,13 @@ class Pose2MeshTask(Task):
 
     def finish(self, bundle: Path) -> None:
         finish(bundle, self.config, self.module.network, self.surface, self.supply)
+
+
+def wanted_points(surface: Surface, stage: str) -> Tensor | None:
+    """Which vertices a stage learns from: all points of the surface, the landmarks of a lifter, or none."""
+    if stage == "pose2mesh":
+        return torch.from_numpy(surface.points)
+    return None if surface.landmarks is None else torch.from_numpy(surface.points[surface.landmarks])
 
 
 def open_supply(config: TrainConfig) -> Supply:

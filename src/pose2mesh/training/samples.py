@@ -110,7 +110,7 @@ def _predict(stage: str, network: Pose2Mesh, batch: Batch) -> tuple[Tensor, Tens
     """Joints (N, J, 3) and, of a whole network, vertices (N, V, 3), both relative to the root joint."""
     root = network.joint_set.root_index
     if stage == "posenet":
-        lifted = network.posenet(network.normalise(batch.joints_px, batch.confidence))
+        lifted = network.lift(batch.joints_px, batch.confidence).lifted
         return lifted - lifted[:, root, None], None
     points = network(batch.joints_px, batch.confidence).points
     joints = network.joints(points)
