@@ -56,6 +56,7 @@ table: $(INSTALLED_DEV)
 weights: $(INSTALLED_DEV)
 	@test -n "$(MOTIONS)" || { echo "say where the BVH clips are: make weights MOTIONS=<folder>" >&2; exit 1; }
 	$(BIN)/pose2mesh train configs/light_posenet.yaml --set data.motions=$(MOTIONS) --out runs/light_posenet
+	$(BIN)/pose2mesh train configs/light_posenet_on.yaml --set data.motions=$(MOTIONS) --out runs/light_posenet_on
 	$(BIN)/pose2mesh train configs/light.yaml --set data.motions=$(MOTIONS) --out runs/light
 	cp runs/light/bundle.safetensors src/pose2mesh/weights/default.safetensors
 

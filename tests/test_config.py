@@ -46,7 +46,7 @@ def test_every_config_loads(name: str) -> None:
     assert config.data.split is not None
     assert (CONFIGS.parent / config.data.split).is_file()
     if config.pretrained is not None:  # `overfit` trains both parts at once
-        lifter = load_config(CONFIGS / f"{config.name}_posenet.yaml", ["data.motions=clips"])
+        lifter = load_config(CONFIGS / f"{Path(config.pretrained).name}.yaml", ["data.motions=clips"])
         assert lifter.network == config.network
 
 
@@ -159,6 +159,9 @@ def test_unknown_keys_and_wrong_types(values: dict, fault: str, tmp_path: Path) 
         ("data.synthetic.noise.scattered=1.5", "noise.scattered is 1.5, expected 0 to 1"),
         ("data.synthetic.shapes.age=[0.9, 0.1]", "shapes.age is [0.9, 0.1], expected the smaller first"),
         ("data.synthetic.noise.scale=[1, 0]", "noise.scale is [1.0, 0.0], expected the smaller first"),
+        ("network.landmarks=-1", "network.landmarks is -1, expected 0 or more"),
+        ("network.landmarks=8", "network.landmarks is 8, which needs network.joint_base: true"),
+        ("optimiser.keep_statistics=true", "keep_statistics is true, expected false without pretrained"),
     ],
 )
 def test_impossible_combinations(override: str, fault: str, good: Path) -> None:

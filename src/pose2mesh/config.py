@@ -30,9 +30,9 @@ class OptimiserConfig:
         clip: Largest norm of the gradient; 0 for none.
         posenet_factor: Stage two: PoseNet's learning rate relative to MeshNet's. 1 in the paper; 0 leaves a lifter that
             was trained to the end of its schedule as it is, BatchNorm's statistics too.
-        keep_statistics: PoseNet's BatchNorms keep the statistics that `pretrained` gave them, and learn as fixed factors
-            and shifts do: a lifter that goes on learning loses nothing first. With those of its batches, one lost 3 mm
-            of MPJPE in its first 600 steps.
+        keep_statistics: PoseNet's BatchNorms keep the statistics that `pretrained` gave them; their factors and shifts
+            learn. A lifter that goes on learning then loses nothing first; with the statistics of its batches one lost
+            3 mm of MPJPE in 600 steps.
     """
 
     name: Literal["rmsprop", "adam", "adamw"] = "rmsprop"

@@ -17,7 +17,7 @@ from pose2mesh.models.surface import Body, Surface, build_surface
 from pose2mesh.skeletons import COCO
 
 VARIANTS: dict[str, dict[str, Any]] = {
-    "light": {"joint_base": True},
+    "light": {"joint_base": True, "landmarks": 6},
     "faithful": {"confidence_input": False, "isotropic": False, "finest": 0,
                  "block_widths": ((8, 16), (16, 16), (16, 12), (12, 12), (8, 8))},
     "four terms": {"chebyshev_order": 4},

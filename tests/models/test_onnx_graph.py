@@ -26,6 +26,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "small": {},
     "no confidences": {"confidence_input": False, "isotropic": False},
     "points from joints": {"joint_base": True},
+    "points from landmarks": {"joint_base": True, "landmarks": 6},
     "every vertex": FULL,
     "published spectrum": {"spectrum": "published"},
     "one term": {"chebyshev_order": 1},
@@ -154,3 +155,7 @@ def test_weights_that_do_not_fit(body: Body, posed_bodies: np.ndarray, small_con
     with_base = dataclasses.replace(bundle.network, joint_base=True)
     with pytest.raises(ValueError, match="joint_base is true, but the surface has no weights for it"):
         build(dataclasses.replace(bundle, network=with_base))
+    _, bundle = trained(body, posed_bodies, small_config, **VARIANTS["points from landmarks"])
+    without = dataclasses.replace(bundle.surface, landmark_base=None)
+    with pytest.raises(ValueError, match="landmarks is more than 0, but the surface has no weights for them"):
+        build(dataclasses.replace(bundle, surface=without))

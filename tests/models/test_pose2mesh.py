@@ -114,7 +114,9 @@ def test_shapes_and_dtypes(network: Pose2Mesh, small_surface: Surface) -> None:
     assert prediction.points.shape == (3, points, 3)
     assert network.joints(prediction.points).shape == (3, J, 3)
     assert network.vertices(prediction.points).shape == (3, 162, 3)
-    assert {value.dtype for value in (*prediction, network.vertices(prediction.points))} == {torch.float32}
+    assert prediction.landmarks is None
+    made = (prediction.lifted, prediction.points, network.vertices(prediction.points))
+    assert {value.dtype for value in made} == {torch.float32}
 
 
 def test_float64(network: Pose2Mesh) -> None:

@@ -101,11 +101,7 @@ def train_to_the_end(config: TrainConfig, folder: Path, resume: Path | None = No
         kept.update(read_checkpoint(bundle.parent / "last.ckpt")["state_dict"])
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            pose2mesh_task,
-            "finish",
-            lambda path, *_: kept.update(read_checkpoint(path.parent / "last.ckpt")["state_dict"]),
-        )
+        patch.setattr(pose2mesh_task, "finish", keep)
         run.train(config, folder, resume)
     return {name: value.clone() for name, value in kept.items()}
 

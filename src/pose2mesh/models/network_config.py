@@ -25,9 +25,9 @@ class NetworkConfig:
         joint_base: MeshNet predicts offsets from points interpolated linearly between the lifted joints.
             Differs from the paper, whose MeshNet predicts positions: after 48,000 samples of the light network's stage
             two the mesh's joints were 96.4 mm off with it and 117.3 mm without, its points 126 and 154 mm.
-        landmarks: Points of the surface that PoseNet lifts besides the joints, for the points of MeshNet to be interpolated
-            between; 0 for none, as in the paper. Needs `joint_base`. PoseNet knows more of a pose than its joints say:
-            where a hand is whose wrist is not seen, which way a forearm is turned.
+        landmarks: Points of the surface that PoseNet lifts besides the joints, for MeshNet's points to be interpolated
+            between as well; 0 for none, as in the paper. Needs `joint_base`. PoseNet knows more of a pose than its
+            joints say: where a hand is whose wrist is not seen, which way a forearm is turned.
         joint_widths, block_widths, head_width, chebyshev_order: See `MeshNet`; one block per level, coarsest first.
         spectrum: See `graph.laplacian.rescaled_laplacian`.
     """

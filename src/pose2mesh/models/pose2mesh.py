@@ -115,7 +115,7 @@ class Pose2Mesh(nn.Module):
         if self.joint_base is not None:
             with torch.autocast(lifted.device.type, enabled=False):  # positions in metres do not survive bfloat16
                 points = points.float() + self.joint_base @ self._rooted(lifted).detach()
-                if offsets is not None:
+                if offsets is not None and self.landmark_base is not None:
                     points = points + self.landmark_base @ offsets.detach().float()
         return Prediction(lifted, points, self._landmarks(lifted, offsets))
 

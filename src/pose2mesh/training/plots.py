@@ -55,12 +55,14 @@ _MEASURES = (
     _Measure("train/edge", "edge", "loss", 2),
     _Measure("train/mesh_joint", "mesh joint", "loss", 3),
     _Measure("train/lifted_joint", "lifted joint", "loss", 4),
+    _Measure("train/landmark", "landmark", "loss", 4, 1),
     _Measure("train/loss", "total", "loss", 5, 1),
     _Measure("val/mesh_mpjpe_mm", "MPJPE, mesh", "joint_error", 0),
     _Measure("val/lifted_mpjpe_mm", "MPJPE, lifted", "joint_error", 0, 1),
     _Measure("val/mesh_pa_mpjpe_mm", "PA-MPJPE, mesh", "joint_error", 1),
     _Measure("val/lifted_pa_mpjpe_mm", "PA-MPJPE, lifted", "joint_error", 1, 1),
     _Measure("val/surface_mm", "surface error", "surface_error", 2),
+    _Measure("val/landmarks_mm", "landmarks, lifted", "surface_error", 2, 1),
 )
 _TITLES = {
     "loss": "Training losses, weighted",

@@ -44,7 +44,8 @@ def load_pretrained(network: Pose2Mesh, source: Path, whole: bool, say: Callable
         raise InputError(f"{source}: no layer of its PoseNet fits this network's; expected the same width")
     network.load_state_dict(fits, strict=False)
     fresh = sorted({name.rpartition(".")[0] for name in own.keys() - fits.keys()})
-    say(f"{source}: PoseNet starts from it" + (f", but for {', '.join(fresh)}, of other shapes" if fresh else ""))
+    without = f", but for {', '.join(fresh)}, which it has not in these shapes" if fresh else ""
+    say(f"{source}: PoseNet starts from it{without}")
 
 
 def find_weights(source: Path) -> Path:
