@@ -52,7 +52,7 @@ table: $(INSTALLED_DEV)
 	@test -n "$(MOTIONS)" || { echo "say where the BVH clips are: make table MOTIONS=<folder>" >&2; exit 1; }
 	$(BIN)/python scripts/results_table.py $(MOTIONS) $(if $(TRAIN),--train)
 
-# Both stages, an hour and a half on two cores; the seeds are in the configs.
+# Both stages, some hours on two cores; the seeds are in the configs.
 weights: $(INSTALLED_DEV)
 	@test -n "$(MOTIONS)" || { echo "say where the BVH clips are: make weights MOTIONS=<folder>" >&2; exit 1; }
 	$(BIN)/pose2mesh train configs/light_posenet.yaml --set data.motions=$(MOTIONS) --out runs/light_posenet
