@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from pose2mesh.config import TrainConfig
+from pose2mesh.errors import InputError
 from pose2mesh.models.bundle import load_bundle
 from pose2mesh.models.pose2mesh import Pose2Mesh
+from pose2mesh.skeletons import COCO
 from pose2mesh.training.log import read_rows
+from pose2mesh.training.pose2mesh_task import Pose2MeshTask
+from pose2mesh.training.pretrained import load_pretrained
+from pose2mesh.training.resume import load_resumed
 from pose2mesh.training.run import train
 
 from .conftest import NETWORK
@@ -63,10 +70,39 @@ def test_a_lifter_gets_landmarks_later(lifter: Path, tiny: Tiny, tmp_path: Path)
     """The lifter that learnt none keeps what it knows."""
     said: list[str] = []
     train(tiny(network=WITH_LANDMARKS, pretrained=str(lifter), epochs=1), tmp_path / "on", say=said.append)
-    assert any(line.endswith("but for posenet.landmark_head, which it has not in these shapes") for line in said)
+    assert any(line.endswith("but for posenet.landmark_head, which start fresh") for line in said)
     rows = [read_rows(folder / "metrics.csv")[-1] for folder in (lifter, tmp_path / "on")]
     before, after = (float(row["val/lifted_mpjpe_mm"]) for row in rows)
     assert after < 1.1 * before
+
+
+@pytest.mark.parametrize("part", ["best.ckpt", "bundle.safetensors"])
+def test_other_landmarks(part: str, runs: tuple[Path, Path]) -> None:
+    """Stage two refuses a lifter of other landmarks; a lifter that goes on learns its own."""
+    bundle = load_bundle(runs[0] / "bundle.safetensors")
+    landmarks = bundle.surface.landmarks
+    assert landmarks is not None
+    others = np.setdiff1d(np.arange(len(bundle.surface.points)), landmarks)[: len(landmarks)]
+    network = Pose2Mesh(bundle.model.config, COCO, dataclasses.replace(bundle.surface, landmarks=others))
+    with pytest.raises(InputError, match="its landmarks are other points of the surface"):
+        load_pretrained(network, runs[0] / part, True, lambda line: None)
+    said: list[str] = []
+    load_pretrained(network, runs[0] / part, False, said.append)
+    assert said[0].endswith("but for posenet.landmark_head, which start fresh")
+    assert network.posenet.landmark_head is not None
+    assert not network.posenet.landmark_head.weight.any()
+    same = Pose2Mesh(bundle.model.config, COCO, bundle.surface)
+    load_pretrained(same, runs[0] / part, False, said.append)
+    assert said[1].endswith("starts from it")
+
+
+def test_a_run_does_not_go_on_with_other_landmarks(tiny: Tiny, runs: tuple[Path, Path], tmp_path: Path) -> None:
+    network = Pose2MeshTask(tiny(network=WITH_LANDMARKS)).module.network
+    load_resumed(runs[0] / "best.ckpt", network)
+    assert network.landmarks is not None
+    network.landmarks = network.landmarks.flip(0)
+    with pytest.raises(InputError, match=r"best\.ckpt: its landmarks are other points of the surface"):
+        load_resumed(runs[0] / "best.ckpt", network)
 
 
 @pytest.mark.parametrize("keep", [True, False])

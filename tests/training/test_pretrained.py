@@ -57,7 +57,7 @@ def test_layers_that_fit_are_reused_for_another_joint_set(lifter: Path) -> None:
     for own, value in zip(network.posenet.blocks.parameters(), learnt.blocks.parameters(), strict=True):
         torch.testing.assert_close(own, value, atol=1e-3, rtol=1e-3)
     assert torch.equal(network.posenet.lift.weight, first)
-    assert said[0].endswith("but for posenet.head, posenet.lift, which it has not in these shapes")
+    assert said[0].endswith("but for posenet.head, posenet.lift, which start fresh")
 
 
 def test_a_lifter_of_another_width_has_nothing_to_give(lifter: Path) -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.linalg import qr
 
 from pose2mesh.errors import InputError
 from pose2mesh.graph.coarsening import build_hierarchy, coarse_faces
@@ -167,6 +166,8 @@ def choose_landmarks(away: np.ndarray, count: int) -> np.ndarray:
     """
     if count > len(away):
         raise InputError(f"network.landmarks is {count}, expected at most the {len(away)} points of the surface")
+    from scipy.linalg import qr  # not at the top: whoever uses a model needs the surface alone
+
     return np.sort(qr(away.T, mode="r", pivoting=True)[1][:count]).astype(np.int64)
 
 

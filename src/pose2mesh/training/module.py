@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from pose2mesh.config import TrainConfig
 from pose2mesh.data.samples import Batch, slice_batch
 from pose2mesh.data.supply import VALIDATION_BATCH, Supply
 from pose2mesh.models.pose2mesh import Pose2Mesh, Prediction
+from pose2mesh.training.resume import LANDMARKS
 from pose2mesh.training.step import VALIDATION_SEED, StepModule
 
 MEAN_BODY_BATCHES = 16  # of the size of validation's
@@ -71,6 +73,11 @@ class TrainingModule(StepModule[Batch]):
             for module in self.network.posenet.modules():
                 if isinstance(module, nn.BatchNorm1d):
                     module.eval()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        # A lifter's weights mean nothing on other landmarks; see `resume.refuse_other_landmarks`.
+        if self.network.landmarks is not None:
+            checkpoint[LANDMARKS] = self.network.landmarks.tolist()
 
     def predict_batch(self, batch: Batch) -> Prediction:
         if self.surface_stage:

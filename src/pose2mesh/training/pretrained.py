@@ -13,9 +13,10 @@ from pose2mesh.models.bundle import load_bundle
 from pose2mesh.models.bundle_info import BUNDLE
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.training.checkpoints import BEST, LAST
-from pose2mesh.training.resume import read_checkpoint, refuse_misfit
+from pose2mesh.training.resume import LANDMARKS, read_checkpoint, refuse_misfit, refuse_other_landmarks
 
 POSENET = "posenet."
+HEAD, LANDMARK_HEAD = "posenet.head.", "posenet.landmark_head."
 
 
 def load_pretrained(network: Pose2Mesh, source: Path, whole: bool, say: Callable[[str], None]) -> None:
@@ -29,13 +30,18 @@ def load_pretrained(network: Pose2Mesh, source: Path, whole: bool, say: Callable
         say: Takes a line that tells what was reused.
 
     Raises:
-        InputError: nothing to load there, or its PoseNet does not fit; where not all has to, not one matrix.
+        InputError: nothing to load there, or its PoseNet does not fit, or lifts other landmarks; where not all has to
+            fit, not one matrix does.
     """
     source = find_weights(source)
-    learnt, unit_m = read_posenet(source)
+    learnt, unit_m, landmarks = read_posenet(source)
+    if whole:
+        refuse_other_landmarks(source, landmarks, network)
+    elif network.landmarks is None or landmarks != network.landmarks.tolist():
+        learnt = {name: value for name, value in learnt.items() if not name.startswith(LANDMARK_HEAD)}
     own = {name: value for name, value in network.state_dict().items() if name.startswith(POSENET)}
-    for name in ("posenet.head.weight", "posenet.head.bias"):
-        if name in learnt:
+    for name in learnt:
+        if name.startswith((HEAD, LANDMARK_HEAD)):
             learnt[name] = learnt[name] * (unit_m / network.posenet.unit_m)
     if whole:
         refuse_misfit(source, learnt, own, "its PoseNet")
@@ -44,7 +50,7 @@ def load_pretrained(network: Pose2Mesh, source: Path, whole: bool, say: Callable
         raise InputError(f"{source}: no layer of its PoseNet fits this network's; expected the same width")
     network.load_state_dict(fits, strict=False)
     fresh = sorted({name.rpartition(".")[0] for name in own.keys() - fits.keys()})
-    without = f", but for {', '.join(fresh)}, which it has not in these shapes" if fresh else ""
+    without = f", but for {', '.join(fresh)}, which start fresh" if fresh else ""
     say(f"{source}: PoseNet starts from it{without}")
 
 
@@ -63,17 +69,19 @@ def find_weights(source: Path) -> Path:
     return found
 
 
-def read_posenet(source: Path) -> tuple[dict[str, Tensor], float]:
-    """PoseNet's weights by their names in `Pose2Mesh`, and what its last layer counts in, in metres.
+def read_posenet(source: Path) -> tuple[dict[str, Tensor], float, list[int] | None]:
+    """PoseNet's weights by their names in `Pose2Mesh`, what its last layers count in, in metres, and its landmarks.
 
     Raises:
         InputError: the file cannot be read, or the config beside a checkpoint is missing.
     """
     if source.suffix == ".ckpt":
-        state = read_checkpoint(source)["state_dict"]
+        checkpoint = read_checkpoint(source)
+        state, landmarks = checkpoint["state_dict"], checkpoint.get(LANDMARKS)
         state = {name.removeprefix("network."): value for name, value in state.items()}
         unit_m = load_config(source.with_name("config.yaml")).network.posenet_unit_m
     else:
         model = load_bundle(source).model
         state, unit_m = model.state_dict(), model.config.posenet_unit_m
-    return {name: value for name, value in state.items() if name.startswith(POSENET)}, unit_m
+        landmarks = None if model.landmarks is None else model.landmarks.tolist()
+    return {name: value for name, value in state.items() if name.startswith(POSENET)}, unit_m, landmarks

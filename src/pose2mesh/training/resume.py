@@ -19,6 +19,7 @@ from pose2mesh.config_files import changed_keys
 from pose2mesh.errors import InputError, one_line
 from pose2mesh.files import replacing
 from pose2mesh.models.bundle_info import BUNDLE
+from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.training.any_config import load_any
 from pose2mesh.training.checkpoints import BEST, LAST
 from pose2mesh.training.parallel import Processes
@@ -27,6 +28,7 @@ from pose2mesh.training.step import VALIDATION_SEED, RunConfig
 # That change nothing of what is trained: files may have moved.
 FREE_KEYS = {"checkpoint_minutes", "tensorboard", "motions", "kept", "data.folder", "data.cache", "data.body.folder"}
 RECORD = "run.yaml"
+LANDMARKS = "landmarks"  # in a checkpoint: which points of the surface a lifter's are
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,24 @@ def refuse_misfit(source: Path, state: dict[str, Tensor], own: dict[str, Tensor]
             raise InputError(f"{source}: {what} does not fit this network: {name} is {there}, expected {here}")
 
 
+def refuse_other_landmarks(source: Path, learnt: list[int] | None, network: Pose2Mesh) -> None:
+    """Refuse a lifter whose landmarks are other points: they are chosen by posed bodies, which data and seed decide.
+
+    Args:
+        source: The file.
+        learnt: Its landmarks, or None where it has none or does not say.
+        network: That it is for.
+
+    Raises:
+        InputError: they are not the network's.
+    """
+    if learnt is not None and network.landmarks is not None and learnt != network.landmarks.tolist():
+        raise InputError(
+            f"{source}: its landmarks are other points of the surface than this config's; expected the data and the "
+            "seed that it was trained with"
+        )
+
+
 def load_resumed(checkpoint: Path, network: nn.Module) -> Position:
     """Check that a checkpoint fits a network and say where it stands.
 
@@ -149,6 +169,8 @@ def load_resumed(checkpoint: Path, network: nn.Module) -> Position:
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{checkpoint}: not a checkpoint of a training run") from error
     refuse_misfit(checkpoint, state, network.state_dict(), "it")
+    if isinstance(network, Pose2Mesh):
+        refuse_other_landmarks(checkpoint, content.get(LANDMARKS), network)
     return where
 
 
