@@ -127,15 +127,14 @@ class TextbookPose2Mesh(Pose2Mesh):
 
     def forward(self, joints_px: Tensor, confidence: Tensor) -> Prediction:
         x = self.normalise(joints_px, confidence)
-        features = self.posenet.features(x)
-        lifted, offsets = self.posenet.joints(features), self.posenet.landmark_offsets(features)
+        lifted, offsets = self._lift(x)
         points = self.meshnet(torch.cat((x, lifted.detach().to(x.dtype)), dim=-1))[:, self.point_nodes]
         relative = lifted - lifted[:, self.joint_set.root_index, None]
         with torch.autocast(lifted.device.type, enabled=False):
             for base, handles in ((self.joint_base, relative), (self.landmark_base, offsets)):
                 if base is not None and handles is not None:
                     points = points.to(base.dtype) + base @ handles.detach().to(base.dtype)
-        return Prediction(lifted, points)
+        return Prediction(lifted, points, self._landmarks(lifted, offsets))
 
 
 def coordinates(matrix: sp.csr_array) -> Tensor:

@@ -201,6 +201,12 @@ def test_impossible_choices_of_data_sets(override: str, fault: str) -> None:
     assert str(caught.value).startswith(f"{path}: ")
 
 
+def test_people_with_landmarks_are_not_mirrored() -> None:
+    path = CONFIGS / "published" / "human36_posenet.yaml"
+    with pytest.raises(InputError, match=r"data\.mirror is 0\.5, expected 0 with network\.landmarks: no mesh"):
+        load_config(path, ["network.joint_base=true", "network.landmarks=8"])
+
+
 @pytest.mark.parametrize(
     ("override", "fault"),
     [

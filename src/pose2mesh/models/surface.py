@@ -108,7 +108,7 @@ def build_surface(body: Body, joint_set: JointSet, config: NetworkConfig, posed:
     if not 0 <= config.finest <= config.coarsenings:
         raise InputError(f"network.finest is {config.finest}, expected 0 to coarsenings ({config.coarsenings})")
     template = body.template.numpy().astype(np.float64)
-    faces = body.faces.numpy()
+    faces, regressor = body.faces.numpy(), body.regressor(joint_set).numpy()
     hierarchy = build_hierarchy(template, faces, config.coarsenings)
     level = config.finest
     levels = range(config.coarsenings, level - 1, -1)
@@ -118,13 +118,12 @@ def build_surface(body: Body, joint_set: JointSet, config: NetworkConfig, posed:
         nodes = nodes[np.argsort(points)]  # predicted points in the order of the vertices
         return Surface(
             faces, body.template.numpy(), [hierarchy.adjacency[i] for i in levels], nodes, np.sort(points), faces,
-            None, None, body.regressor(joint_set).numpy(),
+            None, None, regressor,
         )  # fmt: skip
     if posed is None:
         raise ValueError("a coarse surface needs sample bodies to fit its linear step to the vertices")
     joint_base = landmarks = landmark_base = None
     if config.joint_base:
-        regressor = body.regressor(joint_set).numpy()
         joint_base = fit_joint_base(posed, points, regressor, joint_set.root_index)
         if config.landmarks:
             away = _away(posed, points, regressor, joint_set.root_index, joint_base)
@@ -135,7 +134,7 @@ def build_surface(body: Body, joint_set: JointSet, config: NetworkConfig, posed:
     index, weight = fit_upsampling(hierarchy, level, template, posed)
     return Surface(
         faces, body.template.numpy(), [hierarchy.adjacency[i] for i in levels], nodes, points,
-        place[coarse_faces(hierarchy, faces, level)], index, weight, body.regressor(joint_set).numpy(),
+        place[coarse_faces(hierarchy, faces, level)], index, weight, regressor,
         joint_base, landmarks, landmark_base,
     )  # fmt: skip
 

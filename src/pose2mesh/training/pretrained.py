@@ -13,7 +13,13 @@ from pose2mesh.models.bundle import load_bundle
 from pose2mesh.models.bundle_info import BUNDLE
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.training.checkpoints import BEST, LAST
-from pose2mesh.training.resume import LANDMARKS, read_checkpoint, refuse_misfit, refuse_other_landmarks
+from pose2mesh.training.resume import (
+    LANDMARKS,
+    other_landmarks,
+    read_checkpoint,
+    refuse_misfit,
+    refuse_other_landmarks,
+)
 
 POSENET = "posenet."
 HEAD, LANDMARK_HEAD = "posenet.head.", "posenet.landmark_head."
@@ -37,7 +43,7 @@ def load_pretrained(network: Pose2Mesh, source: Path, whole: bool, say: Callable
     learnt, unit_m, landmarks = read_posenet(source)
     if whole:
         refuse_other_landmarks(source, landmarks, network)
-    elif network.landmarks is None or landmarks != network.landmarks.tolist():
+    elif other_landmarks(landmarks, network):
         learnt = {name: value for name, value in learnt.items() if not name.startswith(LANDMARK_HEAD)}
     own = {name: value for name, value in network.state_dict().items() if name.startswith(POSENET)}
     for name in learnt:

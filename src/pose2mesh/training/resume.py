@@ -138,18 +138,20 @@ def refuse_misfit(source: Path, state: dict[str, Tensor], own: dict[str, Tensor]
             raise InputError(f"{source}: {what} does not fit this network: {name} is {there}, expected {here}")
 
 
-def refuse_other_landmarks(source: Path, learnt: list[int] | None, network: Pose2Mesh) -> None:
-    """Refuse a lifter whose landmarks are other points: they are chosen by posed bodies, which data and seed decide.
+def other_landmarks(learnt: list[int] | None, network: Pose2Mesh) -> bool:
+    """Whether a lifter's landmarks (None where it has none or does not say) are other points than the network's: they
+    are chosen by posed bodies, which data and seed decide.
+    """
+    return learnt is not None and network.landmarks is not None and learnt != network.landmarks.tolist()
 
-    Args:
-        source: The file.
-        learnt: Its landmarks, or None where it has none or does not say.
-        network: That it is for.
+
+def refuse_other_landmarks(source: Path, learnt: list[int] | None, network: Pose2Mesh) -> None:
+    """Refuse a file's lifter whose landmarks are not the network's.
 
     Raises:
-        InputError: they are not the network's.
+        InputError: they are not.
     """
-    if learnt is not None and network.landmarks is not None and learnt != network.landmarks.tolist():
+    if other_landmarks(learnt, network):
         raise InputError(
             f"{source}: its landmarks are other points of the surface than this config's; expected the data and the "
             "seed that it was trained with"
