@@ -32,7 +32,7 @@ from cases import Case, Comparison, Subject, compare, fresh_process
 from textbook import TextbookPose2Mesh
 
 from pose2mesh.config import load_config
-from pose2mesh.files import replacing
+from pose2mesh.io.atomic_write import replacing
 from pose2mesh.models.bundle import Bundle, save_bundle
 from pose2mesh.models.bundle_info import BundleInfo
 from pose2mesh.skeletons import JOINT_SETS

@@ -23,8 +23,9 @@ from typing import Any
 import numpy as np
 from cases import fresh_process
 
-from pose2mesh import export, outputs, picture_files, predict_options, render
-from pose2mesh.files import replacing
+from pose2mesh import outputs, picture_files, predict_options, render
+from pose2mesh.io import mesh_files
+from pose2mesh.io.atomic_write import replacing
 from pose2mesh.predict import Recovery
 
 PEOPLE_A_PICTURE = 2
@@ -104,7 +105,7 @@ def measure(count: int, formats: str, backend: str) -> Run:
         return recovery
 
     for module, name in (
-        *((export, name) for name in ("write_obj", "write_ply", "write_glb", "write_npz", "write_json")),
+        *((mesh_files, name) for name in ("write_obj", "write_ply", "write_glb", "write_npz", "write_json")),
         (render, "save_picture"),
         (picture_files, "draw_overlay"),
     ):

@@ -22,7 +22,7 @@ from pose2mesh.baselines.soft_silhouette import SoftSilhouette, overlap_loss
 from pose2mesh.body.anny import AnnyBody
 from pose2mesh.data.poses import draw_procedural, to_local
 from pose2mesh.data.synthetic import ShapeConfig
-from pose2mesh.geometry import WORLD_TO_CAMERA, axis_rotation
+from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, axis_rotation
 from pose2mesh.skeletons import COCO
 
 FINE_PX = 512

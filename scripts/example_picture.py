@@ -11,7 +11,7 @@ from pathlib import Path
 from contact_sheet import draw_tile
 
 from pose2mesh import load, render
-from pose2mesh.data.keypoints import read_keypoints
+from pose2mesh.io.keypoints import read_keypoints
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ from scipy.optimize import nnls
 from pose2mesh.body.anny import AnnyBody
 from pose2mesh.body.regressors import FITTED
 from pose2mesh.body.rig import BODY_BONES
-from pose2mesh.geometry import rotation_from_vector
+from pose2mesh.geometry.rotations import rotation_from_vector
 from pose2mesh.skeletons import COCO, JOINT_SETS
 
 OUTPUT = Path(__file__).parents[1] / "src/pose2mesh/body/anny_regressors.npz"

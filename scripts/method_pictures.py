@@ -38,8 +38,8 @@ from pose2mesh.body.anny import AnnyBody
 from pose2mesh.data.motion import load_clips, load_split
 from pose2mesh.data.sources import unchanged_poses
 from pose2mesh.data.synthetic import BodySynthesiser
-from pose2mesh.export import atomic_write
-from pose2mesh.geometry import axis_rotation
+from pose2mesh.geometry.rotations import axis_rotation
+from pose2mesh.io.mesh_files import atomic_write
 from pose2mesh.motion.synthetic_video import Video, film
 from pose2mesh.skeletons import COCO
 

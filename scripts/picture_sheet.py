@@ -27,7 +27,7 @@ from pose2mesh.config import DataConfig
 from pose2mesh.data.noise import measured_noise
 from pose2mesh.data.poses import PoseConfig, PoseSource
 from pose2mesh.data.sources import pose_sources
-from pose2mesh.export import atomic_write
+from pose2mesh.io.mesh_files import atomic_write
 from pose2mesh.skeletons import COCO
 
 ROOT = Path(__file__).parents[1]

@@ -6,7 +6,7 @@ import torch
 
 from pose2mesh.body.rig import BODY_BONES
 from pose2mesh.data.poses import Course, PoseConfig, PoseSource
-from pose2mesh.geometry import axis_rotation
+from pose2mesh.geometry.rotations import axis_rotation
 
 TURN_RAD = 0.02  # from a frame to the next
 STEP_M = 0.01

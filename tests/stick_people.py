@@ -10,7 +10,7 @@ from pose2mesh.baselines.camera import project
 from pose2mesh.baselines.seen import CROP_PX, LANDMARKS, MAP_PX, PARTS, Crops, Seen, Truth
 from pose2mesh.data.poses import PoseConfig, PoseSource
 from pose2mesh.data.synthetic import ShapeConfig
-from pose2mesh.geometry import WORLD_TO_CAMERA, axis_rotation
+from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, axis_rotation
 
 _STICK = 0.06  # half its width, in units of the crop
 

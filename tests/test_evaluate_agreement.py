@@ -19,7 +19,7 @@ from pose2mesh.data.sources import clip_poses
 from pose2mesh.data.synthetic import BodySynthesiser, People, ShapeConfig, SyntheticConfig, draw_people
 from pose2mesh.evaluate import evaluate_motions
 from pose2mesh.evaluate_sets import evaluate_records
-from pose2mesh.geometry import WORLD_TO_CAMERA
+from pose2mesh.geometry.rotations import WORLD_TO_CAMERA
 from pose2mesh.motion.body_motion import BodyMotion
 from pose2mesh.motion.bvh_writer import write_bvh
 from pose2mesh.predict import Recovery

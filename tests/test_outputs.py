@@ -11,18 +11,18 @@ import pytest
 import trimesh
 from PIL import Image
 
-from pose2mesh import export
-from pose2mesh.camera import Intrinsics, nominal_intrinsics
-from pose2mesh.data.keypoints import read_keypoints
 from pose2mesh.detect import detector as detectors
 from pose2mesh.detect.detector import Detection
 from pose2mesh.errors import InputError
+from pose2mesh.geometry.camera import Intrinsics, nominal_intrinsics
+from pose2mesh.io import mesh_files
+from pose2mesh.io.images import read_photo
+from pose2mesh.io.keypoints import read_keypoints
 from pose2mesh.models.bundle import Bundle, load_bundle, save_bundle
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.models.surface import Body, build_surface
 from pose2mesh.outputs import predict_files
-from pose2mesh.photos import read_photo
 from pose2mesh.predict import Recovery
 from pose2mesh.predict_options import PHOTO_FORMATS, PredictOptions
 from pose2mesh.skeletons import HUMAN36
@@ -273,7 +273,7 @@ def test_a_write_that_fails_leaves_nothing(
     def fail(*_: object) -> None:
         raise fault
 
-    monkeypatch.setattr(export, writer, fail)
+    monkeypatch.setattr(mesh_files, writer, fail)
     source = coco_file(tmp_path / "two.json")
     status, say, warn = run([source], bundle_file, options(tmp_path / "new"))
     assert (status, say, len(warn)) == (2, [], 1)
@@ -291,7 +291,7 @@ def test_an_interruption_leaves_nothing(bundle_file: Path, tmp_path: Path, monke
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(export, "write_json", interrupt)
+    monkeypatch.setattr(mesh_files, "write_json", interrupt)
     with pytest.raises(KeyboardInterrupt):
         run([coco_file(tmp_path / "two.json")], bundle_file, options(tmp_path / "out"))
     assert not (tmp_path / "out").exists()

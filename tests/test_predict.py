@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pose2mesh.camera import Intrinsics, look_at
 from pose2mesh.errors import InputError
+from pose2mesh.geometry.camera import Intrinsics, look_at
 from pose2mesh.models import torch_backend
 from pose2mesh.models.bundle import Bundle, load_bundle
 from pose2mesh.models.bundle_info import BundleInfo

@@ -266,6 +266,6 @@ def test_saved_picture_reads_back(tmp_path: Path, name: str, tolerance: int) -> 
 
 def test_import_stays_light() -> None:
     heavy = "{'torch', 'scipy', 'matplotlib', 'trimesh', 'PIL'} & set(sys.modules)"
-    command = f"import sys, pose2mesh.render, pose2mesh.export; print(sorted({heavy}))"
+    command = f"import sys, pose2mesh.render, pose2mesh.io.mesh_files; print(sorted({heavy}))"
     done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

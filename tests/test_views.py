@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from pose2mesh.camera import Intrinsics
+from pose2mesh.geometry.camera import Intrinsics
 from pose2mesh.predict import Camera, Person
 from pose2mesh.views import SIDE, TOP, draw_confidences, draw_view, extent_of
 

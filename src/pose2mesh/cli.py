@@ -182,10 +182,10 @@ def train(
     if config is None and resume is None:
         raise InputError("train: a config file or --resume is needed")
     from pose2mesh.config import TrainConfig
+    from pose2mesh.io.interrupts import Interrupted
     from pose2mesh.training import resume as resumed
     from pose2mesh.training import run
     from pose2mesh.training.any_config import load_any, override_any
-    from pose2mesh.training.interrupt import Interrupted
     from pose2mesh.training.memory import keep_freed_memory
     from pose2mesh.training.parallel import Processes
 

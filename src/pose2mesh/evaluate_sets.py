@@ -18,15 +18,15 @@ from torch import Tensor
 
 from pose2mesh.body.gendered import GenderedBody, open_body
 from pose2mesh.body.regressors import FITTED, load_regressor
-from pose2mesh.camera import Intrinsics
 from pose2mesh.data.labelled import Input, LabelledPeople, LabelledSet, look
 from pose2mesh.data.noise import measured_noise
 from pose2mesh.data.recorded import VALIDATION, Member, genders_told
 from pose2mesh.data.sets.catalogue import SetConfig
 from pose2mesh.data.sets.entries import OnFault
 from pose2mesh.data.sets.records import Records
-from pose2mesh.downloads import cache_folder
 from pose2mesh.errors import InputError
+from pose2mesh.geometry.camera import Intrinsics
+from pose2mesh.io.downloads import cache_folder
 from pose2mesh.predict import Recovery, unusable
 from pose2mesh.protocol_errors import (
     Posed,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pose2mesh.geometry import best_scale, procrustes_align
+from pose2mesh.geometry.rotations import best_scale, procrustes_align
 
 
 def mean_distance(predicted: Tensor, target: Tensor) -> Tensor:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pose2mesh import export, render
+from pose2mesh import render
 from pose2mesh.errors import InputError
+from pose2mesh.io import mesh_files
 from pose2mesh.overlay import USUAL_PARTS, OverlayParts, draw_overlay
 from pose2mesh.predict import Person, Recovery
 from pose2mesh.recovered import RecoveredPicture
@@ -43,20 +44,20 @@ def write_formats(
 
             rigs, rig_arrays = rig_people(people, rig)
     for person, names in zip(people, files, strict=True):
-        for name, write in (("obj", export.write_obj), ("ply", export.write_ply)):
+        for name, write in (("obj", mesh_files.write_obj), ("ply", mesh_files.write_ply)):
             if name in names:
                 write(folder / names[name], person.vertices, recovery.faces)
     if "glb" in formats and people:
         meshes = [
-            (f"person_{index}", person.vertices_camera, recovery.faces, export.in_unit(colour))
+            (f"person_{index}", person.vertices_camera, recovery.faces, mesh_files.in_unit(colour))
             for index, (person, colour) in enumerate(zip(people, result.colours, strict=True))
         ]
-        export.write_glb(folder / shared["glb"], meshes)
+        mesh_files.write_glb(folder / shared["glb"], meshes)
     if "npz" in formats:
         # reshape: without people, too, the arrays have three dimensions
         vertices = np.array([person.vertices for person in people]).reshape(-1, len(recovery.template), 3)
         joints = np.array([person.joints for person in people]).reshape(-1, len(recovery.joint_set), 3)
-        export.write_npz(folder / shared["npz"], vertices, joints, recovery.faces, **rig_arrays)
+        mesh_files.write_npz(folder / shared["npz"], vertices, joints, recovery.faces, **rig_arrays)
     if "overlay" in formats:
         picture = draw_overlay(result.ground(), people, recovery, result.colours or render.PALETTE, overlay)
         render.save_picture(folder / shared["overlay"], picture)
@@ -67,7 +68,7 @@ def write_formats(
         frame = describe_frame(recovery, people, result.ground(), stem, result.identifiers, result.colours)
         write_page(folder / shared["html"], stem, recovery, [frame])
     if "json" in formats:
-        export.write_json(folder / f"{stem}.json", describe_picture(recovery, result, files, rigs))
+        mesh_files.write_json(folder / f"{stem}.json", describe_picture(recovery, result, files, rigs))
 
 
 def picture_file_names(stem: str) -> dict[str, str]:

@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pose2mesh.camera import Intrinsics, fit_perspective, fit_weak_perspective, look_at, nominal_intrinsics
-from pose2mesh.data.keypoints import PoseInput, Skipped
 from pose2mesh.errors import InputError
+from pose2mesh.geometry.camera import Intrinsics, fit_perspective, fit_weak_perspective, look_at, nominal_intrinsics
+from pose2mesh.io.keypoints import PoseInput, Skipped
 from pose2mesh.models.backend import Backend, PictureBackend, Pictures, TrackBackend
 from pose2mesh.models.bundle_info import BASELINES, DEFAULT, is_learned
 from pose2mesh.skeletons import JOINT_SETS, LARGEST_COORDINATE_PX, JointSet, convert, input_order, where_without_spread
 
-# As `data.keypoints` has them, so that arrays and files are judged alike.
+# As `io.keypoints` has them, so that arrays and files are judged alike.
 LEAST_JOINTS = 5
 
 

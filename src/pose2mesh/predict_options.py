@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pose2mesh.camera import Intrinsics
 from pose2mesh.errors import InputError
+from pose2mesh.geometry.camera import Intrinsics
 from pose2mesh.overlay import USUAL_PARTS, OverlayParts
 from pose2mesh.skeletons import INPUT_ORDERS
 from pose2mesh.video.options import FORMATS as VIDEO_FORMATS

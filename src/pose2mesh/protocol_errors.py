@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pose2mesh import metrics
-from pose2mesh.geometry import procrustes_align
+from pose2mesh.geometry.rotations import procrustes_align
 from pose2mesh.motion.smoothing import smooth
 from pose2mesh.protocols import Protocol
 

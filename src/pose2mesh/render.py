@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.export import atomic_write, vertex_normals
+from pose2mesh.io.mesh_files import atomic_write, vertex_normals
 
 Floats: TypeAlias = NDArray[np.floating]
 Integers: TypeAlias = NDArray[np.integer]

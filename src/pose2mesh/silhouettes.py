@@ -15,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 
 from pose2mesh import metrics, render
-from pose2mesh.data.image_files import match_images
-from pose2mesh.data.keypoints import PictureInput, PoseInput, read_keypoints
 from pose2mesh.errors import InputError, one_line
-from pose2mesh.photos import read_photo, resized
+from pose2mesh.io.image_lookup import match_images
+from pose2mesh.io.images import read_photo, resized
+from pose2mesh.io.keypoints import PictureInput, PoseInput, read_keypoints
 from pose2mesh.predict import Camera, Recovery, solve_camera
 from pose2mesh.skeletons import COCO, COCO17
 

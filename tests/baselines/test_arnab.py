@@ -11,7 +11,7 @@ from pose2mesh.baselines.arnab import Arnab, VideoWeights
 from pose2mesh.baselines.fitting import Bodies, Fitter, Target
 from pose2mesh.baselines.interface import Observed
 from pose2mesh.baselines.smplify import Schedule, SMPLify
-from pose2mesh.geometry import WORLD_TO_CAMERA, axis_rotation
+from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, axis_rotation
 from pose2mesh.metrics import acceleration_error
 from pose2mesh.skeletons import COCO
 

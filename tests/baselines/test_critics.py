@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pose2mesh.baselines.critics import Critics, Judged, fooling_loss, telling_loss
-from pose2mesh.geometry import rotation_from_vector
+from pose2mesh.geometry.rotations import rotation_from_vector
 
 
 def judged(count: int, spread: float = 1.0) -> Judged:

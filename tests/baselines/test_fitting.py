@@ -11,7 +11,7 @@ from pose2mesh.baselines.camera import project, solve_camera
 from pose2mesh.baselines.fitting import Bodies, Fitter, Target, Weights
 from pose2mesh.baselines.interface import Observed
 from pose2mesh.errors import InputError
-from pose2mesh.geometry import WORLD_TO_CAMERA, axis_rotation
+from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, axis_rotation
 from pose2mesh.skeletons import COCO
 
 PEOPLE = 4

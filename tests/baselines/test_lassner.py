@@ -20,7 +20,7 @@ from pose2mesh.data.noise import NoiseConfig
 from pose2mesh.data.poses import PoseConfig, PoseSource, to_local
 from pose2mesh.data.synthetic import BodySynthesiser, SyntheticConfig, detect, draw_people
 from pose2mesh.errors import InputError
-from pose2mesh.geometry import axis_rotation, nearest_rotation, rotation_from_vector
+from pose2mesh.geometry.rotations import axis_rotation, nearest_rotation, rotation_from_vector
 from pose2mesh.skeletons import COCO
 
 SMALL = LassnerSettings(growth=Growth(trees=3, leaves=60, considered=8), rank=12, rounds=10)

@@ -11,7 +11,7 @@ from pose2mesh.baselines.body_layer import BodyLayer
 from pose2mesh.baselines.nbf import NBF, NBFSettings, to_rotation
 from pose2mesh.baselines.regressor import mean_guess
 from pose2mesh.baselines.seen import PARTS, Seen, Truth
-from pose2mesh.geometry import rotation_from_vector
+from pose2mesh.geometry.rotations import rotation_from_vector
 from tests.stick_people import draw_sticks
 
 PEOPLE = 8

@@ -7,7 +7,7 @@ import torch
 
 from pose2mesh.baselines.pose_prior import PosePrior, rotation_vectors
 from pose2mesh.data.poses import draw_procedural, random_rotations, to_world
-from pose2mesh.geometry import rotation_from_vector
+from pose2mesh.geometry.rotations import rotation_from_vector
 
 SIZE = 63
 

@@ -10,7 +10,7 @@ import torch
 from pose2mesh.baselines.body_layer import BodyLayer
 from pose2mesh.baselines.regressor import ParameterRegressor, mean_guess
 from pose2mesh.baselines.seen import MARGIN
-from pose2mesh.geometry import rotation_from_vector
+from pose2mesh.geometry.rotations import rotation_from_vector
 
 
 def test_mean_body_is_upright_in_the_middle_of_the_crop(layer: BodyLayer) -> None:

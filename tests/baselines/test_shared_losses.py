@@ -10,7 +10,7 @@ from pose2mesh.baselines.body_layer import BodyLayer, Guess
 from pose2mesh.baselines.losses import joint_loss, keypoint_loss, parameter_losses, rotation_loss, shape_loss
 from pose2mesh.baselines.regressor import mean_guess
 from pose2mesh.baselines.seen import Truth
-from pose2mesh.geometry import axis_rotation
+from pose2mesh.geometry.rotations import axis_rotation
 
 
 def guesses(layer: BodyLayer, count: int) -> Guess:

@@ -14,7 +14,7 @@ from pose2mesh.baselines.body_layer import BodyLayer, Guess
 from pose2mesh.baselines.regressor import mean_guess
 from pose2mesh.baselines.soft_silhouette import SoftSilhouette, overlap_loss
 from pose2mesh.data.poses import draw_procedural
-from pose2mesh.geometry import WORLD_TO_CAMERA
+from pose2mesh.geometry.rotations import WORLD_TO_CAMERA
 
 FINE = 256
 

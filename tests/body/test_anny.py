@@ -15,7 +15,7 @@ from pose2mesh.body.anny import PHENOTYPES, AnnyBody, SkinnedPoints, skin, split
 from pose2mesh.body.rig import BODY_BONES, MIRROR, PARENTS, depth_levels
 from pose2mesh.data.poses import random_rotations
 from pose2mesh.data.synthetic import ShapeConfig
-from pose2mesh.geometry import axis_rotation, rotation_from_vector
+from pose2mesh.geometry.rotations import axis_rotation, rotation_from_vector
 from pose2mesh.models.bundle_file import read_bundle
 from pose2mesh.skeletons import BODY_JOINT_SETS
 

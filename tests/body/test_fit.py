@@ -13,10 +13,10 @@ from pose2mesh.body.anny import AnnyBody
 from pose2mesh.body.fit import ADULTS, BodyFit, BodyFitter, spread_points
 from pose2mesh.body.measurements import measure
 from pose2mesh.body.rig import BODY_BONES
-from pose2mesh.data.keypoints import read_keypoints
 from pose2mesh.data.poses import draw_procedural
 from pose2mesh.data.synthetic import ShapeConfig
 from pose2mesh.errors import InputError
+from pose2mesh.io.keypoints import read_keypoints
 from pose2mesh.predict import Recovery
 from pose2mesh.skeletons import COCO, convert
 

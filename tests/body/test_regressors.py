@@ -14,7 +14,7 @@ from pose2mesh.body.anny import AnnyBody
 from pose2mesh.body.regressors import FITTED, extend_with_derived, fitting_error, load_regressor
 from pose2mesh.body.rig import BODY_BONES
 from pose2mesh.errors import InputError
-from pose2mesh.geometry import axis_rotation
+from pose2mesh.geometry.rotations import axis_rotation
 from pose2mesh.skeletons import COCO, HUMAN36, JOINT_SETS
 
 

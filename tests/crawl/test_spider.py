@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from website import Reply, Server, crawl, manifest, photo, start
 
-from pose2mesh.data.keypoints import read_keypoints
+from pose2mesh.io.keypoints import read_keypoints
 
 FAST = ("--allow-private", "--detector", "mediapipe", "--delay", "0")
 

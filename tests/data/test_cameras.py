@@ -10,7 +10,7 @@ import torch
 
 from pose2mesh.data.cameras import CameraConfig, Cameras, draw_cameras
 from pose2mesh.data.synthetic import People
-from pose2mesh.geometry import WORLD_TO_CAMERA
+from pose2mesh.geometry.rotations import WORLD_TO_CAMERA
 
 COUNT = 4000
 

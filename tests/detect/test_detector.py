@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pose2mesh import downloads
 from pose2mesh.detect import detector as module
 from pose2mesh.detect.detector import check_boxes, check_picture, load_detector, unseen_outside
 from pose2mesh.errors import InputError
+from pose2mesh.io import downloads
 
 
 def test_an_unknown_detector_is_named() -> None:

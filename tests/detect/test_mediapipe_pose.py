@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pose2mesh.data.image_files import match_images
-from pose2mesh.data.keypoints import PoseInput, read_keypoints
 from pose2mesh.detect.detector import Detection, load_detector
 from pose2mesh.detect.mediapipe_pose import MediaPipeDetector, square_around, tiles
 from pose2mesh.errors import InputError
-from pose2mesh.photos import read_photo
+from pose2mesh.io.image_lookup import match_images
+from pose2mesh.io.images import read_photo
+from pose2mesh.io.keypoints import PoseInput, read_keypoints
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,8 @@ import pytest
 import safetensors.torch
 import torch
 
-from pose2mesh.camera import Intrinsics
 from pose2mesh.errors import InputError
+from pose2mesh.geometry.camera import Intrinsics
 from pose2mesh.models import onnx_backend
 from pose2mesh.models.onnx_backend import OnnxBackend, open_session
 from pose2mesh.onnx_export import export_onnx

@@ -10,7 +10,7 @@ from pose2mesh.body.anny import AnnyBody
 from pose2mesh.body.rig import BODY_BONES
 from pose2mesh.data.motion import Clip
 from pose2mesh.data.poses import to_world
-from pose2mesh.geometry import WORLD_TO_CAMERA, rotation_from_vector
+from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, rotation_from_vector
 from pose2mesh.motion.body_motion import BodyMotion
 from pose2mesh.predict import Recovery
 

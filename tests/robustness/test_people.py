@@ -15,7 +15,7 @@ from pose2mesh.data.motion import Clip
 from pose2mesh.data.poses import draw_procedural
 from pose2mesh.data.synthetic import BodySynthesiser
 from pose2mesh.errors import InputError
-from pose2mesh.geometry import axis_rotation
+from pose2mesh.geometry.rotations import axis_rotation
 from pose2mesh.robustness.people import PeopleSet, _facing, from_clips, from_keypoints
 from pose2mesh.skeletons import COCO, HUMAN36
 

@@ -22,8 +22,8 @@ from pose2mesh.cli import main
 from pose2mesh.config import TrainConfig, load_config
 from pose2mesh.config_files import dump_config
 from pose2mesh.errors import InputError
+from pose2mesh.io.interrupts import Interrupted
 from pose2mesh.training import checkpoints, disk, pose2mesh_task, run
-from pose2mesh.training.interrupt import Interrupted
 from pose2mesh.training.module import TrainingModule
 from pose2mesh.training.pose2mesh_task import Pose2MeshTask
 from pose2mesh.training.resume import position, read_checkpoint, resume_config, whole_checkpoint

@@ -120,7 +120,7 @@ def test_interrupted_between_windows_it_goes_on(
 
 def test_known_intrinsics_turn_the_own_camera_back(bundle_file: Path) -> None:
     """The model sees people as a camera that faces them would; its pixels are told in those of the picture."""
-    from pose2mesh.camera import Intrinsics
+    from pose2mesh.geometry.camera import Intrinsics
 
     model = Together(bundle_file)
     model.run_track = lambda pixels, confidence: (*model.inner.run(pixels, confidence), pixels)  # type: ignore[method-assign]

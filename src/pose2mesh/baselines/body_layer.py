@@ -25,7 +25,7 @@ class Guess:
         shape: (B, 6) phenotypes as logits of their place between the bounds of adults: 0 is the middle.
         rotations: (B, 22, 3, 3) of the bones relative to their parents; the first, of the hips, from the rest pose to
             camera axes.
-        log_scale: (B,) logarithm of `camera.project`'s scale.
+        log_scale: (B,) logarithm of `geometry.camera.project`'s scale.
         shift_m: (B, 2) its shift.
     """
 

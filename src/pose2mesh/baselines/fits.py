@@ -21,7 +21,7 @@ from pose2mesh.baselines.seen import Truth
 from pose2mesh.body.anny import PHENOTYPES
 from pose2mesh.body.rig import BODY_BONES
 from pose2mesh.errors import InputError
-from pose2mesh.geometry import rotation_from_six, six_of_rotation
+from pose2mesh.geometry.rotations import rotation_from_six, six_of_rotation
 
 
 @dataclass

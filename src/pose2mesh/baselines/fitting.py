@@ -23,7 +23,7 @@ from pose2mesh.baselines.minimise import minimise
 from pose2mesh.baselines.pose_prior import TURNING, PosePrior
 from pose2mesh.body.anny import PHENOTYPES, AnnyBody
 from pose2mesh.data.poses import angle_limits
-from pose2mesh.geometry import rotation_from_vector
+from pose2mesh.geometry.rotations import rotation_from_vector
 from pose2mesh.skeletons import JointSet
 
 # Unknowns of a frame: rotation vectors of 21 bones, a turn of the hips, the camera's scale and shift.

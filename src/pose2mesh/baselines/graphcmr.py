@@ -33,7 +33,7 @@ from pose2mesh.body.anny import PHENOTYPES, AnnyBody
 from pose2mesh.body.rig import BODY_BONES
 from pose2mesh.data.poses import draw_procedural
 from pose2mesh.data.synthetic import BodySynthesiser, ShapeConfig
-from pose2mesh.geometry import WORLD_TO_CAMERA, rotation_from_six, six_of_rotation
+from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, rotation_from_six, six_of_rotation
 from pose2mesh.graph.chebyshev import ChebyshevConvolution, FixedSparse, GraphLaplacian
 from pose2mesh.graph.laplacian import rescaled_laplacian
 from pose2mesh.losses import masked_l1
@@ -75,7 +75,7 @@ class Mesh:
     Attributes:
         points: (B, R, 3) about the root joint, metres, camera axes.
         joints: (B, J, 3) regressed from them, likewise.
-        scale: (B,) of `camera.project`, about the root joint.
+        scale: (B,) of `geometry.camera.project`, about the root joint.
         shift_m: (B, 2) likewise.
     """
 

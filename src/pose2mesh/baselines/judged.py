@@ -26,7 +26,7 @@ from pose2mesh.baselines.seen import Need, Seen
 from pose2mesh.data.noise import measured_noise
 from pose2mesh.data.poses import PoseSource
 from pose2mesh.data.synthetic import BodySynthesiser, SyntheticConfig, detect, draw_people
-from pose2mesh.geometry import WORLD_TO_CAMERA
+from pose2mesh.geometry.rotations import WORLD_TO_CAMERA
 from pose2mesh.predict import Recovery
 from pose2mesh.skeletons import COCO
 

@@ -35,7 +35,7 @@ from pose2mesh.body.anny import PHENOTYPES, SkinnedPoints
 from pose2mesh.body.rig import BODY_BONES, PARENTS
 from pose2mesh.data.poses import to_local
 from pose2mesh.errors import InputError
-from pose2mesh.geometry import nearest_rotation, rotation_from_vector
+from pose2mesh.geometry.rotations import nearest_rotation, rotation_from_vector
 
 _LEAST_LANDMARKS = 8  # that a bone's forest looks at
 _LEAST_VISIBLE = 6  # joints, for a person's camera to be known

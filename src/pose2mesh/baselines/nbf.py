@@ -27,7 +27,7 @@ from pose2mesh.baselines.regressor import mean_guess, timid_layer
 from pose2mesh.baselines.seen import MAP_PX, PARTS, LearnedBaseline, Need, Seen, Truth
 from pose2mesh.body.anny import PHENOTYPES
 from pose2mesh.body.rig import BODY_BONES
-from pose2mesh.geometry import nearest_rotation
+from pose2mesh.geometry.rotations import nearest_rotation
 
 # Numbers of a guess: matrices, shape, camera's scale and shift.
 _SIZES = (9 * len(BODY_BONES), len(PHENOTYPES), 1, 2)
@@ -87,7 +87,7 @@ class NBF(LearnedBaseline):
 
 
 def to_rotation(matrix: Tensor) -> Tensor:
-    """The rotations closest to matrices (…, 3, 3), as `geometry.nearest_rotation` finds them, with a gradient."""
+    """The rotations closest to matrices (…, 3, 3), as `geometry.rotations.nearest_rotation` finds them, with a gradient."""
     rotation: Tensor = _NearestRotation.apply(matrix)
     return rotation
 

@@ -29,7 +29,7 @@ from pose2mesh.baselines.soft_silhouette import SoftSilhouette, overlap_loss
 from pose2mesh.body.anny import PHENOTYPES
 from pose2mesh.body.rig import BODY_BONES
 from pose2mesh.data.synthetic import BodySynthesiser
-from pose2mesh.geometry import rotation_from_six, six_of_rotation
+from pose2mesh.geometry.rotations import rotation_from_six, six_of_rotation
 from pose2mesh.losses import masked_l1
 from pose2mesh.models.posenet import ResidualBlock
 from pose2mesh.skeletons import JointSet

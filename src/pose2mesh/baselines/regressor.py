@@ -16,7 +16,7 @@ from pose2mesh.baselines.pose_prior import PosePrior
 from pose2mesh.baselines.seen import MARGIN
 from pose2mesh.body.anny import PHENOTYPES
 from pose2mesh.body.rig import BODY_BONES
-from pose2mesh.geometry import WORLD_TO_CAMERA, rotation_from_six, rotation_from_vector, six_of_rotation
+from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, rotation_from_six, rotation_from_vector, six_of_rotation
 
 # Numbers of a guess: rotations, shape, camera's scale and shift.
 _SIZES = (6 * len(BODY_BONES), len(PHENOTYPES), 1, 2)

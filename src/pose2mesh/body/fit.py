@@ -23,7 +23,7 @@ from pose2mesh.body.anny import PHENOTYPES, AnnyBody
 from pose2mesh.body.fit_equations import BONES, Equations, LinearPoints
 from pose2mesh.body.rig import BODY_BONES, PARENTS, depth_levels
 from pose2mesh.errors import InputError
-from pose2mesh.geometry import nearest_rotation, rotation_from_vector
+from pose2mesh.geometry.rotations import nearest_rotation, rotation_from_vector
 
 # Adults, as training bodies are (`data.synthetic.ShapeConfig`, which imports this package): low and high per phenotype.
 ADULTS = ((0.0, 1.0), (0.6, 1.0), (0.0, 1.0), (0.0, 1.0), (0.2, 0.8), (0.0, 1.0))

@@ -1,7 +1,7 @@
 """Model files of the SMPL family, official `.npz` and `.pkl`, as checked arrays; nothing in a file is ever run.
 
 The official pickles were written by Python 2, some with arrays of chumpy, a package that no longer installs: see
-`pose2mesh.pickles`.
+`pose2mesh.io.safe_pickle`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2mesh.errors import InputError, one_line
-from pose2mesh.pickles import as_array, read_pickle
+from pose2mesh.io.safe_pickle import as_array, read_pickle
 
 SmplModel = Literal["smpl", "smplh", "smplx", "mano"]
 

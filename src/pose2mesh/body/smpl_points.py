@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pose2mesh.body.anny import skin
 from pose2mesh.body.rig import depth_levels
 from pose2mesh.body.smpl import SmplBody
-from pose2mesh.geometry import rotation_from_vector
+from pose2mesh.geometry.rotations import rotation_from_vector
 
 
 class SmplPoints(nn.Module):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pose2mesh import render
 from pose2mesh.errors import InputError
-from pose2mesh.photos import read_photo
+from pose2mesh.io.images import read_photo
 from pose2mesh.skeletons import JOINT_SETS
 
 TILE_PX = 260

@@ -18,7 +18,7 @@ from pose2mesh.crawl.pictures import Unfit
 from pose2mesh.crawl.urls import Site, clean_url, url_key
 from pose2mesh.detect.detector import load_detector
 from pose2mesh.errors import InputError
-from pose2mesh.training.interrupt import StopSignals, stop_signals
+from pose2mesh.io.interrupts import StopSignals, stop_signals
 
 STATE = "crawl.sqlite"
 _PROGRESS = 20  # photos from one line of progress to the next

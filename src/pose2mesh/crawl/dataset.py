@@ -22,7 +22,7 @@ from pose2mesh.crawl.pictures import Photo, Unfit, blur_faces, decode_photo, enc
 from pose2mesh.crawl.urls import url_key
 from pose2mesh.detect.detector import Detection, Detector
 from pose2mesh.errors import InputError
-from pose2mesh.files import replacing
+from pose2mesh.io.atomic_write import replacing
 from pose2mesh.skeletons import COCO, COCO17
 
 MANIFEST, ANNOTATIONS, SHEET, REMOVED, IMAGES = (
@@ -143,8 +143,8 @@ class Dataset:
         Raises:
             InputError: the disk is full or cannot be written.
         """
-        from pose2mesh.export import atomic_write
-        from pose2mesh.photos import read_photo
+        from pose2mesh.io.images import read_photo
+        from pose2mesh.io.mesh_files import atomic_write
         from pose2mesh.render import contact_sheet, draw_skeleton, save_picture
 
         with atomic_write(self.folder / ANNOTATIONS) as file:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from pose2mesh.camera import Intrinsics
-from pose2mesh.geometry import WORLD_TO_CAMERA, axis_rotation
+from pose2mesh.geometry.camera import Intrinsics
+from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, axis_rotation
 
 
 @dataclass

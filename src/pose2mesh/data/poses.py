@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pose2mesh.body.rig import BODY_BONES, MIRROR, PARENTS, depth_levels
 from pose2mesh.errors import InputError
-from pose2mesh.geometry import axis_rotation, rotation_from_vector
+from pose2mesh.geometry.rotations import axis_rotation, rotation_from_vector
 
 _UPPER = [index for index in range(len(BODY_BONES)) if index >= BODY_BONES.index("Spine")]
 _LEVELS = depth_levels(PARENTS)

@@ -19,8 +19,8 @@ from pose2mesh.data.samples import Batch, join_batches, mirror_batch
 from pose2mesh.data.sets.catalogue import SetConfig
 from pose2mesh.data.sets.records import GENDERS, Records
 from pose2mesh.data.supply import VALIDATION_BATCH, Shown
-from pose2mesh.downloads import cache_folder
 from pose2mesh.errors import InputError
+from pose2mesh.io.downloads import cache_folder
 from pose2mesh.skeletons import JointSet
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from pose2mesh.data.cameras import CameraConfig, Cameras, draw_cameras
 from pose2mesh.data.noise import NoiseConfig, synthesise
 from pose2mesh.data.poses import PoseConfig, PoseSource
 from pose2mesh.data.samples import Batch
-from pose2mesh.geometry import rotation_between
+from pose2mesh.geometry.rotations import rotation_between
 from pose2mesh.skeletons import JointSet
 
 

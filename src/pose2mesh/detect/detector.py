@@ -11,8 +11,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh import downloads
 from pose2mesh.errors import InputError
+from pose2mesh.io import downloads
 
 Files = tuple[Path, ...] | None
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.data.keypoints import PictureInput, PoseInput
 from pose2mesh.detect.detector import Detection, Detector
+from pose2mesh.io.keypoints import PictureInput, PoseInput
 from pose2mesh.skeletons import COCO, COCO17, convert
 
 
@@ -17,7 +17,7 @@ def detect_photo(path: Path, photo: NDArray[np.uint8], detector: Detector) -> Pi
 
     Args:
         path: Of the photo, for the names of the results.
-        photo: (H, W, 3) RGB, as `photos.read_photo` gives it.
+        photo: (H, W, 3) RGB, as `io.images.read_photo` gives it.
         detector: As `load_detector` gives it.
     """
     people = [pose_input(person, index) for index, person in enumerate(detector(photo))]

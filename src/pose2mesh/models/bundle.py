@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pose2mesh.files import replacing
+from pose2mesh.io.atomic_write import replacing
 from pose2mesh.models.bundle_file import FORMAT, VERSION, fitting, read_bundle, surface_arrays
 from pose2mesh.models.bundle_info import BundleInfo
 from pose2mesh.models.pose2mesh import Pose2Mesh

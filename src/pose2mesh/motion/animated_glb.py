@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pose2mesh.body.anny import AnnyBody
 from pose2mesh.body.rig import BODY_BONES
 from pose2mesh.errors import InputError
-from pose2mesh.export import (
+from pose2mesh.io.mesh_files import (
     ARRAY_BUFFER,
     ELEMENT_ARRAY_BUFFER,
     FLOAT,

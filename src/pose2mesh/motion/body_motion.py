@@ -1,6 +1,6 @@
 """One person's motion as a body of one shape with turning bones: what animation files hold.
 
-Animation files are Y up. `Y_UP_FROM_CAMERA` turns camera axes to them, as `export.py` does, for a level camera: the
+Animation files are Y up. `Y_UP_FROM_CAMERA` turns camera axes to them, as `io/mesh_files.py` does, for a level camera: the
 camera is at the origin and looks along −Z. `Y_UP_FROM_BODY` turns the body's rest pose (z up, facing −y) to one that
 stands on Y and faces +Z.
 """
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pose2mesh.body.anny import AnnyBody
 from pose2mesh.body.fit_equations import BONES
 from pose2mesh.errors import InputError
-from pose2mesh.geometry import WORLD_TO_CAMERA
+from pose2mesh.geometry.rotations import WORLD_TO_CAMERA
 
 Floats: TypeAlias = NDArray[np.floating]
 

@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pose2mesh.camera import Intrinsics
 from pose2mesh.data.cameras import CameraConfig, draw_cameras
 from pose2mesh.data.motion import Clip
 from pose2mesh.data.noise import NoiseConfig, synthesise
 from pose2mesh.data.synthetic import BodySynthesiser, ShapeConfig
+from pose2mesh.geometry.camera import Intrinsics
 
 # As evaluations have it: every joint is there, and none is exact.
 EVERY_JOINT_ERRS = NoiseConfig(drop=0.0, clean=0.0, plain_confidence=0.0, out_of_picture=False)

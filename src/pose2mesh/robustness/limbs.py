@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pose2mesh.body.anny import AnnyBody
 from pose2mesh.body.rig import BODY_BONES, PARENTS
 from pose2mesh.data.retarget import TEMPLATE_BONES
-from pose2mesh.geometry import nearest_rotation
+from pose2mesh.geometry.rotations import nearest_rotation
 
 Floats: TypeAlias = NDArray[np.floating]
 _AT_ONCE = 64

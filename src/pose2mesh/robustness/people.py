@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pose2mesh.body.anny import AnnyBody
-from pose2mesh.camera import Intrinsics
-from pose2mesh.data.image_files import match_images
-from pose2mesh.data.keypoints import PictureInput, PoseInput, read_keypoints
 from pose2mesh.data.motion import Clip
 from pose2mesh.data.noise import person_area
 from pose2mesh.data.poses import PoseConfig, PoseSource
 from pose2mesh.data.synthetic import BodySynthesiser, SyntheticConfig, draw_people, rotation_to_ray, weighted_centre
 from pose2mesh.errors import InputError
-from pose2mesh.geometry import WORLD_TO_CAMERA
+from pose2mesh.geometry.camera import Intrinsics
+from pose2mesh.geometry.rotations import WORLD_TO_CAMERA
+from pose2mesh.io.image_lookup import match_images
+from pose2mesh.io.keypoints import PictureInput, PoseInput, read_keypoints
 from pose2mesh.predict import unusable
 from pose2mesh.silhouettes import polygon_mask
 from pose2mesh.skeletons import JointSet, convert
@@ -249,7 +249,7 @@ def from_keypoints(
 
 
 def _size(photo: Path | None) -> tuple[int, int] | None:
-    from pose2mesh.photos import read_photo
+    from pose2mesh.io.images import read_photo
 
     if photo is None:
         return None

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pose2mesh.files import replacing
+from pose2mesh.io.atomic_write import replacing
 from pose2mesh.robustness.calibration import Calibration
 from pose2mesh.robustness.curves import Curve
 from pose2mesh.robustness.gap import MARGIN, ClipErrors, Gap, clip_means

@@ -13,8 +13,8 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loops.progress import _ProcessedTracker
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from pose2mesh.files import replacing
-from pose2mesh.training.interrupt import Interrupted, StopSignals
+from pose2mesh.io.atomic_write import replacing
+from pose2mesh.io.interrupts import Interrupted, StopSignals
 from pose2mesh.training.step import NotFinite, StepModule
 
 LAST, BEST = "last.ckpt", "best.ckpt"

@@ -11,7 +11,7 @@ from typing import Any
 import lightning as L
 from torch import Tensor
 
-from pose2mesh.files import replacing
+from pose2mesh.io.atomic_write import replacing
 from pose2mesh.training.step import StepModule
 
 # Of Pose2Mesh, in this order; those of other methods follow as they come.

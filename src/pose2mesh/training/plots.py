@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from pose2mesh.errors import InputError
-from pose2mesh.files import replacing
+from pose2mesh.io.atomic_write import replacing
 
 _LOG = logging.getLogger(__name__)
 

@@ -18,8 +18,8 @@ from torch import Tensor
 from pose2mesh import metrics, render
 from pose2mesh.data.samples import Batch
 from pose2mesh.data.supply import Supply
-from pose2mesh.export import write_obj
-from pose2mesh.files import replacing
+from pose2mesh.io.atomic_write import replacing
+from pose2mesh.io.mesh_files import write_obj
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.skeletons import JointSet
 

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.camera import Intrinsics, nominal_intrinsics
 from pose2mesh.errors import InputError
-from pose2mesh.files import replacing
+from pose2mesh.geometry.camera import Intrinsics, nominal_intrinsics
+from pose2mesh.io.atomic_write import replacing
 from pose2mesh.motion.smoothing import steady_bodies
 from pose2mesh.predict import Camera, Person, Recovery
 from pose2mesh.video.rows import Rows

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from operator import itemgetter
 from pathlib import Path
 
-from pose2mesh.data.keypoints import PoseInput, stream_keypoints
 from pose2mesh.errors import InputError
+from pose2mesh.io.keypoints import PoseInput, stream_keypoints
 
 _NUMBER = re.compile(r"(\d+)(_keypoints)?$")
 # More frames without a file than this, in a row, and the numbers are no frames'.

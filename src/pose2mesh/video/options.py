@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pose2mesh.camera import Intrinsics
+from pose2mesh.geometry.camera import Intrinsics
 from pose2mesh.overlay import OverlayParts
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".3gp")

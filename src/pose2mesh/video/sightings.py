@@ -11,10 +11,10 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.data.keypoints import PoseInput
 from pose2mesh.detect.detector import Detector
 from pose2mesh.detect.photos import pose_input
-from pose2mesh.files import replacing
+from pose2mesh.io.atomic_write import replacing
+from pose2mesh.io.keypoints import PoseInput
 from pose2mesh.predict import usable_people
 from pose2mesh.skeletons import JointSet
 from pose2mesh.video.detections import Detections

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from pose2mesh.body.rig import BODY_BONES
-from pose2mesh.export import atomic_write, in_unit
+from pose2mesh.io.mesh_files import atomic_write, in_unit
 from pose2mesh.overlay import OverlayParts, draw_overlay, photo_ground, plain_ground
 from pose2mesh.video.bodies import BATCH, TURNS, BodyTrack
 from pose2mesh.video.frames import Video

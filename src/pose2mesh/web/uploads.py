@@ -17,11 +17,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from pose2mesh import render
-from pose2mesh.data.image_files import match_images
-from pose2mesh.data.keypoints import PictureInput, read_keypoints
 from pose2mesh.errors import InputError
+from pose2mesh.io.image_lookup import match_images
+from pose2mesh.io.images import read_photo
+from pose2mesh.io.keypoints import PictureInput, read_keypoints
 from pose2mesh.overlay import LONGEST_OVERLAY_PX
-from pose2mesh.photos import read_photo
 from pose2mesh.web.limits import Limits
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import torch
 
 from pose2mesh.body.anny import AnnyBody
 from pose2mesh.data.cameras import Cameras
-from pose2mesh.geometry import WORLD_TO_CAMERA
+from pose2mesh.geometry.rotations import WORLD_TO_CAMERA
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ from pose2mesh.baselines.pictures.config import CHUNK
 from pose2mesh.baselines.pictures.stream import PictureStream
 from pose2mesh.baselines.seen import Need, Seen, Truth
 from pose2mesh.errors import InputError, one_line
-from pose2mesh.files import replacing
+from pose2mesh.io.atomic_write import replacing
 
 # Kept as whole numbers of this type, so many of them to one.
 _WHOLE: dict[str, tuple[type, float]] = {

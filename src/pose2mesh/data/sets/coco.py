@@ -12,13 +12,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pose2mesh.data.keypoints import VISIBILITY_CONFIDENCE
 from pose2mesh.data.sets.coco_form import Image, people, read_box, read_image
 from pose2mesh.data.sets.entries import Entry, OnFault, entry
 from pose2mesh.data.sets.index import RecordWriter, cached
 from pose2mesh.data.sets.joints import with_middles
 from pose2mesh.data.sets.json_stream import members
 from pose2mesh.data.sets.records import Records, Schema
+from pose2mesh.io.keypoints import VISIBILITY_CONFIDENCE
 from pose2mesh.skeletons import COCO
 
 _SCHEMA = Schema(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.camera import Intrinsics
+from pose2mesh.geometry.camera import Intrinsics
 from pose2mesh.skeletons import COCO, COCO17
 
 

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.data.keypoints import VISIBILITY_CONFIDENCE
 from pose2mesh.data.sets.coco_form import Image, people, read_detections, read_image
 from pose2mesh.data.sets.entries import Entry, OnFault
 from pose2mesh.data.sets.index import RecordWriter, cached
 from pose2mesh.data.sets.records import GENDERS, Records, Schema
 from pose2mesh.errors import InputError
+from pose2mesh.io.keypoints import VISIBILITY_CONFIDENCE
 from pose2mesh.skeletons import COCO, COCO17, HAND, INPUT_ORDERS, convert
 
 _COLUMNS = (

@@ -21,7 +21,7 @@ from pose2mesh.data.sets.index import RecordWriter, cached
 from pose2mesh.data.sets.joints import projected, with_middles
 from pose2mesh.data.sets.records import Records, Schema
 from pose2mesh.errors import InputError
-from pose2mesh.pickles import read_plain
+from pose2mesh.io.safe_pickle import read_plain
 from pose2mesh.skeletons import COCO, SMPL
 
 Split = Literal["train", "validation", "test"]

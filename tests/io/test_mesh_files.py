@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import trimesh
 
-from pose2mesh import export
 from pose2mesh.errors import InputError
+from pose2mesh.io import mesh_files
 
 UP = np.array([1.0, -1.0, -1.0])
 
@@ -23,7 +23,7 @@ def mesh() -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([vertices, [[0.0, 0.0, 3.0]]]), np.asarray(ball.faces)
 
 
-@pytest.mark.parametrize(("write", "name"), [(export.write_obj, "a b.obj"), (export.write_ply, "a.ply")])
+@pytest.mark.parametrize(("write", "name"), [(mesh_files.write_obj, "a b.obj"), (mesh_files.write_ply, "a.ply")])
 def test_obj_and_ply_read_back_in_order_and_upright(tmp_path: Path, mesh, write, name: str) -> None:
     vertices, faces = mesh
     write(tmp_path / name, vertices, faces)
@@ -37,7 +37,7 @@ def test_obj_and_ply_read_back_in_order_and_upright(tmp_path: Path, mesh, write,
 
 def test_ply_has_unit_outward_normals(tmp_path: Path, mesh) -> None:
     vertices, faces = mesh
-    export.write_ply(tmp_path / "a.ply", vertices, faces)
+    mesh_files.write_ply(tmp_path / "a.ply", vertices, faces)
     data = (tmp_path / "a.ply").read_bytes()
     start = data.index(b"end_header\n") + len(b"end_header\n")
     rows = np.frombuffer(data, "<f4", len(vertices) * 6, start).reshape(-1, 6)
@@ -49,11 +49,11 @@ def test_ply_has_unit_outward_normals(tmp_path: Path, mesh) -> None:
 def test_glb_has_a_named_upright_node_for_each_person(tmp_path: Path, mesh) -> None:
     vertices, faces = mesh
     people = [
-        export.NamedMesh("person_0", vertices, faces, (0.2, 0.5, 0.9)),
-        export.NamedMesh("person_1", vertices + np.array([1.0, 0.0, 2.0]), faces, (1.0, 0.0, 0.0)),
+        mesh_files.NamedMesh("person_0", vertices, faces, (0.2, 0.5, 0.9)),
+        mesh_files.NamedMesh("person_1", vertices + np.array([1.0, 0.0, 2.0]), faces, (1.0, 0.0, 0.0)),
         ("other body", vertices[:-1] * 2, faces.copy(), (0.0, 0.0, 0.0)),
     ]
-    export.write_glb(tmp_path / "all.glb", people)
+    mesh_files.write_glb(tmp_path / "all.glb", people)
     scene = trimesh.load_scene(tmp_path / "all.glb", process=False)
     assert set(scene.graph.nodes_geometry) == {"person_0", "person_1", "other body"}
     for name, points, corners, _ in people:
@@ -74,7 +74,7 @@ def test_glb_has_a_named_upright_node_for_each_person(tmp_path: Path, mesh) -> N
 
 def test_glb_is_laid_out_as_the_standard_says(tmp_path: Path, mesh) -> None:
     vertices, faces = mesh
-    export.write_glb(tmp_path / "a.glb", [("a", vertices, faces, (0.5,) * 3), ("b", vertices, faces, (0.5,) * 3)])
+    mesh_files.write_glb(tmp_path / "a.glb", [("a", vertices, faces, (0.5,) * 3), ("b", vertices, faces, (0.5,) * 3)])
     data = (tmp_path / "a.glb").read_bytes()
     assert data[:4] == b"glTF"
     version, total, length = np.frombuffer(data, "<u4", 3, 4)
@@ -97,24 +97,24 @@ def test_glb_is_laid_out_as_the_standard_says(tmp_path: Path, mesh) -> None:
 def test_large_meshes_take_wide_indices(tmp_path: Path) -> None:
     vertices = np.random.default_rng(0).normal(size=(70_000, 3))
     faces = np.array([[0, 1, 69_999], [2, 65_535, 3]])
-    export.write_glb(tmp_path / "a.glb", [("a", vertices, faces, (1.0, 1.0, 1.0))])
+    mesh_files.write_glb(tmp_path / "a.glb", [("a", vertices, faces, (1.0, 1.0, 1.0))])
     read = next(iter(trimesh.load_scene(tmp_path / "a.glb", process=False).geometry.values()))
     np.testing.assert_array_equal(read.faces, faces)
 
 
 def test_vertex_normals_of_a_sphere_are_its_radii() -> None:
     ball = trimesh.creation.icosphere(subdivisions=3)
-    normals = export.vertex_normals(np.asarray(ball.vertices), np.asarray(ball.faces))
+    normals = mesh_files.vertex_normals(np.asarray(ball.vertices), np.asarray(ball.faces))
     assert normals.dtype == np.float32
     assert np.einsum("vc,vc->v", normals, ball.vertices).min() > 0.999
-    lonely = export.vertex_normals(np.zeros((2, 3)), np.array([[0, 0, 0]]))
+    lonely = mesh_files.vertex_normals(np.zeros((2, 3)), np.array([[0, 0, 0]]))
     np.testing.assert_array_equal(lonely, [[0, 0, 1], [0, 0, 1]])
 
 
 def test_npz_reads_back_without_pickle(tmp_path: Path, mesh) -> None:
     vertices, faces = mesh
     people = np.stack([vertices, vertices + 1])
-    export.write_npz(tmp_path / "a.npz", people, people[:, :17], faces, names=["a", "b"], score=np.ones(2))
+    mesh_files.write_npz(tmp_path / "a.npz", people, people[:, :17], faces, names=["a", "b"], score=np.ones(2))
     with np.load(tmp_path / "a.npz", allow_pickle=False) as read:
         assert set(read.files) == {"vertices", "joints", "faces", "names", "score"}
         assert read["vertices"].dtype == np.float32
@@ -125,7 +125,7 @@ def test_npz_reads_back_without_pickle(tmp_path: Path, mesh) -> None:
 
 
 def test_npz_of_nobody(tmp_path: Path, mesh) -> None:
-    export.write_npz(tmp_path / "a.npz", np.zeros((0, 5, 3)), np.zeros((0, 17, 3)), mesh[1])
+    mesh_files.write_npz(tmp_path / "a.npz", np.zeros((0, 5, 3)), np.zeros((0, 17, 3)), mesh[1])
     assert np.load(tmp_path / "a.npz")["vertices"].shape == (0, 5, 3)
 
 
@@ -138,7 +138,7 @@ def test_json_is_rounded_plain_and_compact(tmp_path: Path) -> None:
         "none": None,
         "flag": np.bool_(True),
     }
-    export.write_json(tmp_path / "a.json", document)
+    mesh_files.write_json(tmp_path / "a.json", document)
     text = (tmp_path / "a.json").read_text()
     assert "[0.12346, 0.0, 2.0]" in text
     assert json.loads(text) == {
@@ -157,40 +157,40 @@ def test_numbers_that_are_not_finite_are_refused_and_nothing_is_written(tmp_path
     vertices[7, 2] = bad
     place = r"\[7, 2\]; expected finite"
     with pytest.raises(InputError, match=rf"a\.obj: vertices has {bad} at {place}"):
-        export.write_obj(tmp_path / "a.obj", vertices, faces)
+        mesh_files.write_obj(tmp_path / "a.obj", vertices, faces)
     with pytest.raises(InputError, match=place):
-        export.write_ply(tmp_path / "a.ply", vertices, faces)
+        mesh_files.write_ply(tmp_path / "a.ply", vertices, faces)
     with pytest.raises(InputError, match=rf"all\.glb: person_3: vertices has {bad}"):
-        export.write_glb(tmp_path / "all.glb", [("person_3", vertices, faces, (1, 1, 1))])
+        mesh_files.write_glb(tmp_path / "all.glb", [("person_3", vertices, faces, (1, 1, 1))])
     with pytest.raises(InputError, match=r"a\.npz: vertices has"):
-        export.write_npz(tmp_path / "a.npz", vertices[None], vertices[None], faces)
+        mesh_files.write_npz(tmp_path / "a.npz", vertices[None], vertices[None], faces)
     with pytest.raises(InputError, match=r"a\.json: people\[0\]\.score is"):
-        export.write_json(tmp_path / "a.json", {"people": [{"score": bad}]})
+        mesh_files.write_json(tmp_path / "a.json", {"people": [{"score": bad}]})
     assert list(tmp_path.iterdir()) == []
 
 
 def test_meshes_that_cannot_be_are_refused(tmp_path: Path, mesh) -> None:
     vertices, faces = mesh
     with pytest.raises(InputError, match="faces name vertices 0 to 999; expected 0 to 162"):
-        export.write_obj(tmp_path / "a.obj", vertices, np.array([[0, 1, 999]]))
+        mesh_files.write_obj(tmp_path / "a.obj", vertices, np.array([[0, 1, 999]]))
     with pytest.raises(InputError, match=r"vertices of shape \(163, 2\)"):
-        export.write_ply(tmp_path / "a.ply", vertices[:, :2], faces)
+        mesh_files.write_ply(tmp_path / "a.ply", vertices[:, :2], faces)
     with pytest.raises(InputError, match="every name once"):
-        export.write_glb(tmp_path / "a.glb", [("a", vertices, faces, (1, 1, 1))] * 2)
+        mesh_files.write_glb(tmp_path / "a.glb", [("a", vertices, faces, (1, 1, 1))] * 2)
     with pytest.raises(InputError, match="holds Python objects"):
-        export.write_npz(tmp_path / "a.npz", vertices[None], vertices[None], faces, more=[{}])
+        mesh_files.write_npz(tmp_path / "a.npz", vertices[None], vertices[None], faces, more=[{}])
     with pytest.raises(InputError, match="what is a set"):
-        export.write_json(tmp_path / "a.json", {"what": {1}})
+        mesh_files.write_json(tmp_path / "a.json", {"what": {1}})
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failed_write_keeps_the_old_file_and_leaves_no_other(tmp_path: Path) -> None:
     target = tmp_path / "a.txt"
     target.write_text("old")
-    with pytest.raises(TypeError, match="bytes-like"), export.atomic_write(target) as file:
+    with pytest.raises(TypeError, match="bytes-like"), mesh_files.atomic_write(target) as file:
         file.writelines([b"half", "not bytes"])
     assert target.read_text() == "old"
-    with export.atomic_write(target) as file:
+    with mesh_files.atomic_write(target) as file:
         file.write(b"new")
         assert target.read_text() == "old"
     assert target.read_text() == "new"
@@ -202,6 +202,6 @@ def test_a_path_that_cannot_be_written_is_named_in_one_line(tmp_path: Path, mesh
     (tmp_path / "folder.obj").mkdir()
     for name in ("missing/a.obj", "file/a.obj", "folder.obj"):
         with pytest.raises(InputError, match=rf"{name}: cannot be written") as caught:
-            export.write_obj(tmp_path / name, *mesh)
+            mesh_files.write_obj(tmp_path / name, *mesh)
         assert "\n" not in str(caught.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.obj"]

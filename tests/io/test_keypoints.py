@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pose2mesh.data.image_files import match_images
-from pose2mesh.data.keypoints import VISIBILITY_CONFIDENCE, read_keypoints
 from pose2mesh.errors import InputError
+from pose2mesh.io.image_lookup import match_images
+from pose2mesh.io.keypoints import VISIBILITY_CONFIDENCE, read_keypoints
 from pose2mesh.skeletons import COCO, COCO17, HUMAN36, MEDIAPIPE33, OPENPOSE25
 
 # Joint i of a made-up person is at (10 i + 100, 7 i + 50): all differ, so that a wrong order shows.
@@ -591,5 +591,5 @@ def test_shipped_example() -> None:
 
 
 def test_import_is_light() -> None:
-    check = "import sys, pose2mesh.data.keypoints; sys.exit('torch' in sys.modules or 'scipy' in sys.modules)"
+    check = "import sys, pose2mesh.io.keypoints; sys.exit('torch' in sys.modules or 'scipy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

@@ -16,7 +16,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from pose2mesh.errors import InputError, one_line
-from pose2mesh.files import replacing
+from pose2mesh.io.atomic_write import replacing
 
 ATTEMPTS = 8  # that each bring something; the next run goes on from there
 TIMEOUT_S = 30.0

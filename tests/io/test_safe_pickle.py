@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pose2mesh.errors import InputError
-from pose2mesh.pickles import read_plain
+from pose2mesh.io.safe_pickle import read_plain
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))

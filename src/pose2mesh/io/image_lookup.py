@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
 
-from pose2mesh.data.keypoints import PictureInput
 from pose2mesh.errors import InputError
+from pose2mesh.io.keypoints import PictureInput
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pose2mesh.camera import Intrinsics, fit_perspective, fit_weak_perspective, look_at, rotation_to_axis
 from pose2mesh.errors import InputError
+from pose2mesh.geometry.camera import Intrinsics, fit_perspective, fit_weak_perspective, look_at, rotation_to_axis
 
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from pose2mesh.geometry import (
+from pose2mesh.geometry.rotations import (
     WORLD_TO_CAMERA,
     axis_rotation,
     best_scale,

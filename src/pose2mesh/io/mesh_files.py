@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pose2mesh.errors import InputError
-from pose2mesh.files import replacing
+from pose2mesh.io.atomic_write import replacing
 
 _UP_FROM_CAMERA = np.array([1.0, -1.0, -1.0])
 # glTF 2.0, sections 3.6 and 5: component types, buffer targets and chunk names by number.

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pose2mesh import downloads
-from pose2mesh.downloads import MODEL_FILES, ModelFile, fetch, find_cached
 from pose2mesh.errors import InputError
+from pose2mesh.io import downloads
+from pose2mesh.io.downloads import MODEL_FILES, ModelFile, fetch, find_cached
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 
