@@ -12,8 +12,8 @@ import time
 
 import torch
 
-from pose2mesh.body.anny import AnnyBody
-from pose2mesh.body.fit import BodyFitter
+from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.body_fitting import BodyFitter
 from pose2mesh.data.poses import draw_procedural
 from pose2mesh.data.synthetic import ShapeConfig
 from pose2mesh.skeletons import COCO

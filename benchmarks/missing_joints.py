@@ -25,7 +25,7 @@ from torch import Tensor
 from tqdm import trange
 
 from pose2mesh import metrics
-from pose2mesh.body.anny import AnnyBody
+from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.config import load_config
 from pose2mesh.data.noise import NoiseConfig, derive
 from pose2mesh.data.poses import PoseSource

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pose2mesh.body.anny import AnnyBody
+from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.data.motion import load_clips, load_split
 from pose2mesh.data.synthetic import BodySynthesiser
 from pose2mesh.predict import Recovery

@@ -22,8 +22,8 @@ import numpy as np
 import torch
 
 from pose2mesh import render
-from pose2mesh.body.anny import AnnyBody
-from pose2mesh.body.rig import BODY_BONES
+from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.anny_skeleton import BODY_BONES
 from pose2mesh.data.poses import PoseConfig, PoseSource
 from pose2mesh.data.sources import clip_poses
 from pose2mesh.detect.detector import Detector, load_detector

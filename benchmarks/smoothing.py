@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pose2mesh.body.anny import AnnyBody
+from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.data.motion import load_clips, load_split
 from pose2mesh.data.noise import NoiseConfig
 from pose2mesh.data.synthetic import BodySynthesiser

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from scipy.linalg import cholesky, solve_triangular
 from scipy.optimize import nnls
 
-from pose2mesh.body.anny import AnnyBody
-from pose2mesh.body.regressors import FITTED
-from pose2mesh.body.rig import BODY_BONES
+from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.anny_skeleton import BODY_BONES
+from pose2mesh.body_models.joint_regressors import FITTED
 from pose2mesh.geometry.rotations import rotation_from_vector
 from pose2mesh.skeletons import COCO, JOINT_SETS
 

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 
 from pose2mesh import render
 from pose2mesh.baselines.landmarks import NAMES, landmark_regressor
-from pose2mesh.body.anny import AnnyBody
+from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.skeletons import COCO17
 
 OUT = Path(__file__).parents[1] / "docs/baselines/landmarks.png"

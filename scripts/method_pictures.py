@@ -34,7 +34,7 @@ from pose2mesh.baselines.pictures.stream import PictureStream
 from pose2mesh.baselines.pose_prior import PosePrior
 from pose2mesh.baselines.seen import CROP_PX, Crops, Need, Seen, Truth
 from pose2mesh.baselines.table import ROWS, contenders
-from pose2mesh.body.anny import AnnyBody
+from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.data.motion import load_clips, load_split
 from pose2mesh.data.sources import unchanged_poses
 from pose2mesh.data.synthetic import BodySynthesiser

@@ -22,7 +22,7 @@ from pose2mesh import render
 from pose2mesh.baselines.pictures.config import PictureConfig
 from pose2mesh.baselines.pictures.stream import PictureStream
 from pose2mesh.baselines.seen import CROP_PX, MAP_PX, Seen
-from pose2mesh.body.anny import AnnyBody
+from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.config import DataConfig
 from pose2mesh.data.noise import measured_noise
 from pose2mesh.data.poses import PoseConfig, PoseSource

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from pose2mesh.body.anny import AnnyBody
+from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.data.motion import load_clip
 from pose2mesh.data.noise import NoiseConfig
 from pose2mesh.data.synthetic import BodySynthesiser

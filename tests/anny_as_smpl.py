@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from pose2mesh.body.anny import AnnyBody
-from pose2mesh.body.rig import BODY_BONES, PARENTS
+from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.anny_skeleton import BODY_BONES, PARENTS
 from pose2mesh.data.synthetic import People
 from pose2mesh.skeletons import COCO, HUMAN36
-from tests.body.smpl_fixtures import save_npz
+from tests.body_models.smpl_fixtures import save_npz
 from tests.pw3d_fixtures import SMPL_TO_WORLD
 
 JOINTS = 24  # the 22 bones of the body, in their order, and two that carry nothing

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from pose2mesh.body.rig import BODY_BONES
+from pose2mesh.body_models.anny_skeleton import BODY_BONES
 from pose2mesh.data.poses import PoseConfig, PoseSource
 from pose2mesh.skeletons import COCO17
-from tests.body.smpl_fixtures import PARENTS, fake_model, save_npz, skinned
+from tests.body_models.smpl_fixtures import PARENTS, fake_model, save_npz, skinned
 
 FOCAL, CENTRE, SIZE = (1961.0, 1969.0), (540.0, 960.0), (1080, 1920)
 GENDERS = ("male", "female")

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from pose2mesh import evaluate
-from pose2mesh.body.anny import AnnyBody
+from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.cli import main
 from pose2mesh.data.poses import PoseConfig, PoseSource
 from pose2mesh.data.sources import clip_poses

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from pose2mesh.body.anny import AnnyBody
-from pose2mesh.body.gendered import BodyConfig, open_body
+from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.gendered import BodyConfig, open_body
 from pose2mesh.cli import main
 from pose2mesh.data.poses import PoseConfig, PoseSource
 from pose2mesh.data.sets.pw3d import pw3d

@@ -15,9 +15,9 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from pose2mesh.body.gendered import BodyConfig, GenderedBody
-from pose2mesh.body.regressors import load_regressor
-from pose2mesh.body.smpl import SmplBody, find_regressors, find_smpl
+from pose2mesh.body_models.gendered import BodyConfig, GenderedBody
+from pose2mesh.body_models.joint_regressors import load_regressor
+from pose2mesh.body_models.smpl import SmplBody, find_regressors, find_smpl
 from pose2mesh.cli import main
 from pose2mesh.config import DataConfig
 from pose2mesh.data.sets.catalogue import SetConfig

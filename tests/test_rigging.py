@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pose2mesh.body.rig import BODY_BONES
+from pose2mesh.body_models.anny_skeleton import BODY_BONES
 from pose2mesh.cli import main
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "coco_people.json"

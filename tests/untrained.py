@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from pose2mesh.body.anny import AnnyBody
+from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.data.poses import PoseSource
 from pose2mesh.data.synthetic import ShapeConfig
 from pose2mesh.models.bundle import Bundle, save_bundle

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from pose2mesh.body.gendered import BodyConfig
+from pose2mesh.body_models.gendered import BodyConfig
 from pose2mesh.config_files import instantiate, read_values, refuse_unknown
 from pose2mesh.data.sets.catalogue import SetConfig
 from pose2mesh.data.synthetic import SyntheticConfig

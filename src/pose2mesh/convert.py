@@ -22,7 +22,7 @@ def convert_checkpoint(checkpoint: Path, config: Path, out: Path) -> Path:
     Raises:
         InputError: the checkpoint or the config cannot be used, they do not fit, or the bundle cannot be written.
     """
-    from pose2mesh.body.anny import AnnyBody
+    from pose2mesh.body_models.anny import AnnyBody
     from pose2mesh.config import load_config
     from pose2mesh.models import reference
     from pose2mesh.models.bundle import Bundle, save_bundle

@@ -24,7 +24,7 @@ from pose2mesh.predict import LEAST_JOINTS, Recovery
 from pose2mesh.skeletons import JointSet
 
 if TYPE_CHECKING:
-    from pose2mesh.body.anny import AnnyBody
+    from pose2mesh.body_models.anny import AnnyBody
     from pose2mesh.config import TrainConfig
     from pose2mesh.data.labelled import Input
     from pose2mesh.data.poses import PoseSource
@@ -218,7 +218,7 @@ def evaluate_motions(
     """
     from tqdm import tqdm
 
-    from pose2mesh.body import anny
+    from pose2mesh.body_models import anny
     from pose2mesh.data.noise import measured_noise
     from pose2mesh.data.synthetic import BodySynthesiser, SyntheticConfig, detect, draw_people
 

@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pose2mesh.body.gendered import GenderedBody, open_body
-from pose2mesh.body.regressors import FITTED, load_regressor
+from pose2mesh.body_models.gendered import GenderedBody, open_body
+from pose2mesh.body_models.joint_regressors import FITTED, load_regressor
 from pose2mesh.data.labelled import Input, LabelledPeople, LabelledSet, look
 from pose2mesh.data.noise import measured_noise
 from pose2mesh.data.recorded import VALIDATION, Member, genders_told

@@ -8,7 +8,7 @@ import torch
 from pose2mesh.baselines.body_layer import BodyLayer
 from pose2mesh.baselines.fitting import Fitter
 from pose2mesh.baselines.pose_prior import PosePrior
-from pose2mesh.body.anny import AnnyBody
+from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.skeletons import COCO
 
 

@@ -13,9 +13,9 @@ from pose2mesh.baselines.forest import Growth
 from pose2mesh.baselines.landmarks import MIRROR, NAMES, landmark_vertices
 from pose2mesh.baselines.lassner import Lassner, LassnerSettings, landmarks_near, rotation_of_columns
 from pose2mesh.baselines.seen import LANDMARKS, Crops, Seen, Truth
-from pose2mesh.body.anny import AnnyBody
-from pose2mesh.body.rig import BODY_BONES
-from pose2mesh.body.rig import MIRROR as MIRRORED_BONES
+from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.anny_skeleton import BODY_BONES
+from pose2mesh.body_models.anny_skeleton import MIRROR as MIRRORED_BONES
 from pose2mesh.data.noise import NoiseConfig
 from pose2mesh.data.poses import PoseConfig, PoseSource, to_local
 from pose2mesh.data.synthetic import BodySynthesiser, SyntheticConfig, detect, draw_people

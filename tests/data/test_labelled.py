@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from pose2mesh.body.gendered import BodyConfig, GenderedBody, open_body
+from pose2mesh.body_models.gendered import BodyConfig, GenderedBody, open_body
 from pose2mesh.data.labelled import LabelledSet, LabelSettings, look
 from pose2mesh.data.noise import NoiseConfig
 from pose2mesh.data.samples import mirror_batch

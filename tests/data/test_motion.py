@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from pose2mesh.body.rig import BODY_BONES
+from pose2mesh.body_models.anny_skeleton import BODY_BONES
 from pose2mesh.data.bvh import forward_kinematics, read_bvh
 from pose2mesh.data.motion import Clip, load_clip, load_clips, load_split
 from pose2mesh.data.retarget import TEMPLATE_BONES, limb_joints

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from pose2mesh.baselines.pose_prior import rotation_vectors
-from pose2mesh.body.anny import AnnyBody
-from pose2mesh.body.rig import BODY_BONES, PARENTS
+from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.anny_skeleton import BODY_BONES, PARENTS
 from pose2mesh.data.poses import (
     PoseConfig,
     PoseSource,

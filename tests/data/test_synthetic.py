@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import torch
 
-from pose2mesh.body.anny import AnnyBody
+from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.data.cameras import CameraConfig
 from pose2mesh.data.noise import NoiseConfig
 from pose2mesh.data.poses import PoseConfig, PoseSource

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from pose2mesh.body.anny import AnnyBody
-from pose2mesh.body.rig import BODY_BONES
+from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.anny_skeleton import BODY_BONES
 from pose2mesh.data.motion import Clip
 from pose2mesh.data.poses import to_world
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, rotation_from_vector

@@ -16,7 +16,7 @@ import pytest
 import trimesh
 from scipy.spatial.transform import Rotation, Slerp
 
-from pose2mesh.body.anny import AnnyBody
+from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.errors import InputError
 from pose2mesh.motion.animated_glb import strongest_weights, write_animated_glb
 from pose2mesh.motion.body_motion import BodyMotion

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import torch
 
-from pose2mesh.body.anny import AnnyBody
-from pose2mesh.body.rig import BODY_BONES
+from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.anny_skeleton import BODY_BONES
 from pose2mesh.motion.animated_glb import write_animated_glb
 from pose2mesh.motion.body_motion import BodyMotion
 from pose2mesh.motion.bvh_writer import write_bvh

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from pose2mesh.body.anny import AnnyBody
+from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.data.motion import load_clips
 from pose2mesh.data.synthetic import BodySynthesiser
 from pose2mesh.errors import InputError

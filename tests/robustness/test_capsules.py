@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pose2mesh.body.anny import AnnyBody
+from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.robustness.capsules import Capsules, segment_distance
 from pose2mesh.skeletons import COCO, HUMAN36, SMPL, JointSet
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pose2mesh.body.anny import AnnyBody
+from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.cli import main
 from pose2mesh.data.poses import PoseConfig, PoseSource
 from pose2mesh.errors import InputError

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from pose2mesh.body.anny import AnnyBody
-from pose2mesh.body.rig import BODY_BONES
+from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.anny_skeleton import BODY_BONES
 from pose2mesh.data.motion import Clip
 from pose2mesh.data.poses import draw_procedural
 from pose2mesh.data.synthetic import BodySynthesiser

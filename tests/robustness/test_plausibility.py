@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pose2mesh.body.anny import AnnyBody
+from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.data.poses import draw_procedural
 from pose2mesh.data.synthetic import BodySynthesiser, ShapeConfig
 from pose2mesh.robustness.answers import Answers

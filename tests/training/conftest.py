@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pose2mesh.body.anny import AnnyBody
+from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.config import TrainConfig, parse_config
 from pose2mesh.data import drawn
 from pose2mesh.data.supply import Supply

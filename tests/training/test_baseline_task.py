@@ -17,7 +17,7 @@ from torch import Tensor
 from pose2mesh.baselines import methods
 from pose2mesh.baselines.body_layer import BodyLayer
 from pose2mesh.baselines.bundle import load_learned, read_info
-from pose2mesh.body.anny import AnnyBody
+from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.cli import main
 from pose2mesh.errors import InputError
 from pose2mesh.evaluate import evaluate_motions

@@ -26,7 +26,7 @@ from pose2mesh.skeletons import INPUT_ORDERS
 from pose2mesh.training import run
 from pose2mesh.training.module import TrainingModule
 from pose2mesh.training.pose2mesh_task import Pose2MeshTask
-from tests.body.smpl_fixtures import VERTICES
+from tests.body_models.smpl_fixtures import VERTICES
 from tests.data.sets.literature import write_data_sets, write_models, write_own
 
 Weights = dict[str, Tensor]

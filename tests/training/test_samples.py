@@ -14,8 +14,8 @@ import trimesh
 from PIL import Image
 
 from pose2mesh import metrics
-from pose2mesh.body import anny
-from pose2mesh.body.anny import AnnyBody
+from pose2mesh.body_models import anny
+from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.config import TrainConfig, parse_config
 from pose2mesh.data.drawn import DrawnPeople
 from pose2mesh.data.poses import PoseSource

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pose2mesh.body.anny import AnnyBody
+from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.detect.detector import Detection
 from pose2mesh.video.mp4 import Mp4Writer
 

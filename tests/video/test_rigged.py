@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from pose2mesh.body.anny import AnnyBody
+from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.cli import main
 from pose2mesh.data.bvh import forward_kinematics, read_bvh
 from pose2mesh.motion.body_motion import Y_UP_FROM_CAMERA

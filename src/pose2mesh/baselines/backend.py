@@ -14,7 +14,7 @@ from pose2mesh.baselines.interface import Baseline, Observed
 from pose2mesh.baselines.pose_prior import PosePrior
 from pose2mesh.baselines.smplify import FROM_A_GOOD_START, FROM_NOTHING, SMPLify
 from pose2mesh.baselines.starts import NetworkStart, mean_pose
-from pose2mesh.body.anny import AnnyBody
+from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.data.poses import draw_procedural
 from pose2mesh.data.synthetic import ShapeConfig
 from pose2mesh.errors import InputError

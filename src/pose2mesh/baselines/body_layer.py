@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from pose2mesh.baselines.camera import project
 from pose2mesh.baselines.interface import Estimate, Parameters
-from pose2mesh.body.anny import AnnyBody, SkinnedPoints
-from pose2mesh.body.fit import ADULTS
+from pose2mesh.body_models.anny import AnnyBody, SkinnedPoints
+from pose2mesh.body_models.body_fitting import ADULTS
 from pose2mesh.data.poses import to_world
 from pose2mesh.skeletons import JointSet
 

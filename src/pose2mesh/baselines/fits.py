@@ -18,8 +18,8 @@ from pose2mesh.baselines.body_layer import BodyLayer, Guess
 from pose2mesh.baselines.fitting import Bodies, Fitter, Target, Weights
 from pose2mesh.baselines.pose_prior import PosePrior, rotation_vectors
 from pose2mesh.baselines.seen import Truth
-from pose2mesh.body.anny import PHENOTYPES
-from pose2mesh.body.rig import BODY_BONES
+from pose2mesh.body_models.anny import PHENOTYPES
+from pose2mesh.body_models.anny_skeleton import BODY_BONES
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.rotations import rotation_from_six, six_of_rotation
 

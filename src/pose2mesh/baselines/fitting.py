@@ -1,7 +1,7 @@
 """The fitter that the optimisation baselines share: bodies moved until their joints are seen where the 2D joints are.
 
 Unknown are each frame's joint rotations, where its hips face, and its camera, and each person's shape. Only joints are
-posed (`body.anny.SkinnedPoints`), by differentiable functions; `minimise.minimise` descends for a whole batch at once.
+posed (`body_models.anny.SkinnedPoints`), by differentiable functions; `minimise.minimise` descends for a whole batch at once.
 
 Camera: that of `camera`; its optical axis goes through the middle of the joints seen, as for `models.backend.Backend`.
 """
@@ -21,7 +21,7 @@ from pose2mesh.baselines.camera import solve_camera
 from pose2mesh.baselines.interface import Estimate
 from pose2mesh.baselines.minimise import minimise
 from pose2mesh.baselines.pose_prior import TURNING, PosePrior
-from pose2mesh.body.anny import PHENOTYPES, AnnyBody
+from pose2mesh.body_models.anny import PHENOTYPES, AnnyBody
 from pose2mesh.data.poses import angle_limits
 from pose2mesh.geometry.rotations import rotation_from_vector
 from pose2mesh.skeletons import JointSet

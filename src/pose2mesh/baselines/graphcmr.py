@@ -29,8 +29,8 @@ from pose2mesh.baselines.interface import Estimate
 from pose2mesh.baselines.losses import ParameterWeights, joint_loss, keypoint_loss, rotation_loss, shape_loss
 from pose2mesh.baselines.regressor import mean_guess
 from pose2mesh.baselines.seen import LearnedBaseline, Need, Seen, Truth
-from pose2mesh.body.anny import PHENOTYPES, AnnyBody
-from pose2mesh.body.rig import BODY_BONES
+from pose2mesh.body_models.anny import PHENOTYPES, AnnyBody
+from pose2mesh.body_models.anny_skeleton import BODY_BONES
 from pose2mesh.data.poses import draw_procedural
 from pose2mesh.data.synthetic import BodySynthesiser, ShapeConfig
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, rotation_from_six, six_of_rotation

@@ -25,8 +25,8 @@ from pose2mesh.baselines.interface import Estimate
 from pose2mesh.baselines.losses import ParameterWeights, parameter_losses
 from pose2mesh.baselines.regressor import mean_guess, timid_layer
 from pose2mesh.baselines.seen import MAP_PX, PARTS, LearnedBaseline, Need, Seen, Truth
-from pose2mesh.body.anny import PHENOTYPES
-from pose2mesh.body.rig import BODY_BONES
+from pose2mesh.body_models.anny import PHENOTYPES
+from pose2mesh.body_models.anny_skeleton import BODY_BONES
 from pose2mesh.geometry.rotations import nearest_rotation
 
 # Numbers of a guess: matrices, shape, camera's scale and shift.

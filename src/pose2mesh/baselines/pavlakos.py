@@ -26,8 +26,8 @@ from pose2mesh.baselines.losses import joint_loss, keypoint_loss, rotation_loss,
 from pose2mesh.baselines.regressor import mean_guess, timid_layer
 from pose2mesh.baselines.seen import MAP_PX, LearnedBaseline, Need, Seen, Truth
 from pose2mesh.baselines.soft_silhouette import SoftSilhouette, overlap_loss
-from pose2mesh.body.anny import PHENOTYPES
-from pose2mesh.body.rig import BODY_BONES
+from pose2mesh.body_models.anny import PHENOTYPES
+from pose2mesh.body_models.anny_skeleton import BODY_BONES
 from pose2mesh.data.synthetic import BodySynthesiser
 from pose2mesh.geometry.rotations import rotation_from_six, six_of_rotation
 from pose2mesh.losses import masked_l1

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from pose2mesh.baselines.body_layer import Guess
-from pose2mesh.body.anny import AnnyBody
-from pose2mesh.body.fit import spread_points
+from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.body_fitting import spread_points
 from pose2mesh.render import vertex_normals
 
 SIZE_PX = 32

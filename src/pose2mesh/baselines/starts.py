@@ -15,7 +15,7 @@ from torch import Tensor
 from pose2mesh.baselines.fitting import Bodies, Fitter, Target
 from pose2mesh.baselines.interface import Observed
 from pose2mesh.baselines.pose_prior import rotation_vectors
-from pose2mesh.body.fit import BodyFitter
+from pose2mesh.body_models.body_fitting import BodyFitter
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, axis_rotation
 from pose2mesh.predict import Recovery
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.body.gendered import BodyConfig, GenderedBody, open_body
-from pose2mesh.body.smpl import Variant
+from pose2mesh.body_models.gendered import BodyConfig, GenderedBody, open_body
+from pose2mesh.body_models.smpl import Variant
 from pose2mesh.check.findings import Finding, record_findings
 from pose2mesh.check.fits import FitErrors, Fits
 from pose2mesh.check.layout import Part, config_parts, recognise

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pose2mesh.body.gendered import GenderedBody
+from pose2mesh.body_models.gendered import GenderedBody
 from pose2mesh.check.findings import Finding, name_person
 from pose2mesh.data.labelled import LabelledSet
 from pose2mesh.data.sets.doubts import mirrored

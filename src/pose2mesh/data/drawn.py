@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pose2mesh.body.anny import AnnyBody
+from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.data.poses import PoseSource
 from pose2mesh.data.samples import Batch
 from pose2mesh.data.sources import describe_poses

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pose2mesh.body.gendered import GenderedBody, GenderedPoints
+from pose2mesh.body_models.gendered import GenderedBody, GenderedPoints
 from pose2mesh.data.cameras import CameraConfig, draw_cameras
 from pose2mesh.data.noise import NoiseConfig, derive, synthesise
 from pose2mesh.data.samples import Batch

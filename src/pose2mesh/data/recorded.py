@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pose2mesh.body.gendered import GenderedBody, open_body
-from pose2mesh.body.smpl import Variant
+from pose2mesh.body_models.gendered import GenderedBody, open_body
+from pose2mesh.body_models.smpl import Variant
 from pose2mesh.data.labelled import Input, LabelledSet, LabelSettings, look
 from pose2mesh.data.mixing import Mixture
 from pose2mesh.data.samples import Batch, join_batches, mirror_batch

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
-from pose2mesh.body.anny import AnnyBody, SkinnedPoints, skin
+from pose2mesh.body_models.anny import AnnyBody, SkinnedPoints, skin
 from pose2mesh.data.cameras import CameraConfig, Cameras, draw_cameras
 from pose2mesh.data.noise import NoiseConfig, synthesise
 from pose2mesh.data.poses import PoseConfig, PoseSource
@@ -38,7 +38,7 @@ class ShapeConfig:
     proportions: tuple[float, float] = (0.0, 1.0)
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
-        """(count, 6) phenotypes in the order of `body.anny.PHENOTYPES`."""
+        """(count, 6) phenotypes in the order of `body_models.anny.PHENOTYPES`."""
         bounds = (self.gender, self.age, self.muscle, self.weight, self.height, self.proportions)
         low, high = torch.tensor(bounds, device=generator.device).unbind(1)
         return low + (high - low) * torch.rand(count, 6, generator=generator, device=generator.device)

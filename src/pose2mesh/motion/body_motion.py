@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pose2mesh.body.anny import AnnyBody
-from pose2mesh.body.fit_equations import BONES
+from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.fit_equations import BONES
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA
 

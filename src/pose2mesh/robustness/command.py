@@ -84,7 +84,7 @@ def robustness_command(model: str, device: str, options: RobustnessOptions, say:
         InputError: an option, the model or a file cannot be used, or the report cannot be written.
     """
     options.check()
-    from pose2mesh.body.anny import AnnyBody
+    from pose2mesh.body_models.anny import AnnyBody
     from pose2mesh.data.motion import load_clips, load_split
     from pose2mesh.data.synthetic import BodySynthesiser
     from pose2mesh.predict import Recovery

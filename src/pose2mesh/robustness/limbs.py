@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pose2mesh.body.anny import AnnyBody
-from pose2mesh.body.rig import BODY_BONES, PARENTS
+from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.anny_skeleton import BODY_BONES, PARENTS
 from pose2mesh.data.retarget import TEMPLATE_BONES
 from pose2mesh.geometry.rotations import nearest_rotation
 

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pose2mesh.body.anny import AnnyBody
+from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.data.motion import Clip
 from pose2mesh.data.noise import person_area
 from pose2mesh.data.poses import PoseConfig, PoseSource

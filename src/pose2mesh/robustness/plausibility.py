@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pose2mesh.body.anny import AnnyBody
-from pose2mesh.body.rig import BODY_BONES
+from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.anny_skeleton import BODY_BONES
 from pose2mesh.data.poses import PoseConfig, PoseSource
 from pose2mesh.data.synthetic import BodySynthesiser, ShapeConfig
 from pose2mesh.robustness.answers import Answers

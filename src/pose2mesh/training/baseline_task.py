@@ -14,7 +14,7 @@ from pose2mesh.baselines.bundle import LearnedInfo, save_learned, start_from
 from pose2mesh.baselines.config import BaselineConfig
 from pose2mesh.baselines.methods import find_method
 from pose2mesh.baselines.people import known_people, training_chunks, validation_chunks
-from pose2mesh.body.anny import AnnyBody
+from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.config_files import plain_values
 from pose2mesh.data.sources import describe_poses, pose_sources
 from pose2mesh.errors import InputError

@@ -11,7 +11,7 @@ import yaml
 from torch import Tensor
 
 from pose2mesh import metrics
-from pose2mesh.body.anny import AnnyBody
+from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.config import TrainConfig
 from pose2mesh.config_files import dump_config
 from pose2mesh.data.drawn import DrawnPeople

@@ -9,7 +9,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from pose2mesh.body.anny import AnnyBody
+from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.config import TrainConfig
 from pose2mesh.data.drawn import DrawnPeople
 from pose2mesh.data.recorded import open_recorded

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from pose2mesh.body.rig import BODY_BONES
+from pose2mesh.body_models.anny_skeleton import BODY_BONES
 from pose2mesh.io.mesh_files import atomic_write, in_unit
 from pose2mesh.overlay import OverlayParts, draw_overlay, photo_ground, plain_ground
 from pose2mesh.video.bodies import BATCH, TURNS, BodyTrack

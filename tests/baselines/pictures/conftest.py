@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pose2mesh.body.anny import AnnyBody
+from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.data.cameras import Cameras
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA
 

@@ -15,8 +15,8 @@ from pose2mesh.baselines.pictures.raster import Rasteriser
 from pose2mesh.baselines.pictures.surface import Surface
 from pose2mesh.baselines.pictures.view import View, crop_cameras, look
 from pose2mesh.baselines.seen import CROP_PX, Crops
-from pose2mesh.body.anny import AnnyBody
-from pose2mesh.body.rig import BODY_BONES
+from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.anny_skeleton import BODY_BONES
 from pose2mesh.data.cameras import Cameras
 
 B = 40

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pose2mesh.baselines.pictures.raster import Rasteriser
-from pose2mesh.body.anny import AnnyBody
+from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.data.cameras import Cameras
 from pose2mesh.render import rasterise
 

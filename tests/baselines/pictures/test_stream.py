@@ -10,7 +10,7 @@ import torch
 from pose2mesh.baselines.pictures.config import CHUNK, PictureConfig
 from pose2mesh.baselines.pictures.stream import PictureStream
 from pose2mesh.baselines.seen import CROP_PX, MAP_PX, PARTS, Need, Seen, Truth
-from pose2mesh.body.anny import AnnyBody
+from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.data.noise import NoiseConfig
 from pose2mesh.data.poses import PoseConfig, PoseSource
 from pose2mesh.data.synthetic import SyntheticConfig

@@ -1,6 +1,6 @@
 """The data sets of the literature and the files of SMPL and MANO, made up: whole enough to train and to measure on.
 
-Every file has the structure of the real one. Bodies are small made-up meshes (`tests/body/smpl_fixtures.py`), and all
+Every file has the structure of the real one. Bodies are small made-up meshes (`tests/body_models/smpl_fixtures.py`), and all
 labels of a person agree: joints are regressed from the posed body and projected by the camera.
 
     models, data = write_models(folder / "models"), write_data_sets(folder / "data")
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.body.smpl_fixtures import fake_model, save_npz, skinned
+from tests.body_models.smpl_fixtures import fake_model, save_npz, skinned
 
 PEOPLE = 6  # of each data set and part
 FOCAL, CENTRE, SIZE = (1145.0, 1143.0), (512.0, 515.0), (1000, 1002)

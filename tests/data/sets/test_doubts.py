@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from pose2mesh.body.anny import AnnyBody
+from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.data.poses import PoseConfig, PoseSource
 from pose2mesh.data.sets.doubts import backwards, crossed, extent_m, implausible_size, mirrored, outside, repeated
 from pose2mesh.data.sets.own import own

@@ -12,7 +12,7 @@ from pose2mesh.baselines.pictures.outfits import Wardrobe
 from pose2mesh.baselines.pictures.surface import Surface
 from pose2mesh.baselines.pictures.view import View
 from pose2mesh.baselines.seen import CROP_PX
-from pose2mesh.body.anny import AnnyBody
+from pose2mesh.body_models.anny import AnnyBody
 
 BEYOND = 0.5  # the grey of what lies beyond the border of the picture that a crop is from
 

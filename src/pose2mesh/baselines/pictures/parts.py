@@ -7,8 +7,8 @@ from torch import Tensor
 
 from pose2mesh.baselines.pictures.view import View
 from pose2mesh.baselines.seen import CROP_PX, MAP_PX, PARTS
-from pose2mesh.body.anny import AnnyBody
-from pose2mesh.body.rig import BODY_BONES
+from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.anny_skeleton import BODY_BONES
 
 _OF_A_SIDE = ("upper_arm", "forearm", "thigh", "shank", "foot")
 PART_NAMES = ("head", "torso", *(f"{side}_{part}" for part in _OF_A_SIDE for side in ("left", "right")))

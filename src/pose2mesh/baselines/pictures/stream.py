@@ -17,7 +17,7 @@ from pose2mesh.baselines.pictures.parts import face_parts, label_image, share_ma
 from pose2mesh.baselines.pictures.raster import Rasteriser
 from pose2mesh.baselines.pictures.view import View, crop_cameras, look, within_picture
 from pose2mesh.baselines.seen import CROP_PX, PARTS, Crops, Need, Seen, Truth
-from pose2mesh.body.anny import AnnyBody
+from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.data.poses import PoseSource
 from pose2mesh.data.samples import Batch
 from pose2mesh.data.synthetic import BodySynthesiser, People, detect, draw_people, draw_videos

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pose2mesh.baselines.pictures.parts import PART_NAMES, face_parts
-from pose2mesh.body.anny import AnnyBody
+from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.skeletons import COCO
 
 _HEAD, _TORSO = PART_NAMES.index("head"), PART_NAMES.index("torso")

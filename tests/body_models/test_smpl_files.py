@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from pose2mesh.body.smpl_files import JOINT_COUNTS, SmplModel, read_smpl
+from pose2mesh.body_models.smpl_files import JOINT_COUNTS, SmplModel, read_smpl
 from pose2mesh.errors import InputError
-from tests.body.smpl_fixtures import PARENTS, Malicious, Masked, fake_model, save_npz, save_pickle
+from tests.body_models.smpl_fixtures import PARENTS, Malicious, Masked, fake_model, save_npz, save_pickle
 
 
 def refusal(path: Path, model: SmplModel = "smpl") -> str:

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pose2mesh.body.regressors import extend_with_derived, load_regressor
-from pose2mesh.body.rig import BODY_BONES, depth_levels
+from pose2mesh.body_models.anny_skeleton import BODY_BONES, depth_levels
+from pose2mesh.body_models.joint_regressors import extend_with_derived, load_regressor
 from pose2mesh.errors import InputError
 from pose2mesh.skeletons import COCO, COCO17, JointSet
 

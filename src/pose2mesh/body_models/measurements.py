@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pose2mesh.body.anny import AnnyBody, _anny_model
-from pose2mesh.body.fit import BodyFit
-from pose2mesh.body.fit_equations import BONES
+from pose2mesh.body_models.anny import AnnyBody, _anny_model
+from pose2mesh.body_models.body_fitting import BodyFit
+from pose2mesh.body_models.fit_equations import BONES
 from pose2mesh.skeletons import COCO
 
 # From the soles up as straight as joints go, both sides: their summed length stands for the height of a posed body.

@@ -1,7 +1,7 @@
 """Points of a body of the SMPL family, posed without the rest of it: some vertices, and joints regressed from all.
 
 SMPL (Loper et al. 2015) is linear blend skinning of a body at rest that is linear in the shape coefficients and in the
-entries of the joints' rotation matrices. A joint regressor commutes with that, as in `body.anny.SkinnedPoints`:
+entries of the joints' rotation matrices. A joint regressor commutes with that, as in `body_models.anny.SkinnedPoints`:
 regressor × skin weights × (template, shapes, pose shapes) is contracted once, in float64.
 """
 
@@ -10,9 +10,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pose2mesh.body.anny import skin
-from pose2mesh.body.rig import depth_levels
-from pose2mesh.body.smpl import SmplBody
+from pose2mesh.body_models.anny import skin
+from pose2mesh.body_models.anny_skeleton import depth_levels
+from pose2mesh.body_models.smpl import SmplBody
 from pose2mesh.geometry.rotations import rotation_from_vector
 
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from pose2mesh.body.anny import AnnyBody
-from pose2mesh.body.fit import ADULTS, BodyFit, BodyFitter, spread_points
-from pose2mesh.body.measurements import measure
-from pose2mesh.body.rig import BODY_BONES
+from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.anny_skeleton import BODY_BONES
+from pose2mesh.body_models.body_fitting import ADULTS, BodyFit, BodyFitter, spread_points
+from pose2mesh.body_models.measurements import measure
 from pose2mesh.data.poses import draw_procedural
 from pose2mesh.data.synthetic import ShapeConfig
 from pose2mesh.errors import InputError

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pose2mesh.body.anny import AnnyBody, _anny_model
+from pose2mesh.body_models.anny import AnnyBody, _anny_model
 
 
 @pytest.fixture(scope="session")

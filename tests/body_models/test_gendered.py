@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from pose2mesh.body.gendered import BodyConfig, GenderedBody, GenderedPoints, open_body
-from pose2mesh.body.smpl import SmplBody
+from pose2mesh.body_models.gendered import BodyConfig, GenderedBody, GenderedPoints, open_body
+from pose2mesh.body_models.smpl import SmplBody
 from pose2mesh.data.sets.records import GENDERS
 from pose2mesh.errors import InputError
 from pose2mesh.skeletons import COCO, SMPL
-from tests.body.smpl_fixtures import fake_model, save_npz
+from tests.body_models.smpl_fixtures import fake_model, save_npz
 from tests.data.sets.literature import write_models
 
 

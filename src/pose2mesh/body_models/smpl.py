@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pose2mesh.body.regressors import extend_with_derived
-from pose2mesh.body.smpl_files import HAND_MEANS, SmplArrays, SmplModel, read_smpl
+from pose2mesh.body_models.joint_regressors import extend_with_derived
+from pose2mesh.body_models.smpl_files import HAND_MEANS, SmplArrays, SmplModel, read_smpl
 from pose2mesh.errors import InputError, one_line
 from pose2mesh.skeletons import COCO, HAND, HUMAN36, SMPL, JointSet
 

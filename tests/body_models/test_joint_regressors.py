@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from pose2mesh.body.anny import AnnyBody
-from pose2mesh.body.regressors import FITTED, extend_with_derived, fitting_error, load_regressor
-from pose2mesh.body.rig import BODY_BONES
+from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.anny_skeleton import BODY_BONES
+from pose2mesh.body_models.joint_regressors import FITTED, extend_with_derived, fitting_error, load_regressor
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.rotations import axis_rotation
 from pose2mesh.skeletons import COCO, HUMAN36, JOINT_SETS

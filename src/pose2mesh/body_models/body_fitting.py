@@ -19,9 +19,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pose2mesh.body.anny import PHENOTYPES, AnnyBody
-from pose2mesh.body.fit_equations import BONES, Equations, LinearPoints
-from pose2mesh.body.rig import BODY_BONES, PARENTS, depth_levels
+from pose2mesh.body_models.anny import PHENOTYPES, AnnyBody
+from pose2mesh.body_models.anny_skeleton import BODY_BONES, PARENTS, depth_levels
+from pose2mesh.body_models.fit_equations import BONES, Equations, LinearPoints
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.rotations import nearest_rotation, rotation_from_vector
 
@@ -48,7 +48,7 @@ class BodyFit:
     """Bodies found; `B` frames of `P` people.
 
     Attributes:
-        phenotypes: (P, 6) in the order of `body.anny.PHENOTYPES`.
+        phenotypes: (P, 6) in the order of `body_models.anny.PHENOTYPES`.
         person: (B,) whose body each frame shows.
         orientations: (B, 22, 3, 3) as `AnnyBody` takes them.
         translation_m: (B, 3) where the hips' bone head is: add it to the vertices of `AnnyBody`.

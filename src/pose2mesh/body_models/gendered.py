@@ -10,8 +10,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from pose2mesh.body.smpl import SmplBody, Variant, find_regressors, find_smpl
-from pose2mesh.body.smpl_points import SmplPoints
+from pose2mesh.body_models.smpl import SmplBody, Variant, find_regressors, find_smpl
+from pose2mesh.body_models.smpl_points import SmplPoints
 from pose2mesh.errors import InputError
 from pose2mesh.skeletons import JointSet
 

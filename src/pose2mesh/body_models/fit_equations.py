@@ -1,6 +1,6 @@
 """What a fit of the body solves: points as a linear function of the bones' rotations, and one Gauss–Newton step.
 
-See `body/fit.py` for the method and the frame.
+See `body_models/body_fitting.py` for the method and the frame.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pose2mesh.body.anny import PHENOTYPES, AnnyBody, SkinnedPoints
-from pose2mesh.body.rig import BODY_BONES, PARENTS
+from pose2mesh.body_models.anny import PHENOTYPES, AnnyBody, SkinnedPoints
+from pose2mesh.body_models.anny_skeleton import BODY_BONES, PARENTS
 
 BONES = len(BODY_BONES)
 _DAMPING = 1e-3

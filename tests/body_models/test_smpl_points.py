@@ -8,10 +8,10 @@ from typing import get_args
 import pytest
 import torch
 
-from pose2mesh.body.smpl import SmplBody
-from pose2mesh.body.smpl_files import JOINT_COUNTS, SmplModel
-from pose2mesh.body.smpl_points import SmplPoints
-from tests.body.smpl_fixtures import fake_model, save_npz
+from pose2mesh.body_models.smpl import SmplBody
+from pose2mesh.body_models.smpl_files import JOINT_COUNTS, SmplModel
+from pose2mesh.body_models.smpl_points import SmplPoints
+from tests.body_models.smpl_fixtures import fake_model, save_npz
 
 
 @pytest.mark.parametrize("flat_hand", [False, True])

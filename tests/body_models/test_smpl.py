@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 import torch
 
-from pose2mesh.body.smpl import FINGERTIPS, REGRESSOR_FILES, SmplBody, Variant, find_regressors, find_smpl
-from pose2mesh.body.smpl_files import HAND_MEANS, JOINT_COUNTS, SmplModel, read_smpl
+from pose2mesh.body_models.smpl import FINGERTIPS, REGRESSOR_FILES, SmplBody, Variant, find_regressors, find_smpl
+from pose2mesh.body_models.smpl_files import HAND_MEANS, JOINT_COUNTS, SmplModel, read_smpl
 from pose2mesh.errors import InputError
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.models.surface import build_surface
 from pose2mesh.skeletons import COCO, HAND, HUMAN36, JOINT_SETS, SMPL, JointSet
-from tests.body.smpl_fixtures import PARENTS, fake_model, save_npz, save_pickle, skinned
+from tests.body_models.smpl_fixtures import PARENTS, fake_model, save_npz, save_pickle, skinned
 
 Fake = tuple[SmplBody, dict[str, Any]]
 
