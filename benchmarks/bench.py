@@ -33,8 +33,8 @@ from textbook import TextbookPose2Mesh
 
 from pose2mesh.config import load_config
 from pose2mesh.io.atomic_write import replacing
-from pose2mesh.models.bundle import Bundle, save_bundle
-from pose2mesh.models.bundle_info import BundleInfo
+from pose2mesh.models.bundle.bundle import Bundle, save_bundle
+from pose2mesh.models.bundle.bundle_info import BundleInfo
 from pose2mesh.skeletons import JOINT_SETS
 from pose2mesh.training.pose2mesh_task import build_network, open_supply
 

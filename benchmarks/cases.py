@@ -24,8 +24,8 @@ from textbook import TextbookPose2Mesh
 
 from pose2mesh.config import TrainConfig
 from pose2mesh.data.samples import Batch
+from pose2mesh.models.mesh_topology import Surface
 from pose2mesh.models.pose2mesh import Pose2Mesh
-from pose2mesh.models.surface import Surface
 from pose2mesh.models.torch_backend import TorchBackend
 from pose2mesh.skeletons import JOINT_SETS
 from pose2mesh.training.batch_size import peak_bytes

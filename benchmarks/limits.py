@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from pose2mesh.models.layers.linear import linear
+from pose2mesh.models.mesh_topology import Surface, laplacians
 from pose2mesh.models.pose2mesh import Pose2Mesh
-from pose2mesh.models.surface import Surface, laplacians
-from pose2mesh.products import linear
 
 aten = torch.ops.aten
 

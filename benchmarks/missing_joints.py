@@ -38,7 +38,7 @@ from pose2mesh.data.synthetic import (
     rotation_to_ray,
     weighted_centre,
 )
-from pose2mesh.models.bundle import load_bundle
+from pose2mesh.models.bundle.bundle import load_bundle
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.models.posenet import PoseNet
 from pose2mesh.skeletons import COCO

@@ -18,10 +18,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from pose2mesh.config import TrainConfig
-from pose2mesh.models.bundle_info import DEFAULT
+from pose2mesh.models.bundle.bundle_info import DEFAULT
+from pose2mesh.models.mesh_topology import build_surface
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
-from pose2mesh.models.surface import build_surface
 from pose2mesh.predict import Recovery
 from pose2mesh.skeletons import COCO, JointSet
 
@@ -58,7 +58,7 @@ def vertices_ms(
 
 @dataclass(frozen=True)
 class Torus:
-    """A body of any size (see `models.surface.Body`): as nearly everywhere on a body, a vertex has six neighbours."""
+    """A body of any size (see `models.mesh_topology.Body`): as nearly everywhere on a body, a vertex has six neighbours."""
 
     rings: int
     segments: int

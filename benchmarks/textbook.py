@@ -14,9 +14,9 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 
+from pose2mesh.models.mesh_topology import Surface, laplacians
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh, Prediction
-from pose2mesh.models.surface import Surface, laplacians
 from pose2mesh.skeletons import JointSet
 
 

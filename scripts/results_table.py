@@ -32,7 +32,7 @@ from pose2mesh.data.noise import measured_noise
 from pose2mesh.data.sources import unchanged_poses
 from pose2mesh.io.atomic_write import replacing
 from pose2mesh.io.mesh_files import write_json
-from pose2mesh.models.bundle_info import BUNDLE
+from pose2mesh.models.bundle.bundle_info import BUNDLE
 from pose2mesh.predict import Recovery
 from pose2mesh.skeletons import COCO
 from pose2mesh.training.any_config import load_any

@@ -15,11 +15,11 @@ import trimesh
 from hypothesis import settings
 from torch import Tensor
 
-from pose2mesh.models.bundle import Bundle, save_bundle
-from pose2mesh.models.bundle_info import BundleInfo
+from pose2mesh.models.bundle.bundle import Bundle, save_bundle
+from pose2mesh.models.bundle.bundle_info import BundleInfo
+from pose2mesh.models.mesh_topology import Body, Surface, build_surface
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
-from pose2mesh.models.surface import Body, Surface, build_surface
 from pose2mesh.skeletons import COCO, JointSet
 
 # On a busy machine an example may take any time.

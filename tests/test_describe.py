@@ -8,7 +8,7 @@ import pytest
 
 from pose2mesh.describe import describe_bundle
 from pose2mesh.errors import InputError
-from pose2mesh.models.bundle import load_bundle, save_bundle
+from pose2mesh.models.bundle.bundle import load_bundle, save_bundle
 
 
 def test_a_bundle_in_words(bundle_file: Path) -> None:

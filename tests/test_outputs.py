@@ -18,10 +18,10 @@ from pose2mesh.geometry.camera import Intrinsics, nominal_intrinsics
 from pose2mesh.io import mesh_files
 from pose2mesh.io.images import read_photo
 from pose2mesh.io.keypoints import read_keypoints
-from pose2mesh.models.bundle import Bundle, load_bundle, save_bundle
+from pose2mesh.models.bundle.bundle import Bundle, load_bundle, save_bundle
+from pose2mesh.models.mesh_topology import Body, build_surface
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
-from pose2mesh.models.surface import Body, build_surface
 from pose2mesh.outputs import predict_files
 from pose2mesh.predict import Recovery
 from pose2mesh.predict_options import PHOTO_FORMATS, PredictOptions

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import Intrinsics, look_at
 from pose2mesh.models import torch_backend
-from pose2mesh.models.bundle import Bundle, load_bundle
-from pose2mesh.models.bundle_info import BundleInfo
+from pose2mesh.models.bundle.bundle import Bundle, load_bundle
+from pose2mesh.models.bundle.bundle_info import BundleInfo
+from pose2mesh.models.mesh_topology import Surface
 from pose2mesh.models.pose2mesh import Prediction
-from pose2mesh.models.surface import Surface
 from pose2mesh.models.torch_backend import TorchBackend
 from pose2mesh.predict import Recovery, canvas_size
 from pose2mesh.skeletons import COCO

@@ -9,11 +9,11 @@ import torch
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.data.poses import PoseSource
 from pose2mesh.data.synthetic import ShapeConfig
-from pose2mesh.models.bundle import Bundle, save_bundle
-from pose2mesh.models.bundle_info import BundleInfo
+from pose2mesh.models.bundle.bundle import Bundle, save_bundle
+from pose2mesh.models.bundle.bundle_info import BundleInfo
+from pose2mesh.models.mesh_topology import build_surface
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
-from pose2mesh.models.surface import build_surface
 from pose2mesh.skeletons import JointSet
 
 

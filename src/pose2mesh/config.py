@@ -11,7 +11,7 @@ from pose2mesh.config_files import instantiate, read_values, refuse_unknown
 from pose2mesh.data.sets.catalogue import SetConfig
 from pose2mesh.data.synthetic import SyntheticConfig
 from pose2mesh.errors import InputError
-from pose2mesh.losses import LossWeights
+from pose2mesh.models.losses import LossWeights
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.skeletons import BODY_JOINT_SETS, HAND
 

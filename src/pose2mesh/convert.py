@@ -24,11 +24,10 @@ def convert_checkpoint(checkpoint: Path, config: Path, out: Path) -> Path:
     """
     from pose2mesh.body_models.anny import AnnyBody
     from pose2mesh.config import load_config
-    from pose2mesh.models import reference
-    from pose2mesh.models.bundle import Bundle, save_bundle
-    from pose2mesh.models.bundle_info import BundleInfo
+    from pose2mesh.models.bundle.bundle import Bundle, reference_checkpoint, save_bundle
+    from pose2mesh.models.bundle.bundle_info import BundleInfo
+    from pose2mesh.models.mesh_topology import build_surface
     from pose2mesh.models.pose2mesh import Pose2Mesh
-    from pose2mesh.models.surface import build_surface
     from pose2mesh.skeletons import JOINT_SETS
 
     settings = load_config(config, _WITHOUT_DATA)
@@ -39,13 +38,13 @@ def convert_checkpoint(checkpoint: Path, config: Path, out: Path) -> Path:
         )
     if not out.parent.is_dir():
         raise InputError(f"--out {out}: expected the name of a file in a folder that exists")
-    found = reference.read_reference(checkpoint)
+    found = reference_checkpoint.read_reference(checkpoint)
     joint_set = JOINT_SETS[settings.joint_set]
     surface = build_surface(AnnyBody(), joint_set, settings.network, None)
     network = Pose2Mesh(settings.network, joint_set, surface).eval()
-    reference.load_posenet(network, found)
+    reference_checkpoint.load_posenet(network, found)
     if settings.stage == "pose2mesh":
-        reference.load_meshnet(network, found)
+        reference_checkpoint.load_meshnet(network, found)
     when = "" if found.epoch is None else f", epoch {found.epoch}"
     info = BundleInfo(
         name=settings.name,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from pose2mesh.models.bundle import load_bundle
-from pose2mesh.models.bundle_info import is_learned, resolve
+from pose2mesh.models.bundle.bundle import load_bundle
+from pose2mesh.models.bundle.bundle_info import is_learned, resolve
 
 
 def describe_bundle(name_or_path: str) -> str:

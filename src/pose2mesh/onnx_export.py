@@ -8,8 +8,8 @@ import numpy as np
 
 from pose2mesh.errors import InputError
 from pose2mesh.io.atomic_write import replacing
-from pose2mesh.models.bundle_file import BundleFile, fitting, read_bundle
-from pose2mesh.models.bundle_info import DEFAULT
+from pose2mesh.models.bundle.bundle_file import BundleFile, fitting, read_bundle
+from pose2mesh.models.bundle.bundle_info import DEFAULT
 from pose2mesh.models.onnx_backend import (
     NOT_INSTALLED,
     SUFFIX,

@@ -16,7 +16,7 @@ from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import Intrinsics, fit_perspective, fit_weak_perspective, look_at, nominal_intrinsics
 from pose2mesh.io.keypoints import PoseInput, Skipped
 from pose2mesh.models.backend import Backend, PictureBackend, Pictures, TrackBackend
-from pose2mesh.models.bundle_info import BASELINES, DEFAULT, is_learned
+from pose2mesh.models.bundle.bundle_info import BASELINES, DEFAULT, is_learned
 from pose2mesh.skeletons import JOINT_SETS, LARGEST_COORDINATE_PX, JointSet, convert, input_order, where_without_spread
 
 # As `io.keypoints` has them, so that arrays and files are judged alike.

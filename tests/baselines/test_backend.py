@@ -17,7 +17,7 @@ from pose2mesh.cli import main
 from pose2mesh.data.poses import PoseConfig, PoseSource
 from pose2mesh.errors import InputError
 from pose2mesh.evaluate import evaluate_motions
-from pose2mesh.models.bundle_info import BASELINES
+from pose2mesh.models.bundle.bundle_info import BASELINES
 from pose2mesh.predict import Recovery
 from pose2mesh.skeletons import COCO
 

@@ -17,10 +17,10 @@ from scaling import Torus
 from textbook import TextbookPose2Mesh, coordinates
 
 from pose2mesh.graph.coarsening import mesh_adjacency
+from pose2mesh.models.layers.linear import linear
+from pose2mesh.models.mesh_topology import Surface, laplacians
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
-from pose2mesh.models.surface import Surface, laplacians
-from pose2mesh.products import linear
 from pose2mesh.skeletons import COCO
 
 

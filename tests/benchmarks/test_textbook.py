@@ -11,9 +11,9 @@ import torch
 from textbook import TextbookPose2Mesh
 from torch import Tensor
 
+from pose2mesh.models.mesh_topology import Body, Surface, build_surface
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
-from pose2mesh.models.surface import Body, Surface, build_surface
 from pose2mesh.skeletons import COCO
 
 VARIANTS: dict[str, dict[str, Any]] = {

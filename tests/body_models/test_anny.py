@@ -16,7 +16,7 @@ from pose2mesh.body_models.anny_skeleton import BODY_BONES, MIRROR, PARENTS, dep
 from pose2mesh.data.poses import random_rotations
 from pose2mesh.data.synthetic import ShapeConfig
 from pose2mesh.geometry.rotations import axis_rotation, rotation_from_vector
-from pose2mesh.models.bundle_file import read_bundle
+from pose2mesh.models.bundle.bundle_file import read_bundle
 from pose2mesh.skeletons import BODY_JOINT_SETS
 
 IDENTITY = torch.eye(3).repeat(1, len(BODY_BONES), 1, 1)

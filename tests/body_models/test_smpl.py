@@ -15,9 +15,9 @@ import torch
 from pose2mesh.body_models.smpl import FINGERTIPS, REGRESSOR_FILES, SmplBody, Variant, find_regressors, find_smpl
 from pose2mesh.body_models.smpl_files import HAND_MEANS, JOINT_COUNTS, SmplModel, read_smpl
 from pose2mesh.errors import InputError
+from pose2mesh.models.mesh_topology import build_surface
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
-from pose2mesh.models.surface import build_surface
 from pose2mesh.skeletons import COCO, HAND, HUMAN36, JOINT_SETS, SMPL, JointSet
 from tests.body_models.smpl_fixtures import PARENTS, fake_model, save_npz, save_pickle, skinned
 

@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from pose2mesh.graph.coarsening import Hierarchy, build_hierarchy
 from pose2mesh.graph.upsampling import fit_upsampling
-from pose2mesh.models.surface import Body
+from pose2mesh.models.mesh_topology import Body
 
 LEVEL = 2
 Fit = tuple[Hierarchy, np.ndarray, np.ndarray, np.ndarray]

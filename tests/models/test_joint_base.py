@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from pose2mesh.errors import InputError
-from pose2mesh.models.bundle import Bundle, load_bundle, save_bundle
-from pose2mesh.models.bundle_info import BundleInfo
+from pose2mesh.models.bundle.bundle import Bundle, load_bundle, save_bundle
+from pose2mesh.models.bundle.bundle_info import BundleInfo
+from pose2mesh.models.mesh_topology import Body, Surface, build_surface, fit_joint_base
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
-from pose2mesh.models.surface import Body, Surface, build_surface, fit_joint_base
 from pose2mesh.skeletons import COCO
 
 

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from pose2mesh.errors import InputError
-from pose2mesh.models.bundle import Bundle, load_bundle, save_bundle
-from pose2mesh.models.bundle_info import BundleInfo
+from pose2mesh.models.bundle.bundle import Bundle, load_bundle, save_bundle
+from pose2mesh.models.bundle.bundle_info import BundleInfo
+from pose2mesh.models.mesh_topology import Body, Surface, build_surface, choose_landmarks
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.models.posenet import PoseNet
-from pose2mesh.models.surface import Body, Surface, build_surface, choose_landmarks
 from pose2mesh.skeletons import COCO
 
 LANDMARKS = 6

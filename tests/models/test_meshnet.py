@@ -10,9 +10,9 @@ import trimesh
 from torch import Tensor
 
 from pose2mesh.errors import InputError
-from pose2mesh.graph.chebyshev import ChebyshevConvolution, GraphLaplacian, values
 from pose2mesh.graph.coarsening import build_hierarchy
 from pose2mesh.graph.laplacian import joint_adjacency, rescaled_laplacian
+from pose2mesh.models.layers.chebyshev import ChebyshevConvolution, GraphLaplacian, values
 from pose2mesh.models.meshnet import GraphBlock, GraphLayer, MeshNet
 from pose2mesh.skeletons import HUMAN36
 

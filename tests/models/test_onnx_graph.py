@@ -13,12 +13,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pose2mesh.models.bundle_file import BundleFile
-from pose2mesh.models.bundle_info import BundleInfo
+from pose2mesh.models.bundle.bundle_file import BundleFile
+from pose2mesh.models.bundle.bundle_info import BundleInfo
+from pose2mesh.models.mesh_topology import Body, build_surface
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.onnx_graph import build, interpolation
 from pose2mesh.models.pose2mesh import Pose2Mesh
-from pose2mesh.models.surface import Body, build_surface
 from pose2mesh.skeletons import JOINT_SETS
 
 FULL: dict[str, Any] = {"finest": 0, "coarsenings": 2}  # every vertex is predicted

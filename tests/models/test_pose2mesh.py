@@ -14,9 +14,9 @@ from torch import Tensor
 
 from pose2mesh.errors import InputError
 from pose2mesh.graph.laplacian import joint_adjacency
+from pose2mesh.models.mesh_topology import Body, Surface, build_surface
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh, Upsample
-from pose2mesh.models.surface import Body, Surface, build_surface
 from pose2mesh.skeletons import COCO, HUMAN36, JOINT_SETS, JointSet
 
 J = len(COCO)

@@ -10,7 +10,7 @@ import pytest
 import results_table
 
 from pose2mesh.baselines.table import ROWS, VARIANTS
-from pose2mesh.models.bundle_info import LEARNED
+from pose2mesh.models.bundle.bundle_info import LEARNED
 
 
 @pytest.fixture

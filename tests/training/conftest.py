@@ -16,8 +16,8 @@ from pose2mesh.config import TrainConfig, parse_config
 from pose2mesh.data import drawn
 from pose2mesh.data.supply import Supply
 from pose2mesh.data.synthetic import BodySynthesiser
+from pose2mesh.models.mesh_topology import Surface
 from pose2mesh.models.pose2mesh import Pose2Mesh
-from pose2mesh.models.surface import Surface
 from pose2mesh.skeletons import JOINT_SETS, JointSet
 from pose2mesh.training import finish, pose2mesh_task, run
 from pose2mesh.training.resume import read_checkpoint

@@ -14,7 +14,7 @@ from torch import nn
 
 from pose2mesh.config import TrainConfig
 from pose2mesh.errors import InputError
-from pose2mesh.models.bundle import load_bundle
+from pose2mesh.models.bundle.bundle import load_bundle
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.skeletons import COCO
 from pose2mesh.training.log import read_rows

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from pose2mesh.errors import InputError
-from pose2mesh.models.bundle import load_bundle
+from pose2mesh.models.bundle.bundle import load_bundle
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.skeletons import COCO, HUMAN36, JointSet
 from pose2mesh.training.pretrained import load_pretrained

@@ -20,7 +20,7 @@ from pose2mesh.config import TrainConfig, load_config
 from pose2mesh.data.samples import Batch
 from pose2mesh.errors import InputError
 from pose2mesh.io.interrupts import Interrupted
-from pose2mesh.models.bundle_file import read_bundle
+from pose2mesh.models.bundle.bundle_file import read_bundle
 from pose2mesh.predict import Recovery
 from pose2mesh.skeletons import INPUT_ORDERS
 from pose2mesh.training import run

@@ -15,7 +15,7 @@ from pose2mesh.config import TrainConfig, load_config, parse_config
 from pose2mesh.config_files import dump_config
 from pose2mesh.data import sources
 from pose2mesh.errors import InputError
-from pose2mesh.models.bundle import load_bundle
+from pose2mesh.models.bundle.bundle import load_bundle
 from pose2mesh.skeletons import COCO
 from pose2mesh.training import checkpoints, run
 from pose2mesh.training.resume import resume_config

@@ -20,8 +20,8 @@ from pose2mesh.config import TrainConfig, parse_config
 from pose2mesh.data.drawn import DrawnPeople
 from pose2mesh.data.poses import PoseSource
 from pose2mesh.evaluate import evaluate_motions
-from pose2mesh.models.bundle import Bundle
-from pose2mesh.models.bundle_info import BundleInfo
+from pose2mesh.models.bundle.bundle import Bundle
+from pose2mesh.models.bundle.bundle_info import BundleInfo
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.models.torch_backend import TorchBackend
 from pose2mesh.predict import Recovery

@@ -18,7 +18,7 @@ from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.data.poses import draw_procedural
 from pose2mesh.data.synthetic import ShapeConfig
 from pose2mesh.errors import InputError
-from pose2mesh.models.bundle_info import BundleInfo
+from pose2mesh.models.bundle.bundle_info import BundleInfo
 from pose2mesh.predict import Recovery, bone_log_lengths
 from pose2mesh.skeletons import COCO, JointSet
 

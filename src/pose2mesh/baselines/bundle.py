@@ -20,8 +20,8 @@ from pose2mesh.baselines.seen import LearnedBaseline
 from pose2mesh.config_files import instantiate
 from pose2mesh.errors import InputError, one_line
 from pose2mesh.io.atomic_write import replacing
-from pose2mesh.models.bundle_file import fitting
-from pose2mesh.models.bundle_info import LEARNED_FORMAT, BundleInfo, resolve
+from pose2mesh.models.bundle.bundle_file import fitting
+from pose2mesh.models.bundle.bundle_info import LEARNED_FORMAT, BundleInfo, resolve
 
 if TYPE_CHECKING:
     from pose2mesh.baselines.reader import Reader

@@ -34,11 +34,11 @@ from pose2mesh.body_models.anny_skeleton import BODY_BONES
 from pose2mesh.data.poses import draw_procedural
 from pose2mesh.data.synthetic import BodySynthesiser, ShapeConfig
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, rotation_from_six, six_of_rotation
-from pose2mesh.graph.chebyshev import ChebyshevConvolution, FixedSparse, GraphLaplacian
 from pose2mesh.graph.laplacian import rescaled_laplacian
-from pose2mesh.losses import masked_l1
+from pose2mesh.models.layers.chebyshev import ChebyshevConvolution, FixedSparse, GraphLaplacian
+from pose2mesh.models.losses import masked_l1
+from pose2mesh.models.mesh_topology import Surface, build_surface
 from pose2mesh.models.network_config import NetworkConfig
-from pose2mesh.models.surface import Surface, build_surface
 from pose2mesh.skeletons import JointSet
 
 _SAMPLE_BODIES = 64

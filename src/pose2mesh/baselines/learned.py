@@ -22,7 +22,7 @@ from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.data.poses import PoseSource
 from pose2mesh.errors import InputError
 from pose2mesh.models.backend import Pictures
-from pose2mesh.models.bundle_info import BundleInfo, resolve
+from pose2mesh.models.bundle.bundle_info import BundleInfo, resolve
 from pose2mesh.skeletons import COCO
 
 

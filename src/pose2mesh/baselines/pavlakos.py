@@ -30,7 +30,7 @@ from pose2mesh.body_models.anny import PHENOTYPES
 from pose2mesh.body_models.anny_skeleton import BODY_BONES
 from pose2mesh.data.synthetic import BodySynthesiser
 from pose2mesh.geometry.rotations import rotation_from_six, six_of_rotation
-from pose2mesh.losses import masked_l1
+from pose2mesh.models.losses import masked_l1
 from pose2mesh.models.posenet import ResidualBlock
 from pose2mesh.skeletons import JointSet
 

@@ -22,7 +22,7 @@ from pose2mesh.baselines.body_layer import BodyLayer
 from pose2mesh.baselines.interface import Estimate
 from pose2mesh.baselines.seen import LANDMARKS, MAP_PX, PARTS, LearnedBaseline, Need, Seen, Truth
 from pose2mesh.errors import InputError
-from pose2mesh.losses import masked_l1
+from pose2mesh.models.losses import masked_l1
 
 CHUNK = 256  # pictures read at a time
 

@@ -30,7 +30,7 @@ from pose2mesh.baselines.learned import LearnedBackend
 from pose2mesh.baselines.videos import VideoErrors
 from pose2mesh.data.poses import PoseSource
 from pose2mesh.errors import InputError
-from pose2mesh.models.bundle_info import BUNDLE, DEFAULT, LEARNED, resolve
+from pose2mesh.models.bundle.bundle_info import BUNDLE, DEFAULT, LEARNED, resolve
 from pose2mesh.predict import Recovery
 from pose2mesh.published import PUBLISHED
 
@@ -130,7 +130,7 @@ def _learned(bundles: Sequence[Path], layer: BodyLayer, **settings: Any) -> Cont
 
 
 def _parameters(bundle: str) -> int:
-    from pose2mesh.models.bundle import load_bundle
+    from pose2mesh.models.bundle.bundle import load_bundle
 
     return sum(parameter.numel() for parameter in load_bundle(bundle).model.parameters())
 

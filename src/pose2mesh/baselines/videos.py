@@ -18,7 +18,7 @@ from pose2mesh.baselines.judged import COLUMNS
 from pose2mesh.data.motion import Clip
 from pose2mesh.data.noise import NoiseConfig
 from pose2mesh.data.synthetic import BodySynthesiser
-from pose2mesh.models.bundle_info import DEFAULT
+from pose2mesh.models.bundle.bundle_info import DEFAULT
 from pose2mesh.motion.smoothing import smooth_bodies
 from pose2mesh.motion.synthetic_video import Video, film
 from pose2mesh.predict import Recovery

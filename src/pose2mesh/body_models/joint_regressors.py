@@ -33,7 +33,10 @@ def load_regressor(name: str) -> NDArray[np.float32]:
         InputError: there is no fitted regressor for the joint set.
     """
     _require_fitted(name)
-    with files("pose2mesh.body_models").joinpath(_FILE).open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+    with (
+        files("pose2mesh.body_models").joinpath(_FILE).open("rb") as stream,
+        np.load(stream, allow_pickle=False) as arrays,
+    ):
         regressor = np.zeros((len(JOINT_SETS[name]), int(arrays["n_vertices"])), np.float32)
         regressor[arrays[f"{name}_joint"], arrays[f"{name}_vertex"]] = arrays[f"{name}_weight"]
     return regressor
@@ -52,7 +55,10 @@ def fitting_error(name: str) -> NDArray[np.float32]:
         InputError: there is no fitted regressor for the joint set.
     """
     _require_fitted(name)
-    with files("pose2mesh.body_models").joinpath(_FILE).open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+    with (
+        files("pose2mesh.body_models").joinpath(_FILE).open("rb") as stream,
+        np.load(stream, allow_pickle=False) as arrays,
+    ):
         return arrays[f"{name}_error_mm"]
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pose2mesh.data.samples import Batch
-from pose2mesh.models.surface import Body
+from pose2mesh.models.mesh_topology import Body
 
 VALIDATION_BATCH = 64  # whatever the batch size is, for the people to be the same
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, Union, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.models.bundle_info import BundleInfo
+from pose2mesh.models.bundle.bundle_info import BundleInfo
 
 if TYPE_CHECKING:
     from pose2mesh.baselines.seen import Seen

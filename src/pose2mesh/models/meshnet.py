@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_linear_bn_eval
 
 from pose2mesh.errors import InputError
-from pose2mesh.graph.chebyshev import CACHE_BYTES, ChebyshevConvolution, GraphLaplacian, Normed, values
-from pose2mesh.products import Linear
+from pose2mesh.models.layers.chebyshev import CACHE_BYTES, ChebyshevConvolution, GraphLaplacian, Normed, values
+from pose2mesh.models.layers.linear import Linear
 
 
 class GraphLayer(nn.Module):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2mesh.errors import InputError, one_line
-from pose2mesh.models.bundle_info import BundleInfo
+from pose2mesh.models.bundle.bundle_info import BundleInfo
 from pose2mesh.skeletons import JOINT_SETS
 
 if TYPE_CHECKING:
@@ -52,7 +52,10 @@ class OnnxBackend:
         providers = find_providers(device)
         if is_onnx(name_or_path):
             return cls._from_file(Path(name_or_path), providers)
-        from pose2mesh.models.bundle_file import fitting, read_bundle  # SciPy comes with it: exported files do without
+        from pose2mesh.models.bundle.bundle_file import (  # SciPy comes with it: exported files do without
+            fitting,
+            read_bundle,
+        )
 
         bundle = read_bundle(name_or_path)
         try:

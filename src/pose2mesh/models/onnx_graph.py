@@ -20,9 +20,9 @@ from numpy.polynomial.chebyshev import cheb2poly
 from onnx import TensorProto, helper, numpy_helper
 
 from pose2mesh.graph.row_blocks import cut_rows
-from pose2mesh.models.bundle_file import BundleFile
+from pose2mesh.models.bundle.bundle_file import BundleFile
+from pose2mesh.models.mesh_topology import Surface, laplacians
 from pose2mesh.models.network_config import NetworkConfig
-from pose2mesh.models.surface import Surface, laplacians
 from pose2mesh.skeletons import JOINT_SETS, JointSet
 
 OPSET, IR_VERSION = 17, 8  # of 2022: newer runtimes take them, too

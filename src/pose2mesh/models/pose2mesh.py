@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from pose2mesh.errors import InputError
-from pose2mesh.graph.chebyshev import GraphLaplacian
+from pose2mesh.models.layers.chebyshev import GraphLaplacian
+from pose2mesh.models.mesh_topology import Surface, laplacians
 from pose2mesh.models.meshnet import MeshNet
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.posenet import PoseNet
-from pose2mesh.models.surface import Surface, laplacians
 from pose2mesh.skeletons import JointSet
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pose2mesh.products import Linear
+from pose2mesh.models.layers.linear import Linear
 
 
 class Affine(nn.Module):

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from pose2mesh.errors import InputError
-from pose2mesh.models.bundle import Bundle, load_bundle
-from pose2mesh.products import halve_exact
+from pose2mesh.models.bundle.bundle import Bundle, load_bundle
+from pose2mesh.models.layers.linear import halve_exact
 
 CHUNK = 64  # people in one forward pass: memory stays flat however many there are
 

@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from pose2mesh.errors import InputError
-from pose2mesh.models.surface import Surface
+from pose2mesh.models.mesh_topology import Surface
 from pose2mesh.training.checkpoints import BEST, LAST
 from pose2mesh.training.task import Task
 

@@ -21,10 +21,10 @@ from pose2mesh.data.recorded import RecordedPeople
 from pose2mesh.data.supply import Supply
 from pose2mesh.data.synthetic import BodySynthesiser, SyntheticConfig, detect, draw_people
 from pose2mesh.evaluate import evaluate_motions
-from pose2mesh.models.bundle import Bundle, save_bundle
-from pose2mesh.models.bundle_info import BundleInfo
+from pose2mesh.models.bundle.bundle import Bundle, save_bundle
+from pose2mesh.models.bundle.bundle_info import BundleInfo
+from pose2mesh.models.mesh_topology import Surface
 from pose2mesh.models.pose2mesh import Pose2Mesh
-from pose2mesh.models.surface import Surface
 from pose2mesh.models.torch_backend import TorchBackend
 from pose2mesh.predict import Recovery, bone_log_lengths
 from pose2mesh.training.samples import write_samples

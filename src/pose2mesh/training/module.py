@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pose2mesh import losses, metrics
+from pose2mesh import metrics
 from pose2mesh.config import TrainConfig
 from pose2mesh.data.samples import Batch, slice_batch
 from pose2mesh.data.supply import VALIDATION_BATCH, Supply
+from pose2mesh.models import losses
 from pose2mesh.models.pose2mesh import Pose2Mesh, Prediction
 from pose2mesh.training.resume import LANDMARKS
 from pose2mesh.training.step import VALIDATION_SEED, StepModule

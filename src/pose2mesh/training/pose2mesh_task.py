@@ -15,8 +15,8 @@ from pose2mesh.data.drawn import DrawnPeople
 from pose2mesh.data.recorded import open_recorded
 from pose2mesh.data.sources import pose_sources
 from pose2mesh.data.supply import Supply
+from pose2mesh.models.mesh_topology import Surface, build_surface
 from pose2mesh.models.pose2mesh import Pose2Mesh
-from pose2mesh.models.surface import Surface, build_surface
 from pose2mesh.skeletons import JOINT_SETS
 from pose2mesh.training.disk import surface_bytes
 from pose2mesh.training.finish import finish

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from pose2mesh.config import load_config
 from pose2mesh.errors import InputError
-from pose2mesh.models.bundle import load_bundle
-from pose2mesh.models.bundle_info import BUNDLE
+from pose2mesh.models.bundle.bundle import load_bundle
+from pose2mesh.models.bundle.bundle_info import BUNDLE
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.training.checkpoints import BEST, LAST
 from pose2mesh.training.resume import (

@@ -18,7 +18,7 @@ from pose2mesh.config import TrainConfig
 from pose2mesh.config_files import changed_keys
 from pose2mesh.errors import InputError, one_line
 from pose2mesh.io.atomic_write import replacing
-from pose2mesh.models.bundle_info import BUNDLE
+from pose2mesh.models.bundle.bundle_info import BUNDLE
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.training.any_config import load_any
 from pose2mesh.training.checkpoints import BEST, LAST

@@ -25,8 +25,8 @@ from pose2mesh.config_files import dump_config
 from pose2mesh.errors import InputError
 from pose2mesh.io.atomic_write import replacing
 from pose2mesh.io.interrupts import Interrupted, StopSignals, stop_signals
-from pose2mesh.models.bundle_info import BUNDLE
-from pose2mesh.products import has_bfloat16
+from pose2mesh.models.bundle.bundle_info import BUNDLE
+from pose2mesh.models.layers.linear import has_bfloat16
 from pose2mesh.training.checkpoints import BEST, LAST, AtomicCheckpoints, RunCheckpoints
 from pose2mesh.training.disk import check_disk
 from pose2mesh.training.log import EpochLog, MetricsTable, closing_line

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from pose2mesh.errors import InputError
+from pose2mesh.models.mesh_topology import Body, Surface, build_surface
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Upsample
-from pose2mesh.models.surface import Body, Surface, build_surface
 from pose2mesh.skeletons import COCO
 
 

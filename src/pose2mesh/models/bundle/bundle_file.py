@@ -1,4 +1,4 @@
-"""What a bundle file holds, in NumPy: the weights, the surface, what the model says of itself. See `models.bundle`."""
+"""What a bundle file holds, in NumPy: the weights, the surface, what the model says of itself. See `models.bundle.bundle`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from pose2mesh.errors import InputError, one_line
-from pose2mesh.models.bundle_info import BundleInfo, resolve
+from pose2mesh.models.bundle.bundle_info import BundleInfo, resolve
+from pose2mesh.models.mesh_topology import Surface
 from pose2mesh.models.network_config import NetworkConfig
-from pose2mesh.models.surface import Surface
 
 FORMAT = "pose2mesh-bundle"
 VERSION = 1

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from pose2mesh.errors import InputError
 from pose2mesh.graph.laplacian import chebyshev_polynomials
-from pose2mesh.products import linear
+from pose2mesh.models.layers.linear import linear
 
 # On a CPU, what the terms of a convolution may take at a time, and how many nodes of one sample have theirs at a time.
 CACHE_BYTES = 2**21

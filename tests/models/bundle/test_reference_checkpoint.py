@@ -23,11 +23,10 @@ from torch import Tensor, nn
 
 from pose2mesh.cli import main
 from pose2mesh.errors import InputError
-from pose2mesh.models import reference
-from pose2mesh.models.bundle import load_bundle
+from pose2mesh.models.bundle.bundle import load_bundle, reference_checkpoint
+from pose2mesh.models.mesh_topology import Body, Surface, build_surface
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
-from pose2mesh.models.surface import Body, Surface, build_surface
 from pose2mesh.skeletons import COCO
 
 JOINT_WIDTHS, BLOCK_WIDTHS, HEAD = (8, 12), ((16, 20), (20, 20), (10, 10)), 6
@@ -184,10 +183,10 @@ def checkpoint(whole: Whole, tmp_path: Path) -> Path:
 def test_the_whole_network_is_the_same_function(
     legacy: bool, whole: Whole, network: Pose2Mesh, surface: Surface, tmp_path: Path
 ) -> None:
-    found = reference.read_reference(save(tmp_path / "final.pth.tar", content(whole), legacy))
+    found = reference_checkpoint.read_reference(save(tmp_path / "final.pth.tar", content(whole), legacy))
     assert found.epoch == 15
-    reference.load_posenet(network, found)
-    reference.load_meshnet(network, found)
+    reference_checkpoint.load_posenet(network, found)
+    reference_checkpoint.load_meshnet(network, found)
     pixels = torch.rand(4, len(COCO), 2) * torch.tensor([200.0, 500.0]) + 50
     pose2d = (pixels - pixels.mean(1, keepdim=True)) / pixels.std(1, keepdim=True, correction=0)
     with torch.no_grad():
@@ -210,9 +209,9 @@ def test_graphs_with_self_loops_as_the_reference_coarsens_them(surface: Surface,
     parts = [
         {k.removeprefix(p): v for k, v in state.items() if k.startswith(p)} for p in ("pose_lifter.", "pose2mesh.")
     ]
-    found = reference.Reference("made here", parts[0], parts[1], None)
-    reference.load_posenet(network, found)
-    reference.load_meshnet(network, found)
+    found = reference_checkpoint.Reference("made here", parts[0], parts[1], None)
+    reference_checkpoint.load_posenet(network, found)
+    reference_checkpoint.load_meshnet(network, found)
     x = torch.randn(3, len(COCO), 5)
     with torch.no_grad():
         torch.testing.assert_close(
@@ -228,15 +227,15 @@ def test_a_lifter_alone(prefix: str, whole: Whole, network: Pose2Mesh, tmp_path:
         for name, value in saved["model_state_dict"].items()
         if not name.endswith("num_batches_tracked")  # older versions of PyTorch wrote none
     }
-    found = reference.read_reference(save(tmp_path / "posenet.pth.tar", saved))
+    found = reference_checkpoint.read_reference(save(tmp_path / "posenet.pth.tar", saved))
     assert found.meshnet == {}
-    reference.load_posenet(network, found)
+    reference_checkpoint.load_posenet(network, found)
     x = torch.randn(5, len(COCO), 2)
     with torch.no_grad():
         lifted_mm = whole.pose_lifter(x.flatten(1))
         torch.testing.assert_close(network.posenet(x).flatten(1), lifted_mm / 1000, atol=1e-6, rtol=1e-5)
     with pytest.raises(InputError, match="holds a PoseNet alone; expected a config of stage posenet"):
-        reference.load_meshnet(network, found)
+        reference_checkpoint.load_meshnet(network, found)
 
 
 class Touch:
@@ -265,7 +264,7 @@ def test_code_in_a_checkpoint_is_refused_and_not_run(
     bait = tmp_path / "touched"
     path = save(tmp_path / "bad.pth.tar", {**content(whole.pose_lifter), "test_log": call(bait)}, legacy)
     with pytest.raises(InputError, match=rf"bad\.pth\.tar: {said}"):
-        reference.read_reference(path)
+        reference_checkpoint.read_reference(path)
     assert not bait.exists()
     pickle.loads(pickle.dumps(call(bait)))
     assert bait.exists()  # where pickles are trusted it bites
@@ -284,10 +283,10 @@ def test_damaged_and_foreign_files_are_named(checkpoint: Path, tmp_path: Path) -
         path = tmp_path / f"{name}.pth.tar"
         path.write_bytes(data)
         with pytest.raises(InputError, match=rf"{name}\.pth\.tar: cannot be read as a checkpoint \(.+\)$") as caught:
-            reference.read_reference(path)
+            reference_checkpoint.read_reference(path)
         assert "\n" not in str(caught.value)
     with pytest.raises(InputError, match=r"none\.pth\.tar: no such file"):
-        reference.read_reference(tmp_path / "none.pth.tar")
+        reference_checkpoint.read_reference(tmp_path / "none.pth.tar")
 
 
 @pytest.mark.parametrize(
@@ -302,17 +301,22 @@ def test_damaged_and_foreign_files_are_named(checkpoint: Path, tmp_path: Path) -
 )
 def test_other_checkpoints_are_named(saved: Any, said: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=said):
-        reference.read_reference(save(tmp_path / "other.pth.tar", saved))
+        reference_checkpoint.read_reference(save(tmp_path / "other.pth.tar", saved))
 
 
-def changed(found: reference.Reference, part: str, name: str, value: Tensor | None) -> reference.Reference:
+def changed(
+    found: reference_checkpoint.Reference, part: str, name: str, value: Tensor | None
+) -> reference_checkpoint.Reference:
     state = {key: kept for key, kept in getattr(found, part).items() if key != name}
     return replace(found, **{part: state if value is None else {**state, name: value}})
 
 
 def test_shapes_that_do_not_fit_are_named(checkpoint: Path, network: Pose2Mesh) -> None:
-    found = reference.read_reference(checkpoint)
-    lifter, mesh = (reference.load_posenet, "posenet", "pose_lifter"), (reference.load_meshnet, "meshnet", "pose2mesh")
+    found = reference_checkpoint.read_reference(checkpoint)
+    lifter, mesh = (
+        (reference_checkpoint.load_posenet, "posenet", "pose_lifter"),
+        (reference_checkpoint.load_meshnet, "meshnet", "pose2mesh"),
+    )
     for (load, part, prefix), name, value, said in (
         (lifter, "w1.weight", torch.ones(48, 34), r"is \(48, 34\), expected \(48, 38\) for joint set 'coco'"),
         (lifter, "w2.bias", None, r"is missing, expected \(57,\)"),
@@ -326,14 +330,14 @@ def test_shapes_that_do_not_fit_are_named(checkpoint: Path, network: Pose2Mesh) 
 
 
 def test_networks_that_work_otherwise_are_refused(checkpoint: Path, surface: Surface) -> None:
-    found = reference.read_reference(checkpoint)
+    found = reference_checkpoint.read_reference(checkpoint)
     for key in ("confidence_input", "isotropic"):
         other = Pose2Mesh(NetworkConfig(**{**SIZES, key: True}), COCO, surface)
         with pytest.raises(InputError, match=f"network.{key} is true, expected false"):
-            reference.load_posenet(other, found)
+            reference_checkpoint.load_posenet(other, found)
     other = Pose2Mesh(NetworkConfig(**{**SIZES, "spectrum": "unit"}), COCO, surface)
     with pytest.raises(InputError, match=r"network\.spectrum is 'unit', expected 'published'"):
-        reference.load_meshnet(other, found)
+        reference_checkpoint.load_meshnet(other, found)
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ import trimesh
 from torch import Tensor
 
 from pose2mesh.errors import InputError
-from pose2mesh.graph import chebyshev
-from pose2mesh.graph.chebyshev import ChebyshevConvolution, GraphLaplacian, Normed, values
 from pose2mesh.graph.coarsening import build_hierarchy
 from pose2mesh.graph.laplacian import rescaled_laplacian
+from pose2mesh.models.layers import chebyshev
+from pose2mesh.models.layers.chebyshev import ChebyshevConvolution, GraphLaplacian, Normed, values
 
 
 def _padded() -> sp.csr_array:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pose2mesh.losses import LossWeights, edge_loss, masked_l1, normal_loss
+from pose2mesh.models.losses import LossWeights, edge_loss, masked_l1, normal_loss
 
 # A right triangle in the plane z = 0, and a unit square of two triangles in it.
 TRIANGLE = torch.tensor([[[0.0, 0, 0], [3, 0, 0], [0, 4, 0]]])

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from pose2mesh.products import HalfLinear, Linear, halve_exact, linear
+from pose2mesh.models.layers.linear import HalfLinear, Linear, halve_exact, linear
 
 needs_fbgemm = pytest.mark.skipif(
     "fbgemm" not in torch.backends.quantized.supported_engines, reason="no FBGEMM in this PyTorch"

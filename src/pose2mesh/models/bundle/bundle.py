@@ -4,7 +4,7 @@ Tensors: the weights (in float16 where that is asked for), the body's faces, tem
 regressor. Metadata, as JSON text: the resolved config, the joint set, the training data and its licence, the measured
 errors. Nothing in it is pickled, and loading needs neither the body model nor the training stack.
 
-Here a network goes in and comes out; `models.bundle_file` reads the same files without PyTorch.
+Here a network goes in and comes out; `models.bundle.bundle_file` reads the same files without PyTorch.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from pose2mesh.io.atomic_write import replacing
-from pose2mesh.models.bundle_file import FORMAT, VERSION, fitting, read_bundle, surface_arrays
-from pose2mesh.models.bundle_info import BundleInfo
+from pose2mesh.models.bundle.bundle_file import FORMAT, VERSION, fitting, read_bundle, surface_arrays
+from pose2mesh.models.bundle.bundle_info import BundleInfo
+from pose2mesh.models.mesh_topology import Surface
 from pose2mesh.models.pose2mesh import Pose2Mesh
-from pose2mesh.models.surface import Surface
 from pose2mesh.skeletons import JOINT_SETS
 
 

@@ -19,11 +19,11 @@ import torch
 from torch import Tensor
 
 from pose2mesh.errors import InputError
-from pose2mesh.models.bundle import Bundle, load_bundle, save_bundle
-from pose2mesh.models.bundle_info import DEFAULT, BundleInfo, resolve
+from pose2mesh.models.bundle.bundle import Bundle, load_bundle, save_bundle
+from pose2mesh.models.bundle.bundle_info import DEFAULT, BundleInfo, resolve
+from pose2mesh.models.mesh_topology import Body, Surface, build_surface
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
-from pose2mesh.models.surface import Body, Surface, build_surface
 from pose2mesh.skeletons import COCO
 
 Change = Callable[[dict[str, Tensor], dict[str, str]], object]
@@ -180,7 +180,7 @@ def test_loading_unpickles_nothing(file: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_loading_needs_neither_the_body_model_nor_the_training_stack(file: Path) -> None:
     code = (
-        "import sys; from pose2mesh.models.bundle import load_bundle; load_bundle(sys.argv[1]);"
+        "import sys; from pose2mesh.models.bundle.bundle import load_bundle; load_bundle(sys.argv[1]);"
         "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     )
     done = subprocess.run([sys.executable, "-c", code, str(file)], capture_output=True, text=True, check=True)
