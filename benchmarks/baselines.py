@@ -23,9 +23,9 @@ from pose2mesh.baselines.judged import judge, mean_body, of_bundle, of_joints
 from pose2mesh.baselines.pose_prior import PosePrior
 from pose2mesh.baselines.videos import judge_videos
 from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.data.motion import load_clips, load_split
-from pose2mesh.data.noise import measured_noise
-from pose2mesh.data.sources import unchanged_poses
+from pose2mesh.datasets.synthetic.detection_noise import measured_noise
+from pose2mesh.datasets.synthetic.mocap import load_clips, load_split
+from pose2mesh.datasets.synthetic.pose_sources import unchanged_poses
 from pose2mesh.predict import Recovery
 from pose2mesh.skeletons import COCO
 

@@ -14,8 +14,8 @@ import torch
 
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.body_models.body_fitting import BodyFitter
-from pose2mesh.data.poses import draw_procedural
-from pose2mesh.data.synthetic import ShapeConfig
+from pose2mesh.datasets.synthetic.bodies import ShapeConfig
+from pose2mesh.datasets.synthetic.pose_sampling import draw_procedural
 from pose2mesh.skeletons import COCO
 
 

@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from pose2mesh.data.sets.human36m import PROTOCOLS, human36m
-from pose2mesh.data.sets.records import Records, open_records
+from pose2mesh.datasets.readers.human36m import PROTOCOLS, human36m
+from pose2mesh.datasets.records import Records, open_records
 
 CAMERAS, ACTIONS, SUBACTIONS = 4, range(2, 17), (1, 2)
 

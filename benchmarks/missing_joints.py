@@ -27,10 +27,7 @@ from tqdm import trange
 from pose2mesh import metrics
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.config import load_config
-from pose2mesh.data.noise import NoiseConfig, derive
-from pose2mesh.data.poses import PoseSource
-from pose2mesh.data.sources import pose_sources
-from pose2mesh.data.synthetic import (
+from pose2mesh.datasets.synthetic.bodies import (
     BodySynthesiser,
     People,
     SyntheticConfig,
@@ -38,6 +35,9 @@ from pose2mesh.data.synthetic import (
     rotation_to_ray,
     weighted_centre,
 )
+from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig, derive
+from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
+from pose2mesh.datasets.synthetic.pose_sources import pose_sources
 from pose2mesh.models.bundle.bundle import load_bundle
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.models.posenet import PoseNet

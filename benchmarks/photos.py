@@ -24,8 +24,8 @@ import torch
 from pose2mesh import render
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.body_models.anny_skeleton import BODY_BONES
-from pose2mesh.data.poses import PoseConfig, PoseSource
-from pose2mesh.data.sources import clip_poses
+from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
+from pose2mesh.datasets.synthetic.pose_sources import clip_poses
 from pose2mesh.detect.detector import Detector, load_detector
 from pose2mesh.detect.photos import detect_photo
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, axis_rotation

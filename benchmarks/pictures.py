@@ -21,7 +21,7 @@ from pose2mesh.baselines.pictures.raster import Rasteriser
 from pose2mesh.baselines.pictures.stream import PictureStream
 from pose2mesh.baselines.seen import CROP_PX, Need
 from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.data.poses import PoseConfig, PoseSource
+from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.render import rasterise
 from pose2mesh.skeletons import COCO
 

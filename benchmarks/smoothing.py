@@ -16,9 +16,9 @@ import numpy as np
 import torch
 
 from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.data.motion import load_clips, load_split
-from pose2mesh.data.noise import NoiseConfig
-from pose2mesh.data.synthetic import BodySynthesiser
+from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
+from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig
+from pose2mesh.datasets.synthetic.mocap import load_clips, load_split
 from pose2mesh.metrics import acceleration_error, mean_distance, procrustes_distance
 from pose2mesh.motion.smoothing import BodySmoother, Floats, smooth_bodies
 from pose2mesh.motion.synthetic_video import EVERY_JOINT_ERRS, Video, film

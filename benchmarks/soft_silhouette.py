@@ -20,8 +20,8 @@ from pose2mesh.baselines.camera import NOMINAL_DISTANCE_M, project
 from pose2mesh.baselines.seen import Crops
 from pose2mesh.baselines.soft_silhouette import SoftSilhouette, overlap_loss
 from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.data.poses import draw_procedural, to_local
-from pose2mesh.data.synthetic import ShapeConfig
+from pose2mesh.datasets.synthetic.bodies import ShapeConfig
+from pose2mesh.datasets.synthetic.pose_sampling import draw_procedural, to_local
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, axis_rotation
 from pose2mesh.skeletons import COCO
 

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from pose2mesh.baselines.pose_prior import FILE, PosePrior, rotation_vectors
-from pose2mesh.data.motion import Clip, load_clips, load_split
-from pose2mesh.data.poses import mirror
-from pose2mesh.data.sources import clip_weights
+from pose2mesh.datasets.synthetic.mocap import Clip, load_clips, load_split
+from pose2mesh.datasets.synthetic.pose_sampling import mirror
+from pose2mesh.datasets.synthetic.pose_sources import clip_weights
 
 ROOT = Path(__file__).parents[1]
 DRAWS = 20_000

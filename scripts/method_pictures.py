@@ -35,9 +35,9 @@ from pose2mesh.baselines.pose_prior import PosePrior
 from pose2mesh.baselines.seen import CROP_PX, Crops, Need, Seen, Truth
 from pose2mesh.baselines.table import ROWS, contenders
 from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.data.motion import load_clips, load_split
-from pose2mesh.data.sources import unchanged_poses
-from pose2mesh.data.synthetic import BodySynthesiser
+from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
+from pose2mesh.datasets.synthetic.mocap import load_clips, load_split
+from pose2mesh.datasets.synthetic.pose_sources import unchanged_poses
 from pose2mesh.geometry.rotations import axis_rotation
 from pose2mesh.io.mesh_files import atomic_write
 from pose2mesh.motion.synthetic_video import Video, film

@@ -24,9 +24,9 @@ from pose2mesh.baselines.pictures.stream import PictureStream
 from pose2mesh.baselines.seen import CROP_PX, MAP_PX, Seen
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.config import DataConfig
-from pose2mesh.data.noise import measured_noise
-from pose2mesh.data.poses import PoseConfig, PoseSource
-from pose2mesh.data.sources import pose_sources
+from pose2mesh.datasets.synthetic.detection_noise import measured_noise
+from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
+from pose2mesh.datasets.synthetic.pose_sources import pose_sources
 from pose2mesh.io.mesh_files import atomic_write
 from pose2mesh.skeletons import COCO
 

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.data.motion import load_clip
-from pose2mesh.data.noise import NoiseConfig
-from pose2mesh.data.synthetic import BodySynthesiser
+from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
+from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig
+from pose2mesh.datasets.synthetic.mocap import load_clip
 from pose2mesh.motion.synthetic_video import film
 from pose2mesh.skeletons import COCO, COCO17
 

@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.body_models.anny_skeleton import BODY_BONES, PARENTS
-from pose2mesh.data.synthetic import People
+from pose2mesh.datasets.synthetic.bodies import People
 from pose2mesh.skeletons import COCO, HUMAN36
 from tests.body_models.smpl_fixtures import save_npz
 from tests.pw3d_fixtures import SMPL_TO_WORLD

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from pose2mesh.body_models.anny_skeleton import BODY_BONES
-from pose2mesh.data.poses import Course, PoseConfig, PoseSource
+from pose2mesh.datasets.synthetic.pose_sampling import Course, PoseConfig, PoseSource
 from pose2mesh.geometry.rotations import axis_rotation
 
 TURN_RAD = 0.02  # from a frame to the next

@@ -8,8 +8,8 @@ from torch import Tensor
 from pose2mesh.baselines.body_layer import BodyLayer
 from pose2mesh.baselines.camera import project
 from pose2mesh.baselines.seen import CROP_PX, LANDMARKS, MAP_PX, PARTS, Crops, Seen, Truth
-from pose2mesh.data.poses import PoseConfig, PoseSource
-from pose2mesh.data.synthetic import ShapeConfig
+from pose2mesh.datasets.synthetic.bodies import ShapeConfig
+from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, axis_rotation
 
 _STICK = 0.06  # half its width, in units of the crop

@@ -12,7 +12,7 @@ import yaml
 from PIL import Image
 
 from pose2mesh.cli import main
-from pose2mesh.data.sources import clip_poses
+from pose2mesh.datasets.synthetic.pose_sources import clip_poses
 from pose2mesh.evaluate import evaluate_motions
 from pose2mesh.models.bundle.bundle_info import DEFAULT, resolve
 from pose2mesh.predict import Recovery

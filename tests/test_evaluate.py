@@ -16,9 +16,9 @@ import torch
 from pose2mesh import evaluate
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.cli import main
-from pose2mesh.data.poses import PoseConfig, PoseSource
-from pose2mesh.data.sources import clip_poses
-from pose2mesh.data.synthetic import BodySynthesiser, SyntheticConfig, draw_people
+from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, draw_people
+from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
+from pose2mesh.datasets.synthetic.pose_sources import clip_poses
 from pose2mesh.errors import InputError
 from pose2mesh.evaluate import EvaluateOptions, evaluate_command, evaluate_motions, take_away
 from pose2mesh.predict import Recovery

@@ -13,10 +13,10 @@ from torch import Tensor
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.body_models.gendered import BodyConfig, open_body
 from pose2mesh.cli import main
-from pose2mesh.data.poses import PoseConfig, PoseSource
-from pose2mesh.data.sets.pw3d import pw3d
-from pose2mesh.data.sources import clip_poses
-from pose2mesh.data.synthetic import BodySynthesiser, People, ShapeConfig, SyntheticConfig, draw_people
+from pose2mesh.datasets.readers.pw3d import pw3d
+from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, People, ShapeConfig, SyntheticConfig, draw_people
+from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
+from pose2mesh.datasets.synthetic.pose_sources import clip_poses
 from pose2mesh.evaluate import evaluate_motions
 from pose2mesh.evaluate_sets import evaluate_records
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA

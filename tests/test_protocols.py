@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pose2mesh.data.sets.catalogue import SOURCES
-from pose2mesh.data.sets.human36m import PROTOCOLS as SPLITS
+from pose2mesh.datasets.readers.human36m import PROTOCOLS as SPLITS
+from pose2mesh.datasets.registry import SOURCES
 from pose2mesh.errors import InputError
 from pose2mesh.protocols import HUMAN36M_ACTIONS, PROTOCOLS, find_protocol
 from pose2mesh.skeletons import COCO, HUMAN36

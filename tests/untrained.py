@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.data.poses import PoseSource
-from pose2mesh.data.synthetic import ShapeConfig
+from pose2mesh.datasets.synthetic.bodies import ShapeConfig
+from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 from pose2mesh.models.bundle.bundle import Bundle, save_bundle
 from pose2mesh.models.bundle.bundle_info import BundleInfo
 from pose2mesh.models.mesh_topology import build_surface

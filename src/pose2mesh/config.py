@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from pose2mesh.body_models.gendered import BodyConfig
 from pose2mesh.config_files import instantiate, read_values, refuse_unknown
-from pose2mesh.data.sets.catalogue import SetConfig
-from pose2mesh.data.synthetic import SyntheticConfig
+from pose2mesh.datasets.registry import SetConfig
+from pose2mesh.datasets.synthetic.bodies import SyntheticConfig
 from pose2mesh.errors import InputError
 from pose2mesh.models.losses import LossWeights
 from pose2mesh.models.network_config import NetworkConfig

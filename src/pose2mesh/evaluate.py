@@ -26,9 +26,9 @@ from pose2mesh.skeletons import JointSet
 if TYPE_CHECKING:
     from pose2mesh.body_models.anny import AnnyBody
     from pose2mesh.config import TrainConfig
-    from pose2mesh.data.labelled import Input
-    from pose2mesh.data.poses import PoseSource
-    from pose2mesh.data.sets.entries import OnFault
+    from pose2mesh.datasets.annotation import OnFault
+    from pose2mesh.datasets.posed_dataset import Input
+    from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 
 PART = 64  # people posed in full at a time
 MOTION_SAMPLES = 4000
@@ -132,11 +132,11 @@ def evaluate_command(model: str, device: str, options: EvaluateOptions, say: Cal
         results = evaluate_keypoints(recovery, options.keypoints, options.images)
     else:
         if options.motions is not None:
-            from pose2mesh.data.sources import clip_poses
+            from pose2mesh.datasets.synthetic.pose_sources import clip_poses
 
             source = clip_poses(options.motions)
         else:
-            from pose2mesh.data.sources import pose_sources
+            from pose2mesh.datasets.synthetic.pose_sources import pose_sources
 
             if options.protocol or options.input_ == "detected":
                 option = f"--protocol {options.protocol}" if options.protocol else "--input detected"
@@ -204,7 +204,7 @@ def evaluate_motions(
         seed: Decides them all.
         input_: `gt` or `noisy`.
         drop_joints: So many joints of each person are taken away at random.
-        noise_scale: The size of `noisy` errors; see `data.noise.measured_noise`.
+        noise_scale: The size of `noisy` errors; see `datasets.synthetic.detection_noise.measured_noise`.
         body: The Anny body on the CPU, where there is one already: to build it takes seconds.
 
     Returns:
@@ -219,8 +219,8 @@ def evaluate_motions(
     from tqdm import tqdm
 
     from pose2mesh.body_models import anny
-    from pose2mesh.data.noise import measured_noise
-    from pose2mesh.data.synthetic import BodySynthesiser, SyntheticConfig, detect, draw_people
+    from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, detect, draw_people
+    from pose2mesh.datasets.synthetic.detection_noise import measured_noise
 
     joint_set = recovery.joint_set
     most = len(joint_set) - len(joint_set.derived) - LEAST_JOINTS

@@ -18,12 +18,12 @@ from torch import Tensor
 
 from pose2mesh.body_models.gendered import GenderedBody, open_body
 from pose2mesh.body_models.joint_regressors import FITTED, load_regressor
-from pose2mesh.data.labelled import Input, LabelledPeople, LabelledSet, look
-from pose2mesh.data.noise import measured_noise
-from pose2mesh.data.recorded import VALIDATION, Member, genders_told
-from pose2mesh.data.sets.catalogue import SetConfig
-from pose2mesh.data.sets.entries import OnFault
-from pose2mesh.data.sets.records import Records
+from pose2mesh.datasets.annotation import OnFault
+from pose2mesh.datasets.dataset_source import VALIDATION, Member, genders_told
+from pose2mesh.datasets.posed_dataset import Input, LabelledPeople, LabelledSet, look
+from pose2mesh.datasets.records import Records
+from pose2mesh.datasets.registry import SetConfig
+from pose2mesh.datasets.synthetic.detection_noise import measured_noise
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import Intrinsics
 from pose2mesh.io.downloads import cache_folder

@@ -12,7 +12,7 @@ from pose2mesh.baselines.body_layer import BodyLayer, Guess
 from pose2mesh.baselines.fits import BestFits, Fits, FitSettings, Starter, Teacher
 from pose2mesh.baselines.losses import parameter_losses
 from pose2mesh.baselines.seen import Seen, Truth
-from pose2mesh.data.poses import to_local
+from pose2mesh.datasets.synthetic.pose_sampling import to_local
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.rotations import axis_rotation, rotation_from_vector
 from tests.stick_people import draw_sticks

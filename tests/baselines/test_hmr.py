@@ -8,8 +8,8 @@ import torch
 from pose2mesh.baselines.body_layer import BodyLayer
 from pose2mesh.baselines.hmr import HMR, HMRSettings
 from pose2mesh.baselines.seen import Seen, Truth
-from pose2mesh.data.poses import draw_procedural
-from pose2mesh.data.synthetic import ShapeConfig
+from pose2mesh.datasets.synthetic.bodies import ShapeConfig
+from pose2mesh.datasets.synthetic.pose_sampling import draw_procedural
 from tests.stick_people import draw_sticks
 
 

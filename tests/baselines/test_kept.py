@@ -13,7 +13,7 @@ from pose2mesh.baselines.pictures.config import PictureConfig
 from pose2mesh.baselines.pictures.kept import KeptPictures, digest
 from pose2mesh.baselines.pictures.stream import PictureStream
 from pose2mesh.baselines.seen import Need
-from pose2mesh.data.poses import PoseConfig, PoseSource
+from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.errors import InputError
 from tests.moving_poses import moving_poses
 

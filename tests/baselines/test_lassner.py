@@ -16,9 +16,9 @@ from pose2mesh.baselines.seen import LANDMARKS, Crops, Seen, Truth
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.body_models.anny_skeleton import BODY_BONES
 from pose2mesh.body_models.anny_skeleton import MIRROR as MIRRORED_BONES
-from pose2mesh.data.noise import NoiseConfig
-from pose2mesh.data.poses import PoseConfig, PoseSource, to_local
-from pose2mesh.data.synthetic import BodySynthesiser, SyntheticConfig, detect, draw_people
+from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, detect, draw_people
+from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig
+from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource, to_local
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.rotations import axis_rotation, nearest_rotation, rotation_from_vector
 from pose2mesh.skeletons import COCO

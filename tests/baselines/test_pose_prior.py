@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from pose2mesh.baselines.pose_prior import PosePrior, rotation_vectors
-from pose2mesh.data.poses import draw_procedural, random_rotations, to_world
+from pose2mesh.datasets.synthetic.pose_sampling import draw_procedural, random_rotations, to_world
 from pose2mesh.geometry.rotations import rotation_from_vector
 
 SIZE = 63

@@ -11,10 +11,10 @@ from pose2mesh.baselines.interface import Observed
 from pose2mesh.baselines.pose_prior import rotation_vectors
 from pose2mesh.baselines.smplify import FROM_A_GOOD_START, FROM_NOTHING, Schedule, SMPLify
 from pose2mesh.baselines.starts import YAWS, better, mean_pose
-from pose2mesh.data.cameras import CameraConfig
-from pose2mesh.data.noise import NoiseConfig
-from pose2mesh.data.poses import PoseConfig, PoseSource
-from pose2mesh.data.synthetic import BodySynthesiser, People, SyntheticConfig, detect, draw_people
+from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, People, SyntheticConfig, detect, draw_people
+from pose2mesh.datasets.synthetic.camera_sampling import CameraConfig
+from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig
+from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.skeletons import COCO
 
 PEOPLE = 4

@@ -13,7 +13,7 @@ from pose2mesh import render
 from pose2mesh.baselines.body_layer import BodyLayer, Guess
 from pose2mesh.baselines.regressor import mean_guess
 from pose2mesh.baselines.soft_silhouette import SoftSilhouette, overlap_loss
-from pose2mesh.data.poses import draw_procedural
+from pose2mesh.datasets.synthetic.pose_sampling import draw_procedural
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA
 
 FINE = 256

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from pose2mesh.body_models.anny import PHENOTYPES, AnnyBody, SkinnedPoints, skin, split_alike
 from pose2mesh.body_models.anny_skeleton import BODY_BONES, MIRROR, PARENTS, depth_levels
-from pose2mesh.data.poses import random_rotations
-from pose2mesh.data.synthetic import ShapeConfig
+from pose2mesh.datasets.synthetic.bodies import ShapeConfig
+from pose2mesh.datasets.synthetic.pose_sampling import random_rotations
 from pose2mesh.geometry.rotations import axis_rotation, rotation_from_vector
 from pose2mesh.models.bundle.bundle_file import read_bundle
 from pose2mesh.skeletons import BODY_JOINT_SETS

@@ -13,8 +13,8 @@ from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.body_models.anny_skeleton import BODY_BONES
 from pose2mesh.body_models.body_fitting import ADULTS, BodyFit, BodyFitter, spread_points
 from pose2mesh.body_models.measurements import measure
-from pose2mesh.data.poses import draw_procedural
-from pose2mesh.data.synthetic import ShapeConfig
+from pose2mesh.datasets.synthetic.bodies import ShapeConfig
+from pose2mesh.datasets.synthetic.pose_sampling import draw_procedural
 from pose2mesh.errors import InputError
 from pose2mesh.io.keypoints import read_keypoints
 from pose2mesh.predict import Recovery

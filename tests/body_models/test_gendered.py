@@ -9,11 +9,11 @@ import torch
 
 from pose2mesh.body_models.gendered import BodyConfig, GenderedBody, GenderedPoints, open_body
 from pose2mesh.body_models.smpl import SmplBody
-from pose2mesh.data.sets.records import GENDERS
+from pose2mesh.datasets.records import GENDERS
 from pose2mesh.errors import InputError
 from pose2mesh.skeletons import COCO, SMPL
 from tests.body_models.smpl_fixtures import fake_model, save_npz
-from tests.data.sets.literature import write_models
+from tests.datasets.literature import write_models
 
 
 @pytest.fixture(scope="module")

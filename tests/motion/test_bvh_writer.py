@@ -11,9 +11,9 @@ import torch
 
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.body_models.anny_skeleton import BODY_BONES
-from pose2mesh.data.bvh import forward_kinematics, read_bvh
-from pose2mesh.data.motion import Clip, load_clip
-from pose2mesh.data.retarget import retarget
+from pose2mesh.datasets.synthetic.bvh import forward_kinematics, read_bvh
+from pose2mesh.datasets.synthetic.mocap import Clip, load_clip
+from pose2mesh.datasets.synthetic.retarget import retarget
 from pose2mesh.errors import InputError
 from pose2mesh.motion.body_motion import Y_UP_FROM_CAMERA, BodyMotion
 from pose2mesh.motion.bvh_writer import _continuous, write_bvh

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.data.motion import load_clips
-from pose2mesh.data.synthetic import BodySynthesiser
+from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
+from pose2mesh.datasets.synthetic.mocap import load_clips
 from pose2mesh.errors import InputError
 from pose2mesh.metrics import acceleration_error, mean_distance
 from pose2mesh.motion.smoothing import (

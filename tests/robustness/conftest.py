@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.data.synthetic import BodySynthesiser
+from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
 from pose2mesh.robustness.people import PeopleSet
 from pose2mesh.skeletons import COCO, JointSet
 

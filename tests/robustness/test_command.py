@@ -12,7 +12,7 @@ from PIL import Image
 
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.cli import main
-from pose2mesh.data.poses import PoseConfig, PoseSource
+from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.errors import InputError
 from pose2mesh.robustness import measure, reference
 from pose2mesh.robustness.command import RobustnessOptions

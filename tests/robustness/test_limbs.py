@@ -8,7 +8,7 @@ import torch
 
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.body_models.anny_skeleton import BODY_BONES
-from pose2mesh.data.poses import draw_procedural, to_world
+from pose2mesh.datasets.synthetic.pose_sampling import draw_procedural, to_world
 from pose2mesh.geometry.rotations import rotation_from_vector
 from pose2mesh.robustness.limbs import LIMITS, BoneRotations, beyond_limits, joint_angles
 

@@ -11,9 +11,9 @@ import torch
 
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.body_models.anny_skeleton import BODY_BONES
-from pose2mesh.data.motion import Clip
-from pose2mesh.data.poses import draw_procedural
-from pose2mesh.data.synthetic import BodySynthesiser
+from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
+from pose2mesh.datasets.synthetic.mocap import Clip
+from pose2mesh.datasets.synthetic.pose_sampling import draw_procedural
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.rotations import axis_rotation
 from pose2mesh.robustness.people import PeopleSet, _facing, from_clips, from_keypoints

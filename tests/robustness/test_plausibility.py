@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.data.poses import draw_procedural
-from pose2mesh.data.synthetic import BodySynthesiser, ShapeConfig
+from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, ShapeConfig
+from pose2mesh.datasets.synthetic.pose_sampling import draw_procedural
 from pose2mesh.robustness.answers import Answers
 from pose2mesh.robustness.plausibility import PlausibilityMeter, asymmetry_percent, bone_shares, floating_mm
 from pose2mesh.skeletons import COCO

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.config import TrainConfig, parse_config
-from pose2mesh.data import drawn
-from pose2mesh.data.supply import Supply
-from pose2mesh.data.synthetic import BodySynthesiser
+from pose2mesh.datasets import synthetic_source
+from pose2mesh.datasets.source import Supply
+from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
 from pose2mesh.models.mesh_topology import Surface
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.skeletons import JOINT_SETS, JointSet
@@ -74,7 +74,7 @@ def parts_made_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pose2mesh_task, "build_network", network_once)
-        patch.setattr(drawn, "BodySynthesiser", synthesiser_once)
+        patch.setattr(synthetic_source, "BodySynthesiser", synthesiser_once)
         patch.setattr(run, "Graphs", lambda _: L.Callback())
         patch.setattr(finish, "MEASURED_SAMPLES", 40)
         yield

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pose2mesh.config import TrainConfig
-from pose2mesh.data.samples import slice_batch
+from pose2mesh.datasets.batch import slice_batch
 from pose2mesh.training import pose2mesh_task, run
 from pose2mesh.training.module import TrainingModule
 from pose2mesh.training.pose2mesh_task import Pose2MeshTask

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from pose2mesh.cli import main
 from pose2mesh.config import TrainConfig, load_config
-from pose2mesh.data.samples import Batch
+from pose2mesh.datasets.batch import Batch
 from pose2mesh.errors import InputError
 from pose2mesh.io.interrupts import Interrupted
 from pose2mesh.models.bundle.bundle_file import read_bundle
@@ -27,7 +27,7 @@ from pose2mesh.training import run
 from pose2mesh.training.module import TrainingModule
 from pose2mesh.training.pose2mesh_task import Pose2MeshTask
 from tests.body_models.smpl_fixtures import VERTICES
-from tests.data.sets.literature import write_data_sets, write_models, write_own
+from tests.datasets.literature import write_data_sets, write_models, write_own
 
 Weights = dict[str, Tensor]
 CONFIGS = Path(__file__).parents[2] / "configs" / "published"

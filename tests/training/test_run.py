@@ -13,7 +13,7 @@ import torch
 
 from pose2mesh.config import TrainConfig, load_config, parse_config
 from pose2mesh.config_files import dump_config
-from pose2mesh.data import sources
+from pose2mesh.datasets.synthetic import pose_sources
 from pose2mesh.errors import InputError
 from pose2mesh.models.bundle.bundle import load_bundle
 from pose2mesh.skeletons import COCO
@@ -161,7 +161,7 @@ def test_clips_are_split_and_validation_is_not_augmented(shared_data: Path, tmp_
         (tmp_path / source.name).write_bytes(source.read_bytes())
     (tmp_path / "split.yaml").write_text("train: [walk]\nvalidation: [jog]\n")
     config = parse_config({"data": {"motions": str(tmp_path), "split": str(tmp_path / "split.yaml")}}, "test")
-    train, validation = sources.pose_sources(config.data)
+    train, validation = pose_sources.pose_sources(config.data)
     assert train.frames is not None
     assert validation.frames is not None
     drawn = validation.draw(20, torch.Generator().manual_seed(0))
@@ -175,7 +175,7 @@ def test_a_clip_counts_with_the_root_of_its_length() -> None:
     class Clip(list):  # a clip is as long as its frames
         pass
 
-    weights = sources.clip_weights([Clip(range(100)), Clip(range(25))])  # type: ignore[list-item]
+    weights = pose_sources.clip_weights([Clip(range(100)), Clip(range(25))])  # type: ignore[list-item]
     assert len(weights) == 125
     np.testing.assert_allclose([float(weights[:100].sum()), float(weights[100:].sum())], [10, 5], rtol=1e-5)
 

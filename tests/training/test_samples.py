@@ -17,8 +17,8 @@ from pose2mesh import metrics
 from pose2mesh.body_models import anny
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.config import TrainConfig, parse_config
-from pose2mesh.data.drawn import DrawnPeople
-from pose2mesh.data.poses import PoseSource
+from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
+from pose2mesh.datasets.synthetic_source import DrawnPeople
 from pose2mesh.evaluate import evaluate_motions
 from pose2mesh.models.bundle.bundle import Bundle
 from pose2mesh.models.bundle.bundle_info import BundleInfo

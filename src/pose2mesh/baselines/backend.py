@@ -15,8 +15,8 @@ from pose2mesh.baselines.pose_prior import PosePrior
 from pose2mesh.baselines.smplify import FROM_A_GOOD_START, FROM_NOTHING, SMPLify
 from pose2mesh.baselines.starts import NetworkStart, mean_pose
 from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.data.poses import draw_procedural
-from pose2mesh.data.synthetic import ShapeConfig
+from pose2mesh.datasets.synthetic.bodies import ShapeConfig
+from pose2mesh.datasets.synthetic.pose_sampling import draw_procedural
 from pose2mesh.errors import InputError
 from pose2mesh.models.bundle.bundle_info import BundleInfo
 from pose2mesh.predict import Recovery, bone_log_lengths

@@ -11,7 +11,7 @@ from pose2mesh.baselines.camera import project
 from pose2mesh.baselines.interface import Estimate, Parameters
 from pose2mesh.body_models.anny import AnnyBody, SkinnedPoints
 from pose2mesh.body_models.body_fitting import ADULTS
-from pose2mesh.data.poses import to_world
+from pose2mesh.datasets.synthetic.pose_sampling import to_world
 from pose2mesh.skeletons import JointSet
 
 CHUNK = 64  # bodies posed with all vertices at a time

@@ -15,7 +15,7 @@ from pose2mesh.baselines.judged import MEASURES, Answers, Input
 from pose2mesh.baselines.pose_prior import rotation_vectors
 from pose2mesh.baselines.table import INPUTS, table_line
 from pose2mesh.baselines.videos import VideoErrors
-from pose2mesh.data.poses import angle_limits
+from pose2mesh.datasets.synthetic.pose_sampling import angle_limits
 
 Measured: TypeAlias = Mapping[str, Mapping[Input, Sequence[Answers]]]
 _POSED_AT_ONCE = 32

@@ -22,7 +22,7 @@ from pose2mesh.baselines.interface import Estimate
 from pose2mesh.baselines.minimise import minimise
 from pose2mesh.baselines.pose_prior import TURNING, PosePrior
 from pose2mesh.body_models.anny import PHENOTYPES, AnnyBody
-from pose2mesh.data.poses import angle_limits
+from pose2mesh.datasets.synthetic.pose_sampling import angle_limits
 from pose2mesh.geometry.rotations import rotation_from_vector
 from pose2mesh.skeletons import JointSet
 

@@ -31,8 +31,8 @@ from pose2mesh.baselines.regressor import mean_guess
 from pose2mesh.baselines.seen import LearnedBaseline, Need, Seen, Truth
 from pose2mesh.body_models.anny import PHENOTYPES, AnnyBody
 from pose2mesh.body_models.anny_skeleton import BODY_BONES
-from pose2mesh.data.poses import draw_procedural
-from pose2mesh.data.synthetic import BodySynthesiser, ShapeConfig
+from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, ShapeConfig
+from pose2mesh.datasets.synthetic.pose_sampling import draw_procedural
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, rotation_from_six, six_of_rotation
 from pose2mesh.graph.laplacian import rescaled_laplacian
 from pose2mesh.models.layers.chebyshev import ChebyshevConvolution, FixedSparse, GraphLaplacian

@@ -25,7 +25,7 @@ from pose2mesh.baselines.interface import Estimate
 from pose2mesh.baselines.losses import ParameterWeights, parameter_losses
 from pose2mesh.baselines.regressor import ParameterRegressor
 from pose2mesh.baselines.seen import LearnedBaseline, Need, Seen, Truth
-from pose2mesh.data.poses import to_local
+from pose2mesh.datasets.synthetic.pose_sampling import to_local
 
 
 @dataclass

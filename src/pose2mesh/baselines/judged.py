@@ -23,9 +23,9 @@ from pose2mesh.baselines.people import measured_pictures
 from pose2mesh.baselines.pictures.config import CHUNK
 from pose2mesh.baselines.pictures.stream import PictureStream
 from pose2mesh.baselines.seen import Need, Seen
-from pose2mesh.data.noise import measured_noise
-from pose2mesh.data.poses import PoseSource
-from pose2mesh.data.synthetic import BodySynthesiser, SyntheticConfig, detect, draw_people
+from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, detect, draw_people
+from pose2mesh.datasets.synthetic.detection_noise import measured_noise
+from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA
 from pose2mesh.predict import Recovery
 from pose2mesh.skeletons import COCO

@@ -33,7 +33,7 @@ from pose2mesh.baselines.minimise import minimise
 from pose2mesh.baselines.seen import LANDMARKS, LearnedBaseline, Need, Seen, Truth
 from pose2mesh.body_models.anny import PHENOTYPES, SkinnedPoints
 from pose2mesh.body_models.anny_skeleton import BODY_BONES, PARENTS
-from pose2mesh.data.poses import to_local
+from pose2mesh.datasets.synthetic.pose_sampling import to_local
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.rotations import nearest_rotation, rotation_from_vector
 

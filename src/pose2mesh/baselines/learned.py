@@ -19,7 +19,7 @@ from pose2mesh.baselines.pictures.stream import PictureStream
 from pose2mesh.baselines.reader import Reader
 from pose2mesh.baselines.seen import LearnedBaseline, Seen
 from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.data.poses import PoseSource
+from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 from pose2mesh.errors import InputError
 from pose2mesh.models.backend import Pictures
 from pose2mesh.models.bundle.bundle_info import BundleInfo, resolve

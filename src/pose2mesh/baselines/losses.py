@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pose2mesh.baselines.body_layer import BodyLayer, Guess
 from pose2mesh.baselines.seen import Truth
-from pose2mesh.data.poses import to_local
+from pose2mesh.datasets.synthetic.pose_sampling import to_local
 from pose2mesh.models.losses import masked_l1
 
 

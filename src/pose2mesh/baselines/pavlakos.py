@@ -28,7 +28,7 @@ from pose2mesh.baselines.seen import MAP_PX, LearnedBaseline, Need, Seen, Truth
 from pose2mesh.baselines.soft_silhouette import SoftSilhouette, overlap_loss
 from pose2mesh.body_models.anny import PHENOTYPES
 from pose2mesh.body_models.anny_skeleton import BODY_BONES
-from pose2mesh.data.synthetic import BodySynthesiser
+from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
 from pose2mesh.geometry.rotations import rotation_from_six, six_of_rotation
 from pose2mesh.models.losses import masked_l1
 from pose2mesh.models.posenet import ResidualBlock

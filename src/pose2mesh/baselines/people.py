@@ -16,9 +16,9 @@ from pose2mesh.baselines.pictures.config import CHUNK, PictureConfig
 from pose2mesh.baselines.pictures.kept import KeptPictures
 from pose2mesh.baselines.pictures.stream import PictureStream
 from pose2mesh.baselines.seen import LearnedBaseline, Seen, Truth
-from pose2mesh.data.noise import measured_noise
-from pose2mesh.data.poses import PoseSource
-from pose2mesh.data.synthetic import SyntheticConfig
+from pose2mesh.datasets.synthetic.bodies import SyntheticConfig
+from pose2mesh.datasets.synthetic.detection_noise import measured_noise
+from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 
 Chunks: TypeAlias = Callable[[int], tuple[Seen, Truth]]
 MEASURED_BACKGROUNDS = 1  # seed of textures that no training sees

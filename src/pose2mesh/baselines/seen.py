@@ -2,7 +2,7 @@
 
 Everything in the picture is told in the units of a square window around each person, the crop: x to the right and y
 down, from −1 at its left and upper edge to 1 at its right and lower one. Its middle is the confidence-weighted middle
-of the 2D joints (`data.synthetic.weighted_centre`), half its side `MARGIN` times what the joints seen reach from there.
+of the 2D joints (`datasets.synthetic.bodies.weighted_centre`), half its side `MARGIN` times what the joints seen reach from there.
 3D is in metres, in the axes of a camera that looks through the middle of the crop, as everywhere in the package.
 """
 
@@ -16,7 +16,7 @@ from typing import ClassVar, Literal, TypeAlias, TypeVar
 from torch import Tensor, nn
 
 from pose2mesh.baselines.interface import Estimate
-from pose2mesh.data.synthetic import weighted_centre
+from pose2mesh.datasets.synthetic.bodies import weighted_centre
 from pose2mesh.skeletons import JointSet
 
 CROP_PX = 128  # pixels along the side of a crop

@@ -28,7 +28,7 @@ from pose2mesh.baselines.judged import (
 )
 from pose2mesh.baselines.learned import LearnedBackend
 from pose2mesh.baselines.videos import VideoErrors
-from pose2mesh.data.poses import PoseSource
+from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 from pose2mesh.errors import InputError
 from pose2mesh.models.bundle.bundle_info import BUNDLE, DEFAULT, LEARNED, resolve
 from pose2mesh.predict import Recovery

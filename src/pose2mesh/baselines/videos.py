@@ -15,9 +15,9 @@ from pose2mesh.baselines.arnab import Arnab
 from pose2mesh.baselines.fitting import Fitter
 from pose2mesh.baselines.interface import Observed
 from pose2mesh.baselines.judged import COLUMNS
-from pose2mesh.data.motion import Clip
-from pose2mesh.data.noise import NoiseConfig
-from pose2mesh.data.synthetic import BodySynthesiser
+from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
+from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig
+from pose2mesh.datasets.synthetic.mocap import Clip
 from pose2mesh.models.bundle.bundle_info import DEFAULT
 from pose2mesh.motion.smoothing import smooth_bodies
 from pose2mesh.motion.synthetic_video import Video, film

@@ -15,7 +15,7 @@ from pose2mesh.check.findings import Finding, record_findings
 from pose2mesh.check.fits import FitErrors, Fits
 from pose2mesh.check.layout import Part, config_parts, recognise
 from pose2mesh.check.sheet import Shown, write_sheet
-from pose2mesh.data.sets.records import Records
+from pose2mesh.datasets.records import Records
 from pose2mesh.errors import InputError
 from pose2mesh.io.downloads import cache_folder
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.data.sets import doubts
-from pose2mesh.data.sets.records import Records
+from pose2mesh.datasets import label_checks
+from pose2mesh.datasets.records import Records
 from pose2mesh.skeletons import COCO, convert
 
 BLOCK = 65_536  # people looked at at once
@@ -66,7 +66,7 @@ def record_findings(records: Records, images: Path | None) -> list[Finding]:
             flagged[what] += int(who.sum())
             if who.any():
                 examples.setdefault(what, name_person(records, int(rows[who][0])))
-    again = doubts.repeated(np.asarray(records.image), np.asarray(records.box))
+    again = label_checks.repeated(np.asarray(records.image), np.asarray(records.box))
     findings += [
         Finding(what, flagged[what], asked, what in _WRONG, examples.get(what, ""))
         for what, asked in looked.items()
@@ -102,18 +102,18 @@ def _questions(records: Records, rows: NDArray[np.int64]) -> Iterator[tuple[str,
     yield "without a body fit", np.ones(len(rows), bool), ~_column(records.body_valid, rows)
     if records.joints_px is not None:
         joints = records.joints_px[rows]
-        share = doubts.outside(joints, records.image_size[rows])
+        share = label_checks.outside(joints, records.image_size[rows])
         known = np.isfinite(share)
         yield "a labelled joint outside the picture", known, known & (share > 0)
         yield _OUTSIDE, known, known & (share > MOST)
         if records.joints_m is None:  # else joints are labelled where they are hidden, too
-            yield _CROSSED, np.ones(len(rows), bool), doubts.crossed(joints, schema.joints)
+            yield _CROSSED, np.ones(len(rows), bool), label_checks.crossed(joints, schema.joints)
     if records.joints_m is not None and records.joints_valid is not None:
         joints_m, valid = records.joints_m[rows], records.joints_valid[rows]
-        extent = doubts.extent_m(joints_m, valid)
+        extent = label_checks.extent_m(joints_m, valid)
         known = np.isfinite(extent)
-        small, large = doubts.implausible_size(extent, "hand" if schema.body == "mano" else "body")
-        yield _CROSSED, np.ones(len(rows), bool), doubts.backwards(joints_m, valid, schema.joints)
+        small, large = label_checks.implausible_size(extent, "hand" if schema.body == "mano" else "body")
+        yield _CROSSED, np.ones(len(rows), bool), label_checks.backwards(joints_m, valid, schema.joints)
         yield _SMALL, known, small
         yield _LARGE, known, large
         distance = np.where(valid, np.linalg.norm(joints_m, axis=-1), 0).max(1)
@@ -126,7 +126,7 @@ def _questions(records: Records, rows: NDArray[np.int64]) -> Iterator[tuple[str,
             found, score = convert(detected[..., :2], detected[..., 2], schema.detected, COCO)
             true, visible = convert(records.joints_px[rows, :, :2], records.joints_px[rows, :, 2], schema.joints, COCO)
             both = (score > 0) & (visible > 0)
-            yield _MIRRORED, seen, doubts.mirrored(found, true, both, COCO.flip_permutation)
+            yield _MIRRORED, seen, label_checks.mirrored(found, true, both, COCO.flip_permutation)
 
 
 def _column(values: NDArray[np.bool_] | None, rows: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from pose2mesh.body_models.gendered import GenderedBody
 from pose2mesh.check.findings import Finding, name_person
-from pose2mesh.data.labelled import LabelledSet
-from pose2mesh.data.sets.doubts import mirrored
-from pose2mesh.data.sets.fits import LARGEST_ERROR_CROP_PX, LARGEST_ERROR_MM, fit_error_crop_px, fit_error_mm
-from pose2mesh.data.sets.records import Records
+from pose2mesh.datasets.fit_distance import LARGEST_ERROR_CROP_PX, LARGEST_ERROR_MM, fit_error_crop_px, fit_error_mm
+from pose2mesh.datasets.label_checks import mirrored
+from pose2mesh.datasets.posed_dataset import LabelledSet
+from pose2mesh.datasets.records import Records
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA
 from pose2mesh.render import ProjectedMesh
 from pose2mesh.skeletons import COCO, HAND, HUMAN36, SMPL, JointSet

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pose2mesh.data.sets.catalogue import SOURCES, SetConfig, Source
-from pose2mesh.data.sets.json_stream import sections
-from pose2mesh.data.sets.records import Records
+from pose2mesh.datasets.readers.json_stream import sections
+from pose2mesh.datasets.records import Records
+from pose2mesh.datasets.registry import SOURCES, SetConfig, Source
 from pose2mesh.errors import InputError
 from pose2mesh.skeletons import HAND
 

@@ -82,7 +82,7 @@ class BodyMotion:
     @property
     def local_turns(self) -> Floats:
         """(T, 22, 3, 3) the same, each relative to the bone above."""
-        from pose2mesh.data.poses import to_local
+        from pose2mesh.datasets.synthetic.pose_sampling import to_local
 
         return to_local(torch.from_numpy(self.turns)).numpy()
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.body_models.anny_skeleton import BODY_BONES, PARENTS
-from pose2mesh.data.retarget import TEMPLATE_BONES
+from pose2mesh.datasets.synthetic.retarget import TEMPLATE_BONES
 from pose2mesh.io.mesh_files import atomic_write
 from pose2mesh.motion.body_motion import Y_UP_FROM_BODY, BodyMotion, Floats, rest_rig
 

@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pose2mesh.data.cameras import CameraConfig, draw_cameras
-from pose2mesh.data.motion import Clip
-from pose2mesh.data.noise import NoiseConfig, synthesise
-from pose2mesh.data.synthetic import BodySynthesiser, ShapeConfig
+from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, ShapeConfig
+from pose2mesh.datasets.synthetic.camera_sampling import CameraConfig, draw_cameras
+from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig, synthesise
+from pose2mesh.datasets.synthetic.mocap import Clip
 from pose2mesh.geometry.camera import Intrinsics
 
 # As evaluations have it: every joint is there, and none is exact.

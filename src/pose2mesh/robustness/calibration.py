@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from pose2mesh.data.noise import NoiseConfig, synthesise
+from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig, synthesise
 from pose2mesh.predict import Recovery
 from pose2mesh.robustness.answers import reproject
 from pose2mesh.robustness.people import PeopleSet

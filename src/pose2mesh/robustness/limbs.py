@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.body_models.anny_skeleton import BODY_BONES, PARENTS
-from pose2mesh.data.retarget import TEMPLATE_BONES
+from pose2mesh.datasets.synthetic.retarget import TEMPLATE_BONES
 from pose2mesh.geometry.rotations import nearest_rotation
 
 Floats: TypeAlias = NDArray[np.floating]

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.data.motion import Clip
-from pose2mesh.data.synthetic import BodySynthesiser
+from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
+from pose2mesh.datasets.synthetic.mocap import Clip
 from pose2mesh.errors import InputError
 from pose2mesh.predict import Recovery
 from pose2mesh.robustness.answers import Answers, answer, errors_mm, reproject, silhouette_iou

@@ -17,10 +17,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.data.motion import Clip
-from pose2mesh.data.noise import person_area
-from pose2mesh.data.poses import PoseConfig, PoseSource
-from pose2mesh.data.synthetic import BodySynthesiser, SyntheticConfig, draw_people, rotation_to_ray, weighted_centre
+from pose2mesh.datasets.synthetic.bodies import (
+    BodySynthesiser,
+    SyntheticConfig,
+    draw_people,
+    rotation_to_ray,
+    weighted_centre,
+)
+from pose2mesh.datasets.synthetic.detection_noise import person_area
+from pose2mesh.datasets.synthetic.mocap import Clip
+from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import Intrinsics
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA

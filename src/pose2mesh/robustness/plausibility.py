@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.body_models.anny_skeleton import BODY_BONES
-from pose2mesh.data.poses import PoseConfig, PoseSource
-from pose2mesh.data.synthetic import BodySynthesiser, ShapeConfig
+from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, ShapeConfig
+from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.robustness.answers import Answers
 from pose2mesh.robustness.capsules import Capsules
 from pose2mesh.robustness.limbs import LIMITS, BoneRotations, beyond_limits, joint_angles

@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pose2mesh.data.noise import NoiseConfig
-from pose2mesh.data.poses import PoseConfig, PoseSource
-from pose2mesh.data.synthetic import BodySynthesiser, SyntheticConfig, detect, draw_people
+from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, detect, draw_people
+from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig
+from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.robustness.answers import distance_mm
 from pose2mesh.robustness.people import PeopleSet
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from pose2mesh.config import TrainConfig
-from pose2mesh.data.samples import slice_batch
+from pose2mesh.datasets.batch import slice_batch
 from pose2mesh.errors import InputError
 from pose2mesh.training.module import TrainingModule
 from pose2mesh.training.pose2mesh_task import Pose2MeshTask

@@ -14,12 +14,12 @@ from pose2mesh import metrics
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.config import TrainConfig
 from pose2mesh.config_files import dump_config
-from pose2mesh.data.drawn import DrawnPeople
-from pose2mesh.data.noise import NoiseConfig
-from pose2mesh.data.poses import PoseSource
-from pose2mesh.data.recorded import RecordedPeople
-from pose2mesh.data.supply import Supply
-from pose2mesh.data.synthetic import BodySynthesiser, SyntheticConfig, detect, draw_people
+from pose2mesh.datasets.dataset_source import RecordedPeople
+from pose2mesh.datasets.source import Supply
+from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, detect, draw_people
+from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig
+from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
+from pose2mesh.datasets.synthetic_source import DrawnPeople
 from pose2mesh.evaluate import evaluate_motions
 from pose2mesh.models.bundle.bundle import Bundle, save_bundle
 from pose2mesh.models.bundle.bundle_info import BundleInfo

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from pose2mesh import metrics
 from pose2mesh.config import TrainConfig
-from pose2mesh.data.samples import Batch, slice_batch
-from pose2mesh.data.supply import VALIDATION_BATCH, Supply
+from pose2mesh.datasets.batch import Batch, slice_batch
+from pose2mesh.datasets.source import VALIDATION_BATCH, Supply
 from pose2mesh.models import losses
 from pose2mesh.models.pose2mesh import Pose2Mesh, Prediction
 from pose2mesh.training.resume import LANDMARKS

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.config import TrainConfig
-from pose2mesh.data.drawn import DrawnPeople
-from pose2mesh.data.recorded import open_recorded
-from pose2mesh.data.sources import pose_sources
-from pose2mesh.data.supply import Supply
+from pose2mesh.datasets.dataset_source import open_recorded
+from pose2mesh.datasets.source import Supply
+from pose2mesh.datasets.synthetic.pose_sources import pose_sources
+from pose2mesh.datasets.synthetic_source import DrawnPeople
 from pose2mesh.models.mesh_topology import Surface, build_surface
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.skeletons import JOINT_SETS

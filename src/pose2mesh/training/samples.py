@@ -1,7 +1,7 @@
 """Sample predictions of a finished run, as a report shows them: meshes, coordinates and a picture sheet.
 
 The people are those of validation; where they are drawn, with no joint missing. 3D is
-relative to the root joint, in the axes of a camera that looks straight at the person, as in `data.samples.Batch`.
+relative to the root joint, in the axes of a camera that looks straight at the person, as in `datasets.batch.Batch`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from pose2mesh import metrics, render
-from pose2mesh.data.samples import Batch
-from pose2mesh.data.supply import Supply
+from pose2mesh.datasets.batch import Batch
+from pose2mesh.datasets.source import Supply
 from pose2mesh.io.atomic_write import replacing
 from pose2mesh.io.mesh_files import write_obj
 from pose2mesh.models.pose2mesh import Pose2Mesh

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.data.cameras import Cameras
+from pose2mesh.datasets.synthetic.camera_sampling import Cameras
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA
 
 

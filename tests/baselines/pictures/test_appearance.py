@@ -17,7 +17,7 @@ from pose2mesh.baselines.pictures.view import View, crop_cameras, look
 from pose2mesh.baselines.seen import CROP_PX, Crops
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.body_models.anny_skeleton import BODY_BONES
-from pose2mesh.data.cameras import Cameras
+from pose2mesh.datasets.synthetic.camera_sampling import Cameras
 
 B = 40
 

@@ -11,9 +11,9 @@ from pose2mesh.baselines.pictures.config import CHUNK, PictureConfig
 from pose2mesh.baselines.pictures.stream import PictureStream
 from pose2mesh.baselines.seen import CROP_PX, MAP_PX, PARTS, Need, Seen, Truth
 from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.data.noise import NoiseConfig
-from pose2mesh.data.poses import PoseConfig, PoseSource
-from pose2mesh.data.synthetic import SyntheticConfig
+from pose2mesh.datasets.synthetic.bodies import SyntheticConfig
+from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig
+from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.errors import InputError
 from pose2mesh.skeletons import COCO
 from tests.moving_poses import TURN_RAD, moving_poses

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from pose2mesh.data.synthetic import SyntheticConfig
+from pose2mesh.datasets.synthetic.bodies import SyntheticConfig
 from pose2mesh.errors import InputError
 
 CHUNK = 64  # people that are drawn together

@@ -10,7 +10,7 @@ from pose2mesh.baselines.landmarks import MIRROR
 from pose2mesh.baselines.pictures.camera_faults import soften
 from pose2mesh.baselines.pictures.parts import FLIPPED_PARTS, PART_NAMES, share_maps
 from pose2mesh.baselines.seen import CROP_PX, MAP_PX, PARTS
-from pose2mesh.data.noise import person_area
+from pose2mesh.datasets.synthetic.detection_noise import person_area
 
 _WOBBLES = 128  # ways in which boundaries can be wrong
 _WOBBLE_PX = 2.5  # spread of the largest shifts of a boundary

@@ -18,9 +18,9 @@ from pose2mesh.baselines.pictures.raster import Rasteriser
 from pose2mesh.baselines.pictures.view import View, crop_cameras, look, within_picture
 from pose2mesh.baselines.seen import CROP_PX, PARTS, Crops, Need, Seen, Truth
 from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.data.poses import PoseSource
-from pose2mesh.data.samples import Batch
-from pose2mesh.data.synthetic import BodySynthesiser, People, detect, draw_people, draw_videos
+from pose2mesh.datasets.batch import Batch
+from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, People, detect, draw_people, draw_videos
+from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 from pose2mesh.skeletons import JointSet
 
 _POSED_AT_ONCE = 16  # people: more fall out of the cache

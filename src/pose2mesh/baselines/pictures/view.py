@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pose2mesh.baselines.pictures.raster import Rasteriser
 from pose2mesh.baselines.seen import CROP_PX, Crops
-from pose2mesh.data.cameras import Cameras
+from pose2mesh.datasets.synthetic.camera_sampling import Cameras
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,213 @@
+"""The people of data sets as the supply of a training run: several of them mixed, one to validate on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pose2mesh.body_models.gendered import GenderedBody, open_body
+from pose2mesh.body_models.smpl import Variant
+from pose2mesh.datasets.batch import Batch, join_batches, mirror_batch
+from pose2mesh.datasets.mixed_sampler import Mixture
+from pose2mesh.datasets.posed_dataset import Input, LabelledSet, LabelSettings, look
+from pose2mesh.datasets.records import GENDERS, Records
+from pose2mesh.datasets.registry import SetConfig
+from pose2mesh.datasets.source import VALIDATION_BATCH, Shown
+from pose2mesh.errors import InputError
+from pose2mesh.io.downloads import cache_folder
+from pose2mesh.skeletons import JointSet
+
+if TYPE_CHECKING:
+    from pose2mesh.config import DataConfig
+
+VALIDATION = "validation"  # what errors and descriptions call the data set that is validated on
+
+
+@dataclass(frozen=True)
+class Member:
+    """One data set of a run: its people, and what of them is used.
+
+    Attributes:
+        name: What the config calls it.
+        config: The config's choices.
+        records: Its people.
+    """
+
+    name: str
+    config: SetConfig
+    records: Records
+
+    @property
+    def title(self) -> str:
+        """Its name and part, as people call them."""
+        return f"{self.config.source(self.name).title} {self.config.part(self.name, self.name == VALIDATION)}".strip()
+
+
+class RecordedPeople:
+    """See `datasets.source.Supply`.
+
+    Args:
+        body: That everyone is posed by.
+        body_name: What a bundle calls it.
+        joint_set: The joints.
+        members: The data sets to train on.
+        validation: The one to validate on.
+        data: The config: mirroring, noise, cameras, sizes.
+        seed: Decides in which order people are drawn.
+
+    Raises:
+        InputError: a data set has nobody who can be used, or not the joints.
+    """
+
+    def __init__(
+        self,
+        body: GenderedBody,
+        body_name: str,
+        joint_set: JointSet,
+        members: list[Member],
+        validation: Member,
+        data: DataConfig,
+        seed: int,
+    ) -> None:
+        self.body, self.body_name, self.joint_set = body, body_name, joint_set
+        self._members, self._validation, self._data, self._seed = members, validation, data, seed
+        self.people = self.validation_batches = 0  # until it is known who can be used
+
+    def describe(self) -> str:
+        return f"{', '.join(member.title for member in self._members)}; validated on {self._validation.title}"
+
+    @property
+    def validation_title(self) -> str:
+        """What errors are measured on."""
+        return f"{self._validation.title}, {self._validation.config.input} 2D"
+
+    def licence(self) -> str:
+        body = "MANO" if self.body.main.model == "mano" else "SMPL"
+        terms = {f"{body}: non-commercial research alone": None}
+        for member in self._members:
+            source = member.config.source(member.name)
+            terms[f"{source.title}: {member.config.licence or source.licence}"] = None
+        return "; ".join(terms)
+
+    def prepare(self, points: Tensor | None) -> None:
+        self._sets = [self._labelled(member, points) for member in self._members]
+        self._rows = [
+            _somebody(member, data.usable(member.config.input))
+            for member, data in zip(self._members, self._sets, strict=True)
+        ]
+        weights = [member.config.weight for member in self._members]
+        sizes = [len(rows) for rows in self._rows]
+        self._mixture = Mixture(sizes, weights, self._data.samples_per_epoch, self._seed)
+        self.people = self._mixture.people
+        self._held_out = self._labelled(self._validation, points)
+        rows = _somebody(self._validation, self._held_out.usable(self._validation.config.input, whole=True))
+        self._validation_rows = _spread(rows, self._data.validation_samples)
+        self.validation_batches = -(-len(self._validation_rows) // VALIDATION_BATCH)
+
+    def _labelled(self, member: Member, points: Tensor | None) -> LabelledSet:
+        limits = member.config.limits(member.name)
+        if member is self._validation:  # people to be measured on are not chosen by how well a body fits them
+            limits |= {"fit_limit_mm": None, "fit_limit_crop_px": None}
+        settings = LabelSettings(member.config.true_px, cameras=self._data.synthetic.cameras, **limits)
+        return LabelledSet(member.records, self.body, self.joint_set, points, settings)
+
+    def posed_bodies(self, count: int, generator: torch.Generator) -> np.ndarray:
+        points = torch.arange(len(self.body.template))
+        bodies, share = [], -(-count // len(self._members))
+        for member in self._members:
+            if member.records.body_valid is None:
+                continue
+            data = self._labelled(member, points)
+            rows = _spread(np.flatnonzero(member.records.body_valid), share)
+            people = data.people(rows, generator)
+            assert people.points_cam is not None
+            bodies.append(people.points_cam[people.surface_valid].numpy())
+        return np.concatenate(bodies)
+
+    def train(self, epoch: int, first: int, count: int, generator: torch.Generator) -> Batch:
+        which, people = self._mixture.draw(epoch, first, count)
+        parts, places = [], []
+        for number, (member, data) in enumerate(zip(self._members, self._sets, strict=True)):
+            chosen = np.flatnonzero(which == number)
+            if len(chosen):
+                rows = self._rows[number][people[chosen]]
+                parts.append(self._see(data, rows, member.config.input, generator))
+                places.append(chosen)
+        where = torch.from_numpy(np.concatenate(places)).to(generator.device)
+        batch = join_batches(parts, where)
+        if self._data.mirror:
+            who = torch.rand(count, generator=generator, device=generator.device) < self._data.mirror
+            batch = mirror_batch(batch, self.joint_set, who)
+        return batch
+
+    def _see(self, data: LabelledSet, rows: np.ndarray, input: Input, generator: torch.Generator) -> Batch:
+        people = data.to(generator.device).people(rows, generator)
+        return look(people, input, self.joint_set, self._data.synthetic.noise, generator)
+
+    def validate(self, index: int, generator: torch.Generator) -> Batch:
+        first = VALIDATION_BATCH * (index % self.validation_batches)
+        rows = self._validation_rows[first : first + VALIDATION_BATCH]
+        return self._see(self._held_out, rows, self._validation.config.input, generator)
+
+    def validate_whole(self, generator: torch.Generator) -> Iterator[Batch]:
+        """All validation people on the CPU, their points all vertices, in batches."""
+        data = self._labelled(self._validation, torch.arange(len(self.body.template))).cpu()
+        for first in range(0, len(self._validation_rows), VALIDATION_BATCH):
+            rows = self._validation_rows[first : first + VALIDATION_BATCH]
+            yield self._see(data, rows, self._validation.config.input, generator)
+
+    def show(self, count: int, vertices: bool, generator: torch.Generator) -> Shown:
+        points = torch.arange(len(self.body.template)) if vertices else None
+        data = self._labelled(self._validation, points).cpu()
+        rows = _spread(self._validation_rows, count)
+        batch = self._see(data, rows, self._validation.config.input, generator)
+        return Shown(batch, batch.points)
+
+
+def open_recorded(data: DataConfig, joint_set: JointSet, seed: int) -> RecordedPeople:
+    """The data sets and the body of a config.
+
+    Raises:
+        InputError: a folder or file is missing or cannot be used.
+    """
+    root = None if data.folder is None else Path(data.folder)
+    cache = cache_folder() / "sets" if data.cache is None else Path(data.cache)
+    members = [Member(name, choice, choice.open(name, root, cache)) for name, choice in data.sets.items()]
+    assert data.validation is not None
+    held_out = Member(VALIDATION, data.validation, data.validation.open(VALIDATION, root, cache, validation=True))
+    genders = genders_told([*members, held_out]) if data.body.model == "smpl" else {}
+    body = open_body(data.body, genders)
+    return RecordedPeople(body, data.body.name, joint_set, members, held_out, data, seed)
+
+
+def genders_told(members: list[Member]) -> Mapping[int, Variant]:
+    """The genders that people have who are to be posed by the body of theirs."""
+    columns = [
+        np.unique(member.records.gender[member.records.body_valid])
+        for member in members
+        if member.config.genders == "labelled" and member.records.gender is not None
+    ]
+    found: set[int] = set(np.concatenate(columns).tolist()) if columns else set()
+    variants: tuple[Variant, ...] = ("neutral", "male", "female")
+    assert variants == GENDERS
+    return {number: variants[number] for number in sorted(found)}
+
+
+def _somebody(member: Member, rows: np.ndarray) -> np.ndarray:
+    if len(rows) == 0:
+        raise InputError(
+            f"data set {member.name}: none of its {len(member.records)} people has both a truth and "
+            f"{member.config.input} 2D joints"
+        )
+    return rows
+
+
+def _spread(rows: np.ndarray, count: int) -> np.ndarray:
+    """At most `count` of the rows, evenly apart."""
+    return rows if len(rows) <= count else rows[np.linspace(0, len(rows) - 1, count).astype(int)]

@@ -1,0 +1,179 @@
+"""FreiHAND (Zimmermann et al., ICCV 2019): hands, as published or as the reference implementation holds it.
+
+FOLDER/training_K.json, training_xyz.json, training_mano.json    lists, one item a hand: 3 × 3, 21 × 3 in metres, 61
+FOLDER/evaluation_K.json, evaluation_scale.json                  no hands told, unless _xyz and _mano are there too
+FOLDER/{training,evaluation}/rgb/00000000.jpg                    training images come in four versions of each hand
+
+FOLDER/data/freihand_{train,eval}_coco.json          COCO's form; images have db_idx
+FOLDER/data/freihand_{train,eval}_data.json          {db_idx: {cam_param {focal, princpt, R, t}, mano_param, joint_3d}}
+FOLDER/data/hrnet_output_on_{train,eval}set.json     [{image_id, annotation_id, keypoints: 21 × (x, y, …)}], detected
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose2mesh.datasets.annotation import Entry, OnFault, entry
+from pose2mesh.datasets.cache import RecordWriter, cached
+from pose2mesh.datasets.readers.coco_format import Image, people, read_detections, read_image, sound_box
+from pose2mesh.datasets.readers.joint_arrays import metres, projected
+from pose2mesh.datasets.readers.json_stream import members, sections
+from pose2mesh.datasets.records import Records, Schema
+from pose2mesh.errors import InputError
+from pose2mesh.skeletons import HAND
+
+# What a hand was photographed before; each version is all hands once more, in the same order.
+VERSIONS = ("green", "homogenised", "sampled", "coloured")
+_SIZE = (224, 224)
+
+_COLUMNS = (
+    "joints_px", "joints_m", "joints_valid", "pose", "shape", "gender", "body_valid", "intrinsics",
+)  # fmt: skip
+
+
+def freihand(
+    folder: Path,
+    cache: Path,
+    *,
+    split: Literal["training", "evaluation"],
+    versions: tuple[str, ...] = ("green",),
+    images: Path | None = None,
+    on_fault: OnFault = "raise",
+) -> Records:
+    """Hands of FreiHAND as published: camera axes. Of the evaluation, joints and MANO where their files are there.
+
+    The 45 finger angles are offsets from MANO's mean hand. MANO's translation is not stored; the hand stands where its
+    joints do.
+
+    Args:
+        folder: With the JSON files.
+        cache: Folder of indices.
+        split: `training` or `evaluation`.
+        versions: Of the training images, of `VERSIONS`.
+        images: The folder that holds `training/` and `evaluation/`, where every image has to be there.
+        on_fault: See `index.cached`.
+
+    Raises:
+        InputError: see `index.cached`; the files are of different lengths.
+    """
+    there = VERSIONS if split == "training" else VERSIONS[:1]
+    if not versions or not set(versions) <= set(there):
+        raise InputError(f"versions of {split} are {versions}, expected some of {', '.join(there)}")
+    files = {kind: folder / f"{split}_{kind}.json" for kind in ("K", "xyz", "mano")}
+    if split == "evaluation":
+        files = {kind: path for kind, path in files.items() if kind == "K" or path.is_file()}
+
+    def build(writer: RecordWriter) -> None:
+        columns = {kind: [value for _, value in sections(path)] for kind, path in files.items()}
+        for kind, values in columns.items():
+            if len(values) != len(columns["K"]):
+                raise InputError(
+                    f"{files[kind]}: has {len(values)} hands, expected the {len(columns['K'])} of the K file"
+                )
+        count = len(columns["K"])
+        for version in versions:
+            for hand in range(count):
+                number = hand + count * VERSIONS.index(version)
+                with writer.faults.each():
+                    found = {kind: Entry(files[kind], f"hand {hand}", {kind: columns[kind][hand]}) for kind in columns}
+                    _hand(found, number, f"{split}/rgb/{number:08d}.jpg", writer)
+
+    schema = Schema("freihand", HAND.names, _COLUMNS, body="mano", pose_joints=16)
+    options = {"split": split, "versions": list(versions)}
+    return cached(cache, schema, files.values(), options, build, images=images, on_fault=on_fault)
+
+
+def _hand(found: dict[str, Entry], number: int, file: str, writer: RecordWriter) -> None:
+    matrix = found["K"].array("K", 3, 3)
+    values: dict[str, Any] = {"intrinsics": [matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2]]}
+    if "xyz" in found:
+        values |= _joints(found["xyz"].array("xyz", 21, 3), values["intrinsics"])
+    if "mano" in found:
+        # Pose, shape, then where the middle finger's first joint is seen and its scale, which `joints_m` tells too.
+        theta = found["mano"].array("mano", 61)
+        values |= {"pose": theta[:48].reshape(16, 3), "shape": theta[48:58], "body_valid": True}
+    writer.add(found["K"], number, file=file, image_id=number, image_size=_SIZE, **values)
+
+
+def _joints(joints_m: NDArray[np.float64], intrinsics: list[float]) -> dict[str, Any]:
+    return {"joints_px": projected(joints_m, intrinsics), "joints_m": joints_m, "joints_valid": True}
+
+
+def freihand_coco(
+    folder: Path,
+    cache: Path,
+    *,
+    split: Literal["train", "eval"],
+    detections: Path | None = None,
+    images: Path | None = None,
+    on_fault: OnFault = "raise",
+) -> Records:
+    """Hands of FreiHAND from the reference's files. MANO's parameters are in world axes; of `eval` there are none.
+
+    Args:
+        folder: With `data/`.
+        cache: Folder of indices.
+        split: `train` or `eval`.
+        detections: The JSON file of detected 2D joints; score 0 where it has none of someone.
+        images: The folder that image names are relative to (`FOLDER/data`), where each has to be there.
+        on_fault: See `index.cached`.
+
+    Raises:
+        InputError: see `index.cached`.
+    """
+    labels, details = (folder / "data" / f"freihand_{split}_{kind}.json" for kind in ("coco", "data"))
+
+    def build(writer: RecordWriter) -> None:
+        hands = dict(members(details))
+        detected = read_detections(detections, writer, 21) if detections else {}
+        for annotation, image in people(labels, writer.faults, _image):
+            with writer.faults.each():
+                if image.extra not in hands:
+                    raise annotation.fault(f"{details.name} has no hand {image.extra}")
+                hand = entry(details, "hand", hands[image.extra], image.extra)
+                _annotated(annotation, image, hand, split == "train", detected, writer)
+
+    columns = (*_COLUMNS, "detected_px", "translation_m", "rotation", "origin_m")
+    schema = Schema("freihand_coco", HAND.names, columns, detected=HAND.names, body="mano", pose_joints=16)
+    sources = [labels, details, *([detections] if detections else [])]
+    return cached(cache, schema, sources, {"split": split}, build, images=images, on_fault=on_fault)
+
+
+def _image(found: Entry) -> Image:
+    return read_image(found, str(found.get("db_idx")))
+
+
+def _annotated(
+    annotation: Entry, image: Image, hand: Entry, labelled: bool, detected: dict[int, NDArray], writer: RecordWriter
+) -> None:
+    box = annotation.array("bbox", 4)
+    if labelled and not sound_box(box):
+        writer.leave_out("box without area")
+        return
+    camera, annotation_id = hand.group("cam_param"), annotation.identifier()
+    values: dict[str, Any] = {"intrinsics": [*camera.array("focal", 2), *camera.array("princpt", 2)]}
+    if labelled:
+        mano = hand.group("mano_param")
+        values |= _joints(metres(hand.array("joint_3d", 21, 3)), values["intrinsics"])
+        values |= {
+            "pose": mano.array("pose", 16, 3),
+            "shape": mano.array("shape", 10),
+            "translation_m": 0,
+            "body_valid": True,
+            "rotation": camera.array("R", 3, 3),
+            "origin_m": camera.array("t", 3),
+        }
+    writer.add(
+        annotation,
+        annotation_id,
+        file=image.file,
+        image_id=image.image_id,
+        box=box,
+        image_size=image.size,
+        detected_px=detected.get(annotation_id, 0),
+        **values,
+    )

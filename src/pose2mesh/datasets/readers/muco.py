@@ -1,0 +1,115 @@
+"""MuCo-3DHP (Mehta et al., 3DV 2018): composited images of several people, as the reference implementation holds it.
+
+FOLDER/data/MuCo-3DHP.json     COCO's form; images have f and c, annotations keypoints_cam (mm), keypoints_img, bbox
+FOLDER/data/smpl_param.json    {annotation id: {pose, shape, trans}}, camera axes, metres
+FOLDER/data/{augmented_set,unaugmented_set}/
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from pose2mesh.datasets.annotation import Entry, OnFault, entry
+from pose2mesh.datasets.cache import RecordWriter, cached
+from pose2mesh.datasets.readers.coco_format import Image, people, read_box, read_image, smpl_columns
+from pose2mesh.datasets.readers.json_stream import members
+from pose2mesh.datasets.records import Records, Schema
+
+MUCO21 = (
+    "head_top", "thorax", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist",
+    "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle", "pelvis", "spine", "head",
+    "right_hand", "left_hand", "right_toe", "left_toe",
+)  # fmt: skip
+_PELVIS = MUCO21.index("pelvis")
+
+_SCHEMA = Schema(
+    name="muco",
+    joints=MUCO21,
+    body="smpl",
+    pose_joints=24,
+    columns=(
+        "joints_px", "joints_m", "joints_valid", "pose", "shape", "translation_m", "gender", "body_valid", "intrinsics",
+    ),
+)  # fmt: skip
+
+
+def muco(
+    folder: Path,
+    cache: Path,
+    *,
+    which: Literal["all", "closest"] = "all",
+    images: Path | None = None,
+    on_fault: OnFault = "raise",
+) -> Records:
+    """People of MuCo-3DHP. Where someone has no SMPL fit, or one that is not finite, `body_valid` is False.
+
+    Args:
+        folder: With `data/`.
+        cache: Folder of indices.
+        which: `all`, or of every image the person `closest` to the camera, as the reference trains.
+        images: The folder that image names are relative to (`FOLDER/data`), where each has to be there.
+        on_fault: See `index.cached`.
+
+    Raises:
+        InputError: see `index.cached`.
+    """
+    labels, fits = folder / "data" / "MuCo-3DHP.json", folder / "data" / "smpl_param.json"
+
+    def build(writer: RecordWriter) -> None:
+        bodies = _fits(fits, writer)
+        closest: dict[int, tuple[float, Entry, Image]] = {}
+        for annotation, image in people(labels, writer.faults, _image):
+            with writer.faults.each():
+                if which == "all":
+                    _person(annotation, image, bodies, writer)
+                else:
+                    depth = annotation.array("keypoints_cam", 21, 3)[_PELVIS, 2]
+                    if image.image_id not in closest or depth < closest[image.image_id][0]:
+                        closest[image.image_id] = depth, annotation, image
+        for _, annotation, image in closest.values():
+            with writer.faults.each():
+                _person(annotation, image, bodies, writer)
+
+    return cached(cache, _SCHEMA, [labels, fits], {"which": which}, build, images=images, on_fault=on_fault)
+
+
+def _image(found: Entry) -> Image:
+    return read_image(found, [*found.array("f", 2), *found.array("c", 2)])
+
+
+def _person(annotation: Entry, image: Image, bodies: dict[str, dict[str, Any]], writer: RecordWriter) -> None:
+    if (box := read_box(annotation, writer)) is None:
+        return
+    annotation_id = annotation.identifier()
+    writer.add(
+        annotation,
+        annotation_id,
+        file=image.file,
+        image_id=image.image_id,
+        box=box,
+        image_size=image.size,
+        joints_px=np.column_stack([annotation.array("keypoints_img", 21, 2), np.ones(21)]),
+        joints_m=annotation.array("keypoints_cam", 21, 3) / 1000,
+        joints_valid=True,
+        intrinsics=image.extra,
+        **bodies.get(str(annotation_id), {}),
+    )
+
+
+def _fits(path: Path, writer: RecordWriter) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for annotation_id, value in members(path):
+        with writer.faults.each():
+            fit = entry(path, "fit of annotation", value, annotation_id)
+            # A fit that failed is written as NaN: missing, not faulty.
+            numbers = [fit.array(*field, finite=False) for field in (("pose", 72), ("shape", 10), ("trans", 3))]
+            if all(np.isfinite(array).all() for array in numbers):
+                columns = smpl_columns(fit)
+                found[annotation_id] = {
+                    name: value.astype(np.float32) if isinstance(value, np.ndarray) else value
+                    for name, value in columns.items()
+                }
+    return found

@@ -1,0 +1,222 @@
+"""Open training data: bodies in poses from clips and joint limits, seen by virtual cameras, detected with errors.
+
+Nothing is stored: a batch is made where the network is, from a seed, an epoch and an index, and only the points that
+are needed are posed. Two cores draw some 100,000 people a second where only joints are wanted, 25,000 with the light
+network's points.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor, nn
+
+from pose2mesh.body_models.anny import AnnyBody, SkinnedPoints, skin
+from pose2mesh.datasets.batch import Batch
+from pose2mesh.datasets.synthetic.camera_sampling import CameraConfig, Cameras, draw_cameras
+from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig, synthesise
+from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
+from pose2mesh.geometry.rotations import rotation_between
+from pose2mesh.skeletons import JointSet
+
+
+@dataclass
+class ShapeConfig:
+    """Adult bodies: each phenotype of Anny even between two bounds.
+
+    Attributes:
+        gender, age, muscle, weight, height, proportions: Anny's scales from 0 to 1. Gender is 0 for male; age 1/3 is a
+            child, 2/3 a young adult, 1 an old one; heights of 0.2 to 0.8 are people of 1.43 m to 2.22 m.
+    """
+
+    gender: tuple[float, float] = (0.0, 1.0)
+    age: tuple[float, float] = (0.6, 1.0)
+    muscle: tuple[float, float] = (0.0, 1.0)
+    weight: tuple[float, float] = (0.0, 1.0)
+    height: tuple[float, float] = (0.2, 0.8)
+    proportions: tuple[float, float] = (0.0, 1.0)
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """(count, 6) phenotypes in the order of `body_models.anny.PHENOTYPES`."""
+        bounds = (self.gender, self.age, self.muscle, self.weight, self.height, self.proportions)
+        low, high = torch.tensor(bounds, device=generator.device).unbind(1)
+        return low + (high - low) * torch.rand(count, 6, generator=generator, device=generator.device)
+
+
+@dataclass
+class SyntheticConfig:
+    """Everything that is drawn at random.
+
+    Attributes:
+        shapes, poses, cameras, noise: See there.
+        views: Cameras (and detections) per posed body: posing costs more than looking.
+    """
+
+    shapes: ShapeConfig = field(default_factory=ShapeConfig)
+    poses: PoseConfig = field(default_factory=PoseConfig)
+    cameras: CameraConfig = field(default_factory=CameraConfig)
+    noise: NoiseConfig = field(default_factory=NoiseConfig)
+    views: int = 2
+
+
+@dataclass(frozen=True)
+class People:
+    """Posed bodies under cameras: what a `Batch` is made from, and what an evaluation needs beyond it.
+
+    Attributes:
+        phenotypes: (B, 6).
+        orientations: (B, 22, 3, 3).
+        cameras: B cameras.
+        joints_cam: (B, J, 3) in camera axes, relative to the root joint.
+        points_cam: (B, R, 3) likewise, or None.
+        root_cam: (B, 3) the root joint in the camera's frame, metres.
+    """
+
+    phenotypes: Tensor
+    orientations: Tensor
+    cameras: Cameras
+    joints_cam: Tensor
+    points_cam: Tensor | None
+    root_cam: Tensor
+
+    def __getitem__(self, which: slice | Tensor) -> People:
+        points = None if self.points_cam is None else self.points_cam[which]
+        return People(
+            self.phenotypes[which],
+            self.orientations[which],
+            self.cameras[which],
+            self.joints_cam[which],
+            points,
+            self.root_cam[which],
+        )
+
+    @property
+    def joints_px(self) -> Tensor:
+        """(B, J, 2) true pixels."""
+        return self.cameras.project(self.joints_cam + (self.root_cam - self.cameras.position_cam)[:, None])
+
+
+class BodySynthesiser(nn.Module):
+    """Poses only what is asked for: the joints of a set and a subset of the vertices.
+
+    Args:
+        body: The Anny body.
+        joint_set: Which joints.
+        points: (R,) vertex indices that MeshNet predicts, or None for joints alone.
+    """
+
+    point_rest: Tensor
+    point_shapes: Tensor
+    point_weights: Tensor
+
+    def __init__(self, body: AnnyBody, joint_set: JointSet, points: Tensor | None) -> None:
+        super().__init__()
+        self.body, self.joint_set = body, joint_set
+        self.joints = SkinnedPoints(body, body.regressor(joint_set))
+        self.has_points = points is not None
+        if points is not None:
+            shapes = body.shapes.reshape(-1, *body.rest_vertices.shape)[:, points].flatten(1)
+            self.register_buffer("point_rest", body.rest_vertices[points], persistent=False)
+            self.register_buffer("point_shapes", shapes.contiguous(), persistent=False)
+            self.register_buffer("point_weights", body.skin_weights[points], persistent=False)
+
+    def forward(self, phenotypes: Tensor, orientations: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Joints (B, J, 3) and points (B, R, 3) relative to the root joint, and that joint (B, 3).
+
+        All in metres and world axes, that joint relative to the hips.
+        """
+        coefficients = self.body.coefficients(phenotypes)
+        transforms = self.body.bone_transforms(coefficients, orientations)
+        joints = self.joints(coefficients, *transforms)
+        root = joints[:, self.joint_set.root_index]
+        points = None
+        if self.has_points:
+            rest = self.point_rest + (coefficients @ self.point_shapes).reshape(len(phenotypes), -1, 3)
+            points = skin(rest, self.point_weights, *transforms) - root[:, None]
+        return joints - root[:, None], points, root
+
+
+def draw_people(
+    count: int, source: PoseSource, synthesiser: BodySynthesiser, config: SyntheticConfig, generator: torch.Generator
+) -> People:
+    """Draw `count` people: `count / views` bodies, each seen by `views` cameras."""
+    bodies = -(-count // config.views)
+    phenotypes = config.shapes.draw(bodies, generator)
+    orientations = source.draw(bodies, generator)
+    joints, points, root = synthesiser(phenotypes, orientations)
+    repeat = torch.arange(count, device=joints.device) // config.views
+    stature = (joints[..., 2].amax(1) - joints[..., 2].amin(1)).clamp_min(1.2)[repeat]
+    cameras = draw_cameras(count, stature, config.cameras, generator)
+    points = None if points is None else points[repeat]
+    return _under(cameras, phenotypes[repeat], orientations[repeat], joints[repeat], points, root[repeat])
+
+
+def draw_videos(
+    count: int,
+    frames: int,
+    stride: int,
+    source: PoseSource,
+    synthesiser: BodySynthesiser,
+    config: SyntheticConfig,
+    generator: torch.Generator,
+) -> People:
+    """Draw `count / frames` people, each filmed for so many frames in a row by a camera that stands still.
+
+    Args:
+        count: Frames in all, a multiple of `frames`.
+        frames, stride: See `PoseSource.draw_motion`.
+        source, synthesiser, config, generator: As for `draw_people`.
+    """
+    videos = count // frames
+    phenotypes = config.shapes.draw(videos, generator).repeat_interleave(frames, dim=0)
+    orientations, path = source.draw_motion(videos, frames, stride, generator)
+    joints, points, root = synthesiser(phenotypes, orientations)
+    stature = (joints[..., 2].amax(1) - joints[..., 2].amin(1)).unflatten(0, (videos, frames)).amax(1)
+    cameras = draw_cameras(videos, stature.clamp_min(1.2), config.cameras, generator).repeated(frames)
+    away = (cameras.rotation @ path[..., None])[..., 0]
+    # Nobody comes nearer to the camera than it was drawn to be.
+    away[:, 2] -= away[:, 2].unflatten(0, (videos, frames)).amin(1).repeat_interleave(frames)
+    cameras = replace(cameras, position_cam=cameras.position_cam + away)
+    return _under(cameras, phenotypes, orientations, joints, points, root)
+
+
+def _under(
+    cameras: Cameras, phenotypes: Tensor, orientations: Tensor, joints: Tensor, points: Tensor | None, root: Tensor
+) -> People:
+    """People whose joints, points and root are as `BodySynthesiser` gives them, each under a camera."""
+    return People(
+        phenotypes,
+        orientations,
+        cameras,
+        cameras.to_camera(joints),
+        None if points is None else cameras.to_camera(points),
+        cameras.position_cam + (cameras.rotation @ root[..., None])[..., 0],
+    )
+
+
+def detect(people: People, joint_set: JointSet, noise: NoiseConfig, generator: torch.Generator) -> Batch:
+    """Look at people with a detector that errs, and turn their truth to the ray it sees them along."""
+    joints_px, confidence = synthesise(people.joints_px, joint_set, noise, generator, people.cameras.size_px)
+    to_ray = rotation_to_ray(people.cameras.ray(weighted_centre(joints_px, confidence)))
+    valid = torch.ones(people.joints_cam.shape[:2], dtype=torch.bool, device=joints_px.device)
+    return Batch(
+        joints_px=joints_px,
+        confidence=confidence,
+        joints=people.joints_cam @ to_ray.mT,
+        points=None if people.points_cam is None else people.points_cam @ to_ray.mT,
+        joints_valid=valid,
+        surface_valid=valid[:, 0],
+        to_ray=to_ray,
+    )
+
+
+def weighted_centre(joints_px: Tensor, confidence: Tensor) -> Tensor:
+    """(B, 2) the centre of the joints that are there, weighted by confidence: the pixel a person is seen at."""
+    weight = confidence[..., None]
+    return (weight * joints_px).sum(1) / weight.sum(1).clamp_min(1e-6)
+
+
+def rotation_to_ray(ray: Tensor) -> Tensor:
+    """(B, 3, 3) the turn of the camera that brings viewing directions (B, 3) onto its axis."""
+    return rotation_between(ray, ray.new_tensor([0.0, 0.0, 1.0]).expand_as(ray))

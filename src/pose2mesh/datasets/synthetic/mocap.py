@@ -1,0 +1,191 @@
+"""Motion capture clips as poses of the body model, and their split into training and validation."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose2mesh.body_models.anny_skeleton import BODY_BONES
+from pose2mesh.datasets.synthetic.bvh import read_bvh
+from pose2mesh.datasets.synthetic.retarget import TEMPLATE_BONES, Up, retarget
+from pose2mesh.errors import InputError, one_line
+
+# Faster than people move their limbs (forearms and shanks reach about 1,700° a second in flips, kicks and throws) and
+# turn their hips; and how short a stretch between two such jumps is taken for a fault of the capture.
+_LIMB_SPEED_DEG_S = 2000.0
+_HIPS_SPEED_DEG_S = 1000.0
+_SHORT_STRETCH_S = 0.5
+_LIMBS = [BODY_BONES.index(side + bone) for side in ("Left", "Right") for bone in ("UpLeg", "Leg", "Arm", "ForeArm")]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A motion of the body model; `T` frames.
+
+    Attributes:
+        name: Path of the file within its folder, without the suffix, `/` between the parts.
+        fps: Frames a second.
+        orientations: (T, 22, 3, 3) world rotation of each of `BODY_BONES` from the template's rest pose, Z up.
+        root_m: (T, 3) where the hips are, Z up, in metres for a body with the template's legs.
+        times_s: (T,) when each frame is, from the first of the file; steps are 1 / fps but where frames were dropped.
+        dropped: How many of the file's frames were left out because limbs jump there as none can.
+    """
+
+    name: str
+    fps: float
+    orientations: NDArray[np.float32]
+    root_m: NDArray[np.float32]
+    times_s: NDArray[np.float64]
+    dropped: int = 0
+
+    def __len__(self) -> int:
+        return len(self.orientations)
+
+    def stretches(self) -> list[NDArray[np.intp]]:
+        """The numbers of the frames that follow each other without one that was dropped, stretch by stretch."""
+        breaks = np.flatnonzero(np.diff(self.times_s) > 1.5 / self.fps) + 1
+        return np.split(np.arange(len(self)), breaks)
+
+
+def load_clip(path: str | Path, fps: float = 30, *, name: str | None = None, up: Up | None = None) -> Clip:
+    """Read a BVH file as a motion of the body model.
+
+    Args:
+        path: The file.
+        fps: Frames a second wanted; the nearest frame of the file is taken, so slower files repeat frames.
+        name: What to call the clip; the file's name without suffix if None.
+        up: The vertical axis of the file's world, where it cannot be found from the motion.
+
+    Raises:
+        InputError: the file is not good BVH, or its skeleton cannot be laid on the body (see `retarget`).
+    """
+    if not fps > 0:
+        raise InputError(f"fps is {fps}, expected a positive number of frames a second")
+    bvh = read_bvh(path)
+    orientations, root_m = retarget(bvh, up)
+    good = _plausible(orientations, bvh.frame_time)
+    count = int((len(bvh) - 1) * bvh.frame_time * fps + 0.5) + 1
+    times_s = np.arange(count) / fps
+    nearest = np.minimum(np.round(times_s / bvh.frame_time).astype(int), len(bvh) - 1)
+    kept = good[nearest]
+    frames = nearest[kept]
+    return Clip(
+        name=name if name is not None else Path(path).stem,
+        fps=fps,
+        orientations=orientations[frames],
+        root_m=root_m[frames],
+        times_s=times_s[kept],
+        dropped=int((~good).sum()),
+    )
+
+
+def load_clips(
+    source: str | Path | Sequence[str | Path],
+    fps: float = 30,
+    *,
+    up: Up | None = None,
+    on_error: Callable[[InputError], None] | None = None,
+) -> list[Clip]:
+    """Read every BVH file of a folder and the folders in it, or a list of files, in the order of their names.
+
+    Args:
+        source: A folder, a file, or several files; names are relative to the folder, or to the files' common one.
+        fps: Frames a second of the clips.
+        up: The vertical axis of the files' worlds, where it cannot be found from the motion.
+        on_error: Called with the fault of each file that cannot be used, which is then left out. If None, such faults
+            are collected and raised as one.
+
+    Raises:
+        InputError: there is no such folder, it holds no BVH file, none can be used, or some cannot and `on_error` is
+            None.
+    """
+    folder, files = _bvh_files(source)
+    clips, faults = [], []
+    for file in files:
+        try:
+            clips.append(load_clip(file, fps, name=file.relative_to(folder).with_suffix("").as_posix(), up=up))
+        except InputError as fault:
+            faults.append(fault)
+            if on_error is not None:
+                on_error(fault)
+    if faults and (on_error is None or not clips):
+        others = f" (and {len(faults) - 1} of {len(files)} files more)" if len(faults) > 1 else ""
+        raise InputError(f"{faults[0]}{others}")
+    return clips
+
+
+def load_split(path: str | Path, clips: Sequence[Clip]) -> tuple[list[Clip], list[Clip]]:
+    """Divide clips as a YAML file with the lists `train` and `validation` says; a clip in neither is left out.
+
+    Raises:
+        InputError: the file cannot be read or is not such a file, or it names a clip twice or one that is not there.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not YAML: {one_line(error)[:200]}") from None
+    if not isinstance(content, dict) or set(content) != {"train", "validation"}:
+        found = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
+        raise InputError(f"{path}: holds {found}, expected the keys 'train' and 'validation'")
+    by_name = {clip.name: clip for clip in clips}
+    placed: dict[str, str] = {}
+    for part, names in content.items():
+        if not isinstance(names, list) or not names:
+            raise InputError(f"{path}: {part}: {names!r:.60}, expected a list of clip names")
+        for name in names:
+            if not isinstance(name, str) or name not in by_name:
+                raise InputError(f"{path}: {part}: clip {name!r} is not among the {len(by_name)} clips loaded")
+            if name in placed:
+                raise InputError(f"{path}: {part}: clip {name!r} is in {placed[name]!r} already")
+            placed[name] = part
+    return [by_name[name] for name in content["train"]], [by_name[name] for name in content["validation"]]
+
+
+def _bvh_files(source: str | Path | Sequence[str | Path]) -> tuple[Path, list[Path]]:
+    """The files, and the folder their names are relative to."""
+    if isinstance(source, (str, Path)) and not Path(source).is_file():
+        folder = Path(source)
+        if not folder.is_dir():
+            raise InputError(f"{source}: no such folder of BVH files")
+        files = sorted(file for file in folder.rglob("*") if file.suffix.lower() == ".bvh")
+        if not files:
+            raise InputError(f"{source}: no .bvh file in this folder")
+        return folder, files
+    files = [Path(source)] if isinstance(source, (str, Path)) else [Path(file) for file in source]
+    if not files:
+        raise InputError("no BVH file given")
+    return Path(os.path.commonpath([file.parent for file in files])), files
+
+
+def _plausible(orientations: NDArray[np.float32], frame_time: float) -> NDArray[np.bool_]:
+    """(T,) whether each frame is to be kept.
+
+    The clip is cut wherever a limb or the hips turn faster than a body can; the stretches between that are too short
+    to be a motion, such as a single wild frame or a rest pose before the motion, are not kept.
+    """
+    ways = np.array(list(TEMPLATE_BONES.values()))[_LIMBS]
+    ways /= np.linalg.norm(ways, axis=-1, keepdims=True)
+    posed = np.einsum("tbij,bj->tbi", orientations[:, _LIMBS], ways)
+    limb_cosines = (posed[1:] * posed[:-1]).sum(-1).min(-1)
+    hips = orientations[:, 0]
+    hips_cosines = (np.einsum("tij,tij->t", hips[1:], hips[:-1]) - 1) / 2
+    jumps = (limb_cosines < _cosine(_LIMB_SPEED_DEG_S * frame_time)) | (
+        hips_cosines < _cosine(_HIPS_SPEED_DEG_S * frame_time)
+    )
+    starts = np.flatnonzero(np.concatenate([[True], jumps]))
+    lengths = np.diff(np.append(starts, len(orientations)))
+    keep = (lengths * frame_time >= _SHORT_STRETCH_S) | (lengths == lengths.max())
+    return np.repeat(keep, lengths)
+
+
+def _cosine(degrees: float) -> float:
+    return float(np.cos(np.deg2rad(min(degrees, 180.0))))
