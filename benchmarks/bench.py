@@ -31,7 +31,7 @@ import torch
 from cases import Case, Comparison, Subject, compare, fresh_process
 from textbook import TextbookPose2Mesh
 
-from pose2mesh.config import load_config
+from pose2mesh.config.train_config import load_config
 from pose2mesh.io.atomic_write import replacing
 from pose2mesh.models.bundle.bundle import Bundle, save_bundle
 from pose2mesh.models.bundle.bundle_info import BundleInfo

@@ -22,7 +22,7 @@ import torch
 from limits import synchronise
 from textbook import TextbookPose2Mesh
 
-from pose2mesh.config import TrainConfig
+from pose2mesh.config.train_config import TrainConfig
 from pose2mesh.datasets.batch import Batch
 from pose2mesh.models.mesh_topology import Surface
 from pose2mesh.models.pose2mesh import Pose2Mesh

@@ -26,7 +26,7 @@ from tqdm import trange
 
 from pose2mesh import metrics
 from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.config import load_config
+from pose2mesh.config.train_config import load_config
 from pose2mesh.datasets.synthetic.bodies import (
     BodySynthesiser,
     People,

@@ -17,7 +17,7 @@ from limits import median_seconds
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from pose2mesh.config import TrainConfig
+from pose2mesh.config.train_config import TrainConfig
 from pose2mesh.models.bundle.bundle_info import DEFAULT
 from pose2mesh.models.mesh_topology import build_surface
 from pose2mesh.models.network_config import NetworkConfig

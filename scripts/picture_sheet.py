@@ -23,7 +23,7 @@ from pose2mesh.baselines.pictures.config import PictureConfig
 from pose2mesh.baselines.pictures.stream import PictureStream
 from pose2mesh.baselines.seen import CROP_PX, MAP_PX, Seen
 from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.config import DataConfig
+from pose2mesh.config.train_config import DataConfig
 from pose2mesh.datasets.synthetic.detection_noise import measured_noise
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.datasets.synthetic.pose_sources import pose_sources

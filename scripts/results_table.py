@@ -35,7 +35,7 @@ from pose2mesh.io.mesh_files import write_json
 from pose2mesh.models.bundle.bundle_info import BUNDLE
 from pose2mesh.predict import Recovery
 from pose2mesh.skeletons import COCO
-from pose2mesh.training.any_config import load_any
+from pose2mesh.training.run_config import load_any
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs" / "baselines"

@@ -18,8 +18,8 @@ from safetensors.torch import save_file
 
 from pose2mesh import cli, outputs
 from pose2mesh.cli import main
-from pose2mesh.config import TrainConfig, load_config
-from pose2mesh.config_files import dump_config
+from pose2mesh.config.config_files import dump_config
+from pose2mesh.config.train_config import TrainConfig, load_config
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "coco_people.json"
 

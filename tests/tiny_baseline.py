@@ -15,7 +15,7 @@ from pose2mesh.baselines.interface import Estimate
 from pose2mesh.baselines.methods import Method
 from pose2mesh.baselines.regressor import ParameterRegressor
 from pose2mesh.baselines.seen import LearnedBaseline, Need, Seen, Truth
-from pose2mesh.config_files import plain_values
+from pose2mesh.config.config_files import plain_values
 
 
 @dataclass

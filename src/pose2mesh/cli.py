@@ -181,13 +181,13 @@ def train(
     """
     if config is None and resume is None:
         raise InputError("train: a config file or --resume is needed")
-    from pose2mesh.config import TrainConfig
+    from pose2mesh.config.train_config import TrainConfig
     from pose2mesh.io.interrupts import Interrupted
     from pose2mesh.training import resume as resumed
     from pose2mesh.training import run
-    from pose2mesh.training.any_config import load_any, override_any
     from pose2mesh.training.memory import keep_freed_memory
     from pose2mesh.training.parallel import Processes
+    from pose2mesh.training.run_config import load_any, override_any
 
     if find_batch and (config is None or resume is not None):
         raise InputError("--find-batch: goes with a config file and without --resume")

@@ -23,7 +23,7 @@ def convert_checkpoint(checkpoint: Path, config: Path, out: Path) -> Path:
         InputError: the checkpoint or the config cannot be used, they do not fit, or the bundle cannot be written.
     """
     from pose2mesh.body_models.anny import AnnyBody
-    from pose2mesh.config import load_config
+    from pose2mesh.config.train_config import load_config
     from pose2mesh.models.bundle.bundle import Bundle, reference_checkpoint, save_bundle
     from pose2mesh.models.bundle.bundle_info import BundleInfo
     from pose2mesh.models.mesh_topology import build_surface

@@ -25,7 +25,7 @@ from pose2mesh.skeletons import JointSet
 
 if TYPE_CHECKING:
     from pose2mesh.body_models.anny import AnnyBody
-    from pose2mesh.config import TrainConfig
+    from pose2mesh.config.train_config import TrainConfig
     from pose2mesh.datasets.annotation import OnFault
     from pose2mesh.datasets.posed_dataset import Input
     from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
@@ -121,7 +121,7 @@ def evaluate_command(model: str, device: str, options: EvaluateOptions, say: Cal
     options.check()
     recovery = Recovery.load(model, device)
     if options.data is not None:
-        from pose2mesh.config import load_config
+        from pose2mesh.config.train_config import load_config
 
         config = load_config(options.data, list(options.overrides))
         if config.data.sets:

@@ -41,7 +41,7 @@ from pose2mesh.protocols import Protocol, find_protocol
 from pose2mesh.skeletons import JointSet
 
 if TYPE_CHECKING:
-    from pose2mesh.config import DataConfig
+    from pose2mesh.config.train_config import DataConfig
 
 PART = 64  # people posed in full at a time
 

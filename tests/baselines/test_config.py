@@ -11,10 +11,10 @@ import yaml
 from pose2mesh.baselines.config import BaselineConfig
 from pose2mesh.baselines.hmr import HMRSettings
 from pose2mesh.baselines.methods import METHODS
-from pose2mesh.config_files import dump_config
+from pose2mesh.config.config_files import dump_config
 from pose2mesh.errors import InputError
 from pose2mesh.models.bundle.bundle_info import LEARNED
-from pose2mesh.training.any_config import load_any, override_any
+from pose2mesh.training.run_config import load_any, override_any
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "baselines"
 HUB = sorted(file.stem for file in CONFIGS.glob("*.yaml") if file.stem != "common")

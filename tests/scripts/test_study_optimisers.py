@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import study_optimisers as study
 
-from pose2mesh.config import load_config
+from pose2mesh.config.train_config import load_config
 
 ROOT = Path(__file__).parents[2]
 

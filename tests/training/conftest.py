@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.config import TrainConfig, parse_config
+from pose2mesh.config.train_config import TrainConfig, parse_config
 from pose2mesh.datasets import synthetic_source
 from pose2mesh.datasets.source import Supply
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser

@@ -24,10 +24,10 @@ from pose2mesh.evaluate import evaluate_motions
 from pose2mesh.predict import Recovery
 from pose2mesh.skeletons import COCO
 from pose2mesh.training import baseline_task, run
-from pose2mesh.training.any_config import load_any
 from pose2mesh.training.baseline_module import BaselineModule
 from pose2mesh.training.baseline_task import BaselineTask
 from pose2mesh.training.resume import read_checkpoint
+from pose2mesh.training.run_config import load_any
 from tests.tiny_baseline import Tiny, TinySettings, tiny
 
 CONFIG: dict[str, Any] = {

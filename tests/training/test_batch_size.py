@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from pose2mesh.cli import main
-from pose2mesh.config import TrainConfig
-from pose2mesh.config_files import dump_config
+from pose2mesh.config.config_files import dump_config
+from pose2mesh.config.train_config import TrainConfig
 from pose2mesh.training import batch_size
 
 MB = 1 << 20

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from pose2mesh.config import TrainConfig
+from pose2mesh.config.train_config import TrainConfig
 from pose2mesh.errors import InputError
 from pose2mesh.models.bundle.bundle import load_bundle
 from pose2mesh.models.pose2mesh import Pose2Mesh

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pose2mesh.config import TrainConfig
+from pose2mesh.config.train_config import TrainConfig
 from pose2mesh.errors import InputError
 from pose2mesh.training import pose2mesh_task, run
 from pose2mesh.training.log import MetricsTable

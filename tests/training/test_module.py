@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pose2mesh.config import TrainConfig
+from pose2mesh.config.train_config import TrainConfig
 from pose2mesh.datasets.batch import slice_batch
 from pose2mesh.training import pose2mesh_task, run
 from pose2mesh.training.module import TrainingModule

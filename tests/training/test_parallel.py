@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pose2mesh.config import TrainConfig
-from pose2mesh.config_files import dump_config
+from pose2mesh.config.config_files import dump_config
+from pose2mesh.config.train_config import TrainConfig
 from pose2mesh.training import pose2mesh_task, run
 from pose2mesh.training.parallel import Indices, Processes, SyncedBatchNorm1d, synchronise_norms
 from pose2mesh.training.resume import read_checkpoint
@@ -24,7 +24,7 @@ import sys
 from pathlib import Path
 import torch
 from torch import nn
-from pose2mesh.config import load_config
+from pose2mesh.config.train_config import load_config
 from pose2mesh.training import run
 from pose2mesh.training.parallel import Processes, SyncedBatchNorm1d
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from pose2mesh.cli import main
-from pose2mesh.config import TrainConfig, load_config
+from pose2mesh.config.train_config import TrainConfig, load_config
 from pose2mesh.datasets.batch import Batch
 from pose2mesh.errors import InputError
 from pose2mesh.io.interrupts import Interrupted

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from pose2mesh.config import TrainConfig, load_config, parse_config
-from pose2mesh.config_files import dump_config
+from pose2mesh.config.config_files import dump_config
+from pose2mesh.config.train_config import TrainConfig, load_config, parse_config
 from pose2mesh.datasets.synthetic import pose_sources
 from pose2mesh.errors import InputError
 from pose2mesh.models.bundle.bundle import load_bundle

@@ -16,7 +16,7 @@ from PIL import Image
 from pose2mesh import metrics
 from pose2mesh.body_models import anny
 from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.config import TrainConfig, parse_config
+from pose2mesh.config.train_config import TrainConfig, parse_config
 from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 from pose2mesh.datasets.synthetic_source import DrawnPeople
 from pose2mesh.evaluate import evaluate_motions

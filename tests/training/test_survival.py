@@ -19,8 +19,8 @@ import yaml
 from torch import Tensor
 
 from pose2mesh.cli import main
-from pose2mesh.config import TrainConfig, load_config
-from pose2mesh.config_files import dump_config
+from pose2mesh.config.config_files import dump_config
+from pose2mesh.config.train_config import TrainConfig, load_config
 from pose2mesh.errors import InputError
 from pose2mesh.io.interrupts import Interrupted
 from pose2mesh.training import checkpoints, disk, pose2mesh_task, run

@@ -17,7 +17,7 @@ from torch import Tensor
 from pose2mesh.baselines.body_layer import BodyLayer
 from pose2mesh.baselines.methods import READER, find_method
 from pose2mesh.baselines.seen import LearnedBaseline
-from pose2mesh.config_files import instantiate
+from pose2mesh.config.config_files import instantiate
 from pose2mesh.errors import InputError, one_line
 from pose2mesh.io.atomic_write import replacing
 from pose2mesh.models.bundle.bundle_file import fitting

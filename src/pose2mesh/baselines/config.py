@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pose2mesh.baselines.methods import READER, Method, find_method
 from pose2mesh.baselines.pictures.config import CHUNK, PictureConfig
-from pose2mesh.config import DataConfig, OptimiserConfig, check_drawn, check_optimiser
-from pose2mesh.config_files import instantiate, refuse_unknown
+from pose2mesh.config.config_files import instantiate, refuse_unknown
+from pose2mesh.config.train_config import DataConfig, OptimiserConfig, check_drawn, check_optimiser
 from pose2mesh.errors import InputError
 
 
@@ -22,7 +22,7 @@ class BaselineConfig:
         pictures: What is drawn at random: people, and the pictures and detections of them.
         kept: Folder to keep drawn people in, so that no epoch, run or method draws them again; needs
             `pictures.distinct`. Some 60 to 110 kB a person.
-        motions, split, fps: See `config.DataConfig`.
+        motions, split, fps: See `config.train_config.DataConfig`.
         optimiser: How weights are updated.
         pretrained: A bundle or run folder of what the method starts from (`methods.Method.starts_from`).
         epochs, seed: As they say.

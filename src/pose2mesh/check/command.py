@@ -117,7 +117,7 @@ def _what(options: CheckOptions) -> tuple[list[Part], BodyConfig | None, Path]:
         if options.overrides:
             raise InputError(f"--set: goes with a config, which {options.path} is not")
         return recognise(options.path), models, cache
-    from pose2mesh.config import load_config
+    from pose2mesh.config.train_config import load_config
 
     data = load_config(options.path, list(options.overrides)).data
     if models is None and data.body.folder is not None:

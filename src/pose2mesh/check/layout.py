@@ -14,7 +14,7 @@ from pose2mesh.errors import InputError
 from pose2mesh.skeletons import HAND
 
 if TYPE_CHECKING:
-    from pose2mesh.config import DataConfig
+    from pose2mesh.config.train_config import DataConfig
 
 # A split is there where one of these files is; {split} stands for its name.
 _SIGNS: tuple[tuple[str, tuple[str, ...], str], ...] = (

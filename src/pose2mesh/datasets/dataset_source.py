@@ -24,7 +24,7 @@ from pose2mesh.io.downloads import cache_folder
 from pose2mesh.skeletons import JointSet
 
 if TYPE_CHECKING:
-    from pose2mesh.config import DataConfig
+    from pose2mesh.config.train_config import DataConfig
 
 VALIDATION = "validation"  # what errors and descriptions call the data set that is validated on
 

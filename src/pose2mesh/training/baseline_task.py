@@ -15,7 +15,7 @@ from pose2mesh.baselines.config import BaselineConfig
 from pose2mesh.baselines.methods import find_method
 from pose2mesh.baselines.people import known_people, training_chunks, validation_chunks
 from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.config_files import plain_values
+from pose2mesh.config.config_files import plain_values
 from pose2mesh.datasets.synthetic.pose_sources import describe_poses, pose_sources
 from pose2mesh.errors import InputError
 from pose2mesh.skeletons import COCO

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from pose2mesh.config import TrainConfig
+from pose2mesh.config.train_config import TrainConfig
 from pose2mesh.datasets.batch import slice_batch
 from pose2mesh.errors import InputError
 from pose2mesh.training.module import TrainingModule

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from pose2mesh import metrics
 from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.config import TrainConfig
-from pose2mesh.config_files import dump_config
+from pose2mesh.config.config_files import dump_config
+from pose2mesh.config.train_config import TrainConfig
 from pose2mesh.datasets.dataset_source import RecordedPeople
 from pose2mesh.datasets.source import Supply
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, detect, draw_people

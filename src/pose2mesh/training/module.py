@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pose2mesh import metrics
-from pose2mesh.config import TrainConfig
+from pose2mesh.config.train_config import TrainConfig
 from pose2mesh.datasets.batch import Batch, slice_batch
 from pose2mesh.datasets.source import VALIDATION_BATCH, Supply
 from pose2mesh.models import losses

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.config import TrainConfig
+from pose2mesh.config.train_config import TrainConfig
 from pose2mesh.datasets.dataset_source import open_recorded
 from pose2mesh.datasets.source import Supply
 from pose2mesh.datasets.synthetic.pose_sources import pose_sources

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from pose2mesh.config import load_config
+from pose2mesh.config.train_config import load_config
 from pose2mesh.errors import InputError
 from pose2mesh.models.bundle.bundle import load_bundle
 from pose2mesh.models.bundle.bundle_info import BUNDLE

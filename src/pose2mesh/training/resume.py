@@ -14,15 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from pose2mesh.baselines.config import BaselineConfig
-from pose2mesh.config import TrainConfig
-from pose2mesh.config_files import changed_keys
+from pose2mesh.config.config_files import changed_keys
+from pose2mesh.config.train_config import TrainConfig
 from pose2mesh.errors import InputError, one_line
 from pose2mesh.io.atomic_write import replacing
 from pose2mesh.models.bundle.bundle_info import BUNDLE
 from pose2mesh.models.pose2mesh import Pose2Mesh
-from pose2mesh.training.any_config import load_any
 from pose2mesh.training.checkpoints import BEST, LAST
 from pose2mesh.training.parallel import Processes
+from pose2mesh.training.run_config import load_any
 from pose2mesh.training.step import VALIDATION_SEED, RunConfig
 
 # That change nothing of what is trained: files may have moved.

@@ -20,8 +20,8 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.strategies import DDPStrategy
 
 from pose2mesh.baselines.config import BaselineConfig
-from pose2mesh.config import TrainConfig
-from pose2mesh.config_files import dump_config
+from pose2mesh.config.config_files import dump_config
+from pose2mesh.config.train_config import TrainConfig
 from pose2mesh.errors import InputError
 from pose2mesh.io.atomic_write import replacing
 from pose2mesh.io.interrupts import Interrupted, StopSignals, stop_signals

@@ -10,7 +10,7 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
-from pose2mesh.config import OptimiserConfig
+from pose2mesh.config.train_config import OptimiserConfig
 from pose2mesh.training.ahead import DrawnAhead
 
 VALIDATION_SEED = 987_654_321
@@ -22,7 +22,7 @@ class NotFinite(Exception):
 
 
 class RunConfig(Protocol):
-    """What the config of every run says; see `config.TrainConfig`."""
+    """What the config of every run says; see `config.train_config.TrainConfig`."""
 
     name: str
     epochs: int

@@ -70,7 +70,7 @@ class PictureStream:
         """The CHUNK people of a chunk: the same for the same numbers, everything on the CPU.
 
         Args:
-            chunk: Its number, from 0; with `config.distinct` pictures, they come again after the last.
+            chunk: Its number, from 0; with `config.train_config.distinct` pictures, they come again after the last.
             seed: Of everything that is drawn.
         """
         if self.config.distinct is not None:

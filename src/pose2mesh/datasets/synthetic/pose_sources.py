@@ -14,7 +14,7 @@ from pose2mesh.datasets.synthetic.mocap import Clip, load_clips, load_split
 from pose2mesh.datasets.synthetic.pose_sampling import Course, PoseConfig, PoseSource
 
 if TYPE_CHECKING:
-    from pose2mesh.config import DataConfig
+    from pose2mesh.config.train_config import DataConfig
 
 
 def clip_poses(folder: Path) -> PoseSource:

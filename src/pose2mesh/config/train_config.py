@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pose2mesh.body_models.gendered import BodyConfig
-from pose2mesh.config_files import instantiate, read_values, refuse_unknown
+from pose2mesh.config.config_files import instantiate, read_values, refuse_unknown
 from pose2mesh.datasets.registry import SetConfig
 from pose2mesh.datasets.synthetic.bodies import SyntheticConfig
 from pose2mesh.errors import InputError

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pose2mesh.config import TrainConfig, load_config, parse_config
-from pose2mesh.config_files import changed_keys, dump_config
+from pose2mesh.config.config_files import changed_keys, dump_config
+from pose2mesh.config.train_config import TrainConfig, load_config, parse_config
 from pose2mesh.errors import InputError
-from pose2mesh.training.any_config import override_any
+from pose2mesh.training.run_config import override_any
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 RUN_CONFIGS = sorted(path.name for path in CONFIGS.glob("*.yaml") if not path.name.endswith("_split.yaml"))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from pose2mesh.baselines.config import BaselineConfig, parse_baseline_config
-from pose2mesh.config import TrainConfig, parse_config
-from pose2mesh.config_files import override_values, plain_values, read_values
+from pose2mesh.config.config_files import override_values, plain_values, read_values
+from pose2mesh.config.train_config import TrainConfig, parse_config
 
 
 def load_any(path: Path, overrides: list[str] | None = None) -> TrainConfig | BaselineConfig:
-    """Read a config; see `config.load_config`.
+    """Read a config; see `config.train_config.load_config`.
 
     Raises:
         InputError: as that does.
