@@ -24,9 +24,9 @@ from textbook import TextbookPose2Mesh
 
 from pose2mesh.config.train_config import TrainConfig
 from pose2mesh.datasets.batch import Batch
+from pose2mesh.inference.torch_backend import TorchBackend
 from pose2mesh.models.mesh_topology import Surface
 from pose2mesh.models.pose2mesh import Pose2Mesh
-from pose2mesh.models.torch_backend import TorchBackend
 from pose2mesh.skeletons import JOINT_SETS
 from pose2mesh.training.batch_size import peak_bytes
 from pose2mesh.training.memory import keep_freed_memory
@@ -148,7 +148,7 @@ class Comparison:
 def fresh_process() -> ProcessPoolExecutor:
     """One process that has loaded the libraries but not used them: no threads, no memory, no device yet."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pose2mesh.training.module", "pose2mesh.predict"])
+    context.set_forkserver_preload(["pose2mesh.training.module", "pose2mesh.inference.predictor"])
     return ProcessPoolExecutor(1, mp_context=context)
 
 

@@ -24,9 +24,9 @@ import numpy as np
 from cases import fresh_process
 
 from pose2mesh import outputs, picture_files, predict_options, render
+from pose2mesh.inference.predictor import Recovery
 from pose2mesh.io import mesh_files
 from pose2mesh.io.atomic_write import replacing
-from pose2mesh.predict import Recovery
 
 PEOPLE_A_PICTURE = 2
 EXAMPLE = Path(__file__).parents[1] / "examples" / "coco_people.json"

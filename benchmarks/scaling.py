@@ -18,11 +18,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from pose2mesh.config.train_config import TrainConfig
+from pose2mesh.inference.predictor import Recovery
 from pose2mesh.models.bundle.bundle_info import DEFAULT
 from pose2mesh.models.mesh_topology import build_surface
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
-from pose2mesh.predict import Recovery
 from pose2mesh.skeletons import COCO, JointSet
 
 

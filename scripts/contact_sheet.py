@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from pose2mesh import render
+from pose2mesh.inference.predictor import Person, Recovery
 from pose2mesh.io.keypoints import PoseInput
-from pose2mesh.predict import Person, Recovery
 from pose2mesh.silhouettes import measurable_people, score_person
 from pose2mesh.skeletons import COCO
 

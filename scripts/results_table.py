@@ -30,10 +30,10 @@ from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.datasets.synthetic.detection_noise import measured_noise
 from pose2mesh.datasets.synthetic.mocap import load_clips, load_split
 from pose2mesh.datasets.synthetic.pose_sources import unchanged_poses
+from pose2mesh.inference.predictor import Recovery
 from pose2mesh.io.atomic_write import replacing
 from pose2mesh.io.mesh_files import write_json
 from pose2mesh.models.bundle.bundle_info import BUNDLE
-from pose2mesh.predict import Recovery
 from pose2mesh.skeletons import COCO
 from pose2mesh.training.run_config import load_any
 

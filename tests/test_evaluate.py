@@ -21,7 +21,7 @@ from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.datasets.synthetic.pose_sources import clip_poses
 from pose2mesh.errors import InputError
 from pose2mesh.evaluate import EvaluateOptions, evaluate_command, evaluate_motions, take_away
-from pose2mesh.predict import Recovery
+from pose2mesh.inference.predictor import Recovery
 from pose2mesh.skeletons import COCO, HUMAN36, SMPL, JointSet
 from tests.untrained import save_untrained
 

@@ -20,9 +20,9 @@ from pose2mesh.datasets.synthetic.pose_sources import clip_poses
 from pose2mesh.evaluate import evaluate_motions
 from pose2mesh.evaluate_sets import evaluate_records
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA
+from pose2mesh.inference.predictor import Recovery
 from pose2mesh.motion.body_motion import BodyMotion
 from pose2mesh.motion.bvh_writer import write_bvh
-from pose2mesh.predict import Recovery
 from pose2mesh.protocols import plain_protocol
 from pose2mesh.skeletons import COCO, HUMAN36, JointSet
 from tests.anny_as_smpl import smpl_parameters, write_anny, write_people

@@ -25,12 +25,12 @@ from pose2mesh.datasets.registry import SetConfig
 from pose2mesh.errors import InputError
 from pose2mesh.evaluate import EvaluateOptions, evaluate_command
 from pose2mesh.evaluate_sets import ProtocolTest, evaluate_records, open_test
+from pose2mesh.inference.predictor import Recovery
 from pose2mesh.models.bundle.bundle import Bundle, save_bundle
 from pose2mesh.models.bundle.bundle_info import BundleInfo
 from pose2mesh.models.mesh_topology import build_surface
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
-from pose2mesh.predict import Recovery
 from pose2mesh.protocols import PROTOCOLS
 from pose2mesh.skeletons import COCO, HUMAN36
 from tests.data.sets import literature

@@ -15,6 +15,7 @@ from pose2mesh.detect import detector as detectors
 from pose2mesh.detect.detector import Detection
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import Intrinsics, nominal_intrinsics
+from pose2mesh.inference.predictor import Recovery
 from pose2mesh.io import mesh_files
 from pose2mesh.io.images import read_photo
 from pose2mesh.io.keypoints import read_keypoints
@@ -23,7 +24,6 @@ from pose2mesh.models.mesh_topology import Body, build_surface
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.outputs import predict_files
-from pose2mesh.predict import Recovery
 from pose2mesh.predict_options import PHOTO_FORMATS, PredictOptions
 from pose2mesh.skeletons import HUMAN36
 

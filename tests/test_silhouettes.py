@@ -11,8 +11,8 @@ from PIL import Image
 
 from pose2mesh.cli import main
 from pose2mesh.errors import InputError
+from pose2mesh.inference.predictor import Recovery
 from pose2mesh.io.keypoints import read_keypoints
-from pose2mesh.predict import Recovery
 from pose2mesh.silhouettes import evaluate_keypoints, polygon_mask
 from pose2mesh.skeletons import COCO, HUMAN36
 

@@ -7,7 +7,7 @@ import pytest
 import trimesh
 
 from pose2mesh.geometry.camera import Intrinsics
-from pose2mesh.predict import Camera, Person
+from pose2mesh.inference.predictor import Camera, Person
 from pose2mesh.views import SIDE, TOP, draw_confidences, draw_view, extent_of
 
 RED = (200, 0, 0)

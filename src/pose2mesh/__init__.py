@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pose2mesh.predict import Person, Recovery
+    from pose2mesh.inference.predictor import Person, Recovery
 
 __all__ = ["Person", "Recovery", "load"]
 
 
 def load(name_or_path: str | Path = "default", device: str = "cpu", backend: str = "torch") -> Recovery:
-    """Load a model: `default`, the bundle that ships, a bundle file or an exported one. See `predict.Recovery.load`."""
-    from pose2mesh.predict import Recovery
+    """Load a model: `default`, the bundle that ships, a bundle file or an exported one. See `inference.predictor.Recovery.load`."""
+    from pose2mesh.inference.predictor import Recovery
 
     return Recovery.load(name_or_path, device, backend)
 
 
 def __getattr__(name: str) -> Any:
     if name in ("Person", "Recovery"):
-        from pose2mesh import predict
+        from pose2mesh.inference import predictor
 
-        return getattr(predict, name)
+        return getattr(predictor, name)
     raise AttributeError(f"module 'pose2mesh' has no attribute {name!r}")

@@ -312,7 +312,7 @@ def export(model: str = "default", /, *, onnx: Path) -> int:
     onnx
         The file, ending in .onnx.
     """
-    from pose2mesh.onnx_export import export_onnx
+    from pose2mesh.inference.onnx_export import export_onnx
 
     say(export_onnx(model, onnx))
     return 0

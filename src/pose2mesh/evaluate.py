@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from pose2mesh import metrics
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import nominal_intrinsics
+from pose2mesh.inference.predictor import LEAST_JOINTS, Recovery
 from pose2mesh.io.atomic_write import replacing
 from pose2mesh.io.mesh_files import write_json
-from pose2mesh.predict import LEAST_JOINTS, Recovery
 from pose2mesh.skeletons import JointSet
 
 if TYPE_CHECKING:

@@ -26,8 +26,8 @@ from pose2mesh.datasets.registry import SetConfig
 from pose2mesh.datasets.synthetic.detection_noise import measured_noise
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import Intrinsics
+from pose2mesh.inference.predictor import Recovery, unusable
 from pose2mesh.io.downloads import cache_folder
-from pose2mesh.predict import Recovery, unusable
 from pose2mesh.protocol_errors import (
     Posed,
     by_action,

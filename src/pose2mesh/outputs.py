@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import nominal_intrinsics
+from pose2mesh.inference.predictor import Person, Recovery, usable_people
 from pose2mesh.io.atomic_write import move_all
 from pose2mesh.io.image_lookup import IMAGE_SUFFIXES, match_images
 from pose2mesh.io.images import read_photo, resized
 from pose2mesh.io.keypoints import PictureInput, Skipped, read_keypoints
 from pose2mesh.picture_files import find_rig, write_formats
-from pose2mesh.predict import Person, Recovery, usable_people
 from pose2mesh.predict_options import NOMINAL, PredictOptions
 from pose2mesh.recovered import RecoveredPicture
 from pose2mesh.video.options import RIGGED, VIDEO_SUFFIXES, VideoInput, VideoOptions

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pose2mesh import render, views
 from pose2mesh.errors import InputError
-from pose2mesh.predict import Person, Recovery
+from pose2mesh.inference.predictor import Person, Recovery
 
 LONGEST_OVERLAY_PX = 1600
 _PLAIN_PX = 900  # longer side of the canvas where nothing says how large the picture was

@@ -10,9 +10,9 @@ import numpy as np
 
 from pose2mesh import render
 from pose2mesh.errors import InputError
+from pose2mesh.inference.predictor import Person, Recovery
 from pose2mesh.io import mesh_files
 from pose2mesh.overlay import USUAL_PARTS, OverlayParts, draw_overlay
-from pose2mesh.predict import Person, Recovery
 from pose2mesh.recovered import RecoveredPicture
 from pose2mesh.video.options import RIGGED
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pose2mesh.inference.predictor import Person
 from pose2mesh.io.keypoints import Skipped
 from pose2mesh.overlay import Ground, photo_ground, plain_ground
-from pose2mesh.predict import Person
 from pose2mesh.render import PALETTE, Colour
 
 

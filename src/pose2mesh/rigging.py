@@ -14,7 +14,7 @@ from pose2mesh.body_models.anny import PHENOTYPES, AnnyBody
 from pose2mesh.body_models.anny_skeleton import BODY_BONES
 from pose2mesh.body_models.body_fitting import BodyFitter
 from pose2mesh.body_models.measurements import Measurement, measure
-from pose2mesh.predict import Person
+from pose2mesh.inference.predictor import Person
 from pose2mesh.skeletons import JOINT_SETS
 
 _ROUNDS = 3  # of Gauss–Newton from the closed-form start; more change nothing at a tenth of a millimetre

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from pose2mesh import metrics, render
 from pose2mesh.errors import InputError, one_line
+from pose2mesh.inference.predictor import Camera, Recovery, solve_camera
 from pose2mesh.io.image_lookup import match_images
 from pose2mesh.io.images import read_photo, resized
 from pose2mesh.io.keypoints import PictureInput, PoseInput, read_keypoints
-from pose2mesh.predict import Camera, Recovery, solve_camera
 from pose2mesh.skeletons import COCO, COCO17
 
 LEAST_LABELLED = 12  # people with fewer labelled joints say little about a whole body

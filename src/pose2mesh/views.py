@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2mesh import render
-from pose2mesh.predict import Person
+from pose2mesh.inference.predictor import Person
 
 Floats = NDArray[np.floating]
 

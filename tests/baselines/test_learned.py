@@ -19,9 +19,9 @@ from pose2mesh.baselines.reader import Reader, ReaderSettings
 from pose2mesh.baselines.seen import Seen
 from pose2mesh.cli import main
 from pose2mesh.errors import InputError
+from pose2mesh.inference.predictor import Recovery
 from pose2mesh.models.bundle.bundle import bundle_info
 from pose2mesh.models.bundle.bundle_info import is_learned
-from pose2mesh.predict import Recovery
 from pose2mesh.skeletons import COCO
 from tests.tiny_baseline import Tiny, TinySettings, save_untrained, tiny
 

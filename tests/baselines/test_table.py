@@ -18,7 +18,7 @@ from pose2mesh.baselines.table import Contender, contenders, find_bundles, judge
 from pose2mesh.baselines.videos import VideoErrors
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.evaluate import evaluate_motions
-from pose2mesh.predict import Recovery
+from pose2mesh.inference.predictor import Recovery
 from tests.tiny_baseline import save_untrained
 
 PROCEDURAL = PoseSource(None, PoseConfig(procedural=1.0))

@@ -16,8 +16,8 @@ from pose2mesh.body_models.measurements import measure
 from pose2mesh.datasets.synthetic.bodies import ShapeConfig
 from pose2mesh.datasets.synthetic.pose_sampling import draw_procedural
 from pose2mesh.errors import InputError
+from pose2mesh.inference.predictor import Recovery
 from pose2mesh.io.keypoints import read_keypoints
-from pose2mesh.predict import Recovery
 from pose2mesh.skeletons import COCO, convert
 
 # Their own surface is small, or turns with that of their neighbours.

@@ -11,8 +11,8 @@ from pose2mesh.body_models.anny_skeleton import BODY_BONES
 from pose2mesh.datasets.synthetic.mocap import Clip
 from pose2mesh.datasets.synthetic.pose_sampling import to_world
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, rotation_from_vector
+from pose2mesh.inference.predictor import Recovery
 from pose2mesh.motion.body_motion import BodyMotion
-from pose2mesh.predict import Recovery
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
 from pose2mesh.datasets.synthetic.mocap import load_clips
 from pose2mesh.errors import InputError
+from pose2mesh.inference.predictor import Recovery
 from pose2mesh.metrics import acceleration_error, mean_distance
 from pose2mesh.motion.smoothing import (
     BodySmoother,
@@ -23,7 +24,6 @@ from pose2mesh.motion.smoothing import (
     smooth_bodies,
 )
 from pose2mesh.motion.synthetic_video import film
-from pose2mesh.predict import Recovery
 from pose2mesh.skeletons import COCO
 
 FPS = 30.0

@@ -21,7 +21,7 @@ from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.cli import main
 from pose2mesh.errors import InputError
 from pose2mesh.evaluate import evaluate_motions
-from pose2mesh.predict import Recovery
+from pose2mesh.inference.predictor import Recovery
 from pose2mesh.skeletons import COCO
 from pose2mesh.training import baseline_task, run
 from pose2mesh.training.baseline_module import BaselineModule

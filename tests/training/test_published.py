@@ -19,9 +19,9 @@ from pose2mesh.cli import main
 from pose2mesh.config.train_config import TrainConfig, load_config
 from pose2mesh.datasets.batch import Batch
 from pose2mesh.errors import InputError
+from pose2mesh.inference.predictor import Recovery
 from pose2mesh.io.interrupts import Interrupted
 from pose2mesh.models.bundle.bundle_file import read_bundle
-from pose2mesh.predict import Recovery
 from pose2mesh.skeletons import INPUT_ORDERS
 from pose2mesh.training import run
 from pose2mesh.training.module import TrainingModule

@@ -20,11 +20,11 @@ from pose2mesh.config.train_config import TrainConfig, parse_config
 from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 from pose2mesh.datasets.synthetic_source import DrawnPeople
 from pose2mesh.evaluate import evaluate_motions
+from pose2mesh.inference.predictor import Recovery
+from pose2mesh.inference.torch_backend import TorchBackend
 from pose2mesh.models.bundle.bundle import Bundle
 from pose2mesh.models.bundle.bundle_info import BundleInfo
 from pose2mesh.models.pose2mesh import Pose2Mesh
-from pose2mesh.models.torch_backend import TorchBackend
-from pose2mesh.predict import Recovery
 from pose2mesh.skeletons import COCO
 from pose2mesh.training import finish, samples
 from pose2mesh.training.pose2mesh_task import build_network

@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from pose2mesh.errors import InputError
-from pose2mesh.models.torch_backend import TorchBackend
+from pose2mesh.inference.predictor import Recovery
+from pose2mesh.inference.torch_backend import TorchBackend
 from pose2mesh.overlay import USUAL_PARTS
-from pose2mesh.predict import Recovery
 from pose2mesh.video.bodies import BodyTrack, Shooting
 from pose2mesh.video.command import predict_video
 from pose2mesh.video.frames import Video

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pose2mesh.predict import Recovery
+from pose2mesh.inference.predictor import Recovery
 from pose2mesh.web.service import Service
 from tests.web.serving import LIMITS, Ask, SamePerson, running
 

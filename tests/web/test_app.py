@@ -12,7 +12,7 @@ import pytest
 import trimesh
 from PIL import Image
 
-from pose2mesh.predict import Recovery
+from pose2mesh.inference.predictor import Recovery
 from pose2mesh.web.limits import Limits
 from pose2mesh.web.service import DOWNLOADS, Service
 from tests.web.serving import LIMITS, Ask, as_json, coco_people, form, photo, running

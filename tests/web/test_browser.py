@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import trimesh
 
+from pose2mesh.inference.predictor import Recovery
 from pose2mesh.overlay import plain_ground
-from pose2mesh.predict import Recovery
 from pose2mesh.render import PALETTE
 from pose2mesh.web.page import write_page
 from pose2mesh.web.scene import describe_frame

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pose2mesh.predict import Recovery
+from pose2mesh.inference.predictor import Recovery
 from pose2mesh.render import PALETTE
 from tests.web.serving import Ask
 from tests.web.test_scene import recovered

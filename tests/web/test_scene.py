@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pose2mesh.inference.predictor import Person, Recovery
 from pose2mesh.overlay import plain_ground
-from pose2mesh.predict import Person, Recovery
 from pose2mesh.render import PALETTE
 from pose2mesh.skeletons import COCO
 from pose2mesh.web.page import STATIC, page_text, write_page

@@ -1,4 +1,4 @@
-"""The baselines by name, and one of them in the place of a trained model: a backend of `predict.Recovery`."""
+"""The baselines by name, and one of them in the place of a trained model: a backend of `inference.predictor.Recovery`."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.datasets.synthetic.bodies import ShapeConfig
 from pose2mesh.datasets.synthetic.pose_sampling import draw_procedural
 from pose2mesh.errors import InputError
+from pose2mesh.inference.predictor import Recovery, bone_log_lengths
 from pose2mesh.models.bundle.bundle_info import BundleInfo
-from pose2mesh.predict import Recovery, bone_log_lengths
 from pose2mesh.skeletons import COCO, JointSet
 
 _BODIES = 200  # from which standing heights are told
@@ -45,7 +45,7 @@ MAKERS: dict[str, Callable[[Fitter], Baseline]] = {
 
 
 class BaselineBackend:
-    """See `models.backend.Backend`.
+    """See `inference.backend.Backend`.
 
     Args:
         baseline: The method.
@@ -82,14 +82,14 @@ class BaselineBackend:
     def run(
         self, pixels: NDArray[np.float32], confidence: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """See `models.backend.Backend`: everyone is somebody else."""
+        """See `inference.backend.Backend`: everyone is somebody else."""
         people = torch.arange(len(pixels))
         found = self.baseline(Observed(torch.from_numpy(pixels), torch.from_numpy(confidence), people))
         return found.joints.numpy(), found.vertices.numpy()
 
 
 class VideoBackend(BaselineBackend):
-    """See `models.backend.TrackBackend`: a method that fits the frames of a video together."""
+    """See `inference.backend.TrackBackend`: a method that fits the frames of a video together."""
 
     # A window's vertices are in memory together, 50 MB. Shorter ones know less of the shape: of two training clips with
     # noisy 2D, 360 frames in windows of 120 had 4 % larger errors than in one.
@@ -98,7 +98,7 @@ class VideoBackend(BaselineBackend):
     def run_track(
         self, pixels: NDArray[np.float32], confidence: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        """See `models.backend.TrackBackend`."""
+        """See `inference.backend.TrackBackend`."""
         person = torch.zeros(len(pixels), dtype=torch.long)
         found = self.baseline(Observed(torch.from_numpy(pixels), torch.from_numpy(confidence), person))
         return found.joints.numpy(), found.vertices.numpy(), found.joints_px.numpy()

@@ -3,7 +3,7 @@
 Unknown are each frame's joint rotations, where its hips face, and its camera, and each person's shape. Only joints are
 posed (`body_models.anny.SkinnedPoints`), by differentiable functions; `minimise.minimise` descends for a whole batch at once.
 
-Camera: that of `camera`; its optical axis goes through the middle of the joints seen, as for `models.backend.Backend`.
+Camera: that of `camera`; its optical axis goes through the middle of the joints seen, as for `inference.backend.Backend`.
 """
 
 from __future__ import annotations

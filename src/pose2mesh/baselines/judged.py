@@ -27,7 +27,7 @@ from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig
 from pose2mesh.datasets.synthetic.detection_noise import measured_noise
 from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA
-from pose2mesh.predict import Recovery
+from pose2mesh.inference.predictor import Recovery
 from pose2mesh.skeletons import COCO
 
 Input: TypeAlias = Literal["gt", "noisy"]

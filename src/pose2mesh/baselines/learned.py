@@ -1,4 +1,4 @@
-"""A learned baseline in the place of a trained model: a backend of `predict.Recovery`."""
+"""A learned baseline in the place of a trained model: a backend of `inference.predictor.Recovery`."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from pose2mesh.baselines.seen import LearnedBaseline, Seen
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 from pose2mesh.errors import InputError
-from pose2mesh.models.backend import Pictures
+from pose2mesh.inference.backend import Pictures
 from pose2mesh.models.bundle.bundle_info import BundleInfo, resolve
 from pose2mesh.skeletons import COCO
 
 
 class LearnedBackend:
-    """See `models.backend.PictureBackend`. Of a photo, who looks at maps or landmarks gets what the reader finds.
+    """See `inference.backend.PictureBackend`. Of a photo, who looks at maps or landmarks gets what the reader finds.
 
     Args:
         network: The method, in evaluation mode.
@@ -66,7 +66,7 @@ class LearnedBackend:
     def look(
         self, pixels: NDArray[np.float32], confidence: NDArray[np.float32], pictures: Pictures
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """See `models.backend.PictureBackend`."""
+        """See `inference.backend.PictureBackend`."""
         seen = pictures
         if isinstance(pictures, np.ndarray):
             seen = self._read(crops_of(pictures, torch.from_numpy(pixels), torch.from_numpy(confidence)))

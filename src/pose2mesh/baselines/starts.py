@@ -17,7 +17,7 @@ from pose2mesh.baselines.interface import Observed
 from pose2mesh.baselines.pose_prior import rotation_vectors
 from pose2mesh.body_models.body_fitting import BodyFitter
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, axis_rotation
-from pose2mesh.predict import Recovery
+from pose2mesh.inference.predictor import Recovery
 
 Start: TypeAlias = Callable[[Fitter, Target, Observed], list[Bodies]]
 

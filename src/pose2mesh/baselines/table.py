@@ -30,8 +30,8 @@ from pose2mesh.baselines.learned import LearnedBackend
 from pose2mesh.baselines.videos import VideoErrors
 from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 from pose2mesh.errors import InputError
+from pose2mesh.inference.predictor import Recovery
 from pose2mesh.models.bundle.bundle_info import BUNDLE, DEFAULT, LEARNED, resolve
-from pose2mesh.predict import Recovery
 from pose2mesh.published import PUBLISHED
 
 INPUTS: tuple[Input, ...] = ("gt", "noisy")

@@ -18,10 +18,10 @@ from pose2mesh.baselines.judged import COLUMNS
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
 from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig
 from pose2mesh.datasets.synthetic.mocap import Clip
+from pose2mesh.inference.predictor import Recovery
 from pose2mesh.models.bundle.bundle_info import DEFAULT
 from pose2mesh.motion.smoothing import smooth_bodies
 from pose2mesh.motion.synthetic_video import Video, film
-from pose2mesh.predict import Recovery
 from pose2mesh.skeletons import COCO
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2mesh.errors import InputError, one_line
-from pose2mesh.models.onnx_backend import open_session
+from pose2mesh.inference.onnx_backend import open_session
 
 
 def require_onnxruntime() -> None:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from pose2mesh import metrics, render
-from pose2mesh.predict import Recovery, solve_camera
+from pose2mesh.inference.predictor import Recovery, solve_camera
 from pose2mesh.robustness.people import PeopleSet
 from pose2mesh.silhouettes import LEAST_LABELLED
 from pose2mesh.skeletons import JointSet

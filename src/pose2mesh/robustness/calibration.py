@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig, synthesise
-from pose2mesh.predict import Recovery
+from pose2mesh.inference.predictor import Recovery
 from pose2mesh.robustness.answers import reproject
 from pose2mesh.robustness.people import PeopleSet
 

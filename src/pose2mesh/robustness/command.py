@@ -87,7 +87,7 @@ def robustness_command(model: str, device: str, options: RobustnessOptions, say:
     from pose2mesh.body_models.anny import AnnyBody
     from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
     from pose2mesh.datasets.synthetic.mocap import load_clips, load_split
-    from pose2mesh.predict import Recovery
+    from pose2mesh.inference.predictor import Recovery
     from pose2mesh.robustness.gap import measure_gap, verdict
     from pose2mesh.robustness.measure import Meter
     from pose2mesh.robustness.people import PeopleSet, Role, from_clips, from_keypoints

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from pose2mesh.predict import LEAST_JOINTS, Recovery
+from pose2mesh.inference.predictor import LEAST_JOINTS, Recovery
 from pose2mesh.robustness.answers import Answers, distance_mm, person_box_px
 from pose2mesh.robustness.people import PeopleSet, rederive
 from pose2mesh.skeletons import JointSet

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.predict import Recovery
+from pose2mesh.inference.predictor import Recovery
 from pose2mesh.robustness.answers import Answers, distance_mm, person_box_px
 from pose2mesh.robustness.bootstrap import Interval, mean_interval
 from pose2mesh.robustness.consistency import BOX_PX, without

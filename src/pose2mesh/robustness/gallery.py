@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2mesh import render
-from pose2mesh.predict import Recovery, solve_camera
+from pose2mesh.inference.predictor import Recovery, solve_camera
 from pose2mesh.robustness.measure import GAP_ERROR, Case, Measures
 
 Floats: TypeAlias = NDArray[np.floating]

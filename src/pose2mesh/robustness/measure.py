@@ -14,7 +14,7 @@ from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
 from pose2mesh.datasets.synthetic.mocap import Clip
 from pose2mesh.errors import InputError
-from pose2mesh.predict import Recovery
+from pose2mesh.inference.predictor import Recovery
 from pose2mesh.robustness.answers import Answers, answer, errors_mm, reproject, silhouette_iou
 from pose2mesh.robustness.bootstrap import Interval, mean_interval
 from pose2mesh.robustness.calibration import Calibration, measure_calibration

@@ -30,9 +30,9 @@ from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import Intrinsics
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA
+from pose2mesh.inference.predictor import unusable
 from pose2mesh.io.image_lookup import match_images
 from pose2mesh.io.keypoints import PictureInput, PoseInput, read_keypoints
-from pose2mesh.predict import unusable
 from pose2mesh.silhouettes import polygon_mask
 from pose2mesh.skeletons import JointSet, convert
 

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from pose2mesh import render
+from pose2mesh.inference.predictor import Recovery
 from pose2mesh.io.atomic_write import replacing
 from pose2mesh.io.mesh_files import write_json
-from pose2mesh.predict import Recovery
 from pose2mesh.robustness import plots
 from pose2mesh.robustness.bootstrap import Interval, mean_interval
 from pose2mesh.robustness.document import Block, Heading, Picture, Table, Text, to_html, to_markdown

@@ -21,12 +21,12 @@ from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig
 from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 from pose2mesh.datasets.synthetic_source import DrawnPeople
 from pose2mesh.evaluate import evaluate_motions
+from pose2mesh.inference.predictor import Recovery, bone_log_lengths
+from pose2mesh.inference.torch_backend import TorchBackend
 from pose2mesh.models.bundle.bundle import Bundle, save_bundle
 from pose2mesh.models.bundle.bundle_info import BundleInfo
 from pose2mesh.models.mesh_topology import Surface
 from pose2mesh.models.pose2mesh import Pose2Mesh
-from pose2mesh.models.torch_backend import TorchBackend
-from pose2mesh.predict import Recovery, bone_log_lengths
 from pose2mesh.training.samples import write_samples
 
 MEASURED_SAMPLES = 4000

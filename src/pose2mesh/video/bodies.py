@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import Intrinsics, nominal_intrinsics
+from pose2mesh.inference.predictor import Camera, Person, Recovery
 from pose2mesh.io.atomic_write import replacing
 from pose2mesh.motion.smoothing import steady_bodies
-from pose2mesh.predict import Camera, Person, Recovery
 from pose2mesh.video.rows import Rows
 from pose2mesh.video.tracks import Track
 from pose2mesh.video.windows import joined, windows

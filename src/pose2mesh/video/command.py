@@ -19,9 +19,9 @@ import numpy as np
 from pose2mesh.detect.detector import Detector
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import nominal_intrinsics
+from pose2mesh.inference.predictor import Recovery
 from pose2mesh.io.atomic_write import move_all, replacing
 from pose2mesh.picture_files import name_files
-from pose2mesh.predict import Recovery
 from pose2mesh.video.bodies import BodyTrack, Shooting
 from pose2mesh.video.detections import Detections
 from pose2mesh.video.frames import Video

@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.predict import Person, Recovery
+from pose2mesh.inference.predictor import Person, Recovery
 from pose2mesh.render import PALETTE, Colour
 from pose2mesh.video.bodies import BodyTrack, Shooting
 from pose2mesh.views import extent_of

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from pose2mesh.detect.detector import Detector
 from pose2mesh.detect.photos import pose_input
+from pose2mesh.inference.predictor import usable_people
 from pose2mesh.io.atomic_write import replacing
 from pose2mesh.io.keypoints import PoseInput
-from pose2mesh.predict import usable_people
 from pose2mesh.skeletons import JointSet
 from pose2mesh.video.detections import Detections
 from pose2mesh.video.following import Follower

@@ -10,8 +10,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from pose2mesh.inference.predictor import Recovery
 from pose2mesh.io.mesh_files import atomic_write
-from pose2mesh.predict import Recovery
 from pose2mesh.web.scene import describe_scene
 
 STATIC = Path(__file__).parent / "static"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pose2mesh.errors import InputError, one_line
 from pose2mesh.geometry.camera import Intrinsics
-from pose2mesh.predict import Camera, Person, Recovery
+from pose2mesh.inference.predictor import Camera, Person, Recovery
 from pose2mesh.recovered import RecoveredPicture
 from pose2mesh.web.results import Frames
 

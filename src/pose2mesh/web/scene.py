@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2mesh import render
+from pose2mesh.inference.predictor import Person, Recovery
 from pose2mesh.overlay import Ground, draw_meshes
-from pose2mesh.predict import Person, Recovery
 
 _UP_FROM_CAMERA = np.array([1.0, -1.0, -1.0])
 _STEPS = 2**14 - 1  # of a coordinate over the body's extent: a tenth of a millimetre

@@ -13,7 +13,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pose2mesh.errors import InputError
-from pose2mesh.predict import Recovery
+from pose2mesh.inference.predictor import Recovery
 from pose2mesh.web.app import build_app
 from pose2mesh.web.limits import Limits
 from pose2mesh.web.service import Service

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from starlette.exceptions import HTTPException
 
+from pose2mesh.inference.predictor import Recovery
 from pose2mesh.io.mesh_files import json_text
 from pose2mesh.outputs import recover_picture
 from pose2mesh.picture_files import describe_picture, write_formats
-from pose2mesh.predict import Recovery
 from pose2mesh.predict_options import PredictOptions
 from pose2mesh.recovered import RecoveredPicture
 from pose2mesh.web.limits import Limits

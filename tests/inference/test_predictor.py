@@ -13,13 +13,13 @@ from torch import Tensor, nn
 
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import Intrinsics, look_at
-from pose2mesh.models import torch_backend
+from pose2mesh.inference import torch_backend
+from pose2mesh.inference.predictor import Recovery, canvas_size
+from pose2mesh.inference.torch_backend import TorchBackend
 from pose2mesh.models.bundle.bundle import Bundle, load_bundle
 from pose2mesh.models.bundle.bundle_info import BundleInfo
 from pose2mesh.models.mesh_topology import Surface
 from pose2mesh.models.pose2mesh import Prediction
-from pose2mesh.models.torch_backend import TorchBackend
-from pose2mesh.predict import Recovery, canvas_size
 from pose2mesh.skeletons import COCO
 
 CAMERA = Intrinsics(800, 820, 500, 400)

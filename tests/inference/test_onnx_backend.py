@@ -16,10 +16,10 @@ import torch
 
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import Intrinsics
-from pose2mesh.models import onnx_backend
-from pose2mesh.models.onnx_backend import OnnxBackend, open_session
-from pose2mesh.onnx_export import export_onnx
-from pose2mesh.predict import Person, Recovery
+from pose2mesh.inference import onnx_backend
+from pose2mesh.inference.onnx_backend import OnnxBackend, open_session
+from pose2mesh.inference.onnx_export import export_onnx
+from pose2mesh.inference.predictor import Person, Recovery
 
 
 @pytest.fixture(scope="module")

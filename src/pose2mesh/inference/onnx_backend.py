@@ -24,7 +24,7 @@ NOT_INSTALLED = '{} is not installed; `pip install "pose2mesh[onnx]"` brings it'
 
 
 class OnnxBackend:
-    """A backend of `predict.Recovery`.
+    """A backend of `inference.predictor.Recovery`.
 
     Args:
         session: Of a graph as `models.onnx_graph.build` makes it.
@@ -88,7 +88,7 @@ class OnnxBackend:
     def run(
         self, pixels: NDArray[np.float32], confidence: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """See `models.backend.Backend`."""
+        """See `inference.backend.Backend`."""
         parts = (slice(start, start + CHUNK) for start in range(0, len(pixels), CHUNK))
         found = [self._ask(["joints", "vertices"], pixels[part], confidence[part]) for part in parts]
         joints, vertices = (np.concatenate(each) for each in zip(*found, strict=True))

@@ -7,10 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pose2mesh.errors import InputError
-from pose2mesh.io.atomic_write import replacing
-from pose2mesh.models.bundle.bundle_file import BundleFile, fitting, read_bundle
-from pose2mesh.models.bundle.bundle_info import DEFAULT
-from pose2mesh.models.onnx_backend import (
+from pose2mesh.inference.onnx_backend import (
     NOT_INSTALLED,
     SUFFIX,
     OnnxBackend,
@@ -19,8 +16,11 @@ from pose2mesh.models.onnx_backend import (
     is_onnx,
     open_session,
 )
-from pose2mesh.models.torch_backend import TorchBackend
-from pose2mesh.predict import Recovery
+from pose2mesh.inference.predictor import Recovery
+from pose2mesh.inference.torch_backend import TorchBackend
+from pose2mesh.io.atomic_write import replacing
+from pose2mesh.models.bundle.bundle_file import BundleFile, fitting, read_bundle
+from pose2mesh.models.bundle.bundle_info import DEFAULT
 
 LARGEST_DIFFERENCE_M = 1e-4
 CHECKED_PEOPLE = 20

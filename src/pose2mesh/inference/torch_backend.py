@@ -16,7 +16,7 @@ CHUNK = 64  # people in one forward pass: memory stays flat however many there a
 
 
 class TorchBackend:
-    """A backend of `predict.Recovery`.
+    """A backend of `inference.predictor.Recovery`.
 
     Args:
         bundle: As loaded.
@@ -51,7 +51,7 @@ class TorchBackend:
     def run(
         self, pixels: NDArray[np.float32], confidence: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """See `models.backend.Backend`."""
+        """See `inference.backend.Backend`."""
         joints, vertices = [], []
         for start in range(0, len(pixels), CHUNK):
             part = slice(start, start + CHUNK)

@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import Intrinsics, fit_perspective, fit_weak_perspective, look_at, nominal_intrinsics
+from pose2mesh.inference.backend import Backend, PictureBackend, Pictures, TrackBackend
 from pose2mesh.io.keypoints import PoseInput, Skipped
-from pose2mesh.models.backend import Backend, PictureBackend, Pictures, TrackBackend
 from pose2mesh.models.bundle.bundle_info import BASELINES, DEFAULT, is_learned
 from pose2mesh.skeletons import JOINT_SETS, LARGEST_COORDINATE_PX, JointSet, convert, input_order, where_without_spread
 
@@ -129,10 +129,10 @@ class Recovery:
 
             return cls(LearnedBackend.load(name_or_path, device))
         if backend == "onnx" or Path(name_or_path).suffix.lower() == ".onnx":
-            from pose2mesh.models.onnx_backend import OnnxBackend
+            from pose2mesh.inference.onnx_backend import OnnxBackend
 
             return cls(OnnxBackend.load(name_or_path, device))
-        from pose2mesh.models.torch_backend import TorchBackend
+        from pose2mesh.inference.torch_backend import TorchBackend
 
         return cls(TorchBackend.load(name_or_path, device))
 

@@ -12,10 +12,10 @@ import pytest
 
 from pose2mesh.cli import main
 from pose2mesh.errors import InputError
+from pose2mesh.inference.onnx_export import export_onnx, random_people
 from pose2mesh.models import onnx_graph
 from pose2mesh.models.bundle.bundle import load_bundle, save_bundle
 from pose2mesh.models.bundle.bundle_file import read_bundle
-from pose2mesh.onnx_export import export_onnx, random_people
 
 
 def test_the_command(bundle_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
