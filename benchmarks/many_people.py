@@ -23,10 +23,11 @@ from typing import Any
 import numpy as np
 from cases import fresh_process
 
-from pose2mesh import outputs, picture_files, predict_options, render
+from pose2mesh import outputs, picture_files, predict_options
 from pose2mesh.inference.predictor import Recovery
 from pose2mesh.io import mesh_files
 from pose2mesh.io.atomic_write import replacing
+from pose2mesh.visualization import renderer
 
 PEOPLE_A_PICTURE = 2
 EXAMPLE = Path(__file__).parents[1] / "examples" / "coco_people.json"
@@ -106,7 +107,7 @@ def measure(count: int, formats: str, backend: str) -> Run:
 
     for module, name in (
         *((mesh_files, name) for name in ("write_obj", "write_ply", "write_glb", "write_npz", "write_json")),
-        (render, "save_picture"),
+        (renderer, "save_picture"),
         (picture_files, "draw_overlay"),
     ):
         setattr(module, name, writers.timed(getattr(module, name)))

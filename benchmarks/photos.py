@@ -21,7 +21,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from pose2mesh import render
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.body_models.anny_skeleton import BODY_BONES
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
@@ -33,9 +32,10 @@ from pose2mesh.inference.predictor import Person, Recovery
 from pose2mesh.io.image_lookup import match_images
 from pose2mesh.io.images import read_photo
 from pose2mesh.io.keypoints import PoseInput, read_keypoints
-from pose2mesh.overlay import draw_overlay, photo_ground
 from pose2mesh.silhouettes import evaluate_keypoints, measurable_in_picture, score_person
 from pose2mesh.skeletons import COCO, COCO17
+from pose2mesh.visualization import renderer
+from pose2mesh.visualization.overlay import draw_overlay, photo_ground
 
 ARM_TO_LEVEL_RAD = 0.72  # Anny's rest arms hang some 41° below the horizontal
 FOUND_OKS = 0.5
@@ -149,7 +149,9 @@ def main() -> None:
         print_detected(found)
         if arguments.sheet is not None:
             pictures, captions = zip(*found.sheet, strict=True)
-            render.save_picture(arguments.sheet, render.contact_sheet(pictures, captions, columns=4, tile=(360, 480)))
+            renderer.save_picture(
+                arguments.sheet, renderer.contact_sheet(pictures, captions, columns=4, tile=(360, 480))
+            )
         return
     body = AnnyBody()
     source = clip_poses(arguments.motions) if arguments.motions else PoseSource(None, PoseConfig(procedural=1.0))

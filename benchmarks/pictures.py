@@ -3,7 +3,7 @@
     python benchmarks/pictures.py [--chunks 8]
 
 CPU time of one thread: the best chunk and the median, of poses drawn from joint limits. The z-buffer beside
-`render.rasterise`, which is made for large faces, on the same people: the time a person, and in how many pixels they
+`visualization.renderer.rasterise`, which is made for large faces, on the same people: the time a person, and in how many pixels they
 differ.
 """
 
@@ -22,8 +22,8 @@ from pose2mesh.baselines.pictures.stream import PictureStream
 from pose2mesh.baselines.seen import CROP_PX, Need
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
-from pose2mesh.render import rasterise
 from pose2mesh.skeletons import COCO
+from pose2mesh.visualization.renderer import rasterise
 
 SOURCE = PoseSource(None, PoseConfig(procedural=1.0))
 NEEDS: tuple[tuple[Need, ...], ...] = (

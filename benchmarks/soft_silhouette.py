@@ -14,7 +14,6 @@ import time
 import numpy as np
 import torch
 
-from pose2mesh import render
 from pose2mesh.baselines.body_layer import BodyLayer, Guess
 from pose2mesh.baselines.camera import NOMINAL_DISTANCE_M, project
 from pose2mesh.baselines.seen import Crops
@@ -24,6 +23,7 @@ from pose2mesh.datasets.synthetic.bodies import ShapeConfig
 from pose2mesh.datasets.synthetic.pose_sampling import draw_procedural, to_local
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, axis_rotation
 from pose2mesh.skeletons import COCO
+from pose2mesh.visualization import renderer
 
 FINE_PX = 512
 
@@ -61,7 +61,7 @@ def exact_silhouettes(layer: BodyLayer, guess: Guess, vertices: torch.Tensor) ->
     pixels = ((guess.project(vertices) + 1) * (FINE_PX / 2) - 0.5).double().numpy()
     depth = (NOMINAL_DISTANCE_M + vertices[..., 2]).double().numpy()
     faces = layer.body.faces.numpy()
-    masks = [render.silhouette(*person, faces, FINE_PX, FINE_PX) for person in zip(pixels, depth, strict=True)]
+    masks = [renderer.silhouette(*person, faces, FINE_PX, FINE_PX) for person in zip(pixels, depth, strict=True)]
     return torch.from_numpy(np.stack(masks)).float()
 
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from pose2mesh import render
 from pose2mesh.inference.predictor import Person, Recovery
 from pose2mesh.io.keypoints import PoseInput
 from pose2mesh.silhouettes import measurable_people, score_person
 from pose2mesh.skeletons import COCO
+from pose2mesh.visualization import renderer
 
 TILE_PX = 320
 
@@ -33,21 +33,21 @@ def draw_tile(person: PoseInput, mask: np.ndarray | None, found: Person, faces: 
     scale = 0.92 * TILE_PX / (high - low).max()
     shift = TILE_PX / 2 - scale * (low + high) / 2
 
-    ground = render.plain_canvas(TILE_PX, TILE_PX)
+    ground = renderer.plain_canvas(TILE_PX, TILE_PX)
     if mask is not None:
         ground = np.where(_resample(mask, scale, shift)[..., None], np.uint8(165), ground)
-    keypoints = render.draw_skeleton(
+    keypoints = renderer.draw_skeleton(
         ground, person.joints_px * scale + shift, person.confidence, COCO.edges, colour=(200, 60, 20)
     )
     depth = found.vertices[:, 2] + 10  # anywhere in front of the camera: only the order counts
-    over = render.draw_people(ground, [render.ProjectedMesh(mesh_px * scale + shift, depth, found.vertices, faces)])
+    over = renderer.draw_people(ground, [renderer.ProjectedMesh(mesh_px * scale + shift, depth, found.vertices, faces)])
     # Seen along the picture's x axis: depth becomes the horizontal axis.
     turned = np.stack([-found.vertices[:, 2], found.vertices[:, 1], found.vertices[:, 0]], axis=1)
     size = np.ptp(turned[:, :2], axis=0).max()
     middle = (turned[:, :2].min(0) + turned[:, :2].max(0)) / 2
     side_px = (turned[:, :2] - middle) * (0.9 * TILE_PX / size) + TILE_PX / 2
-    side = render.draw_people(
-        render.plain_canvas(TILE_PX, TILE_PX), [render.ProjectedMesh(side_px, turned[:, 2] + 10, turned, faces)]
+    side = renderer.draw_people(
+        renderer.plain_canvas(TILE_PX, TILE_PX), [renderer.ProjectedMesh(side_px, turned[:, 2] + 10, turned, faces)]
     )
     return np.concatenate([keypoints, over, side], axis=1)
 
@@ -81,8 +81,8 @@ def main() -> None:
     tiles.sort(key=lambda tile: -tile[0])
     for name, chosen in (("best", tiles[: arguments.count]), ("worst", tiles[: -arguments.count - 1 : -1])):
         _, pictures_drawn, captions = zip(*chosen, strict=True)
-        sheet = render.contact_sheet(pictures_drawn, captions, columns=3, tile=(200, 600))
-        render.save_picture(arguments.out / f"people_{name}.png", sheet)
+        sheet = renderer.contact_sheet(pictures_drawn, captions, columns=3, tile=(200, 600))
+        renderer.save_picture(arguments.out / f"people_{name}.png", sheet)
 
 
 if __name__ == "__main__":

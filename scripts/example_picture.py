@@ -10,8 +10,9 @@ from pathlib import Path
 
 from contact_sheet import draw_tile
 
-from pose2mesh import load, render
+from pose2mesh import load
 from pose2mesh.io.keypoints import read_keypoints
+from pose2mesh.visualization import renderer
 
 
 def main() -> None:
@@ -27,7 +28,7 @@ def main() -> None:
                 person.joints_px[None], person.confidence[None], image_size=picture.size
             )[0]
             tiles.append(draw_tile(person, None, found, recovery.faces))
-    render.save_picture(arguments.out, render.contact_sheet(tiles, [""] * len(tiles), columns=2, tile=(260, 780)))
+    renderer.save_picture(arguments.out, renderer.contact_sheet(tiles, [""] * len(tiles), columns=2, tile=(260, 780)))
 
 
 if __name__ == "__main__":

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from pose2mesh import render
 from pose2mesh.baselines.landmarks import NAMES, landmark_regressor
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.skeletons import COCO17
+from pose2mesh.visualization import renderer
 
 OUT = Path(__file__).parents[1] / "docs/baselines/landmarks.png"
 HEIGHT, PX_PER_M = 560, 270
@@ -57,9 +57,9 @@ def draw_view(
 
     depth = vertices[:, 2] + FAR
     canvas = np.full((height_px, width_px, 3), 255, np.uint8)
-    mesh = render.ProjectedMesh(pixels(vertices), depth, vertices, faces)
-    picture = Image.fromarray(render.draw_people(canvas, [mesh], [_SKIN], alpha=1.0))
-    raster = render.rasterise(pixels(vertices), depth, faces, height_px, width_px)
+    mesh = renderer.ProjectedMesh(pixels(vertices), depth, vertices, faces)
+    picture = Image.fromarray(renderer.draw_people(canvas, [mesh], [_SKIN], alpha=1.0))
+    raster = renderer.rasterise(pixels(vertices), depth, faces, height_px, width_px)
     front = np.full(height_px * width_px, np.inf)
     corners = faces[raster.face_index.ravel()[raster.pixels]]
     front[raster.pixels] = (depth[corners] * raster.barycentric).sum(1)

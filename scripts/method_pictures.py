@@ -22,7 +22,6 @@ from picture_sheet import PART_COLOURS, enlarged, to_bytes
 from PIL import Image
 from torch import Tensor
 
-from pose2mesh import render
 from pose2mesh.baselines.arnab import Arnab
 from pose2mesh.baselines.backend import MAKERS
 from pose2mesh.baselines.camera import NOMINAL_DISTANCE_M, project, solve_camera
@@ -42,6 +41,7 @@ from pose2mesh.geometry.rotations import axis_rotation
 from pose2mesh.io.mesh_files import atomic_write
 from pose2mesh.motion.synthetic_video import Video, film
 from pose2mesh.skeletons import COCO
+from pose2mesh.visualization import renderer
 
 ROOT = Path(__file__).parents[1]
 PEOPLE = 6
@@ -116,7 +116,7 @@ def draw_video(video: Video, fitter: Fitter) -> NDArray[np.uint8]:
     units = Crops.around(joints_px, confidence).units(joints_px)
     rows = [
         [
-            render.draw_skeleton(dark, _pixels(units[frame]).numpy(), confidence[frame].numpy(), COCO.edges, SEEN)
+            renderer.draw_skeleton(dark, _pixels(units[frame]).numpy(), confidence[frame].numpy(), COCO.edges, SEEN)
             for frame in shown
         ]
     ]
@@ -148,7 +148,7 @@ def looked_at(name: str, seen: Seen) -> list[NDArray[np.uint8]]:
         assert seen.landmark_confidence is not None
         points, confidence, edges = seen.landmarks, seen.landmark_confidence, ()
     return [
-        render.draw_skeleton(ground, _pixels(place).numpy(), sure.numpy(), edges, SEEN)
+        renderer.draw_skeleton(ground, _pixels(place).numpy(), sure.numpy(), edges, SEEN)
         for ground, place, sure in zip(grounds, points, confidence, strict=True)
     ]
 
@@ -159,7 +159,7 @@ def found_bodies(found: Estimate, scale: float, seen: Seen, faces: NDArray[np.in
     camera = solve_camera(found.joints, scale * found.joints_px, torch.ones_like(seen.confidence))
     places = _pixels(project(found.vertices, *camera))
     return [
-        render.render_mesh(
+        renderer.render_mesh(
             to_bytes(255 * picture.permute(1, 2, 0)),
             place.numpy(), (body[:, 2] + NOMINAL_DISTANCE_M).numpy(), body.numpy(), faces, FOUND,
         )
@@ -171,9 +171,9 @@ def from_the_left(vertices: Tensor, faces: NDArray[np.int64], colour: tuple[int,
     """A body (V, 3) about its root joint, seen from the side that is on the left of the picture."""
     turned = vertices @ axis_rotation(1, torch.tensor(torch.pi / 2)).T
     places = _pixels(project(turned[None], torch.tensor([0.9]), torch.zeros(1, 2)))[0]
-    ground = render.plain_canvas(CROP_PX, CROP_PX)
+    ground = renderer.plain_canvas(CROP_PX, CROP_PX)
     depth = (turned[:, 2] + NOMINAL_DISTANCE_M).numpy()
-    return render.render_mesh(ground, places.numpy(), depth, turned.numpy(), faces, colour, 1.0)
+    return renderer.render_mesh(ground, places.numpy(), depth, turned.numpy(), faces, colour, 1.0)
 
 
 def _pixels(units: Tensor) -> Tensor:

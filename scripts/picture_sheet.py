@@ -18,7 +18,6 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from pose2mesh import render
 from pose2mesh.baselines.pictures.config import PictureConfig
 from pose2mesh.baselines.pictures.stream import PictureStream
 from pose2mesh.baselines.seen import CROP_PX, MAP_PX, Seen
@@ -29,6 +28,7 @@ from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.datasets.synthetic.pose_sources import pose_sources
 from pose2mesh.io.mesh_files import atomic_write
 from pose2mesh.skeletons import COCO
+from pose2mesh.visualization import renderer
 
 ROOT = Path(__file__).parents[1]
 PEOPLE, COLUMNS = 24, 4
@@ -74,7 +74,7 @@ def draw_tile(seen: Seen, person: int) -> NDArray[np.uint8]:
     parts = torch.einsum("khw,kc->hwc", seen.parts[person], torch.tensor(PART_COLOURS).float())
     silhouette = (70 + 150 * seen.silhouettes[person])[..., None].expand(-1, -1, 3)
     joints_px = ((seen.joints[person] + 1) * (CROP_PX / 2)).numpy()
-    skeleton = render.draw_skeleton(
+    skeleton = renderer.draw_skeleton(
         enlarged(silhouette), joints_px, seen.confidence[person].numpy(), COCO.edges, (250, 190, 60)
     )
     return np.concatenate((to_bytes(255 * seen.pictures[person].permute(1, 2, 0)), enlarged(parts), skeleton), axis=1)

@@ -25,8 +25,8 @@ from pose2mesh.io.images import read_photo, resized
 from pose2mesh.io.keypoints import PictureInput, Skipped, read_keypoints
 from pose2mesh.picture_files import find_rig, write_formats
 from pose2mesh.predict_options import NOMINAL, PredictOptions
-from pose2mesh.recovered import RecoveredPicture
 from pose2mesh.video.options import RIGGED, VIDEO_SUFFIXES, VideoInput, VideoOptions
+from pose2mesh.visualization.image_result import RecoveredPicture
 
 if TYPE_CHECKING:
     from pose2mesh.detect.detector import Detector

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pose2mesh import render
 from pose2mesh.errors import InputError
 from pose2mesh.inference.predictor import Person, Recovery
 from pose2mesh.io import mesh_files
-from pose2mesh.overlay import USUAL_PARTS, OverlayParts, draw_overlay
-from pose2mesh.recovered import RecoveredPicture
 from pose2mesh.video.options import RIGGED
+from pose2mesh.visualization import renderer
+from pose2mesh.visualization.image_result import RecoveredPicture
+from pose2mesh.visualization.overlay import USUAL_PARTS, OverlayParts, draw_overlay
 
 if TYPE_CHECKING:
     from pose2mesh.rigging import Rig
@@ -59,11 +59,11 @@ def write_formats(
         joints = np.array([person.joints for person in people]).reshape(-1, len(recovery.joint_set), 3)
         mesh_files.write_npz(folder / shared["npz"], vertices, joints, recovery.faces, **rig_arrays)
     if "overlay" in formats:
-        picture = draw_overlay(result.ground(), people, recovery, result.colours or render.PALETTE, overlay)
-        render.save_picture(folder / shared["overlay"], picture)
+        picture = draw_overlay(result.ground(), people, recovery, result.colours or renderer.PALETTE, overlay)
+        renderer.save_picture(folder / shared["overlay"], picture)
     if "html" in formats:
-        from pose2mesh.web.page import write_page
-        from pose2mesh.web.scene import describe_frame
+        from pose2mesh.visualization.html_page import write_page
+        from pose2mesh.visualization.scene import describe_frame
 
         frame = describe_frame(recovery, people, result.ground(), stem, result.identifiers, result.colours)
         write_page(folder / shared["html"], stem, recovery, [frame])

@@ -8,10 +8,10 @@ from typing import Literal
 
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import Intrinsics
-from pose2mesh.overlay import USUAL_PARTS, OverlayParts
 from pose2mesh.skeletons import INPUT_ORDERS
 from pose2mesh.video.options import FORMATS as VIDEO_FORMATS
 from pose2mesh.video.options import USUAL_FORMATS as _VIDEO_DEFAULT
+from pose2mesh.visualization.overlay import USUAL_PARTS, OverlayParts
 
 PHOTO_FORMATS = ("obj", "glb", "json", "npz", "ply", "overlay", "html", "rig")
 FORMATS = (*PHOTO_FORMATS, *(name for name in VIDEO_FORMATS if name not in PHOTO_FORMATS))

@@ -14,13 +14,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pose2mesh import metrics, render
+from pose2mesh import metrics
 from pose2mesh.errors import InputError, one_line
 from pose2mesh.inference.predictor import Camera, Recovery, solve_camera
 from pose2mesh.io.image_lookup import match_images
 from pose2mesh.io.images import read_photo, resized
 from pose2mesh.io.keypoints import PictureInput, PoseInput, read_keypoints
 from pose2mesh.skeletons import COCO, COCO17
+from pose2mesh.visualization import renderer
 
 LEAST_LABELLED = 12  # people with fewer labelled joints say little about a whole body
 
@@ -131,7 +132,7 @@ def score_person(
         torch.from_numpy(seen)[None],
     )
     depth = vertices[:, 2] + camera.translation_m[2]
-    shape = render.silhouette(camera.project(vertices), depth, faces, *mask.shape)
+    shape = renderer.silhouette(camera.project(vertices), depth, faces, *mask.shape)
     union = float((shape | mask).sum())
     return float(similarity), float((shape & mask).sum()) / union if union else 0.0
 

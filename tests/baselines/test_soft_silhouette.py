@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from pose2mesh import render
 from pose2mesh.baselines.body_layer import BodyLayer, Guess
 from pose2mesh.baselines.regressor import mean_guess
 from pose2mesh.baselines.soft_silhouette import SoftSilhouette, overlap_loss
 from pose2mesh.datasets.synthetic.pose_sampling import draw_procedural
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA
+from pose2mesh.visualization import renderer
 
 FINE = 256
 
@@ -45,7 +45,7 @@ def exact(layer: BodyLayer, guess: Guess) -> Tensor:
     pixels = ((guess.project(vertices) + 1) * (FINE / 2) - 0.5).double().numpy()
     depth = (5 + vertices[..., 2]).double().numpy()
     faces = layer.body.faces.numpy()
-    masks = [render.silhouette(*person, faces, FINE, FINE) for person in zip(pixels, depth, strict=True)]
+    masks = [renderer.silhouette(*person, faces, FINE, FINE) for person in zip(pixels, depth, strict=True)]
     return torch.from_numpy(np.stack(masks)).float()
 
 

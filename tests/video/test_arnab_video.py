@@ -17,10 +17,10 @@ from pose2mesh.baselines.starts import NetworkStart
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.inference.predictor import Recovery
 from pose2mesh.motion.smoothing import bone_lengths
-from pose2mesh.overlay import USUAL_PARTS
 from pose2mesh.skeletons import COCO
 from pose2mesh.video.command import predict_video
 from pose2mesh.video.options import VideoInput, VideoOptions
+from pose2mesh.visualization.overlay import USUAL_PARTS
 
 from .conftest import lifting
 

@@ -18,11 +18,11 @@ from pose2mesh.detect import detector as detectors
 from pose2mesh.errors import InputError
 from pose2mesh.inference.predictor import Recovery
 from pose2mesh.motion.smoothing import bone_lengths
-from pose2mesh.overlay import USUAL_PARTS
 from pose2mesh.skeletons import COCO
 from pose2mesh.video.command import predict_video
 from pose2mesh.video.frames import Video
 from pose2mesh.video.options import VideoInput, VideoOptions
+from pose2mesh.visualization.overlay import USUAL_PARTS
 
 from .conftest import FRAMES, SIZE, KnownPeople, walkers, write_video
 

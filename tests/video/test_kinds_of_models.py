@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from pose2mesh.errors import InputError
 from pose2mesh.inference.predictor import Recovery
 from pose2mesh.inference.torch_backend import TorchBackend
-from pose2mesh.overlay import USUAL_PARTS
 from pose2mesh.video.bodies import BodyTrack, Shooting
 from pose2mesh.video.command import predict_video
 from pose2mesh.video.frames import Video
@@ -19,6 +18,7 @@ from pose2mesh.video.looking import look_at_frames
 from pose2mesh.video.options import VideoInput, VideoOptions
 from pose2mesh.video.rows import Rows
 from pose2mesh.video.tracks import Track
+from pose2mesh.visualization.overlay import USUAL_PARTS
 
 from .conftest import FRAMES, SIZE, KnownPeople, number_of, walkers
 

@@ -13,11 +13,11 @@ import pytest
 import trimesh
 
 from pose2mesh.inference.predictor import Recovery
-from pose2mesh.overlay import plain_ground
-from pose2mesh.render import PALETTE
-from pose2mesh.web.page import write_page
-from pose2mesh.web.scene import describe_frame
-from tests.web.test_scene import recovered
+from pose2mesh.visualization.html_page import write_page
+from pose2mesh.visualization.overlay import plain_ground
+from pose2mesh.visualization.renderer import PALETTE
+from pose2mesh.visualization.scene import describe_frame
+from tests.visualization.test_scene import recovered
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 

@@ -9,7 +9,7 @@ import time
 import pytest
 from starlette.exceptions import HTTPException
 
-from pose2mesh.recovered import RecoveredPicture
+from pose2mesh.visualization.image_result import RecoveredPicture
 from pose2mesh.web.limits import Limits
 from pose2mesh.web.results import Frames, ResultStore
 from pose2mesh.web.uploads import free_name, safe_stem

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from pose2mesh.inference.predictor import Recovery
-from pose2mesh.render import PALETTE
+from pose2mesh.visualization.renderer import PALETTE
+from tests.visualization.test_scene import recovered
 from tests.web.serving import Ask
-from tests.web.test_scene import recovered
 
 
 def arrays(recovery: Recovery) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from pose2mesh.baselines.body_layer import Guess
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.body_models.body_fitting import spread_points
-from pose2mesh.render import vertex_normals
+from pose2mesh.visualization.renderer import vertex_normals
 
 SIZE_PX = 32
 BALLS = 300

@@ -16,8 +16,8 @@ from pose2mesh.datasets.label_checks import mirrored
 from pose2mesh.datasets.posed_dataset import LabelledSet
 from pose2mesh.datasets.records import Records
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA
-from pose2mesh.render import ProjectedMesh
 from pose2mesh.skeletons import COCO, HAND, HUMAN36, SMPL, JointSet
+from pose2mesh.visualization.renderer import ProjectedMesh
 
 PART = 64
 USUAL_LIMIT_MM, USUAL_LIMIT_CROP_PX = 25.0, 3.0

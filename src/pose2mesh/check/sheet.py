@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh import render
 from pose2mesh.errors import InputError
 from pose2mesh.io.images import read_photo
 from pose2mesh.skeletons import JOINT_SETS
+from pose2mesh.visualization import renderer
 
 TILE_PX = 260
 _MARGIN = 0.15
@@ -37,7 +37,7 @@ class Shown:
     names: tuple[str, ...]
     photo: Path | None
     size: tuple[int, int]
-    mesh: render.ProjectedMesh | None
+    mesh: renderer.ProjectedMesh | None
 
 
 def write_sheet(path: Path, people: Sequence[Shown], columns: int = 6) -> None:
@@ -47,11 +47,11 @@ def write_sheet(path: Path, people: Sequence[Shown], columns: int = 6) -> None:
         InputError: the file cannot be written.
     """
     tiles = [draw_tile(person) for person in people]
-    sheet = render.contact_sheet(tiles, [person.caption for person in people], columns, (TILE_PX, TILE_PX))
-    render.save_picture(path, sheet)
+    sheet = renderer.contact_sheet(tiles, [person.caption for person in people], columns, (TILE_PX, TILE_PX))
+    renderer.save_picture(path, sheet)
 
 
-def draw_tile(person: Shown) -> render.Picture:
+def draw_tile(person: Shown) -> renderer.Picture:
     """(TILE_PX, TILE_PX, 3): the square around a person, the mesh half transparent under the joints."""
     corners = [person.joints_px[person.joints_px[:, 2] > 0, :2]]
     if person.mesh is not None:
@@ -63,22 +63,24 @@ def draw_tile(person: Shown) -> render.Picture:
     tile = _ground(person, origin, side)
     if person.mesh is not None:
         mesh = person.mesh
-        placed = render.ProjectedMesh((mesh.vertices_px - origin) * scale, mesh.depth_m, mesh.vertices_cam, mesh.faces)
-        tile = render.draw_people(tile, [placed], alpha=0.6)
+        placed = renderer.ProjectedMesh(
+            (mesh.vertices_px - origin) * scale, mesh.depth_m, mesh.vertices_cam, mesh.faces
+        )
+        tile = renderer.draw_people(tile, [placed], alpha=0.6)
     joints = (person.joints_px[:, :2] - origin) * scale
-    return render.draw_skeleton(tile, joints, person.joints_px[:, 2], _edges(person.names), _JOINT_COLOUR)
+    return renderer.draw_skeleton(tile, joints, person.joints_px[:, 2], _edges(person.names), _JOINT_COLOUR)
 
 
-def _ground(person: Shown, origin: NDArray[np.floating], side: float) -> render.Picture:
+def _ground(person: Shown, origin: NDArray[np.floating], side: float) -> renderer.Picture:
     """The square of the photo, grey beyond its border; a plain canvas where it cannot be had."""
     if person.photo is None:
-        return render.plain_canvas(TILE_PX, TILE_PX)
+        return renderer.plain_canvas(TILE_PX, TILE_PX)
     from PIL import Image
 
     try:
         photo = Image.fromarray(read_photo(person.photo, person.size if all(person.size) else None))
     except InputError:
-        return render.plain_canvas(TILE_PX, TILE_PX)
+        return renderer.plain_canvas(TILE_PX, TILE_PX)
     # The photo may be a scaled copy of the one that was labelled.
     factor = np.array(photo.size) / np.array(person.size if all(person.size) else photo.size)
     (left, top), (right, bottom) = origin * factor, (origin + side) * factor

@@ -145,7 +145,7 @@ class Dataset:
         """
         from pose2mesh.io.images import read_photo
         from pose2mesh.io.mesh_files import atomic_write
-        from pose2mesh.render import contact_sheet, draw_skeleton, save_picture
+        from pose2mesh.visualization.renderer import contact_sheet, draw_skeleton, save_picture
 
         with atomic_write(self.folder / ANNOTATIONS) as file:
             file.write(json.dumps(coco_file(self.records), ensure_ascii=False).encode())

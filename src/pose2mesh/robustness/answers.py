@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pose2mesh import metrics, render
+from pose2mesh import metrics
 from pose2mesh.inference.predictor import Recovery, solve_camera
 from pose2mesh.robustness.people import PeopleSet
 from pose2mesh.silhouettes import LEAST_LABELLED
 from pose2mesh.skeletons import JointSet
+from pose2mesh.visualization import renderer
 
 Floats: TypeAlias = NDArray[np.floating]
 _AT_ONCE = 64
@@ -128,7 +129,7 @@ def silhouette_iou(answers: Answers, people: PeopleSet, recovery: Recovery) -> N
         )
         vertices = answers.vertices[person]
         depth = vertices[:, 2] + camera.translation_m[2]
-        shape = render.silhouette(camera.project(vertices), depth, recovery.faces, *mask.shape)
+        shape = renderer.silhouette(camera.project(vertices), depth, recovery.faces, *mask.shape)
         union = float((shape | mask).sum())
         out[person] = float((shape & mask).sum()) / union if union else 0.0
     return out

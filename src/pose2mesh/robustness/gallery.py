@@ -7,9 +7,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh import render
 from pose2mesh.inference.predictor import Recovery, solve_camera
 from pose2mesh.robustness.measure import GAP_ERROR, Case, Measures
+from pose2mesh.visualization import renderer
 
 Floats: TypeAlias = NDArray[np.floating]
 TILE_PX = 240
@@ -23,7 +23,7 @@ def draw_gallery(measures: Measures, recovery: Recovery) -> NDArray[np.uint8]:
     """
     tiles = [_draw_case(case, measures, recovery) for case in measures.worst]
     captions = [caption(case, measures) for case in measures.worst]
-    return render.contact_sheet(tiles, captions, columns=2, tile=(TILE_PX, tiles[0].shape[1]))
+    return renderer.contact_sheet(tiles, captions, columns=2, tile=(TILE_PX, tiles[0].shape[1]))
 
 
 def caption(case: Case, measures: Measures) -> str:
@@ -41,12 +41,12 @@ def _draw_case(case: Case, measures: Measures, recovery: Recovery) -> NDArray[np
     camera = solve_camera(case.joints, pixels, confidence, intrinsics)
     mesh_px = camera.project(case.vertices.astype(np.float64))
     scale, shift = _fit(np.concatenate([mesh_px, pixels[confidence > 0]]))
-    ground = render.plain_canvas(TILE_PX, TILE_PX)
-    joints = render.draw_skeleton(ground, pixels * scale + shift, confidence, recovery.joint_set.edges, colour=_INPUT)
+    ground = renderer.plain_canvas(TILE_PX, TILE_PX)
+    joints = renderer.draw_skeleton(ground, pixels * scale + shift, confidence, recovery.joint_set.edges, colour=_INPUT)
     depth = case.vertices[:, 2] + 10  # anywhere in front of the camera: only the order counts
-    mesh = render.ProjectedMesh(mesh_px * scale + shift, depth, case.vertices, recovery.faces)
-    over = render.draw_people(ground, [mesh])
-    over = render.draw_skeleton(over, pixels * scale + shift, confidence, recovery.joint_set.edges, colour=_INPUT)
+    mesh = renderer.ProjectedMesh(mesh_px * scale + shift, depth, case.vertices, recovery.faces)
+    over = renderer.draw_people(ground, [mesh])
+    over = renderer.draw_skeleton(over, pixels * scale + shift, confidence, recovery.joint_set.edges, colour=_INPUT)
     return np.concatenate([joints, over, _side_view(case, recovery)], axis=1)
 
 
@@ -56,10 +56,10 @@ def _side_view(case: Case, recovery: Recovery) -> NDArray[np.uint8]:
     turned = [np.stack([-body[:, 2], body[:, 1], body[:, 0]], axis=1) for body in bodies]
     scale, shift = _fit(np.concatenate(turned)[:, :2])
     meshes = [
-        render.ProjectedMesh(body[:, :2] * scale + shift, body[:, 2] + 10, body, recovery.faces) for body in turned
+        renderer.ProjectedMesh(body[:, :2] * scale + shift, body[:, 2] + 10, body, recovery.faces) for body in turned
     ]
-    colours = [_TRUE, render.PALETTE[0]][-len(bodies) :]
-    return render.draw_people(render.plain_canvas(TILE_PX, TILE_PX), meshes, colours, alpha=0.85)
+    colours = [_TRUE, renderer.PALETTE[0]][-len(bodies) :]
+    return renderer.draw_people(renderer.plain_canvas(TILE_PX, TILE_PX), meshes, colours, alpha=0.85)
 
 
 def _fit(points: Floats) -> tuple[float, Floats]:

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from pose2mesh import render
 from pose2mesh.inference.predictor import Recovery
 from pose2mesh.io.atomic_write import replacing
 from pose2mesh.io.mesh_files import write_json
@@ -20,6 +19,7 @@ from pose2mesh.robustness.gallery import draw_gallery
 from pose2mesh.robustness.gap import ClipErrors, Gap, verdict
 from pose2mesh.robustness.limbs import LIMITS
 from pose2mesh.robustness.measure import Measures
+from pose2mesh.visualization import renderer
 
 Parts: TypeAlias = tuple[ClipErrors, ClipErrors]
 
@@ -100,7 +100,7 @@ def write_report(
     blocks += [Heading("Curves"), Picture(out / "curves.png", caption), Heading("The worst cases")]
     for index, measures in enumerate(sets):
         picture = out / f"worst_{index + 1}.jpg"
-        render.save_picture(picture, draw_gallery(measures, recovery))
+        renderer.save_picture(picture, draw_gallery(measures, recovery))
         beside = "" if measures.people.truth is None else ", the true body in grey"
         text = f"{measures.people.name}: input joints, the answer over them, and from the side{beside}."
         blocks.append(Picture(picture, text))

@@ -15,18 +15,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pose2mesh import metrics, render
+from pose2mesh import metrics
 from pose2mesh.datasets.batch import Batch
 from pose2mesh.datasets.source import Supply
 from pose2mesh.io.atomic_write import replacing
 from pose2mesh.io.mesh_files import write_obj
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.skeletons import JointSet
+from pose2mesh.visualization import renderer
 
 SAMPLE_COUNT = 8
 SAMPLE_SEED = 11
 TILE_PX = 220
-_INPUT, _PREDICTED, _TRUE = (200, 60, 20), render.PALETTE[0], (150, 150, 150)
+_INPUT, _PREDICTED, _TRUE = (200, 60, 20), renderer.PALETTE[0], (150, 150, 150)
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,8 @@ def write_samples(
             write_obj(folder / f"sample_{index}.obj", samples.vertices[index], faces)
     tiles = [draw_tile(samples, index, network.joint_set, faces) for index in range(len(samples.errors))]
     captions = [f"{index}: {_say(errors)}" for index, errors in enumerate(samples.errors)]
-    sheet = render.contact_sheet(tiles, captions, columns=2, tile=tiles[0].shape[:2])
-    render.save_picture(folder / "samples.png", sheet)
+    sheet = renderer.contact_sheet(tiles, captions, columns=2, tile=tiles[0].shape[:2])
+    renderer.save_picture(folder / "samples.png", sheet)
 
 
 def draw_samples(stage: Literal["posenet", "pose2mesh"], network: Pose2Mesh, supply: Supply) -> Samples:
@@ -141,7 +142,7 @@ def draw_tile(samples: Samples, index: int, joint_set: JointSet, faces: np.ndarr
     input_px = samples.joints_px[index]
     scale, shift = _fit(input_px)
     figure = input_px * scale + shift, samples.confidence[index]
-    panels = [render.draw_skeleton(_panel("input"), *figure, joint_set.edges, _INPUT)]
+    panels = [renderer.draw_skeleton(_panel("input"), *figure, joint_set.edges, _INPUT)]
     if samples.vertices is not None and samples.true_vertices is not None:
         shapes = samples.vertices[index], samples.true_vertices[index]
     else:
@@ -153,10 +154,10 @@ def draw_tile(samples: Samples, index: int, joint_set: JointSet, faces: np.ndarr
         for name, colour, points in zip(("predicted", "true"), (_PREDICTED, _TRUE), seen, strict=True):
             canvas, px = _panel(f"{name}, {view}"), points[:, :2] * scale + shift
             if samples.vertices is None:
-                panels.append(render.draw_skeleton(canvas, px, np.ones(len(px)), joint_set.edges, colour))
+                panels.append(renderer.draw_skeleton(canvas, px, np.ones(len(px)), joint_set.edges, colour))
             else:
                 depth = points[:, 2] + 10  # anywhere in front of the camera: only the order counts
-                panels.append(render.render_mesh(canvas, px, depth, points, faces, colour, alpha=1.0))
+                panels.append(renderer.render_mesh(canvas, px, depth, points, faces, colour, alpha=1.0))
     return np.concatenate(panels, axis=1)
 
 
@@ -171,6 +172,6 @@ def _panel(title: str) -> np.ndarray:
     """An empty panel (TILE, TILE, 3) with its title."""
     from PIL import Image, ImageDraw, ImageFont
 
-    image = Image.fromarray(render.plain_canvas(TILE_PX, TILE_PX))
+    image = Image.fromarray(renderer.plain_canvas(TILE_PX, TILE_PX))
     ImageDraw.Draw(image).text((5, 3), title, fill=(90, 90, 90), font=ImageFont.load_default(size=13))
     return np.array(image)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from pose2mesh.geometry.camera import Intrinsics
-from pose2mesh.overlay import OverlayParts
+from pose2mesh.visualization.overlay import OverlayParts
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".3gp")
 RIGGED = ("glb", "bvh", "rig")  # need the Anny body

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pose2mesh.overlay import photo_ground, plain_ground
 from pose2mesh.video.frames import Video
 from pose2mesh.video.result import VideoResult, colour_of
+from pose2mesh.visualization.overlay import photo_ground, plain_ground
 
 MOST_FRAMES = 100  # of a page, a quarter of a megabyte each: a page that can still be mailed
 LONGEST_PX = 640  # of a frame's picture in it
@@ -27,8 +27,8 @@ def write_video_page(path: Path, result: VideoResult, video: Video | None) -> No
     Raises:
         InputError: the file cannot be written.
     """
-    from pose2mesh.web.page import write_page
-    from pose2mesh.web.scene import describe_frame
+    from pose2mesh.visualization.html_page import write_page
+    from pose2mesh.visualization.scene import describe_frame
 
     apart = max(1, -(-result.frames // MOST_FRAMES))
     pictures = iter(()) if video is None else video.frames()

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2mesh.inference.predictor import Person, Recovery
-from pose2mesh.render import PALETTE, Colour
 from pose2mesh.video.bodies import BodyTrack, Shooting
-from pose2mesh.views import extent_of
+from pose2mesh.visualization.orthographic_views import extent_of
+from pose2mesh.visualization.renderer import PALETTE, Colour
 
 _GREY = (150, 150, 150)
 

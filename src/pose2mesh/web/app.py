@@ -21,13 +21,13 @@ from starlette.staticfiles import StaticFiles
 
 from pose2mesh.errors import InputError
 from pose2mesh.predict_options import PredictOptions
-from pose2mesh.recovered import RecoveredPicture
 from pose2mesh.skeletons import INPUT_ORDERS
+from pose2mesh.visualization.html_page import STATIC
+from pose2mesh.visualization.image_result import RecoveredPicture
+from pose2mesh.visualization.scene import describe_scene
 from pose2mesh.web.headers import SecurityHeaders
 from pose2mesh.web.limits import BodyDeadline
-from pose2mesh.web.page import STATIC
 from pose2mesh.web.results import Frames, Result
-from pose2mesh.web.scene import describe_scene
 from pose2mesh.web.service import DOWNLOADS, Service
 from pose2mesh.web.uploads import save_uploads, without_folder
 

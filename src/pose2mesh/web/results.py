@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from starlette.exceptions import HTTPException
 
-from pose2mesh.recovered import RecoveredPicture
+from pose2mesh.visualization.image_result import RecoveredPicture
 from pose2mesh.web.limits import Limits
 
 

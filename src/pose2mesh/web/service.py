@@ -16,12 +16,12 @@ from pose2mesh.io.mesh_files import json_text
 from pose2mesh.outputs import recover_picture
 from pose2mesh.picture_files import describe_picture, write_formats
 from pose2mesh.predict_options import PredictOptions
-from pose2mesh.recovered import RecoveredPicture
+from pose2mesh.visualization.html_page import page_text
+from pose2mesh.visualization.image_result import RecoveredPicture
+from pose2mesh.visualization.scene import describe_frame
 from pose2mesh.web.limits import Limits
-from pose2mesh.web.page import page_text
 from pose2mesh.web.results import Frames, Result, ResultStore
 from pose2mesh.web.saved_video import is_saved_video, read_saved_video
-from pose2mesh.web.scene import describe_frame
 from pose2mesh.web.uploads import check_people, check_unpacked_size, read_uploads
 from pose2mesh.web.worker import Worker
 

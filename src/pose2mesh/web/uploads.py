@@ -16,12 +16,12 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from pose2mesh import render
 from pose2mesh.errors import InputError
 from pose2mesh.io.image_lookup import match_images
 from pose2mesh.io.images import read_photo
 from pose2mesh.io.keypoints import PictureInput, read_keypoints
-from pose2mesh.overlay import LONGEST_OVERLAY_PX
+from pose2mesh.visualization import renderer
+from pose2mesh.visualization.overlay import LONGEST_OVERLAY_PX
 from pose2mesh.web.limits import Limits
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def read_uploads(
         check()
         match = matched.get(picture.stem)
         photo = None if match is None else _open_photo(match, limits, picture.size)
-        uploads.append(Uploaded(picture, None if photo is None else render.fit_within(photo, LONGEST_OVERLAY_PX)[0]))
+        uploads.append(Uploaded(picture, None if photo is None else renderer.fit_within(photo, LONGEST_OVERLAY_PX)[0]))
     if not pictures:
         uploads = list(_detect(photos, limits, detector, check))
     taken: set[str] = set()
@@ -175,7 +175,7 @@ def _detect(
         picture = detect_photo(file, photo, detector)
         people += len(picture.people)
         check_people(people, limits)
-        yield Uploaded(picture, render.fit_within(photo, LONGEST_OVERLAY_PX)[0])
+        yield Uploaded(picture, renderer.fit_within(photo, LONGEST_OVERLAY_PX)[0])
 
 
 def _match(pictures: list[PictureInput], photos: list[Path]) -> dict[str, Path]:

@@ -9,7 +9,7 @@ import torch
 from pose2mesh.baselines.pictures.raster import Rasteriser
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.datasets.synthetic.camera_sampling import Cameras
-from pose2mesh.render import rasterise
+from pose2mesh.visualization.renderer import rasterise
 
 SIZE = 40
 

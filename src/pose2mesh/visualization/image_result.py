@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from pose2mesh.inference.predictor import Person
 from pose2mesh.io.keypoints import Skipped
-from pose2mesh.overlay import Ground, photo_ground, plain_ground
-from pose2mesh.render import PALETTE, Colour
+from pose2mesh.visualization.overlay import Ground, photo_ground, plain_ground
+from pose2mesh.visualization.renderer import PALETTE, Colour
 
 
 @dataclass(frozen=True, eq=False)

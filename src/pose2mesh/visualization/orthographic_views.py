@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh import render
 from pose2mesh.inference.predictor import Person
+from pose2mesh.visualization import renderer
 
 Floats = NDArray[np.floating]
 
@@ -39,7 +39,7 @@ def draw_view(
     axes: Floats,
     extent: Floats,
     height: int,
-    colours: Sequence[render.Colour] = render.PALETTE,
+    colours: Sequence[renderer.Colour] = renderer.PALETTE,
 ) -> NDArray[np.uint8]:
     """A parallel projection (H, W, 3) of people onto a grid of metres.
 
@@ -62,12 +62,12 @@ def draw_view(
         turned = person.vertices_camera @ axes.T
         # So far off that there is no perspective to speak of in how depths are interpolated.
         depth = turned[:, 2] - low[2] + 100 * room.max()
-        meshes.append(render.ProjectedMesh(centre + px_per_m * (turned - middle)[:, :2], depth, turned, faces))
-    return render.draw_people(canvas, meshes, colours, alpha=1.0)
+        meshes.append(renderer.ProjectedMesh(centre + px_per_m * (turned - middle)[:, :2], depth, turned, faces))
+    return renderer.draw_people(canvas, meshes, colours, alpha=1.0)
 
 
 def _grid(height: int, width: int, origin_px: Floats, px_per_m: float) -> NDArray[np.uint8]:
-    canvas = render.plain_canvas(height, width)
+    canvas = renderer.plain_canvas(height, width)
     for axis, side in ((1, width), (0, height)):
         first = np.ceil(-origin_px[1 - axis] / px_per_m)
         for line in np.arange(origin_px[1 - axis] + first * px_per_m, side, px_per_m):

@@ -12,8 +12,8 @@ import pytest
 import trimesh
 from PIL import Image
 
-from pose2mesh import render
 from pose2mesh.errors import InputError
+from pose2mesh.visualization import renderer
 
 FOCAL_PX = 200.0
 
@@ -28,9 +28,9 @@ def project(vertices: np.ndarray, height: int = 120, width: int = 160) -> np.nda
     return vertices[:, :2] / vertices[:, 2:] * FOCAL_PX + (width / 2, height / 2)
 
 
-def projected(centre: tuple[float, float, float], **options) -> render.ProjectedMesh:
+def projected(centre: tuple[float, float, float], **options) -> renderer.ProjectedMesh:
     vertices, faces = sphere(centre, **options)
-    return render.ProjectedMesh(project(vertices), vertices[:, 2], vertices, faces)
+    return renderer.ProjectedMesh(project(vertices), vertices[:, 2], vertices, faces)
 
 
 def soup(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -68,7 +68,7 @@ def reference(vertices_px, depth, faces, height, width) -> tuple[np.ndarray, np.
 def test_every_pixel_shows_the_face_that_exact_arithmetic_finds() -> None:
     mesh = soup(np.random.default_rng(0), 60)
     expected, clear = reference(*mesh, 20, 24)
-    raster = render.rasterise(*mesh, 20, 24)
+    raster = renderer.rasterise(*mesh, 20, 24)
     assert raster.face_index.dtype == np.int32
     assert (expected >= 0).mean() > 0.5
     assert clear.mean() > 0.9
@@ -88,7 +88,7 @@ def test_faces_that_share_edges_leave_no_gap_and_no_double(jitter: float) -> Non
     faces = np.concatenate([np.stack([a, c, b], axis=1), np.stack([a, d, c], axis=1)])
     times = np.zeros((30, 30), int)
     for face in faces:
-        times += render.rasterise(grid.reshape(-1, 2), np.ones(side * side), face[None], 30, 30).face_index == 0
+        times += renderer.rasterise(grid.reshape(-1, 2), np.ones(side * side), face[None], 30, 30).face_index == 0
     assert (times[3:26, 3:26] == 1).all()
     # Of the square's own rim, on pixel centres 2 and 26, two sides belong to it and two do not.
     assert times.max() == 1
@@ -99,7 +99,7 @@ def test_barycentric_weights_are_corrected_for_perspective() -> None:
     vertices = np.array([[-0.9, -0.6, 2.0], [0.2, 0.9, 1.2], [2.5, -0.4, 5.0]])
     px = np.rint(project(vertices) * 256) / 256
     vertices[:, :2] = (px - (80, 60)) / FOCAL_PX * vertices[:, 2:]
-    raster = render.rasterise(px, vertices[:, 2], np.array([[0, 1, 2]]), 120, 160)
+    raster = renderer.rasterise(px, vertices[:, 2], np.array([[0, 1, 2]]), 120, 160)
     assert len(raster.pixels) > 2000
     points = raster.barycentric @ vertices
     rows, columns = np.divmod(raster.pixels, 160)
@@ -109,10 +109,10 @@ def test_barycentric_weights_are_corrected_for_perspective() -> None:
 def test_back_faces_are_culled_and_the_near_side_is_seen() -> None:
     vertices, faces = sphere((0.1, -0.05, 2.0))
     px = project(vertices)
-    raster = render.rasterise(px, vertices[:, 2], faces, 120, 160)
+    raster = renderer.rasterise(px, vertices[:, 2], faces, 120, 160)
     seen = np.unique(raster.face_index[raster.face_index >= 0])
     assert (vertices[faces[seen]].mean(axis=1)[:, 2] < 2.0).all()
-    inside_out = render.rasterise(px, vertices[:, 2], faces[:, ::-1], 120, 160)
+    inside_out = renderer.rasterise(px, vertices[:, 2], faces[:, ::-1], 120, 160)
     far = np.unique(inside_out.face_index[inside_out.face_index >= 0])
     assert (vertices[faces[far]].mean(axis=1)[:, 2] > 1.7).all()
     assert not set(seen) & set(far)
@@ -121,7 +121,7 @@ def test_back_faces_are_culled_and_the_near_side_is_seen() -> None:
 def test_silhouette_of_a_sphere_is_a_disc() -> None:
     vertices, faces = sphere((0.0, 0.0, 10.0), subdivisions=4)
     px = vertices[:, :2] / vertices[:, 2:] * 1000 + (80, 60)
-    mask = render.silhouette(px, vertices[:, 2], faces, 120, 160)
+    mask = renderer.silhouette(px, vertices[:, 2], faces, 120, 160)
     rows, columns = np.mgrid[:120, :160]
     distance = np.hypot(columns + 0.5 - 80, rows + 0.5 - 60)
     radius = 1000 * 0.5 / np.sqrt(10.0**2 - 0.5**2)
@@ -133,16 +133,16 @@ def test_silhouette_of_a_sphere_is_a_disc() -> None:
 def test_clipping_is_the_same_as_cropping() -> None:
     vertices, faces = sphere((0.0, 0.0, 1.2))
     px = np.rint(project(vertices) * 256) / 256
-    whole = render.rasterise(px, vertices[:, 2], faces, 120, 160).face_index
-    part = render.rasterise(px - (70, 50), vertices[:, 2], faces, 40, 30).face_index
+    whole = renderer.rasterise(px, vertices[:, 2], faces, 120, 160).face_index
+    part = renderer.rasterise(px - (70, 50), vertices[:, 2], faces, 40, 30).face_index
     np.testing.assert_array_equal(part, whole[50:90, 70:100])
 
 
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     mesh = soup(np.random.default_rng(2), 200)
-    whole = render.rasterise(*mesh, 20, 24)
-    monkeypatch.setattr(render, "_CHUNK_PX", 100)
-    chunked = render.rasterise(*mesh, 20, 24)
+    whole = renderer.rasterise(*mesh, 20, 24)
+    monkeypatch.setattr(renderer, "_CHUNK_PX", 100)
+    chunked = renderer.rasterise(*mesh, 20, 24)
     np.testing.assert_array_equal(chunked.face_index, whole.face_index)
     np.testing.assert_array_equal(chunked.barycentric, whole.barycentric)
 
@@ -151,18 +151,20 @@ def test_what_is_behind_the_camera_or_not_finite_is_left_out() -> None:
     px = np.array([[1.0, 1], [1, 9], [9, 1], [9, 9], [1e9, 5]])
     depth = np.array([1.0, 1, 1, -1, 1])
     faces = np.array([[0, 1, 2], [2, 1, 3], [2, 1, 4]])
-    assert set(np.unique(render.rasterise(px, depth, faces, 10, 10).face_index)) == {-1, 0}
+    assert set(np.unique(renderer.rasterise(px, depth, faces, 10, 10).face_index)) == {-1, 0}
     px[0, 0] = np.nan
-    assert (render.rasterise(px, depth, faces, 10, 10).face_index == -1).all()
+    assert (renderer.rasterise(px, depth, faces, 10, 10).face_index == -1).all()
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_the_person_in_front_hides_the_other_whatever_the_order(order: tuple[int, int]) -> None:
     people = [projected((-0.2, 0.0, 2.0)), projected((0.3, 0.0, 2.6))]
-    colours: list[render.Colour] = [(200, 0, 0), (0, 0, 200)]
+    colours: list[renderer.Colour] = [(200, 0, 0), (0, 0, 200)]
     canvas = np.full((120, 160, 3), 90, np.uint8)
-    picture = render.draw_people(canvas, [people[i] for i in order], [colours[i] for i in order], alpha=1.0).astype(int)
-    masks = [render.silhouette(p.vertices_px, p.depth_m, p.faces, 120, 160) for p in people]
+    picture = renderer.draw_people(canvas, [people[i] for i in order], [colours[i] for i in order], alpha=1.0).astype(
+        int
+    )
+    masks = [renderer.silhouette(p.vertices_px, p.depth_m, p.faces, 120, 160) for p in people]
     both = masks[0] & masks[1]
     assert both.sum() > 1000
     redder = picture[..., 0] > picture[..., 2]
@@ -172,7 +174,7 @@ def test_the_person_in_front_hides_the_other_whatever_the_order(order: tuple[int
 
 def test_people_share_a_z_buffer_where_they_meet() -> None:
     left, right = projected((-0.3, 0.0, 2.0)), projected((0.3, 0.0, 2.0))
-    picture = render.draw_people(np.zeros((120, 160, 3), np.uint8), [left, right], [(200, 0, 0), (0, 0, 200)], 1.0)
+    picture = renderer.draw_people(np.zeros((120, 160, 3), np.uint8), [left, right], [(200, 0, 0), (0, 0, 200)], 1.0)
     redder = picture[55:65, :, 0].astype(int) > picture[55:65, :, 2]
     assert redder[:, 60:79].all()
     assert not redder[:, 81:100].any()
@@ -183,10 +185,10 @@ def test_the_photo_stays_outside_and_shines_through_inside() -> None:
     before = photo.copy()
     person = projected((0.0, 0.0, 2.0))
     fields = (person.vertices_px, person.depth_m, person.vertices_cam, person.faces)
-    opaque = render.render_mesh(photo, *fields, colour=(80, 160, 220), alpha=1.0)
-    blended = render.render_mesh(photo, *fields, colour=(80, 160, 220), alpha=0.9)
+    opaque = renderer.render_mesh(photo, *fields, colour=(80, 160, 220), alpha=1.0)
+    blended = renderer.render_mesh(photo, *fields, colour=(80, 160, 220), alpha=0.9)
     np.testing.assert_array_equal(photo, before)
-    mask = render.silhouette(*fields[:2], fields[3], 120, 160)
+    mask = renderer.silhouette(*fields[:2], fields[3], 120, 160)
     distance = np.hypot(*np.mgrid[-59.5:60, -79.5:80])
     outside, inside = distance > 55, distance < 45
     assert mask[inside].all()
@@ -198,7 +200,9 @@ def test_the_photo_stays_outside_and_shines_through_inside() -> None:
 
 def test_shading_is_smooth_and_lit_from_the_camera_and_the_upper_left() -> None:
     person = projected((0.0, 0.0, 2.0))
-    picture = render.draw_people(np.zeros((120, 160, 3), np.uint8), [person], [(80, 160, 220)], 1.0)[..., 1].astype(int)
+    picture = renderer.draw_people(np.zeros((120, 160, 3), np.uint8), [person], [(80, 160, 220)], 1.0)[..., 1].astype(
+        int
+    )
     upper_left, centre, lower_right = picture[42, 62], picture[60, 80], picture[90, 110]
     assert upper_left > centre > lower_right > 30
     # No facet shows: neighbours inside the disc differ by little.
@@ -206,36 +210,36 @@ def test_shading_is_smooth_and_lit_from_the_camera_and_the_upper_left() -> None:
 
 
 def test_a_person_outside_the_picture_draws_nothing() -> None:
-    canvas = render.plain_canvas(120, 160)
+    canvas = renderer.plain_canvas(120, 160)
     for centre in ((50.0, 0.0, 2.0), (0.0, 0.0, -3.0)):
-        np.testing.assert_array_equal(render.draw_people(canvas, [projected(centre)]), canvas)
-    np.testing.assert_array_equal(render.draw_people(canvas, []), canvas)
+        np.testing.assert_array_equal(renderer.draw_people(canvas, [projected(centre)]), canvas)
+    np.testing.assert_array_equal(renderer.draw_people(canvas, []), canvas)
 
 
 def test_skeleton_leaves_missing_joints_out() -> None:
     canvas = np.full((100, 100, 3), 128, np.uint8)
     joints = np.array([[20.0, 20.0], [80.0, 20.0], [50.0, 80.0], [np.nan, 5.0]])
     edges = [(0, 1), (1, 2), (2, 3)]
-    picture = render.draw_skeleton(canvas, joints, np.array([1.0, 0.7, 0.0, 1.0]), edges, colour=(255, 0, 0))
+    picture = renderer.draw_skeleton(canvas, joints, np.array([1.0, 0.7, 0.0, 1.0]), edges, colour=(255, 0, 0))
     assert (canvas == 128).all()
     assert picture[20, 50].tolist() == [255, 0, 0]
     assert picture[20, 20].tolist() == [255, 0, 0]
     assert (picture[30:] == 128).all()
-    nothing = render.draw_skeleton(canvas, joints, np.zeros(4), edges)
+    nothing = renderer.draw_skeleton(canvas, joints, np.zeros(4), edges)
     np.testing.assert_array_equal(nothing, canvas)
-    outside = render.draw_skeleton(canvas, joints + 500, np.ones(4), edges)
+    outside = renderer.draw_skeleton(canvas, joints + 500, np.ones(4), edges)
     np.testing.assert_array_equal(outside, canvas)
 
 
 def test_fit_within_scales_picture_and_coordinates_alike() -> None:
     photo = np.zeros((900, 3200, 3), np.uint8)
     photo[400:408, 1600:1608] = 255
-    small, scale = render.fit_within(photo, 1600)
+    small, scale = renderer.fit_within(photo, 1600)
     assert small.shape == (450, 1600, 3)
     assert scale == 0.5
     rows, columns = np.nonzero(small[..., 0] > 128)
     np.testing.assert_allclose([rows.mean() + 0.5, columns.mean() + 0.5], [404 * scale, 1604 * scale], atol=0.51)
-    same, scale = render.fit_within(small, 1600)
+    same, scale = renderer.fit_within(small, 1600)
     assert same is small
     assert scale == 1.0
 
@@ -245,27 +249,27 @@ def test_contact_sheet_places_every_picture() -> None:
         np.full(shape, value, np.uint8)
         for value, shape in zip((10, 60, 110), ((9, 9, 3), (20, 40, 3), (40, 10, 3)), strict=True)
     ]
-    sheet = render.contact_sheet(shades, ["one", "two " * 50, ""], columns=2, tile=(60, 80))
+    sheet = renderer.contact_sheet(shades, ["one", "two " * 50, ""], columns=2, tile=(60, 80))
     assert sheet.shape == (6 + 2 * (60 + 22 + 6), 6 + 2 * (80 + 6), 3)
     for value, (row, column) in zip((10, 60, 110), ((36, 46), (36, 132), (124, 46)), strict=True):
         assert sheet[row, column].tolist() == [value] * 3
     with pytest.raises(ValueError, match="0 pictures"):
-        render.contact_sheet([], [], 2, (60, 80))
+        renderer.contact_sheet([], [], 2, (60, 80))
 
 
 @pytest.mark.parametrize(("name", "tolerance"), [("a.png", 0), ("a.jpg", 3)])
 def test_saved_picture_reads_back(tmp_path: Path, name: str, tolerance: int) -> None:
-    picture = render.plain_canvas(40, 60)
-    render.save_picture(tmp_path / name, picture)
+    picture = renderer.plain_canvas(40, 60)
+    renderer.save_picture(tmp_path / name, picture)
     read = np.asarray(Image.open(tmp_path / name).convert("RGB")).astype(int)
     assert np.abs(read - picture).max() <= tolerance
     assert [path.name for path in tmp_path.iterdir()] == [name]
     with pytest.raises(InputError, match="cannot be written"):
-        render.save_picture(tmp_path / "missing" / name, picture)
+        renderer.save_picture(tmp_path / "missing" / name, picture)
 
 
 def test_import_stays_light() -> None:
     heavy = "{'torch', 'scipy', 'matplotlib', 'trimesh', 'PIL'} & set(sys.modules)"
-    command = f"import sys, pose2mesh.render, pose2mesh.io.mesh_files; print(sorted({heavy}))"
+    command = f"import sys, pose2mesh.visualization.renderer, pose2mesh.io.mesh_files; print(sorted({heavy}))"
     done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -8,9 +8,9 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh import render, views
 from pose2mesh.errors import InputError
 from pose2mesh.inference.predictor import Person, Recovery
+from pose2mesh.visualization import orthographic_views, renderer
 
 LONGEST_OVERLAY_PX = 1600
 _PLAIN_PX = 900  # longer side of the canvas where nothing says how large the picture was
@@ -37,7 +37,7 @@ class Ground:
 
 def photo_ground(photo: NDArray[np.uint8], size: tuple[int, int] | None) -> Ground:
     """A photo, at most 1,600 pixels on its longer side, for keypoints in a picture of `size` (width, height)."""
-    picture, _ = render.fit_within(photo, LONGEST_OVERLAY_PX)
+    picture, _ = renderer.fit_within(photo, LONGEST_OVERLAY_PX)
     shown = np.array(picture.shape[1::-1], np.float64)
     return Ground(picture, np.zeros(2), shown / np.array(size or photo.shape[1::-1]))
 
@@ -55,7 +55,7 @@ def plain_ground(people: list[Person], size: tuple[int, int] | None) -> Ground:
         origin, extent = low - margin, high - low + 2 * margin
     factor = _PLAIN_PX / extent.max() if size is None else min(1.0, LONGEST_OVERLAY_PX / extent.max())
     width, height = (max(16, round(float(side))) for side in extent * factor)
-    return Ground(render.plain_canvas(height, width), origin, np.full(2, factor))
+    return Ground(renderer.plain_canvas(height, width), origin, np.full(2, factor))
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def draw_overlay(
     ground: Ground,
     people: list[Person],
     recovery: Recovery,
-    colours: Sequence[render.Colour] = render.PALETTE,
+    colours: Sequence[renderer.Colour] = renderer.PALETTE,
     parts: OverlayParts = USUAL_PARTS,
     extent: NDArray[np.floating] | None = None,
 ) -> NDArray[np.uint8]:
@@ -112,21 +112,25 @@ def draw_overlay(
     for person in people:
         joints = ground.place(person.joints_px)
         if parts.joints or parts.confidences:
-            picture = render.draw_skeleton(picture, joints, person.confidence, recovery.joint_set.edges)
+            picture = renderer.draw_skeleton(picture, joints, person.confidence, recovery.joint_set.edges)
         if parts.confidences:
-            picture = views.draw_confidences(picture, joints, person.confidence)
-    extent = views.extent_of(people) if extent is None else extent
-    axes = [axes for axes, wanted in ((views.SIDE, parts.side), (views.TOP, parts.top)) if wanted]
-    beside = [views.draw_view(people, recovery.faces, each, extent, len(picture), colours) for each in axes]
+            picture = orthographic_views.draw_confidences(picture, joints, person.confidence)
+    extent = orthographic_views.extent_of(people) if extent is None else extent
+    axes = [
+        axes for axes, wanted in ((orthographic_views.SIDE, parts.side), (orthographic_views.TOP, parts.top)) if wanted
+    ]
+    beside = [
+        orthographic_views.draw_view(people, recovery.faces, each, extent, len(picture), colours) for each in axes
+    ]
     return np.concatenate([picture, *beside], axis=1)
 
 
 def draw_meshes(
-    ground: Ground, people: list[Person], recovery: Recovery, colours: Sequence[render.Colour] = render.PALETTE
+    ground: Ground, people: list[Person], recovery: Recovery, colours: Sequence[renderer.Colour] = renderer.PALETTE
 ) -> NDArray[np.uint8]:
     """Everyone's mesh over a picture."""
     meshes = [
-        render.ProjectedMesh(
+        renderer.ProjectedMesh(
             ground.place(person.camera.project(person.vertices)),
             person.vertices_camera[:, 2],
             person.vertices,
@@ -134,4 +138,4 @@ def draw_meshes(
         )
         for person in people
     ]
-    return render.draw_people(ground.picture, meshes, colours)
+    return renderer.draw_people(ground.picture, meshes, colours)

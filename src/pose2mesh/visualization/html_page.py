@@ -12,7 +12,7 @@ from typing import Any
 
 from pose2mesh.inference.predictor import Recovery
 from pose2mesh.io.mesh_files import atomic_write
-from pose2mesh.web.scene import describe_scene
+from pose2mesh.visualization.scene import describe_scene
 
 STATIC = Path(__file__).parent / "static"
 

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh import render
 from pose2mesh.inference.predictor import Person, Recovery
-from pose2mesh.overlay import Ground, draw_meshes
+from pose2mesh.visualization import renderer
+from pose2mesh.visualization.overlay import Ground, draw_meshes
 
 _UP_FROM_CAMERA = np.array([1.0, -1.0, -1.0])
 _STEPS = 2**14 - 1  # of a coordinate over the body's extent: a tenth of a millimetre
@@ -55,7 +55,7 @@ def describe_frame(
     ground: Ground,
     name: str,
     identifiers: Sequence[int | str | None],
-    colours: Sequence[render.Colour],
+    colours: Sequence[renderer.Colour],
 ) -> dict[str, Any]:
     """One picture and its people.
 
@@ -72,7 +72,7 @@ def describe_frame(
         "name": name,
         "size": [width, height],
         "picture": jpeg_address(ground.picture),
-        "overlay": jpeg_address(draw_meshes(ground, list(people), recovery, colours or render.PALETTE)),
+        "overlay": jpeg_address(draw_meshes(ground, list(people), recovery, colours or renderer.PALETTE)),
         "backdrop": _rounded(_backdrop(people, ground)) if people else None,
         "people": [
             _describe_person(recovery, person, ground, identifier, colour)
@@ -82,7 +82,7 @@ def describe_frame(
 
 
 def _describe_person(
-    recovery: Recovery, person: Person, ground: Ground, identifier: int | str | None, colour: render.Colour
+    recovery: Recovery, person: Person, ground: Ground, identifier: int | str | None, colour: renderer.Colour
 ) -> dict[str, Any]:
     red, green, blue = colour
     return {

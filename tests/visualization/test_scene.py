@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from pose2mesh.inference.predictor import Person, Recovery
-from pose2mesh.overlay import plain_ground
-from pose2mesh.render import PALETTE
 from pose2mesh.skeletons import COCO
-from pose2mesh.web.page import STATIC, page_text, write_page
-from pose2mesh.web.scene import arm_span, describe_frame, describe_scene, quantise
+from pose2mesh.visualization.html_page import STATIC, page_text, write_page
+from pose2mesh.visualization.overlay import plain_ground
+from pose2mesh.visualization.renderer import PALETTE
+from pose2mesh.visualization.scene import arm_span, describe_frame, describe_scene, quantise
 
 
 def unpacked(mesh: dict) -> np.ndarray:
