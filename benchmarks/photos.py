@@ -25,8 +25,8 @@ from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.body_models.anny_skeleton import BODY_BONES
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.datasets.synthetic.pose_sources import clip_poses
-from pose2mesh.detect.detector import Detector, load_detector
-from pose2mesh.detect.photos import detect_photo
+from pose2mesh.detectors.image_keypoints import detect_photo
+from pose2mesh.detectors.registry import Detector, load_detector
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, axis_rotation
 from pose2mesh.inference.predictor import Person, Recovery
 from pose2mesh.io.image_lookup import match_images

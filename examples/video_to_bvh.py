@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from pose2mesh import load
-from pose2mesh.detect.detector import Detector, load_detector
+from pose2mesh.detectors.registry import Detector, load_detector
 from pose2mesh.inference.predictor import Recovery
 from pose2mesh.motion.body_motion import BodyMotion
 from pose2mesh.motion.bvh_writer import write_bvh

@@ -11,8 +11,8 @@ import pytest
 import trimesh
 from PIL import Image
 
-from pose2mesh.detect import detector as detectors
-from pose2mesh.detect.detector import Detection
+from pose2mesh.detectors import registry as detectors
+from pose2mesh.detectors.registry import Detection
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import Intrinsics, nominal_intrinsics
 from pose2mesh.inference.predictor import Recovery

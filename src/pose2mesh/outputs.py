@@ -29,7 +29,7 @@ from pose2mesh.video.options import RIGGED, VIDEO_SUFFIXES, VideoInput, VideoOpt
 from pose2mesh.visualization.image_result import RecoveredPicture
 
 if TYPE_CHECKING:
-    from pose2mesh.detect.detector import Detector
+    from pose2mesh.detectors.registry import Detector
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def predict_files(
         return 2
     detector = None
     if any(job.needs_detector for job in jobs):
-        from pose2mesh.detect.detector import load_detector
+        from pose2mesh.detectors.registry import load_detector
 
         detector = load_detector(options.detector, options.detector_files or None, options.offline)
     recovery = Recovery.load(model, device, backend)
@@ -114,7 +114,7 @@ def predict_files(
                 continue
             picture = job.picture
             if picture is None:
-                from pose2mesh.detect.photos import detect_photo
+                from pose2mesh.detectors.image_keypoints import detect_photo
 
                 assert detector is not None
                 assert job.photo is not None

@@ -30,7 +30,7 @@ class PredictOptions:
         intrinsics: Of the camera; `nominal` for what a camera of that picture's size may have.
         height_m: Everyone's standing height.
         formats: Of `FORMATS`; None for what the kind of input usually gets.
-        detector: As `detect.detector.load_detector` takes it: `auto`, `mediapipe` or `rtmpose`.
+        detector: As `detectors.registry.load_detector` takes it: `auto`, `mediapipe` or `rtmpose`.
         detector_files: Its model files, where they are not to be downloaded.
         offline: Download nothing.
         smooth: Filter the people of videos over time.

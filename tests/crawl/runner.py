@@ -15,8 +15,8 @@ import numpy as np
 from pose2mesh import cli
 from pose2mesh.crawl import dataset, limits
 from pose2mesh.crawl.limits import Limits
-from pose2mesh.detect import detector
-from pose2mesh.detect.detector import Detection
+from pose2mesh.detectors import registry
+from pose2mesh.detectors.registry import Detection
 
 
 def detect(picture: np.ndarray, boxes: Any = None) -> list[Detection]:
@@ -32,7 +32,7 @@ def detect(picture: np.ndarray, boxes: Any = None) -> list[Detection]:
 
 
 def main() -> int:
-    detector.DETECTORS["mediapipe"] = lambda files, offline: detect
+    registry.DETECTORS["mediapipe"] = lambda files, offline: detect
     names = json.loads(os.environ.get("TEST_NAMES", "{}"))
     real = socket.getaddrinfo
 

@@ -12,12 +12,12 @@ from runner import detect
 from website import manifest, photo
 
 from pose2mesh.cli import main
-from pose2mesh.detect import detector
+from pose2mesh.detectors import registry
 
 
 @pytest.fixture(autouse=True)
 def _detector(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(detector.DETECTORS, "mediapipe", lambda files, offline: detect)
+    monkeypatch.setitem(registry.DETECTORS, "mediapipe", lambda files, offline: detect)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from website import photo
 
 from pose2mesh.crawl.dataset import NEAR_BITS
 from pose2mesh.crawl.pictures import Unfit, blur_faces, decode_photo, head_circle, large_enough
-from pose2mesh.detect.detector import Detection
+from pose2mesh.detectors.registry import Detection
 
 
 def person(height: float = 200, score: float = 0.9, seen: int = 17) -> Detection:

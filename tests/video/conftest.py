@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.detect.detector import Detection
+from pose2mesh.detectors.registry import Detection
 from pose2mesh.video.mp4 import Mp4Writer
 
 pytest.importorskip("av")

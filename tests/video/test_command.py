@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from pose2mesh.cli import main
-from pose2mesh.detect import detector as detectors
+from pose2mesh.detectors import registry as detectors
 from pose2mesh.errors import InputError
 from pose2mesh.inference.predictor import Recovery
 from pose2mesh.motion.smoothing import bone_lengths

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pose2mesh.detect.detector import Detection
+from pose2mesh.detectors.registry import Detection
 from pose2mesh.video.following import Follower
 
 from .conftest import KnownPeople, walkers

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pose2mesh.detect.detector import Detection
+from pose2mesh.detectors.registry import Detection
 from pose2mesh.web.limits import Limits
 from pose2mesh.web.server import make_server
 from pose2mesh.web.service import Service

@@ -210,7 +210,7 @@ def test_a_detector_that_was_asked_for_must_be_there(capsys: pytest.CaptureFixtu
 
 
 def test_without_any_detector_it_says_that_photos_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pose2mesh.detect.detector.find_spec", lambda name: None)
+    monkeypatch.setattr("pose2mesh.detectors.registry.find_spec", lambda name: None)
     warnings: list[str] = []
     assert server._find_detector("auto", (), True, warnings.append) is None
     assert warnings[0].startswith("pose2mesh: photos are not taken, keypoints are: --detector auto: no detector")

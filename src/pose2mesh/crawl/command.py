@@ -16,7 +16,7 @@ from pose2mesh.crawl.limits import LARGEST_FILE_BYTES, Limits
 from pose2mesh.crawl.pages import IMAGE_SUFFIXES, is_image_url
 from pose2mesh.crawl.pictures import Unfit
 from pose2mesh.crawl.urls import Site, clean_url, url_key
-from pose2mesh.detect.detector import load_detector
+from pose2mesh.detectors.registry import load_detector
 from pose2mesh.errors import InputError
 from pose2mesh.io.interrupts import StopSignals, stop_signals
 

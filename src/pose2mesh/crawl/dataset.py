@@ -20,7 +20,7 @@ import numpy as np
 from pose2mesh.crawl.licences import Licence
 from pose2mesh.crawl.pictures import Photo, Unfit, blur_faces, decode_photo, encode_jpeg, large_enough
 from pose2mesh.crawl.urls import url_key
-from pose2mesh.detect.detector import Detection, Detector
+from pose2mesh.detectors.registry import Detection, Detector
 from pose2mesh.errors import InputError
 from pose2mesh.io.atomic_write import replacing
 from pose2mesh.skeletons import COCO, COCO17

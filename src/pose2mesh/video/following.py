@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.detect.detector import Detection, Detector
-from pose2mesh.detect.duplicates import SAME_POSE, similarity
+from pose2mesh.detectors.nms import SAME_POSE, similarity
+from pose2mesh.detectors.registry import Detection, Detector
 
 _LOOKS_PER_SECOND = 6
 _MARGIN = 0.15  # of a person's longer side: they have moved, and a body is larger than its joints

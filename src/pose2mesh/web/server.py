@@ -19,7 +19,7 @@ from pose2mesh.web.limits import Limits
 from pose2mesh.web.service import Service
 
 if TYPE_CHECKING:
-    from pose2mesh.detect.detector import Detector
+    from pose2mesh.detectors.registry import Detector
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # For a client to read a refusal while it still sends: so long, and so much of what it sends, is thrown away.
@@ -165,7 +165,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _find_detector(name: str, files: tuple[Path, ...], offline: bool, warn: Callable[[str], None]) -> Detector | None:
-    from pose2mesh.detect.detector import load_detector
+    from pose2mesh.detectors.registry import load_detector
 
     try:
         return load_detector(name, files or None, offline)

@@ -26,7 +26,7 @@ from pose2mesh.web.uploads import check_people, check_unpacked_size, read_upload
 from pose2mesh.web.worker import Worker
 
 if TYPE_CHECKING:
-    from pose2mesh.detect.detector import Detector
+    from pose2mesh.detectors.registry import Detector
 
 
 class Download(NamedTuple):

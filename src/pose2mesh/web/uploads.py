@@ -25,7 +25,7 @@ from pose2mesh.visualization.overlay import LONGEST_OVERLAY_PX
 from pose2mesh.web.limits import Limits
 
 if TYPE_CHECKING:
-    from pose2mesh.detect.detector import Detector
+    from pose2mesh.detectors.registry import Detector
 
 # How a file begins → the suffix that it is kept under, whatever its name says.
 _SIGNATURES = (
@@ -163,7 +163,7 @@ def read_uploads(
 def _detect(
     photos: list[Path], limits: Limits, detector: Detector | None, check: Callable[[], None]
 ) -> Iterator[Uploaded]:
-    from pose2mesh.detect.photos import detect_photo
+    from pose2mesh.detectors.image_keypoints import detect_photo
 
     if photos and detector is None:
         raise HTTPException(415, "this server has no detector for photos; send keypoints")

@@ -76,9 +76,9 @@ def load_detector(name: str, files: Files = None, offline: bool = False) -> Dete
 
 
 def _mediapipe(files: Files, offline: bool) -> Detector:
-    from pose2mesh.detect.mediapipe_pose import MediaPipeDetector
-    from pose2mesh.detect.onnx_files import Network
-    from pose2mesh.detect.yolox import PeopleFinder
+    from pose2mesh.detectors.mediapipe_pose import MediaPipeDetector
+    from pose2mesh.detectors.onnx_files import Network
+    from pose2mesh.detectors.yolox import PeopleFinder
 
     MediaPipeDetector.require()  # before anything is downloaded
     if not files:
@@ -93,9 +93,9 @@ def _mediapipe(files: Files, offline: bool) -> Detector:
 
 
 def _rtmpose(files: Files, offline: bool) -> Detector:
-    from pose2mesh.detect.onnx_files import Network, require_onnxruntime
-    from pose2mesh.detect.rtmpose import SIMCC, PoseNetwork, RTMPoseDetector
-    from pose2mesh.detect.yolox import PeopleFinder
+    from pose2mesh.detectors.onnx_files import Network, require_onnxruntime
+    from pose2mesh.detectors.rtmpose import SIMCC, PoseNetwork, RTMPoseDetector
+    from pose2mesh.detectors.yolox import PeopleFinder
 
     require_onnxruntime()  # before anything is downloaded
     networks = [Network(file) for file in files or [downloads.fetch(key, offline) for key in ("yolox", "rtmpose")]]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from pose2mesh.detect.duplicates import overlap, remove_duplicates, similarity, suppress_boxes
+from pose2mesh.detectors.nms import overlap, remove_duplicates, similarity, suppress_boxes
 
 
 def test_overlap_is_intersection_over_union() -> None:

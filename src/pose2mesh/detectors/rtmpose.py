@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.detect.detector import Detection, check_boxes, check_picture, unseen_outside
-from pose2mesh.detect.duplicates import remove_duplicates
-from pose2mesh.detect.onnx_files import Network
-from pose2mesh.detect.yolox import PeopleFinder
+from pose2mesh.detectors.nms import remove_duplicates
+from pose2mesh.detectors.onnx_files import Network
+from pose2mesh.detectors.registry import Detection, check_boxes, check_picture, unseen_outside
+from pose2mesh.detectors.yolox import PeopleFinder
 from pose2mesh.errors import InputError
 from pose2mesh.skeletons import COCO17
 

@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.detect.detector import Detection, check_boxes, check_picture, unseen_outside
-from pose2mesh.detect.duplicates import overlap, remove_duplicates, similarity
-from pose2mesh.detect.quiet import quiet_stderr
+from pose2mesh.detectors.nms import overlap, remove_duplicates, similarity
+from pose2mesh.detectors.quiet_stderr import quiet_stderr
+from pose2mesh.detectors.registry import Detection, check_boxes, check_picture, unseen_outside
 from pose2mesh.errors import InputError, one_line
 from pose2mesh.skeletons import COCO17, MEDIAPIPE33
 
 if TYPE_CHECKING:
     from mediapipe.tasks.python.vision import PoseLandmarker
 
-    from pose2mesh.detect.yolox import PeopleFinder
+    from pose2mesh.detectors.yolox import PeopleFinder
 
 SCALES = (1.0, 0.6)  # sides of the tiles, as shares of the picture's shorter side
 _LEAST_TILE_PX = 32  # nobody is recognised in fewer

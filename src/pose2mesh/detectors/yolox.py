@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.detect.duplicates import suppress_boxes
-from pose2mesh.detect.onnx_files import Network
+from pose2mesh.detectors.nms import suppress_boxes
+from pose2mesh.detectors.onnx_files import Network
 from pose2mesh.errors import InputError
 
 _STRIDES = (8, 16, 32)

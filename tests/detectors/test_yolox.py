@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pose2mesh.detect.onnx_files import Network
-from pose2mesh.detect.yolox import PeopleFinder, decode, letterbox
+from pose2mesh.detectors.onnx_files import Network
+from pose2mesh.detectors.yolox import PeopleFinder, decode, letterbox
 from pose2mesh.errors import InputError
 
 

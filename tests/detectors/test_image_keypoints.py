@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pose2mesh.detect.detector import Detection
-from pose2mesh.detect.photos import detect_photo
+from pose2mesh.detectors.image_keypoints import detect_photo
+from pose2mesh.detectors.registry import Detection
 from pose2mesh.skeletons import COCO, COCO17
 
 PHOTO = np.zeros((240, 320, 3), np.uint8)

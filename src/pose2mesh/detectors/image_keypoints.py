@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.detect.detector import Detection, Detector
+from pose2mesh.detectors.registry import Detection, Detector
 from pose2mesh.io.keypoints import PictureInput, PoseInput
 from pose2mesh.skeletons import COCO, COCO17, convert
 

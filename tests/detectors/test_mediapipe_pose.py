@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pose2mesh.detect.detector import Detection, load_detector
-from pose2mesh.detect.mediapipe_pose import MediaPipeDetector, square_around, tiles
+from pose2mesh.detectors.mediapipe_pose import MediaPipeDetector, square_around, tiles
+from pose2mesh.detectors.registry import Detection, load_detector
 from pose2mesh.errors import InputError
 from pose2mesh.io.image_lookup import match_images
 from pose2mesh.io.images import read_photo
@@ -134,7 +134,7 @@ def test_an_empty_picture_of_any_size_has_nobody(detector: MediaPipeDetector, sh
 def test_the_program_says_nothing_of_its_own_and_ends_quietly(task: Path, shared_data: Path) -> None:
     photo = next((shared_data / "coco_mini" / "images").glob("*.jpg"))
     program = (
-        "import numpy, PIL.Image; from pathlib import Path; from pose2mesh.detect.detector import load_detector; "
+        "import numpy, PIL.Image; from pathlib import Path; from pose2mesh.detectors.registry import load_detector; "
         f"detector = load_detector('mediapipe', (Path({str(task)!r}),)); "
         f"detector(numpy.asarray(PIL.Image.open({str(photo)!r}).convert('RGB')))"
     )

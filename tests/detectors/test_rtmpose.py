@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pose2mesh.detect.detector import load_detector
-from pose2mesh.detect.onnx_files import Network
-from pose2mesh.detect.rtmpose import PoseNetwork, RTMPoseDetector, crop, padded
-from pose2mesh.detect.yolox import PeopleFinder
+from pose2mesh.detectors.onnx_files import Network
+from pose2mesh.detectors.registry import load_detector
+from pose2mesh.detectors.rtmpose import PoseNetwork, RTMPoseDetector, crop, padded
+from pose2mesh.detectors.yolox import PeopleFinder
 from pose2mesh.errors import InputError
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pose2mesh.detect import detector as module
-from pose2mesh.detect.detector import check_boxes, check_picture, load_detector, unseen_outside
+from pose2mesh.detectors import registry as module
+from pose2mesh.detectors.registry import check_boxes, check_picture, load_detector, unseen_outside
 from pose2mesh.errors import InputError
 from pose2mesh.io import downloads
 
