@@ -21,9 +21,9 @@ from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig
 from pose2mesh.datasets.synthetic.mocap import load_clips, load_split
 from pose2mesh.inference.predictor import Recovery
 from pose2mesh.metrics import acceleration_error, mean_distance, procrustes_distance
+from pose2mesh.motion.person_fitting import load_rig
 from pose2mesh.motion.smoothing import BodySmoother, Floats, smooth_bodies
 from pose2mesh.motion.synthetic_video import EVERY_JOINT_ERRS, Video, film
-from pose2mesh.rigging import load_rig
 
 EXACT = NoiseConfig(model="none", drop=0.0, clean=0.0, plain_confidence=1.0, out_of_picture=False)
 

@@ -19,9 +19,9 @@ from pose2mesh.detectors.registry import Detector, load_detector
 from pose2mesh.inference.predictor import Recovery
 from pose2mesh.motion.body_motion import BodyMotion
 from pose2mesh.motion.bvh_writer import write_bvh
+from pose2mesh.motion.person_fitting import load_rig
 from pose2mesh.motion.smoothing import smooth_bodies
-from pose2mesh.motion.tracking import Tracker, TrackerConfig, TrackFrame
-from pose2mesh.rigging import load_rig
+from pose2mesh.motion.tracker import Tracker, TrackerConfig, TrackFrame
 from pose2mesh.skeletons import COCO, COCO17, convert
 from pose2mesh.video.frames import Video
 

@@ -17,7 +17,7 @@ from pose2mesh.visualization.image_result import RecoveredPicture
 from pose2mesh.visualization.overlay import USUAL_PARTS, OverlayParts, draw_overlay
 
 if TYPE_CHECKING:
-    from pose2mesh.rigging import Rig
+    from pose2mesh.motion.person_fitting import Rig
 
 
 def write_formats(
@@ -40,7 +40,7 @@ def write_formats(
     if "rig" in formats:
         rig = find_rig(recovery)
         if people:
-            from pose2mesh.rigging import rig_people
+            from pose2mesh.motion.person_fitting import rig_people
 
             rigs, rig_arrays = rig_people(people, rig)
     for person, names in zip(people, files, strict=True):
@@ -90,7 +90,7 @@ def describe_picture(
     files: list[dict[str, str]],
     rigs: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """The JSON document of a picture; `files` are each person's, by format, `rigs` what `rigging.rig_people` tells."""
+    """The JSON document of a picture; `files` are each person's, by format, `rigs` what `motion.person_fitting.rig_people` tells."""
     rigs = rigs or [{} for _ in files]
     return {
         "input": result.name,
@@ -136,6 +136,6 @@ def find_rig(recovery: Recovery) -> Rig:
         raise InputError(f"model {recovery.info.name!r} has another body than Anny, which {', '.join(RIGGED)} need")
     if find_spec("anny") is None:
         raise InputError("the Anny body is not installed; `pip install pose2mesh[video]` brings it")
-    from pose2mesh.rigging import load_rig
+    from pose2mesh.motion.person_fitting import load_rig
 
     return load_rig(recovery.joint_set.name)

@@ -17,9 +17,9 @@ import torch
 
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.body_models.anny_skeleton import BODY_BONES
-from pose2mesh.motion.animated_glb import write_animated_glb
 from pose2mesh.motion.body_motion import BodyMotion
 from pose2mesh.motion.bvh_writer import write_bvh
+from pose2mesh.motion.glb_writer import write_animated_glb
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "keypoints_to_blender.py"
 FPS = 25.0

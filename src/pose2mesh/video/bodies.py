@@ -28,7 +28,7 @@ from pose2mesh.video.windows import joined, windows
 
 if TYPE_CHECKING:
     from pose2mesh.motion.body_motion import BodyMotion
-    from pose2mesh.rigging import Rig
+    from pose2mesh.motion.person_fitting import Rig
 
 BATCH = 32
 _SHAPE_FRAMES = 64  # the shape is told from so many frames, spread over the track

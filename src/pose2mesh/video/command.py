@@ -36,7 +36,7 @@ from pose2mesh.video.tracks import Tracks, track_people
 from pose2mesh.video.writing import write_arrays, write_description, write_motions, write_overlay
 
 if TYPE_CHECKING:
-    from pose2mesh.rigging import Rig
+    from pose2mesh.motion.person_fitting import Rig
 
 _VERSION = 2  # of what the hidden folder holds
 

@@ -1,4 +1,4 @@
-"""The people of a video: `motion.tracking` over all frames' detections, onto disk."""
+"""The people of a video: `motion.tracker` over all frames' detections, onto disk."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.motion.tracking import Tracker, TrackerConfig
+from pose2mesh.motion.tracker import Tracker, TrackerConfig
 from pose2mesh.skeletons import JointSet
 from pose2mesh.video.detections import Detections
 from pose2mesh.video.rows import Rows

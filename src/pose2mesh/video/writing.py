@@ -205,7 +205,7 @@ def write_motions(folder: Path, stem: str, result: VideoResult, body: Any, forma
     """
     motions = [each.motion() for each in result.people]
     if "glb" in formats and motions:
-        from pose2mesh.motion.animated_glb import write_animated_glb
+        from pose2mesh.motion.glb_writer import write_animated_glb
 
         colours = [in_unit(colour_of(number)) for number in range(len(motions))]
         write_animated_glb(folder / f"{stem}.glb", body, motions, colours)

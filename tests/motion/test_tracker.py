@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pose2mesh.errors import InputError
-from pose2mesh.motion.tracking import Tracker, TrackerConfig, TrackFrame
+from pose2mesh.motion.tracker import Tracker, TrackerConfig, TrackFrame
 from pose2mesh.skeletons import COCO
 
 J = len(COCO)

@@ -18,8 +18,8 @@ from scipy.spatial.transform import Rotation, Slerp
 
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.errors import InputError
-from pose2mesh.motion.animated_glb import strongest_weights, write_animated_glb
 from pose2mesh.motion.body_motion import BodyMotion
+from pose2mesh.motion.glb_writer import strongest_weights, write_animated_glb
 
 DTYPES = {5121: "<u1", 5123: "<u2", 5126: "<f4"}
 WIDTHS = {"SCALAR": 1, "VEC3": 3, "VEC4": 4, "MAT4": 16}
