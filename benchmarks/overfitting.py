@@ -16,9 +16,9 @@ import numpy as np
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
 from pose2mesh.datasets.synthetic.mocap import load_clips, load_split
+from pose2mesh.evaluation.robustness.generalization_gap import ClipErrors, measure_gap, verdict
+from pose2mesh.evaluation.robustness.measure import Meter
 from pose2mesh.inference.predictor import Recovery
-from pose2mesh.robustness.gap import ClipErrors, measure_gap, verdict
-from pose2mesh.robustness.measure import Meter
 
 
 def of_clips(errors: ClipErrors, clips: np.ndarray) -> ClipErrors:

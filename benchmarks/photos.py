@@ -27,12 +27,12 @@ from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.datasets.synthetic.pose_sources import clip_poses
 from pose2mesh.detectors.image_keypoints import detect_photo
 from pose2mesh.detectors.registry import Detector, load_detector
+from pose2mesh.evaluation.image_metrics import evaluate_keypoints, measurable_in_picture, score_person
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, axis_rotation
 from pose2mesh.inference.predictor import Person, Recovery
 from pose2mesh.io.image_lookup import match_images
 from pose2mesh.io.images import read_photo
 from pose2mesh.io.keypoints import PoseInput, read_keypoints
-from pose2mesh.silhouettes import evaluate_keypoints, measurable_in_picture, score_person
 from pose2mesh.skeletons import COCO, COCO17
 from pose2mesh.visualization import renderer
 from pose2mesh.visualization.overlay import draw_overlay, photo_ground

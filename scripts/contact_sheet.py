@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from pose2mesh.evaluation.image_metrics import measurable_people, score_person
 from pose2mesh.inference.predictor import Person, Recovery
 from pose2mesh.io.keypoints import PoseInput
-from pose2mesh.silhouettes import measurable_people, score_person
 from pose2mesh.skeletons import COCO
 from pose2mesh.visualization import renderer
 

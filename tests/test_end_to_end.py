@@ -13,7 +13,7 @@ from PIL import Image
 
 from pose2mesh.cli import main
 from pose2mesh.datasets.synthetic.pose_sources import clip_poses
-from pose2mesh.evaluate import evaluate_motions
+from pose2mesh.evaluation.evaluator import evaluate_motions
 from pose2mesh.inference.predictor import Recovery
 from pose2mesh.models.bundle.bundle_info import DEFAULT, resolve
 from pose2mesh.skeletons import COCO

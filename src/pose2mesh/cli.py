@@ -276,7 +276,7 @@ def evaluate(
     report
         JSON file for the results; of a data set, the tables go beside it as Markdown.
     """
-    from pose2mesh.evaluate import EvaluateOptions, evaluate_command
+    from pose2mesh.evaluation.evaluator import EvaluateOptions, evaluate_command
 
     options = EvaluateOptions(
         data, motions, keypoints, images, samples, seed, input_, drop_joints, noise_scale, report, protocol,

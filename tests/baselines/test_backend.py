@@ -16,7 +16,7 @@ from pose2mesh.baselines.starts import mean_pose
 from pose2mesh.cli import main
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.errors import InputError
-from pose2mesh.evaluate import evaluate_motions
+from pose2mesh.evaluation.evaluator import evaluate_motions
 from pose2mesh.inference.predictor import Recovery
 from pose2mesh.models.bundle.bundle_info import BASELINES
 from pose2mesh.skeletons import COCO

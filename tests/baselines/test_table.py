@@ -17,7 +17,7 @@ from pose2mesh.baselines.judged import Answers, Input, judge, mean_body, of_bund
 from pose2mesh.baselines.table import Contender, contenders, find_bundles, judge_all, markdown, summary, video_markdown
 from pose2mesh.baselines.videos import VideoErrors
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
-from pose2mesh.evaluate import evaluate_motions
+from pose2mesh.evaluation.evaluator import evaluate_motions
 from pose2mesh.inference.predictor import Recovery
 from tests.tiny_baseline import save_untrained
 

@@ -20,7 +20,7 @@ from pose2mesh.baselines.bundle import load_learned, read_info
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.cli import main
 from pose2mesh.errors import InputError
-from pose2mesh.evaluate import evaluate_motions
+from pose2mesh.evaluation.evaluator import evaluate_motions
 from pose2mesh.inference.predictor import Recovery
 from pose2mesh.skeletons import COCO
 from pose2mesh.training import baseline_task, run

@@ -19,7 +19,7 @@ from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.config.train_config import TrainConfig, parse_config
 from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 from pose2mesh.datasets.synthetic_source import DrawnPeople
-from pose2mesh.evaluate import evaluate_motions
+from pose2mesh.evaluation.evaluator import evaluate_motions
 from pose2mesh.inference.predictor import Recovery
 from pose2mesh.inference.torch_backend import TorchBackend
 from pose2mesh.models.bundle.bundle import Bundle

@@ -30,9 +30,9 @@ from pose2mesh.baselines.learned import LearnedBackend
 from pose2mesh.baselines.videos import VideoErrors
 from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 from pose2mesh.errors import InputError
+from pose2mesh.evaluation.published_results import PUBLISHED
 from pose2mesh.inference.predictor import Recovery
 from pose2mesh.models.bundle.bundle_info import BUNDLE, DEFAULT, LEARNED, resolve
-from pose2mesh.published import PUBLISHED
 
 INPUTS: tuple[Input, ...] = ("gt", "noisy")
 _TITLES = {"mpjpe": "MPJPE", "pa_mpjpe": "PA-MPJPE", "mpvpe": "MPVPE"}
@@ -44,7 +44,7 @@ class Row(NamedTuple):
     Attributes:
         title: Its name there.
         sees: What it looks at.
-        published: Its name in `published.PUBLISHED`.
+        published: Its name in `evaluation.published_results.PUBLISHED`.
     """
 
     title: str

@@ -54,7 +54,7 @@ def check(
     set_
         key=value that overrides the config; several may follow.
     """
-    from pose2mesh.check.command import CheckOptions, check_command
+    from pose2mesh.evaluation.dataset_checks.check_datasets import CheckOptions, check_command
 
     options = CheckOptions(
         path, models, images, cache, samples, seed, fit_limit, sheet, shown, tuple(set_ or ())

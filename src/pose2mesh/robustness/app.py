@@ -46,7 +46,7 @@ def robustness(
     device
         cpu or cuda.
     """
-    from pose2mesh.robustness.command import RobustnessOptions, robustness_command
+    from pose2mesh.evaluation.robustness.robustness_run import RobustnessOptions, robustness_command
 
     options = RobustnessOptions(out, motions, split, tuple(keypoints or ()), tuple(images or ()), samples, seed)
     robustness_command(model, device, options, say)

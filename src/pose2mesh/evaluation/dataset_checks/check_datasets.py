@@ -1,0 +1,191 @@
+"""`pose2mesh data check`: what is in a data set and what looks wrong with it, as a table and a contact sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose2mesh.body_models.gendered import BodyConfig, GenderedBody, open_body
+from pose2mesh.body_models.smpl import Variant
+from pose2mesh.datasets.records import Records
+from pose2mesh.errors import InputError
+from pose2mesh.evaluation.dataset_checks.contact_sheet import Shown, write_sheet
+from pose2mesh.evaluation.dataset_checks.findings import Finding, record_findings
+from pose2mesh.evaluation.dataset_checks.fit_checks import FitErrors, Fits
+from pose2mesh.evaluation.dataset_checks.folder_layout import Part, config_parts, recognise
+from pose2mesh.io.downloads import cache_folder
+
+
+@dataclass(frozen=True)
+class CheckOptions:
+    """What a user asked `data check` for.
+
+    Attributes:
+        path: A data set's folder, a keypoint file of COCO's form, or a training config (.yaml).
+        models: The folder of SMPL's and MANO's files; a config names its own. Without, fits are not looked at.
+        images: The folder that image names are relative to; by default where the data set usually has it.
+        cache: The folder of indices.
+        samples, seed: So many fits of each split are posed, drawn by the seed.
+        fit_limit_mm: Fits further than this from labelled 3D joints are bad; by default what training takes.
+        sheet: The PNG file of the contact sheet; None for none.
+        shown: How many people of each split are on it.
+        overrides: `key=value` that change the config.
+    """
+
+    path: Path
+    models: Path | None = None
+    images: Path | None = None
+    cache: Path | None = None
+    samples: int = 1000
+    seed: int = 7
+    fit_limit_mm: float | None = None
+    sheet: Path | None = None
+    shown: int = 12
+    overrides: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        """Check what can be checked before any work is done.
+
+        Raises:
+            InputError: names the option, the value and what was expected.
+        """
+        for name, value in (("--samples", self.samples), ("--shown", self.shown)):
+            if value < 1:
+                raise InputError(f"{name} {value}: expected at least 1")
+        if not 0 <= self.seed < 2**63:
+            raise InputError(f"--seed {self.seed}: expected a number from 0 to 2^63")
+        if self.fit_limit_mm is not None and not self.fit_limit_mm > 0:
+            raise InputError(f"--fit-limit {self.fit_limit_mm}: expected millimetres")
+        for name, folder in (("--models", self.models), ("--images", self.images)):
+            if folder is not None and not folder.is_dir():
+                raise InputError(f"{name} {folder}: no such folder")
+        if self.sheet is not None and (self.sheet.suffix.lower() != ".png" or not self.sheet.parent.is_dir()):
+            raise InputError(f"--sheet {self.sheet}: expected the name of a .png file in a folder that exists")
+
+
+def check_command(options: CheckOptions, say: Callable[[str], None], warn: Callable[[str], None]) -> int:
+    """Check every split of a data set, and say what was found.
+
+    Returns:
+        0 where nothing is wrong, 1 where something is.
+
+    Raises:
+        InputError: an option or a body model cannot be used, or no split can be read.
+    """
+    options.check()
+    parts, models, cache = _what(options)
+    shown: list[Shown] = []
+    unread: list[InputError] = []
+    wrong = False
+    for part in parts:
+        try:
+            records = part.open(cache)
+        except InputError as error:
+            unread.append(error)
+            warn(f"pose2mesh: {error}")
+            continue
+        images = options.images or part.images
+        findings = record_findings(records, images)
+        fits, errors = None, None
+        if models is not None and records.body_valid is not None and records.body_valid.any():
+            fits = Fits(records, _body(models, records))
+            errors = fits.judge(fits.draw(options.samples, options.seed), options.fit_limit_mm)
+            findings += errors.findings(records)
+        elif records.body_valid is not None and records.body_valid.any():
+            findings.append(Finding("fits not looked at", int(records.body_valid.sum()), example="give --models"))
+        wrong |= any(finding.is_fault for finding in findings)
+        say(table(part.title, findings))
+        if options.sheet is not None:
+            shown += _choose(part.title, records, fits, errors, images, options)
+    if len(unread) == len(parts):
+        raise unread[0]
+    if options.sheet is not None and shown:
+        write_sheet(options.sheet, shown)
+        say(f"{len(shown)} people drawn in {options.sheet}")
+    return 1 if wrong or unread else 0
+
+
+def _what(options: CheckOptions) -> tuple[list[Part], BodyConfig | None, Path]:
+    """The splits, where the body models are, and the folder of indices."""
+    cache = options.cache or cache_folder() / "sets"
+    models = None if options.models is None else BodyConfig("smpl", str(options.models))
+    if options.path.suffix.lower() not in (".yaml", ".yml"):
+        if options.overrides:
+            raise InputError(f"--set: goes with a config, which {options.path} is not")
+        return recognise(options.path), models, cache
+    from pose2mesh.config.train_config import load_config
+
+    data = load_config(options.path, list(options.overrides)).data
+    if models is None and data.body.folder is not None:
+        models = data.body
+    if options.cache is None and data.cache is not None:
+        cache = Path(data.cache)
+    return config_parts(data, options.path), models, cache
+
+
+def _body(models: BodyConfig, records: Records) -> GenderedBody:
+    """The body models that the people of some records need."""
+    if records.schema.body == "mano":
+        return open_body(replace(models, model="mano", variant=models.variant if models.model == "mano" else None))
+    variants: dict[int, Variant] = {0: "neutral", 1: "male", 2: "female"}
+    told: list[int] = np.unique(records.gender).tolist() if records.gender is not None else []
+    used = {number: variants[number] for number in told}
+    variant = models.variant if models.model == "smpl" else None
+    # Where nobody is neutral, its file is not needed.
+    first = variant or (next(iter(used.values())) if used and 0 not in used else "neutral")
+    return open_body(replace(models, model="smpl", variant=first), used)
+
+
+def table(title: str, findings: Sequence[Finding]) -> str:
+    """Findings in columns; what is wrong is marked with an exclamation mark."""
+    width = max(len(finding.what) for finding in findings)
+    lines = [title]
+    for finding in findings:
+        share = "" if not finding.of else f"{100 * finding.count / finding.of:5.1f} % of {finding.of:,}"
+        line = f"{'!' if finding.is_fault else ' '} {finding.what:{width}} {finding.count:>11,}  {share:22}"
+        lines.append(f"{line}  {finding.example}".rstrip())
+    return "\n".join(lines) + "\n"
+
+
+def _choose(
+    title: str,
+    records: Records,
+    fits: Fits | None,
+    errors: FitErrors | None,
+    images: Path | None,
+    options: CheckOptions,
+) -> list[Shown]:
+    """The people on the sheet: first those whose fits are worst, half of them at most, then others at random."""
+    rng = np.random.default_rng(options.seed)
+    worst: NDArray[np.int64] = np.zeros(0, np.int64)
+    told: dict[int, str] = {}
+    if errors is not None and np.isfinite(errors.error).any():
+        order = np.argsort(-np.nan_to_num(errors.error, nan=-1.0))
+        worst = errors.rows[order[: options.shown // 2]]
+        told = dict(
+            zip(errors.rows.tolist(), (f"{error:.0f} {errors.unit[:2]}" for error in errors.error), strict=True)
+        )
+    others = np.setdiff1d(np.arange(len(records)) if errors is None else errors.rows, worst)
+    others = rng.permutation(others)[: options.shown - len(worst)]
+    shown = []
+    for row in np.concatenate([worst, others]).tolist():
+        name = ", ".join(filter(None, (str(records.annotation_id[row]), told.get(row, ""), title)))
+        photo = None
+        if images is not None and records.image[row] >= 0:
+            file = images / records.files[int(records.image[row])]
+            photo = file if file.is_file() else None
+        shown.append(
+            Shown(
+                caption=name,
+                joints_px=np.zeros((0, 3)) if records.joints_px is None else np.array(records.joints_px[row], float),
+                names=records.schema.joints if records.joints_px is not None else (),
+                photo=photo,
+                size=(int(records.image_size[row, 0]), int(records.image_size[row, 1])),
+                mesh=None if fits is None else fits.project(row),
+            )
+        )
+    return shown

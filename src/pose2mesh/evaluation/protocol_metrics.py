@@ -1,0 +1,132 @@
+"""The errors of recovered people under a protocol: of each person, as means, by action, and over sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pose2mesh import metrics
+from pose2mesh.evaluation.protocols import Protocol
+from pose2mesh.geometry.rotations import procrustes_align
+from pose2mesh.motion.smoothing import smooth
+
+LEAST_FRAMES = 3  # of a stretch whose acceleration is told
+
+
+@dataclass(frozen=True)
+class Posed:
+    """People as a protocol compares them, true or recovered. Metres, axes of the picture's camera, from anywhere.
+
+    Attributes:
+        joints: (B, J, 3) of the protocol's joint set.
+        vertices: (B, V, 3); None where they are not known, or of another mesh than what they are compared with.
+        mesh_root: (B, 3) what vertices are relative to: the root joint of the protocol's `mesh_root`.
+    """
+
+    joints: Tensor
+    vertices: Tensor | None = None
+    mesh_root: Tensor | None = None
+
+
+def relative_joints(protocol: Protocol, joints: Tensor) -> Tensor:
+    """The joints that count, relative to the root joint, in double precision: (B, J, 3) → (B, len(columns), 3)."""
+    root = protocol.joint_set.root_index
+    return (joints - joints[:, root, None])[:, protocol.columns].double()
+
+
+def person_errors(protocol: Protocol, found: Posed, truth: Posed, aligned: bool = True) -> dict[str, Tensor]:
+    """Each person's errors, (B,), by the name that reports have: lengths `…_mm` in millimetres, `f_score_…` in [0, 1].
+
+    Errors of the surface are left out where either side has no vertices, those after alignment without `aligned`.
+    """
+    joints, true_joints = relative_joints(protocol, found.joints), relative_joints(protocol, truth.joints)
+    errors = {"mpjpe_mm": 1000 * metrics.mean_distance(joints, true_joints)}
+    if aligned:
+        errors["pa_mpjpe_mm"] = 1000 * metrics.procrustes_distance(joints, true_joints)
+    if found.vertices is None or truth.vertices is None:
+        return errors
+    assert found.mesh_root is not None
+    assert truth.mesh_root is not None
+    vertices = (found.vertices - found.mesh_root[:, None]).double()
+    true_vertices = (truth.vertices - truth.mesh_root[:, None]).double()
+    errors["mpvpe_mm"] = 1000 * metrics.mean_distance(vertices, true_vertices)
+    if aligned:
+        moved = procrustes_align(vertices, true_vertices)
+        errors["pa_mpvpe_mm"] = 1000 * metrics.mean_distance(moved, true_vertices)
+        for distance_mm in protocol.f_scores_mm:
+            errors[f"f_score_{distance_mm:g}mm"] = metrics.f_score(moved, true_vertices, distance_mm / 1000)
+    return errors
+
+
+def means(errors: dict[str, NDArray[np.floating]]) -> dict[str, float]:
+    """Means over the people who have each error: the surface is not known of everyone."""
+    return {name: float(np.nanmean(values)) for name, values in errors.items() if np.isfinite(values).any()}
+
+
+def by_action(
+    protocol: Protocol, errors: dict[str, NDArray[np.floating]], action: NDArray[np.integer]
+) -> dict[str, dict[str, float]]:
+    """Means over each action of the protocol that there are people of, with how many: `samples`."""
+    table = {}
+    for number, name in protocol.actions.items():
+        of_action = action == number
+        if of_action.any():
+            chosen = {measure: values[of_action] for measure, values in errors.items()}
+            table[name] = {"samples": int(of_action.sum()), **means(chosen)}
+    return table
+
+
+def stretches(
+    sequence: NDArray[np.integer], person: NDArray[np.integer], frame: NDArray[np.integer]
+) -> Iterator[NDArray[np.int64]]:
+    """Rows of consecutive frames of one person in one sequence, in order of time; a gap begins a new stretch.
+
+    Args:
+        sequence, person, frame: (N,) numbers, in any order.
+    """
+    order = np.lexsort((frame, person, sequence))
+    new = (np.diff(sequence[order]) != 0) | (np.diff(person[order]) != 0) | (np.diff(frame[order]) != 1)
+    yield from np.split(order, np.flatnonzero(new) + 1)
+
+
+def sequence_errors(
+    found: NDArray[np.floating], truth: NDArray[np.floating], runs: list[NDArray[np.int64]], fps: float
+) -> dict[str, Any]:
+    """Errors over time of root-relative joints (N, J, 3) in metres, as recovered and after a One-Euro filter.
+
+    The filter is `motion.smoothing`'s with its defaults: `filtered_…` frame by frame, as a live video has to be;
+    `smoothed_…` the whole stretch, forwards and backwards.
+
+    Args:
+        found, truth: The joints.
+        runs: `stretches`; those of fewer than three frames are left out.
+        fps: Frames a second.
+
+    Returns:
+        `acceleration_mm` (per frame², the mean over all frames that have a neighbour on either side) and, for each way
+        of filtering, that and the means of MPJPE and PA-MPJPE; over how many `sequences` and `frames`. Empty where no
+        run is long enough.
+    """
+    runs = [run for run in runs if len(run) >= LEAST_FRAMES]
+    if not runs:
+        return {}
+    results: dict[str, Any] = {"sequences": len(runs), "frames": int(sum(map(len, runs)))}
+    for prefix, both_ways in (("", None), ("filtered_", False), ("smoothed_", True)):
+        accelerations, errors = [], []
+        for run in runs:
+            points = found[run] if both_ways is None else smooth(found[run], fps, both_ways=both_ways)
+            one, other = (torch.from_numpy(np.asarray(each, np.float64)) for each in (points, truth[run]))
+            accelerations.append((float(metrics.acceleration_error(one, other)), len(run) - 2))
+            errors.append((metrics.mean_distance(one, other), metrics.procrustes_distance(one, other)))
+        values, weights = np.array(accelerations).T
+        results[f"{prefix}acceleration_mm"] = 1000 * float(np.average(values, weights=weights))
+        if prefix:
+            for name, parts in zip(("mpjpe_mm", "pa_mpjpe_mm"), zip(*errors, strict=True), strict=True):
+                results[prefix + name] = 1000 * float(torch.cat(parts).mean())
+    return results

@@ -1,0 +1,163 @@
+"""How much an answer moves when the question changes in a way that should not matter, or matters little.
+
+A pixel is one of a picture in which the longer side of the box around the person's joints is 256 pixels long, so that
+people of all sizes count alike. Movement is the mean distance over the vertices, bodies root-aligned, in millimetres.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from pose2mesh.evaluation.robustness.predictions import Answers, distance_mm, person_box_px
+from pose2mesh.evaluation.robustness.sample_sets import PeopleSet, rederive
+from pose2mesh.inference.predictor import LEAST_JOINTS, Recovery
+from pose2mesh.skeletons import JointSet
+
+Floats: TypeAlias = NDArray[np.floating]
+
+BOX_PX = 256.0
+JITTER_PX, JITTER_DRAWS = 2.0, 3
+CROP_SHARE = 0.25
+SMALL_BOX_PX = 64.0
+_SYMMETRIC_M = 0.002  # a vertex whose mirror image lies this close to another has a twin
+
+
+@dataclass(frozen=True, eq=False)
+class Consistency:
+    """Per person, NaN where it cannot be asked.
+
+    Attributes:
+        mirror_mm: (P,) the answer to the mirrored pose, mirrored back.
+        jitter_mm_per_px: (P,) joints moved by Gaussian errors of 2 px an axis, per px.
+        dropped_mm_per_joint: (P,) one joint taken away, mean over the joints.
+        dropped_mm: (P, J) which joint.
+        crop_mm_per_joint: (P,) a quarter of the box cut away at each side in turn, per joint lost.
+        shift_mm: (P,) the person moved within the picture and the picture halved: exact, so it should be nothing.
+        small_mm: (P,) a picture in which the box is 64 px long, joints rounded to whole pixels.
+    """
+
+    mirror_mm: NDArray[np.float64]
+    jitter_mm_per_px: NDArray[np.float64]
+    dropped_mm_per_joint: NDArray[np.float64]
+    dropped_mm: NDArray[np.float64]
+    crop_mm_per_joint: NDArray[np.float64]
+    shift_mm: NDArray[np.float64]
+    small_mm: NDArray[np.float64]
+
+
+def measure_consistency(recovery: Recovery, people: PeopleSet, answers: Answers, seed: int) -> Consistency:
+    """Ask again and again. `answers` are those from pixels alone."""
+    joint_set, pixels, confidence = recovery.joint_set, people.joints_px, people.confidence
+    box = person_box_px(pixels, confidence)
+    rng = np.random.default_rng(seed)
+
+    def moved(changed: Floats, still_there: Floats) -> NDArray[np.float64]:
+        return distance_mm(recovery.run(changed, still_there)[1], answers.vertices)
+
+    jitter = np.zeros(len(people))
+    for _ in range(JITTER_DRAWS):
+        noise = rng.normal(size=pixels.shape) * (JITTER_PX * box / BOX_PX)[:, None, None]
+        jitter += moved(*rederive(pixels + noise, confidence, joint_set)) / (JITTER_DRAWS * JITTER_PX)
+    dropped = drop_each_joint(recovery, people, answers)
+    shifted = 0.5 * (pixels + rng.uniform(-100, 100, (len(people), 1, 2)))
+    smaller = np.round(pixels * (SMALL_BOX_PX / box)[:, None, None])
+    return Consistency(
+        mirror_movement(recovery, people, answers),
+        jitter,
+        _mean_of_finite(dropped),
+        dropped,
+        _mean_of_finite(crop_each_side(recovery, people, answers)),
+        moved(shifted, confidence),
+        moved(*rederive(smaller, confidence, joint_set)),
+    )
+
+
+def mirror_movement(recovery: Recovery, people: PeopleSet, answers: Answers) -> NDArray[np.float64]:
+    """(P,) between the answers and the mirrored answers to mirrored questions.
+
+    Over the vertices where the mesh at rest is its own mirror image, else over the joints.
+    """
+    flip = recovery.joint_set.flip_permutation
+    mirrored = people.joints_px[:, flip] * np.array([-1, 1], np.float32)
+    joints, vertices = recovery.run(mirrored, people.confidence[:, flip])
+    back = np.array([-1, 1, 1], np.float32)
+    twins = mirror_twins(recovery.template)
+    if twins is None:
+        return distance_mm(joints[:, flip] * back, answers.joints)
+    return distance_mm(vertices[:, twins] * back, answers.vertices)
+
+
+def mirror_twins(template: Floats) -> NDArray[np.intp] | None:
+    """(V,) each vertex's mirror image at rest, left for right, in a mesh (V, 3); None where it is not symmetric."""
+    middle = (template[:, 0].min() + template[:, 0].max()) / 2
+    image = np.array([2 * middle, 0, 0]) + template * np.array([-1.0, 1.0, 1.0])
+    distance, twins = cKDTree(template).query(image)
+    symmetric = distance.max() < _SYMMETRIC_M and len(np.unique(twins)) == len(twins)
+    return np.asarray(twins) if symmetric else None
+
+
+def without(
+    pixels: Floats, confidence: Floats, lost: NDArray[np.bool_], joint_set: JointSet
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+    """Pixels and confidences without the joints that are lost (P, J), and for whom (P,) enough are left."""
+    fewer_px, fewer = rederive(pixels, np.where(lost, 0, confidence), joint_set)
+    labelled = [index for index, name in enumerate(joint_set.names) if name not in dict(joint_set.derived)]
+    there = fewer[:, labelled] > 0
+    seen = there[..., None]
+    places = fewer_px[:, labelled]
+    spread = np.where(seen, places, -np.inf).max(1) - np.where(seen, places, np.inf).min(1)
+    return fewer_px, fewer, (there.sum(1) >= LEAST_JOINTS) & (spread > 1e-3).all(1)
+
+
+def drop_each_joint(recovery: Recovery, people: PeopleSet, answers: Answers) -> NDArray[np.float64]:
+    """(P, J) movement when that joint is taken away; NaN for derived and missing joints, and where too few are left."""
+    joint_set = recovery.joint_set
+    out = np.full(people.confidence.shape, np.nan)
+    for joint, name in enumerate(joint_set.names):
+        if name in dict(joint_set.derived):
+            continue
+        lost = np.zeros(people.confidence.shape, bool)
+        lost[:, joint] = people.confidence[:, joint] > 0
+        _move_some(recovery, people, answers, lost, out[:, joint])
+    return out
+
+
+def crop_each_side(recovery: Recovery, people: PeopleSet, answers: Answers) -> NDArray[np.float64]:
+    """(P, 4) movement per lost joint when a quarter of the box is cut off at the left, top, right, bottom."""
+    out = np.full((len(people), 4), np.nan)
+    seen = (people.confidence > 0)[..., None]
+    low = np.where(seen, people.joints_px, np.inf).min(1)
+    high = np.where(seen, people.joints_px, -np.inf).max(1)
+    derived = [recovery.joint_set.index(name) for name, _ in recovery.joint_set.derived]
+    for side in range(4):
+        axis = side % 2
+        place = people.joints_px[..., axis]
+        cut = CROP_SHARE * (high - low)[:, axis]
+        beyond = place < (low[:, axis] + cut)[:, None] if side < 2 else place > (high[:, axis] - cut)[:, None]
+        lost = beyond & seen[..., 0]
+        lost[:, derived] = False
+        _move_some(recovery, people, answers, lost, out[:, side])
+        out[:, side] /= np.maximum(lost.sum(1), 1)
+    return out
+
+
+def _move_some(
+    recovery: Recovery, people: PeopleSet, answers: Answers, lost: NDArray[np.bool_], out: NDArray[np.float64]
+) -> None:
+    """Fill in the movement (P,) of those who lose a joint and have enough left."""
+    pixels, confidence, enough = without(people.joints_px, people.confidence, lost, recovery.joint_set)
+    asked = np.flatnonzero(enough & lost.any(1))
+    if len(asked):
+        out[asked] = distance_mm(recovery.run(pixels[asked], confidence[asked])[1], answers.vertices[asked])
+
+
+def _mean_of_finite(values: Floats) -> NDArray[np.float64]:
+    """(P,) mean over the columns that are not NaN; NaN where all are."""
+    there = np.isfinite(values)
+    total = np.where(there, values, 0).sum(1)
+    return np.where(there.any(1), total / np.maximum(there.sum(1), 1), np.nan)

@@ -1,0 +1,135 @@
+"""What a model answers for a set of people, and how its answers are held against the truth and the picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pose2mesh import metrics
+from pose2mesh.evaluation.image_metrics import LEAST_LABELLED
+from pose2mesh.evaluation.robustness.sample_sets import PeopleSet
+from pose2mesh.inference.predictor import Recovery, solve_camera
+from pose2mesh.skeletons import JointSet
+from pose2mesh.visualization import renderer
+
+Floats: TypeAlias = NDArray[np.floating]
+_AT_ONCE = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """Root-relative, metres, camera axes.
+
+    Attributes:
+        joints: (P, J, 3).
+        vertices: (P, V, 3).
+    """
+
+    joints: NDArray[np.float32]
+    vertices: NDArray[np.float32]
+
+
+def answer(recovery: Recovery, people: PeopleSet, *, camera_known: bool = False) -> Answers:
+    """From pixels alone, or with the true cameras of people from clips."""
+    intrinsics = people.truth.intrinsics if camera_known and people.truth is not None else None
+    return Answers(*recovery.run(people.joints_px, people.confidence, intrinsics))
+
+
+def distance_mm(a: Floats, b: Floats) -> NDArray[np.float64]:
+    """(P,) mean distance of points (P, N, 3) in metres, in millimetres."""
+    parts = [
+        np.linalg.norm(a[start : start + _AT_ONCE] - b[start : start + _AT_ONCE], axis=-1).mean(1)
+        for start in range(0, len(a), _AT_ONCE)
+    ]
+    return 1000 * np.concatenate(parts).astype(np.float64)
+
+
+def errors_mm(answers: Answers, people: PeopleSet, joint_set: JointSet) -> dict[str, NDArray[np.float64]]:
+    """MPJPE, PA-MPJPE and MPVPE (P,) against the truth; `people` must have one."""
+    assert people.truth is not None
+    columns = joint_set.evaluation_indices
+    found, true = answers.joints[:, columns], people.truth.joints[:, columns]
+    aligned = metrics.procrustes_distance(torch.from_numpy(found), torch.from_numpy(true))
+    return {
+        "mpjpe_mm": distance_mm(found, true),
+        "pa_mpjpe_mm": 1000 * aligned.double().numpy(),
+        "mpvpe_mm": distance_mm(answers.vertices, people.truth.vertices),
+    }
+
+
+def person_box_px(joints_px: Floats, confidence: Floats) -> NDArray[np.float64]:
+    """(P,) the longer side of the box around each person's joints that are there."""
+    seen = (confidence > 0)[..., None]
+    high = np.where(seen, joints_px, -np.inf).max(1)
+    low = np.where(seen, joints_px, np.inf).min(1)
+    return np.asarray((high - low).max(1), np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Reprojection:
+    """Answers laid over the picture by the closed-form weak-perspective camera.
+
+    Attributes:
+        joints_px: (P, J, 2) where the answer's joints fall.
+        similarity: (P, J) of each joint with where it was seen, COCO's exp(−d² / (2 area (2σ)²)); NaN where missing.
+        oks: (P,) its mean over the joints that are there, derived ones left out.
+        error: (P,) mean distance over the same joints, as a share of the square root of the person's area.
+    """
+
+    joints_px: NDArray[np.float64]
+    similarity: NDArray[np.float64]
+    oks: NDArray[np.float64]
+    error: NDArray[np.float64]
+
+
+def reproject(
+    joints: Floats, joints_px: Floats, confidence: Floats, target_px: Floats, area_px: Floats, joint_set: JointSet
+) -> Reprojection:
+    """Fit each person's camera to what the model was given, and compare with where the joints are.
+
+    Args:
+        joints: (P, J, 3) the answers.
+        joints_px, confidence: (P, J, 2), (P, J) what the model was given.
+        target_px: (P, J, 2) where the joints are: the same, or the true pixels where errors were put on.
+        area_px: (P,).
+        joint_set: The joints.
+    """
+    projected = np.empty(joints_px.shape, np.float64)
+    for person in range(len(joints)):
+        camera = solve_camera(joints[person], joints_px[person], confidence[person], None)
+        projected[person] = camera.project(joints[person])
+    seen = confidence > 0
+    seen[:, [joint_set.index(name) for name, _ in joint_set.derived]] = False
+    found, target, area = (torch.from_numpy(np.asarray(each, np.float64)) for each in (projected, target_px, area_px))
+    sigmas = torch.tensor(joint_set.oks_sigmas, dtype=torch.float64)
+    similarity = np.where(seen, metrics.keypoint_similarity(found, target, area, sigmas).numpy(), np.nan)
+    size = np.sqrt(np.maximum(area_px, 1.0).astype(np.float64))[:, None]
+    distance = np.where(seen, np.linalg.norm(projected - target_px, axis=-1) / size, np.nan)
+    return Reprojection(projected, similarity, np.nanmean(similarity, 1), np.nanmean(distance, 1))
+
+
+def silhouette_iou(answers: Answers, people: PeopleSet, recovery: Recovery) -> NDArray[np.float64]:
+    """(P,) overlap of each answer's silhouette with the person's mask; NaN without a mask or with few joints.
+
+    As `pose2mesh evaluate` has it: people with at least 12 labelled joints.
+    """
+    out = np.full(len(people), np.nan)
+    derived = [recovery.joint_set.index(name) for name, _ in recovery.joint_set.derived]
+    labelled = np.delete(people.confidence > 0, derived, axis=1).sum(1)
+    for person in np.flatnonzero(labelled >= LEAST_LABELLED):
+        mask = people.mask(int(person))
+        if mask is None:
+            continue
+        camera = solve_camera(
+            answers.joints[person], people.joints_px[person], people.confidence[person], None, people.sizes[person]
+        )
+        vertices = answers.vertices[person]
+        depth = vertices[:, 2] + camera.translation_m[2]
+        shape = renderer.silhouette(camera.project(vertices), depth, recovery.faces, *mask.shape)
+        union = float((shape | mask).sum())
+        out[person] = float((shape & mask).sum()) / union if union else 0.0
+    return out

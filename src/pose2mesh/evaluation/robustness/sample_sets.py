@@ -1,0 +1,282 @@
+"""The people that a model is tried on: of motion clips, with 3D truth, or of a keypoint file, without.
+
+Everyone belongs to a group, the clip or the picture they are from: people of one group are alike, so intervals are
+drawn over groups, not over people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.datasets.synthetic.bodies import (
+    BodySynthesiser,
+    SyntheticConfig,
+    draw_people,
+    rotation_to_ray,
+    weighted_centre,
+)
+from pose2mesh.datasets.synthetic.detection_noise import person_area
+from pose2mesh.datasets.synthetic.mocap import Clip
+from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
+from pose2mesh.errors import InputError
+from pose2mesh.evaluation.image_metrics import polygon_mask
+from pose2mesh.geometry.camera import Intrinsics
+from pose2mesh.geometry.rotations import WORLD_TO_CAMERA
+from pose2mesh.inference.predictor import unusable
+from pose2mesh.io.image_lookup import match_images
+from pose2mesh.io.keypoints import PictureInput, PoseInput, read_keypoints
+from pose2mesh.skeletons import JointSet, convert
+
+Floats: TypeAlias = NDArray[np.floating]
+Role = Literal["train", "validation", "clips", "own"]
+_POSED_AT_ONCE = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What is known of people drawn from clips; metres, camera axes, relative to the root joint.
+
+    Attributes:
+        joints: (P, J, 3).
+        vertices: (P, V, 3).
+        intrinsics: P cameras.
+        up: (P, 3) against gravity.
+        to_ray: (P, 3, 3) from the camera's axes to those of a camera that faces the person.
+        facing_rad: (P,) yaw: 0 faces the camera, π/2 shows the person's left side to it, ±π the back.
+    """
+
+    joints: NDArray[np.float32]
+    vertices: NDArray[np.float32]
+    intrinsics: list[Intrinsics]
+    up: NDArray[np.float32]
+    to_ray: NDArray[np.float32]
+    facing_rad: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class PeopleSet:
+    """`P` people in the joint set of the model.
+
+    Attributes:
+        name: Of the set, in the report.
+        role: What the model has to do with it.
+        joints_px: (P, J, 2); 0 where missing.
+        confidence: (P, J) in [0, 1]; 0 where missing.
+        area_px: (P,) of each person in the picture, in square pixels.
+        group: (P,) the clip or picture of each.
+        group_names: What `group` counts.
+        labels: What each person is called in the report.
+        sizes: (width, height) of each person's picture, where known.
+        masks: COCO's polygons of each person, where there are such.
+        truth: Of people from clips.
+    """
+
+    name: str
+    role: Role
+    joints_px: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+    area_px: NDArray[np.float32]
+    group: NDArray[np.intp]
+    group_names: tuple[str, ...]
+    labels: tuple[str, ...]
+    sizes: list[tuple[int, int] | None]
+    masks: list[list[Any] | None]
+    truth: Truth | None = None
+
+    def __len__(self) -> int:
+        return len(self.joints_px)
+
+    def mask(self, person: int) -> NDArray[np.bool_] | None:
+        """(H, W) where the person is seen in the picture; None where nothing tells.
+
+        Raises:
+            InputError: the file's polygons are none.
+        """
+        polygons, size = self.masks[person], self.sizes[person]
+        if polygons is None or size is None:
+            return None
+        return polygon_mask(polygons, size, f"{self.name}: {self.labels[person]}")
+
+
+class _ChosenPoses(PoseSource):
+    """Gives poses that were chosen already, in their order."""
+
+    def __init__(self, poses: Tensor) -> None:
+        super().__init__(poses, PoseConfig(procedural=0.0))
+        self.poses = poses
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        return self.poses[:count]
+
+
+def from_clips(
+    name: str,
+    role: Role,
+    clips: Sequence[Clip],
+    body: AnnyBody,
+    synthesiser: BodySynthesiser,
+    samples: int,
+    seed: int,
+) -> PeopleSet:
+    """People in poses of clips, as bodies of random adult shape before random cameras; every clip gives as many.
+
+    The same seed gives two sets the same shapes and, but for the body's size, cameras: what differs are the poses.
+
+    Args:
+        name, role: Of the set.
+        clips: At least one.
+        body: Poses the vertices.
+        synthesiser: Of that body, poses the joints of the model's set.
+        samples: How many people.
+        seed: Decides everything.
+    """
+    rng = np.random.default_rng(seed)
+    counts = np.full(len(clips), samples // len(clips))
+    counts[rng.permutation(len(clips))[: samples % len(clips)]] += 1
+    frames = [
+        rng.choice(len(clip), count, replace=len(clip) < count) for clip, count in zip(clips, counts, strict=True)
+    ]
+    poses = np.concatenate([clip.orientations[chosen] for clip, chosen in zip(clips, frames, strict=True)])
+    labels = [
+        f"{clip.name} at {clip.times_s[frame]:.2f} s"
+        for clip, chosen in zip(clips, frames, strict=True)
+        for frame in chosen
+    ]
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        people = draw_people(
+            samples, _ChosenPoses(torch.from_numpy(poses)), synthesiser, SyntheticConfig(views=1), generator
+        )
+        regressor, root = body.regressor(synthesiser.joint_set), synthesiser.joint_set.root_index
+        vertices = []
+        for start in range(0, samples, _POSED_AT_ONCE):
+            part = slice(start, start + _POSED_AT_ONCE)
+            posed = body(people.phenotypes[part], people.orientations[part])
+            posed = posed @ people.cameras.rotation[part].mT
+            vertices.append(posed - (regressor[root] @ posed)[:, None])
+        everything = torch.ones(people.joints_px.shape[:2])
+        joints_px, confidence = rederive(people.joints_px.numpy(), everything.numpy(), synthesiser.joint_set)
+        to_ray = rotation_to_ray(people.cameras.ray(weighted_centre(torch.from_numpy(joints_px), everything)))
+    cameras = people.cameras
+    return PeopleSet(
+        name,
+        role,
+        joints_px,
+        confidence,
+        person_area(torch.from_numpy(joints_px)).numpy(),
+        np.repeat(np.arange(len(clips)), counts),
+        tuple(clip.name for clip in clips),
+        tuple(labels),
+        [(int(width), int(height)) for width, height in cameras.size_px],
+        [None] * samples,
+        Truth(
+            people.joints_cam.numpy(),
+            torch.cat(vertices).numpy(),
+            cameras.intrinsics(),
+            cameras.rotation[:, :, 2].numpy(),
+            to_ray.numpy(),
+            _facing(to_ray @ cameras.rotation @ people.orientations[:, 0]),
+        ),
+    )
+
+
+def rederive(
+    joints_px: Floats, confidence: Floats, joint_set: JointSet
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Pixels (P, J, 2) and confidences (P, J) with the derived joints made anew from their sources."""
+    confidence = confidence.copy()
+    confidence[:, [joint_set.index(name) for name, _ in joint_set.derived]] = 0
+    return convert(joints_px, confidence, joint_set.names, joint_set)
+
+
+def _facing(hips: Tensor) -> NDArray[np.float32]:
+    """Yaw (P,) of hips whose rotations (P, 3, 3) lead from the rest pose's axes to those of a facing camera."""
+    level = torch.tensor(WORLD_TO_CAMERA)
+    left = (hips @ level.new_tensor([1.0, 0.0, 0.0])[:, None])[..., 0]
+    return torch.atan2(-left[:, 2], left[:, 0]).numpy()
+
+
+def from_keypoints(
+    name: str, file: Path, images: Path | None, joint_set: JointSet, samples: int, seed: int
+) -> PeopleSet:
+    """The people of a keypoint file, at most `samples` of them, drawn at random, in the order of the file.
+
+    Args:
+        name: Of the set.
+        file: COCO annotations or results, or whatever `read_keypoints` takes.
+        images: The folder of the photos: gives sizes where the file has none, and names for the report. No pixel is
+            used.
+        joint_set: Of the model.
+        samples: How many people at most.
+        seed: Decides which.
+
+    Raises:
+        InputError: a file cannot be used, or nobody in it can.
+    """
+    pictures = read_keypoints(file)
+    photos = match_images(pictures, images) if images is not None else {}
+    found: list[tuple[PictureInput, PoseInput, NDArray[np.float32], NDArray[np.float32]]] = []
+    for picture in pictures:
+        for person in picture.people:
+            original = person.original
+            pixels, confidence = convert(original[:, :2], original[:, 2], person.original_names, joint_set)
+            if unusable(pixels, confidence, joint_set) is None:
+                found.append((picture, person, pixels, confidence))
+    if not found:
+        raise InputError(
+            f"{file}: nobody has enough joints of the set {joint_set.name!r}; expected at least one person"
+        )
+    if len(found) > samples:
+        chosen = np.sort(np.random.default_rng(seed).choice(len(found), samples, replace=False))
+        found = [found[index] for index in chosen]
+    stems = list(dict.fromkeys(picture.stem for picture, *_ in found))
+    sizes = {picture.stem: picture.size or _size(photos.get(picture.stem)) for picture, *_ in found}
+    return PeopleSet(
+        name,
+        "own",
+        np.stack([pixels for _, _, pixels, _ in found]),
+        np.stack([confidence for *_, confidence in found]),
+        np.array([_area(person, pixels, confidence) for _, person, pixels, confidence in found], np.float32),
+        np.array([stems.index(picture.stem) for picture, *_ in found]),
+        tuple(stems),
+        tuple(f"{picture.image_name or picture.stem}, person {person.identifier}" for picture, person, *_ in found),
+        [sizes[picture.stem] for picture, *_ in found],
+        [person.mask if isinstance(person.mask, list) else None for _, person, *_ in found],
+    )
+
+
+def _size(photo: Path | None) -> tuple[int, int] | None:
+    from pose2mesh.io.images import read_photo
+
+    if photo is None:
+        return None
+    height, width = read_photo(photo).shape[:2]
+    return width, height
+
+
+def _area(person: PoseInput, pixels: Floats, confidence: Floats) -> float:
+    """Of the polygons where there are such, else as guessed from the joints."""
+    if isinstance(person.mask, list):
+        try:
+            outlines = [np.array(polygon, np.float64).reshape(-1, 2) for polygon in person.mask]
+        except (TypeError, ValueError):
+            outlines = []
+        area = sum(abs(_shoelace(outline)) for outline in outlines)
+        if area >= 1:
+            return area
+    seen = torch.from_numpy(pixels[confidence > 0])
+    return float(person_area(seen[None]))
+
+
+def _shoelace(outline: Floats) -> float:
+    x, y = outline.T
+    return float(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2
