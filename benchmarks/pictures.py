@@ -16,10 +16,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from pose2mesh.baselines.pictures.config import CHUNK, PictureConfig
-from pose2mesh.baselines.pictures.raster import Rasteriser
-from pose2mesh.baselines.pictures.stream import PictureStream
-from pose2mesh.baselines.seen import CROP_PX, Need
+from pose2mesh.baselines.observation import CROP_PX, Need
+from pose2mesh.baselines.rendering.rasterizer import Rasteriser
+from pose2mesh.baselines.rendering.rendering_config import CHUNK, PictureConfig
+from pose2mesh.baselines.rendering.sample_stream import PictureStream
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.skeletons import COCO

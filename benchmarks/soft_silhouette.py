@@ -14,10 +14,10 @@ import time
 import numpy as np
 import torch
 
-from pose2mesh.baselines.body_layer import BodyLayer, Guess
-from pose2mesh.baselines.camera import NOMINAL_DISTANCE_M, project
-from pose2mesh.baselines.seen import Crops
-from pose2mesh.baselines.soft_silhouette import SoftSilhouette, overlap_loss
+from pose2mesh.baselines.common.baseline_camera import NOMINAL_DISTANCE_M, project
+from pose2mesh.baselines.common.body_layer import BodyLayer, Guess
+from pose2mesh.baselines.common.soft_silhouette import SoftSilhouette, overlap_loss
+from pose2mesh.baselines.observation import Crops
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.datasets.synthetic.bodies import ShapeConfig
 from pose2mesh.datasets.synthetic.pose_sampling import draw_procedural, to_local

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from pose2mesh.baselines.pose_prior import FILE, PosePrior, rotation_vectors
+from pose2mesh.baselines.common.pose_prior import FILE, PosePrior, rotation_vectors
 from pose2mesh.datasets.synthetic.mocap import Clip, load_clips, load_split
 from pose2mesh.datasets.synthetic.pose_sampling import mirror
 from pose2mesh.datasets.synthetic.pose_sources import clip_weights

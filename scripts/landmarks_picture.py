@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from pose2mesh.baselines.landmarks import NAMES, landmark_regressor
+from pose2mesh.baselines.common.landmarks import NAMES, landmark_regressor
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.skeletons import COCO17
 from pose2mesh.visualization import renderer

@@ -22,17 +22,17 @@ from picture_sheet import PART_COLOURS, enlarged, to_bytes
 from PIL import Image
 from torch import Tensor
 
-from pose2mesh.baselines.arnab import Arnab
-from pose2mesh.baselines.backend import MAKERS
-from pose2mesh.baselines.camera import NOMINAL_DISTANCE_M, project, solve_camera
-from pose2mesh.baselines.fitting import Fitter
+from pose2mesh.baselines.baseline_samples import measured_pictures
+from pose2mesh.baselines.benchmark.method_benchmark import Judged, of_joints
+from pose2mesh.baselines.benchmark.results_table import ROWS, contenders
+from pose2mesh.baselines.common.baseline_camera import NOMINAL_DISTANCE_M, project, solve_camera
+from pose2mesh.baselines.common.fitting import Fitter
+from pose2mesh.baselines.common.pose_prior import PosePrior
 from pose2mesh.baselines.interface import Estimate, Observed
-from pose2mesh.baselines.judged import Judged, of_joints
-from pose2mesh.baselines.people import measured_pictures
-from pose2mesh.baselines.pictures.stream import PictureStream
-from pose2mesh.baselines.pose_prior import PosePrior
-from pose2mesh.baselines.seen import CROP_PX, Crops, Need, Seen, Truth
-from pose2mesh.baselines.table import ROWS, contenders
+from pose2mesh.baselines.methods.arnab import Arnab
+from pose2mesh.baselines.observation import CROP_PX, Crops, Need, Seen, Truth
+from pose2mesh.baselines.registry import MAKERS
+from pose2mesh.baselines.rendering.sample_stream import PictureStream
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
 from pose2mesh.datasets.synthetic.mocap import load_clips, load_split

@@ -18,9 +18,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from pose2mesh.baselines.pictures.config import PictureConfig
-from pose2mesh.baselines.pictures.stream import PictureStream
-from pose2mesh.baselines.seen import CROP_PX, MAP_PX, Seen
+from pose2mesh.baselines.observation import CROP_PX, MAP_PX, Seen
+from pose2mesh.baselines.rendering.rendering_config import PictureConfig
+from pose2mesh.baselines.rendering.sample_stream import PictureStream
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.config.train_config import DataConfig
 from pose2mesh.datasets.synthetic.detection_noise import measured_noise

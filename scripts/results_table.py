@@ -19,13 +19,13 @@ from pathlib import Path
 
 import torch
 
-from pose2mesh.baselines.arnab import Arnab
-from pose2mesh.baselines.backend import MAKERS
-from pose2mesh.baselines.claims import claims, plain
-from pose2mesh.baselines.fitting import Fitter
-from pose2mesh.baselines.pose_prior import PosePrior
-from pose2mesh.baselines.table import INPUTS, contenders, judge_all, markdown, summary, video_markdown
-from pose2mesh.baselines.videos import judge_videos
+from pose2mesh.baselines.benchmark.ablations import claims, plain
+from pose2mesh.baselines.benchmark.results_table import INPUTS, contenders, judge_all, markdown, summary, video_markdown
+from pose2mesh.baselines.benchmark.video_benchmark import judge_videos
+from pose2mesh.baselines.common.fitting import Fitter
+from pose2mesh.baselines.common.pose_prior import PosePrior
+from pose2mesh.baselines.methods.arnab import Arnab
+from pose2mesh.baselines.registry import MAKERS
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.datasets.synthetic.detection_noise import measured_noise
 from pose2mesh.datasets.synthetic.mocap import load_clips, load_split

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pose2mesh.baselines.body_layer import BodyLayer
-from pose2mesh.baselines.camera import project
-from pose2mesh.baselines.seen import CROP_PX, LANDMARKS, MAP_PX, PARTS, Crops, Seen, Truth
+from pose2mesh.baselines.common.baseline_camera import project
+from pose2mesh.baselines.common.body_layer import BodyLayer
+from pose2mesh.baselines.observation import CROP_PX, LANDMARKS, MAP_PX, PARTS, Crops, Seen, Truth
 from pose2mesh.datasets.synthetic.bodies import ShapeConfig
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, axis_rotation

@@ -9,12 +9,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from pose2mesh.baselines.body_layer import BodyLayer
-from pose2mesh.baselines.bundle import LearnedInfo, save_learned
+from pose2mesh.baselines.baseline_bundle import LearnedInfo, save_learned
+from pose2mesh.baselines.common.body_layer import BodyLayer
+from pose2mesh.baselines.common.parameter_regressor import ParameterRegressor
 from pose2mesh.baselines.interface import Estimate
-from pose2mesh.baselines.methods import Method
-from pose2mesh.baselines.regressor import ParameterRegressor
-from pose2mesh.baselines.seen import LearnedBaseline, Need, Seen, Truth
+from pose2mesh.baselines.learned_methods import Method
+from pose2mesh.baselines.observation import LearnedBaseline, Need, Seen, Truth
 from pose2mesh.config.config_files import plain_values
 
 

@@ -41,7 +41,7 @@ def describe_bundle(name_or_path: str) -> str:
 
 
 def _describe_learned(name_or_path: str) -> str:
-    from pose2mesh.baselines.bundle import read_info
+    from pose2mesh.baselines.baseline_bundle import read_info
 
     path = resolve(name_or_path)
     info = read_info(path)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pose2mesh.baselines.body_layer import BodyLayer
-from pose2mesh.baselines.fitting import Fitter
-from pose2mesh.baselines.pose_prior import PosePrior
+from pose2mesh.baselines.common.body_layer import BodyLayer
+from pose2mesh.baselines.common.fitting import Fitter
+from pose2mesh.baselines.common.pose_prior import PosePrior
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.skeletons import COCO
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import results_table
 
-from pose2mesh.baselines.table import ROWS, VARIANTS
+from pose2mesh.baselines.benchmark.results_table import ROWS, VARIANTS
 from pose2mesh.models.bundle.bundle_info import LEARNED
 
 

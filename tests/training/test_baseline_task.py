@@ -14,9 +14,9 @@ import torch
 import yaml
 from torch import Tensor
 
-from pose2mesh.baselines import methods
-from pose2mesh.baselines.body_layer import BodyLayer
-from pose2mesh.baselines.bundle import load_learned, read_info
+from pose2mesh.baselines import learned_methods
+from pose2mesh.baselines.baseline_bundle import load_learned, read_info
+from pose2mesh.baselines.common.body_layer import BodyLayer
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.cli import main
 from pose2mesh.errors import InputError
@@ -48,7 +48,7 @@ def body() -> Iterator[AnnyBody]:
     body = AnnyBody()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(baseline_task, "AnnyBody", lambda: body)
-        patch.setitem(methods.METHODS, "tiny", tiny)
+        patch.setitem(learned_methods.METHODS, "tiny", tiny)
         yield body
 
 
@@ -160,7 +160,7 @@ def test_a_method_that_fits_without_gradients(
 
 
 def test_a_bundle_is_evaluated(finished: Path, monkeypatch: pytest.MonkeyPatch, body: AnnyBody) -> None:
-    monkeypatch.setattr("pose2mesh.baselines.learned.AnnyBody", lambda: body)
+    monkeypatch.setattr("pose2mesh.baselines.learned_backend.AnnyBody", lambda: body)
     recovery = Recovery.load(finished)
     source = baseline_task.pose_sources(load_any(finished / "config.yaml").data)[1]  # type: ignore[union-attr]
     results = evaluate_motions(recovery, source, 4, 0, "noisy", body=body)

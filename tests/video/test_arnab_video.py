@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pose2mesh.baselines.arnab import Arnab
-from pose2mesh.baselines.backend import BaselineBackend, VideoBackend
-from pose2mesh.baselines.fitting import Fitter
-from pose2mesh.baselines.pose_prior import PosePrior
-from pose2mesh.baselines.smplify import Schedule, SMPLify
-from pose2mesh.baselines.starts import NetworkStart
+from pose2mesh.baselines.common.fitting import Fitter
+from pose2mesh.baselines.common.initial_bodies import NetworkStart
+from pose2mesh.baselines.common.pose_prior import PosePrior
+from pose2mesh.baselines.methods.arnab import Arnab
+from pose2mesh.baselines.methods.smplify import Schedule, SMPLify
+from pose2mesh.baselines.registry import BaselineBackend, VideoBackend
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.inference.predictor import Recovery
 from pose2mesh.motion.smoothing import bone_lengths

@@ -238,7 +238,7 @@ def evaluate_motions(
     columns = joint_set.evaluation_indices
     onlooker = None
     if recovery.looks:
-        from pose2mesh.baselines.learned import LearnedBackend
+        from pose2mesh.baselines.learned_backend import LearnedBackend
 
         assert isinstance(recovery.backend, LearnedBackend)
         onlooker = recovery.backend.onlooker(source, input_)

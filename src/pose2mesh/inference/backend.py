@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pose2mesh.models.bundle.bundle_info import BundleInfo
 
 if TYPE_CHECKING:
-    from pose2mesh.baselines.seen import Seen
+    from pose2mesh.baselines.observation import Seen
 
 # What a model that looks at people is shown: the photo (H, W, 3) they are all in, or each one's crop.
 Pictures: TypeAlias = Union[NDArray[np.uint8], "Seen"]

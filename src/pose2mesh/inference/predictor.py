@@ -119,13 +119,13 @@ class Recovery:
         if name_or_path in BASELINES:
             if backend == "onnx":
                 raise InputError(f"--backend onnx: model {name_or_path!r} is run by torch")
-            from pose2mesh.baselines.backend import BaselineBackend
+            from pose2mesh.baselines.registry import BaselineBackend
 
             return cls(BaselineBackend.load(str(name_or_path), device))
         if is_learned(name_or_path):
             if backend == "onnx":
                 raise InputError(f"--backend onnx: model {str(name_or_path)!r} is run by torch")
-            from pose2mesh.baselines.learned import LearnedBackend
+            from pose2mesh.baselines.learned_backend import LearnedBackend
 
             return cls(LearnedBackend.load(name_or_path, device))
         if backend == "onnx" or Path(name_or_path).suffix.lower() == ".onnx":

@@ -7,10 +7,10 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from pose2mesh.baselines.config import BaselineConfig
-from pose2mesh.baselines.judged import MEASURES, person_errors
-from pose2mesh.baselines.people import Chunks
-from pose2mesh.baselines.seen import LearnedBaseline, Seen, Truth
+from pose2mesh.baselines.baseline_config import BaselineConfig
+from pose2mesh.baselines.baseline_samples import Chunks
+from pose2mesh.baselines.benchmark.method_benchmark import MEASURES, person_errors
+from pose2mesh.baselines.observation import LearnedBaseline, Seen, Truth
 from pose2mesh.training.step import StepModule
 
 Pictures: TypeAlias = tuple[Seen, Truth]

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import lightning as L
 
-from pose2mesh.baselines.backend import stature_features
-from pose2mesh.baselines.body_layer import BodyLayer
-from pose2mesh.baselines.bundle import LearnedInfo, save_learned, start_from
-from pose2mesh.baselines.config import BaselineConfig
-from pose2mesh.baselines.methods import find_method
-from pose2mesh.baselines.people import known_people, training_chunks, validation_chunks
+from pose2mesh.baselines.baseline_bundle import LearnedInfo, save_learned, start_from
+from pose2mesh.baselines.baseline_config import BaselineConfig
+from pose2mesh.baselines.baseline_samples import known_people, training_chunks, validation_chunks
+from pose2mesh.baselines.common.body_layer import BodyLayer
+from pose2mesh.baselines.learned_methods import find_method
+from pose2mesh.baselines.registry import stature_features
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.config.config_files import plain_values
 from pose2mesh.datasets.synthetic.pose_sources import describe_poses, pose_sources

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pose2mesh.baselines.config import BaselineConfig
+from pose2mesh.baselines.baseline_config import BaselineConfig
 from pose2mesh.config.config_files import changed_keys
 from pose2mesh.config.train_config import TrainConfig
 from pose2mesh.errors import InputError, one_line

@@ -19,7 +19,7 @@ import torch
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.strategies import DDPStrategy
 
-from pose2mesh.baselines.config import BaselineConfig
+from pose2mesh.baselines.baseline_config import BaselineConfig
 from pose2mesh.config.config_files import dump_config
 from pose2mesh.config.train_config import TrainConfig
 from pose2mesh.errors import InputError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pose2mesh.baselines.config import BaselineConfig, parse_baseline_config
+from pose2mesh.baselines.baseline_config import BaselineConfig, parse_baseline_config
 from pose2mesh.config.config_files import override_values, plain_values, read_values
 from pose2mesh.config.train_config import TrainConfig, parse_config
 

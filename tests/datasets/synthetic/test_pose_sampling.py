@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pose2mesh.baselines.pose_prior import rotation_vectors
+from pose2mesh.baselines.common.pose_prior import rotation_vectors
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.body_models.anny_skeleton import BODY_BONES, PARENTS
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser

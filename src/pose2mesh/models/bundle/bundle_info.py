@@ -10,9 +10,9 @@ from typing import Any
 from pose2mesh.errors import InputError
 
 DEFAULT = "default"
-# Methods of the literature that answer in place of a bundle: `baselines.backend.MAKERS`.
+# Methods of the literature that answer in place of a bundle: `baselines.registry.MAKERS`.
 BASELINES = ("smplify", "smplify-started", "arnab")
-# Methods of the literature that are trained (`baselines.methods.METHODS`), and what tells a bundle of one.
+# Methods of the literature that are trained (`baselines.learned_methods.METHODS`), and what tells a bundle of one.
 LEARNED = ("lassner", "pavlakos", "nbf", "hmr", "graphcmr", "spin", "retrained", "reader")
 BUNDLE = "bundle.safetensors"  # in a run folder
 LEARNED_FORMAT = "pose2mesh-baseline"

@@ -1,0 +1,138 @@
+"""The config of a learned baseline's training run, from YAML: any that has the key `method`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from pose2mesh.baselines.learned_methods import READER, Method, find_method
+from pose2mesh.baselines.rendering.rendering_config import CHUNK, PictureConfig
+from pose2mesh.config.config_files import instantiate, refuse_unknown
+from pose2mesh.config.train_config import DataConfig, OptimiserConfig, check_drawn, check_optimiser
+from pose2mesh.errors import InputError
+
+
+@dataclass
+class BaselineConfig:
+    """One training run of a learned baseline. A step takes the `CHUNK` people who are drawn together.
+
+    Attributes:
+        method: A name of `methods.METHODS`.
+        settings: The method's own, whose dataclass stands in its file.
+        pictures: What is drawn at random: people, and the pictures and detections of them.
+        kept: Folder to keep drawn people in, so that no epoch, run or method draws them again; needs
+            `pictures.distinct`. Some 60 to 110 kB a person.
+        motions, split, fps: See `config.train_config.DataConfig`.
+        optimiser: How weights are updated.
+        pretrained: A bundle or run folder of what the method starts from (`methods.Method.starts_from`).
+        epochs, seed: As they say.
+        samples_per_epoch, validation_samples: People. Those of validation are the same in every epoch and run.
+        name: Of the run folder and the bundle.
+        checkpoint_minutes: `last.ckpt` is written at the end of every epoch, and within one every so many minutes.
+        tensorboard: Log to TensorBoard as well, in `tensorboard/` of the run folder.
+    """
+
+    method: str
+    settings: Any = None
+    pictures: PictureConfig = field(default_factory=PictureConfig)
+    kept: str | None = None
+    motions: str | None = None
+    split: str | None = None
+    fps: float = 30.0
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    pretrained: str | None = None
+    epochs: int = 20
+    samples_per_epoch: int = 6400
+    validation_samples: int = 256
+    seed: int = 0
+    name: str = "baseline"
+    checkpoint_minutes: float = 2.0
+    tensorboard: bool = False
+
+    @property
+    def batch_size(self) -> int:
+        return CHUNK
+
+    @property
+    def accumulate(self) -> int:
+        return 1
+
+    @property
+    def precision(self) -> Literal["fp32"]:
+        """Networks take less where they can do with it, and say so themselves."""
+        return "fp32"
+
+    @property
+    def data(self) -> DataConfig:
+        """Where poses come from."""
+        return DataConfig(motions=self.motions, split=self.split, fps=self.fps, synthetic=self.pictures.synthetic)
+
+    def check(self, source: str) -> None:
+        """Refuse values and combinations that cannot work.
+
+        Raises:
+            InputError: names the file and the keys.
+        """
+        least = {"epochs": 1, "samples_per_epoch": CHUNK, "validation_samples": CHUNK}
+        for key, smallest in least.items():
+            if getattr(self, key) < smallest:
+                raise InputError(f"{source}: {key} is {getattr(self, key)}, expected at least {smallest}")
+        for key in ("fps", "checkpoint_minutes"):
+            if not getattr(self, key) > 0:
+                raise InputError(f"{source}: {key} is {getattr(self, key)}, expected more than 0")
+        if not 0 <= self.seed < 2**24:
+            raise InputError(f"{source}: seed is {self.seed}, expected 0 to {2**24 - 1}")
+        if self.motions is not None and self.split is None:
+            raise InputError(f"{source}: split is missing; with motions it must name the split file")
+        if self.motions is None and self.pictures.synthetic.poses.procedural < 1:
+            raise InputError(
+                f"{source}: motions is missing; without clips pictures.synthetic.poses.procedural must be 1, "
+                f"found {self.pictures.synthetic.poses.procedural}"
+            )
+        if self.motions is None and self.pictures.frames > 1:
+            raise InputError(
+                f"{source}: motions is missing; videos of pictures.frames {self.pictures.frames} are taken from clips"
+            )
+        frames = getattr(self.settings, "frames", self.pictures.frames)
+        if frames != self.pictures.frames:
+            raise InputError(
+                f"{source}: settings.frames is {frames}, expected that of the pictures, {self.pictures.frames}"
+            )
+        if self.kept is not None and self.pictures.distinct is None:
+            raise InputError(f"{source}: pictures.distinct is missing; with kept it must say how many there are")
+        check_optimiser(self.optimiser, source)
+        check_drawn(self.pictures.synthetic, source, "pictures.synthetic")
+        try:
+            self.pictures.check()
+        except InputError as error:
+            raise InputError(f"{source}: {error}") from error
+
+
+def parse_baseline_config(values: dict[str, Any], source: str) -> BaselineConfig:
+    """A checked config from nested dictionaries; `source` names them in errors."""
+    values = dict(values)
+    settings = values.pop("settings", None) or {}
+    refuse_unknown(values, BaselineConfig, source)
+    if "method" not in values:
+        raise InputError(f"{source}: method is missing, expected the name of one")
+    method = find_method(values["method"], source)
+    if not isinstance(settings, dict):
+        raise InputError(f"{source}: 'settings' is {settings!r}, expected a group of keys")
+    refuse_unknown(settings, method.settings, source, "settings.")
+    config = instantiate(BaselineConfig, values, source)
+    config = replace(config, settings=instantiate(method.settings, settings, source, "settings."))
+    config.check(source)
+    _check_start(config, method, source)
+    return config
+
+
+def _check_start(config: BaselineConfig, method: Method, source: str) -> None:
+    """Whether `pretrained` is there where it has to be, and not where it has no use."""
+    if config.pretrained is not None and method.starts_from is None:
+        raise InputError(
+            f"{source}: pretrained is {config.pretrained!r}; method {config.method!r} starts from nothing: leave it out"
+        )
+    if config.pretrained is None and method.starts_from not in (None, READER):
+        raise InputError(
+            f"{source}: pretrained is missing; method {config.method!r} starts from a bundle of {method.starts_from!r}"
+        )

@@ -1,0 +1,166 @@
+"""All methods on the same drawn people: what each answers, how far it is off, and how long it takes.
+
+Everyone is drawn once and seen by every method: as 2D joints, as a picture, and as the part maps, silhouettes and
+landmarks of simulated detectors, in one and the same crop.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor
+
+from pose2mesh import metrics
+from pose2mesh.baselines.baseline_samples import measured_pictures
+from pose2mesh.baselines.common.body_layer import BodyLayer
+from pose2mesh.baselines.common.fitting import Bodies, Fitter
+from pose2mesh.baselines.interface import Baseline, Estimate, Observed, Parameters
+from pose2mesh.baselines.learned_backend import LearnedBackend
+from pose2mesh.baselines.observation import Need, Seen
+from pose2mesh.baselines.rendering.rendering_config import CHUNK
+from pose2mesh.baselines.rendering.sample_stream import PictureStream
+from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, detect, draw_people
+from pose2mesh.datasets.synthetic.detection_noise import measured_noise
+from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
+from pose2mesh.geometry.rotations import WORLD_TO_CAMERA
+from pose2mesh.inference.predictor import Recovery
+from pose2mesh.skeletons import COCO
+
+Input: TypeAlias = Literal["gt", "noisy"]
+SEED = 7
+COLUMNS = COCO.evaluation_indices
+MEASURES = ("mpjpe", "pa_mpjpe", "mpvpe")  # the columns of `person_errors` that are reported
+
+
+class Judged(NamedTuple):
+    """A method: what it answers to people of whom it may look at the joints in pixels, or at all that is seen.
+
+    Attributes:
+        answer: Bodies of a chunk of people.
+        needs: What it looks at beside the joints.
+    """
+
+    answer: Callable[[Observed, Seen], Estimate]
+    needs: frozenset[Need] = frozenset()
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a method answered for `N` people.
+
+    Attributes:
+        errors_mm: (N, 4) MPJPE, PA-MPJPE, MPVPE and PA-MPVPE, root-aligned.
+        parameters: Of those answered, where the method has them.
+        true_parameters: Of the people; orientations in the axes of the camera that faces each.
+        seconds: Of CPU time in all.
+    """
+
+    errors_mm: Tensor
+    parameters: Parameters | None
+    true_parameters: Parameters
+    seconds: float
+
+    @property
+    def milliseconds(self) -> float:
+        """A person."""
+        return 1000 * self.seconds / len(self.errors_mm)
+
+
+def judge(
+    methods: Mapping[str, Judged], layer: BodyLayer, poses: PoseSource, samples: int, input_: Input, seed: int = SEED
+) -> dict[str, Answers]:
+    """Ask every method for the same people, those of `pose2mesh evaluate --motions` with the same seed.
+
+    Args:
+        methods: By name.
+        layer: The body.
+        poses: Of the people.
+        samples: How many.
+        input_: True or noisy joints, maps and landmarks. Pictures are the same, but for their crop.
+        seed: Decides them.
+    """
+    body = layer.body
+    needs = frozenset[Need]().union(*(method.needs for method in methods.values()))
+    stream = PictureStream(body, COCO, poses, measured_pictures(input_, layer), needs)
+    synthesiser, generator = BodySynthesiser(body, COCO, None), torch.Generator().manual_seed(seed)
+    errors: dict[str, list[Tensor]] = {name: [] for name in methods}
+    parameters: dict[str, list[Parameters]] = {name: [] for name in methods}
+    truths: list[Parameters] = []
+    seconds = dict.fromkeys(methods, 0.0)
+    with torch.no_grad():
+        for start in range(0, samples, CHUNK):
+            count = min(CHUNK, samples - start)
+            people = draw_people(count, poses, synthesiser, SyntheticConfig(views=1), generator)
+            batch = detect(people, COCO, measured_noise(input_, COCO), generator)
+            seen = stream.show(people, batch.joints_px, batch.confidence, start // CHUNK, seed)
+            orientations = people.cameras.rotation[:, None] @ people.orientations
+            vertices = body(people.phenotypes, orientations)
+            joints = body.regressor(COCO) @ vertices
+            truths.append(Parameters(people.phenotypes, batch.to_ray[:, None] @ orientations))
+            observed = Observed(batch.joints_px, batch.confidence, torch.arange(count))
+            for name, method in methods.items():
+                began = time.process_time()
+                found = method.answer(observed, seen)
+                seconds[name] += time.process_time() - began
+                errors[name].append(person_errors(found.joints, found.vertices, joints, vertices))
+                if found.parameters is not None:
+                    parameters[name].append(found.parameters)
+    truth = _joined(truths)
+    return {
+        name: Answers(torch.cat(parts), _joined(parameters[name]) if parameters[name] else None, truth, seconds[name])
+        for name, parts in errors.items()
+    }
+
+
+def _joined(parts: list[Parameters]) -> Parameters:
+    phenotypes = torch.cat([part.phenotypes for part in parts])
+    return Parameters(phenotypes, torch.cat([part.orientations for part in parts]))
+
+
+def person_errors(joints: Tensor, vertices: Tensor, true_joints: Tensor, true_vertices: Tensor) -> Tensor:
+    """(B, 4) MPJPE, PA-MPJPE, MPVPE and PA-MPVPE in mm, root-aligned."""
+    root, true_root = joints[:, COCO.root_index, None], true_joints[:, COCO.root_index, None]
+    joints, true_joints = (joints - root)[:, COLUMNS], (true_joints - true_root)[:, COLUMNS]
+    vertices, true_vertices = vertices - root, true_vertices - true_root
+    measures = (metrics.mean_distance, metrics.procrustes_distance)
+    columns = [measure(joints, true_joints) for measure in measures]
+    columns += [measure(vertices, true_vertices) for measure in measures]
+    return 1000 * torch.stack(columns, dim=1)
+
+
+def of_joints(baseline: Baseline) -> Judged:
+    """A method that fits bodies to 2D joints."""
+    return Judged(lambda observed, _: baseline(observed))
+
+
+def of_pictures(backend: LearnedBackend) -> Judged:
+    """A learned method."""
+    return Judged(lambda _, seen: backend.estimate(seen), backend.network.needs)
+
+
+def of_bundle(recovery: Recovery) -> Judged:
+    """A bundle of Pose2Mesh."""
+
+    def answer(observed: Observed, _: Seen) -> Estimate:
+        joints, vertices = recovery.run(observed.joints_px.numpy(), observed.confidence.numpy())
+        return Estimate(torch.from_numpy(joints), torch.from_numpy(vertices), observed.joints_px)
+
+    return Judged(answer)
+
+
+def mean_body(fitter: Fitter) -> Judged:
+    """Everyone is the mean adult in the prior's mean pose, facing the camera."""
+    still = torch.zeros(1, 2)
+    mean = Bodies(torch.zeros(1, 6), fitter.prior.mean[None], torch.tensor(WORLD_TO_CAMERA)[None], still[:, 0], still)
+    vertices = fitter.layer.vertices(mean.guess(torch.zeros(1, dtype=torch.long)))
+    joints = fitter.body.regressor(COCO) @ vertices
+
+    def answer(observed: Observed, _: Seen) -> Estimate:
+        people = len(observed.joints_px)
+        return Estimate(joints.expand(people, -1, -1), vertices.expand(people, -1, -1), observed.joints_px)
+
+    return Judged(answer)

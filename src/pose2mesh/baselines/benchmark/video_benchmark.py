@@ -1,0 +1,93 @@
+"""Ways to treat a video, on filmed motion clips: frame by frame, steadied afterwards, or fitted as a whole."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pose2mesh import metrics
+from pose2mesh.baselines.benchmark.method_benchmark import COLUMNS
+from pose2mesh.baselines.common.fitting import Fitter
+from pose2mesh.baselines.interface import Observed
+from pose2mesh.baselines.methods.arnab import Arnab
+from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
+from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig
+from pose2mesh.datasets.synthetic.mocap import Clip
+from pose2mesh.inference.predictor import Recovery
+from pose2mesh.models.bundle.bundle_info import DEFAULT
+from pose2mesh.motion.smoothing import smooth_bodies
+from pose2mesh.motion.synthetic_video import Video, film
+from pose2mesh.skeletons import COCO
+
+
+@dataclass(frozen=True)
+class VideoErrors:
+    """Of each way to treat videos.
+
+    Attributes:
+        rows: By name (clips, 3): MPJPE and PA-MPJPE in mm, acceleration error in mm/frame², of each clip.
+        frames: How many there are.
+        ms_a_frame: Of CPU time, of the single-frame fits and of the fit of the whole.
+    """
+
+    rows: dict[str, Tensor]
+    frames: int
+    ms_a_frame: dict[str, float]
+
+
+@torch.no_grad()
+def judge_videos(
+    arnab: Arnab, recovery: Recovery, fitter: Fitter, clips: Sequence[Clip], frames: int, noise: NoiseConfig
+) -> VideoErrors:
+    """One video of at most so many frames a clip (`motion.synthetic_video`); `recovery` is the bundle that ships."""
+    synthesiser = BodySynthesiser(fitter.body, COCO, None)
+    rows: dict[str, list[Tensor]] = {}
+    seconds = dict.fromkeys(("single frames", "video"), 0.0)
+    count = 0
+    for seed, clip in enumerate(clips):
+        video = film(clip, synthesiser, seed, noise, frames)
+        count += len(video.joints_px)
+        joints_px, confidence = torch.from_numpy(video.joints_px), torch.from_numpy(video.confidence)
+        observed = Observed(joints_px, confidence, torch.zeros(len(joints_px), dtype=torch.long))
+        began = time.process_time()
+        start = arnab.start(observed)
+        seconds["single frames"] += time.process_time() - began
+        began = time.process_time()
+        bodies, target = arnab.fit(observed, start)
+        seconds["video"] += time.process_time() - began
+        alone = fitter.pose(start, replace(target, person=torch.arange(len(joints_px)))).joints
+        lifted = torch.from_numpy(recovery.run(video.joints_px, video.confidence)[0])
+        answers = {
+            DEFAULT: lifted,
+            f"{DEFAULT}, One-Euro": _steady(lifted, video),
+            arnab.single.name: alone,
+            f"{arnab.single.name}, One-Euro": _steady(alone, video),
+            "arnab": fitter.pose(bodies, target).joints,
+        }
+        for name, joints in answers.items():
+            rows.setdefault(name, []).append(_errors(joints, video))
+    each = {name: 1000 * spent / count for name, spent in seconds.items()}
+    return VideoErrors({name: torch.stack(values) for name, values in rows.items()}, count, each)
+
+
+def _steady(joints: Tensor, video: Video) -> Tensor:
+    centred = (joints - joints[:, COCO.root_index, None]).numpy()
+    still = np.ones((len(joints), 3), np.float32)
+    return torch.from_numpy(smooth_bodies(centred, centred[:, :0], still, video.fps, COCO)[0]).float()
+
+
+def _errors(joints: Tensor, video: Video) -> Tensor:
+    """(3,) MPJPE, PA-MPJPE and acceleration error, root-aligned, in millimetres."""
+    found = (joints - joints[:, COCO.root_index, None])[:, COLUMNS]
+    truth = torch.from_numpy(video.joints_cam)[:, COLUMNS]
+    errors = (
+        metrics.mean_distance(found, truth).mean(),
+        metrics.procrustes_distance(found, truth).mean(),
+        torch.as_tensor(metrics.acceleration_error(found, truth)),
+    )
+    return 1000 * torch.stack([error.float() for error in errors])

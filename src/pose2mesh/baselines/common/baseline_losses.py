@@ -1,0 +1,69 @@
+"""The losses that learned baselines share, each a plain function of tensors, unweighted, 0 where nothing is known.
+
+Lengths in 3D are metres, in the picture units of the crop; rotations are differences of matrix entries, shapes of
+phenotypes in units of adults' range. All are absolute differences: few wrong or ambiguous labels pull less than by
+squares. Three-dimensional truth counts for labelled people only (`seen.Truth.labelled`), 2D joints where annotated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from pose2mesh.baselines.common.body_layer import BodyLayer, Guess
+from pose2mesh.baselines.observation import Truth
+from pose2mesh.datasets.synthetic.pose_sampling import to_local
+from pose2mesh.models.losses import masked_l1
+
+
+@dataclass
+class ParameterWeights:
+    """Weights of the terms of `parameter_losses`, the same for all methods that use it.
+
+    Attributes:
+        rotations: Of the bones' rotations, per matrix entry.
+        shape: Of the phenotypes, per range of adults.
+        joints: Of 3D joints, per metre.
+        keypoints: Of 2D joints, per half side of the crop.
+    """
+
+    rotations: float = 1.0
+    shape: float = 0.1
+    joints: float = 5.0
+    keypoints: float = 5.0
+
+
+def parameter_losses(
+    guess: Guess, truth: Truth, layer: BodyLayer, weights: ParameterWeights | None = None
+) -> dict[str, Tensor]:
+    """All four terms, weighted."""
+    weights = weights or ParameterWeights()
+    joints = layer.joints(guess)
+    return {
+        "rotations": weights.rotations * rotation_loss(guess.rotations, truth.orientations, truth.labelled),
+        "shape": weights.shape * shape_loss(guess.shape, truth.phenotypes, truth.labelled, layer),
+        "joints": weights.joints * joint_loss(joints, truth.joints, truth.labelled, layer.joint_set.root_index),
+        "keypoints": weights.keypoints * keypoint_loss(guess.project(joints), truth.joints_2d, truth.visible),
+    }
+
+
+def rotation_loss(rotations: Tensor, orientations: Tensor, labelled: Tensor) -> Tensor:
+    """Of rotations (B, 22, 3, 3) relative to the parents from true orientations (B, 22, 3, 3)."""
+    return masked_l1(rotations.flatten(2), to_local(orientations).flatten(2), labelled[:, None])
+
+
+def shape_loss(shape: Tensor, phenotypes: Tensor, labelled: Tensor, layer: BodyLayer) -> Tensor:
+    """Of shapes (B, 6) in logits from true phenotypes (B, 6)."""
+    known = (phenotypes - layer.low) / (layer.high - layer.low)
+    return masked_l1(shape.sigmoid()[:, None], known[:, None], labelled[:, None])
+
+
+def joint_loss(joints: Tensor, truth: Tensor, labelled: Tensor, root_index: int) -> Tensor:
+    """Of joints (B, J, 3), about any point, from true ones (B, J, 3) relative to the root joint."""
+    return masked_l1(joints - joints[:, root_index, None], truth, labelled[:, None])
+
+
+def keypoint_loss(projected: Tensor, joints_2d: Tensor, visible: Tensor) -> Tensor:
+    """Of projected joints (B, J, 2) from annotated ones, weighted by (B, J) how visible they are."""
+    return masked_l1(projected, joints_2d, visible)

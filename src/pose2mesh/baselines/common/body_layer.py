@@ -1,0 +1,98 @@
+"""The body as a differentiable layer: what a parameter regressor or a fit guesses, to joints, vertices and pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from pose2mesh.baselines.common.baseline_camera import project
+from pose2mesh.baselines.interface import Estimate, Parameters
+from pose2mesh.body_models.anny import AnnyBody, SkinnedPoints
+from pose2mesh.body_models.body_fitting import ADULTS
+from pose2mesh.datasets.synthetic.pose_sampling import to_world
+from pose2mesh.skeletons import JointSet
+
+CHUNK = 64  # bodies posed with all vertices at a time
+
+
+@dataclass(frozen=True)
+class Guess:
+    """Bodies and cameras of `B` frames, as a network guesses them.
+
+    Attributes:
+        shape: (B, 6) phenotypes as logits of their place between the bounds of adults: 0 is the middle.
+        rotations: (B, 22, 3, 3) of the bones relative to their parents; the first, of the hips, from the rest pose to
+            camera axes.
+        log_scale: (B,) logarithm of `geometry.camera.project`'s scale.
+        shift_m: (B, 2) its shift.
+    """
+
+    shape: Tensor
+    rotations: Tensor
+    log_scale: Tensor
+    shift_m: Tensor
+
+    def __getitem__(self, frames: slice | Tensor) -> Guess:
+        return Guess(self.shape[frames], self.rotations[frames], self.log_scale[frames], self.shift_m[frames])
+
+    @property
+    def orientations(self) -> Tensor:
+        """(B, 22, 3, 3) as `AnnyBody` takes them, to camera axes."""
+        return to_world(self.rotations)
+
+    def project(self, points: Tensor) -> Tensor:
+        """Where points (B, N, 3) about the hips are seen: (B, N, 2)."""
+        return project(points, self.log_scale.exp(), self.shift_m)
+
+
+class BodyLayer(nn.Module):
+    """The Anny body of adults under parameters that may be any numbers.
+
+    Args:
+        body: The Anny body.
+        joint_set: Of the joints.
+    """
+
+    low: Tensor
+    high: Tensor
+
+    def __init__(self, body: AnnyBody, joint_set: JointSet) -> None:
+        super().__init__()
+        self.body, self.joint_set = body, joint_set
+        self.points = SkinnedPoints(body, body.regressor(joint_set))
+        low, high = torch.tensor(ADULTS).unbind(1)
+        self.register_buffer("low", low, persistent=False)
+        self.register_buffer("high", high, persistent=False)
+
+    def phenotypes(self, shape: Tensor) -> Tensor:
+        """(P, 6) of logits (P, 6)."""
+        return self.low + (self.high - self.low) * torch.sigmoid(shape)
+
+    def shape_of(self, phenotypes: Tensor) -> Tensor:
+        """The inverse of `phenotypes`; what is at a bound, or beyond, comes a hundredth inside."""
+        return torch.logit((phenotypes - self.low) / (self.high - self.low), eps=0.01)
+
+    def joints(self, guess: Guess) -> Tensor:
+        """(B, J, 3) about the hips' bone head, metres, camera axes; no vertex is posed for them."""
+        return self.points(*self.skeleton(guess))
+
+    def skeleton(self, guess: Guess) -> tuple[Tensor, Tensor, Tensor]:
+        """What `SkinnedPoints` are posed by: blend-shape coefficients, and the bones' rotations and translations."""
+        coefficients = self.body.coefficients(self.phenotypes(guess.shape))
+        return coefficients, *self.body.bone_transforms(coefficients, guess.orientations)
+
+    def vertices(self, guess: Guess) -> Tensor:
+        """(B, V, 3) likewise."""
+        return self.body(self.phenotypes(guess.shape), guess.orientations)
+
+    def parameters_of(self, guess: Guess) -> Parameters:
+        return Parameters(self.phenotypes(guess.shape), guess.orientations)
+
+    @torch.no_grad()
+    def estimate(self, guess: Guess) -> Estimate:
+        """A guess as a baseline gives it; `joints_px` is in the units of its camera."""
+        joints = self.joints(guess)
+        vertices = [self.vertices(guess[start : start + CHUNK]) for start in range(0, len(joints), CHUNK)]
+        return Estimate(joints, torch.cat(vertices), guess.project(joints), self.parameters_of(guess))

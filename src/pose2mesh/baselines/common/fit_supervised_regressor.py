@@ -1,0 +1,49 @@
+"""HMR's network without critics, that fits may teach: what SPIN and the retraining of Arnab et al. have in common."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+
+from pose2mesh.baselines.common.backbone import FEATURES, Backbone
+from pose2mesh.baselines.common.body_layer import BodyLayer, Guess
+from pose2mesh.baselines.common.fit_buffer import Teacher
+from pose2mesh.baselines.common.parameter_regressor import ParameterRegressor
+from pose2mesh.baselines.interface import Estimate
+from pose2mesh.baselines.observation import LearnedBaseline, Need, Seen
+
+
+class TaughtRegressor(LearnedBaseline):
+    """A picture to a body's parameters.
+
+    Args:
+        layer: The body.
+        iterations: Corrections of the mean body.
+
+    Attributes:
+        teacher: Makes and remembers fits, if there are any, once the method is prepared for training.
+    """
+
+    needs: ClassVar[frozenset[Need]] = frozenset({"pictures"})
+
+    def __init__(self, layer: BodyLayer, iterations: int) -> None:
+        super().__init__()
+        self.layer, self.joint_set = layer, layer.joint_set
+        self.backbone = Backbone()
+        self.regressor = ParameterRegressor(FEATURES, layer, iterations)
+        self.teacher: Teacher | None = None
+
+    def forget(self) -> None:
+        """See `LearnedBaseline`."""
+        self.teacher = None
+
+    def forward(self, seen: Seen) -> Guess:
+        assert seen.pictures is not None
+        guesses: list[Guess] = self.regressor(self.backbone(seen.pictures).vector)
+        return guesses[-1]
+
+    @torch.no_grad()
+    def estimate(self, seen: Seen) -> Estimate:
+        """See `LearnedBaseline`."""
+        return self.layer.estimate(self(seen))

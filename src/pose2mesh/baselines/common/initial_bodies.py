@@ -1,0 +1,99 @@
+"""Where a fit starts: from the mean pose, turned four ways, or from a network's answer.
+
+A start is a function of what was observed that gives one or several guesses; whoever fits keeps the best.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from pose2mesh.baselines.common.fitting import Bodies, Fitter, Target
+from pose2mesh.baselines.common.pose_prior import rotation_vectors
+from pose2mesh.baselines.interface import Observed
+from pose2mesh.body_models.body_fitting import BodyFitter
+from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, axis_rotation
+from pose2mesh.inference.predictor import Recovery
+
+Start: TypeAlias = Callable[[Fitter, Target, Observed], list[Bodies]]
+
+YAWS = 4
+_ROUNDS_OF_BODY_FIT = 4
+
+
+def mean_pose(fitter: Fitter, target: Target, observed: Observed) -> list[Bodies]:
+    """The mean pose and shape, facing the camera, away from it, left and right.
+
+    In the picture the trunk leans as the line from the hips to the shoulders does, where those are seen.
+    """
+    frames, people = len(target.joints), int(target.person.max()) + 1
+    upright = axis_rotation(2, _lean(target, fitter)) @ target.joints.new_tensor(WORLD_TO_CAMERA)
+    guesses = []
+    for turn in range(YAWS):
+        yaw = axis_rotation(2, target.joints.new_full((frames,), 2 * torch.pi * turn / YAWS))
+        guess = Bodies(
+            shape=target.joints.new_zeros(people, 6),
+            pose=fitter.prior.mean.expand(frames, -1, -1),
+            orientation=upright @ yaw,
+            log_scale=target.joints.new_zeros(frames),
+            shift_m=target.joints.new_zeros(frames, 2),
+        )
+        guesses.append(fitter.with_camera(guess, target))
+    return guesses
+
+
+def _lean(target: Target, fitter: Fitter) -> Tensor:
+    """(B,) the angle in the picture from straight up to the line from the hips to the shoulders; 0 where not seen."""
+    names = fitter.joint_set.names
+
+    def middle(part: str) -> tuple[Tensor, Tensor]:
+        columns = [names.index(f"{side}_{part}") for side in ("left", "right")]
+        weight = target.weight[:, columns, None]
+        return (weight * target.joints[:, columns]).sum(1) / weight.sum(1).clamp_min(1e-6), weight.sum((1, 2)) > 0
+
+    (hips, hips_seen), (shoulders, shoulders_seen) = middle("hip"), middle("shoulder")
+    x, y = (shoulders - hips).unbind(1)
+    return torch.where(hips_seen & shoulders_seen, torch.atan2(x, -y), 0.0)
+
+
+class NetworkStart:
+    """The joints that a trained model recovers from the same 2D joints, with the body laid on them.
+
+    Args:
+        recovery: The model, of the fitter's joint set.
+        fitter: Whose body and joints are to start there.
+    """
+
+    def __init__(self, recovery: Recovery, fitter: Fitter) -> None:
+        self.recovery = recovery
+        self.to_body = BodyFitter(fitter.body, fitter.body.regressor(fitter.joint_set))
+
+    def __call__(self, fitter: Fitter, target: Target, observed: Observed) -> list[Bodies]:
+        joints, _ = self.recovery.run(observed.joints_px.cpu().numpy(), observed.confidence.cpu().numpy())
+        points = torch.from_numpy(joints).to(target.joints.device)
+        laid = self.to_body(points, target.person, rounds=_ROUNDS_OF_BODY_FIT)
+        guess = Bodies(
+            shape=fitter.layer.shape_of(laid.phenotypes),
+            pose=rotation_vectors(laid.orientations),
+            orientation=laid.orientations[:, 0],
+            log_scale=target.joints.new_zeros(len(points)),
+            shift_m=target.joints.new_zeros(len(points), 2),
+        )
+        return [fitter.with_camera(guess, target)]
+
+
+def better(guesses: list[tuple[Bodies, Tensor]]) -> Bodies:
+    """Person by person the guess of the lowest energy (P,); every person has one frame."""
+    energies = torch.stack([energy for _, energy in guesses])
+    best = energies.nan_to_num(torch.inf).argmin(0)
+    first = guesses[0][0]
+    columns = torch.arange(len(best), device=best.device)
+    chosen = {
+        name: torch.stack([getattr(bodies, name) for bodies, _ in guesses])[best, columns]
+        for name in first.__dataclass_fields__
+    }
+    return replace(first, **chosen)

@@ -1,0 +1,96 @@
+"""The parameter regressor that all methods share: features to a body and a camera, in a few corrections.
+
+As in HMR (Kanazawa et al. 2018, section 3.2): from the mean body on, the regressor sees the features and its guess so
+far, and says what to add. Rotations are six numbers, the first two columns of the matrix before they are made
+orthonormal (Zhou et al. 2019), so that the numbers of neighbouring rotations are neighbours.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pose2mesh.baselines.common.baseline_camera import solve_camera
+from pose2mesh.baselines.common.body_layer import BodyLayer, Guess
+from pose2mesh.baselines.common.pose_prior import PosePrior
+from pose2mesh.baselines.observation import MARGIN
+from pose2mesh.body_models.anny import PHENOTYPES
+from pose2mesh.body_models.anny_skeleton import BODY_BONES
+from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, rotation_from_six, rotation_from_vector, six_of_rotation
+
+# Numbers of a guess: rotations, shape, camera's scale and shift.
+_SIZES = (6 * len(BODY_BONES), len(PHENOTYPES), 1, 2)
+
+
+class ParameterRegressor(nn.Module):
+    """Features to bodies.
+
+    Differs from the paper: six numbers a rotation instead of a rotation vector's three, which jump at half a turn, as
+    SPIN has it; layers of 384 for our 512 features, where the paper has 1024 for 2048.
+
+    Args:
+        features: How many.
+        layer: The body.
+        iterations: How many corrections.
+        hidden: Width of the two hidden layers.
+    """
+
+    mean: Tensor
+
+    def __init__(self, features: int, layer: BodyLayer, iterations: int = 3, hidden: int = 384) -> None:
+        super().__init__()
+        self.iterations = iterations
+        self.correct = nn.Sequential(
+            nn.Linear(features + sum(_SIZES), hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, hidden),
+            nn.ReLU(),
+            timid_layer(hidden, sum(_SIZES)),
+        )
+        self.register_buffer("mean", _numbers(mean_guess(layer))[0], persistent=False)
+
+    def forward(self, features: Tensor) -> list[Guess]:
+        """The guess after each correction, the last of all the best, of features (B, features)."""
+        numbers = self.mean.expand(len(features), -1)
+        guesses = []
+        for _ in range(self.iterations):
+            numbers = numbers + self.correct(torch.cat((features, numbers), dim=1))
+            guesses.append(_guess(numbers))
+        return guesses
+
+
+def timid_layer(width: int, numbers: int) -> nn.Linear:
+    """A last layer whose numbers are close to 0 at first: guesses begin near the mean."""
+    last = nn.Linear(width, numbers)
+    nn.init.xavier_uniform_(last.weight, gain=0.01)
+    nn.init.zeros_(last.bias)
+    return last
+
+
+@torch.no_grad()
+def mean_guess(layer: BodyLayer, prior: PosePrior | None = None) -> Guess:
+    """The middle of shapes in the mean pose (of the prior that ships, by default), facing the camera.
+
+    One body, seen as crops are cut: the mean of its joints in the middle, the farthest of them `MARGIN` inside.
+    """
+    prior = (prior or PosePrior.load()).to(layer.low.device)
+    facing = layer.low.new_tensor(WORLD_TO_CAMERA)
+    rotations = torch.cat((facing[None], rotation_from_vector(prior.mean)))[None]
+    unplaced = Guess(layer.low.new_zeros(1, 6), rotations, layer.low.new_zeros(1), layer.low.new_zeros(1, 2))
+    joints = layer.joints(unplaced)
+    seen = unplaced.project(joints)
+    seen = seen - seen.mean(1, keepdim=True)
+    seen = seen / (MARGIN * seen.abs().amax())
+    scale, shift = solve_camera(joints, seen, torch.ones_like(seen[..., 0]))
+    return Guess(unplaced.shape, rotations, scale.log(), shift)
+
+
+def _numbers(guess: Guess) -> Tensor:
+    six = six_of_rotation(guess.rotations).flatten(1)
+    return torch.cat((six, guess.shape, guess.log_scale[:, None], guess.shift_m), dim=1)
+
+
+def _guess(numbers: Tensor) -> Guess:
+    six, shape, log_scale, shift_m = numbers.split(_SIZES, dim=1)
+    rotations = rotation_from_six(six.reshape(len(six), len(BODY_BONES), 6))
+    return Guess(shape, rotations, log_scale[:, 0], shift_m)

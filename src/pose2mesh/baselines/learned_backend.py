@@ -1,0 +1,92 @@
+"""A learned baseline in the place of a trained model: a backend of `inference.predictor.Recovery`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pose2mesh.baselines.baseline_bundle import LearnedInfo, load_learned, load_reader
+from pose2mesh.baselines.baseline_samples import measured_pictures
+from pose2mesh.baselines.common.body_layer import BodyLayer
+from pose2mesh.baselines.interface import Estimate
+from pose2mesh.baselines.methods.pretraining_network import Reader
+from pose2mesh.baselines.observation import LearnedBaseline, Seen
+from pose2mesh.baselines.rendering.image_crops import crops_of
+from pose2mesh.baselines.rendering.rendering_config import CHUNK
+from pose2mesh.baselines.rendering.sample_stream import PictureStream
+from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
+from pose2mesh.errors import InputError
+from pose2mesh.inference.backend import Pictures
+from pose2mesh.models.bundle.bundle_info import BundleInfo, resolve
+from pose2mesh.skeletons import COCO
+
+
+class LearnedBackend:
+    """See `inference.backend.PictureBackend`. Of a photo, who looks at maps or landmarks gets what the reader finds.
+
+    Args:
+        network: The method, in evaluation mode.
+        info: What its bundle says.
+        layer: The body.
+        reader: The reader; the one that ships where None, once a photo needs it.
+
+    Raises:
+        InputError: the method gives no bodies.
+    """
+
+    def __init__(
+        self, network: LearnedBaseline, info: LearnedInfo, layer: BodyLayer, reader: Reader | None = None
+    ) -> None:
+        if not network.gives_bodies:
+            raise InputError(f"model {info.name!r} reads pictures and gives no bodies; expected a method that does")
+        self.info: BundleInfo = info
+        self.network, self.layer = network, layer
+        self._reader = reader
+        self.faces = layer.body.faces.numpy().astype(np.int32)
+        self.template = layer.body.template.numpy()
+
+    @classmethod
+    def load(cls, name_or_path: str | Path, device: str) -> LearnedBackend:
+        """A method whose bundle ships, or from a file or a run folder.
+
+        Raises:
+            InputError: another device than the CPU, no such bundle, or one that cannot be used.
+        """
+        if device != "cpu":
+            raise InputError(f"--device {device}: model {str(name_or_path)!r} runs on the cpu")
+        resolve(name_or_path)  # before the body is made, which takes seconds
+        layer = BodyLayer(AnnyBody(), COCO)
+        return cls(*load_learned(name_or_path, layer), layer)
+
+    def look(
+        self, pixels: NDArray[np.float32], confidence: NDArray[np.float32], pictures: Pictures
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """See `inference.backend.PictureBackend`."""
+        seen = pictures
+        if isinstance(pictures, np.ndarray):
+            seen = self._read(crops_of(pictures, torch.from_numpy(pixels), torch.from_numpy(confidence)))
+        found = self.estimate(cast(Seen, seen))
+        return found.joints.numpy(), found.vertices.numpy()
+
+    @torch.no_grad()
+    def estimate(self, seen: Seen) -> Estimate:
+        """Bodies of any number of people."""
+        people = torch.arange(len(seen.joints))
+        return Estimate.joined([self.network.estimate(seen[part]) for part in people.split(CHUNK)])
+
+    def _read(self, seen: Seen) -> Seen:
+        if not self.network.needs - {"pictures"}:
+            return seen
+        if self._reader is None:
+            self._reader = load_reader(self.layer)
+        return self._reader.read(seen)
+
+    def onlooker(self, poses: PoseSource, input_: str) -> PictureStream:
+        """Shows drawn people as this method is measured on them: with `gt` or `noisy` maps and landmarks."""
+        pictures = measured_pictures(input_, self.layer)
+        return PictureStream(self.layer.body, self.network.joint_set, poses, pictures, self.network.needs)

@@ -1,0 +1,106 @@
+"""HMR (Kanazawa, Black, Jacobs and Malik 2018, arXiv 1712.06584): a picture to a body's parameters, kept to what
+bodies are like by critics.
+
+The features of a picture go to the regressor that corrects the mean body three times. The last guess is held to the
+2D joints of all people, and to 3D joints and parameters where these are known; every guess is held to fool the
+critics, which see poses of motion clips and shapes of people that belong to no picture.
+
+Differs from the paper: the body; the backbone, pre-trained as a reader of pictures (`reader`) instead of on ImageNet; a
+camera with perspective; absolute differences for all supervised terms, where the paper squares those in 3D; one
+optimiser for network and critics, with one learning rate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from pose2mesh.baselines.common.backbone import FEATURES, Backbone
+from pose2mesh.baselines.common.baseline_losses import ParameterWeights, parameter_losses
+from pose2mesh.baselines.common.body_layer import BodyLayer, Guess
+from pose2mesh.baselines.common.discriminator import Critics, Judged, fooling_loss, telling_loss
+from pose2mesh.baselines.common.parameter_regressor import ParameterRegressor
+from pose2mesh.baselines.interface import Estimate
+from pose2mesh.baselines.observation import LearnedBaseline, Need, Seen, Truth
+from pose2mesh.datasets.synthetic.pose_sampling import to_local
+
+
+@dataclass
+class HMRSettings:
+    """What an HMR is.
+
+    Attributes:
+        iterations: Corrections of the mean body.
+        weights: Of the supervised terms.
+        critics: Whether there are any.
+        adversarial: Weight of fooling them. Too large, and the network runs away from critics that know little yet.
+    """
+
+    iterations: int = 3
+    weights: ParameterWeights = field(default_factory=ParameterWeights)
+    critics: bool = True
+    adversarial: float = 0.01
+
+
+class HMR(LearnedBaseline):
+    """The method.
+
+    Args:
+        layer: The body.
+        settings: What it is.
+    """
+
+    needs: ClassVar[frozenset[Need]] = frozenset({"pictures"})
+
+    def __init__(self, layer: BodyLayer, settings: HMRSettings | None = None) -> None:
+        super().__init__()
+        self.settings = settings or HMRSettings()
+        self.layer, self.joint_set = layer, layer.joint_set
+        self.backbone = Backbone()
+        self.regressor = ParameterRegressor(FEATURES, layer, self.settings.iterations)
+        self.critics = Critics() if self.settings.critics else None
+        self.people: Judged | None = None
+
+    def prepare(self, orientations: Tensor, phenotypes: Tensor) -> None:
+        """The people that critics know."""
+        shapes = (phenotypes - self.layer.low) / (self.layer.high - self.layer.low)
+        self.people = Judged(to_local(orientations)[:, 1:], shapes)
+
+    def forward(self, seen: Seen) -> list[Guess]:
+        """The guess after each correction, the last of all the best."""
+        assert seen.pictures is not None
+        guesses: list[Guess] = self.regressor(self.backbone(seen.pictures).vector)
+        return guesses
+
+    def losses(self, seen: Seen, truth: Truth, progress: float) -> dict[str, Tensor]:
+        """See `LearnedBaseline`."""
+        guesses = self(seen)
+        terms = parameter_losses(guesses[-1], truth, self.layer, self.settings.weights)
+        if self.critics is not None:
+            made_up = _of_guesses(guesses)
+            people = self._some_people(len(made_up.shapes))
+            # Of equal weight, which is nothing to how the critics learn under Adam: unweighted, their own term would
+            # be ten times all others, and take up the norm that gradients are clipped to.
+            terms["adversarial"] = self.settings.adversarial * fooling_loss(self.critics, made_up)
+            terms["critics"] = self.settings.adversarial * telling_loss(self.critics, people, made_up)
+        return terms
+
+    @torch.no_grad()
+    def estimate(self, seen: Seen) -> Estimate:
+        """See `LearnedBaseline`."""
+        return self.layer.estimate(self(seen)[-1])
+
+    def _some_people(self, count: int) -> Judged:
+        """Poses and shapes are drawn apart: either is as people's are, and no pair of them has to be."""
+        assert self.people is not None, "HMR with critics was not prepared"
+        rotations, shapes = self.people.rotations, self.people.shapes
+        pose, shape = (torch.randint(len(known), (count,), device=known.device) for known in (rotations, shapes))
+        return Judged(rotations[pose], shapes[shape])
+
+
+def _of_guesses(guesses: list[Guess]) -> Judged:
+    rotations = torch.cat([guess.rotations[:, 1:] for guess in guesses])
+    return Judged(rotations, torch.cat([guess.shape for guess in guesses]).sigmoid())

@@ -1,0 +1,128 @@
+"""Neural Body Fitting (Omran, Lassner, Pons-Moll, Gehler and Schiele 2018, arXiv 1808.05942): a map of the body's
+parts to the body's parameters.
+
+The map hides what clothes and light look like, and is all that the encoder sees. Its features become a shape and one
+matrix a bone, any nine numbers, from which the nearest rotation is taken. The result is held to true parameters and to
+3D joints where these are known, and through the body to the 2D joints of all people.
+
+Differs from the paper: the body and the encoder, the backbone of all methods here with a hidden layer after it; the
+map is given, with a detector's errors, instead of being found by a network that learns along; camera scale and place
+are guessed, too, where the paper brings people to one size and place; twelve surenesses a pixel where the paper paints
+parts in colours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from pose2mesh.baselines.common.backbone import FEATURES, Backbone
+from pose2mesh.baselines.common.baseline_losses import ParameterWeights, parameter_losses
+from pose2mesh.baselines.common.body_layer import BodyLayer, Guess
+from pose2mesh.baselines.common.parameter_regressor import mean_guess, timid_layer
+from pose2mesh.baselines.interface import Estimate
+from pose2mesh.baselines.observation import MAP_PX, PARTS, LearnedBaseline, Need, Seen, Truth
+from pose2mesh.body_models.anny import PHENOTYPES
+from pose2mesh.body_models.anny_skeleton import BODY_BONES
+from pose2mesh.geometry.rotations import nearest_rotation
+
+# Numbers of a guess: matrices, shape, camera's scale and shift.
+_SIZES = (9 * len(BODY_BONES), len(PHENOTYPES), 1, 2)
+_LEAST_CURVATURE = 0.02  # beside 2 at a rotation: below it, gradients of the nearest rotation stop growing
+
+
+@dataclass
+class NBFSettings:
+    """What an NBF is.
+
+    Attributes:
+        hidden: Width of the layer between features and parameters.
+        weights: Of the losses.
+    """
+
+    hidden: int = 512
+    weights: ParameterWeights = field(default_factory=ParameterWeights)
+
+
+class NBF(LearnedBaseline):
+    """The method.
+
+    Args:
+        layer: The body.
+        settings: What it is.
+    """
+
+    needs: ClassVar[frozenset[Need]] = frozenset({"parts"})
+    mean: Tensor
+
+    def __init__(self, layer: BodyLayer, settings: NBFSettings | None = None) -> None:
+        super().__init__()
+        self.settings = settings or NBFSettings()
+        self.layer, self.joint_set = layer, layer.joint_set
+        self.encoder = Backbone(PARTS, MAP_PX)
+        last = timid_layer(self.settings.hidden, sum(_SIZES))
+        self.head = nn.Sequential(nn.Linear(FEATURES, self.settings.hidden), nn.ReLU(), last)
+        mean = mean_guess(layer)
+        numbers = torch.cat((mean.rotations.flatten(1), mean.shape, mean.log_scale[:, None], mean.shift_m), dim=1)
+        self.register_buffer("mean", numbers[0], persistent=False)
+
+    def forward(self, seen: Seen) -> Guess:
+        assert seen.parts is not None
+        numbers = self.mean + self.head(self.encoder(seen.parts).vector)
+        matrices, shape, log_scale, shift_m = numbers.split(_SIZES, dim=1)
+        rotations = to_rotation(matrices.reshape(len(matrices), len(BODY_BONES), 3, 3))
+        return Guess(shape, rotations, log_scale[:, 0], shift_m)
+
+    def losses(self, seen: Seen, truth: Truth, progress: float) -> dict[str, Tensor]:
+        """See `LearnedBaseline`."""
+        return parameter_losses(self(seen), truth, self.layer, self.settings.weights)
+
+    @torch.no_grad()
+    def estimate(self, seen: Seen) -> Estimate:
+        """See `LearnedBaseline`."""
+        return self.layer.estimate(self(seen))
+
+
+def to_rotation(matrix: Tensor) -> Tensor:
+    """The rotations closest to matrices (…, 3, 3), as `geometry.rotations.nearest_rotation` finds them, with a gradient."""
+    rotation: Tensor = _NearestRotation.apply(matrix)
+    return rotation
+
+
+class _NearestRotation(torch.autograd.Function):
+    """Of M = R P, R the nearest rotation and P symmetric, R's derivative is R [ω]×, with
+
+        (tr(P) I − P) ω = vee(Rᵀ dM − dMᵀ R),    vee(A) = (A₃₂, A₁₃, A₂₁).
+
+    Through the SVD's factors it would be the difference of terms that grow without bounds where two singular values are
+    alike, as those of a rotation are. The matrix on the left has their sums for eigenvalues: it is singular only where
+    the nearest rotation jumps, and damped there.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, matrix: Tensor) -> Tensor:
+        rotation = nearest_rotation(matrix)
+        ctx.save_for_backward(matrix, rotation)
+        return rotation
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        matrix, rotation = ctx.saved_tensors
+        stretch = rotation.mT @ matrix
+        identity = torch.eye(3, dtype=matrix.dtype, device=matrix.device)
+        curvature = stretch.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None] * identity - stretch
+        turned = rotation.mT @ gradient
+        # The curvature is symmetric: this is its inverse, but for eigenvalues as small as the damping.
+        damped = curvature.mT @ curvature + _LEAST_CURVATURE**2 * identity
+        spin = torch.linalg.solve(damped, curvature.mT @ _vee(turned - turned.mT)[..., None])[..., 0]
+        x, y, z = spin.unbind(-1)
+        zero = torch.zeros_like(x)
+        cross = torch.stack((zero, -z, y, z, zero, -x, -y, x, zero), dim=-1).reshape(matrix.shape)
+        return rotation @ cross
+
+
+def _vee(skew: Tensor) -> Tensor:
+    return torch.stack((skew[..., 2, 1], skew[..., 0, 2], skew[..., 1, 0]), dim=-1)

@@ -1,0 +1,203 @@
+"""Pavlakos, Zhu, Zhou and Daniilidis 2018 (arXiv 1805.04092): pose from the joints, shape from the silhouette.
+
+A pose network sees nothing but where the maps of the joints have their maxima and how high these are, a shape network
+nothing but the silhouette. Training has three parts: true parameters; the posed surface, vertex by vertex; and then
+people without 3D labels, too, whose body must be seen where their 2D joints are and must cover their silhouette.
+
+Differs from the paper: the body, sizes of networks; the maps are given, with a detector's errors, instead of being
+found by a network that learns along; the terms of a part of the training stay in the next, since the surface alone is
+met best by small bodies as long as poses are wrong; of the surface, the vertices that the silhouette needs are posed;
+the silhouette's gradient is that of discs (`soft_silhouette`) instead of a renderer's differences of pixels, its error
+the overlap; the camera is solved in closed form; six numbers a rotation; absolute differences.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from pose2mesh.baselines.common.baseline_camera import solve_camera
+from pose2mesh.baselines.common.baseline_losses import joint_loss, keypoint_loss, rotation_loss, shape_loss
+from pose2mesh.baselines.common.body_layer import BodyLayer, Guess
+from pose2mesh.baselines.common.parameter_regressor import mean_guess, timid_layer
+from pose2mesh.baselines.common.soft_silhouette import SoftSilhouette, overlap_loss
+from pose2mesh.baselines.interface import Estimate
+from pose2mesh.baselines.observation import MAP_PX, LearnedBaseline, Need, Seen, Truth
+from pose2mesh.body_models.anny import PHENOTYPES
+from pose2mesh.body_models.anny_skeleton import BODY_BONES
+from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
+from pose2mesh.geometry.rotations import rotation_from_six, six_of_rotation
+from pose2mesh.models.losses import masked_l1
+from pose2mesh.models.posenet import ResidualBlock
+from pose2mesh.skeletons import JointSet
+
+_SHAPE_WIDTHS = (16, 32, 64, 96, 128)  # channels of the shape network's levels, each half the size of the one before
+_LEAST_WEIGHT = 1e-4  # of a joint that is missing, so that a camera can be solved where all are
+
+
+@dataclass
+class PavlakosSettings:
+    """What it is.
+
+    Attributes:
+        silhouette: Whether there is one: without, the shape comes from the joints alone, and the third part of the
+            training has no silhouettes to cover.
+        width: Of the pose network.
+        blocks: Residual blocks of it.
+        dropout: Share of its activations dropped in training.
+        surface_from: How much of the training is done when the surface comes in, from 0 to 1.
+        pictures_from: And when people without 3D labels do.
+        rotations: Weight of the bones' rotations, per matrix entry.
+        shape: Of the phenotypes, per range of adults.
+        vertices: Of the surface, per metre.
+        joints: Of 3D joints, likewise.
+        keypoints: Of 2D joints, per half side of the crop.
+        overlap: Of the share of the silhouettes' union that is not covered by both.
+    """
+
+    silhouette: bool = True
+    width: int = 512
+    blocks: int = 2
+    dropout: float = 0.1
+    surface_from: float = 0.3
+    pictures_from: float = 0.6
+    rotations: float = 1.0
+    shape: float = 3.0
+    vertices: float = 5.0
+    joints: float = 5.0
+    keypoints: float = 2.0
+    overlap: float = 0.1
+
+
+class Pavlakos(LearnedBaseline):
+    """The method.
+
+    Args:
+        layer: The body.
+        settings: What it is.
+    """
+
+    needs: ClassVar[frozenset[Need]] = frozenset({"silhouettes"})
+    mean: Tensor
+
+    def __init__(self, layer: BodyLayer, settings: PavlakosSettings | None = None) -> None:
+        super().__init__()
+        self.settings = settings or PavlakosSettings()
+        self.layer, self.joint_set = layer, layer.joint_set
+        self.pose = FromJoints(self.joint_set, 6 * len(BODY_BONES), self.settings)
+        self.shape: nn.Module = (
+            FromSilhouette() if self.settings.silhouette else FromJoints(self.joint_set, len(PHENOTYPES), self.settings)
+        )
+        self.silhouette = SoftSilhouette(layer.body)
+        self.poser = BodySynthesiser(layer.body, self.joint_set, self.silhouette.vertices)
+        self.register_buffer("mean", six_of_rotation(mean_guess(layer).rotations[0]), persistent=False)
+
+    def forward(self, seen: Seen) -> Guess:
+        """Bodies under the cameras that fit the joints seen best."""
+        guess = self.bodies(seen)
+        return _under_camera(guess, self.layer.joints(guess), seen.joints, seen.confidence)
+
+    def bodies(self, seen: Seen) -> Guess:
+        """Bodies under no camera in particular."""
+        rotations = rotation_from_six(self.mean + self.pose(seen).reshape(-1, *self.mean.shape))
+        shape = self.shape(seen)
+        return Guess(shape, rotations, torch.zeros_like(shape[:, 0]), torch.zeros_like(shape[:, :2]))
+
+    def losses(self, seen: Seen, truth: Truth, progress: float) -> dict[str, Tensor]:
+        """See `LearnedBaseline`."""
+        guess = self.bodies(seen)
+        terms = self._parameter_losses(guess, truth)
+        if progress >= self.settings.surface_from:
+            joints, points, root = self.poser(self.layer.phenotypes(guess.shape), guess.orientations)
+            terms |= self._surface_losses(joints, points, truth)
+            if progress >= self.settings.pictures_from:
+                terms |= self._picture_losses(guess, joints + root[:, None], points + root[:, None], seen, truth)
+        return terms
+
+    @torch.no_grad()
+    def estimate(self, seen: Seen) -> Estimate:
+        """See `LearnedBaseline`."""
+        return self.layer.estimate(self(seen))
+
+    def _parameter_losses(self, guess: Guess, truth: Truth) -> dict[str, Tensor]:
+        rotations = rotation_loss(guess.rotations, truth.orientations, truth.labelled)
+        shape = shape_loss(guess.shape, truth.phenotypes, truth.labelled, self.layer)
+        return {"rotations": self.settings.rotations * rotations, "shape": self.settings.shape * shape}
+
+    def _surface_losses(self, joints: Tensor, points: Tensor, truth: Truth) -> dict[str, Tensor]:
+        """Of joints (B, J, 3) and the vertices of the silhouette (B, 2N, 3) relative to the root joint."""
+        with torch.no_grad():
+            _, true_points, _ = self.poser(truth.phenotypes, truth.orientations)
+        vertices = masked_l1(points, true_points, truth.labelled[:, None])
+        at_joints = joint_loss(joints, truth.joints, truth.labelled, self.joint_set.root_index)
+        return {"vertices": self.settings.vertices * vertices, "joints": self.settings.joints * at_joints}
+
+    def _picture_losses(
+        self, guess: Guess, joints: Tensor, points: Tensor, seen: Seen, truth: Truth
+    ) -> dict[str, Tensor]:
+        """Of joints (B, J, 3) and the vertices of the silhouette (B, 2N, 3) about the hips."""
+        # The camera that suits the annotation: what an unlucky detection does to it is not the body's fault.
+        guess = _under_camera(guess, joints, truth.joints_2d, truth.visible)
+        keypoints = keypoint_loss(guess.project(joints), truth.joints_2d, truth.visible)
+        terms = {"keypoints": self.settings.keypoints * keypoints}
+        if self.settings.silhouette:
+            assert seen.silhouettes is not None
+            # Sureness is no coverage: an unsure detector would ask for thin bodies.
+            covered = (seen.silhouettes > 0.5).to(points.dtype)
+            target = nn.functional.adaptive_avg_pool2d(covered, self.silhouette.size)
+            overlap = overlap_loss(self.silhouette(points, guess), target, ~truth.labelled)
+            terms["overlap"] = self.settings.overlap * overlap
+        return terms
+
+
+class FromJoints(nn.Module):
+    """Numbers from where the joints are seen and how surely: a residual network like the lifter's (Martinez 2017).
+
+    Args:
+        joint_set: Of the joints.
+        numbers: How many to give.
+        settings: Width, blocks and dropout.
+    """
+
+    def __init__(self, joint_set: JointSet, numbers: int, settings: PavlakosSettings) -> None:
+        super().__init__()
+        width = settings.width
+        blocks = (ResidualBlock(width, settings.dropout) for _ in range(settings.blocks))
+        self.layers = nn.Sequential(nn.Linear(3 * len(joint_set), width), *blocks, timid_layer(width, numbers))
+
+    def forward(self, seen: Seen) -> Tensor:
+        """(B, numbers)."""
+        found: Tensor = self.layers(torch.cat((seen.joints, seen.confidence[..., None]), dim=-1).flatten(1))
+        return found
+
+
+class FromSilhouette(nn.Module):
+    """A shape from a silhouette: five convolutions, each followed by a pooling to half the size, and two layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        levels: list[nn.Module] = []
+        for before, width in zip((1, *_SHAPE_WIDTHS), _SHAPE_WIDTHS, strict=False):
+            levels += [nn.Conv2d(before, width, 3, padding=1, bias=False), nn.MaxPool2d(2)]
+            levels += [nn.BatchNorm2d(width), nn.ReLU()]
+        places = (MAP_PX >> len(_SHAPE_WIDTHS)) ** 2
+        hidden = nn.Linear(places * _SHAPE_WIDTHS[-1], 2 * _SHAPE_WIDTHS[-1])
+        self.levels = nn.Sequential(*levels)
+        self.head = nn.Sequential(nn.Flatten(), hidden, nn.ReLU(), timid_layer(hidden.out_features, len(PHENOTYPES)))
+
+    def forward(self, seen: Seen) -> Tensor:
+        """(B, 6) phenotypes as logits; in training in bfloat16 up to the last layers."""
+        assert seen.silhouettes is not None
+        with torch.autocast(seen.silhouettes.device.type, torch.bfloat16, enabled=self.training):
+            found = self.levels(seen.silhouettes[:, None].contiguous(memory_format=torch.channels_last))
+        shape: Tensor = self.head(found.float())
+        return shape
+
+
+def _under_camera(guess: Guess, joints: Tensor, seen: Tensor, weight: Tensor) -> Guess:
+    """The same bodies under the cameras that bring their joints (B, J, 3), about the hips, closest to those seen."""
+    scale, shift_m = solve_camera(joints, seen, weight.clamp_min(_LEAST_WEIGHT))
+    return replace(guess, log_scale=scale.log(), shift_m=shift_m)

@@ -1,0 +1,59 @@
+"""Twelve parts of the body, and maps of where each is seen."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pose2mesh.baselines.observation import CROP_PX, MAP_PX, PARTS
+from pose2mesh.baselines.rendering.visibility import View
+from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.anny_skeleton import BODY_BONES
+
+_OF_A_SIDE = ("upper_arm", "forearm", "thigh", "shank", "foot")
+PART_NAMES = ("head", "torso", *(f"{side}_{part}" for part in _OF_A_SIDE for side in ("left", "right")))
+# `maps[:, FLIPPED_PARTS]` exchanges the sides.
+FLIPPED_PARTS = (0, 1, *(2 + (index ^ 1) for index in range(PARTS - 2)))
+
+# Hands belong to the forearms and the neck to the head; shoulders are a part of the torso.
+_PART_OF_BONE = {
+    "Neck": "head", "Head": "head", "Arm": "upper_arm", "ForeArm": "forearm", "Hand": "forearm",
+    "UpLeg": "thigh", "Leg": "shank", "Foot": "foot", "ToeBase": "foot",
+}  # fmt: skip
+
+
+def part_of_bone(bone: str) -> int:
+    """Index into `PART_NAMES` of a bone of `BODY_BONES`."""
+    side = next((side for side in ("Left", "Right") if bone.startswith(side)), "")
+    part = _PART_OF_BONE.get(bone.removeprefix(side), "torso")
+    return PART_NAMES.index(f"{side.lower()}_{part}" if part in _OF_A_SIDE else part)
+
+
+def vertex_parts(body: AnnyBody) -> Tensor:
+    """(V, PARTS) how much of each vertex the bones of each part move; rows sum to one."""
+    weights = body.body_bone_weights()
+    part = torch.tensor([part_of_bone(bone) for bone in BODY_BONES])
+    return weights.new_zeros(len(weights), PARTS).index_add_(1, part, weights)
+
+
+def face_parts(body: AnnyBody) -> Tensor:
+    """(F,) the part each face belongs to: the one that moves its corners most."""
+    return vertex_parts(body)[body.faces].sum(1).argmax(1)
+
+
+def label_image(view: View, parts: Tensor) -> Tensor:
+    """(B, CROP_PX, CROP_PX) bytes: the part seen at each pixel, −1 for none; `parts` (F,) is of each face."""
+    labels = torch.full((view.count * CROP_PX**2,), -1, dtype=torch.int8)
+    labels[view.place] = parts[view.face].to(torch.int8)
+    return labels.reshape(view.count, CROP_PX, CROP_PX)
+
+
+def share_maps(labels: Tensor, classes: int) -> Tensor:
+    """Labels (B, CROP_PX, CROP_PX), −1 for none, to each label's share of the pixels (B, classes, MAP_PX, MAP_PX)."""
+    count, shrink = len(labels), CROP_PX // MAP_PX
+    place = (labels.flatten() >= 0).nonzero()[:, 0]
+    label = labels.flatten()[place].long()
+    row, column = place // CROP_PX % CROP_PX // shrink, place % CROP_PX // shrink
+    place = ((place // CROP_PX**2 * classes + label) * MAP_PX + row) * MAP_PX + column
+    shares = torch.bincount(place, minlength=count * classes * MAP_PX**2).float() / shrink**2
+    return shares.reshape(count, classes, MAP_PX, MAP_PX)

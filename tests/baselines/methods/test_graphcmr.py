@@ -1,0 +1,133 @@
+"""GraphCMR: its convolutions against dense products, its losses on known cases, what it learns and what it gives."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from pose2mesh.baselines.common.backbone import FEATURES
+from pose2mesh.baselines.common.body_layer import BodyLayer
+from pose2mesh.baselines.methods.graphcmr import GraphCMR, GraphCMRSettings, GraphResidual, Mesh
+from pose2mesh.baselines.observation import Seen, Truth
+from tests.stick_people import draw_sticks
+
+
+@pytest.fixture(scope="module")
+def people(layer: BodyLayer) -> tuple[Seen, Truth]:
+    return draw_sticks(layer, 8, torch.Generator().manual_seed(0), labelled=0.5)
+
+
+@pytest.fixture(scope="module")
+def untrained(layer: BodyLayer) -> GraphCMR:
+    torch.manual_seed(0)
+    return GraphCMR(layer, GraphCMRSettings(channels=16, blocks=2, hidden=64))
+
+
+def test_a_block_is_its_dense_computation(untrained: GraphCMR) -> None:
+    graph, block = untrained.points.graph, GraphResidual(16)
+    x = torch.randn(3, graph.size, 16, generator=torch.Generator().manual_seed(2))
+
+    def normalised(z: Tensor) -> Tensor:  # of a fresh BatchNorm, in training
+        mean, variance = z.mean((0, 1)), z.var((0, 1), unbiased=False)
+        return ((z - mean) / (variance + 1e-5).sqrt()).relu()
+
+    weight = block.mix.linear.weight  # of the point itself beside that of its neighbours
+    y = normalised(x) @ block.narrow.weight.T + block.narrow.bias
+    z = normalised(y)
+    y = z @ weight[:, :8].T + graph.dense() @ z @ weight[:, 8:].T + block.mix.linear.bias
+    expected = x + normalised(y) @ block.widen.weight.T + block.widen.bias
+    assert torch.allclose(block(x, graph), expected, atol=1e-4)
+
+
+def test_features_are_joined_to_every_point_side_by_side_and_by_a_product(untrained: GraphCMR) -> None:
+    join, template = untrained.points.join, untrained.points.template
+    features = torch.randn(2, FEATURES, generator=torch.Generator().manual_seed(4))
+    points = template.expand(2, -1, -1)
+    everywhere = features[:, None].expand(-1, len(template), -1)
+    weight = torch.cat((join.of_template.weight, join.of_features.weight), dim=1)
+    expected = torch.cat((points, everywhere), -1) @ weight.T + join.of_template.bias + join.of_features.bias
+    expected = expected + join.factors(3 * points) * (everywhere @ join.times.weight.T + join.times.bias)
+    assert torch.allclose(join(template, features), expected, atol=1e-4)
+
+
+def test_the_mesh_of_the_truth_loses_nothing_and_a_moved_one_what_it_is_off(
+    untrained: GraphCMR, people: tuple[Seen, Truth]
+) -> None:
+    _, truth = people
+    _, points, _ = untrained.poser(truth.phenotypes, truth.orientations)
+    assert truth.vertices is not None
+    assert torch.allclose(points, truth.vertices[:, untrained.vertex], atol=1e-4)
+    camera = Mesh(points, truth.joints, torch.ones(8), torch.zeros(8, 2))
+    seen = replace(truth, joints_2d=camera.project(truth.joints), labelled=torch.arange(8) < 4)
+    terms = untrained._both_losses(points, truth.joints, camera, seen, points)
+    assert all(value < 1e-5 for value in terms.values())
+
+    moved = points + torch.tensor([0.03, 0.0, 0.0])
+    moved[4:] += 9.0  # of people whose 3D is not known
+    shifted = replace(camera, shift_m=torch.tensor([[0.0, 0.1]]).expand(8, 2))
+    terms = untrained._both_losses(moved, truth.joints, shifted, seen, points)
+    assert terms["vertices"] == pytest.approx(5.0 * 0.01, rel=1e-3)
+    assert terms["joints"] < 1e-5
+    down = (shifted.project(truth.joints) - seen.joints_2d).abs().mean()
+    assert terms["keypoints"] == pytest.approx(5.0 * float(down), rel=1e-3)
+    assert 0.045 < down < 0.055  # a tenth of a metre in one of two axes
+
+
+def test_nobody_labelled_leaves_2d_alone_and_finite_gradients(untrained: GraphCMR, people: tuple[Seen, Truth]) -> None:
+    seen, truth = people
+    untrained.zero_grad()
+    terms = untrained.losses(seen, replace(truth, labelled=torch.zeros(8, dtype=torch.bool)), 0.0)
+    assert {name for name, value in terms.items() if value > 0} == {"keypoints", "body_keypoints"}
+    sum(terms.values(), torch.zeros(())).backward()
+    assert all(p.grad is None or torch.isfinite(p.grad).all() for p in untrained.parameters())
+
+
+def test_the_regressor_of_parameters_does_not_pull_the_mesh(untrained: GraphCMR, people: tuple[Seen, Truth]) -> None:
+    untrained.zero_grad()
+    terms = untrained.losses(*people, 0.0)
+    of_body = [value for name, value in terms.items() if name.startswith("body_") or name in ("rotations", "shape")]
+    sum(of_body, torch.zeros(())).backward()
+    mesh = [*untrained.backbone.parameters(), *untrained.points.parameters()]
+    assert all(parameter.grad is None for parameter in mesh)
+    assert all(parameter.grad.abs().sum() > 0 for parameter in untrained.regressor.parameters())
+
+
+def test_learns_a_batch(layer: BodyLayer, people: tuple[Seen, Truth]) -> None:
+    torch.manual_seed(0)
+    method = GraphCMR(layer, GraphCMRSettings(channels=32, blocks=2, hidden=64))
+    optimiser = torch.optim.AdamW(method.parameters(), 3e-3)
+    history = []
+    for step in range(20):
+        terms = method.losses(*people, step / 20)
+        optimiser.zero_grad()
+        sum(terms.values(), torch.zeros(())).backward()
+        optimiser.step()
+        history.append({name: value.item() for name, value in terms.items()})
+    for name in ("vertices", "joints", "keypoints", "body_vertices", "body_keypoints"):
+        assert history[-1][name] < 0.8 * history[0][name], name
+
+
+def test_bodies_it_gives(untrained: GraphCMR, people: tuple[Seen, Truth]) -> None:
+    body = untrained.layer.body
+    regressor = body.regressor(untrained.joint_set)
+    untrained.eval()
+    mesh = untrained.estimate(people[0])
+    untrained.settings.answer = "parameters"
+    of_parameters = untrained.estimate(people[0])
+    untrained.settings.answer = "mesh"
+    untrained.train()
+    for found in (mesh, of_parameters):
+        assert found.vertices.shape == (8, len(body.template), 3)
+        assert torch.allclose(regressor @ found.vertices, found.joints, atol=1e-4)
+        assert found.joints_px.shape == (8, 19, 2)
+        assert found.parameters is not None
+        posed = body(found.parameters.phenotypes, found.parameters.orientations)
+        assert torch.allclose(posed, of_parameters.vertices, atol=1e-5)
+    assert not torch.allclose(mesh.joints, of_parameters.joints, atol=1e-2)
+
+
+def test_weights_are_all_that_is_kept(untrained: GraphCMR) -> None:
+    assert {name.split(".")[0] for name in untrained.state_dict()} == {"backbone", "points", "regressor"}

@@ -1,0 +1,148 @@
+"""Pavlakos: what each network looks at, the three parts of the training, and a batch that is learnt."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from pose2mesh.baselines.common.body_layer import BodyLayer
+from pose2mesh.baselines.methods.pavlakos import Pavlakos, PavlakosSettings
+from pose2mesh.baselines.observation import Seen, Truth
+from tests.stick_people import draw_sticks
+
+PEOPLE = 8
+PARTS_OF_TRAINING = {
+    0.0: {"rotations", "shape"},
+    0.5: {"rotations", "shape", "vertices", "joints"},
+    0.9: {"rotations", "shape", "vertices", "joints", "keypoints", "overlap"},
+}
+
+
+@pytest.fixture(scope="module")
+def people(layer: BodyLayer) -> tuple[Seen, Truth]:
+    return draw_sticks(layer, PEOPLE, torch.Generator().manual_seed(0), labelled=0.5)
+
+
+@pytest.fixture(scope="module")
+def method(layer: BodyLayer) -> Pavlakos:
+    """Untrained; its networks answer differently to different people."""
+    method = made(layer)
+    for network in (method.pose, method.shape):
+        last = list(network.modules())[-1]
+        assert isinstance(last, torch.nn.Linear)
+        torch.nn.init.normal_(last.weight, std=0.05)
+    return method
+
+
+def made(layer: BodyLayer, silhouette: bool = True) -> Pavlakos:
+    torch.manual_seed(0)
+    return Pavlakos(layer, PavlakosSettings(silhouette=silhouette, width=64, dropout=0.0))
+
+
+def total(terms: dict[str, Tensor]) -> Tensor:
+    return sum(terms.values(), torch.zeros(()))
+
+
+def test_joints_tell_the_pose_alone(method: Pavlakos, people: tuple[Seen, Truth]) -> None:
+    seen, _ = people
+    method.eval()
+    known, moved = method.bodies(seen), method.bodies(replace(seen, joints=seen.joints.flip(0)))
+    assert torch.equal(known.shape, moved.shape)
+    assert not torch.allclose(known.rotations, moved.rotations)
+
+
+def test_silhouettes_tell_the_shape_alone(method: Pavlakos, people: tuple[Seen, Truth]) -> None:
+    seen, _ = people
+    method.eval()
+    assert seen.silhouettes is not None
+    known, other = method.bodies(seen), method.bodies(replace(seen, silhouettes=seen.silhouettes.flip(0)))
+    assert torch.equal(known.rotations, other.rotations)
+    assert not torch.allclose(known.shape, other.shape)
+
+
+def test_without_silhouettes_the_joints_tell_all(layer: BodyLayer, people: tuple[Seen, Truth]) -> None:
+    method, (seen, truth) = made(layer, silhouette=False), people
+    blind = Seen(seen.joints, seen.confidence)
+    for progress, names in PARTS_OF_TRAINING.items():
+        assert set(method.losses(blind, truth, progress)) == names - {"overlap"}
+    assert method.eval().estimate(blind).joints.shape == (PEOPLE, 19, 3)
+
+
+@pytest.mark.parametrize("progress", PARTS_OF_TRAINING)
+def test_parts_of_the_training(method: Pavlakos, people: tuple[Seen, Truth], progress: float) -> None:
+    method.train().zero_grad()
+    terms = method.losses(*people, progress)
+    assert set(terms) == PARTS_OF_TRAINING[progress]
+    assert all(term > 0 for term in terms.values())
+    total(terms).backward()
+    for network in (method.pose, method.shape):
+        assert all(value.grad is not None and torch.isfinite(value.grad).all() for value in network.parameters())
+        assert any(value.grad.abs().sum() > 0 for value in network.parameters() if value.grad is not None)
+
+
+@pytest.mark.parametrize("progress", PARTS_OF_TRAINING)
+def test_nobody_labelled(method: Pavlakos, people: tuple[Seen, Truth], progress: float) -> None:
+    seen, truth = people
+    method.train().zero_grad()
+    terms = method.losses(seen, replace(truth, labelled=torch.zeros(PEOPLE, dtype=torch.bool)), progress)
+    assert {name for name, term in terms.items() if term > 0} == PARTS_OF_TRAINING[progress] & {"keypoints", "overlap"}
+    total(terms).backward()
+    assert all(torch.isfinite(value.grad).all() for value in method.parameters() if value.grad is not None)
+
+
+def test_silhouettes_of_labelled_people_do_not_count(method: Pavlakos, people: tuple[Seen, Truth]) -> None:
+    seen, truth = people
+    assert method.losses(seen, replace(truth, labelled=torch.ones(PEOPLE, dtype=torch.bool)), 0.9)["overlap"] == 0
+
+
+def test_nothing_is_lost_on_the_truth(method: Pavlakos, people: tuple[Seen, Truth]) -> None:
+    """What the networks answer is made the truth; its silhouette the target."""
+    seen, layer = people[0], method.eval().layer
+    guess = method(seen)
+    joints, vertices = layer.joints(guess), layer.vertices(guess)
+    root = joints[:, layer.joint_set.root_index, None]
+    truth = replace(
+        people[1],
+        joints=joints - root,
+        vertices=vertices - root,
+        joints_2d=guess.project(joints),
+        phenotypes=layer.phenotypes(guess.shape),
+        orientations=guess.orientations,
+    )
+    for progress in PARTS_OF_TRAINING:
+        terms = method.losses(seen, truth, progress)
+        assert all(term < 1e-4 for name, term in terms.items() if name != "overlap")
+
+
+def test_cameras_meet_the_joints_and_stand_missing_ones(method: Pavlakos, people: tuple[Seen, Truth]) -> None:
+    seen, _ = people
+    found = method.eval().estimate(seen)
+    assert torch.allclose(found.joints_px.mean(1), seen.joints.mean(1), atol=0.1)
+    nothing = method.estimate(replace(seen, confidence=torch.zeros_like(seen.confidence)))
+    assert torch.isfinite(nothing.joints_px).all()
+    regressed = method.layer.body.regressor(method.joint_set) @ found.vertices
+    assert torch.allclose(regressed, found.joints, atol=1e-4)
+
+
+def test_learns_a_batch(layer: BodyLayer, people: tuple[Seen, Truth]) -> None:
+    method = made(layer)
+    optimiser = torch.optim.AdamW(method.parameters(), 3e-3)
+    history: list[dict[str, float]] = []
+    for step in range(60):
+        terms = method.losses(*people, step / 60)
+        optimiser.zero_grad()
+        total(terms).backward()
+        optimiser.step()
+        history.append({name: term.item() for name, term in terms.items()})
+    for first, last, names in ((0, 17, ("rotations", "shape")), (18, 59, ("vertices",)), (36, 59, ("keypoints",))):
+        for name in names:
+            assert history[last][name] < 0.7 * history[first][name], name
+
+
+def test_weights_are_all_that_is_kept(layer: BodyLayer) -> None:
+    state = Pavlakos(layer).state_dict()
+    assert {name.split(".")[0] for name in state} == {"pose", "shape"}
+    assert sum(value.numel() for value in state.values()) * 2 < 4e6  # bytes in half precision

@@ -1,0 +1,72 @@
+"""The reader: places from maps, learns a batch of pictures, reads them; gives no bodies."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pose2mesh.baselines.common.body_layer import BodyLayer
+from pose2mesh.baselines.methods.pretraining_network import Reader, mean_places, part_loss
+from pose2mesh.baselines.observation import LANDMARKS, MAP_PX, PARTS, Seen, Truth
+from pose2mesh.errors import InputError
+from tests.stick_people import draw_sticks
+
+
+@pytest.fixture(scope="module")
+def people(layer: BodyLayer) -> tuple[Seen, Truth]:
+    return draw_sticks(layer, 8, torch.Generator().manual_seed(0))
+
+
+def test_mean_places_of_peaks() -> None:
+    maps = torch.zeros(1, 3, 32, 32)
+    maps[0, 0, 0, 31] = 50  # the corner right above
+    maps[0, 1, 16, 8:10] = 50  # between two cells
+    expected = torch.tensor([[1 - 1 / 32, -1 + 1 / 32], [-1 + 18 / 32, 1 / 32], [0.0, 0.0]])
+    assert torch.allclose(mean_places(maps)[0], expected, atol=1e-4)
+
+
+def test_part_loss_is_least_for_the_truth() -> None:
+    parts = torch.zeros(1, PARTS, MAP_PX, MAP_PX)
+    parts[:, 3, :20] = 1
+    sure = torch.zeros(1, PARTS + 1, 32, 32)
+    sure[:, 3, :10] = sure[:, PARTS, 10:] = 20
+    assert part_loss(sure, parts) < 1e-3
+    assert part_loss(torch.zeros_like(sure), parts) == pytest.approx(torch.tensor(13.0).log().item(), rel=1e-4)
+
+
+def test_learns_a_batch_and_reads_it(layer: BodyLayer, people: tuple[Seen, Truth]) -> None:
+    torch.manual_seed(0)
+    seen, truth = people
+    reader = Reader(layer)
+    optimiser = torch.optim.AdamW(reader.parameters(), 2e-3)
+    losses = []
+    for step in range(40):
+        terms = reader.losses(seen, truth, step / 40)
+        total = sum(terms.values(), torch.zeros(()))
+        optimiser.zero_grad()
+        total.backward()
+        optimiser.step()
+        losses.append({name: term.item() for name, term in terms.items()})
+    assert all(losses[-1][name] < 0.7 * losses[0][name] for name in ("parts", "joints", "landmarks"))
+
+    read = reader.eval().read(Seen(seen.joints, seen.confidence, seen.pictures))
+    assert read.parts is not None
+    assert read.silhouettes is not None
+    assert read.parts.shape == (8, PARTS, MAP_PX, MAP_PX)
+    assert torch.allclose(read.parts.sum(1), read.silhouettes, atol=1e-5)
+    assert read.landmarks is not None
+    assert read.landmarks.shape == (8, LANDMARKS, 2)
+    assert read.landmark_confidence is not None
+    assert read.landmark_confidence.min() >= 0
+    assert read.landmark_confidence.max() <= 1
+
+
+def test_learns_without_landmarks(layer: BodyLayer, people: tuple[Seen, Truth]) -> None:
+    seen, truth = people
+    terms = Reader(layer).losses(Seen(seen.joints, seen.confidence, seen.pictures, seen.parts), truth, 0.0)
+    assert set(terms) == {"parts", "joints", "joint_presence"}
+
+
+def test_gives_no_bodies(layer: BodyLayer, people: tuple[Seen, Truth]) -> None:
+    with pytest.raises(InputError, match="gives no bodies"):
+        Reader(layer).estimate(people[0])

@@ -1,0 +1,120 @@
+"""The whole method: better from a good start than from nothing, better than its start, and sound on what is missing."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from pose2mesh.baselines.common.fitting import Bodies, Fitter, Target
+from pose2mesh.baselines.common.initial_bodies import YAWS, better, mean_pose
+from pose2mesh.baselines.common.pose_prior import rotation_vectors
+from pose2mesh.baselines.interface import Observed
+from pose2mesh.baselines.methods.smplify import FROM_A_GOOD_START, FROM_NOTHING, Schedule, SMPLify
+from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, People, SyntheticConfig, detect, draw_people
+from pose2mesh.datasets.synthetic.camera_sampling import CameraConfig
+from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig
+from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
+from pose2mesh.skeletons import COCO
+
+PEOPLE = 4
+
+
+@pytest.fixture(scope="module")
+def seen(fitter: Fitter) -> tuple[People, Observed]:
+    """People in mild poses, upright, and their true 2D joints."""
+    generator = torch.Generator().manual_seed(3)
+    source = PoseSource(None, PoseConfig(procedural=1.0, tumble=0.0))
+    config = SyntheticConfig(cameras=CameraConfig(steep=0.0, fill=(0.3, 0.6)), views=1)
+    with torch.no_grad():
+        people = draw_people(PEOPLE, source, BodySynthesiser(fitter.body, COCO, None), config, generator)
+        noise = NoiseConfig(model="none", drop=0.0, plain_confidence=1.0, out_of_picture=False)
+        batch = detect(people, COCO, noise, generator)
+    return people, Observed(batch.joints_px, batch.confidence, torch.arange(PEOPLE))
+
+
+def error_m(fitter: Fitter, found: tuple[Bodies, Target], people: People) -> float:
+    joints = fitter.pose(*found).joints.detach()
+    root = joints[:, COCO.root_index, None]
+    return float((joints - root - people.joints_cam).norm(dim=-1).mean())
+
+
+def missed_px(fitter: Fitter, found: tuple[Bodies, Target], observed: Observed) -> Tensor:
+    return (fitter.estimate(*found).joints_px - observed.joints_px).norm(dim=-1)
+
+
+def true_start(people: People, fitter: Fitter):
+    """A start at the true pose of the bones, which is turned a little."""
+
+    def start(_: Fitter, target: Target, observed: Observed) -> list[Bodies]:
+        orientations = people.cameras.rotation[:, None] @ people.orientations
+        pose = rotation_vectors(orientations) + 0.05
+        guess = Bodies(torch.zeros(PEOPLE, 6), pose, orientations[:, 0], torch.zeros(PEOPLE), torch.zeros(PEOPLE, 2))
+        return [fitter.with_camera(guess, target)]
+
+    return start
+
+
+def test_a_good_start_helps(fitter: Fitter, seen: tuple[People, Observed]) -> None:
+    people, observed = seen
+    alone = SMPLify("alone", fitter, mean_pose, FROM_NOTHING).fit(observed)
+    started = SMPLify("started", fitter, true_start(people, fitter), FROM_A_GOOD_START).fit(observed)
+    middle = mean_pose(fitter, alone[1], observed)
+    assert error_m(fitter, started, people) < error_m(fitter, alone, people)
+    assert error_m(fitter, alone, people) < 0.6 * min(error_m(fitter, (guess, alone[1]), people) for guess in middle)
+    for found in (alone, started):
+        # Pixels of pictures of 1000, in which people are some 400 tall.
+        assert missed_px(fitter, found, observed).mean() < 12
+
+
+def test_what_comes_back(fitter: Fitter, seen: tuple[People, Observed]) -> None:
+    quick = SMPLify("quick", fitter, mean_pose, Schedule(2, ((1.0, 2),)))
+    joints_px, confidence = seen[1].joints_px.clone(), seen[1].confidence.clone()
+    confidence[0, :11] = 0  # only the legs of the first are there
+    joints_px[0, :11] = 0
+    confidence[0, -2:] = 0
+    found = quick(Observed(joints_px, confidence, torch.arange(PEOPLE)))
+    assert found.joints.shape == (PEOPLE, len(COCO), 3)
+    assert found.vertices.shape == (PEOPLE, len(fitter.body.template), 3)
+    assert torch.isfinite(found.vertices).all()
+    assert found.parameters is not None
+    # Joints, vertices and parameters are of one body.
+    torch.testing.assert_close(fitter.body.regressor(COCO) @ found.vertices, found.joints, atol=1e-4, rtol=0)
+    again = fitter.body(found.parameters.phenotypes, found.parameters.orientations)
+    torch.testing.assert_close(again, found.vertices, atol=1e-5, rtol=0)
+
+
+def test_four_ways_to_start(fitter: Fitter, seen: tuple[People, Observed]) -> None:
+    observed = seen[1]
+    target = Target.of(observed.joints_px, observed.confidence, observed.person, COCO)
+    guesses = mean_pose(fitter, target, observed)
+    assert len(guesses) == YAWS
+    left, right = COCO.index("left_shoulder"), COCO.index("right_shoulder")
+    across = torch.stack([(posed := fitter.pose(guess, target).joints)[:, left] - posed[:, right] for guess in guesses])
+    torch.testing.assert_close(across[0], -across[2], atol=0.01, rtol=0)
+    torch.testing.assert_close(across[1], -across[3], atol=0.01, rtol=0)
+    assert (across[0, :, 0] > 0.2).all()  # facing the camera, the person's left is on the picture's right
+
+
+def test_the_trunk_leans_as_seen(fitter: Fitter, seen: tuple[People, Observed]) -> None:
+    """People seen upside down start upside down."""
+    observed = seen[1]
+    targets = [Target.of(sign * observed.joints_px, observed.confidence, observed.person, COCO) for sign in (1.0, -1.0)]
+    up, down = (mean_pose(fitter, target, observed)[0].orientation[:, 1, 2] for target in targets)
+    assert (up < -0.7).all()
+    torch.testing.assert_close(up, -down)
+
+
+def test_the_better_guess_is_kept(fitter: Fitter) -> None:
+    def bodies(value: float) -> Bodies:
+        return Bodies(
+            torch.full((2, 6), value),
+            torch.full((2, 21, 3), value),
+            torch.full((2, 3, 3), value),
+            torch.full((2,), value),
+            torch.full((2, 2), value),
+        )
+
+    kept = better([(bodies(1.0), torch.tensor([3.0, torch.nan])), (bodies(2.0), torch.tensor([4.0, 5.0]))])
+    torch.testing.assert_close(kept.log_scale, torch.tensor([1.0, 2.0]))
+    torch.testing.assert_close(kept.pose[:, 0, 0], torch.tensor([1.0, 2.0]))

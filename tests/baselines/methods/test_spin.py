@@ -1,0 +1,61 @@
+"""SPIN: it learns from what is known first, then from fits, which are part of a run and not of a bundle."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from pose2mesh.baselines.common.body_layer import BodyLayer
+from pose2mesh.baselines.common.fit_buffer import Fits
+from pose2mesh.baselines.methods.spin import SPIN, SPINFits, SPINSettings
+from pose2mesh.baselines.observation import Seen, Truth
+from tests.stick_people import draw_sticks
+
+
+@pytest.fixture(scope="module")
+def people(layer: BodyLayer) -> tuple[Seen, Truth]:
+    seen, truth = draw_sticks(layer, 8, torch.Generator().manual_seed(0))
+    return seen, replace(truth, labelled=torch.arange(8) < 2)
+
+
+def made(layer: BodyLayer, begin: float = 0.0) -> SPIN:
+    torch.manual_seed(0)
+    method = SPIN(layer, SPINSettings(fits=SPINFits(begin=begin, camera_rounds=2, rounds=4), pictures=16))
+    method.prepare(torch.zeros(0), torch.zeros(0))
+    return method
+
+
+def test_learns_a_batch_first_from_what_is_known(layer: BodyLayer, people: tuple[Seen, Truth]) -> None:
+    method = made(layer, begin=0.5)
+    assert method.teacher is not None
+    optimiser = torch.optim.AdamW(method.parameters(), 1e-3)
+    history = []
+    for step in range(14):
+        terms = method.losses(*people, step / 14)
+        optimiser.zero_grad()
+        sum(terms.values(), torch.zeros(())).backward()
+        optimiser.step()
+        history.append(terms["keypoints"].item())
+        assert torch.isinf(method.teacher.best.distance).all() == (step < 7)
+    assert history[-1] < 0.8 * history[0]
+    assert torch.isfinite(method.teacher.best.distance[2:8]).all()
+
+
+def test_fits_are_resumed_but_not_shipped(layer: BodyLayer, people: tuple[Seen, Truth]) -> None:
+    method = made(layer)
+    assert method.teacher is not None
+    fits = Fits(torch.zeros(1, 6), torch.eye(3).expand(1, 22, 3, 3), torch.tensor([0.01]))
+    method.teacher.best.offer(torch.tensor([2]), fits)
+    resumed = made(layer)
+    resumed.load_state_dict(method.state_dict())
+    assert resumed.teacher is not None
+    assert resumed.teacher.best.distance[2] == pytest.approx(0.01)
+    method.forget()
+    fresh = SPIN(layer, SPINSettings(pictures=16))
+    fresh.load_state_dict(method.state_dict())
+    fresh.eval()
+    found = fresh.estimate(people[0])
+    assert found.vertices.shape == (8, len(layer.body.template), 3)
+    assert {name.split(".")[0] for name in fresh.state_dict()} == {"backbone", "regressor"}

@@ -1,0 +1,144 @@
+"""How people look: clothes end where they should, light falls from where it comes, and what hides hides."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pose2mesh.baselines.observation import CROP_PX, Crops
+from pose2mesh.baselines.rendering.appearance import BEYOND, Painter
+from pose2mesh.baselines.rendering.backgrounds import Backgrounds
+from pose2mesh.baselines.rendering.camera_degradations import CameraFaults
+from pose2mesh.baselines.rendering.lighting import draw_light, view_normals
+from pose2mesh.baselines.rendering.occluders import draw_occluders
+from pose2mesh.baselines.rendering.outfits import Wardrobe
+from pose2mesh.baselines.rendering.rasterizer import Rasteriser
+from pose2mesh.baselines.rendering.surface_regions import Surface
+from pose2mesh.baselines.rendering.visibility import View, crop_cameras, look
+from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.anny_skeleton import BODY_BONES
+from pose2mesh.datasets.synthetic.camera_sampling import Cameras
+
+B = 40
+
+
+@pytest.fixture(scope="module")
+def surface(anny_body: AnnyBody) -> Surface:
+    return Surface.of(anny_body)
+
+
+@pytest.fixture(scope="module")
+def vertices_cam(anny_body: AnnyBody, facing: Cameras) -> torch.Tensor:
+    """B times the mean adult, facing the camera."""
+    return (anny_body.template[None] @ facing.rotation.mT).expand(B, -1, -1).contiguous()
+
+
+@pytest.fixture(scope="module")
+def view(anny_body: AnnyBody, facing: Cameras, vertices_cam: torch.Tensor) -> View:
+    crops = Crops(torch.tensor([[500.0, 500.0]]), torch.tensor([400.0]))
+    one = look(Rasteriser(anny_body.faces.numpy(), CROP_PX), vertices_cam[:1], crop_cameras(facing, crops))
+    who = torch.arange(B).repeat_interleave(len(one.face))
+    return View(B, who, one.pixel.repeat(B), one.face.repeat(B))
+
+
+def test_places_on_limbs(anny_body: AnnyBody, surface: Surface) -> None:
+    """Elbow and knee are at a half, the wrist at 1: where the bones that meet there move a face alike."""
+    weights = anny_body.body_bone_weights()[anny_body.faces].mean(1)
+
+    def moved_by(name: str) -> torch.Tensor:
+        return weights[:, [BODY_BONES.index(side + name) for side in ("Left", "Right")]].sum(1)
+
+    for first, second, place in (("Arm", "ForeArm", 0.5), ("UpLeg", "Leg", 0.5), ("ForeArm", "Hand", 1.0)):
+        joint = (moved_by(first) > 0.4) & (moved_by(second) > 0.4)
+        assert joint.any()
+        assert (surface.along[joint] - place).abs().mean() < 0.08
+        before = (moved_by(first) > 0.95) & (surface.arm | surface.leg)
+        assert surface.along[before].median() < place - 0.1
+    assert surface.up[surface.spot].abs().max() < 0.02
+    assert (surface.back[surface.spot] < 0).all()
+
+
+def test_clothes_end_where_they_are_cut(surface: Surface, view: View) -> None:
+    """Nobody's hand is in a sleeve, nobody's face in cloth; most trunks are; eyes are dark."""
+    colour, folds = Wardrobe(surface).dress(view, torch.Generator().manual_seed(0))
+    assert colour.shape == (len(view.face), 3)
+    hand = surface.arm[view.face] & (surface.along[view.face] > 1.05)
+    assert (folds[hand] == 0).all()
+    assert (folds[surface.torso[view.face]] != 0).any(1).float().mean() > 0.7
+    assert (folds[surface.head[view.face] & (surface.up[view.face] > -0.1)] == 0).all()
+    spot = surface.spot[view.face]
+    assert colour[spot].mean() < 0.7 * colour[hand].mean()
+
+
+def test_light_comes_from_somewhere(anny_body: AnnyBody, view: View, vertices_cam: torch.Tensor) -> None:
+    normals = view_normals(view, vertices_cam, anny_body.faces)
+    torch.testing.assert_close(normals.norm(dim=1), torch.ones(len(normals)))
+    assert (normals[:, 2] < 0.1).all()  # what is seen is turned to the camera
+    light = draw_light(view, normals, torch.zeros(len(normals), 2), torch.Generator().manual_seed(0))
+    assert 0 < light.min() < light.max() < 3
+    left = [view.person == person for person in range(B)]
+    uneven = [float((light[who].mean(1) * normals[who, 0]).mean()) for who in left]
+    assert min(uneven) < -0.01 < 0.01 < max(uneven)
+
+
+def test_what_hides_hides(anny_body: AnnyBody, view: View, vertices_cam: torch.Tensor) -> None:
+    """People behind a thing are not seen through it, and beyond the border all is grey."""
+    hidden = torch.zeros(B, CROP_PX, CROP_PX, dtype=torch.bool)
+    hidden[:, :, 64:] = True
+    inside = torch.ones_like(hidden)
+    inside[:, :10] = False
+    painter = Painter(anny_body, backgrounds=0, accompanied=0.0)
+    nobody = View(B, *(column[:0] for column in (view.person, view.pixel, view.face)))
+    with_people, without = (
+        painter(seen, vertices_cam, hidden, inside, torch.Generator().manual_seed(0)) for seen in (view, nobody)
+    )
+    assert (with_people[:, :, :10] == BEYOND).all()
+    difference = (with_people - without).abs().amax(1)
+    assert difference[:, :, 72:].max() < 0.2  # blocks of compression reach over an edge, a little
+    assert difference[:, :, 72:].mean() < 0.001
+    shown = torch.zeros(B, CROP_PX, CROP_PX, dtype=torch.bool)
+    shown.view(-1)[view.place] = True
+    shown[:, :, 56:] = shown[:, :10] = False
+    assert difference[shown].mean() > 0.1
+
+
+def test_company_stays_behind(anny_body: AnnyBody, view: View, vertices_cam: torch.Tensor) -> None:
+    hidden = torch.zeros(B, CROP_PX, CROP_PX, dtype=torch.bool)
+    pictures = [
+        Painter(anny_body, 0, share)(view, vertices_cam, hidden, ~hidden, torch.Generator().manual_seed(0))
+        for share in (0.0, 1.0)
+    ]
+    changed = ((pictures[0] - pictures[1]).abs().amax(1) > 0.1).flatten()
+    person = torch.zeros_like(changed)
+    person[view.place] = True
+    assert changed[~person].float().mean() > 0.02
+    assert changed[person].float().mean() < 0.05  # softness alone
+
+
+def test_occluders() -> None:
+    hidden = draw_occluders(500, 0.4, torch.Generator().manual_seed(0))
+    some = hidden.flatten(1).any(1)
+    assert 0.3 < some.float().mean() < 0.45
+    assert hidden[some].float().mean((1, 2)).median() < 0.25
+    assert hidden[:, 60:68, 60:68].float().mean() < 0.1
+    assert not draw_occluders(50, 0.0, torch.Generator().manual_seed(0)).any()
+
+
+def test_backgrounds() -> None:
+    one, other = Backgrounds(0), Backgrounds(1)
+    assert not torch.equal(one.bank, other.bank)
+    drawn, again = (one.draw(B, torch.Generator().manual_seed(0)) for _ in range(2))
+    assert torch.equal(drawn, again)
+    assert 0 <= drawn.min() <= drawn.max() <= 1
+    assert drawn.std((1, 2, 3)).median() > 0.05
+    assert one.windows(0, torch.Generator()).shape == (0, 3, CROP_PX, CROP_PX)
+
+
+def test_camera_faults_keep_the_picture() -> None:
+    across, down = torch.meshgrid(torch.linspace(-3, 3, CROP_PX), torch.linspace(-3, 3, CROP_PX), indexing="xy")
+    clean = (0.5 + 0.3 * torch.sin(across) * torch.cos(down)).expand(B, 3, -1, -1)
+    spoilt = CameraFaults()(clean.clone(), torch.Generator().manual_seed(0))
+    assert 0 <= spoilt.min() <= spoilt.max() <= 1
+    likeness = torch.corrcoef(torch.stack((clean[0, 0].flatten(), *spoilt[:, 0].flatten(1))))[0, 1:]
+    assert likeness.min() > 0.9
+    assert (spoilt - clean).abs().mean() > 0.02

@@ -1,0 +1,165 @@
+"""A learned baseline as a file and in the place of a model: bundles, photos, what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pose2mesh.baselines import learned_backend, learned_methods
+from pose2mesh.baselines.baseline_bundle import load_backbone, load_learned, load_reader, read_info
+from pose2mesh.baselines.common.body_layer import BodyLayer
+from pose2mesh.baselines.methods.hmr import HMR, HMRSettings
+from pose2mesh.baselines.methods.pretraining_network import Reader, ReaderSettings
+from pose2mesh.baselines.observation import Seen
+from pose2mesh.cli import main
+from pose2mesh.errors import InputError
+from pose2mesh.inference.predictor import Recovery
+from pose2mesh.models.bundle.bundle import bundle_info
+from pose2mesh.models.bundle.bundle_info import is_learned
+from pose2mesh.skeletons import COCO
+from tests.tiny_baseline import Tiny, TinySettings, save_untrained, tiny
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny_known(layer: BodyLayer) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(learned_methods.METHODS, "tiny", tiny)
+        patch.setattr(learned_backend, "AnnyBody", lambda: layer.body)
+        yield
+
+
+@pytest.fixture(scope="module")
+def folder(layer: BodyLayer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Untrained bundles, a photo and its keypoints."""
+    folder = tmp_path_factory.mktemp("learned")
+    torch.manual_seed(0)
+    save_untrained(folder / "tiny.safetensors", Tiny(layer, TinySettings()), "tiny", TinySettings())
+    save_untrained(
+        folder / "hmr.safetensors", HMR(layer, HMRSettings(critics=False)), "hmr", HMRSettings(critics=False)
+    )
+    save_untrained(folder / "reader.safetensors", Reader(layer), "reader", ReaderSettings())
+    pixels = np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8)
+    Image.fromarray(pixels).save(folder / "street.png")
+    rng = np.random.default_rng(1)
+    people = [
+        {
+            "id": index, "image_id": 1, "category_id": 1,
+            "keypoints": [v for x, y in rng.uniform(20, 80, (17, 2)).tolist() for v in (x, y, 2)],
+        }
+        for index in range(2)
+    ]  # fmt: skip
+    images = [{"id": 1, "file_name": "street.png", "width": 240, "height": 180}]  # the photo is a scaled copy
+    categories = [{"id": 1, "name": "person"}]
+    content = {"images": images, "annotations": people, "categories": categories}
+    (folder / "street.json").write_text(json.dumps(content))
+    return folder
+
+
+def some_people(count: int = 3) -> Seen:
+    generator = torch.Generator().manual_seed(4)
+    joints = torch.rand(count, len(COCO), 2, generator=generator) * 2 - 1
+    return Seen(joints, torch.ones(count, len(COCO)), torch.rand(count, 3, 128, 128, generator=generator))
+
+
+def test_a_bundle_holds_the_method(layer: BodyLayer, tmp_path: Path) -> None:
+    settings = HMRSettings(iterations=2, critics=False)
+    network = HMR(layer, settings).eval()
+    read, info = load_learned(save_untrained(tmp_path / "two.safetensors", network, "hmr", settings), layer)
+    assert isinstance(read, HMR)
+    assert read.settings == settings
+    assert not read.training
+    assert (info.method, info.name) == ("hmr", "hmr")
+    seen = some_people()
+    torch.testing.assert_close(read.estimate(seen).joints, network.estimate(seen).joints, atol=2e-3, rtol=0)
+    assert (tmp_path / "two.safetensors").stat().st_size < 4e6
+
+
+def test_files_that_are_no_bundles_of_a_baseline(folder: Path, layer: BodyLayer, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes((folder / "hmr.safetensors").read_bytes()[:1000])
+    with pytest.raises(InputError, match="cannot be read as a bundle"):
+        read_info(broken)
+    assert not is_learned(broken)
+    with pytest.raises(InputError, match="not the bundle of a learned baseline"):
+        read_info(bundle_info.resolve("default"))
+    with pytest.raises(InputError, match="is a bundle of method 'hmr'; expected one of 'reader'"):
+        load_reader(layer, folder / "hmr.safetensors")
+    narrow = save_untrained(tmp_path / "narrow.safetensors", Tiny(layer, TinySettings(4)), "tiny", TinySettings(8))
+    with pytest.raises(InputError, match="does not fit its own description"):
+        load_learned(narrow, layer)
+
+
+def test_a_backbone_starts_from_the_readers(folder: Path, layer: BodyLayer) -> None:
+    reader, network = load_reader(layer, folder / "reader.safetensors"), HMR(layer)
+    said: list[str] = []
+    load_backbone(network, reader, said.append)
+    assert said == ["the backbone starts from the reader's"]
+    for name, value in reader.backbone.state_dict().items():
+        assert torch.equal(value, network.backbone.state_dict()[name]), name
+    with pytest.raises(InputError, match="has no backbone"):
+        load_backbone(Tiny(layer, TinySettings()), reader, said.append)
+
+
+def test_people_of_a_photo(folder: Path, tmp_path: Path) -> None:
+    arguments = ["predict", str(folder / "street.json"), "--image", str(folder / "street.png"), "--formats", "json,npz"]
+    assert main([*arguments, "--model", str(folder / "hmr.safetensors"), "--out", str(tmp_path)]) == 0
+    result = json.loads((tmp_path / "street.json").read_text())
+    assert len(result["people"]) == 2
+    arrays = np.load(tmp_path / "street.npz")
+    assert np.isfinite(arrays["vertices"]).all()
+    assert np.ptp(arrays["vertices"][0], axis=0).max() > 1.2
+
+
+def test_what_is_seen_decides(folder: Path) -> None:
+    """The same joints in another picture are another person; without a picture there is none."""
+    recovery = Recovery.load(folder / "hmr.safetensors")
+    keypoints = np.random.default_rng(1).uniform(20, 80, (1, 17, 2))
+    photos = (np.zeros((100, 100, 3), np.uint8), np.full((100, 100, 3), 255, np.uint8))
+    dark, light = (recovery.recover(keypoints, photo=photo)[0] for photo in photos)
+    assert np.abs(dark.joints - light.joints).max() > 1e-5
+    with pytest.raises(InputError, match="model 'hmr' looks at the photo; it is needed beside the keypoints"):
+        recovery.recover(keypoints)
+
+
+@pytest.mark.parametrize(
+    ("model", "more", "fault"),
+    [
+        ("hmr.safetensors", [], "street: model 'hmr' looks at the photo; give it with --image"),
+        ("hmr.safetensors", ["--backend", "onnx"], "is run by torch"),
+        ("hmr.safetensors", ["--device", "cuda"], "runs on the cpu"),
+        ("hmr.safetensors", ["--fps", "30", "--formats", "json"], "looks at the frames; give them with --video"),
+        ("reader.safetensors", [], "model 'reader' reads pictures and gives no bodies"),
+    ],
+)
+def test_what_is_refused(
+    model: str, more: list[str], fault: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["predict", str(folder / "street.json"), "--model", str(folder / model), "--out", str(tmp_path / "out")]
+    assert main([*arguments, *more]) == 2
+    error = capsys.readouterr().err
+    assert fault in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_method_that_does_not_ship_says_how_to_train_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bundle_info, "LEARNED", (*bundle_info.LEARNED, "tiny"))
+    assert main(["predict", str(folder / "street.json"), "--model", "tiny"]) == 2
+    error = capsys.readouterr().err
+    assert "model 'tiny' does not ship; train it with `pose2mesh train configs/baselines/tiny.yaml`" in error
+    assert error.count("\n") == 1
+
+
+def test_what_a_bundle_says_of_itself(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", str(folder / "hmr.safetensors")]) == 0
+    said = capsys.readouterr().out
+    assert "method    hmr, 0.00 M parameters" in said
+    assert "training  64 pictures, 1.0 minutes, seed 0" in said
