@@ -148,7 +148,7 @@ class Comparison:
 def fresh_process() -> ProcessPoolExecutor:
     """One process that has loaded the libraries but not used them: no threads, no memory, no device yet."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pose2mesh.training.module", "pose2mesh.inference.predictor"])
+    context.set_forkserver_preload(["pose2mesh.training.pose2mesh_module", "pose2mesh.inference.predictor"])
     return ProcessPoolExecutor(1, mp_context=context)
 
 
@@ -308,8 +308,8 @@ class Step:
     """A training step of stage two, on a batch that is already there: only the network's formulation differs."""
 
     def __init__(self, network: Pose2Mesh, subject: Subject, case: Case) -> None:
-        from pose2mesh.training.module import TrainingModule
-        from pose2mesh.training.step import build_optimiser
+        from pose2mesh.training.lightning_module import build_optimiser
+        from pose2mesh.training.pose2mesh_module import TrainingModule
 
         self.case, unused = case, cast(Any, None)  # what draws batches
         faces = torch.from_numpy(subject.surface.point_faces)

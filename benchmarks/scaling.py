@@ -91,7 +91,7 @@ def training_rate(config: TrainConfig, device: str, threads: int, steps: int) ->
     """
     import lightning as L
 
-    from pose2mesh.training.module import TrainingModule
+    from pose2mesh.training.pose2mesh_module import TrainingModule
     from pose2mesh.training.pose2mesh_task import build_network, open_supply
 
     torch.set_num_threads(threads)

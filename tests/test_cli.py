@@ -414,10 +414,10 @@ class Trained:
     """Stands in for `run.train` and notes what it is asked to do."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        from pose2mesh.training import run
+        from pose2mesh.training import loop
 
         self.asked: list[tuple[TrainConfig, Path, Path | None]] = []
-        monkeypatch.setattr(run, "train", self)
+        monkeypatch.setattr(loop, "train", self)
 
     def __call__(self, config: TrainConfig, out: Path, resume: Path | None, _: object) -> Path:
         self.asked.append((config, out, resume))

@@ -183,10 +183,10 @@ def train(
         raise InputError("train: a config file or --resume is needed")
     from pose2mesh.config.train_config import TrainConfig
     from pose2mesh.io.interrupts import Interrupted
+    from pose2mesh.training import loop
     from pose2mesh.training import resume as resumed
-    from pose2mesh.training import run
+    from pose2mesh.training.distributed import Processes
     from pose2mesh.training.memory import keep_freed_memory
-    from pose2mesh.training.parallel import Processes
     from pose2mesh.training.run_config import load_any, override_any
 
     if find_batch and (config is None or resume is not None):
@@ -210,7 +210,7 @@ def train(
         return 0
     first = Processes.found().first  # of those that torchrun started: the one that speaks
     try:
-        bundle = run.train(settings, out or Path("runs") / settings.name, checkpoint, say)
+        bundle = loop.train(settings, out or Path("runs") / settings.name, checkpoint, say)
     except Interrupted as interrupted:
         if first:
             warn(f"pose2mesh: {interrupted}")
@@ -331,7 +331,7 @@ def convert(checkpoint: Path, /, *, config: Path, out: Path) -> int:
     out
         The bundle.
     """
-    from pose2mesh.convert import convert_checkpoint
+    from pose2mesh.training.convert_checkpoint import convert_checkpoint
 
     say(str(convert_checkpoint(checkpoint, config, out)))
     return 0

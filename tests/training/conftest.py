@@ -19,7 +19,7 @@ from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
 from pose2mesh.models.mesh_topology import Surface
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.skeletons import JOINT_SETS, JointSet
-from pose2mesh.training import finish, pose2mesh_task, run
+from pose2mesh.training import finalize, loop, pose2mesh_task
 from pose2mesh.training.resume import read_checkpoint
 
 NETWORK = {
@@ -75,8 +75,8 @@ def parts_made_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pose2mesh_task, "build_network", network_once)
         patch.setattr(synthetic_source, "BodySynthesiser", synthesiser_once)
-        patch.setattr(run, "Graphs", lambda _: L.Callback())
-        patch.setattr(finish, "MEASURED_SAMPLES", 40)
+        patch.setattr(loop, "Graphs", lambda _: L.Callback())
+        patch.setattr(finalize, "MEASURED_SAMPLES", 40)
         yield
 
 
@@ -89,7 +89,7 @@ def tiny_fixture() -> Callable[..., TrainConfig]:
 def lifter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run folder of a trained PoseNet."""
     folder = tmp_path_factory.mktemp("runs") / "lifter"
-    run.train(tiny(), folder)
+    loop.train(tiny(), folder)
     return folder
 
 
@@ -102,7 +102,7 @@ def train_to_the_end(config: TrainConfig, folder: Path, resume: Path | None = No
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pose2mesh_task, "finish", keep)
-        run.train(config, folder, resume)
+        loop.train(config, folder, resume)
     return {name: value.clone() for name, value in kept.items()}
 
 

@@ -23,7 +23,7 @@ from pose2mesh.errors import InputError
 from pose2mesh.evaluation.evaluator import evaluate_motions
 from pose2mesh.inference.predictor import Recovery
 from pose2mesh.skeletons import COCO
-from pose2mesh.training import baseline_task, run
+from pose2mesh.training import baseline_task, loop
 from pose2mesh.training.baseline_module import BaselineModule
 from pose2mesh.training.baseline_task import BaselineTask
 from pose2mesh.training.resume import read_checkpoint
@@ -121,7 +121,7 @@ def test_what_may_not_change_in_a_run_that_is_resumed(
     (tmp_path / "last.ckpt").write_bytes(b"")
     write(tmp_path).rename(tmp_path / "config.yaml")
     asked: list[Any] = []
-    monkeypatch.setattr(run, "train", lambda config, *_: asked.append(config) or tmp_path)
+    monkeypatch.setattr(loop, "train", lambda config, *_: asked.append(config) or tmp_path)
     assert main(["train", "--resume", str(tmp_path), "--set", "settings.width=9"]) == 2
     assert "settings.width is 9, was 8" in capsys.readouterr().err
     assert main(["train", "--resume", str(tmp_path), "--set", "tensorboard=true"]) == 0

@@ -23,8 +23,8 @@ from pose2mesh.inference.predictor import Recovery
 from pose2mesh.io.interrupts import Interrupted
 from pose2mesh.models.bundle.bundle_file import read_bundle
 from pose2mesh.skeletons import INPUT_ORDERS
-from pose2mesh.training import run
-from pose2mesh.training.module import TrainingModule
+from pose2mesh.training import loop
+from pose2mesh.training.pose2mesh_module import TrainingModule
 from pose2mesh.training.pose2mesh_task import Pose2MeshTask
 from tests.body_models.smpl_fixtures import VERTICES
 from tests.datasets.literature import write_data_sets, write_models, write_own
@@ -89,9 +89,9 @@ def check_and_evaluate(name: str, run_folder: Path, disk: Path, tmp_path: Path) 
 
 @pytest.mark.parametrize("name", MEASURED_ON)
 def test_both_stages_end_in_a_bundle_that_predicts(name: str, disk: Path, tmp_path: Path) -> None:
-    run.train(small(f"{name}_posenet", disk), tmp_path / "lifter")
+    loop.train(small(f"{name}_posenet", disk), tmp_path / "lifter")
     config = small(name, disk, f"pretrained={tmp_path / 'lifter'}", "losses.edge_from_epoch=0")
-    bundle = run.train(config, tmp_path / "whole")
+    bundle = loop.train(config, tmp_path / "whole")
 
     info = read_bundle(bundle).info
     body = "mano-right" if name == "hand" else "smpl-neutral"
@@ -136,7 +136,7 @@ def test_an_interrupted_run_goes_on_with_the_same_people(
     with monkeypatch.context() as patch:
         patch.setattr(TrainingModule, "training_step", stopping)
         with pytest.raises(Interrupted):
-            run.train(config, folder)
+            loop.train(config, folder)
     assert seen == [0, 1, 2, 3, 4, 0, 1, 2]
     same_weights(straight, train_to_the_end(config, folder, folder / "last.ckpt"))
 
@@ -203,7 +203,7 @@ def test_own_data_with_gaps_beside_a_published_data_set(disk: Path, tmp_path: Pa
     assert batch.points is not None
     assert (batch.points[lacking_surface] == 0).all()
     assert len(module.draw_validation(0).joints) == 3  # who has a body
-    bundle = run.train(config, tmp_path / "run")
+    bundle = loop.train(config, tmp_path / "run")
     info = read_bundle(bundle).info
     assert "own data: for this test" in info.licence
     assert str(tmp_path) not in str(info.config)

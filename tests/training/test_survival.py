@@ -23,8 +23,8 @@ from pose2mesh.config.config_files import dump_config
 from pose2mesh.config.train_config import TrainConfig, load_config
 from pose2mesh.errors import InputError
 from pose2mesh.io.interrupts import Interrupted
-from pose2mesh.training import checkpoints, disk, pose2mesh_task, run
-from pose2mesh.training.module import TrainingModule
+from pose2mesh.training import checkpoints, disk, loop, pose2mesh_task
+from pose2mesh.training.pose2mesh_module import TrainingModule
 from pose2mesh.training.pose2mesh_task import Pose2MeshTask
 from pose2mesh.training.resume import position, read_checkpoint, resume_config, whole_checkpoint
 
@@ -112,7 +112,7 @@ def test_killed_within_an_epoch(
     assert 3 <= batches < 10
     assert steps == 10 + batches
     with pytest.raises(InputError, match="holds an unfinished run; give --resume"):
-        run.train(config, folder)
+        loop.train(config, folder)
 
     resumed = train_to_the_end(*to_resume(folder))
     weights, uninterrupted = straight("posenet")
@@ -202,7 +202,7 @@ def test_a_signal_in_the_last_step_of_an_epoch_waits_for_its_end(
 ) -> None:
     at_step(monkeypatch, 0, 9, lambda: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(Interrupted, match="stopped by SIGTERM"):
-        run.train(tiny(), tmp_path / "run")
+        loop.train(tiny(), tmp_path / "run")
     assert where(tmp_path / "run") == (1, 0, 10)
     assert len(rows(tmp_path / "run")) == 1
 
@@ -220,7 +220,7 @@ def test_killed_while_the_bundle_is_made(
     with monkeypatch.context() as patch:
         patch.setattr(pose2mesh_task, "finish", interrupted)
         with pytest.raises(Interrupted, match=r"stopped by SIGTERM; .*go on with"):
-            run.train(tiny(epochs=2, **STAGES["posenet"]), folder)
+            loop.train(tiny(epochs=2, **STAGES["posenet"]), folder)
     monkeypatch.setattr(TrainingModule, "training_step", interrupted)
     same_weights(straight("posenet")[0], train_to_the_end(*to_resume(folder)))
     assert rows(folder) == rows(straight("posenet")[1])
@@ -251,7 +251,7 @@ def test_a_loss_that_is_no_number_stops_the_run_before_the_step(
     with monkeypatch.context() as patch:
         patch.setattr(TrainingModule, "loss_terms", bad_terms)
         with pytest.raises(InputError) as caught:
-            run.train(tiny(epochs=2, **STAGES[stage]), folder)
+            loop.train(tiny(epochs=2, **STAGES[stage]), folder)
     assert batches
     fault = "the loss lifted_joint is nan" if broken == "loss" else "the norm of the gradient is"
     step = index // 2 if broken == "loss" else index
@@ -284,7 +284,7 @@ def test_a_full_disk_ends_the_run_and_leaves_the_last_checkpoint_whole(
     with monkeypatch.context() as patch:
         patch.setattr(checkpoints.torch, "save", full)
         with pytest.raises(InputError) as caught:
-            run.train(tiny(epochs=2, checkpoint_minutes=OFTEN, **STAGES["posenet"]), folder)
+            loop.train(tiny(epochs=2, checkpoint_minutes=OFTEN, **STAGES["posenet"]), folder)
     assert "No space left on device" in str(caught.value)
     assert f"last.ckpt is whole: go on with `pose2mesh train --resume {folder}`" in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -299,7 +299,7 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_written(
     usage = disk.shutil.disk_usage(tmp_path)
     monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: usage._replace(free=2_000_000))
     with pytest.raises(InputError, match=r"out: the run needs \d+ MB of disk .* 2 MB are free"):
-        run.train(tiny(), tmp_path / "deep" / "out")
+        loop.train(tiny(), tmp_path / "deep" / "out")
     assert not list(tmp_path.iterdir())
 
 
@@ -319,7 +319,7 @@ def interrupted(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     with monkeypatch.context() as patch:
         at_step(patch, 1, 4, lambda: os.kill(os.getpid(), signal.SIGTERM))
         with pytest.raises(Interrupted):
-            run.train(tiny(epochs=2, **STAGES["posenet"]), tmp_path / "run")
+            loop.train(tiny(epochs=2, **STAGES["posenet"]), tmp_path / "run")
     return tmp_path / "run"
 
 
@@ -346,7 +346,7 @@ def test_a_damaged_last_checkpoint_falls_back_to_the_best(
     (interrupted / "best.ckpt").write_bytes(b"nothing")
     if damage == "half":
         with pytest.raises(InputError, match=r"last\.ckpt: is damaged, and there is no whole best\.ckpt beside it"):
-            run.train(settings, interrupted, checkpoint)
+            loop.train(settings, interrupted, checkpoint)
 
 
 def test_a_checkpoint_of_another_architecture_is_named(
@@ -354,13 +354,13 @@ def test_a_checkpoint_of_another_architecture_is_named(
 ) -> None:
     config = load_config(interrupted / "config.yaml", ["network.posenet_width=48"])
     with pytest.raises(InputError) as caught:
-        run.train(config, interrupted, interrupted / "last.ckpt")
+        loop.train(config, interrupted, interrupted / "last.ckpt")
     assert str(caught.value) == (
         f"{interrupted / 'last.ckpt'}: it does not fit this network: posenet.lift.weight is (32, 57), expected (48, 57)"
     )
     torch.save({"state_dict": {}}, interrupted / "last.ckpt")
     with pytest.raises(InputError, match="not a checkpoint of a training run"):
-        run.train(config, interrupted, interrupted / "last.ckpt")
+        loop.train(config, interrupted, interrupted / "last.ckpt")
 
 
 def test_what_may_change_in_a_run_that_is_resumed(
@@ -372,7 +372,7 @@ def test_what_may_change_in_a_run_that_is_resumed(
         asked.append(config)
         return out
 
-    monkeypatch.setattr(run, "train", note)
+    monkeypatch.setattr(loop, "train", note)
     resume = ["--resume", str(interrupted)]
     assert main(["train", *resume, "--set", "checkpoint_minutes=3", "tensorboard=true"]) == 0
     assert asked.pop().checkpoint_minutes == 3
@@ -406,4 +406,4 @@ def test_the_run_records_what_made_it(
     settings, checkpoint = load_config(interrupted / "config.yaml"), interrupted / "last.ckpt"
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(InputError, match="2 processes, but the run was started with 1"):
-        run.train(settings, interrupted, checkpoint)
+        loop.train(settings, interrupted, checkpoint)

@@ -11,7 +11,7 @@ from pose2mesh.baselines.baseline_config import BaselineConfig
 from pose2mesh.baselines.baseline_samples import Chunks
 from pose2mesh.baselines.benchmark.method_benchmark import MEASURES, person_errors
 from pose2mesh.baselines.observation import LearnedBaseline, Seen, Truth
-from pose2mesh.training.step import StepModule
+from pose2mesh.training.lightning_module import StepModule
 
 Pictures: TypeAlias = tuple[Seen, Truth]
 

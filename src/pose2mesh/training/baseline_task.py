@@ -20,9 +20,9 @@ from pose2mesh.datasets.synthetic.pose_sources import describe_poses, pose_sourc
 from pose2mesh.errors import InputError
 from pose2mesh.skeletons import COCO
 from pose2mesh.training.baseline_module import BaselineModule
-from pose2mesh.training.log import read_rows
-from pose2mesh.training.parallel import Processes
-from pose2mesh.training.step import VALIDATION_SEED
+from pose2mesh.training.callbacks.epoch_log import read_rows
+from pose2mesh.training.distributed import Processes
+from pose2mesh.training.lightning_module import VALIDATION_SEED
 from pose2mesh.training.task import Task
 
 BODIES_KNOWN = 4096  # of whom methods are told that learn what bodies are like

@@ -13,9 +13,9 @@ import torch
 from pose2mesh.config.train_config import TrainConfig
 from pose2mesh.datasets.batch import slice_batch
 from pose2mesh.errors import InputError
-from pose2mesh.training.module import TrainingModule
+from pose2mesh.training.lightning_module import build_optimiser
+from pose2mesh.training.pose2mesh_module import TrainingModule
 from pose2mesh.training.pose2mesh_task import Pose2MeshTask
-from pose2mesh.training.step import build_optimiser
 
 GROWTH_BYTES = 64 << 20  # of the peak between two batches, for a difference that is more than chance
 SHARE = 0.8  # of the available memory: the rest is for validation and for others

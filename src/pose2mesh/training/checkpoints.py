@@ -15,7 +15,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from pose2mesh.io.atomic_write import replacing
 from pose2mesh.io.interrupts import Interrupted, StopSignals
-from pose2mesh.training.step import NotFinite, StepModule
+from pose2mesh.training.lightning_module import NotFinite, StepModule
 
 LAST, BEST = "last.ckpt", "best.ckpt"
 GO_ON, SAVE, STOP = 0, 1, 2  # what a process wishes for after a step; the largest of all wishes is done

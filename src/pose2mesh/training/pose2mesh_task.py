@@ -19,8 +19,8 @@ from pose2mesh.models.mesh_topology import Surface, build_surface
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.skeletons import JOINT_SETS
 from pose2mesh.training.disk import surface_bytes
-from pose2mesh.training.finish import finish
-from pose2mesh.training.module import TrainingModule
+from pose2mesh.training.finalize import finish
+from pose2mesh.training.pose2mesh_module import TrainingModule
 from pose2mesh.training.pretrained import load_pretrained
 from pose2mesh.training.task import Task
 

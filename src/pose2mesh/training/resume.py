@@ -21,9 +21,9 @@ from pose2mesh.io.atomic_write import replacing
 from pose2mesh.models.bundle.bundle_info import BUNDLE
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.training.checkpoints import BEST, LAST
-from pose2mesh.training.parallel import Processes
+from pose2mesh.training.distributed import Processes
+from pose2mesh.training.lightning_module import VALIDATION_SEED, RunConfig
 from pose2mesh.training.run_config import load_any
-from pose2mesh.training.step import VALIDATION_SEED, RunConfig
 
 # That change nothing of what is trained: files may have moved.
 FREE_KEYS = {"checkpoint_minutes", "tensorboard", "motions", "kept", "data.folder", "data.cache", "data.body.folder"}

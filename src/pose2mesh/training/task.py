@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pose2mesh.training.step import RunConfig, StepModule
+from pose2mesh.training.lightning_module import RunConfig, StepModule
 
 
 class Task(ABC):

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from pose2mesh.config.config_files import dump_config
 from pose2mesh.config.train_config import TrainConfig
-from pose2mesh.training import pose2mesh_task, run
-from pose2mesh.training.parallel import Indices, Processes, SyncedBatchNorm1d, synchronise_norms
+from pose2mesh.training import loop, pose2mesh_task
+from pose2mesh.training.distributed import Indices, Processes, SyncedBatchNorm1d, synchronise_norms
 from pose2mesh.training.resume import read_checkpoint
 
 CHILD = """
@@ -26,7 +26,7 @@ import torch
 from torch import nn
 from pose2mesh.config.train_config import load_config
 from pose2mesh.training import run
-from pose2mesh.training.parallel import Processes, SyncedBatchNorm1d
+from pose2mesh.training.distributed import Processes, SyncedBatchNorm1d
 
 folder, rank = Path(sys.argv[1]), Processes.found().rank
 torch.distributed.init_process_group("gloo")
@@ -80,7 +80,7 @@ def test_two_processes_are_one_with_twice_the_batch(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(pose2mesh_task, "finish", lambda *_: None)
-    run.train(config(tiny, 64), folder[0] / "one")
+    loop.train(config(tiny, 64), folder[0] / "one")
     tables = []
     for name in ("one", "two"):
         with (folder[0] / name / "metrics.csv").open(newline="") as stream:

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from pose2mesh.config.train_config import TrainConfig
 from pose2mesh.datasets.batch import slice_batch
-from pose2mesh.training import pose2mesh_task, run
-from pose2mesh.training.module import TrainingModule
+from pose2mesh.training import loop, pose2mesh_task
+from pose2mesh.training.pose2mesh_module import TrainingModule
 from pose2mesh.training.pose2mesh_task import Pose2MeshTask
 
 Tiny = Callable[..., TrainConfig]
@@ -44,7 +44,7 @@ def first_step(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Tra
             patch.setattr(TrainingModule, "on_train_start", fixed)
             patch.setattr(TrainingModule, "on_before_optimizer_step", note)
             patch.setattr(pose2mesh_task, "finish", lambda *_: None)
-            run.train(config, tmp_path / f"{config.batch_size}")
+            loop.train(config, tmp_path / f"{config.batch_size}")
         return gradients
 
     return result

@@ -27,7 +27,7 @@ from pose2mesh.models.bundle.bundle import Bundle, save_bundle
 from pose2mesh.models.bundle.bundle_info import BundleInfo
 from pose2mesh.models.mesh_topology import Surface
 from pose2mesh.models.pose2mesh import Pose2Mesh
-from pose2mesh.training.samples import write_samples
+from pose2mesh.training.sample_predictions import write_samples
 
 MEASURED_SAMPLES = 4000
 MEASURED_SEED = 7

@@ -17,7 +17,7 @@ from pose2mesh.datasets.synthetic import pose_sources
 from pose2mesh.errors import InputError
 from pose2mesh.models.bundle.bundle import load_bundle
 from pose2mesh.skeletons import COCO
-from pose2mesh.training import checkpoints, run
+from pose2mesh.training import checkpoints, loop
 from pose2mesh.training.resume import resume_config
 
 Tiny = Callable[..., TrainConfig]
@@ -52,7 +52,7 @@ def whole(tiny: Tiny, lifter: Path, checkpoints_seen: list[set[str]]) -> Path:
     """The run folder of the whole network, from that lifter."""
     folder = lifter.parent / "whole"
     config = tiny(stage="pose2mesh", pretrained=str(lifter), epochs=3, losses={"edge_from_epoch": 2})
-    run.train(config, folder)
+    loop.train(config, folder)
     return folder
 
 
@@ -74,7 +74,7 @@ def test_bf16_where_the_processor_has_none_is_said(
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "amx_bf16": there})
     lines: list[str] = []
-    run.train(tiny(precision="bf16", epochs=1), tmp_path / "run", say=lines.append)
+    loop.train(tiny(precision="bf16", epochs=1), tmp_path / "run", say=lines.append)
     assert [line for line in lines if line.startswith("precision: bf16")] == ([] if there else lines[:1])
 
 
@@ -117,7 +117,7 @@ def test_stage_two_starts_from_the_lifter(lifter: Path, whole: Path) -> None:
 
 def test_a_finished_run_is_not_overwritten(tiny: Tiny, lifter: Path) -> None:
     with pytest.raises(InputError, match="holds a finished run; give another --out"):
-        run.train(tiny(), lifter)
+        loop.train(tiny(), lifter)
     with pytest.raises(InputError, match="nothing to resume; the run is finished"):
         resume_config(lifter)
 
@@ -127,16 +127,16 @@ def test_bad_input_leaves_no_run_folder(tiny: Tiny, tmp_path: Path) -> None:
     split.write_text("train: [a]\nvalidation: [b]\n")
     data = {"motions": str(tmp_path / "none"), "split": str(split)}
     with pytest.raises(InputError, match="none: no such folder of BVH files"):
-        run.train(tiny(data=data), tmp_path / "out")
+        loop.train(tiny(data=data), tmp_path / "out")
     with pytest.raises(InputError, match=r"missing\.safetensors: no such bundle"):
-        run.train(tiny(pretrained=str(tmp_path / "missing.safetensors")), tmp_path / "out")
+        loop.train(tiny(pretrained=str(tmp_path / "missing.safetensors")), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_a_run_folder_that_cannot_be_made_is_named(tiny: Tiny, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"file/out: cannot make the run folder"):
-        run.train(tiny(), tmp_path / "file" / "out")
+        loop.train(tiny(), tmp_path / "file" / "out")
 
 
 def test_a_write_that_fails_leaves_the_old_checkpoint_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,7 +185,7 @@ def test_a_lifter_at_rate_zero_stays_as_it_was(tiny: Tiny, lifter: Path) -> None
     optimiser = {"name": "adamw", "learning_rate": 3e-3, "posenet_factor": 0.0, "weight_decay": 0.1}
     config = tiny(stage="pose2mesh", pretrained=str(lifter), epochs=2, optimiser=optimiser)
     folder = lifter.parent / "frozen"
-    run.train(config, folder)
+    loop.train(config, folder)
     before = load_bundle(lifter / "bundle.safetensors").model.posenet.state_dict()
     after = load_bundle(folder / "bundle.safetensors").model.posenet.state_dict()
     for name, value in before.items():

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pose2mesh.config.train_config import OptimiserConfig
-from pose2mesh.training.ahead import DrawnAhead
+from pose2mesh.training.callbacks.prefetch import DrawnAhead
 
 VALIDATION_SEED = 987_654_321
 _Batch = TypeVar("_Batch")

@@ -7,7 +7,7 @@ import threading
 import pytest
 import torch
 
-from pose2mesh.training.ahead import DrawnAhead
+from pose2mesh.training.callbacks.prefetch import DrawnAhead
 
 
 def test_the_next_is_drawn_while_the_last_is_in_use() -> None:

@@ -26,10 +26,10 @@ from pose2mesh.models.bundle.bundle import Bundle
 from pose2mesh.models.bundle.bundle_info import BundleInfo
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.skeletons import COCO
-from pose2mesh.training import finish, samples
+from pose2mesh.training import finalize, sample_predictions
 from pose2mesh.training.pose2mesh_task import build_network
 
-COUNT = samples.SAMPLE_COUNT
+COUNT = sample_predictions.SAMPLE_COUNT
 
 
 @pytest.fixture(scope="module")
@@ -70,13 +70,13 @@ def written(network: Pose2Mesh, supply: DrawnPeople, tmp_path_factory: Any) -> d
     folder = tmp_path_factory.mktemp("run")
     stages: tuple[Literal["pose2mesh", "posenet"], ...] = ("pose2mesh", "posenet")
     for stage in stages:
-        samples.write_samples(folder / stage, stage, network, supply.body.faces.numpy(), supply)
+        sample_predictions.write_samples(folder / stage, stage, network, supply.body.faces.numpy(), supply)
     return {"pose2mesh": folder / "pose2mesh", "posenet": folder / "posenet"}
 
 
 @pytest.fixture(scope="module")
-def drawn(network: Pose2Mesh, supply: DrawnPeople) -> samples.Samples:
-    return samples.draw_samples("pose2mesh", network, supply)
+def drawn(network: Pose2Mesh, supply: DrawnPeople) -> sample_predictions.Samples:
+    return sample_predictions.draw_samples("pose2mesh", network, supply)
 
 
 def test_the_files(written: dict[str, Path]) -> None:
@@ -109,7 +109,7 @@ def test_coordinates_and_errors_agree(stage: str, written: dict[str, Path]) -> N
         assert 1000 < float(truth[:, 1].max() - truth[:, 1].min()) + float(truth[:, 2].max() - truth[:, 2].min()) < 4000
 
 
-def test_joints_and_vertices_share_a_frame(drawn: samples.Samples, body: AnnyBody) -> None:
+def test_joints_and_vertices_share_a_frame(drawn: sample_predictions.Samples, body: AnnyBody) -> None:
     """The truth's vertices are turned to the ray as its joints are; both are relative to the regressed root."""
     assert drawn.vertices is not None
     assert drawn.true_vertices is not None
@@ -120,54 +120,58 @@ def test_joints_and_vertices_share_a_frame(drawn: samples.Samples, body: AnnyBod
     np.testing.assert_allclose([1000 * value for value in distance], [e["MPVPE"] for e in drawn.errors], rtol=1e-4)
 
 
-def test_the_prediction_is_the_network_s(drawn: samples.Samples, network: Pose2Mesh, supply: DrawnPeople) -> None:
+def test_the_prediction_is_the_network_s(
+    drawn: sample_predictions.Samples, network: Pose2Mesh, supply: DrawnPeople
+) -> None:
     pixels, confidence = torch.from_numpy(drawn.joints_px), torch.from_numpy(drawn.confidence)
     with torch.no_grad():
         prediction = network(pixels, confidence)
     joints = network.joints(prediction.points)
     np.testing.assert_allclose(drawn.joints, joints - joints[:, COCO.root_index, None], atol=1e-5)
-    lifter = samples.draw_samples("posenet", network, supply)
+    lifter = sample_predictions.draw_samples("posenet", network, supply)
     lifted = prediction.lifted - prediction.lifted[:, COCO.root_index, None]
     np.testing.assert_allclose(lifter.joints, lifted, atol=1e-5)
     assert lifter.vertices is None
 
 
 def test_no_joint_is_missing_and_the_seed_of_the_run_does_not_matter(
-    drawn: samples.Samples, network: Pose2Mesh, supply: DrawnPeople
+    drawn: sample_predictions.Samples, network: Pose2Mesh, supply: DrawnPeople
 ) -> None:
     assert (drawn.confidence > 0).all()
     torch.manual_seed(99)
-    again = samples.draw_samples("pose2mesh", network, supply)
+    again = sample_predictions.draw_samples("pose2mesh", network, supply)
     for name in ("joints_px", "joints", "true_joints", "vertices", "true_vertices"):
         np.testing.assert_array_equal(getattr(drawn, name), getattr(again, name))
     assert drawn.errors == again.errors
 
 
-def test_the_mesh_file_is_the_prediction(written: dict[str, Path], drawn: samples.Samples, body: AnnyBody) -> None:
+def test_the_mesh_file_is_the_prediction(
+    written: dict[str, Path], drawn: sample_predictions.Samples, body: AnnyBody
+) -> None:
     assert drawn.vertices is not None
     mesh = trimesh.load(written["pose2mesh"] / "sample_3.obj", process=False)
     np.testing.assert_allclose(mesh.vertices, drawn.vertices[3] * (1, -1, -1), atol=2e-5)
     np.testing.assert_array_equal(mesh.faces, body.faces.numpy())
 
 
-def test_a_tile_shows_input_prediction_and_truth(drawn: samples.Samples, body: AnnyBody) -> None:
-    size = samples.TILE_PX
+def test_a_tile_shows_input_prediction_and_truth(drawn: sample_predictions.Samples, body: AnnyBody) -> None:
+    size = sample_predictions.TILE_PX
     lifter = replace(drawn, vertices=None, true_vertices=None)
     for shown, faces in ((drawn, body.faces.numpy()), (lifter, body.faces.numpy())):
-        tile = samples.draw_tile(shown, 0, COCO, faces)
+        tile = sample_predictions.draw_tile(shown, 0, COCO, faces)
         assert tile.shape == (size, 5 * size, 3)
         panels = [tile[:, start : start + size].astype(int) for start in range(0, 5 * size, size)]
-        inked = [np.abs(panel - samples._panel("").astype(int)).sum(-1) > 60 for panel in panels]
+        inked = [np.abs(panel - sample_predictions._panel("").astype(int)).sum(-1) > 60 for panel in panels]
         assert all(mask.mean() > 0.01 for mask in inked)
         red, blue = (panel[mask].mean(0) for panel, mask in zip(panels[:2], inked[:2], strict=True))
         assert red[0] > red[2]
         assert blue[2] > blue[0]
         # Where prediction and truth are the same, so are their shapes.
         same = replace(shown, joints=shown.true_joints, vertices=shown.true_vertices)
-        tile = samples.draw_tile(same, 0, COCO, faces)
+        tile = sample_predictions.draw_tile(same, 0, COCO, faces)
         for left in (1, 3):
             grey = tile[30:, left * size : (left + 2) * size].astype(int).mean(-1)
-            ground = samples._panel("")[30:].astype(int).mean(-1)
+            ground = sample_predictions._panel("")[30:].astype(int).mean(-1)
             masks = [np.abs(grey[:, part] - ground) > 25 for part in (slice(0, size), slice(size, None))]
             assert (masks[0] & masks[1]).sum() > 0.9 * (masks[0] | masks[1]).sum()
 
@@ -175,8 +179,8 @@ def test_a_tile_shows_input_prediction_and_truth(drawn: samples.Samples, body: A
 def test_the_sheet_holds_every_sample(written: dict[str, Path]) -> None:
     for folder in written.values():
         with Image.open(folder / "samples.png") as sheet:
-            assert sheet.width > 2 * 5 * samples.TILE_PX
-            assert sheet.height > COUNT // 2 * samples.TILE_PX
+            assert sheet.width > 2 * 5 * sample_predictions.TILE_PX
+            assert sheet.height > COUNT // 2 * sample_predictions.TILE_PX
 
 
 def test_a_run_ends_with_samples_and_one_body(
@@ -190,10 +194,10 @@ def test_a_run_ends_with_samples_and_one_body(
 ) -> None:
     surface, fresh = build_network(config, supply)
     fresh.load_state_dict(network.state_dict())
-    monkeypatch.setattr(finish, "MEASURED_SAMPLES", 8)
+    monkeypatch.setattr(finalize, "MEASURED_SAMPLES", 8)
     with monkeypatch.context() as patch:
         patch.setattr(anny, "AnnyBody", lambda: pytest.fail("another body was built"))
-        bundle = finish.finish(tmp_path / "bundle.safetensors", config, fresh, surface, supply)
+        bundle = finalize.finish(tmp_path / "bundle.safetensors", config, fresh, surface, supply)
     assert {path.name for path in tmp_path.iterdir()} == {"bundle.safetensors", "samples"}
     assert (tmp_path / "samples" / "samples.png").is_file()
     assert len(bundle.info.errors) == 2

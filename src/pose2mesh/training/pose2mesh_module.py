@@ -14,8 +14,8 @@ from pose2mesh.datasets.batch import Batch, slice_batch
 from pose2mesh.datasets.source import VALIDATION_BATCH, Supply
 from pose2mesh.models import losses
 from pose2mesh.models.pose2mesh import Pose2Mesh, Prediction
+from pose2mesh.training.lightning_module import VALIDATION_SEED, StepModule
 from pose2mesh.training.resume import LANDMARKS
-from pose2mesh.training.step import VALIDATION_SEED, StepModule
 
 MEAN_BODY_BATCHES = 16  # of the size of validation's
 

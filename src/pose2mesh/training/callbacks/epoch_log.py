@@ -12,7 +12,7 @@ import lightning as L
 from torch import Tensor
 
 from pose2mesh.io.atomic_write import replacing
-from pose2mesh.training.step import StepModule
+from pose2mesh.training.lightning_module import StepModule
 
 # Of Pose2Mesh, in this order; those of other methods follow as they come.
 LOSSES = ("vertex", "normal", "edge", "mesh_joint", "lifted_joint", "landmark")

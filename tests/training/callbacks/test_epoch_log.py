@@ -13,9 +13,9 @@ import pytest
 
 from pose2mesh.config.train_config import TrainConfig
 from pose2mesh.errors import InputError
-from pose2mesh.training import pose2mesh_task, run
-from pose2mesh.training.log import MetricsTable
-from pose2mesh.training.module import TrainingModule
+from pose2mesh.training import loop, pose2mesh_task
+from pose2mesh.training.callbacks.epoch_log import MetricsTable
+from pose2mesh.training.pose2mesh_module import TrainingModule
 
 Tiny = Callable[..., TrainConfig]
 
@@ -36,7 +36,7 @@ def told(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str
         patch.setattr(pose2mesh_task, "finish", lambda *_: None)
         data = {"samples_per_epoch": 256, "validation_samples": 64, "synthetic": {"poses": {"procedural": 1.0}}}
         losses = {"edge_from_epoch": 1}
-        run.train(tiny(stage="pose2mesh", epochs=2, losses=losses, data=data), folder / "run", None, lines.append)
+        loop.train(tiny(stage="pose2mesh", epochs=2, losses=losses, data=data), folder / "run", None, lines.append)
     with (folder / "run" / "metrics.csv").open(newline="") as stream:
         return lines, list(csv.DictReader(stream))
 
@@ -96,14 +96,14 @@ def test_tensorboard_that_is_not_installed_is_told_before_anything_is_written(
 
     monkeypatch.setattr(tensorboard.TensorBoardLogger, "__init__", missing)
     with pytest.raises(InputError, match=r"not installed; `pip install pose2mesh\[tensorboard\]` brings it"):
-        run.train(tiny(tensorboard=True), tmp_path / "run")
+        loop.train(tiny(tensorboard=True), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.skipif(importlib.util.find_spec("tensorboard") is None, reason="tensorboard is not installed")
 def test_tensorboard_gets_the_rows(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pose2mesh_task, "finish", lambda *_: None)
-    run.train(tiny(tensorboard=True, epochs=2), tmp_path / "run")
+    loop.train(tiny(tensorboard=True, epochs=2), tmp_path / "run")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))

@@ -27,10 +27,11 @@ from pose2mesh.io.atomic_write import replacing
 from pose2mesh.io.interrupts import Interrupted, StopSignals, stop_signals
 from pose2mesh.models.bundle.bundle_info import BUNDLE
 from pose2mesh.models.layers.linear import has_bfloat16
+from pose2mesh.training.callbacks.epoch_log import EpochLog, MetricsTable, closing_line
 from pose2mesh.training.checkpoints import BEST, LAST, AtomicCheckpoints, RunCheckpoints
 from pose2mesh.training.disk import check_disk
-from pose2mesh.training.log import EpochLog, MetricsTable, closing_line
-from pose2mesh.training.parallel import Indices, Processes, synchronise_norms
+from pose2mesh.training.distributed import Indices, Processes, synchronise_norms
+from pose2mesh.training.lightning_module import NotFinite, RunConfig
 from pose2mesh.training.plots import Graphs
 from pose2mesh.training.resume import (
     Position,
@@ -39,7 +40,6 @@ from pose2mesh.training.resume import (
     record_start,
     whole_checkpoint,
 )
-from pose2mesh.training.step import NotFinite, RunConfig
 from pose2mesh.training.task import Task
 
 
