@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 from cases import fresh_process
 
-from pose2mesh import outputs, picture_files, predict_options
 from pose2mesh.inference.predictor import Recovery
 from pose2mesh.io import mesh_files
 from pose2mesh.io.atomic_write import replacing
+from pose2mesh.pipelines import image_pipeline, options
 from pose2mesh.visualization import renderer
 
 PEOPLE_A_PICTURE = 2
@@ -108,17 +108,17 @@ def measure(count: int, formats: str, backend: str) -> Run:
     for module, name in (
         *((mesh_files, name) for name in ("write_obj", "write_ply", "write_glb", "write_npz", "write_json")),
         (renderer, "save_picture"),
-        (picture_files, "draw_overlay"),
+        (formats, "draw_overlay"),
     ):
         setattr(module, name, writers.timed(getattr(module, name)))
     Recovery.load = load_timed  # type: ignore[method-assign]
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "people.json"
         source.write_text(json.dumps(coco_results(count)), encoding="utf-8")
-        options = predict_options.PredictOptions.checked(Path(folder) / "out", "coco", None, None, None, formats)
+        options = options.PredictOptions.checked(Path(folder) / "out", "coco", None, None, None, formats)
         start = time.perf_counter()
         ignore: Callable[[str], None] = lambda line: None  # noqa: E731
-        status = outputs.predict_files([source], "default", "cpu", options, ignore, ignore, backend)
+        status = image_pipeline.predict_files([source], "default", "cpu", options, ignore, ignore, backend)
         seconds = time.perf_counter() - start
         assert status == 0
     return Run(count, seconds - loaded[0], network.seconds, writers.seconds, peak_bytes())

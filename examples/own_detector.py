@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from pose2mesh import load
-from pose2mesh.video.frames import Video
+from pose2mesh.pipelines.video.frame_reader import Video
 
 
 def find_people(picture: np.ndarray) -> np.ndarray:

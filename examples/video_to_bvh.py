@@ -22,8 +22,8 @@ from pose2mesh.motion.bvh_writer import write_bvh
 from pose2mesh.motion.person_fitting import load_rig
 from pose2mesh.motion.smoothing import smooth_bodies
 from pose2mesh.motion.tracker import Tracker, TrackerConfig, TrackFrame
+from pose2mesh.pipelines.video.frame_reader import Video
 from pose2mesh.skeletons import COCO, COCO17, convert
-from pose2mesh.video.frames import Video
 
 
 def main() -> None:

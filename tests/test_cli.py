@@ -16,10 +16,11 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from pose2mesh import cli, outputs
+from pose2mesh import cli
 from pose2mesh.cli import main
 from pose2mesh.config.config_files import dump_config
 from pose2mesh.config.train_config import TrainConfig, load_config
+from pose2mesh.pipelines import image_pipeline
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "coco_people.json"
 
@@ -134,7 +135,7 @@ def test_an_interruption_has_its_own_status(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(outputs, "predict_files", interrupt)
+    monkeypatch.setattr(image_pipeline, "predict_files", interrupt)
     assert main(["predict", "x.npy"]) == 130
     assert one_line(capsys) == "pose2mesh: interrupted"
 
@@ -150,7 +151,7 @@ def test_an_own_fault_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise ModuleNotFoundError("No module named 'pose2mesh.nowhere'", name="pose2mesh.nowhere")
 
-    monkeypatch.setattr(outputs, "predict_files", broken)
+    monkeypatch.setattr(image_pipeline, "predict_files", broken)
     with pytest.raises(ModuleNotFoundError):
         main(["predict", "x.npy"])
 

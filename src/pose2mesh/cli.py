@@ -102,8 +102,8 @@ def predict(
     """
     if not inputs:
         raise InputError("predict: at least one input is needed")
-    from pose2mesh.outputs import predict_files
-    from pose2mesh.predict_options import PredictOptions
+    from pose2mesh.pipelines.image_pipeline import predict_files
+    from pose2mesh.pipelines.options import PredictOptions
 
     files = tuple(detector_model or ())
     options = PredictOptions.checked(

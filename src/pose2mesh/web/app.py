@@ -20,7 +20,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from pose2mesh.errors import InputError
-from pose2mesh.predict_options import PredictOptions
+from pose2mesh.pipelines.options import PredictOptions
 from pose2mesh.skeletons import INPUT_ORDERS
 from pose2mesh.visualization.html_page import STATIC
 from pose2mesh.visualization.image_result import RecoveredPicture

@@ -13,9 +13,9 @@ from starlette.exceptions import HTTPException
 
 from pose2mesh.inference.predictor import Recovery
 from pose2mesh.io.mesh_files import json_text
-from pose2mesh.outputs import recover_picture
-from pose2mesh.picture_files import describe_picture, write_formats
-from pose2mesh.predict_options import PredictOptions
+from pose2mesh.pipelines.formats import describe_picture, write_formats
+from pose2mesh.pipelines.image_pipeline import recover_picture
+from pose2mesh.pipelines.options import PredictOptions
 from pose2mesh.visualization.html_page import page_text
 from pose2mesh.visualization.image_result import RecoveredPicture
 from pose2mesh.visualization.scene import describe_frame

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pose2mesh.errors import InputError
-from pose2mesh.video.keypoint_frames import KeypointFrames
+from pose2mesh.pipelines.video.keypoint_frames import KeypointFrames
 
 from .conftest import walkers
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from pose2mesh.errors import InputError
-from pose2mesh.video.bodies import BodyTrack
-from pose2mesh.video.frames import Video
+from pose2mesh.pipelines.video.frame_reader import Video
+from pose2mesh.pipelines.video.track_bodies import BodyTrack
 
 
 def look_at_frames(bodies: Sequence[BodyTrack], video: Video, step: Callable[[int], object]) -> None:

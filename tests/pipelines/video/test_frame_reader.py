@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from pose2mesh.errors import InputError
-from pose2mesh.video.frames import Video
-from pose2mesh.video.mp4 import Mp4Writer
+from pose2mesh.pipelines.video.frame_reader import Video
+from pose2mesh.pipelines.video.mp4_writer import Mp4Writer
 
 from .conftest import FRAMES, SIZE, number_of, write_video
 

@@ -17,9 +17,9 @@ from pose2mesh.baselines.registry import BaselineBackend, VideoBackend
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.inference.predictor import Recovery
 from pose2mesh.motion.smoothing import bone_lengths
+from pose2mesh.pipelines.video.video_options import VideoInput, VideoOptions
+from pose2mesh.pipelines.video.video_pipeline import predict_video
 from pose2mesh.skeletons import COCO
-from pose2mesh.video.command import predict_video
-from pose2mesh.video.options import VideoInput, VideoOptions
 from pose2mesh.visualization.overlay import USUAL_PARTS
 
 from .conftest import lifting

@@ -16,11 +16,11 @@ from pose2mesh.detectors.registry import Detector
 from pose2mesh.inference.predictor import usable_people
 from pose2mesh.io.atomic_write import replacing
 from pose2mesh.io.keypoints import PoseInput
+from pose2mesh.pipelines.video.detection_store import Detections
+from pose2mesh.pipelines.video.frame_reader import Video
+from pose2mesh.pipelines.video.keypoint_frames import KeypointFrames
+from pose2mesh.pipelines.video.tracking_detector import Follower
 from pose2mesh.skeletons import JointSet
-from pose2mesh.video.detections import Detections
-from pose2mesh.video.following import Follower
-from pose2mesh.video.frames import Video
-from pose2mesh.video.keypoint_frames import KeypointFrames
 
 Joints: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32]]
 

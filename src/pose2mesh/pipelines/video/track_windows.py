@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.video.rows import Rows
+from pose2mesh.pipelines.video.array_file import Rows
 
 
 def windows(frames: int, longest: int, overlap: int) -> list[slice]:

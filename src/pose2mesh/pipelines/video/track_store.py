@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2mesh.motion.tracker import Tracker, TrackerConfig
+from pose2mesh.pipelines.video.array_file import Rows
+from pose2mesh.pipelines.video.detection_store import Detections
 from pose2mesh.skeletons import JointSet
-from pose2mesh.video.detections import Detections
-from pose2mesh.video.rows import Rows
 
 # So long someone may be out of sight and is still the same person; what lies between is bridged.
 _LONGEST_GAP_S = 1.0

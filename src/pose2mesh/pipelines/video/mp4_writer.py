@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2mesh.errors import InputError, one_line
-from pose2mesh.video.frames import require_pyav
+from pose2mesh.pipelines.video.frame_reader import require_pyav
 
 # The first that the FFmpeg at hand has. H.264 plays everywhere; VP9, for an FFmpeg without GPL parts, in browsers.
 _ENCODERS = {

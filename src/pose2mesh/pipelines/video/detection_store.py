@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pose2mesh.pipelines.video.array_file import Rows
 from pose2mesh.skeletons import JointSet
-from pose2mesh.video.rows import Rows
 
 
 class Detections:

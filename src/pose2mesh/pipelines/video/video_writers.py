@@ -13,10 +13,10 @@ from numpy.typing import DTypeLike, NDArray
 
 from pose2mesh.body_models.anny_skeleton import BODY_BONES
 from pose2mesh.io.mesh_files import atomic_write, in_unit
-from pose2mesh.video.bodies import BATCH, TURNS, BodyTrack
-from pose2mesh.video.frames import Video
-from pose2mesh.video.mp4 import Mp4Writer
-from pose2mesh.video.result import VideoResult, colour_of
+from pose2mesh.pipelines.video.frame_reader import Video
+from pose2mesh.pipelines.video.mp4_writer import Mp4Writer
+from pose2mesh.pipelines.video.track_bodies import BATCH, TURNS, BodyTrack
+from pose2mesh.pipelines.video.video_result import VideoResult, colour_of
 from pose2mesh.visualization.overlay import OverlayParts, draw_overlay, photo_ground, plain_ground
 
 Step = Callable[[int], object]

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pose2mesh.video.frames import Video
-from pose2mesh.video.result import VideoResult, colour_of
+from pose2mesh.pipelines.video.frame_reader import Video
+from pose2mesh.pipelines.video.video_result import VideoResult, colour_of
 from pose2mesh.visualization.overlay import photo_ground, plain_ground
 
 MOST_FRAMES = 100  # of a page, a quarter of a megabyte each: a page that can still be mailed

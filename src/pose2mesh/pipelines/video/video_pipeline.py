@@ -21,19 +21,19 @@ from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import nominal_intrinsics
 from pose2mesh.inference.predictor import Recovery
 from pose2mesh.io.atomic_write import move_all, replacing
-from pose2mesh.picture_files import name_files
-from pose2mesh.video.bodies import BodyTrack, Shooting
-from pose2mesh.video.detections import Detections
-from pose2mesh.video.frames import Video
-from pose2mesh.video.keypoint_frames import KeypointFrames
-from pose2mesh.video.looking import look_at_frames
-from pose2mesh.video.options import VideoInput, VideoOptions
-from pose2mesh.video.page import write_video_page
-from pose2mesh.video.progress import progress
-from pose2mesh.video.result import VideoResult
-from pose2mesh.video.sightings import Sightings, keep_sightings
-from pose2mesh.video.tracks import Tracks, track_people
-from pose2mesh.video.writing import write_arrays, write_description, write_motions, write_overlay
+from pose2mesh.pipelines.formats import name_files
+from pose2mesh.pipelines.video.detection_store import Detections
+from pose2mesh.pipelines.video.frame_detections import Sightings, keep_sightings
+from pose2mesh.pipelines.video.frame_reader import Video
+from pose2mesh.pipelines.video.image_models import look_at_frames
+from pose2mesh.pipelines.video.keypoint_frames import KeypointFrames
+from pose2mesh.pipelines.video.progress import progress
+from pose2mesh.pipelines.video.track_bodies import BodyTrack, Shooting
+from pose2mesh.pipelines.video.track_store import Tracks, track_people
+from pose2mesh.pipelines.video.video_options import VideoInput, VideoOptions
+from pose2mesh.pipelines.video.video_page import write_video_page
+from pose2mesh.pipelines.video.video_result import VideoResult
+from pose2mesh.pipelines.video.video_writers import write_arrays, write_description, write_motions, write_overlay
 
 if TYPE_CHECKING:
     from pose2mesh.motion.person_fitting import Rig

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pose2mesh.video.rows import Rows
-from pose2mesh.video.windows import joined, windows
+from pose2mesh.pipelines.video.array_file import Rows
+from pose2mesh.pipelines.video.track_windows import joined, windows
 
 
 @pytest.mark.parametrize("overlap", [0, 4])

@@ -11,7 +11,7 @@ import numpy as np
 from pose2mesh.errors import InputError
 from pose2mesh.inference.predictor import Person, Recovery
 from pose2mesh.io import mesh_files
-from pose2mesh.video.options import RIGGED
+from pose2mesh.pipelines.video.video_options import RIGGED
 from pose2mesh.visualization import renderer
 from pose2mesh.visualization.image_result import RecoveredPicture
 from pose2mesh.visualization.overlay import USUAL_PARTS, OverlayParts, draw_overlay

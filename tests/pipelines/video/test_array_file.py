@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from pose2mesh.motion.smoothing import steady_bodies
+from pose2mesh.pipelines.video.array_file import Rows
+from pose2mesh.pipelines.video.detection_store import Detections
 from pose2mesh.skeletons import COCO
-from pose2mesh.video.detections import Detections
-from pose2mesh.video.rows import Rows
 
 from .conftest import walkers
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pose2mesh.detectors.registry import Detection
-from pose2mesh.video.following import Follower
+from pose2mesh.pipelines.video.tracking_detector import Follower
 
 from .conftest import KnownPeople, walkers
 

@@ -18,10 +18,10 @@ from pose2mesh.detectors import registry as detectors
 from pose2mesh.errors import InputError
 from pose2mesh.inference.predictor import Recovery
 from pose2mesh.motion.smoothing import bone_lengths
+from pose2mesh.pipelines.video.frame_reader import Video
+from pose2mesh.pipelines.video.video_options import VideoInput, VideoOptions
+from pose2mesh.pipelines.video.video_pipeline import predict_video
 from pose2mesh.skeletons import COCO
-from pose2mesh.video.command import predict_video
-from pose2mesh.video.frames import Video
-from pose2mesh.video.options import VideoInput, VideoOptions
 from pose2mesh.visualization.overlay import USUAL_PARTS
 
 from .conftest import FRAMES, SIZE, KnownPeople, walkers, write_video

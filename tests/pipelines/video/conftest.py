@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.detectors.registry import Detection
-from pose2mesh.video.mp4 import Mp4Writer
+from pose2mesh.pipelines.video.mp4_writer import Mp4Writer
 
 pytest.importorskip("av")
 SIZE = (160, 120)

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from pose2mesh.errors import InputError
 from pose2mesh.inference.predictor import Recovery
 from pose2mesh.inference.torch_backend import TorchBackend
-from pose2mesh.video.bodies import BodyTrack, Shooting
-from pose2mesh.video.command import predict_video
-from pose2mesh.video.frames import Video
-from pose2mesh.video.looking import look_at_frames
-from pose2mesh.video.options import VideoInput, VideoOptions
-from pose2mesh.video.rows import Rows
-from pose2mesh.video.tracks import Track
+from pose2mesh.pipelines.video.array_file import Rows
+from pose2mesh.pipelines.video.frame_reader import Video
+from pose2mesh.pipelines.video.image_models import look_at_frames
+from pose2mesh.pipelines.video.track_bodies import BodyTrack, Shooting
+from pose2mesh.pipelines.video.track_store import Track
+from pose2mesh.pipelines.video.video_options import VideoInput, VideoOptions
+from pose2mesh.pipelines.video.video_pipeline import predict_video
 from pose2mesh.visualization.overlay import USUAL_PARTS
 
 from .conftest import FRAMES, SIZE, KnownPeople, number_of, walkers

@@ -22,9 +22,9 @@ from pose2mesh.geometry.camera import Intrinsics, nominal_intrinsics
 from pose2mesh.inference.predictor import Camera, Person, Recovery
 from pose2mesh.io.atomic_write import replacing
 from pose2mesh.motion.smoothing import steady_bodies
-from pose2mesh.video.rows import Rows
-from pose2mesh.video.tracks import Track
-from pose2mesh.video.windows import joined, windows
+from pose2mesh.pipelines.video.array_file import Rows
+from pose2mesh.pipelines.video.track_store import Track
+from pose2mesh.pipelines.video.track_windows import joined, windows
 
 if TYPE_CHECKING:
     from pose2mesh.motion.body_motion import BodyMotion

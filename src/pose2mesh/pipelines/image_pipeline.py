@@ -23,9 +23,9 @@ from pose2mesh.io.atomic_write import move_all
 from pose2mesh.io.image_lookup import IMAGE_SUFFIXES, match_images
 from pose2mesh.io.images import read_photo, resized
 from pose2mesh.io.keypoints import PictureInput, Skipped, read_keypoints
-from pose2mesh.picture_files import find_rig, write_formats
-from pose2mesh.predict_options import NOMINAL, PredictOptions
-from pose2mesh.video.options import RIGGED, VIDEO_SUFFIXES, VideoInput, VideoOptions
+from pose2mesh.pipelines.formats import find_rig, write_formats
+from pose2mesh.pipelines.options import NOMINAL, PredictOptions
+from pose2mesh.pipelines.video.video_options import RIGGED, VIDEO_SUFFIXES, VideoInput, VideoOptions
 from pose2mesh.visualization.image_result import RecoveredPicture
 
 if TYPE_CHECKING:
@@ -171,11 +171,11 @@ def _video_input(path: Path, options: PredictOptions) -> VideoInput | None:
     else:
         return None
     if video is not None:
-        from pose2mesh.video.frames import Video
+        from pose2mesh.pipelines.video.frame_reader import Video
 
         Video(video)  # refused now if it cannot be read
     elif "mp4" in options.video_formats:
-        from pose2mesh.video.frames import require_pyav
+        from pose2mesh.pipelines.video.frame_reader import require_pyav
 
         require_pyav()
     return VideoInput(path.stem, path, video, keypoints, options.fps)
@@ -189,14 +189,14 @@ def write_video(
     say: Callable[[str], None],
     warn: Callable[[str], None],
 ) -> None:
-    """Recover the people of a video and write what was asked for; see `video.command.predict_video`.
+    """Recover the people of a video and write what was asked for; see `pipelines.video.video_pipeline.predict_video`.
 
     Raises:
         InputError: the input cannot be used, or the files cannot be written.
     """
     if recovery.looks and video.video is None:
         raise InputError(f"{video.path}: model {recovery.info.name!r} looks at the frames; give them with --video")
-    from pose2mesh.video.command import predict_video
+    from pose2mesh.pipelines.video.video_pipeline import predict_video
 
     formats = options.video_formats
     is_asked = options.formats is not None and bool(set(RIGGED) & set(formats))

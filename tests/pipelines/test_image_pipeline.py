@@ -23,8 +23,8 @@ from pose2mesh.models.bundle.bundle import Bundle, load_bundle, save_bundle
 from pose2mesh.models.mesh_topology import Body, build_surface
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
-from pose2mesh.outputs import predict_files
-from pose2mesh.predict_options import PHOTO_FORMATS, PredictOptions
+from pose2mesh.pipelines.image_pipeline import predict_files
+from pose2mesh.pipelines.options import PHOTO_FORMATS, PredictOptions
 from pose2mesh.skeletons import HUMAN36
 
 ALL = ",".join(name for name in PHOTO_FORMATS if name != "rig")  # the small body has none

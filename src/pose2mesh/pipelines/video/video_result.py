@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2mesh.inference.predictor import Person, Recovery
-from pose2mesh.video.bodies import BodyTrack, Shooting
+from pose2mesh.pipelines.video.track_bodies import BodyTrack, Shooting
 from pose2mesh.visualization.orthographic_views import extent_of
 from pose2mesh.visualization.renderer import PALETTE, Colour
 

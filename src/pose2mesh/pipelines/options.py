@@ -8,9 +8,9 @@ from typing import Literal
 
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import Intrinsics
+from pose2mesh.pipelines.video.video_options import FORMATS as VIDEO_FORMATS
+from pose2mesh.pipelines.video.video_options import USUAL_FORMATS as _VIDEO_DEFAULT
 from pose2mesh.skeletons import INPUT_ORDERS
-from pose2mesh.video.options import FORMATS as VIDEO_FORMATS
-from pose2mesh.video.options import USUAL_FORMATS as _VIDEO_DEFAULT
 from pose2mesh.visualization.overlay import USUAL_PARTS, OverlayParts
 
 PHOTO_FORMATS = ("obj", "glb", "json", "npz", "ply", "overlay", "html", "rig")
