@@ -143,7 +143,7 @@ def serve(
         Download nothing.
     """
     try:
-        from pose2mesh.web import server
+        from pose2mesh.server import server
     except ModuleNotFoundError as error:
         if error.name not in ("starlette", "uvicorn", "h11"):
             raise

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pose2mesh.detectors.registry import Detection
-from pose2mesh.web.limits import Limits
-from pose2mesh.web.server import make_server
-from pose2mesh.web.service import Service
+from pose2mesh.server.request_limits import Limits
+from pose2mesh.server.server import make_server
+from pose2mesh.server.service import Service
 
 Ask = Callable[..., tuple[int, dict[str, str], bytes]]
 LIMITS = Limits(

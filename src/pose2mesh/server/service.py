@@ -16,14 +16,14 @@ from pose2mesh.io.mesh_files import json_text
 from pose2mesh.pipelines.formats import describe_picture, write_formats
 from pose2mesh.pipelines.image_pipeline import recover_picture
 from pose2mesh.pipelines.options import PredictOptions
+from pose2mesh.server.request_limits import Limits
+from pose2mesh.server.result_store import Frames, Result, ResultStore
+from pose2mesh.server.saved_video import is_saved_video, read_saved_video
+from pose2mesh.server.uploads import check_people, check_unpacked_size, read_uploads
+from pose2mesh.server.worker import Worker
 from pose2mesh.visualization.html_page import page_text
 from pose2mesh.visualization.image_result import RecoveredPicture
 from pose2mesh.visualization.scene import describe_frame
-from pose2mesh.web.limits import Limits
-from pose2mesh.web.results import Frames, Result, ResultStore
-from pose2mesh.web.saved_video import is_saved_video, read_saved_video
-from pose2mesh.web.uploads import check_people, check_unpacked_size, read_uploads
-from pose2mesh.web.worker import Worker
 
 if TYPE_CHECKING:
     from pose2mesh.detectors.registry import Detector

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from pose2mesh import cli
-from pose2mesh.web import server
-from tests.web.serving import LIMITS, Ask, as_json, coco_people, form
+from pose2mesh.server import server
+from tests.server.serving import LIMITS, Ask, as_json, coco_people, form
 
 
 @contextmanager
@@ -133,7 +133,7 @@ def test_a_picture_that_unpacks_to_gigabytes_is_refused_by_its_head(ask: Ask) ->
 
 
 def test_more_pixels_than_the_limit_are_refused(ask: Ask) -> None:
-    from tests.web.serving import photo
+    from tests.server.serving import photo
 
     code, _, body = ask("POST", "/api/people", photo(1200, 1000))
     assert (code, b"1200x1000 pixels" in body) == (413, True)
@@ -195,8 +195,8 @@ def test_a_port_that_is_taken_is_told(port: int, capsys: pytest.CaptureFixture[s
 def test_without_the_extra_it_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.delattr("pose2mesh.web.server")
-    monkeypatch.delitem(sys.modules, "pose2mesh.web.server")
+    monkeypatch.delattr("pose2mesh.server.server")
+    monkeypatch.delitem(sys.modules, "pose2mesh.server.server")
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     assert cli.main(["serve"]) == 2
     assert capsys.readouterr().err == (

@@ -11,8 +11,8 @@ import pytest
 
 from pose2mesh.inference.predictor import Recovery
 from pose2mesh.visualization.renderer import PALETTE
+from tests.server.serving import Ask
 from tests.visualization.test_scene import recovered
-from tests.web.serving import Ask
 
 
 def arrays(recovery: Recovery) -> dict[str, Any]:

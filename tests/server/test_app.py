@@ -13,9 +13,9 @@ import trimesh
 from PIL import Image
 
 from pose2mesh.inference.predictor import Recovery
-from pose2mesh.web.limits import Limits
-from pose2mesh.web.service import DOWNLOADS, Service
-from tests.web.serving import LIMITS, Ask, as_json, coco_people, form, photo, running
+from pose2mesh.server.request_limits import Limits
+from pose2mesh.server.service import DOWNLOADS, Service
+from tests.server.serving import LIMITS, Ask, as_json, coco_people, form, photo, running
 
 EXAMPLES = Path(__file__).parents[2] / "src" / "pose2mesh" / "web" / "examples"
 
@@ -176,7 +176,7 @@ def test_pages_of_other_sites_and_other_names_of_the_machine_are_refused(ask: As
 def test_without_a_detector_photos_are_refused_and_keypoints_are_not(recovery: Recovery) -> None:
     from starlette.testclient import TestClient
 
-    from pose2mesh.web.app import build_app
+    from pose2mesh.server.app import build_app
 
     service = Service(recovery, None, Limits())
     client = TestClient(build_app(service))
@@ -193,7 +193,7 @@ def test_without_a_detector_photos_are_refused_and_keypoints_are_not(recovery: R
 def test_a_fault_of_the_server_is_a_500_that_tells_nothing(recovery: Recovery) -> None:
     from starlette.testclient import TestClient
 
-    from pose2mesh.web.app import build_app
+    from pose2mesh.server.app import build_app
 
     def broken(picture: np.ndarray, boxes: np.ndarray | None = None) -> list:
         raise RuntimeError("a secret")

@@ -20,9 +20,9 @@ from pose2mesh.errors import InputError
 from pose2mesh.io.image_lookup import match_images
 from pose2mesh.io.images import read_photo
 from pose2mesh.io.keypoints import PictureInput, read_keypoints
+from pose2mesh.server.request_limits import Limits
 from pose2mesh.visualization import renderer
 from pose2mesh.visualization.overlay import LONGEST_OVERLAY_PX
-from pose2mesh.web.limits import Limits
 
 if TYPE_CHECKING:
     from pose2mesh.detectors.registry import Detector

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from pose2mesh.inference.predictor import Recovery
-from pose2mesh.web.service import Service
-from tests.web.serving import LIMITS, Ask, SamePerson, running
+from pose2mesh.server.service import Service
+from tests.server.serving import LIMITS, Ask, SamePerson, running
 
 
 @pytest.fixture(scope="session")

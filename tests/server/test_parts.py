@@ -9,11 +9,11 @@ import time
 import pytest
 from starlette.exceptions import HTTPException
 
+from pose2mesh.server.request_limits import Limits
+from pose2mesh.server.result_store import Frames, ResultStore
+from pose2mesh.server.uploads import free_name, safe_stem
+from pose2mesh.server.worker import Deadline, Worker
 from pose2mesh.visualization.image_result import RecoveredPicture
-from pose2mesh.web.limits import Limits
-from pose2mesh.web.results import Frames, ResultStore
-from pose2mesh.web.uploads import free_name, safe_stem
-from pose2mesh.web.worker import Deadline, Worker
 
 
 def picture() -> RecoveredPicture:

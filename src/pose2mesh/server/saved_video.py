@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from pose2mesh.errors import InputError, one_line
 from pose2mesh.geometry.camera import Intrinsics
 from pose2mesh.inference.predictor import Camera, Person, Recovery
+from pose2mesh.server.result_store import Frames
 from pose2mesh.visualization.image_result import RecoveredPicture
-from pose2mesh.web.results import Frames
 
 # What is read of the file: each of rows, one a person and frame, with its shape behind that.
 _ROWS = {

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from starlette.exceptions import HTTPException
 
+from pose2mesh.server.request_limits import Limits
 from pose2mesh.visualization.image_result import RecoveredPicture
-from pose2mesh.web.limits import Limits
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,9 +14,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pose2mesh.errors import InputError
 from pose2mesh.inference.predictor import Recovery
-from pose2mesh.web.app import build_app
-from pose2mesh.web.limits import Limits
-from pose2mesh.web.service import Service
+from pose2mesh.server.app import build_app
+from pose2mesh.server.request_limits import Limits
+from pose2mesh.server.service import Service
 
 if TYPE_CHECKING:
     from pose2mesh.detectors.registry import Detector

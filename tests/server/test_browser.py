@@ -96,7 +96,7 @@ def fits(visit: Visit) -> bool:
 
 @on_both
 def test_a_photo_is_dropped_turned_and_downloaded(visit: Visit, port: int, tmp_path: Path) -> None:
-    from tests.web.serving import photo
+    from tests.server.serving import photo
 
     page = visit.page
     page.goto(f"http://127.0.0.1:{port}/")
@@ -204,7 +204,7 @@ def press_until(page: Any, condition: str) -> None:
 
 
 def test_pasted_nonsense_is_told_and_pasted_keypoints_are_recovered(visit: Visit, port: int) -> None:
-    from tests.web.serving import coco_people
+    from tests.server.serving import coco_people
 
     page = visit.page
     page.goto(f"http://127.0.0.1:{port}/")

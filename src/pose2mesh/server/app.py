@@ -21,15 +21,15 @@ from starlette.staticfiles import StaticFiles
 
 from pose2mesh.errors import InputError
 from pose2mesh.pipelines.options import PredictOptions
+from pose2mesh.server.headers import SecurityHeaders
+from pose2mesh.server.request_limits import BodyDeadline
+from pose2mesh.server.result_store import Frames, Result
+from pose2mesh.server.service import DOWNLOADS, Service
+from pose2mesh.server.uploads import save_uploads, without_folder
 from pose2mesh.skeletons import INPUT_ORDERS
 from pose2mesh.visualization.html_page import STATIC
 from pose2mesh.visualization.image_result import RecoveredPicture
 from pose2mesh.visualization.scene import describe_scene
-from pose2mesh.web.headers import SecurityHeaders
-from pose2mesh.web.limits import BodyDeadline
-from pose2mesh.web.results import Frames, Result
-from pose2mesh.web.service import DOWNLOADS, Service
-from pose2mesh.web.uploads import save_uploads, without_folder
 
 EXAMPLES = Path(__file__).parent / "examples"
 
