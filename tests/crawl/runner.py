@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from pose2mesh import cli
-from pose2mesh.crawl import dataset, limits
-from pose2mesh.crawl.limits import Limits
+from pose2mesh.crawl import crawl_dataset, crawl_limits
+from pose2mesh.crawl.crawl_limits import Limits
 from pose2mesh.detectors import registry
 from pose2mesh.detectors.registry import Detection
 
@@ -42,15 +42,15 @@ def main() -> int:
 
     socket.getaddrinfo = resolve
     full_after = int(os.environ.get("TEST_DISK_HOLDS", "1000000"))
-    append = dataset._append
+    append = crawl_dataset._append
 
     def append_while_there_is_room(path: Any, record: Any) -> None:
         if path.exists() and len(path.read_bytes().splitlines()) >= full_after:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         append(path, record)
 
-    dataset._append = append_while_there_is_room
-    limits.LARGEST_FILE_BYTES = 4 << 20
+    crawl_dataset._append = append_while_there_is_room
+    crawl_limits.LARGEST_FILE_BYTES = 4 << 20
     checked = Limits.checked
     Limits.checked = lambda *values: replace(checked(*values), timeout=1.5)
     return cli.main(sys.argv[1:])

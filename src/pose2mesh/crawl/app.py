@@ -61,15 +61,15 @@ def crawl(
     allow_private
         The hosts of --start and --domain may have private addresses.
     """
-    from pose2mesh.crawl import command
-    from pose2mesh.crawl.limits import Limits
+    from pose2mesh.crawl import crawl_jobs
+    from pose2mesh.crawl.crawl_limits import Limits
 
     if remove:
         if start or from_folder:
             raise InputError("--remove: goes with --out alone")
-        return command.remove(out, remove, say)
+        return crawl_jobs.remove(out, remove, say)
     limits = Limits.checked(max_images, max_pages, max_depth, max_bytes, minutes, delay)
-    options = command.CrawlOptions(
+    options = crawl_jobs.CrawlOptions(
         out,
         tuple(start or ()),
         tuple(domain or ()),
@@ -80,4 +80,4 @@ def crawl(
         blur_faces,
         from_folder,
     )
-    return command.collect(options, limits, say, warn)
+    return crawl_jobs.collect(options, limits, say, warn)

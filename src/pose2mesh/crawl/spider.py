@@ -16,13 +16,13 @@ from scrapy.crawler import CrawlerProcess
 from scrapy.exceptions import DownloadCancelledError, DownloadTimeoutError, StopDownload
 from scrapy.http import Response
 
-from pose2mesh.crawl.addresses import AddressGuard
-from pose2mesh.crawl.dataset import Dataset, Origin
+from pose2mesh.crawl.crawl_dataset import Dataset, Origin
+from pose2mesh.crawl.crawl_limits import LARGEST_FILE_BYTES, Limits
 from pose2mesh.crawl.frontier import Frontier, Target
-from pose2mesh.crawl.limits import LARGEST_FILE_BYTES, Limits
-from pose2mesh.crawl.manners import PRODUCT, Forbidden, HostClosed, Manners, retry_after
+from pose2mesh.crawl.image_decoding import Unfit
 from pose2mesh.crawl.pages import is_image_url, read_page
-from pose2mesh.crawl.pictures import Unfit
+from pose2mesh.crawl.politeness import PRODUCT, Forbidden, HostClosed, Manners, retry_after
+from pose2mesh.crawl.ssrf_guard import AddressGuard
 from pose2mesh.crawl.urls import Site, clean_url, looks_like_trap
 
 _IMAGE_TYPES = ("image/jpeg", "image/jpg", "image/png", "image/webp", "application/octet-stream")

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from website import photo
 
-from pose2mesh.crawl.dataset import NEAR_BITS
-from pose2mesh.crawl.pictures import Unfit, blur_faces, decode_photo, head_circle, large_enough
+from pose2mesh.crawl.crawl_dataset import NEAR_BITS
+from pose2mesh.crawl.image_decoding import Unfit, blur_faces, decode_photo, head_circle, large_enough
 from pose2mesh.detectors.registry import Detection
 
 

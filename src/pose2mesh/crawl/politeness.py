@@ -16,8 +16,8 @@ from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
 from scrapy.http.request import NO_CALLBACK
 
-from pose2mesh.crawl.addresses import AddressGuard
 from pose2mesh.crawl.frontier import Frontier
+from pose2mesh.crawl.ssrf_guard import AddressGuard
 from pose2mesh.crawl.urls import Site
 
 PRODUCT = "pose2mesh"  # the name that robots.txt may address

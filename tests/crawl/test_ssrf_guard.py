@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pose2mesh.crawl.addresses import AddressGuard, is_public
+from pose2mesh.crawl.ssrf_guard import AddressGuard, is_public
 
 
 @pytest.mark.parametrize(

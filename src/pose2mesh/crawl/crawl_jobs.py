@@ -9,12 +9,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pose2mesh.crawl.addresses import AddressGuard
-from pose2mesh.crawl.dataset import Dataset, Origin
+from pose2mesh.crawl.crawl_dataset import Dataset, Origin
+from pose2mesh.crawl.crawl_limits import LARGEST_FILE_BYTES, Limits
 from pose2mesh.crawl.frontier import Frontier, Target
-from pose2mesh.crawl.limits import LARGEST_FILE_BYTES, Limits
+from pose2mesh.crawl.image_decoding import Unfit
 from pose2mesh.crawl.pages import IMAGE_SUFFIXES, is_image_url
-from pose2mesh.crawl.pictures import Unfit
+from pose2mesh.crawl.ssrf_guard import AddressGuard
 from pose2mesh.crawl.urls import Site, clean_url, url_key
 from pose2mesh.detectors.registry import load_detector
 from pose2mesh.errors import InputError

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from pose2mesh.crawl.image_decoding import Photo, Unfit, blur_faces, decode_photo, encode_jpeg, large_enough
 from pose2mesh.crawl.licences import Licence
-from pose2mesh.crawl.pictures import Photo, Unfit, blur_faces, decode_photo, encode_jpeg, large_enough
 from pose2mesh.crawl.urls import url_key
 from pose2mesh.detectors.registry import Detection, Detector
 from pose2mesh.errors import InputError
