@@ -27,7 +27,7 @@ from pathlib import Path
 
 def make_files(keypoints: Path, out: Path, fps: float | None) -> list[Path]:
     """GLB of pictures; GLB and BVH of a sequence of frames."""
-    from pose2mesh.cli import main as pose2mesh
+    from pose2mesh.cli.main import main as pose2mesh
 
     arguments = ["predict", str(keypoints), "--out", str(out)]
     arguments += ["--formats", "glb"] if fps is None else ["--formats", "glb,bvh", "--fps", str(fps)]

@@ -11,7 +11,7 @@ import trimesh
 import yaml
 from PIL import Image
 
-from pose2mesh.cli import main
+from pose2mesh.cli.main import main
 from pose2mesh.datasets.synthetic.pose_sources import clip_poses
 from pose2mesh.evaluation.evaluator import evaluate_motions
 from pose2mesh.inference.predictor import Recovery

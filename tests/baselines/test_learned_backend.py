@@ -17,7 +17,7 @@ from pose2mesh.baselines.common.body_layer import BodyLayer
 from pose2mesh.baselines.methods.hmr import HMR, HMRSettings
 from pose2mesh.baselines.methods.pretraining_network import Reader, ReaderSettings
 from pose2mesh.baselines.observation import Seen
-from pose2mesh.cli import main
+from pose2mesh.cli.main import main
 from pose2mesh.errors import InputError
 from pose2mesh.inference.predictor import Recovery
 from pose2mesh.models.bundle.bundle import bundle_info

@@ -13,7 +13,7 @@ from pose2mesh.baselines.common.fitting import Fitter
 from pose2mesh.baselines.common.initial_bodies import mean_pose
 from pose2mesh.baselines.methods.smplify import Schedule, SMPLify
 from pose2mesh.baselines.registry import MAKERS, BaselineBackend
-from pose2mesh.cli import main
+from pose2mesh.cli.main import main
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.errors import InputError
 from pose2mesh.evaluation.evaluator import evaluate_motions

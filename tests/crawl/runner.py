@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pose2mesh import cli
+from pose2mesh.cli.main import main
 from pose2mesh.crawl import crawl_dataset, crawl_limits
 from pose2mesh.crawl.crawl_limits import Limits
 from pose2mesh.detectors import registry
@@ -53,7 +53,7 @@ def main() -> int:
     crawl_limits.LARGEST_FILE_BYTES = 4 << 20
     checked = Limits.checked
     Limits.checked = lambda *values: replace(checked(*values), timeout=1.5)
-    return cli.main(sys.argv[1:])
+    return main.main(sys.argv[1:])
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from PIL import Image
 from runner import detect
 from website import manifest, photo
 
-from pose2mesh.cli import main
+from pose2mesh.cli.main import main
 from pose2mesh.detectors import registry
 
 

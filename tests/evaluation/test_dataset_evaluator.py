@@ -18,7 +18,7 @@ from scipy.spatial.transform import Rotation
 from pose2mesh.body_models.gendered import BodyConfig, GenderedBody
 from pose2mesh.body_models.joint_regressors import load_regressor
 from pose2mesh.body_models.smpl import SmplBody, find_regressors, find_smpl
-from pose2mesh.cli import main
+from pose2mesh.cli.main import main
 from pose2mesh.config.train_config import DataConfig
 from pose2mesh.datasets.readers.pw3d import pw3d
 from pose2mesh.datasets.registry import SetConfig

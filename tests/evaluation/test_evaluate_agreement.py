@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.body_models.gendered import BodyConfig, open_body
-from pose2mesh.cli import main
+from pose2mesh.cli.main import main
 from pose2mesh.datasets.readers.pw3d import pw3d
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, People, ShapeConfig, SyntheticConfig, draw_people
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource

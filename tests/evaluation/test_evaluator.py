@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.cli import main
+from pose2mesh.cli.main import main
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, draw_people
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.datasets.synthetic.pose_sources import clip_poses

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pose2mesh.cli import main
+from pose2mesh.cli.main import main
 from pose2mesh.errors import InputError
 from pose2mesh.evaluation.image_metrics import evaluate_keypoints, polygon_mask
 from pose2mesh.inference.predictor import Recovery

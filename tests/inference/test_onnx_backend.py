@@ -85,7 +85,7 @@ def test_predict_imports_neither_pytorch_nor_the_training_stack(
     model = ["--model", str(onnx_file)] if exported else ["--model", str(bundle_file), "--backend", "onnx"]
     arguments = ["predict", str(tmp_path / "pair.npy"), "--out", str(tmp_path / "out"), *model]
     code = (
-        "import sys; from pose2mesh.cli import main; status = main(sys.argv[1:]);"
+        "import sys; from pose2mesh.cli.main import main; status = main(sys.argv[1:]);"
         "print(status, *sorted({name.partition('.')[0] for name in sys.modules}))"
     )
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)

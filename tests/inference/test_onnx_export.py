@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 
-from pose2mesh.cli import main
+from pose2mesh.cli.main import main
 from pose2mesh.errors import InputError
 from pose2mesh.inference.onnx_export import export_onnx, random_people
 from pose2mesh.models import onnx_graph

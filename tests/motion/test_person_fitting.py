@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pose2mesh.body_models.anny_skeleton import BODY_BONES
-from pose2mesh.cli import main
+from pose2mesh.cli.main import main
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "coco_people.json"
 

@@ -18,7 +18,7 @@ from pose2mesh.baselines import learned_methods
 from pose2mesh.baselines.baseline_bundle import load_learned, read_info
 from pose2mesh.baselines.common.body_layer import BodyLayer
 from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.cli import main
+from pose2mesh.cli.main import main
 from pose2mesh.errors import InputError
 from pose2mesh.evaluation.evaluator import evaluate_motions
 from pose2mesh.inference.predictor import Recovery

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pose2mesh.cli import main
+from pose2mesh.cli.main import main
 from pose2mesh.config.config_files import dump_config
 from pose2mesh.config.train_config import TrainConfig
 from pose2mesh.training import batch_size

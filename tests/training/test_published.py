@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pose2mesh.cli import main
+from pose2mesh.cli.main import main
 from pose2mesh.config.train_config import TrainConfig, load_config
 from pose2mesh.datasets.batch import Batch
 from pose2mesh.errors import InputError

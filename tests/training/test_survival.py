@@ -18,7 +18,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from pose2mesh.cli import main
+from pose2mesh.cli.main import main
 from pose2mesh.config.config_files import dump_config
 from pose2mesh.config.train_config import TrainConfig, load_config
 from pose2mesh.errors import InputError
@@ -93,7 +93,7 @@ def test_killed_within_an_epoch(
     """The command itself, killed from outside in its second epoch; its folder is watched all the while."""
     folder = tmp_path / "run"
     config = tiny(epochs=2, checkpoint_minutes=OFTEN, **STAGES["posenet"])
-    child = started(folder, config, "import sys; from pose2mesh.cli import main; sys.exit(main())")
+    child = started(folder, config, "import sys; from pose2mesh.cli.main import main; sys.exit(main())")
     seen: set[str] = set()
     until = time.monotonic() + 60
     while not ((folder / "last.ckpt").is_file() and (where(folder)[0] == 1 and 3 <= where(folder)[1] <= 8)):
@@ -122,7 +122,7 @@ def test_killed_within_an_epoch(
 
 HALF_WRITTEN = """
 import io, os, signal, sys, torch
-from pose2mesh.cli import main
+from pose2mesh.cli.main import main
 
 save, calls = torch.save, []
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pose2mesh.cli import main
+from pose2mesh.cli.main import main
 from pose2mesh.evaluation.dataset_checks.check_datasets import table
 from pose2mesh.evaluation.dataset_checks.findings import Finding
 from pose2mesh.skeletons import SMPL

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.cli import main
+from pose2mesh.cli.main import main
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.errors import InputError
 from pose2mesh.evaluation.robustness import measure, pose_difficulty

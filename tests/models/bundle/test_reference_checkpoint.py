@@ -21,7 +21,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from pose2mesh.cli import main
+from pose2mesh.cli.main import main
 from pose2mesh.errors import InputError
 from pose2mesh.models.bundle.bundle import load_bundle, reference_checkpoint
 from pose2mesh.models.mesh_topology import Body, Surface, build_surface

@@ -95,7 +95,7 @@ def test_steadying_on_disk_holds_a_few_frames_and_gives_the_same(tmp_path: Path)
 def test_a_long_video_takes_no_more_memory_than_a_short_one(tmp_path: Path) -> None:
     """Of the model that ships, with its rig, in every format but the overlay."""
     measure = (
-        "import resource, sys; from pose2mesh.cli import main; assert main(sys.argv[1:]) == 0; "
+        "import resource, sys; from pose2mesh.cli.main import main; assert main(sys.argv[1:]) == 0; "
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
     there = 3 * walkers()[:, 0] * [1, 1, 1 / 3]

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.cli import main
+from pose2mesh.cli.main import main
 from pose2mesh.datasets.synthetic.bvh import forward_kinematics, read_bvh
 from pose2mesh.motion.body_motion import Y_UP_FROM_CAMERA
 from pose2mesh.motion.smoothing import bone_lengths

@@ -1,4 +1,4 @@
-"""`pose2mesh robustness` on the command line. Imports what it needs when it runs, as `cli.py` does."""
+"""`pose2mesh robustness` on the command line. Imports what it needs when it runs, as `cli/main.py` does."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from pose2mesh.console import say
+from pose2mesh.cli.console import say
 
 
 def robustness(

@@ -12,11 +12,11 @@ from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
-from pose2mesh.check.app import data
-from pose2mesh.console import say, warn
-from pose2mesh.crawl.app import crawl
+from pose2mesh.cli.console import say, warn
+from pose2mesh.cli.crawl import crawl
+from pose2mesh.cli.data import data
+from pose2mesh.cli.robustness import robustness
 from pose2mesh.errors import InputError, one_line
-from pose2mesh.robustness.app import robustness
 
 app = App(
     name="pose2mesh",
@@ -295,7 +295,7 @@ def info(model: str = "default", /) -> int:
     model
         `default` or a bundle file.
     """
-    from pose2mesh.describe import describe_bundle
+    from pose2mesh.cli.info import describe_bundle
 
     say(describe_bundle(model))
     return 0

@@ -1,4 +1,4 @@
-"""`pose2mesh data …` on the command line. Imports what it needs when it runs, as `cli.py` does."""
+"""`pose2mesh data …` on the command line. Imports what it needs when it runs, as `cli/main.py` does."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from pose2mesh.console import say, warn
+from pose2mesh.cli.console import say, warn
 
 Set = Annotated[list[str] | None, Parameter(name="--set", negative="", consume_multiple=True)]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pose2mesh.describe import describe_bundle
+from pose2mesh.cli.info import describe_bundle
 from pose2mesh.errors import InputError
 from pose2mesh.models.bundle.bundle import load_bundle, save_bundle
 

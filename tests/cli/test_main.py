@@ -16,8 +16,7 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from pose2mesh import cli
-from pose2mesh.cli import main
+from pose2mesh.cli.main import main
 from pose2mesh.config.config_files import dump_config
 from pose2mesh.config.train_config import TrainConfig, load_config
 from pose2mesh.pipelines import image_pipeline
@@ -27,7 +26,7 @@ EXAMPLE = Path(__file__).parents[1] / "examples" / "coco_people.json"
 
 def shell(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Run the program in a process of its own."""
-    command = [sys.executable, "-m", "pose2mesh.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "pose2mesh.cli.main", *map(str, arguments)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
 
@@ -57,7 +56,7 @@ def pose(path: Path, array: np.ndarray | None = None) -> Path:
 
 def test_help_answers_at_once() -> None:
     """It imports nothing heavy: a quarter of a second, where PyTorch alone would take two."""
-    told = "import sys; sys.argv = ['pose2mesh', '--help']; from pose2mesh.cli import main"
+    told = "import sys; sys.argv = ['pose2mesh', '--help']; from pose2mesh.cli.main import main"
     code = f"{told}\ntry: main()\nexcept SystemExit as end: assert not end.code\nprint(*sys.modules, file=sys.stderr)"
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert all(command in finished.stdout for command in ("predict", "train", "evaluate", "info"))
@@ -67,7 +66,7 @@ def test_help_answers_at_once() -> None:
 @pytest.mark.parametrize("arguments", [["--help"], ["predict", "--help"], ["evaluate", "--help"], ["--version"]])
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     code = (
-        "import sys; from pose2mesh.cli import main\n"
+        "import sys; from pose2mesh.cli.main import main\n"
         f"try: status = main({arguments})\n"
         "except SystemExit as stop: status = stop.code or 0\n"
         "print(status, [name for name in ('torch', 'numpy', 'PIL', 'anny', 'lightning') if name in sys.modules])"
@@ -559,5 +558,5 @@ def test_info(bundle_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_main_returns_a_status_for_a_command_that_gives_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "app", lambda *_, **__: None)
+    monkeypatch.setattr(main, "app", lambda *_, **__: None)
     assert main([]) == 0
