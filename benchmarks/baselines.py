@@ -26,7 +26,7 @@ from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.datasets.synthetic.detection_noise import measured_noise
 from pose2mesh.datasets.synthetic.mocap import load_clips, load_split
 from pose2mesh.datasets.synthetic.pose_sources import unchanged_poses
-from pose2mesh.inference.predictor import Recovery
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.skeletons import COCO
 
 SPLIT = Path(__file__).parents[1] / "configs" / "mocap_split.yaml"
@@ -45,7 +45,7 @@ def main() -> None:
     torch.set_grad_enabled(False)
     train, validation = load_split(SPLIT, load_clips(options.motions))
     clips = train if options.part == "train" else validation
-    fitter, recovery = Fitter(AnnyBody(), COCO, PosePrior.load()), Recovery.load()
+    fitter, recovery = Fitter(AnnyBody(), COCO, PosePrior.load()), Predictor.load()
     if options.what == "videos":
         arnab = MAKERS["arnab"](fitter)
         assert isinstance(arnab, Arnab)

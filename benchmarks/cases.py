@@ -25,7 +25,7 @@ from textbook import TextbookPose2Mesh
 from pose2mesh.config.train_config import TrainConfig
 from pose2mesh.datasets.batch import Batch
 from pose2mesh.inference.torch_backend import TorchBackend
-from pose2mesh.models.mesh_topology import Surface
+from pose2mesh.models.mesh_topology import MeshTopology
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.skeletons import JOINT_SETS
 from pose2mesh.training.batch_size import peak_bytes
@@ -42,7 +42,7 @@ class Subject:
     """A network to be measured: its training config, what it is built on, and its bundle's file."""
 
     config: TrainConfig
-    surface: Surface
+    surface: MeshTopology
     bundle: Path
 
 
@@ -309,11 +309,11 @@ class Step:
 
     def __init__(self, network: Pose2Mesh, subject: Subject, case: Case) -> None:
         from pose2mesh.training.lightning_module import build_optimiser
-        from pose2mesh.training.pose2mesh_module import TrainingModule
+        from pose2mesh.training.pose2mesh_module import Pose2MeshModule
 
         self.case, unused = case, cast(Any, None)  # what draws batches
         faces = torch.from_numpy(subject.surface.point_faces)
-        self.module = TrainingModule(subject.config, network, unused, faces).to(case.device).train()
+        self.module = Pose2MeshModule(subject.config, network, unused, faces).to(case.device).train()
         if subject.config.optimiser.posenet_factor == 0:
             network.posenet.eval()
         self.optimiser = build_optimiser(subject.config.optimiser, network)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pose2mesh.models.layers.linear import linear
-from pose2mesh.models.mesh_topology import Surface, laplacians
+from pose2mesh.models.mesh_topology import MeshTopology, laplacians
 from pose2mesh.models.pose2mesh import Pose2Mesh
 
 aten = torch.ops.aten
@@ -68,7 +68,7 @@ class Layer(NamedTuple):
     channels_out: int
 
 
-def layers(network: Pose2Mesh, surface: Surface) -> list[Layer]:
+def layers(network: Pose2Mesh, surface: MeshTopology) -> list[Layer]:
     """MeshNet's convolutions, first to last."""
     config = network.config
     graphs = laplacians(surface, network.joint_set, config.spectrum)
@@ -83,7 +83,7 @@ def layers(network: Pose2Mesh, surface: Surface) -> list[Layer]:
     return found
 
 
-def needed_multiply_accumulates(network: Pose2Mesh, surface: Surface) -> int:
+def needed_multiply_accumulates(network: Pose2Mesh, surface: MeshTopology) -> int:
     """Of one person, from pixels to vertices: the fewest known, however the network computes them.
 
     Counted are linear layers, entries of sparse products × channels, and the fixed steps to the vertices. T_k(L)
@@ -102,7 +102,7 @@ def needed_multiply_accumulates(network: Pose2Mesh, surface: Surface) -> int:
     return total + 3 * sum(weights.size for weights in fixed if weights is not None)
 
 
-def least_values(network: Pose2Mesh, surface: Surface) -> tuple[int, int]:
+def least_values(network: Pose2Mesh, surface: MeshTopology) -> tuple[int, int]:
     """How many numbers a forward pass cannot but move: once a batch (the weights), and for each person.
 
     A person's: each layer's input read once and its output written once, as if all within a layer stayed in the cache.
@@ -113,7 +113,7 @@ def least_values(network: Pose2Mesh, surface: Surface) -> tuple[int, int]:
     return sum(parameter.numel() for parameter in network.parameters()), total
 
 
-def layer_shapes(network: Pose2Mesh, surface: Surface, people: int) -> list[tuple[int, int, int]]:
+def layer_shapes(network: Pose2Mesh, surface: MeshTopology, people: int) -> list[tuple[int, int, int]]:
     """The matrix products of the widest layers of the coarsest, a middle and the finest graph, for so many people."""
     sizes = [graph.shape[0] for graph in surface.adjacency]
     shapes = []

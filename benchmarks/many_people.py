@@ -23,10 +23,11 @@ from typing import Any
 import numpy as np
 from cases import fresh_process
 
-from pose2mesh.inference.predictor import Recovery
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.io import mesh_files
 from pose2mesh.io.atomic_write import replacing
-from pose2mesh.pipelines import image_pipeline, options
+from pose2mesh.pipelines import image_pipeline
+from pose2mesh.pipelines import options as predict_options
 from pose2mesh.visualization import renderer
 
 PEOPLE_A_PICTURE = 2
@@ -97,9 +98,9 @@ def measure(count: int, formats: str, backend: str) -> Run:
 
     network, writers = Stopwatch(), Stopwatch()
     loaded: list[float] = []
-    load = Recovery.load
+    load = Predictor.load
 
-    def load_timed(*arguments: Any, **named: Any) -> Recovery:
+    def load_timed(*arguments: Any, **named: Any) -> Predictor:
         recovery = load(*arguments, **named)
         recovery.backend.run = network.timed(recovery.backend.run)  # type: ignore[method-assign]
         loaded.append(time.perf_counter() - start)
@@ -111,11 +112,11 @@ def measure(count: int, formats: str, backend: str) -> Run:
         (formats, "draw_overlay"),
     ):
         setattr(module, name, writers.timed(getattr(module, name)))
-    Recovery.load = load_timed  # type: ignore[method-assign]
+    Predictor.load = load_timed  # type: ignore[method-assign]
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "people.json"
         source.write_text(json.dumps(coco_results(count)), encoding="utf-8")
-        options = options.PredictOptions.checked(Path(folder) / "out", "coco", None, None, None, formats)
+        options = predict_options.PredictOptions.checked(Path(folder) / "out", "coco", None, None, None, formats)
         start = time.perf_counter()
         ignore: Callable[[str], None] = lambda line: None  # noqa: E731
         status = image_pipeline.predict_files([source], "default", "cpu", options, ignore, ignore, backend)

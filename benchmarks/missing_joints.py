@@ -29,8 +29,8 @@ from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.config.train_config import load_config
 from pose2mesh.datasets.synthetic.bodies import (
     BodySynthesiser,
-    People,
     SyntheticConfig,
+    SyntheticSamples,
     draw_people,
     rotation_to_ray,
     weighted_centre,
@@ -42,7 +42,7 @@ from pose2mesh.models.bundle.bundle import load_bundle
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.models.posenet import PoseNet
 from pose2mesh.skeletons import COCO
-from pose2mesh.training.callbacks.prefetch import DrawnAhead
+from pose2mesh.training.callbacks.prefetch import Prefetcher
 
 CONFIG = Path(__file__).parents[1] / "configs" / "light_posenet.yaml"
 BATCH = 1024
@@ -81,7 +81,7 @@ def main() -> None:
 
 
 def teach(
-    lifters: dict[str, PoseNet], network: Pose2Mesh, steps: int, rate: float, draw: Callable[[int], People]
+    lifters: dict[str, PoseNet], network: Pose2Mesh, steps: int, rate: float, draw: Callable[[int], SyntheticSamples]
 ) -> None:
     """Let each lifter learn with its own joints missing, all from the same people.
 
@@ -94,7 +94,7 @@ def teach(
     }
     for lifter in lifters.values():
         lifter.requires_grad_(True).eval()
-    ahead = DrawnAhead(draw)
+    ahead = Prefetcher(draw)
     for step in trange(steps, desc="learning", unit="step", disable=None):
         following = SEED + 2 + step if step + 1 < steps else None
         people = ahead.take(SEED + 1 + step, following)
@@ -121,7 +121,7 @@ def missing(name: str, count: int, generator: torch.Generator) -> Tensor:
     return lost
 
 
-def look(people: People, lost: Tensor, network: Pose2Mesh) -> tuple[Tensor, Tensor]:
+def look(people: SyntheticSamples, lost: Tensor, network: Pose2Mesh) -> tuple[Tensor, Tensor]:
     """What the lifter is told (B, J, 3) of people some of whose joints are lost, and what is true (B, J, 3)."""
     joints_px, confidence = derive(people.joints_px, (~lost).float(), COCO)
     to_ray = rotation_to_ray(people.cameras.ray(weighted_centre(joints_px, confidence)))
@@ -129,7 +129,9 @@ def look(people: People, lost: Tensor, network: Pose2Mesh) -> tuple[Tensor, Tens
 
 
 @torch.no_grad()
-def _draw(count: int, source: PoseSource, synthesiser: BodySynthesiser, config: SyntheticConfig, seed: int) -> People:
+def _draw(
+    count: int, source: PoseSource, synthesiser: BodySynthesiser, config: SyntheticConfig, seed: int
+) -> SyntheticSamples:
     return draw_people(count, source, synthesiser, config, torch.Generator().manual_seed(seed))
 
 

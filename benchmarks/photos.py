@@ -29,7 +29,7 @@ from pose2mesh.detectors.image_keypoints import detect_photo
 from pose2mesh.detectors.registry import Detector, load_detector
 from pose2mesh.evaluation.image_metrics import evaluate_keypoints, measurable_in_picture, score_person
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, axis_rotation
-from pose2mesh.inference.predictor import Person, Recovery
+from pose2mesh.inference.predictor import Person, Predictor
 from pose2mesh.io.image_lookup import match_images
 from pose2mesh.io.images import read_photo
 from pose2mesh.io.keypoints import PoseInput, read_keypoints
@@ -79,7 +79,7 @@ def mean_pose(source: PoseSource, count: int = 4000) -> torch.Tensor:
     return (u * sign[..., None, :]) @ vt
 
 
-def measure_detected(recovery: Recovery, detector: Detector, keypoints: Path, images: Path) -> Detected:
+def measure_detected(recovery: Predictor, detector: Detector, keypoints: Path, images: Path) -> Detected:
     """The people of COCO annotations whom a detector finds in their photos, and its poses over every photo."""
     labelled, detected, sheet = [], [], []
     measurable = 0
@@ -105,7 +105,7 @@ def measure_detected(recovery: Recovery, detector: Detector, keypoints: Path, im
     return Detected(measurable, np.array(labelled).reshape(-1, 3), np.array(detected).reshape(-1, 3), sheet)
 
 
-def recover_all(recovery: Recovery, people: list[PoseInput], size: tuple[int, int]) -> list[Person]:
+def recover_all(recovery: Predictor, people: list[PoseInput], size: tuple[int, int]) -> list[Person]:
     """People in a picture of `size` (width, height)."""
     if not people:
         return []
@@ -142,7 +142,7 @@ def main() -> None:
     parser.add_argument("--detector-model", type=Path, nargs="+")
     parser.add_argument("--sheet", type=Path, help="a picture for your eyes: COCO's photos are not ours to publish")
     arguments = parser.parse_args()
-    recovery = Recovery.load(arguments.model)
+    recovery = Predictor.load(arguments.model)
     if arguments.detector is not None:
         detector = load_detector(arguments.detector, tuple(arguments.detector_model or ()), offline=True)
         found = measure_detected(recovery, detector, arguments.keypoints, arguments.images)

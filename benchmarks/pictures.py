@@ -3,8 +3,8 @@
     python benchmarks/pictures.py [--chunks 8]
 
 CPU time of one thread: the best chunk and the median, of poses drawn from joint limits. The z-buffer beside
-`visualization.renderer.rasterise`, which is made for large faces, on the same people: the time a person, and in how many pixels they
-differ.
+`visualization.renderer.rasterise`, which is made for large faces, on the same people: the time a person, and in how
+many pixels they differ.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import torch
 
 from pose2mesh.baselines.observation import CROP_PX, Need
 from pose2mesh.baselines.rendering.rasterizer import Rasteriser
-from pose2mesh.baselines.rendering.rendering_config import CHUNK, PictureConfig
-from pose2mesh.baselines.rendering.sample_stream import PictureStream
+from pose2mesh.baselines.rendering.rendering_config import CHUNK, RenderingConfig
+from pose2mesh.baselines.rendering.sample_stream import SampleStream
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.skeletons import COCO
@@ -44,7 +44,7 @@ def main() -> None:
     body = AnnyBody()
     print("| needs | ms a person, best | median | people a second, best |\n| --- | --- | --- | --- |")
     for needs in NEEDS:
-        stream = PictureStream(body, COCO, SOURCE, PictureConfig(), frozenset(needs))
+        stream = SampleStream(body, COCO, SOURCE, RenderingConfig(), frozenset(needs))
         best, median = clock(lambda chunk, stream=stream: stream.draw(chunk, seed=0), range(chunks))
         name = ", ".join(needs) or "joints and truth alone"
         print(f"| {name} | {1e3 * best / CHUNK:.2f} | {1e3 * median / CHUNK:.2f} | {CHUNK / best:.0f} |")
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def compare_rasterisers(body: AnnyBody, count: int) -> None:
-    """Bodies as `PictureStream` shows them, near the middle of crops, under both z-buffers."""
+    """Bodies as `SampleStream` shows them, near the middle of crops, under both z-buffers."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         posed = body(torch.rand(count, 6, generator=generator), SOURCE.draw(count, generator))

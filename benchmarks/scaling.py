@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from pose2mesh.config.train_config import TrainConfig
-from pose2mesh.inference.predictor import Recovery
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.models.bundle.bundle_info import DEFAULT
 from pose2mesh.models.mesh_topology import build_surface
 from pose2mesh.models.network_config import NetworkConfig
@@ -29,7 +29,7 @@ from pose2mesh.skeletons import COCO, JointSet
 def people_ms(counts: tuple[int, ...], device: str, threads: int, budget_s: float) -> dict[int, float]:
     """Milliseconds a person of recovering so many people with the bundle that ships: networks, cameras and statures."""
     torch.set_num_threads(threads)
-    recovery = Recovery.load(DEFAULT, device)
+    recovery = Predictor.load(DEFAULT, device)
     times = {}
     for count in counts:
         joints = 500 * torch.rand(count, len(recovery.joint_set), 2).numpy()
@@ -58,7 +58,8 @@ def vertices_ms(
 
 @dataclass(frozen=True)
 class Torus:
-    """A body of any size (see `models.mesh_topology.Body`): as nearly everywhere on a body, a vertex has six neighbours."""
+    """A body of any size (see `models.mesh_topology.Body`): as nearly everywhere on a body, a vertex has six
+    neighbours."""
 
     rings: int
     segments: int
@@ -91,7 +92,7 @@ def training_rate(config: TrainConfig, device: str, threads: int, steps: int) ->
     """
     import lightning as L
 
-    from pose2mesh.training.pose2mesh_module import TrainingModule
+    from pose2mesh.training.pose2mesh_module import Pose2MeshModule
     from pose2mesh.training.pose2mesh_task import build_network, open_supply
 
     torch.set_num_threads(threads)
@@ -102,7 +103,7 @@ def training_rate(config: TrainConfig, device: str, threads: int, steps: int) ->
     supply = open_supply(config)
     surface, network = build_network(config, supply)
     supply.prepare(torch.from_numpy(surface.points))
-    module = TrainingModule(config, network, supply, torch.from_numpy(surface.point_faces))
+    module = Pose2MeshModule(config, network, supply, torch.from_numpy(surface.point_faces))
 
     class StepEnds(L.Callback):
         def __init__(self) -> None:

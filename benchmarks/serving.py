@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-EXAMPLE = Path(__file__).parents[1] / "src" / "pose2mesh" / "web" / "examples" / "coco_442450.json"
+EXAMPLE = Path(__file__).parents[1] / "src" / "pose2mesh" / "server" / "examples" / "coco_442450.json"
 
 
 def main() -> None:

@@ -19,11 +19,11 @@ from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
 from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig
 from pose2mesh.datasets.synthetic.mocap import load_clips, load_split
-from pose2mesh.inference.predictor import Recovery
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.metrics import acceleration_error, mean_distance, procrustes_distance
 from pose2mesh.motion.person_fitting import load_rig
 from pose2mesh.motion.smoothing import BodySmoother, Floats, smooth_bodies
-from pose2mesh.motion.synthetic_video import EVERY_JOINT_ERRS, Video, film
+from pose2mesh.motion.synthetic_video import EVERY_JOINT_ERRS, SyntheticVideo, film
 
 EXACT = NoiseConfig(model="none", drop=0.0, clean=0.0, plain_confidence=1.0, out_of_picture=False)
 
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=300)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    recovery = Recovery.load()
+    recovery = Predictor.load()
     synthesiser = BodySynthesiser(AnnyBody(), recovery.joint_set, None)
     train, validation = load_split(options.split, load_clips(options.motions))
     clips = train if options.part == "train" else validation
@@ -48,7 +48,7 @@ def main() -> None:
             print(f"{name}, {way:15}", *(f"{value:8.1f}" for value in rows.mean(0)[row]))
 
 
-def measure(recovery: Recovery, video: Video) -> Floats:
+def measure(recovery: Predictor, video: SyntheticVideo) -> Floats:
     """(4, 3) rows: unsmoothed, as a stream, as a track, of one shape; MPJPE, PA-MPJPE, acceleration error in mm."""
     joint_set = recovery.joint_set
     joints, vertices = recovery.run(video.joints_px, video.confidence)
@@ -72,7 +72,8 @@ def measure(recovery: Recovery, video: Video) -> Floats:
 
 
 def of_one_shape(vertices: Floats, joints: int, root: int) -> Floats:
-    """(T, J, 3) root-relative joints of the Anny body laid on a track's meshes (T, V, 3); as `pipelines/video/track_bodies.py` does."""
+    """(T, J, 3) root-relative joints of the Anny body laid on a track's meshes (T, V, 3); as
+    `pipelines/video/track_bodies.py` does."""
     rig = load_rig("coco")
     T = len(vertices)
     chosen = np.unique(np.linspace(0, T - 1, min(T, 64)).round().astype(int))

@@ -14,7 +14,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 
-from pose2mesh.models.mesh_topology import Surface, laplacians
+from pose2mesh.models.mesh_topology import MeshTopology, laplacians
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh, Prediction
 from pose2mesh.skeletons import JointSet
@@ -119,7 +119,7 @@ class TextbookPose2Mesh(Pose2Mesh):
 
     point_nodes: Tensor
 
-    def __init__(self, config: NetworkConfig, joint_set: JointSet, surface: Surface) -> None:
+    def __init__(self, config: NetworkConfig, joint_set: JointSet, surface: MeshTopology) -> None:
         super().__init__(config, joint_set, surface)
         joint_laplacian, *mesh_laplacians = laplacians(surface, joint_set, config.spectrum)
         self.meshnet = TextbookMeshNet(config, joint_laplacian, mesh_laplacians)

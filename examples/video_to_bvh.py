@@ -16,7 +16,7 @@ import numpy as np
 
 from pose2mesh import load
 from pose2mesh.detectors.registry import Detector, load_detector
-from pose2mesh.inference.predictor import Recovery
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.motion.body_motion import BodyMotion
 from pose2mesh.motion.bvh_writer import write_bvh
 from pose2mesh.motion.person_fitting import load_rig
@@ -67,7 +67,7 @@ def track(video: Video, detector: Detector) -> list[list[TrackFrame]]:
     return people
 
 
-def recover_motion(frames: list[TrackFrame], recovery: Recovery, fps: float, size: tuple[int, int]) -> BodyMotion:
+def recover_motion(frames: list[TrackFrame], recovery: Predictor, fps: float, size: tuple[int, int]) -> BodyMotion:
     """One person: a mesh a frame, steadied; then the body model laid on all meshes, of one shape."""
     joints_px = np.stack([frame.joints_px for frame in frames])
     confidence = np.stack([frame.confidence for frame in frames])

@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("motions", type=Path)
     parser.add_argument("--split", type=Path, default=ROOT / "configs/mocap_split.yaml")
     parser.add_argument("--gaussians", type=int, default=8)
-    parser.add_argument("--out", type=Path, default=ROOT / "src/pose2mesh/baselines" / FILE)
+    parser.add_argument("--out", type=Path, default=ROOT / "src/pose2mesh/baselines/common" / FILE)
     options = parser.parse_args()
     train, validation = load_split(options.split, load_clips(options.motions))
     generator = torch.Generator().manual_seed(0)

@@ -2,7 +2,8 @@
 
     python scripts/fit_regressors.py
 
-writes `src/pose2mesh/body/anny_regressors.npz` and a table of the errors on bodies and poses the fit has not seen.
+writes `src/pose2mesh/body_models/anny_regressors.npz` and a table of the errors on bodies and poses the fit has not
+seen.
 
 The targets are the bone heads of Anny's own rig, posed. Two joints have none: the nose, which is the row of Anny's COCO
 regressor, and the top of the head, which is the mean of the vertices around the template's crown.
@@ -29,7 +30,7 @@ from pose2mesh.body_models.joint_regressors import FITTED
 from pose2mesh.geometry.rotations import rotation_from_vector
 from pose2mesh.skeletons import COCO, JOINT_SETS
 
-OUTPUT = Path(__file__).parents[1] / "src/pose2mesh/body/anny_regressors.npz"
+OUTPUT = Path(__file__).parents[1] / "src/pose2mesh/body_models/anny_regressors.npz"
 
 # Joint to the bones whose heads are averaged. `left_` and `right_` joints take Left… and Right… bones.
 _LIMBS = {

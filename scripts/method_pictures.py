@@ -23,23 +23,23 @@ from PIL import Image
 from torch import Tensor
 
 from pose2mesh.baselines.baseline_samples import measured_pictures
-from pose2mesh.baselines.benchmark.method_benchmark import Judged, of_joints
+from pose2mesh.baselines.benchmark.method_benchmark import BenchmarkedMethod, of_joints
 from pose2mesh.baselines.benchmark.results_table import ROWS, contenders
 from pose2mesh.baselines.common.baseline_camera import NOMINAL_DISTANCE_M, project, solve_camera
 from pose2mesh.baselines.common.fitting import Fitter
 from pose2mesh.baselines.common.pose_prior import PosePrior
-from pose2mesh.baselines.interface import Estimate, Observed
+from pose2mesh.baselines.interface import BaselineInput, BodyEstimate
 from pose2mesh.baselines.methods.arnab import Arnab
-from pose2mesh.baselines.observation import CROP_PX, Crops, Need, Seen, Truth
+from pose2mesh.baselines.observation import CROP_PX, Crops, GroundTruth, Need, Observation
 from pose2mesh.baselines.registry import MAKERS
-from pose2mesh.baselines.rendering.sample_stream import PictureStream
+from pose2mesh.baselines.rendering.sample_stream import SampleStream
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
 from pose2mesh.datasets.synthetic.mocap import load_clips, load_split
 from pose2mesh.datasets.synthetic.pose_sources import unchanged_poses
 from pose2mesh.geometry.rotations import axis_rotation
 from pose2mesh.io.mesh_files import atomic_write
-from pose2mesh.motion.synthetic_video import Video, film
+from pose2mesh.motion.synthetic_video import SyntheticVideo, film
 from pose2mesh.skeletons import COCO
 from pose2mesh.visualization import renderer
 
@@ -67,7 +67,7 @@ def main() -> None:
     methods |= {name: found.judged[0] for name, found in contenders(fitter, options.runs).items() if name in ROWS}
     needs = frozenset[Need](("pictures", "parts", "silhouettes", "landmarks"))
     pictures = measured_pictures("noisy", fitter.layer)
-    stream = PictureStream(fitter.body, COCO, unchanged_poses(clips), pictures, needs)
+    stream = SampleStream(fitter.body, COCO, unchanged_poses(clips), pictures, needs)
     seen, truth = (group[:PEOPLE] for group in stream.draw(options.chunk, SEED))
     for name in options.method:
         if name in methods:
@@ -84,9 +84,11 @@ def save(sheet: NDArray[np.uint8], file: Path) -> None:
     print(f"{file}: {file.stat().st_size / 1024:.0f} KiB")
 
 
-def draw(name: str, method: Judged, seen: Seen, truth: Truth, faces: NDArray[np.int64]) -> NDArray[np.uint8]:
+def draw(
+    name: str, method: BenchmarkedMethod, seen: Observation, truth: GroundTruth, faces: NDArray[np.int64]
+) -> NDArray[np.uint8]:
     """(4 · CROP_PX, PEOPLE · CROP_PX, 3)."""
-    observed = Observed(100 * seen.joints, seen.confidence, torch.arange(PEOPLE))
+    observed = BaselineInput(100 * seen.joints, seen.confidence, torch.arange(PEOPLE))
     found = method.answer(observed, seen)
     scale = 1.0 if found.joints_px.abs().amax() < 10 else 0.01  # fits answer in the pixels they were given
     rows = [looked_at(name, seen), found_bodies(found, scale, seen, faces)]
@@ -96,13 +98,13 @@ def draw(name: str, method: Judged, seen: Seen, truth: Truth, faces: NDArray[np.
     return np.concatenate([np.concatenate(row, axis=1) for row in rows])
 
 
-def draw_video(video: Video, fitter: Fitter) -> NDArray[np.uint8]:
+def draw_video(video: SyntheticVideo, fitter: Fitter) -> NDArray[np.uint8]:
     """(4 · CROP_PX, PEOPLE · CROP_PX, 3): every so many frames of the middle of a video, one after the other."""
     arnab = MAKERS["arnab"](fitter)
     assert isinstance(arnab, Arnab)
     joints_px, confidence = torch.from_numpy(video.joints_px), torch.from_numpy(video.confidence)
     frames = len(joints_px)
-    observed = Observed(joints_px, confidence, torch.zeros(frames, dtype=torch.long))
+    observed = BaselineInput(joints_px, confidence, torch.zeros(frames, dtype=torch.long))
     alone = arnab.start(observed)
     whole, target = arnab.fit(observed, alone)
     single = fitter.estimate(alone, replace(target, person=torch.arange(frames)))
@@ -129,7 +131,7 @@ def draw_video(video: Video, fitter: Fitter) -> NDArray[np.uint8]:
     return np.concatenate([np.concatenate(row, axis=1) for row in rows])
 
 
-def looked_at(name: str, seen: Seen) -> list[NDArray[np.uint8]]:
+def looked_at(name: str, seen: Observation) -> list[NDArray[np.uint8]]:
     """What a method is given of each person."""
     assert seen.pictures is not None
     if name in ("hmr", "graphcmr", "spin"):
@@ -153,7 +155,9 @@ def looked_at(name: str, seen: Seen) -> list[NDArray[np.uint8]]:
     ]
 
 
-def found_bodies(found: Estimate, scale: float, seen: Seen, faces: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
+def found_bodies(
+    found: BodyEstimate, scale: float, seen: Observation, faces: NDArray[np.int64]
+) -> list[NDArray[np.uint8]]:
     """The bodies over their pictures, where the method's own camera sees them."""
     assert seen.pictures is not None
     camera = solve_camera(found.joints, scale * found.joints_px, torch.ones_like(seen.confidence))

@@ -18,9 +18,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from pose2mesh.baselines.observation import CROP_PX, MAP_PX, Seen
-from pose2mesh.baselines.rendering.rendering_config import PictureConfig
-from pose2mesh.baselines.rendering.sample_stream import PictureStream
+from pose2mesh.baselines.observation import CROP_PX, MAP_PX, Observation
+from pose2mesh.baselines.rendering.rendering_config import RenderingConfig
+from pose2mesh.baselines.rendering.sample_stream import SampleStream
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.config.train_config import DataConfig
 from pose2mesh.datasets.synthetic.detection_noise import measured_noise
@@ -51,12 +51,12 @@ def main() -> None:
     if options.motions is not None:
         split = ROOT / "configs/mocap_split.yaml"
         source, _ = pose_sources(DataConfig(motions=str(options.motions), split=str(split)))
-    config = PictureConfig()
+    config = RenderingConfig()
     if options.exact:
         synthetic = replace(config.synthetic, noise=measured_noise("gt", COCO))
         config = replace(config, synthetic=synthetic, errors=False)
     needs = frozenset(("pictures", "parts", "silhouettes"))
-    seen, _ = PictureStream(AnnyBody(), COCO, source, config, needs).draw(options.chunk, options.seed)
+    seen, _ = SampleStream(AnnyBody(), COCO, source, config, needs).draw(options.chunk, options.seed)
     tiles = [draw_tile(seen, person) for person in range(PEOPLE)]
     rows = [np.concatenate(tiles[first : first + COLUMNS], axis=1) for first in range(0, PEOPLE, COLUMNS)]
     # A palette: grain does not compress, and 256 colours show all there is to see.
@@ -66,7 +66,7 @@ def main() -> None:
     print(f"{options.out}: {options.out.stat().st_size / 1024:.0f} KiB")
 
 
-def draw_tile(seen: Seen, person: int) -> NDArray[np.uint8]:
+def draw_tile(seen: Observation, person: int) -> NDArray[np.uint8]:
     """(CROP_PX, 3 · CROP_PX, 3): picture, parts, silhouette with the joints."""
     assert seen.pictures is not None
     assert seen.parts is not None

@@ -30,7 +30,7 @@ from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.datasets.synthetic.detection_noise import measured_noise
 from pose2mesh.datasets.synthetic.mocap import load_clips, load_split
 from pose2mesh.datasets.synthetic.pose_sources import unchanged_poses
-from pose2mesh.inference.predictor import Recovery
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.io.atomic_write import replacing
 from pose2mesh.io.mesh_files import write_json
 from pose2mesh.models.bundle.bundle_info import BUNDLE
@@ -153,7 +153,7 @@ def write_table(motions: Path, runs: Path, samples: int, frames: int, out: Path)
         arnab = MAKERS["arnab"](fitter)
         assert isinstance(arnab, Arnab)
         videos = {
-            input_: judge_videos(arnab, Recovery.load(), fitter, clips, frames, measured_noise(input_, COCO))
+            input_: judge_videos(arnab, Predictor.load(), fitter, clips, frames, measured_noise(input_, COCO))
             for input_ in INPUTS
         }
     made = claims(answers, videos, fitter)

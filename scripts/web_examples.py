@@ -1,4 +1,4 @@
-"""Make the examples that the app in the browser offers, `src/pose2mesh/web/examples/`.
+"""Make the examples that the app in the browser offers, `src/pose2mesh/server/examples/`.
 
     python scripts/web_examples.py --motion dance_a.bvh
 
@@ -23,7 +23,7 @@ from pose2mesh.motion.synthetic_video import film
 from pose2mesh.skeletons import COCO, COCO17
 
 ROOT = Path(__file__).parents[1]
-OUT = ROOT / "src" / "pose2mesh" / "web" / "examples"
+OUT = ROOT / "src" / "pose2mesh" / "server" / "examples"
 TITLES = {442450: "Frisbee", 129648: "Skater", 227000: "In the street"}
 EXACT = NoiseConfig(model="none", drop=0.0, clean=0.0, plain_confidence=1.0, out_of_picture=False)
 FRAMES_PER_SECOND = 15

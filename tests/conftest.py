@@ -15,9 +15,10 @@ import trimesh
 from hypothesis import settings
 from torch import Tensor
 
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.models.bundle.bundle import Bundle, save_bundle
 from pose2mesh.models.bundle.bundle_info import BundleInfo
-from pose2mesh.models.mesh_topology import Body, Surface, build_surface
+from pose2mesh.models.mesh_topology import Body, MeshTopology, build_surface
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.skeletons import COCO, JointSet
@@ -92,19 +93,21 @@ def small_config() -> NetworkConfig:
 
 
 @pytest.fixture(scope="session")
-def small_surface(body: Body, posed_bodies: np.ndarray, small_config: NetworkConfig) -> Surface:
+def small_surface(body: Body, posed_bodies: np.ndarray, small_config: NetworkConfig) -> MeshTopology:
     return build_surface(body, COCO, small_config, posed_bodies[:40])
 
 
 @pytest.fixture
-def network(small_config: NetworkConfig, small_surface: Surface) -> Pose2Mesh:
+def network(small_config: NetworkConfig, small_surface: MeshTopology) -> Pose2Mesh:
     """A fresh network on the small body, in training mode."""
     torch.manual_seed(0)
     return Pose2Mesh(small_config, COCO, small_surface)
 
 
 @pytest.fixture(scope="session")
-def bundle_file(small_config: NetworkConfig, small_surface: Surface, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bundle_file(
+    small_config: NetworkConfig, small_surface: MeshTopology, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A bundle of an untrained network on the small body; it tells heights, as ten times the mean length of a bone."""
     torch.manual_seed(0)
     info = BundleInfo("small", "coco", "ellipsoid", {"network": small_config.as_dict()}, "nothing", "Apache-2.0")
@@ -113,3 +116,8 @@ def bundle_file(small_config: NetworkConfig, small_surface: Surface, tmp_path_fa
     path = tmp_path_factory.mktemp("bundle") / "small.safetensors"
     save_bundle(path, Bundle(Pose2Mesh(small_config, COCO, small_surface).eval(), small_surface, info))
     return path
+
+
+@pytest.fixture(scope="session")
+def recovery(bundle_file: Path) -> Predictor:
+    return Predictor.load(bundle_file)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from pose2mesh.body_models.anny_skeleton import BODY_BONES
-from pose2mesh.datasets.synthetic.pose_sampling import Course, PoseConfig, PoseSource
+from pose2mesh.datasets.synthetic.pose_sampling import FrameOrder, PoseConfig, PoseSource
 from pose2mesh.geometry.rotations import axis_rotation
 
 TURN_RAD = 0.02  # from a frame to the next
@@ -19,4 +19,4 @@ def moving_poses(config: PoseConfig = PLAIN, lengths: tuple[int, ...] = (60, 30)
     frames = axis_rotation(2, TURN_RAD * number)[:, None].expand(-1, len(BODY_BONES), -1, -1).contiguous()
     root_m = torch.stack((STEP_M * number, torch.zeros(len(number)), torch.ones(len(number))), dim=1)
     following = torch.cat([torch.arange(length - 1, -1, -1) for length in lengths])
-    return PoseSource(frames, config, None, Course(root_m, following))
+    return PoseSource(frames, config, None, FrameOrder(root_m, following))

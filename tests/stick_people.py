@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pose2mesh.baselines.common.baseline_camera import project
 from pose2mesh.baselines.common.body_layer import BodyLayer
-from pose2mesh.baselines.observation import CROP_PX, LANDMARKS, MAP_PX, PARTS, Crops, Seen, Truth
+from pose2mesh.baselines.observation import CROP_PX, LANDMARKS, MAP_PX, PARTS, Crops, GroundTruth, Observation
 from pose2mesh.datasets.synthetic.bodies import ShapeConfig
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, axis_rotation
@@ -15,7 +15,9 @@ from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, axis_rotation
 _STICK = 0.06  # half its width, in units of the crop
 
 
-def draw_sticks(layer: BodyLayer, count: int, generator: torch.Generator, labelled: float = 0.2) -> tuple[Seen, Truth]:
+def draw_sticks(
+    layer: BodyLayer, count: int, generator: torch.Generator, labelled: float = 0.2
+) -> tuple[Observation, GroundTruth]:
     """`count` people in procedural poses, facing anywhere, from the nominal distance; parts and landmarks exact."""
     yaw = axis_rotation(2, 2 * torch.pi * torch.rand(count, generator=generator))
     to_camera = torch.tensor(WORLD_TO_CAMERA) @ yaw
@@ -34,7 +36,7 @@ def draw_sticks(layer: BodyLayer, count: int, generator: torch.Generator, labell
     parts = parts / parts.sum(1, keepdim=True).clamp_min(1)
     known = torch.ones(count, LANDMARKS)
     landmarks = seen[:, torch.arange(LANDMARKS) % len(layer.joint_set)]
-    truth = Truth(
+    truth = GroundTruth(
         index=torch.arange(count),
         labelled=torch.rand(count, generator=generator) < labelled,
         joints_2d=seen,
@@ -44,7 +46,9 @@ def draw_sticks(layer: BodyLayer, count: int, generator: torch.Generator, labell
         phenotypes=phenotypes,
         orientations=orientations,
     )
-    return Seen(seen, truth.visible, _picture(seen, layer, generator), parts, parts.sum(1), landmarks, known), truth
+    return Observation(
+        seen, truth.visible, _picture(seen, layer, generator), parts, parts.sum(1), landmarks, known
+    ), truth
 
 
 def _picture(joints: Tensor, layer: BodyLayer, generator: torch.Generator) -> Tensor:

@@ -14,7 +14,7 @@ from PIL import Image
 from pose2mesh.cli.main import main
 from pose2mesh.datasets.synthetic.pose_sources import clip_poses
 from pose2mesh.evaluation.evaluator import evaluate_motions
-from pose2mesh.inference.predictor import Recovery
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.models.bundle.bundle_info import DEFAULT, resolve
 from pose2mesh.skeletons import COCO
 
@@ -29,8 +29,8 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def recovery() -> Recovery:
-    return Recovery.load()
+def recovery() -> Predictor:
+    return Predictor.load()
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def test_one_real_person_in_human36m_order(shared_data: Path, tmp_path: Path) ->
 
 @pytest.mark.parametrize(("input_", "most"), [("noisy", 1.25), ("gt", 1.5)])
 def test_five_missing_joints_cost_little(
-    input_: str, most: float, shared_data: Path, recovery: Recovery, tmp_path: Path
+    input_: str, most: float, shared_data: Path, recovery: Predictor, tmp_path: Path
 ) -> None:
     """Less than a quarter among noisy joints; exact ones are worth more, and losing them costs up to a half."""
     split = yaml.safe_load((ROOT / "configs" / "mocap_split.yaml").read_text())

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from pose2mesh.baselines.baseline_bundle import LearnedInfo, save_learned
 from pose2mesh.baselines.common.body_layer import BodyLayer
 from pose2mesh.baselines.common.parameter_regressor import ParameterRegressor
-from pose2mesh.baselines.interface import Estimate
+from pose2mesh.baselines.interface import BodyEstimate
 from pose2mesh.baselines.learned_methods import Method
-from pose2mesh.baselines.observation import LearnedBaseline, Need, Seen, Truth
+from pose2mesh.baselines.observation import GroundTruth, LearnedBaseline, Need, Observation
 from pose2mesh.config.config_files import plain_values
 
 
@@ -47,7 +47,7 @@ class Tiny(LearnedBaseline):
     def prepare(self, orientations: Tensor, phenotypes: Tensor) -> None:
         self.known = phenotypes
 
-    def losses(self, seen: Seen, truth: Truth, progress: float) -> dict[str, Tensor]:
+    def losses(self, seen: Observation, truth: GroundTruth, progress: float) -> dict[str, Tensor]:
         assert self.known is not None
         guess = self.regressor(self.body(seen.joints.flatten(1)))[-1]
         shape = self.layer.phenotypes(guess.shape)
@@ -67,7 +67,7 @@ class Tiny(LearnedBaseline):
         return True
 
     @torch.no_grad()
-    def estimate(self, seen: Seen) -> Estimate:
+    def estimate(self, seen: Observation) -> BodyEstimate:
         return self.layer.estimate(self.regressor(self.body(seen.joints.flatten(1)))[-1])
 
 

@@ -1,9 +1,9 @@
-// Bundles the view into src/pose2mesh/web/static: `npm install && npm run build`, in this folder.
+// Bundles the view into src/pose2mesh/visualization/static: `npm install && npm run build`, in this folder.
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { build } from "esbuild";
 
-const out = "../src/pose2mesh/web/static";
+const out = "../src/pose2mesh/visualization/static";
 const licence = readFileSync("node_modules/three/LICENSE", "utf8").trim();
 // By this the tests see whether the bundle is that of the sources beside it.
 const hash = createHash("sha256");

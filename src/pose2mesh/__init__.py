@@ -1,7 +1,7 @@
 """From a 2D human pose to a 3D human mesh.
 
-    recovery = pose2mesh.load()
-    people = recovery.recover(keypoints, joints="coco")
+    predictor = pose2mesh.load()
+    people = predictor.recover(keypoints, joints="coco")
 
 `import pose2mesh` itself imports nothing heavy: the network comes with the first use of a name.
 """
@@ -13,21 +13,27 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pose2mesh.inference.predictor import Person, Recovery
+    from pose2mesh.inference.predictor import Person, Predictor
 
-__all__ = ["Person", "Recovery", "load"]
+__all__ = ["Person", "Predictor", "Recovery", "load"]
+
+# Names that are imported on first use. `Recovery` is what `Predictor` was called before version 0.2.
+_LAZY = {"Person": "Person", "Predictor": "Predictor", "Recovery": "Predictor"}
 
 
-def load(name_or_path: str | Path = "default", device: str = "cpu", backend: str = "torch") -> Recovery:
-    """Load a model: `default`, the bundle that ships, a bundle file or an exported one. See `inference.predictor.Recovery.load`."""
-    from pose2mesh.inference.predictor import Recovery
+def load(name_or_path: str | Path = "default", device: str = "cpu", backend: str = "torch") -> Predictor:
+    """Load a model: `default`, the bundle that ships, a bundle file or an exported one.
 
-    return Recovery.load(name_or_path, device, backend)
+    See `inference.predictor.Predictor.load`.
+    """
+    from pose2mesh.inference.predictor import Predictor
+
+    return Predictor.load(name_or_path, device, backend)
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("Person", "Recovery"):
+    if name in _LAZY:
         from pose2mesh.inference import predictor
 
-        return getattr(predictor, name)
+        return getattr(predictor, _LAZY[name])
     raise AttributeError(f"module 'pose2mesh' has no attribute {name!r}")

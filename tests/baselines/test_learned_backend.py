@@ -15,12 +15,12 @@ from pose2mesh.baselines import learned_backend, learned_methods
 from pose2mesh.baselines.baseline_bundle import load_backbone, load_learned, load_reader, read_info
 from pose2mesh.baselines.common.body_layer import BodyLayer
 from pose2mesh.baselines.methods.hmr import HMR, HMRSettings
-from pose2mesh.baselines.methods.pretraining_network import Reader, ReaderSettings
-from pose2mesh.baselines.observation import Seen
+from pose2mesh.baselines.methods.pretraining_network import PretrainingNetwork, PretrainingSettings
+from pose2mesh.baselines.observation import Observation
 from pose2mesh.cli.main import main
 from pose2mesh.errors import InputError
-from pose2mesh.inference.predictor import Recovery
-from pose2mesh.models.bundle.bundle import bundle_info
+from pose2mesh.inference.predictor import Predictor
+from pose2mesh.models.bundle import bundle_info
 from pose2mesh.models.bundle.bundle_info import is_learned
 from pose2mesh.skeletons import COCO
 from tests.tiny_baseline import Tiny, TinySettings, save_untrained, tiny
@@ -43,7 +43,7 @@ def folder(layer: BodyLayer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_untrained(
         folder / "hmr.safetensors", HMR(layer, HMRSettings(critics=False)), "hmr", HMRSettings(critics=False)
     )
-    save_untrained(folder / "reader.safetensors", Reader(layer), "reader", ReaderSettings())
+    save_untrained(folder / "reader.safetensors", PretrainingNetwork(layer), "reader", PretrainingSettings())
     pixels = np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8)
     Image.fromarray(pixels).save(folder / "street.png")
     rng = np.random.default_rng(1)
@@ -61,10 +61,10 @@ def folder(layer: BodyLayer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def some_people(count: int = 3) -> Seen:
+def some_people(count: int = 3) -> Observation:
     generator = torch.Generator().manual_seed(4)
     joints = torch.rand(count, len(COCO), 2, generator=generator) * 2 - 1
-    return Seen(joints, torch.ones(count, len(COCO)), torch.rand(count, 3, 128, 128, generator=generator))
+    return Observation(joints, torch.ones(count, len(COCO)), torch.rand(count, 3, 128, 128, generator=generator))
 
 
 def test_a_bundle_holds_the_method(layer: BodyLayer, tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_people_of_a_photo(folder: Path, tmp_path: Path) -> None:
 
 def test_what_is_seen_decides(folder: Path) -> None:
     """The same joints in another picture are another person; without a picture there is none."""
-    recovery = Recovery.load(folder / "hmr.safetensors")
+    recovery = Predictor.load(folder / "hmr.safetensors")
     keypoints = np.random.default_rng(1).uniform(20, 80, (1, 17, 2))
     photos = (np.zeros((100, 100, 3), np.uint8), np.full((100, 100, 3), 255, np.uint8))
     dark, light = (recovery.recover(keypoints, photo=photo)[0] for photo in photos)

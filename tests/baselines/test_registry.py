@@ -1,4 +1,4 @@
-"""A baseline in the place of a model: by name, through `Recovery`, and refused where it cannot be had."""
+"""A baseline in the place of a model: by name, through `Predictor`, and refused where it cannot be had."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from pose2mesh.cli.main import main
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.errors import InputError
 from pose2mesh.evaluation.evaluator import evaluate_motions
-from pose2mesh.inference.predictor import Recovery
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.models.bundle.bundle_info import BASELINES
 from pose2mesh.skeletons import COCO
 
 
 @pytest.fixture(scope="module")
-def recovery(fitter: Fitter) -> Recovery:
+def recovery(fitter: Fitter) -> Predictor:
     """SMPLify that hardly tries."""
-    return Recovery(BaselineBackend(SMPLify("quick", fitter, mean_pose, Schedule(1, ((1.0, 2),))), fitter.body))
+    return Predictor(BaselineBackend(SMPLify("quick", fitter, mean_pose, Schedule(1, ((1.0, 2),))), fitter.body))
 
 
 def test_every_name_has_its_maker() -> None:
     assert tuple(MAKERS) == BASELINES
 
 
-def test_people_from_pixels(recovery: Recovery, fitter: Fitter) -> None:
+def test_people_from_pixels(recovery: Predictor, fitter: Fitter) -> None:
     keypoints = np.random.default_rng(0).uniform(100, 400, (3, 17, 2))
     people = recovery.recover(keypoints, height_m=1.9)
     assert len(people) == 3
@@ -42,7 +42,7 @@ def test_people_from_pixels(recovery: Recovery, fitter: Fitter) -> None:
         np.testing.assert_allclose(person.joints[COCO.root_index], 0, atol=1e-6)
 
 
-def test_clips_are_evaluated(recovery: Recovery, fitter: Fitter) -> None:
+def test_clips_are_evaluated(recovery: Predictor, fitter: Fitter) -> None:
     source = PoseSource(None, PoseConfig(procedural=1.0))
     results = evaluate_motions(recovery, source, 4, 0, "noisy", body=fitter.body)
     assert results["model"] == "quick"
@@ -50,7 +50,7 @@ def test_clips_are_evaluated(recovery: Recovery, fitter: Fitter) -> None:
     assert results["known_height_mpjpe_mm"] > 0
 
 
-def test_bodies_tell_their_height(recovery: Recovery, fitter: Fitter) -> None:
+def test_bodies_tell_their_height(recovery: Predictor, fitter: Fitter) -> None:
     phenotypes = torch.tensor([[0.5, 0.8, 0.5, 0.5, height, 0.5] for height in (0.3, 0.5, 0.7)])
     joints = fitter.body.regressor(COCO) @ fitter.body(phenotypes, torch.eye(3).expand(3, 22, 3, 3))
     told = [recovery.stature(person.numpy()) for person in joints]
@@ -77,9 +77,9 @@ def test_what_is_refused(arguments: list[str], fault: str, tmp_path: Path, capsy
 
 def test_only_methods_for_videos_take_tracks(fitter: Fitter, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "AnnyBody", lambda: fitter.body)
-    assert [Recovery.load(name).window for name in ("smplify", "arnab")] == [None, (300, 30)]
+    assert [Predictor.load(name).window for name in ("smplify", "arnab")] == [None, (300, 30)]
 
 
 def test_the_onnx_backend_says_so() -> None:
     with pytest.raises(InputError, match="is run by torch"):
-        Recovery.load("smplify", backend="onnx")
+        Predictor.load("smplify", backend="onnx")

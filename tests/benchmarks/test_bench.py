@@ -18,7 +18,7 @@ from textbook import TextbookPose2Mesh, coordinates
 
 from pose2mesh.graph.coarsening import mesh_adjacency
 from pose2mesh.models.layers.linear import linear
-from pose2mesh.models.mesh_topology import Surface, laplacians
+from pose2mesh.models.mesh_topology import MeshTopology, laplacians
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.skeletons import COCO
@@ -44,7 +44,7 @@ def test_products_are_counted_by_their_stored_entries() -> None:
         assert count.total == expected
 
 
-def test_the_textbooks_count_is_that_of_its_layers(small_config: NetworkConfig, small_surface: Surface) -> None:
+def test_the_textbooks_count_is_that_of_its_layers(small_config: NetworkConfig, small_surface: MeshTopology) -> None:
     textbook = TextbookPose2Mesh(small_config, COCO, small_surface).eval()
     blocks = [small_config.joint_widths, *small_config.block_widths]
     blocks[-1] = (*blocks[-1], small_config.head_width, 3)
@@ -61,7 +61,7 @@ def test_the_textbooks_count_is_that_of_its_layers(small_config: NetworkConfig, 
     assert multiply_accumulates(textbook) == expected
 
 
-def test_the_network_needs_less_than_either_computes(small_config: NetworkConfig, small_surface: Surface) -> None:
+def test_the_network_needs_less_than_either_computes(small_config: NetworkConfig, small_surface: MeshTopology) -> None:
     network = Pose2Mesh(small_config, COCO, small_surface).eval()
     textbook = multiply_accumulates(TextbookPose2Mesh(small_config, COCO, small_surface).eval())
     needed = needed_multiply_accumulates(network, small_surface)
@@ -75,7 +75,7 @@ def test_the_network_needs_less_than_either_computes(small_config: NetworkConfig
     assert textbook - needed == unpooled + wider
 
 
-def test_a_layers_input_and_output_are_moved_once(small_config: NetworkConfig, small_surface: Surface) -> None:
+def test_a_layers_input_and_output_are_moved_once(small_config: NetworkConfig, small_surface: MeshTopology) -> None:
     network = Pose2Mesh(small_config, COCO, small_surface)
     a, b, c = (graph.shape[0] for graph in small_surface.adjacency)
     expected = len(COCO) * (6 + 8 + 8 + 16)
@@ -172,6 +172,6 @@ def test_it_runs(tmp_path: Path) -> None:
     assert out.with_suffix(".md").read_text() in done.stdout
 
 
-def test_sparse_matrices_keep_their_entries(small_surface: Surface) -> None:
+def test_sparse_matrices_keep_their_entries(small_surface: MeshTopology) -> None:
     laplacian = laplacians(small_surface, COCO, "unit")[-1]
     assert torch.equal(coordinates(laplacian).to_dense(), torch.from_numpy(laplacian.toarray()))

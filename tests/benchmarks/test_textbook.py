@@ -11,7 +11,7 @@ import torch
 from textbook import TextbookPose2Mesh
 from torch import Tensor
 
-from pose2mesh.models.mesh_topology import Body, Surface, build_surface
+from pose2mesh.models.mesh_topology import Body, MeshTopology, build_surface
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.skeletons import COCO
@@ -29,7 +29,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 @pytest.fixture(scope="module", params=VARIANTS)
 def pair(
     request: pytest.FixtureRequest, body: Body, posed_bodies: np.ndarray, small_config: NetworkConfig
-) -> tuple[Pose2Mesh, TextbookPose2Mesh, Surface]:
+) -> tuple[Pose2Mesh, TextbookPose2Mesh, MeshTopology]:
     """A network and the textbook with its weights; BatchNorm's statistics and weights are not those at the start."""
     config = dataclasses.replace(small_config, **VARIANTS[request.param])
     surface = build_surface(body, COCO, config, posed_bodies[:40])
@@ -58,7 +58,7 @@ PRECISIONS = [(torch.float64, 1e-9), (torch.float32, 2e-4)]
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize(("dtype", "tolerance"), PRECISIONS)
 def test_same_output_and_same_gradients(
-    pair: tuple[Pose2Mesh, TextbookPose2Mesh, Surface], dtype: torch.dtype, tolerance: float, training: bool
+    pair: tuple[Pose2Mesh, TextbookPose2Mesh, MeshTopology], dtype: torch.dtype, tolerance: float, training: bool
 ) -> None:
     network, textbook, surface = pair
     if dtype == torch.float64 and network.config.joint_base:
@@ -87,7 +87,7 @@ def test_same_output_and_same_gradients(
         assert_close(our_state[name].to(dtype), value.to(dtype), tolerance, name)
 
 
-def test_a_wrong_weight_is_noticed(pair: tuple[Pose2Mesh, TextbookPose2Mesh, Surface]) -> None:
+def test_a_wrong_weight_is_noticed(pair: tuple[Pose2Mesh, TextbookPose2Mesh, MeshTopology]) -> None:
     """The comparison above sees each convolution: a weight of one changed in the textbook changes its output."""
     network, textbook, _ = pair
     pixels, confidence = inputs(2, torch.float32)

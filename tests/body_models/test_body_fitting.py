@@ -16,7 +16,7 @@ from pose2mesh.body_models.measurements import measure
 from pose2mesh.datasets.synthetic.bodies import ShapeConfig
 from pose2mesh.datasets.synthetic.pose_sampling import draw_procedural
 from pose2mesh.errors import InputError
-from pose2mesh.inference.predictor import Recovery
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.io.keypoints import read_keypoints
 from pose2mesh.skeletons import COCO, convert
 
@@ -145,7 +145,7 @@ def test_joints_place_the_limbs(anny_body: AnnyBody, posed: tuple[Tensor, ...]) 
 
 def test_predictions_of_the_bundle_are_met(anny_body: AnnyBody, fitter: BodyFitter) -> None:
     """Example people: the fit stays within 20 mm of the mesh on average, and keeps its joints."""
-    recovery = Recovery.load()
+    recovery = Predictor.load()
     pictures = read_keypoints(Path(__file__).parents[2] / "examples" / "coco_people.json")
     people = [person for picture in pictures for person in picture.people]
     joints_px, confidence = convert(

@@ -21,7 +21,7 @@ from pose2mesh.config.config_files import dump_config
 from pose2mesh.config.train_config import TrainConfig, load_config
 from pose2mesh.pipelines import image_pipeline
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "coco_people.json"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "coco_people.json"
 
 
 def shell(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -141,7 +141,7 @@ def test_an_interruption_has_its_own_status(
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setitem(sys.modules, "jsonargparse", None)
-    config = Path(__file__).parents[1] / "configs" / "light_posenet.yaml"
+    config = Path(__file__).parents[2] / "configs" / "light_posenet.yaml"
     assert main(["train", str(config)]) == 2
     assert "jsonargparse is not installed; `pip install pose2mesh[train]` brings it" in one_line(capsys)
 
@@ -558,5 +558,5 @@ def test_info(bundle_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_main_returns_a_status_for_a_command_that_gives_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(main, "app", lambda *_, **__: None)
+    monkeypatch.setattr("pose2mesh.cli.main.app", lambda *_, **__: None)
     assert main([]) == 0

@@ -14,7 +14,7 @@ from pose2mesh.config.train_config import TrainConfig, load_config, parse_config
 from pose2mesh.errors import InputError
 from pose2mesh.training.run_config import override_any
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIGS = Path(__file__).parents[2] / "configs"
 RUN_CONFIGS = sorted(path.name for path in CONFIGS.glob("*.yaml") if not path.name.endswith("_split.yaml"))
 # A config without clips, as small as can be.
 PROCEDURAL = {"data": {"synthetic": {"poses": {"procedural": 1.0}}}}

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from pose2mesh.cli.main import main
+from pose2mesh.cli import main as command_line
 from pose2mesh.crawl import crawl_dataset, crawl_limits
-from pose2mesh.crawl.crawl_limits import Limits
+from pose2mesh.crawl.crawl_limits import CrawlLimits
 from pose2mesh.detectors import registry
 from pose2mesh.detectors.registry import Detection
 
@@ -51,9 +51,9 @@ def main() -> int:
 
     crawl_dataset._append = append_while_there_is_room
     crawl_limits.LARGEST_FILE_BYTES = 4 << 20
-    checked = Limits.checked
-    Limits.checked = lambda *values: replace(checked(*values), timeout=1.5)
-    return main.main(sys.argv[1:])
+    checked = CrawlLimits.checked
+    CrawlLimits.checked = lambda *values: replace(checked(*values), timeout=1.5)
+    return command_line.main(sys.argv[1:])
 
 
 if __name__ == "__main__":

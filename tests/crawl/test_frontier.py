@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from pose2mesh.crawl.frontier import Frontier, Target
+from pose2mesh.crawl.frontier import CrawlTarget, Frontier
 from pose2mesh.crawl.licences import Licence
 from pose2mesh.errors import InputError
 
 
-def page(path: str, depth: int = 0, host: str = "h.org") -> Target:
-    return Target(f"http://{host}/{path}", "page", depth)
+def page(path: str, depth: int = 0, host: str = "h.org") -> CrawlTarget:
+    return CrawlTarget(f"http://{host}/{path}", "page", depth)
 
 
-def image(path: str, host: str = "h.org") -> Target:
-    return Target(f"http://{host}/{path}", "image", 1, f"http://{host}/", Licence("CC BY 4.0", "x", "page"))
+def image(path: str, host: str = "h.org") -> CrawlTarget:
+    return CrawlTarget(f"http://{host}/{path}", "image", 1, f"http://{host}/", Licence("CC BY 4.0", "x", "page"))
 
 
 def drain(frontier: Frontier) -> list[str]:
@@ -83,7 +83,7 @@ def test_nothing_is_settled_when_what_was_found_cannot_be_added(tmp_path: Path) 
     frontier = Frontier(tmp_path / "state")
     frontier.add([page("a")])
 
-    def broken() -> Iterator[Target]:
+    def broken() -> Iterator[CrawlTarget]:
         yield page("b")
         raise RuntimeError("parser")
 

@@ -10,7 +10,7 @@ from PIL import Image
 from website import photo
 
 from pose2mesh.crawl.crawl_dataset import NEAR_BITS
-from pose2mesh.crawl.image_decoding import Unfit, blur_faces, decode_photo, head_circle, large_enough
+from pose2mesh.crawl.image_decoding import RejectedImage, blur_faces, decode_photo, head_circle, large_enough
 from pose2mesh.detectors.registry import Detection
 
 
@@ -45,7 +45,7 @@ def test_copies_are_near_and_others_are_not() -> None:
     ],
 )
 def test_refused(data: bytes, reason: str) -> None:
-    with pytest.raises(Unfit, match=reason):
+    with pytest.raises(RejectedImage, match=reason):
         decode_photo(data)
 
 
@@ -53,7 +53,7 @@ def test_a_picture_of_many_pixels_is_refused_before_it_is_decoded() -> None:
     file = BytesIO()
     Image.new("1", (9000, 9000)).save(file, format="PNG")
     assert len(file.getvalue()) < 100_000
-    with pytest.raises(Unfit, match="too many pixels"):
+    with pytest.raises(RejectedImage, match="too many pixels"):
         decode_photo(file.getvalue())
 
 
@@ -61,7 +61,7 @@ def test_animations_are_refused() -> None:
     frames = [Image.open(BytesIO(photo(seed))) for seed in (1, 2)]
     file = BytesIO()
     frames[0].save(file, format="WEBP", save_all=True, append_images=frames[1:])
-    with pytest.raises(Unfit, match="animated"):
+    with pytest.raises(RejectedImage, match="animated"):
         decode_photo(file.getvalue())
 
 

@@ -1,7 +1,7 @@
 """The data sets of the literature and the files of SMPL and MANO, made up: whole enough to train and to measure on.
 
-Every file has the structure of the real one. Bodies are small made-up meshes (`tests/body_models/smpl_fixtures.py`), and all
-labels of a person agree: joints are regressed from the posed body and projected by the camera.
+Every file has the structure of the real one. Bodies are small made-up meshes (`tests/body_models/smpl_fixtures.py`),
+and all labels of a person agree: joints are regressed from the posed body and projected by the camera.
 
     models, data = write_models(folder / "models"), write_data_sets(folder / "data")
 """

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pose2mesh.datasets.annotation import Entry
+from pose2mesh.datasets.annotation import Annotation
 from pose2mesh.datasets.cache import RecordWriter, cached
 from pose2mesh.datasets.readers.coco import coco
 from pose2mesh.datasets.records import Records, Schema, describe, open_records
@@ -34,7 +34,7 @@ def made_up(cache: Path, source: Path, people: int = 3, calls: list[int] | None 
         if calls is not None:
             calls.append(people)
         for person in range(people):
-            where = Entry(source, f"person {person}", {})
+            where = Annotation(source, f"person {person}", {})
             told = {"gender": 2} if person < 10 else {}
             writer.add(where, person, file=f"é{person // 2}.jpg", sequence="s", frame=person, joints_px=person, **told)
 
@@ -77,7 +77,7 @@ def test_built_once_until_a_source_changes(cache: Path, source: Path) -> None:
 
 def test_whole_or_not_at_all(cache: Path, source: Path) -> None:
     def build(writer: RecordWriter) -> None:
-        writer.add(Entry(source, "person 0", {}), 0)
+        writer.add(Annotation(source, "person 0", {}), 0)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

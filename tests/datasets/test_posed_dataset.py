@@ -12,7 +12,7 @@ import torch
 
 from pose2mesh.body_models.gendered import BodyConfig, GenderedBody, open_body
 from pose2mesh.datasets.batch import mirror_batch
-from pose2mesh.datasets.posed_dataset import LabelledSet, LabelSettings, look
+from pose2mesh.datasets.posed_dataset import LabelSettings, PosedDataset, look
 from pose2mesh.datasets.readers.amass import amass
 from pose2mesh.datasets.readers.coco import coco
 from pose2mesh.datasets.readers.custom import own
@@ -25,7 +25,7 @@ from pose2mesh.datasets.records import Records
 from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig
 from pose2mesh.errors import InputError
 from pose2mesh.skeletons import COCO, HAND, HUMAN36, SMPL
-from tests.data.sets import literature
+from tests.datasets import literature
 from tests.datasets.literature import FOCAL, ROTATION, in_world, project, regressor, towards_camera
 
 ALL = torch.arange(162)
@@ -68,7 +68,7 @@ def close(found: torch.Tensor, expected: np.ndarray, atol: float = 2e-5) -> None
 
 def test_human36m_is_turned_into_the_camera(read: Callable[..., Records], body: GenderedBody) -> None:
     records = read(human36m, "Human36M", split="train")
-    data = LabelledSet(records, body, HUMAN36, ALL, LabelSettings(fit_limit_mm=25.0))
+    data = PosedDataset(records, body, HUMAN36, ALL, LabelSettings(fit_limit_mm=25.0))
     people = data.people(np.arange(3))
     person = in_world(1000 + 100)  # the last frame of subject 1
     vertices = (person.vertices() @ ROTATION.T) + literature.ORIGIN_MM / 1000
@@ -89,10 +89,10 @@ def test_human36m_is_turned_into_the_camera(read: Callable[..., Records], body: 
 def test_fits_beyond_the_limit_are_no_truth(read: Callable[..., Records], body: GenderedBody) -> None:
     """The made-up fits are exact up to rounding; moved joints are not."""
     records = read(muco, "MuCo")
-    exact = LabelledSet(records, body, COCO, ALL, LabelSettings(fit_limit_mm=0.1)).people(np.arange(6))
+    exact = PosedDataset(records, body, COCO, ALL, LabelSettings(fit_limit_mm=0.1)).people(np.arange(6))
     assert exact.surface_valid.tolist() == [True, False, True, False, True, True]  # one is missing, one NaN
     assert torch.equal(exact.joints_valid, exact.surface_valid[:, None].expand(-1, 19))
-    strict = LabelledSet(records, body, COCO, ALL, LabelSettings(fit_limit_mm=1e-9)).people(np.arange(6))
+    strict = PosedDataset(records, body, COCO, ALL, LabelSettings(fit_limit_mm=1e-9)).people(np.arange(6))
     assert not strict.surface_valid.any()
     assert not strict.joints_valid.any()  # which are regressed from it
     assert (strict.joints_cam == 0).all()
@@ -102,7 +102,7 @@ def test_fits_beyond_the_limit_are_no_truth(read: Callable[..., Records], body: 
 def test_coco_is_seen_in_weak_perspective(read: Callable[..., Records], body: GenderedBody) -> None:
     records = read(coco, "COCO")
     assert records.joints_px is not None
-    data = LabelledSet(records, body, COCO, None, LabelSettings(fit_limit_crop_px=0.2))
+    data = PosedDataset(records, body, COCO, None, LabelSettings(fit_limit_crop_px=0.2))
     people = data.people(np.arange(6))
     assert people.surface_valid.tolist() == [True] * 5 + [False]
     bare = towards_camera(101)
@@ -111,7 +111,7 @@ def test_coco_is_seen_in_weak_perspective(read: Callable[..., Records], body: Ge
     assert (people.true_px[:5, :, 2] == 1).all()
     # What lacks a fit is seen where it is labelled; on request everybody is, the unlabelled joint as projected.
     close(people.true_px[5], records.joints_px[5])
-    labelled = LabelledSet(records, body, COCO, None, LabelSettings("labelled")).people(np.arange(6))
+    labelled = PosedDataset(records, body, COCO, None, LabelSettings("labelled")).people(np.arange(6))
     seen = records.joints_px[:, :, 2] > 0
     close(labelled.true_px[seen], records.joints_px[seen])
     close(labelled.true_px[1, 1], people.true_px[1, 1].numpy())
@@ -128,13 +128,13 @@ def test_everybody_has_the_body_of_their_gender(
     records = read(reader, folder, split=split)
     assert records.gender is not None
     assert set(records.gender.tolist()) == {1, 2}
-    people = LabelledSet(records, body, SMPL, ALL).people(np.arange(6))
+    people = PosedDataset(records, body, SMPL, ALL).people(np.arange(6))
     assert people.points_cam is not None
     for person, gender in enumerate(records.gender):
         rows = literature.model("smpl", ("neutral", "male", "female")[gender])["J_regressor"]
         joints = rows @ people.points_cam[person].numpy()
         close(people.joints_cam[person], joints - joints[0], atol=1e-4)
-    neutral = LabelledSet(records, GenderedBody(body.main), SMPL, ALL).people(np.arange(6))
+    neutral = PosedDataset(records, GenderedBody(body.main), SMPL, ALL).people(np.arange(6))
     assert neutral.points_cam is not None
     assert (neutral.points_cam - people.points_cam).norm(dim=-1).mean() > 0.01
 
@@ -142,9 +142,9 @@ def test_everybody_has_the_body_of_their_gender(
 def test_detections_come_into_the_joint_set(read: Callable[..., Records], body: GenderedBody) -> None:
     dark = read(pw3d, "PW3D", split="test")
     open_pose = read(pw3d, "PW3D", split="test", detections="openpose")
-    data = LabelledSet(dark, body, COCO)
+    data = PosedDataset(dark, body, COCO)
     assert data.usable("detected").tolist() == [0, 1, 2, 3, 4]  # the last was not found
-    found = [LabelledSet(records, body, COCO).people(np.arange(5)) for records in (dark, open_pose)]
+    found = [PosedDataset(records, body, COCO).people(np.arange(5)) for records in (dark, open_pose)]
     for people, offset in zip(found, (1, 0), strict=True):
         assert people.detected_px is not None
         close(people.detected_px[:, :17, :2], people.true_px[:, :17, :2].numpy() + offset, atol=2e-2)
@@ -155,7 +155,7 @@ def test_detections_come_into_the_joint_set(read: Callable[..., Records], body: 
 
 def test_amass_is_filmed_by_drawn_cameras(read: Callable[..., Records], body: GenderedBody) -> None:
     records = read(amass, "AMASS")
-    data = LabelledSet(records, body, COCO, ALL)
+    data = PosedDataset(records, body, COCO, ALL)
     rows = data.usable("noisy")
     with pytest.raises(ValueError, match="amass has no cameras"):
         data.people(rows)
@@ -181,7 +181,7 @@ def test_hands(form: str, read: Callable[..., Records], hand: GenderedBody) -> N
         records = read(freihand, "FreiHAND", split="training")
     else:
         records = read(freihand_coco, "FreiHAND", split="train")
-    people = LabelledSet(records, hand, HAND, torch.arange(778)).people(np.arange(6))
+    people = PosedDataset(records, hand, HAND, torch.arange(778)).people(np.arange(6))
     assert people.points_cam is not None
     _, _, joints = literature.hand(603)
     close(people.joints_cam[3], joints - joints[0])
@@ -193,7 +193,7 @@ def test_hands(form: str, read: Callable[..., Records], hand: GenderedBody) -> N
 
 
 def test_the_truth_is_turned_to_the_ray(read: Callable[..., Records], body: GenderedBody) -> None:
-    data = LabelledSet(read(human36m, "Human36M", split="train"), body, HUMAN36, ALL)
+    data = PosedDataset(read(human36m, "Human36M", split="train"), body, HUMAN36, ALL)
     people = data.people(np.arange(6))
     batch = look(people, "gt", HUMAN36)
     centre = batch.joints_px.mean(1)
@@ -207,7 +207,7 @@ def test_the_truth_is_turned_to_the_ray(read: Callable[..., Records], body: Gend
 
 
 def test_noise_is_drawn_around_labelled_joints_alone(read: Callable[..., Records], body: GenderedBody) -> None:
-    data = LabelledSet(read(coco, "COCO"), body, COCO, None, LabelSettings("labelled"))
+    data = PosedDataset(read(coco, "COCO"), body, COCO, None, LabelSettings("labelled"))
     people = data.people(np.arange(6))
     hidden = people.true_px[5, :, 2] == 0  # has no fit that would fill them in
     assert hidden.any()
@@ -224,7 +224,7 @@ def test_noise_is_drawn_around_labelled_joints_alone(read: Callable[..., Records
 
 
 def test_a_mirrored_person_is_the_other_way_round(read: Callable[..., Records], body: GenderedBody) -> None:
-    data = LabelledSet(read(human36m, "Human36M", split="train"), body, HUMAN36)
+    data = PosedDataset(read(human36m, "Human36M", split="train"), body, HUMAN36)
     batch = look(data.people(np.arange(4)), "noisy", HUMAN36, NOISE, seeded(1))
     who = torch.tensor([True, False, True, False])
     once = mirror_batch(batch, HUMAN36, who)
@@ -240,21 +240,21 @@ def test_a_mirrored_person_is_the_other_way_round(read: Callable[..., Records], 
 
 def test_bodies_as_the_data_set_has_them(read: Callable[..., Records], body: GenderedBody) -> None:
     """Whatever their fit, and where they stand."""
-    data = LabelledSet(read(muco, "MuCo"), body, COCO, ALL, LabelSettings(fit_limit_mm=1e-9))
+    data = PosedDataset(read(muco, "MuCo"), body, COCO, ALL, LabelSettings(fit_limit_mm=1e-9))
     vertices, valid, placed, views = data.posed(np.arange(6))
     assert valid.tolist() == placed.tolist() == [True, False, True, False, True, True]
     close(vertices[4], towards_camera(204).vertices())
     assert views is not None
     close(views.project(vertices)[4], project(towards_camera(204).vertices()), atol=1e-2)
-    assert LabelledSet(read(amass, "AMASS"), body, COCO, ALL).posed(np.arange(2))[3] is None
+    assert PosedDataset(read(amass, "AMASS"), body, COCO, ALL).posed(np.arange(2))[3] is None
 
 
 def test_a_shape_far_out_is_the_mean_shape(read: Callable[..., Records], body: GenderedBody) -> None:
     records = read(surreal, "SURREAL", split="val")
     assert records.shape is not None
     limit = float(np.sort(np.abs(records.shape).max(axis=1))[2])
-    people = LabelledSet(records, body, SMPL, ALL, LabelSettings(shape_limit=limit + 1e-4)).people(np.arange(6))
-    own = LabelledSet(records, body, SMPL, ALL).people(np.arange(6))
+    people = PosedDataset(records, body, SMPL, ALL, LabelSettings(shape_limit=limit + 1e-4)).people(np.arange(6))
+    own = PosedDataset(records, body, SMPL, ALL).people(np.arange(6))
     assert people.points_cam is not None
     assert own.points_cam is not None
     changed = (people.points_cam - own.points_cam).abs().amax((1, 2)) > 1e-6
@@ -264,10 +264,10 @@ def test_a_shape_far_out_is_the_mean_shape(read: Callable[..., Records], body: G
 def test_who_cannot_be_posed_is_refused(read: Callable[..., Records], body: GenderedBody, hand: GenderedBody) -> None:
     records = read(human36m, "Human36M", split="train")
     with pytest.raises(InputError, match="human36m: its bodies are of smpl, none is given"):
-        LabelledSet(records, None, COCO)
+        PosedDataset(records, None, COCO)
     with pytest.raises(InputError, match=r"human36m: its bodies are of smpl, .*MANO_RIGHT\.npz is of mano"):
-        LabelledSet(records, hand, HUMAN36, ALL)
-    assert LabelledSet(records, None, HUMAN36).people(np.arange(2)).joints_valid.all()  # its own joints need no body
+        PosedDataset(records, hand, HUMAN36, ALL)
+    assert PosedDataset(records, None, HUMAN36).people(np.arange(2)).joints_valid.all()  # its own joints need no body
 
 
 def test_who_has_a_body_and_no_labelled_joints(body: GenderedBody, tmp_path: Path) -> None:
@@ -283,7 +283,7 @@ def test_who_has_a_body_and_no_labelled_joints(body: GenderedBody, tmp_path: Pat
         annotations.append(annotation | ({"joint_cam": (joints + 0.5 * joints[:1]).tolist()} if number else {}))
     literature.write_json(tmp_path / "annotations.json", {"images": [image], "annotations": annotations})
     for points in (None, ALL):
-        data = LabelledSet(own(tmp_path, tmp_path / "cache"), body, COCO, points)
+        data = PosedDataset(own(tmp_path, tmp_path / "cache"), body, COCO, points)
         assert data.usable("gt", whole=True).tolist() == [0, 1]
         found = data.people(np.arange(2))
         assert found.joints_valid.all()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pose2mesh.datasets.registry import CHOICES, SOURCES, SetConfig
+from pose2mesh.datasets.registry import CHOICES, SOURCES, DatasetConfig
 from pose2mesh.errors import InputError
 from tests.datasets.literature import PEOPLE, write_data_sets
 
@@ -22,10 +22,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_data_set_opens_from_its_usual_folder(name: str, root: Path, tmp_path: Path) -> None:
     if name == "pw3d_sequences":
         with pytest.raises(InputError, match=r"PW3D/sequenceFiles/train: has no \.pkl file"):
-            SetConfig().open(name, root, tmp_path)
+            DatasetConfig().open(name, root, tmp_path)
         return
     split = "test" if name == "pw3d" else None
-    records = SetConfig(split=split).open(name, root, tmp_path)
+    records = DatasetConfig(split=split).open(name, root, tmp_path)
     assert len(records) >= min(PEOPLE, 3)
     assert SOURCES[name].body in ("", records.schema.body)
 
@@ -39,19 +39,19 @@ def test_what_readers_take_can_be_chosen() -> None:
 
 
 def test_choices_reach_the_reader(root: Path, tmp_path: Path) -> None:
-    every = SetConfig(split="test", protocol=1, stride=100, input="detected").open("human36m", root, tmp_path)
+    every = DatasetConfig(split="test", protocol=1, stride=100, input="detected").open("human36m", root, tmp_path)
     assert every.subject.tolist() == [11, 11]
     assert every.detected_px is not None
     assert (every.detected_px[..., 2] == 1).all()  # the usual file
-    assert len(SetConfig(which="closest").open("muco", root, tmp_path)) == PEOPLE // 2
-    mine = SetConfig(reader="coco", folder=str(root / "COCO"), fits="annotations/coco_smplify_train.json")
+    assert len(DatasetConfig(which="closest").open("muco", root, tmp_path)) == PEOPLE // 2
+    mine = DatasetConfig(reader="coco", folder=str(root / "COCO"), fits="annotations/coco_smplify_train.json")
     assert len(mine.open("any name", None, tmp_path)) == PEOPLE
 
 
 def test_the_usual_limits_are_those_of_the_reference() -> None:
-    assert SetConfig().limits("human36m") == {"fit_limit_mm": 25.0, "fit_limit_crop_px": None, "shape_limit": 3.0}
-    assert SetConfig().limits("coco") == {"fit_limit_mm": None, "fit_limit_crop_px": 3.0, "shape_limit": 3.0}
-    assert SetConfig(fit_limit_mm=0.0, shape_limit=2.0).limits("muco") == {
+    assert DatasetConfig().limits("human36m") == {"fit_limit_mm": 25.0, "fit_limit_crop_px": None, "shape_limit": 3.0}
+    assert DatasetConfig().limits("coco") == {"fit_limit_mm": None, "fit_limit_crop_px": 3.0, "shape_limit": 3.0}
+    assert DatasetConfig(fit_limit_mm=0.0, shape_limit=2.0).limits("muco") == {
         "fit_limit_mm": None, "fit_limit_crop_px": None, "shape_limit": 2.0,
     }  # fmt: skip
 
@@ -72,7 +72,7 @@ def test_the_usual_limits_are_those_of_the_reference() -> None:
 )
 def test_what_cannot_be_chosen(name: str, choices: dict[str, Any], fault: str) -> None:
     with pytest.raises(InputError) as caught:
-        SetConfig(**choices).check("a.yaml", f"data.sets.{name}", name)
+        DatasetConfig(**choices).check("a.yaml", f"data.sets.{name}", name)
     assert str(caught.value).startswith(f"a.yaml: data.sets.{fault}")
 
 
@@ -80,6 +80,6 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match="data set coco: no folder; name it in its own `folder`, or all of them in data"
     ):
-        SetConfig().open("coco", None, tmp_path)
+        DatasetConfig().open("coco", None, tmp_path)
     with pytest.raises(InputError, match="MuCo: no such folder, expected that of data set muco"):
-        SetConfig().open("muco", tmp_path, tmp_path)
+        DatasetConfig().open("muco", tmp_path, tmp_path)

@@ -21,19 +21,19 @@ from pose2mesh.body_models.smpl import SmplBody, find_regressors, find_smpl
 from pose2mesh.cli.main import main
 from pose2mesh.config.train_config import DataConfig
 from pose2mesh.datasets.readers.pw3d import pw3d
-from pose2mesh.datasets.registry import SetConfig
+from pose2mesh.datasets.registry import DatasetConfig
 from pose2mesh.errors import InputError
 from pose2mesh.evaluation.dataset_evaluator import ProtocolTest, evaluate_records, open_test
 from pose2mesh.evaluation.evaluator import EvaluateOptions, evaluate_command
 from pose2mesh.evaluation.protocols import PROTOCOLS
-from pose2mesh.inference.predictor import Recovery
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.models.bundle.bundle import Bundle, save_bundle
 from pose2mesh.models.bundle.bundle_info import BundleInfo
 from pose2mesh.models.mesh_topology import build_surface
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.skeletons import COCO, HUMAN36
-from tests.data.sets import literature
+from tests.datasets import literature
 from tests.pw3d_fixtures import People, smpl_poses, write_models, write_pw3d
 
 
@@ -76,8 +76,8 @@ def bundle(body: GenderedBody, small_config: NetworkConfig, tmp_path_factory: py
 
 
 @pytest.fixture(scope="module")
-def recovery(bundle: Path) -> Recovery:
-    return Recovery.load(bundle)
+def recovery(bundle: Path) -> Predictor:
+    return Predictor.load(bundle)
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def aligned(points: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return turned * (turned * target).sum() / (turned**2).sum() + truth.mean(0)
 
 
-def direct(recovery: Recovery, body: GenderedBody, people: People) -> dict[str, np.ndarray]:
+def direct(recovery: Predictor, body: GenderedBody, people: People) -> dict[str, np.ndarray]:
     """The errors of the same people without reader, protocol or metrics: each in millimetres, (N,)."""
     ones = np.ones(people.coco_px.shape[:2])
     vertices = recovery.run(people.coco_px, ones)[1].astype(np.float64)
@@ -130,7 +130,7 @@ def direct(recovery: Recovery, body: GenderedBody, people: People) -> dict[str, 
 
 
 def test_through_the_files_as_measured_directly(
-    recovery: Recovery, body: GenderedBody, people: People, folder: Path, tmp_path: Path
+    recovery: Predictor, body: GenderedBody, people: People, folder: Path, tmp_path: Path
 ) -> None:
     records = pw3d(folder, tmp_path, split="test")
     results = evaluate_records(recovery, records, body, PROTOCOLS["3dpw"])
@@ -197,7 +197,7 @@ def test_detections_are_what_the_model_sees(people: People, body: GenderedBody, 
     assert results["sequences"]["sequences"] > 2
 
 
-def test_noise_is_decided_by_the_seed(recovery: Recovery, body: GenderedBody, folder: Path, tmp_path: Path) -> None:
+def test_noise_is_decided_by_the_seed(recovery: Predictor, body: GenderedBody, folder: Path, tmp_path: Path) -> None:
     records = pw3d(folder, tmp_path, split="test")
 
     def errors(**options: Any) -> dict[str, Any]:
@@ -234,7 +234,7 @@ def test_a_model_of_another_mesh_is_measured_by_its_joints(people: People, body:
         evaluate_records(known, records, body, PROTOCOLS["3dpw"])  # type: ignore[arg-type]
 
 
-def test_who_is_of_the_protocol(recovery: Recovery, body: GenderedBody, folder: Path, tmp_path: Path) -> None:
+def test_who_is_of_the_protocol(recovery: Predictor, body: GenderedBody, folder: Path, tmp_path: Path) -> None:
     records = pw3d(folder, tmp_path, split="test")
     protocol = replace(PROTOCOLS["3dpw"], subjects=(1,), frames_per_second=0.0)
     results = evaluate_records(recovery, records, body, protocol)
@@ -311,7 +311,7 @@ def test_a_file_cut_short(bundle: Path, config: Path, folder: Path, tmp_path: Pa
 
 
 def test_own_data_has_the_plain_protocol(
-    bundle: Path, config: Path, people: People, body: GenderedBody, recovery: Recovery, tmp_path: Path
+    bundle: Path, config: Path, people: People, body: GenderedBody, recovery: Predictor, tmp_path: Path
 ) -> None:
     """The model's joints, here COCO's, from the true mesh; of neutral bodies where no gender is told."""
     source = json.loads((people.folder / "data" / "3DPW_latest_test.json").read_text())
@@ -340,7 +340,7 @@ def test_a_protocol_chooses_subjects_and_frames_itself(tmp_path: Path) -> None:
     literature.write_human36m(tmp_path / "Human36M")
     data = DataConfig(
         body=BodyConfig("smpl", str(tmp_path / "models")),
-        validation=SetConfig(reader="human36m", protocol=1, stride=100, split="train"),
+        validation=DatasetConfig(reader="human36m", protocol=1, stride=100, split="train"),
         folder=str(tmp_path),
         cache=str(tmp_path / "cache"),
     )

@@ -14,14 +14,20 @@ from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.body_models.gendered import BodyConfig, open_body
 from pose2mesh.cli.main import main
 from pose2mesh.datasets.readers.pw3d import pw3d
-from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, People, ShapeConfig, SyntheticConfig, draw_people
+from pose2mesh.datasets.synthetic.bodies import (
+    BodySynthesiser,
+    ShapeConfig,
+    SyntheticConfig,
+    SyntheticSamples,
+    draw_people,
+)
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.datasets.synthetic.pose_sources import clip_poses
 from pose2mesh.evaluation.dataset_evaluator import evaluate_records
 from pose2mesh.evaluation.evaluator import evaluate_motions
 from pose2mesh.evaluation.protocols import plain_protocol
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA
-from pose2mesh.inference.predictor import Recovery
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.motion.body_motion import BodyMotion
 from pose2mesh.motion.bvh_writer import write_bvh
 from pose2mesh.skeletons import COCO, HUMAN36, JointSet
@@ -70,7 +76,7 @@ def one_shape(anny: AnnyBody, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ShapeConfig, "draw", draw)
 
 
-def drawn(anny: AnnyBody, joint_set: JointSet, clips: Path) -> People:
+def drawn(anny: AnnyBody, joint_set: JointSet, clips: Path) -> SyntheticSamples:
     """Whom `evaluate --motions` draws of a folder of clips for a model of a joint set."""
     generator = torch.Generator().manual_seed(SEED)
     synthesiser = BodySynthesiser(anny, joint_set, None)
@@ -120,7 +126,7 @@ def test_the_bundle_that_ships_on_validation_clips(
     for name in VALIDATION_CLIPS:
         shutil.copy(shared_data / "mocap" / "deepmimic" / f"{name}.bvh", clips)
     write_people(tmp_path / "PW3D", anny, drawn(anny, COCO, clips))
-    recovery = Recovery.load("default")
+    recovery = Predictor.load("default")
     records = pw3d(tmp_path / "PW3D", tmp_path / "cache", split="test")
     body = open_body(BodyConfig("smpl", str(models)))
     on_set = evaluate_records(recovery, records, body, plain_protocol(COCO))

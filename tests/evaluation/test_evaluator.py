@@ -21,7 +21,7 @@ from pose2mesh.datasets.synthetic.pose_sources import clip_poses
 from pose2mesh.errors import InputError
 from pose2mesh.evaluation import evaluator
 from pose2mesh.evaluation.evaluator import EvaluateOptions, evaluate_command, evaluate_motions, take_away
-from pose2mesh.inference.predictor import Recovery
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.skeletons import COCO, HUMAN36, SMPL, JointSet
 from tests.untrained import save_untrained
 
@@ -135,7 +135,7 @@ def test_noise_reaches_the_model(anny: AnnyBody, source: PoseSource) -> None:
 
 
 def test_a_seed_decides_everything(anny_bundle: Path, source: PoseSource, monkeypatch: pytest.MonkeyPatch) -> None:
-    recovery = Recovery.load(anny_bundle)
+    recovery = Predictor.load(anny_bundle)
     monkeypatch.setattr(evaluator, "PART", 16)
     first = evaluate_motions(recovery, source, 24, 5, "noisy", drop_joints=2)
     assert first == evaluate_motions(recovery, source, 24, 5, "noisy", drop_joints=2)
@@ -157,7 +157,7 @@ def test_a_seed_decides_everything(anny_bundle: Path, source: PoseSource, monkey
 
 
 def test_one_person_has_no_spread(anny_bundle: Path, source: PoseSource) -> None:
-    results = evaluate_motions(Recovery.load(anny_bundle), source, 1, 5, "gt")
+    results = evaluate_motions(Predictor.load(anny_bundle), source, 1, 5, "gt")
     assert "spread_mm" not in results
     assert all(math.isfinite(value) for value in results.values() if isinstance(value, float))
 
@@ -165,12 +165,12 @@ def test_one_person_has_no_spread(anny_bundle: Path, source: PoseSource) -> None
 @pytest.mark.parametrize("count", [13, 17, 1000])
 def test_too_many_joints_to_drop(anny_bundle: Path, source: PoseSource, count: int) -> None:
     with pytest.raises(InputError, match=f"--drop-joints {count}: expected at most 12 for joint set 'coco'"):
-        evaluate_motions(Recovery.load(anny_bundle), source, 4, 0, "gt", drop_joints=count)
+        evaluate_motions(Predictor.load(anny_bundle), source, 4, 0, "gt", drop_joints=count)
 
 
 def test_another_body_is_refused(bundle_file: Path, source: PoseSource) -> None:
     with pytest.raises(InputError, match="model 'small' is of body 'ellipsoid'"):
-        evaluate_motions(Recovery.load(bundle_file), source, 4, 0, "gt")
+        evaluate_motions(Predictor.load(bundle_file), source, 4, 0, "gt")
 
 
 @pytest.mark.parametrize("joint_set", [COCO, HUMAN36, SMPL])

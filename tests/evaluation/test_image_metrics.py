@@ -12,7 +12,7 @@ from PIL import Image
 from pose2mesh.cli.main import main
 from pose2mesh.errors import InputError
 from pose2mesh.evaluation.image_metrics import evaluate_keypoints, polygon_mask
-from pose2mesh.inference.predictor import Recovery
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.io.keypoints import read_keypoints
 from pose2mesh.skeletons import COCO, HUMAN36
 
@@ -91,7 +91,7 @@ def test_what_is_no_polygon_is_refused(polygon: object) -> None:
 
 
 def test_a_body_that_fits_scores_one(bundle_file: Path, tmp_path: Path, photos: Path) -> None:
-    recovery = Recovery.load(bundle_file)
+    recovery = Predictor.load(bundle_file)
     joints = standing_joints()
     vertices = box_vertices(recovery.faces, len(recovery.template))
     still = {"fits": (joints, vertices), "narrow": (joints, vertices * (0.5, 1, 1))}
@@ -108,7 +108,7 @@ def test_a_body_that_fits_scores_one(bundle_file: Path, tmp_path: Path, photos: 
 
 def test_similarity_is_over_the_labelled_joints(bundle_file: Path, tmp_path: Path, photos: Path) -> None:
     """OKS as COCO defines it, over the 17 joints of the file: pelvis and neck are nobody's labels."""
-    recovery, source = Recovery.load(bundle_file), annotation(tmp_path / "a.json", labelled=14)
+    recovery, source = Predictor.load(bundle_file), annotation(tmp_path / "a.json", labelled=14)
     person = read_keypoints(source)[0].people[0]
     found = recovery.recover_converted(person.joints_px[None], person.confidence[None], image_size=SIZE)[0]
     squared = ((found.camera.project(found.joints) - person.joints_px)[:14] ** 2).sum(1)
@@ -118,14 +118,14 @@ def test_similarity_is_over_the_labelled_joints(bundle_file: Path, tmp_path: Pat
 
 
 def test_a_photo_stored_on_its_side(bundle_file: Path, tmp_path: Path, photos: Path) -> None:
-    recovery, source = Recovery.load(bundle_file), annotation(tmp_path / "a.json")
+    recovery, source = Predictor.load(bundle_file), annotation(tmp_path / "a.json")
     upright = evaluate_keypoints(recovery, source, photos)
     Image.new("RGB", SIZE[::-1]).save(photos / "a.png")
     assert evaluate_keypoints(recovery, source, photos) == upright
 
 
 def test_people_who_cannot_be_measured(bundle_file: Path, tmp_path: Path, photos: Path) -> None:
-    recovery = Recovery.load(bundle_file)
+    recovery = Predictor.load(bundle_file)
     for source in (
         annotation(tmp_path / "few.json", labelled=11),
         annotation(tmp_path / "run.json", mask={"counts": [1, 2], "size": [240, 320]}),
@@ -135,7 +135,7 @@ def test_people_who_cannot_be_measured(bundle_file: Path, tmp_path: Path, photos
 
 
 def test_the_size_comes_from_the_photo_where_the_file_has_none(bundle_file: Path, tmp_path: Path, photos: Path) -> None:
-    recovery = Recovery.load(bundle_file)
+    recovery = Predictor.load(bundle_file)
     known = evaluate_keypoints(recovery, annotation(tmp_path / "a.json"), photos)
     assert known == evaluate_keypoints(recovery, annotation(tmp_path / "b.json", width=None, height=None), photos)
 
@@ -152,17 +152,17 @@ def test_files_that_do_not_fit(
     mask: object, more: dict, fault: str, bundle_file: Path, tmp_path: Path, photos: Path
 ) -> None:
     with pytest.raises(InputError, match=fault):
-        evaluate_keypoints(Recovery.load(bundle_file), annotation(tmp_path / "a.json", mask, **more), photos)
+        evaluate_keypoints(Predictor.load(bundle_file), annotation(tmp_path / "a.json", mask, **more), photos)
 
 
 def test_a_photo_that_is_none(bundle_file: Path, tmp_path: Path, photos: Path) -> None:
     (photos / "a.png").write_text("text")
     with pytest.raises(InputError, match=r"a\.png: cannot be read as a picture"):
-        evaluate_keypoints(Recovery.load(bundle_file), annotation(tmp_path / "a.json"), photos)
+        evaluate_keypoints(Predictor.load(bundle_file), annotation(tmp_path / "a.json"), photos)
 
 
 def test_a_model_of_other_joints_is_refused(bundle_file: Path, tmp_path: Path, photos: Path) -> None:
-    recovery = Recovery.load(bundle_file)
+    recovery = Predictor.load(bundle_file)
     recovery.joint_set = HUMAN36
     with pytest.raises(InputError, match="model 'small' has joint set 'human36'; expected 'coco'"):
         evaluate_keypoints(recovery, annotation(tmp_path / "a.json"), photos)
@@ -184,6 +184,6 @@ def test_real_photos(bundle_file: Path, shared_data: Path) -> None:
     folder = shared_data / "coco_mini"
     source = next(folder.glob("*.json"))
     images = folder / "images" if (folder / "images").is_dir() else folder
-    results = evaluate_keypoints(Recovery.load(bundle_file), source, images)
+    results = evaluate_keypoints(Predictor.load(bundle_file), source, images)
     assert results["people"] > 20
     assert 0 < results["iou"] < 1

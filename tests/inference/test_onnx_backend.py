@@ -19,7 +19,7 @@ from pose2mesh.geometry.camera import Intrinsics
 from pose2mesh.inference import onnx_backend
 from pose2mesh.inference.onnx_backend import OnnxBackend, open_session
 from pose2mesh.inference.onnx_export import export_onnx
-from pose2mesh.inference.predictor import Person, Recovery
+from pose2mesh.inference.predictor import Person, Predictor
 
 
 @pytest.fixture(scope="module")
@@ -48,13 +48,13 @@ def agree(found: list[Person], wanted: list[Person]) -> None:
 @pytest.mark.parametrize("intrinsics", [None, Intrinsics(800, 820, 500, 400)], ids=["", "known camera"])
 def test_people_are_those_of_pytorch(bundle_file: Path, onnx_file: Path, intrinsics: Intrinsics | None) -> None:
     array = people_px(5)
-    wanted = Recovery.load(bundle_file).recover(array, intrinsics=intrinsics)
-    agree(Recovery.load(bundle_file, backend="onnx").recover(array, intrinsics=intrinsics), wanted)
-    agree(Recovery.load(onnx_file).recover(array, intrinsics=intrinsics), wanted)
+    wanted = Predictor.load(bundle_file).recover(array, intrinsics=intrinsics)
+    agree(Predictor.load(bundle_file, backend="onnx").recover(array, intrinsics=intrinsics), wanted)
+    agree(Predictor.load(onnx_file).recover(array, intrinsics=intrinsics), wanted)
 
 
 def test_a_file_tells_what_its_bundle_tells(bundle_file: Path, onnx_file: Path) -> None:
-    known, told = Recovery.load(bundle_file), Recovery.load(onnx_file)
+    known, told = Predictor.load(bundle_file), Predictor.load(onnx_file)
     assert isinstance(told.backend, OnnxBackend)
     assert told.info == known.info
     assert told.joint_set is known.joint_set
@@ -63,7 +63,7 @@ def test_a_file_tells_what_its_bundle_tells(bundle_file: Path, onnx_file: Path) 
 
 
 def test_many_people_in_parts(onnx_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recovery, array = Recovery.load(onnx_file), people_px(7)
+    recovery, array = Predictor.load(onnx_file), people_px(7)
     together = recovery.recover(array)
     monkeypatch.setattr(onnx_backend, "CHUNK", 3)
     agree(recovery.recover(array), together)
@@ -96,7 +96,7 @@ def test_predict_imports_neither_pytorch_nor_the_training_stack(
     assert not heavy & set(modules)
     if exported:
         assert not {"scipy", "onnx", "safetensors"} & set(modules)
-    wanted = Recovery.load(bundle_file).recover(keypoints)
+    wanted = Predictor.load(bundle_file).recover(keypoints)
     written = np.load(tmp_path / "out" / "pair.npz")
     np.testing.assert_allclose(written["vertices"], [person.vertices for person in wanted], atol=1e-4)
     document = json.loads((tmp_path / "out" / "pair.json").read_text())
@@ -110,7 +110,7 @@ def test_predict_imports_neither_pytorch_nor_the_training_stack(
 def refused(path: Path) -> str:
     """The one line that says why a model is refused, less the file's name, which it must begin with."""
     with pytest.raises(InputError) as caught:
-        Recovery.load(path)
+        Predictor.load(path)
     message = str(caught.value)
     assert message.startswith(f"{path}: ")
     assert "\n" not in message
@@ -179,7 +179,7 @@ def test_bundle_whose_weights_do_not_fit(bundle_file: Path, tmp_path: Path) -> N
         path = tmp_path / "b.safetensors"
         safetensors.torch.save_file(tensors, path, metadata)
         with pytest.raises(InputError, match="does not fit its own description: ") as caught:
-            Recovery.load(path, backend="onnx")
+            Predictor.load(path, backend="onnx")
         assert reason in str(caught.value)
 
 
@@ -188,12 +188,12 @@ def test_bundle_whose_weights_do_not_fit(bundle_file: Path, tmp_path: Path) -> N
 )
 def test_cuda_is_refused_where_the_runtime_has_none(onnx_file: Path) -> None:
     with pytest.raises(InputError, match="--device cuda: this ONNX Runtime has no CUDA; expected cpu"):
-        Recovery.load(onnx_file, "cuda")
+        Predictor.load(onnx_file, "cuda")
 
 
 def test_unknown_backend(bundle_file: Path) -> None:
     with pytest.raises(InputError, match="--backend 'tpu': expected torch or onnx"):
-        Recovery.load(bundle_file, backend="tpu")
+        Predictor.load(bundle_file, backend="tpu")
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
@@ -201,5 +201,5 @@ def test_missing_packages_are_named(bundle_file: Path, monkeypatch: pytest.Monke
     monkeypatch.delitem(sys.modules, "pose2mesh.models.onnx_graph", raising=False)
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(InputError) as caught:
-        Recovery.load(bundle_file, backend="onnx")
+        Predictor.load(bundle_file, backend="onnx")
     assert str(caught.value) == f'{package} is not installed; `pip install "pose2mesh[onnx]"` brings it'

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import Intrinsics, look_at
 from pose2mesh.inference import torch_backend
-from pose2mesh.inference.predictor import Recovery, canvas_size
+from pose2mesh.inference.predictor import Predictor, canvas_size
 from pose2mesh.inference.torch_backend import TorchBackend
 from pose2mesh.models.bundle.bundle import Bundle, load_bundle
 from pose2mesh.models.bundle.bundle_info import BundleInfo
-from pose2mesh.models.mesh_topology import Surface
+from pose2mesh.models.mesh_topology import MeshTopology
 from pose2mesh.models.pose2mesh import Prediction
 from pose2mesh.skeletons import COCO
 
@@ -54,18 +54,18 @@ class Oracle(nn.Module):
         return torch.cat((points, points + 0.01), dim=1)
 
 
-def oracle(joints: np.ndarray, surface: Surface, **info: Any) -> tuple[Recovery, Oracle]:
+def oracle(joints: np.ndarray, surface: MeshTopology, **info: Any) -> tuple[Predictor, Oracle]:
     network = Oracle(joints)
     known = BundleInfo("oracle", "coco", "none", info.pop("config", {}), "", "", **info)
-    return Recovery(TorchBackend(Bundle(network, surface, known))), network  # type: ignore[arg-type]
+    return Predictor(TorchBackend(Bundle(network, surface, known))), network  # type: ignore[arg-type]
 
 
 @pytest.fixture
-def recovery(bundle_file: Path) -> Recovery:
-    return Recovery.load(bundle_file)
+def recovery(bundle_file: Path) -> Predictor:
+    return Predictor.load(bundle_file)
 
 
-def test_a_person_far_off_the_axis_comes_back_where_they_stand(small_surface: Surface) -> None:
+def test_a_person_far_off_the_axis_comes_back_where_they_stand(small_surface: MeshTopology) -> None:
     """The networks see what a turned camera would see; what they answer is turned back and put on the right ray."""
     rng = np.random.default_rng(0)
     joints = rng.normal(size=(19, 3)) * (0.3, 0.6, 0.25) + (3.2, -1.0, 4.5)
@@ -88,7 +88,7 @@ def test_a_person_far_off_the_axis_comes_back_where_they_stand(small_surface: Su
     np.testing.assert_allclose(person.camera.shift_px, CAMERA.project(root), atol=0.05)
 
 
-def test_without_intrinsics_the_joints_lie_over_the_input(small_surface: Surface) -> None:
+def test_without_intrinsics_the_joints_lie_over_the_input(small_surface: MeshTopology) -> None:
     joints = np.random.default_rng(1).normal(size=(19, 3)) * (0.3, 0.6, 0.25)
     joints -= joints[COCO.root_index]
     recovery, _ = oracle(joints, small_surface)
@@ -103,7 +103,7 @@ def test_without_intrinsics_the_joints_lie_over_the_input(small_surface: Surface
     assert (camera.intrinsics.cx, camera.intrinsics.cy) == (320, 240)
 
 
-def test_a_height_scales_the_body_and_its_distance(small_surface: Surface) -> None:
+def test_a_height_scales_the_body_and_its_distance(small_surface: MeshTopology) -> None:
     joints = np.random.default_rng(2).normal(size=(19, 3)) * (0.3, 0.6, 0.25) + (0.5, 0.2, 5)
     features = [1 / len(COCO.bones)] * len(COCO.bones) + [math.log(5.0)]
     pixels = CAMERA.project(joints)
@@ -121,7 +121,7 @@ def test_a_height_scales_the_body_and_its_distance(small_surface: Surface) -> No
     np.testing.assert_allclose(tall.camera.project(tall.joints), pixels, atol=0.05)
 
 
-def test_a_model_that_does_not_tell_heights_says_so(small_surface: Surface) -> None:
+def test_a_model_that_does_not_tell_heights_says_so(small_surface: MeshTopology) -> None:
     recovery, _ = oracle(np.random.default_rng(0).normal(size=(19, 3)), small_surface)
     assert math.isnan(recovery.recover(people_px()[0])[0].stature_m)
     with pytest.raises(InputError, match=r"--height 1.7: model 'oracle' does not tell heights"):
@@ -129,7 +129,7 @@ def test_a_model_that_does_not_tell_heights_says_so(small_surface: Surface) -> N
 
 
 def test_people_come_back_in_order_whatever_stands_beside_them(
-    recovery: Recovery, monkeypatch: pytest.MonkeyPatch
+    recovery: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     array = people_px(5)
     together = recovery.recover(array, image_size=(800, 800))
@@ -146,7 +146,7 @@ def test_people_come_back_in_order_whatever_stands_beside_them(
     assert not np.allclose(together[0].vertices, together[1].vertices)
 
 
-def test_shapes_frames_and_the_regressor(recovery: Recovery, small_surface: Surface) -> None:
+def test_shapes_frames_and_the_regressor(recovery: Predictor, small_surface: MeshTopology) -> None:
     person = recovery.recover(people_px()[0])[0]
     assert person.vertices.shape == (162, 3)
     assert person.joints.shape == (19, 3)
@@ -155,7 +155,7 @@ def test_shapes_frames_and_the_regressor(recovery: Recovery, small_surface: Surf
     np.testing.assert_allclose(small_surface.joint_regressor @ person.vertices, person.joints, atol=1e-5)
 
 
-def test_people_of_a_picture_share_its_nominal_camera(recovery: Recovery) -> None:
+def test_people_of_a_picture_share_its_nominal_camera(recovery: Predictor) -> None:
     array = people_px(3)
     array[1, :, :2] += 900
     cameras = [person.camera.intrinsics for person in recovery.recover(array)]
@@ -163,7 +163,7 @@ def test_people_of_a_picture_share_its_nominal_camera(recovery: Recovery) -> Non
     assert cameras[0].cx > 450  # the canvas holds the one who stands furthest out
 
 
-def test_no_people_is_an_empty_list(recovery: Recovery) -> None:
+def test_no_people_is_an_empty_list(recovery: Predictor) -> None:
     assert recovery.recover(np.zeros((0, 17, 3))) == []
 
 
@@ -171,14 +171,14 @@ def test_no_people_is_an_empty_list(recovery: Recovery) -> None:
     ("order", "count"),
     [("coco", 17), ("coco", 19), ("human36", 17), ("smpl", 24), ("openpose25", 25), ("mediapipe33", 33)],
 )
-def test_every_joint_order_is_taken(recovery: Recovery, order: str, count: int) -> None:
+def test_every_joint_order_is_taken(recovery: Predictor, order: str, count: int) -> None:
     array = np.random.default_rng(0).uniform(0, 300, (count, 2))
     person = recovery.recover(array, joints=order)[0]
     assert np.isfinite(person.vertices).all()
     assert (person.confidence > 0).sum() >= 12
 
 
-def test_two_columns_mark_missing_joints_by_zeros(recovery: Recovery) -> None:
+def test_two_columns_mark_missing_joints_by_zeros(recovery: Predictor) -> None:
     array = people_px()[0]
     array[:, 2] = 1
     array[[3, 9]] = 0
@@ -187,14 +187,14 @@ def test_two_columns_mark_missing_joints_by_zeros(recovery: Recovery) -> None:
     np.testing.assert_array_equal(np.flatnonzero(plain.confidence == 0), [3, 9])
 
 
-def test_what_a_missing_joint_holds_does_not_matter(recovery: Recovery) -> None:
+def test_what_a_missing_joint_holds_does_not_matter(recovery: Predictor) -> None:
     first, second = people_px()[0], people_px()[0]
     first[4], second[4] = (0, 0, 0), (np.nan, np.inf, 0)
     np.testing.assert_array_equal(recovery.recover(first)[0].vertices, recovery.recover(second)[0].vertices)
 
 
 @pytest.mark.parametrize("shift", [-5000.0, -300.0, 0.0, 9e5])
-def test_people_stand_in_front_of_the_camera_wherever_they_are_seen(recovery: Recovery, shift: float) -> None:
+def test_people_stand_in_front_of_the_camera_wherever_they_are_seen(recovery: Predictor, shift: float) -> None:
     person = recovery.recover(people_px()[0] + (shift, shift, 0))[0]
     assert person.camera.translation_m[2] > 0
     assert np.isfinite(person.camera.translation_m).all()
@@ -245,19 +245,19 @@ def bad(change: str) -> np.ndarray:
         ("dimensions", r"shape \(3,\)"),
     ],
 )
-def test_bad_arrays_are_refused(recovery: Recovery, change: str, message: str) -> None:
+def test_bad_arrays_are_refused(recovery: Predictor, change: str, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         recovery.recover(bad(change))
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("value", ["text", [[1, 2], [3]], [None, {}]])
-def test_what_is_no_array_is_refused(recovery: Recovery, value: Any) -> None:
+def test_what_is_no_array_is_refused(recovery: Predictor, value: Any) -> None:
     with pytest.raises(InputError, match="keypoints"):
         recovery.recover(value)
 
 
-def test_an_unknown_order_is_refused(recovery: Recovery) -> None:
+def test_an_unknown_order_is_refused(recovery: Predictor) -> None:
     with pytest.raises(InputError, match="joint set 'lsp' is not known"):
         recovery.recover(people_px()[0], joints="lsp")
 
@@ -265,19 +265,19 @@ def test_an_unknown_order_is_refused(recovery: Recovery) -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
 def test_a_device_that_is_not_there_is_refused(bundle_file: Path) -> None:
     with pytest.raises(InputError, match="--device cuda: no CUDA device is available"):
-        Recovery.load(bundle_file, "cuda")
+        Predictor.load(bundle_file, "cuda")
 
 
 def test_an_unknown_device_is_refused(bundle_file: Path) -> None:
     with pytest.raises(InputError, match="--device 'tpu': expected cpu or cuda"):
-        Recovery.load(bundle_file, "tpu")
+        Predictor.load(bundle_file, "tpu")
 
 
 @pytest.mark.gpu
 def test_the_gpu_agrees_with_the_cpu(bundle_file: Path) -> None:
     array = people_px(3)
     for here, there in zip(
-        Recovery.load(bundle_file).recover(array), Recovery.load(bundle_file, "cuda").recover(array), strict=True
+        Predictor.load(bundle_file).recover(array), Predictor.load(bundle_file, "cuda").recover(array), strict=True
     ):
         np.testing.assert_allclose(here.vertices, there.vertices, atol=1e-4)
 
@@ -286,4 +286,4 @@ def test_a_lifter_alone_recovers_nobody(bundle_file: Path) -> None:
     bundle = load_bundle(bundle_file)
     bundle.info.config["stage"] = "posenet"
     with pytest.raises(InputError, match="model 'small' is a lifter without a mesh"):
-        Recovery(TorchBackend(bundle))
+        Predictor(TorchBackend(bundle))

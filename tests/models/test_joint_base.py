@@ -12,7 +12,7 @@ import torch
 from pose2mesh.errors import InputError
 from pose2mesh.models.bundle.bundle import Bundle, load_bundle, save_bundle
 from pose2mesh.models.bundle.bundle_info import BundleInfo
-from pose2mesh.models.mesh_topology import Body, Surface, build_surface, fit_joint_base
+from pose2mesh.models.mesh_topology import Body, MeshTopology, build_surface, fit_joint_base
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.skeletons import COCO
@@ -24,7 +24,7 @@ def config(small_config: NetworkConfig) -> NetworkConfig:
 
 
 @pytest.fixture
-def surface(body: Body, posed_bodies: np.ndarray, config: NetworkConfig) -> Surface:
+def surface(body: Body, posed_bodies: np.ndarray, config: NetworkConfig) -> MeshTopology:
     return build_surface(body, COCO, config, posed_bodies[:40])
 
 
@@ -38,7 +38,7 @@ def test_weights_recover_points_that_are_means_of_joints() -> None:
     assert np.allclose(weights[:, 1:], [[1, 0], [0.5, 0.5]], atol=0.01)
 
 
-def test_base_is_nearer_than_the_mean_shape(surface: Surface, posed_bodies: np.ndarray, body: Body) -> None:
+def test_base_is_nearer_than_the_mean_shape(surface: MeshTopology, posed_bodies: np.ndarray, body: Body) -> None:
     """On bodies that it was not fitted to, against every point at its place in the mean body."""
     assert surface.joint_base is not None
     regressor = body.regressor(COCO).numpy()
@@ -51,7 +51,7 @@ def test_base_is_nearer_than_the_mean_shape(surface: Surface, posed_bodies: np.n
     assert np.linalg.norm(found - truth, axis=-1).mean() < 0.5 * np.linalg.norm(still - truth, axis=-1).mean()
 
 
-def test_network_adds_offsets_to_the_base(config: NetworkConfig, surface: Surface) -> None:
+def test_network_adds_offsets_to_the_base(config: NetworkConfig, surface: MeshTopology) -> None:
     torch.manual_seed(0)
     network = Pose2Mesh(config, COCO, surface).eval()
     torch.nn.init.zeros_(network.meshnet.out.linear.weight)
@@ -62,13 +62,13 @@ def test_network_adds_offsets_to_the_base(config: NetworkConfig, surface: Surfac
     assert torch.allclose(points, base + 0.25, atol=1e-6)
 
 
-def test_lifter_learns_nothing_from_the_base(config: NetworkConfig, surface: Surface) -> None:
+def test_lifter_learns_nothing_from_the_base(config: NetworkConfig, surface: MeshTopology) -> None:
     network = Pose2Mesh(config, COCO, surface)
     network(torch.rand(4, 19, 2) * 100, torch.ones(4, 19)).points.sum().backward()
     assert all(parameter.grad is None for parameter in network.posenet.parameters())
 
 
-def test_bundle_keeps_the_base(config: NetworkConfig, surface: Surface, tmp_path: Path) -> None:
+def test_bundle_keeps_the_base(config: NetworkConfig, surface: MeshTopology, tmp_path: Path) -> None:
     info = BundleInfo("small", "coco", "ellipsoid", {"network": config.as_dict()}, "nothing", "Apache-2.0")
     network = Pose2Mesh(config, COCO, surface).eval()
     file = tmp_path / "small.safetensors"
@@ -82,6 +82,6 @@ def test_bundle_keeps_the_base(config: NetworkConfig, surface: Surface, tmp_path
         assert torch.allclose(loaded.model(pixels, confidence).points, network(pixels, confidence).points, atol=1e-6)
 
 
-def test_surface_without_weights_is_refused(config: NetworkConfig, small_surface: Surface) -> None:
+def test_surface_without_weights_is_refused(config: NetworkConfig, small_surface: MeshTopology) -> None:
     with pytest.raises(InputError, match="joint_base"):
         Pose2Mesh(config, COCO, small_surface)

@@ -12,7 +12,7 @@ import torch
 from pose2mesh.errors import InputError
 from pose2mesh.models.bundle.bundle import Bundle, load_bundle, save_bundle
 from pose2mesh.models.bundle.bundle_info import BundleInfo
-from pose2mesh.models.mesh_topology import Body, Surface, build_surface, choose_landmarks
+from pose2mesh.models.mesh_topology import Body, MeshTopology, build_surface, choose_landmarks
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.models.posenet import PoseNet
@@ -27,7 +27,7 @@ def config(small_config: NetworkConfig) -> NetworkConfig:
 
 
 @pytest.fixture
-def surface(body: Body, posed_bodies: np.ndarray, config: NetworkConfig) -> Surface:
+def surface(body: Body, posed_bodies: np.ndarray, config: NetworkConfig) -> MeshTopology:
     return build_surface(body, COCO, config, posed_bodies[:40])
 
 
@@ -48,7 +48,7 @@ def test_more_landmarks_than_points() -> None:
 
 
 def test_points_are_nearer_with_true_landmarks_than_with_joints_alone(
-    surface: Surface, posed_bodies: np.ndarray, body: Body
+    surface: MeshTopology, posed_bodies: np.ndarray, body: Body
 ) -> None:
     assert surface.joint_base is not None
     assert surface.landmarks is not None
@@ -63,7 +63,7 @@ def test_points_are_nearer_with_true_landmarks_than_with_joints_alone(
     assert both < 0.7 * alone
 
 
-def test_fresh_landmarks_lie_where_the_joints_lead(config: NetworkConfig, surface: Surface) -> None:
+def test_fresh_landmarks_lie_where_the_joints_lead(config: NetworkConfig, surface: MeshTopology) -> None:
     """And the points too: a lifter that gets landmarks is at first the one that it was."""
     torch.manual_seed(0)
     network = Pose2Mesh(config, COCO, surface).eval()
@@ -79,7 +79,7 @@ def test_fresh_landmarks_lie_where_the_joints_lead(config: NetworkConfig, surfac
     assert without(*given).landmarks is None
 
 
-def test_offsets_of_landmarks_move_the_points(config: NetworkConfig, surface: Surface) -> None:
+def test_offsets_of_landmarks_move_the_points(config: NetworkConfig, surface: MeshTopology) -> None:
     torch.manual_seed(0)
     network = Pose2Mesh(config, COCO, surface).eval()
     given = torch.rand(3, 19, 2) * 100, torch.ones(3, 19)
@@ -97,7 +97,7 @@ def test_offsets_of_landmarks_move_the_points(config: NetworkConfig, surface: Su
     assert torch.allclose(alone.lifted, after.lifted, atol=1e-6)
 
 
-def test_lifter_learns_from_landmarks_and_not_from_points(config: NetworkConfig, surface: Surface) -> None:
+def test_lifter_learns_from_landmarks_and_not_from_points(config: NetworkConfig, surface: MeshTopology) -> None:
     network = Pose2Mesh(config, COCO, surface)
     given = torch.rand(4, 19, 2) * 100, torch.ones(4, 19)
     network(*given).points.sum().backward()
@@ -106,7 +106,7 @@ def test_lifter_learns_from_landmarks_and_not_from_points(config: NetworkConfig,
     assert all(parameter.grad is not None for parameter in network.posenet.parameters())
 
 
-def test_bundle_keeps_landmarks(config: NetworkConfig, surface: Surface, tmp_path: Path) -> None:
+def test_bundle_keeps_landmarks(config: NetworkConfig, surface: MeshTopology, tmp_path: Path) -> None:
     info = BundleInfo("small", "coco", "ellipsoid", {"network": config.as_dict()}, "nothing", "Apache-2.0")
     network = Pose2Mesh(config, COCO, surface).eval()
     assert network.posenet.landmark_head is not None
@@ -122,7 +122,7 @@ def test_bundle_keeps_landmarks(config: NetworkConfig, surface: Surface, tmp_pat
 
 
 @pytest.mark.parametrize("count", [LANDMARKS - 1, LANDMARKS + 1])
-def test_surface_with_other_landmarks_is_refused(count: int, config: NetworkConfig, surface: Surface) -> None:
+def test_surface_with_other_landmarks_is_refused(count: int, config: NetworkConfig, surface: MeshTopology) -> None:
     with pytest.raises(InputError, match=rf"network\.landmarks is {count}, but the surface has no weights"):
         Pose2Mesh(replace(config, landmarks=count), COCO, surface)
 

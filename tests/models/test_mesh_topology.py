@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from pose2mesh.errors import InputError
-from pose2mesh.models.mesh_topology import Body, Surface, build_surface
+from pose2mesh.models.mesh_topology import Body, MeshTopology, build_surface
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Upsample
 from pose2mesh.skeletons import COCO
 
 
-def test_coarse_surface(body: Body, small_surface: Surface) -> None:
+def test_coarse_surface(body: Body, small_surface: MeshTopology) -> None:
     surface = small_surface
     count = len(surface.points)
     assert 162 / 4 <= count < 1.3 * 162 / 4
@@ -26,14 +26,14 @@ def test_coarse_surface(body: Body, small_surface: Surface) -> None:
     assert np.array_equal(surface.joint_regressor, body.regressor(COCO).numpy())
 
 
-def test_coarse_faces_close_the_body(body: Body, small_surface: Surface) -> None:
+def test_coarse_faces_close_the_body(body: Body, small_surface: MeshTopology) -> None:
     """The triangles between the points enclose most of the ellipsoid, seen from outside."""
     corners = body.template.numpy()[small_surface.points][small_surface.point_faces]
     volume = (corners[:, 0] * np.cross(corners[:, 1], corners[:, 2])).sum() / 6
     assert 0.6 * 4 / 3 * np.pi * 0.3 * 0.2 * 0.9 < volume < 4 / 3 * np.pi * 0.3 * 0.2 * 0.9
 
 
-def test_points_give_the_template_back(body: Body, small_surface: Surface) -> None:
+def test_points_give_the_template_back(body: Body, small_surface: MeshTopology) -> None:
     assert small_surface.upsample_index is not None
     assert small_surface.upsample_weight is not None
     upsample = Upsample(small_surface.upsample_index, small_surface.upsample_weight)

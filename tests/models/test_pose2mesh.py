@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pose2mesh.errors import InputError
 from pose2mesh.graph.laplacian import joint_adjacency
-from pose2mesh.models.mesh_topology import Body, Surface, build_surface
+from pose2mesh.models.mesh_topology import Body, MeshTopology, build_surface
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh, Upsample
 from pose2mesh.skeletons import COCO, HUMAN36, JOINT_SETS, JointSet
@@ -31,7 +31,7 @@ def pixels(seed: int, batch: int = 3) -> tuple[Tensor, Tensor]:
     return joints, torch.where(confidence < 0.1, 0.0, confidence)
 
 
-def variant(network: Pose2Mesh, surface: Surface, **changes: Any) -> Pose2Mesh:
+def variant(network: Pose2Mesh, surface: MeshTopology, **changes: Any) -> Pose2Mesh:
     return Pose2Mesh(dataclasses.replace(network.config, **changes), COCO, surface)
 
 
@@ -52,7 +52,7 @@ def test_inputs_do_not_depend_on_where_and_how_large_a_person_is(
 @pytest.mark.parametrize("confidence_input", [True, False])
 @pytest.mark.parametrize("isotropic", [True, False])
 def test_inputs_have_mean_zero_and_deviation_one(
-    network: Pose2Mesh, small_surface: Surface, confidence_input: bool, isotropic: bool
+    network: Pose2Mesh, small_surface: MeshTopology, confidence_input: bool, isotropic: bool
 ) -> None:
     network = variant(network, small_surface, confidence_input=confidence_input, isotropic=isotropic)
     joints, confidence = pixels(0)
@@ -78,7 +78,7 @@ def test_inputs_have_mean_zero_and_deviation_one(
 @pytest.mark.parametrize("confidence_input", [True, False])
 @pytest.mark.parametrize("junk", [0.0, 1e4, -1e30, float("inf"), float("nan")])
 def test_what_stands_in_a_missing_joints_coordinates_does_not_matter(
-    network: Pose2Mesh, small_surface: Surface, junk: float, confidence_input: bool
+    network: Pose2Mesh, small_surface: MeshTopology, junk: float, confidence_input: bool
 ) -> None:
     network = variant(network, small_surface, confidence_input=confidence_input).eval()
     joints, confidence = pixels(1)
@@ -107,7 +107,7 @@ def test_people_without_extent_stay_finite(network: Pose2Mesh) -> None:
 # Forward pass
 
 
-def test_shapes_and_dtypes(network: Pose2Mesh, small_surface: Surface) -> None:
+def test_shapes_and_dtypes(network: Pose2Mesh, small_surface: MeshTopology) -> None:
     prediction = network(*pixels(0))
     points = len(small_surface.points)
     assert prediction.lifted.shape == (3, J, 3)
@@ -136,7 +136,7 @@ def test_bf16_autocast_is_near_float32(network: Pose2Mesh) -> None:
     assert (points.float() - expected).norm() < 0.05 * expected.norm()
 
 
-def test_joints_of_points_are_the_joints_of_their_vertices(network: Pose2Mesh, small_surface: Surface) -> None:
+def test_joints_of_points_are_the_joints_of_their_vertices(network: Pose2Mesh, small_surface: MeshTopology) -> None:
     points = torch.randn(2, len(small_surface.points), 3)
     from_vertices = torch.from_numpy(small_surface.joint_regressor) @ network.vertices(points)
     assert torch.allclose(network.joints(points), from_vertices, atol=1e-5)
@@ -167,7 +167,9 @@ def test_state_dict_holds_weights_and_statistics_alone(network: Pose2Mesh) -> No
     assert rest == {"running_mean", "running_var", "num_batches_tracked"}
 
 
-def test_overfits_one_batch(network: Pose2Mesh, body: Body, posed_bodies: np.ndarray, small_surface: Surface) -> None:
+def test_overfits_one_batch(
+    network: Pose2Mesh, body: Body, posed_bodies: np.ndarray, small_surface: MeshTopology
+) -> None:
     bodies = torch.from_numpy(posed_bodies[:8]).float()
     joints = body.regressor(COCO) @ bodies
     root = joints[:, COCO.root_index, None]
@@ -220,7 +222,7 @@ def test_hierarchy_may_end_in_a_single_node(body: Body) -> None:
     assert points.isfinite().all()
 
 
-def test_config_that_does_not_fit_the_surface(network: Pose2Mesh, small_surface: Surface) -> None:
+def test_config_that_does_not_fit_the_surface(network: Pose2Mesh, small_surface: MeshTopology) -> None:
     with pytest.raises(InputError, match="block_widths has 1 blocks, expected 3"):
         variant(network, small_surface, block_widths=((8, 8),))
     with pytest.raises(InputError, match="spectrum 'wide' is not known"):

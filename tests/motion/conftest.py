@@ -11,7 +11,7 @@ from pose2mesh.body_models.anny_skeleton import BODY_BONES
 from pose2mesh.datasets.synthetic.mocap import Clip
 from pose2mesh.datasets.synthetic.pose_sampling import to_world
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, rotation_from_vector
-from pose2mesh.inference.predictor import Recovery
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.motion.body_motion import BodyMotion
 
 
@@ -21,8 +21,8 @@ def anny_body() -> AnnyBody:
 
 
 @pytest.fixture(scope="session")
-def recovery() -> Recovery:
-    return Recovery.load()
+def recovery() -> Predictor:
+    return Predictor.load()
 
 
 @pytest.fixture(scope="session")

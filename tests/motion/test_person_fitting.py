@@ -11,7 +11,7 @@ import pytest
 from pose2mesh.body_models.anny_skeleton import BODY_BONES
 from pose2mesh.cli.main import main
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "coco_people.json"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "coco_people.json"
 
 
 def test_the_body_is_laid_on_everyone(tmp_path: Path) -> None:

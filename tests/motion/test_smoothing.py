@@ -12,7 +12,7 @@ from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
 from pose2mesh.datasets.synthetic.mocap import load_clips
 from pose2mesh.errors import InputError
-from pose2mesh.inference.predictor import Recovery
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.metrics import acceleration_error, mean_distance
 from pose2mesh.motion.smoothing import (
     BodySmoother,
@@ -127,7 +127,7 @@ def test_a_body_of_one_size_at_one_place() -> None:
     assert np.ptp(statures) / np.mean(statures) < 0.02  # 5 % in the input
 
 
-def test_smoothing_of_recovered_clips(recovery: Recovery, anny_body: AnnyBody, shared_data: Path) -> None:
+def test_smoothing_of_recovered_clips(recovery: Predictor, anny_body: AnnyBody, shared_data: Path) -> None:
     """The acceleration error falls threefold and MPJPE does not rise, on clips that nothing was tuned on."""
     files = [shared_data / "mocap" / f"{name}.bvh" for name in ("cmu_actions/walking_5", "cmu/02_03", "deepmimic/kick")]
     synthesiser = BodySynthesiser(anny_body, recovery.joint_set, None)

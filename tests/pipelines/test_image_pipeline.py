@@ -15,7 +15,7 @@ from pose2mesh.detectors import registry as detectors
 from pose2mesh.detectors.registry import Detection
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import Intrinsics, nominal_intrinsics
-from pose2mesh.inference.predictor import Recovery
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.io import mesh_files
 from pose2mesh.io.images import read_photo
 from pose2mesh.io.keypoints import read_keypoints
@@ -131,7 +131,7 @@ def test_files_agree_with_the_library(bundle_file: Path, tmp_path: Path) -> None
     assert run([tmp_path / "three.npy"], bundle_file, options(tmp_path, "npz,json"))[0] == 0
     found = np.load(tmp_path / "three.npz")
     document = json.loads((tmp_path / "three.json").read_text())
-    people = Recovery.load(bundle_file).recover(array)
+    people = Predictor.load(bundle_file).recover(array)
     for index, person in enumerate(people):
         np.testing.assert_allclose(found["vertices"][index], person.vertices, atol=1e-6)
         np.testing.assert_allclose(
@@ -145,7 +145,7 @@ def test_intrinsics_and_height_reach_the_files(bundle_file: Path, tmp_path: Path
     asked = PredictOptions.checked(tmp_path / "out", "coco", None, "600,610,320,240", 1.8, "json,npz")
     assert run([source], bundle_file, asked)[0] == 0
     picture = read_keypoints(source)[0]
-    expected = Recovery.load(bundle_file).recover(
+    expected = Predictor.load(bundle_file).recover(
         np.stack([person.original for person in picture.people]),
         intrinsics=Intrinsics(600, 610, 320, 240),
         height_m=1.8,
@@ -261,7 +261,7 @@ def test_inputs_of_one_name_do_not_overwrite_each_other(bundle_file: Path, tmp_p
     assert status == 1
     assert len(warn) == 1
     assert f"{second}: its files would overwrite those of {first}" in warn[0]
-    expected = Recovery.load(bundle_file).recover(people_px(1, 1))[0]
+    expected = Predictor.load(bundle_file).recover(people_px(1, 1))[0]
     np.testing.assert_allclose(np.load(tmp_path / "out" / "pose.npz")["vertices"][0], expected.vertices, atol=1e-6)
 
 

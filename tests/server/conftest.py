@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import http.client
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from pose2mesh.inference.predictor import Recovery
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.server.service import Service
 from tests.server.serving import LIMITS, Ask, SamePerson, running
 
 
 @pytest.fixture(scope="session")
-def recovery(bundle_file: Path) -> Recovery:
-    return Recovery.load(bundle_file)
-
-
-@pytest.fixture(scope="session")
-def port(recovery: Recovery) -> Iterator[int]:
+def port(recovery: Predictor) -> Iterator[int]:
     """Of a server with small limits that takes photos."""
     with running(Service(recovery, SamePerson(), LIMITS)) as number:
         yield number

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pose2mesh.detectors.registry import Detection
-from pose2mesh.server.request_limits import Limits
+from pose2mesh.server.request_limits import RequestLimits
 from pose2mesh.server.server import make_server
 from pose2mesh.server.service import Service
 
 Ask = Callable[..., tuple[int, dict[str, str], bytes]]
-LIMITS = Limits(
+LIMITS = RequestLimits(
     upload_bytes=400_000, keypoint_bytes=100_000, pixels=1_000_000, files=8, people=30,
     header_seconds=0.6, body_seconds=0.8, work_seconds=20, connections=40,
 )  # fmt: skip

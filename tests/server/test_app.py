@@ -12,12 +12,12 @@ import pytest
 import trimesh
 from PIL import Image
 
-from pose2mesh.inference.predictor import Recovery
-from pose2mesh.server.request_limits import Limits
+from pose2mesh.inference.predictor import Predictor
+from pose2mesh.server.request_limits import RequestLimits
 from pose2mesh.server.service import DOWNLOADS, Service
 from tests.server.serving import LIMITS, Ask, as_json, coco_people, form, photo, running
 
-EXAMPLES = Path(__file__).parents[2] / "src" / "pose2mesh" / "web" / "examples"
+EXAMPLES = Path(__file__).parents[2] / "src" / "pose2mesh" / "server" / "examples"
 
 
 def error(answer: tuple[int, dict[str, str], bytes]) -> tuple[int, str]:
@@ -43,7 +43,7 @@ def test_it_says_what_it_takes(ask: Ask) -> None:
     assert about["examples"]
 
 
-def test_keypoints_in_people_out_as_predict_writes_them(ask: Ask, recovery: Recovery) -> None:
+def test_keypoints_in_people_out_as_predict_writes_them(ask: Ask, recovery: Predictor) -> None:
     result = recover(ask, coco_people())
     (frame,) = result["frames"]
     assert [person["id"] for person in frame["people"]] == [0, 1]
@@ -173,12 +173,12 @@ def test_pages_of_other_sites_and_other_names_of_the_machine_are_refused(ask: As
     assert ask("GET", "/api", Host="evil.example")[0] == 400
 
 
-def test_without_a_detector_photos_are_refused_and_keypoints_are_not(recovery: Recovery) -> None:
+def test_without_a_detector_photos_are_refused_and_keypoints_are_not(recovery: Predictor) -> None:
     from starlette.testclient import TestClient
 
     from pose2mesh.server.app import build_app
 
-    service = Service(recovery, None, Limits())
+    service = Service(recovery, None, RequestLimits())
     client = TestClient(build_app(service))
     assert client.get("/api").json()["photos"] is False
     answer = client.post("/api/people", content=photo())
@@ -190,7 +190,7 @@ def test_without_a_detector_photos_are_refused_and_keypoints_are_not(recovery: R
     service.worker.close()
 
 
-def test_a_fault_of_the_server_is_a_500_that_tells_nothing(recovery: Recovery) -> None:
+def test_a_fault_of_the_server_is_a_500_that_tells_nothing(recovery: Predictor) -> None:
     from starlette.testclient import TestClient
 
     from pose2mesh.server.app import build_app
@@ -198,7 +198,7 @@ def test_a_fault_of_the_server_is_a_500_that_tells_nothing(recovery: Recovery) -
     def broken(picture: np.ndarray, boxes: np.ndarray | None = None) -> list:
         raise RuntimeError("a secret")
 
-    service = Service(recovery, broken, Limits())
+    service = Service(recovery, broken, RequestLimits())
     client = TestClient(build_app(service), raise_server_exceptions=False)
     answer = client.post("/api/people", content=photo())
     assert (answer.status_code, answer.json()) == (500, {"error": "the server failed; its log says why"})
@@ -212,13 +212,13 @@ def test_shipped_examples_are_people_and_frames(ask: Ask) -> None:
         assert all(frame["people"] for frame in recover(ask, json.loads(body))["frames"])
 
 
-def test_requests_at_once_are_all_answered(recovery: Recovery) -> None:
+def test_requests_at_once_are_all_answered(recovery: Predictor) -> None:
     """The small form of benchmarks/serving.py."""
     import urllib.request
     from concurrent.futures import ThreadPoolExecutor
 
     body = as_json(coco_people(people=1))
-    service = Service(recovery, None, Limits(results=5))
+    service = Service(recovery, None, RequestLimits(results=5))
     with running(service) as port, ThreadPoolExecutor(8) as clients:
         address = f"http://127.0.0.1:{port}/api/people"
 

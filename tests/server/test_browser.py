@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import trimesh
 
-from pose2mesh.inference.predictor import Recovery
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.visualization.html_page import write_page
 from pose2mesh.visualization.overlay import plain_ground
 from pose2mesh.visualization.renderer import PALETTE
@@ -221,7 +221,7 @@ def test_pasted_nonsense_is_told_and_pasted_keypoints_are_recovered(visit: Visit
     assert page.locator(".person").count() == 2
 
 
-def make_page(recovery: Recovery, path: Path, frames: int = 3) -> str:
+def make_page(recovery: Predictor, path: Path, frames: int = 3) -> str:
     people = recovered(recovery)
     ground = plain_ground(people, (320, 240))
     write_page(path, "A page", recovery, [
@@ -230,7 +230,7 @@ def make_page(recovery: Recovery, path: Path, frames: int = 3) -> str:
     return path.as_uri()
 
 
-def test_a_page_opens_from_disk(visit: Visit, recovery: Recovery, tmp_path: Path) -> None:
+def test_a_page_opens_from_disk(visit: Visit, recovery: Predictor, tmp_path: Path) -> None:
     page = visit.page
     page.goto(make_page(recovery, tmp_path / "page.html"))
     page.wait_for_selector(READY)
@@ -245,7 +245,7 @@ def test_a_page_opens_from_disk(visit: Visit, recovery: Recovery, tmp_path: Path
     assert visit.lit_pixels() < before
 
 
-def test_without_webgl_the_picture_and_the_numbers_are_there(browser: Any, recovery: Recovery, tmp_path: Path) -> None:
+def test_without_webgl_the_picture_and_the_numbers_are_there(browser: Any, recovery: Predictor, tmp_path: Path) -> None:
     visit = Visit(browser, 1280, 860)
     visit.page.add_init_script("HTMLCanvasElement.prototype.getContext = () => null")
     visit.page.goto(make_page(recovery, tmp_path / "page.html"))

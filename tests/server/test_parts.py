@@ -9,15 +9,15 @@ import time
 import pytest
 from starlette.exceptions import HTTPException
 
-from pose2mesh.server.request_limits import Limits
+from pose2mesh.server.request_limits import RequestLimits
 from pose2mesh.server.result_store import Frames, ResultStore
 from pose2mesh.server.uploads import free_name, safe_stem
 from pose2mesh.server.worker import Deadline, Worker
-from pose2mesh.visualization.image_result import RecoveredPicture
+from pose2mesh.visualization.image_result import ImageResult
 
 
-def picture() -> RecoveredPicture:
-    return RecoveredPicture("x", "x", None, None, [], [], [])
+def picture() -> ImageResult:
+    return ImageResult("x", "x", None, None, [], [], [])
 
 
 def test_a_full_line_refuses_at_once_and_loses_nobody_who_stands_in_it() -> None:
@@ -72,7 +72,7 @@ def test_an_error_of_the_work_is_the_requests_own() -> None:
 
 
 def test_the_oldest_result_goes_when_there_are_too_many() -> None:
-    store = ResultStore(Limits(results=2))
+    store = ResultStore(RequestLimits(results=2))
     kept = [store.add(Frames([picture()])).identifier for _ in range(3)]
     assert len(store) == 2
     assert store.get(kept[2]).frames.pictures[0].stem == "x"
@@ -83,7 +83,7 @@ def test_the_oldest_result_goes_when_there_are_too_many() -> None:
 
 def test_results_are_forgotten_after_their_time() -> None:
     now = [0.0]
-    store = ResultStore(Limits(result_seconds=10), lambda: now[0])
+    store = ResultStore(RequestLimits(result_seconds=10), lambda: now[0])
     identifier = store.add(Frames([picture()])).identifier
     now[0] = 9
     assert store.get(identifier)

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pose2mesh.inference.predictor import Recovery
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.visualization.renderer import PALETTE
 from tests.server.serving import Ask
 from tests.visualization.test_scene import recovered
 
 
-def arrays(recovery: Recovery) -> dict[str, Any]:
+def arrays(recovery: Predictor) -> dict[str, Any]:
     """Two people; the second is in the last two of three frames, the first in the first two."""
     people = recovered(recovery)
     person, frame = np.array([0, 0, 1, 1], np.int32), np.array([0, 1, 1, 2], np.int32)
@@ -38,7 +38,7 @@ def npz(content: dict[str, Any]) -> bytes:
     return file.getvalue()
 
 
-def test_frames_and_people_are_as_in_the_file(ask: Ask, recovery: Recovery) -> None:
+def test_frames_and_people_are_as_in_the_file(ask: Ask, recovery: Predictor) -> None:
     content = arrays(recovery)
     status, _, body = ask("POST", "/api/people?name=clip.npz", npz(content))
     assert status == 200, body
@@ -67,7 +67,7 @@ def test_frames_and_people_are_as_in_the_file(ask: Ask, recovery: Recovery) -> N
         ("faces", np.zeros((320, 3), np.int32), "its faces are those of another body"),
     ],
 )
-def test_what_is_wrong_in_it_is_told(ask: Ask, recovery: Recovery, name: str, value: Any, words: str) -> None:
+def test_what_is_wrong_in_it_is_told(ask: Ask, recovery: Predictor, name: str, value: Any, words: str) -> None:
     status, _, body = ask("POST", "/api/people", npz(arrays(recovery) | {name: value}))
     assert status == 400
     message = json.loads(body)["error"]

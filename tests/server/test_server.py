@@ -188,7 +188,7 @@ def test_after_all_that_it_still_answers(ask: Ask) -> None:
 
 
 def test_a_port_that_is_taken_is_told(port: int, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main.main(["serve", "--port", str(port)]) == 2
+    assert main(["serve", "--port", str(port)]) == 2
     assert f"--host 127.0.0.1 --port {port}: cannot listen there" in capsys.readouterr().err
 
 
@@ -198,14 +198,14 @@ def test_without_the_extra_it_says_what_to_install(
     monkeypatch.delattr("pose2mesh.server.server")
     monkeypatch.delitem(sys.modules, "pose2mesh.server.server")
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    assert main.main(["serve"]) == 2
+    assert main(["serve"]) == 2
     assert capsys.readouterr().err == (
         "pose2mesh: serve: uvicorn is not installed; `pip install pose2mesh[serve]` brings it\n"
     )
 
 
 def test_a_detector_that_was_asked_for_must_be_there(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main.main(["serve", "--port", "0", "--detector-model", "missing.task"]) == 2
+    assert main(["serve", "--port", "0", "--detector-model", "missing.task"]) == 2
     assert "--detector-model missing.task: no such file" in capsys.readouterr().err
 
 

@@ -14,9 +14,9 @@ from torch import Tensor
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.config.train_config import TrainConfig, parse_config
 from pose2mesh.datasets import synthetic_source
-from pose2mesh.datasets.source import Supply
+from pose2mesh.datasets.source import DataSource
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
-from pose2mesh.models.mesh_topology import Surface
+from pose2mesh.models.mesh_topology import MeshTopology
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.skeletons import JOINT_SETS, JointSet
 from pose2mesh.training import finalize, loop, pose2mesh_task
@@ -54,11 +54,11 @@ def tiny(**changes: Any) -> TrainConfig:
 @pytest.fixture(autouse=True, scope="session")
 def parts_made_once() -> Iterator[None]:
     """What is the same in every run of a network, and takes longer to make than these take to train; and no graphs."""
-    surfaces: dict[str, Surface] = {}
+    surfaces: dict[str, MeshTopology] = {}
     synthesisers: dict[str, BodySynthesiser] = {}
     build = pose2mesh_task.build_network
 
-    def network_once(config: TrainConfig, supply: Supply) -> tuple[Surface, Pose2Mesh]:
+    def network_once(config: TrainConfig, supply: DataSource) -> tuple[MeshTopology, Pose2Mesh]:
         key = f"{config.joint_set} {config.network} {supply.body_name}"
         if key not in surfaces:
             state = torch.get_rng_state()

@@ -21,7 +21,7 @@ from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.cli.main import main
 from pose2mesh.errors import InputError
 from pose2mesh.evaluation.evaluator import evaluate_motions
-from pose2mesh.inference.predictor import Recovery
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.skeletons import COCO
 from pose2mesh.training import baseline_task, loop
 from pose2mesh.training.baseline_module import BaselineModule
@@ -161,7 +161,7 @@ def test_a_method_that_fits_without_gradients(
 
 def test_a_bundle_is_evaluated(finished: Path, monkeypatch: pytest.MonkeyPatch, body: AnnyBody) -> None:
     monkeypatch.setattr("pose2mesh.baselines.learned_backend.AnnyBody", lambda: body)
-    recovery = Recovery.load(finished)
+    recovery = Predictor.load(finished)
     source = baseline_task.pose_sources(load_any(finished / "config.yaml").data)[1]  # type: ignore[union-attr]
     results = evaluate_motions(recovery, source, 4, 0, "noisy", body=body)
     assert results["model"] == "toy"

@@ -25,7 +25,7 @@ from pathlib import Path
 import torch
 from torch import nn
 from pose2mesh.config.train_config import load_config
-from pose2mesh.training import run
+from pose2mesh.training import loop
 from pose2mesh.training.distributed import Processes, SyncedBatchNorm1d
 
 folder, rank = Path(sys.argv[1]), Processes.found().rank
@@ -39,8 +39,8 @@ for name, x in torch.load(folder / "inputs.pt").items():
     (y.sin() * y).sum().backward()
     outcome[name] = {"y": y.detach(), "x": x.grad, "weight": norm.weight.grad, "variance": norm.running_var}
 torch.save(outcome, folder / f"outcome{rank}.pt")
-run.finish = lambda *_: None
-run.train(load_config(folder / "config.yaml"), folder / "two")
+loop.finish = lambda *_: None
+loop.train(load_config(folder / "config.yaml"), folder / "two")
 """
 
 

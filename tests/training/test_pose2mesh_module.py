@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pose2mesh.config.train_config import TrainConfig
 from pose2mesh.datasets.batch import slice_batch
 from pose2mesh.training import loop, pose2mesh_task
-from pose2mesh.training.pose2mesh_module import TrainingModule
+from pose2mesh.training.pose2mesh_module import Pose2MeshModule
 from pose2mesh.training.pose2mesh_task import Pose2MeshTask
 
 Tiny = Callable[..., TrainConfig]
@@ -26,23 +26,23 @@ def first_step(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Tra
 
     def result(config: TrainConfig) -> dict[str, Tensor]:
         gradients: dict[str, Tensor] = {}
-        start, step = TrainingModule.on_train_start, TrainingModule.on_before_optimizer_step
+        start, step = Pose2MeshModule.on_train_start, Pose2MeshModule.on_before_optimizer_step
 
-        def fixed(self: TrainingModule) -> None:
+        def fixed(self: Pose2MeshModule) -> None:
             start(self)
             for module in self.network.modules():
                 if isinstance(module, (nn.BatchNorm1d, nn.Dropout)):
                     module.eval()
 
-        def note(self: TrainingModule, optimizer: Any) -> None:
+        def note(self: Pose2MeshModule, optimizer: Any) -> None:
             for name, value in self.network.named_parameters():
                 if value.grad is not None:
                     gradients[name] = value.grad.clone()
             step(self, optimizer)
 
         with monkeypatch.context() as patch:
-            patch.setattr(TrainingModule, "on_train_start", fixed)
-            patch.setattr(TrainingModule, "on_before_optimizer_step", note)
+            patch.setattr(Pose2MeshModule, "on_train_start", fixed)
+            patch.setattr(Pose2MeshModule, "on_before_optimizer_step", note)
             patch.setattr(pose2mesh_task, "finish", lambda *_: None)
             loop.train(config, tmp_path / f"{config.batch_size}")
         return gradients

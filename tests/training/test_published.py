@@ -19,12 +19,12 @@ from pose2mesh.cli.main import main
 from pose2mesh.config.train_config import TrainConfig, load_config
 from pose2mesh.datasets.batch import Batch
 from pose2mesh.errors import InputError
-from pose2mesh.inference.predictor import Recovery
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.io.interrupts import Interrupted
 from pose2mesh.models.bundle.bundle_file import read_bundle
 from pose2mesh.skeletons import INPUT_ORDERS
 from pose2mesh.training import loop
-from pose2mesh.training.pose2mesh_module import TrainingModule
+from pose2mesh.training.pose2mesh_module import Pose2MeshModule
 from pose2mesh.training.pose2mesh_task import Pose2MeshTask
 from tests.body_models.smpl_fixtures import VERTICES
 from tests.datasets.literature import write_data_sets, write_models, write_own
@@ -104,7 +104,7 @@ def test_both_stages_end_in_a_bundle_that_predicts(name: str, disk: Path, tmp_pa
     assert str(disk) not in str(info.config)
     assert (tmp_path / "whole" / "samples" / "sample_0.obj").is_file()
 
-    recovery = Recovery.load(bundle)
+    recovery = Predictor.load(bundle)
     keypoints = 500 + 100 * np.random.default_rng(0).normal(size=(2, len(INPUT_ORDERS[config.joint_set]), 2))
     people = recovery.recover(keypoints, config.joint_set)
     assert [person.vertices.shape for person in people] == [(VERTICES["mano" if name == "hand" else "smpl"], 3)] * 2
@@ -124,9 +124,9 @@ def test_an_interrupted_run_goes_on_with_the_same_people(
     """Stopped within the second epoch, where the data sets are mixed anew, it ends in the same bits."""
     config = small(name, disk, "epochs=2", "pretrained=", "data.samples_per_epoch=20")
     straight = train_to_the_end(config, tmp_path / "straight")
-    step, seen = TrainingModule.training_step, []
+    step, seen = Pose2MeshModule.training_step, []
 
-    def stopping(self: TrainingModule, batch: Batch, index: int) -> dict[str, Any]:
+    def stopping(self: Pose2MeshModule, batch: Batch, index: int) -> dict[str, Any]:
         seen.append(index)
         if len(seen) == 8:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -134,7 +134,7 @@ def test_an_interrupted_run_goes_on_with_the_same_people(
 
     folder = tmp_path / "interrupted"
     with monkeypatch.context() as patch:
-        patch.setattr(TrainingModule, "training_step", stopping)
+        patch.setattr(Pose2MeshModule, "training_step", stopping)
         with pytest.raises(Interrupted):
             loop.train(config, folder)
     assert seen == [0, 1, 2, 3, 4, 0, 1, 2]

@@ -18,9 +18,9 @@ from pose2mesh.body_models import anny
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.config.train_config import TrainConfig, parse_config
 from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
-from pose2mesh.datasets.synthetic_source import DrawnPeople
+from pose2mesh.datasets.synthetic_source import SyntheticSource
 from pose2mesh.evaluation.evaluator import evaluate_motions
-from pose2mesh.inference.predictor import Recovery
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.inference.torch_backend import TorchBackend
 from pose2mesh.models.bundle.bundle import Bundle
 from pose2mesh.models.bundle.bundle_info import BundleInfo
@@ -54,18 +54,18 @@ def source(config: TrainConfig) -> PoseSource:
 
 
 @pytest.fixture(scope="module")
-def supply(config: TrainConfig, body: AnnyBody, source: PoseSource) -> DrawnPeople:
-    return DrawnPeople(body, COCO, (source, source), config.data.synthetic)
+def supply(config: TrainConfig, body: AnnyBody, source: PoseSource) -> SyntheticSource:
+    return SyntheticSource(body, COCO, (source, source), config.data.synthetic)
 
 
 @pytest.fixture(scope="module")
-def network(config: TrainConfig, supply: DrawnPeople) -> Pose2Mesh:
+def network(config: TrainConfig, supply: SyntheticSource) -> Pose2Mesh:
     torch.manual_seed(0)
     return build_network(config, supply)[1].eval()
 
 
 @pytest.fixture(scope="module")
-def written(network: Pose2Mesh, supply: DrawnPeople, tmp_path_factory: Any) -> dict[str, Path]:
+def written(network: Pose2Mesh, supply: SyntheticSource, tmp_path_factory: Any) -> dict[str, Path]:
     """The folders of a whole network's samples and of a lifter's."""
     folder = tmp_path_factory.mktemp("run")
     stages: tuple[Literal["pose2mesh", "posenet"], ...] = ("pose2mesh", "posenet")
@@ -75,7 +75,7 @@ def written(network: Pose2Mesh, supply: DrawnPeople, tmp_path_factory: Any) -> d
 
 
 @pytest.fixture(scope="module")
-def drawn(network: Pose2Mesh, supply: DrawnPeople) -> sample_predictions.Samples:
+def drawn(network: Pose2Mesh, supply: SyntheticSource) -> sample_predictions.SamplePredictions:
     return sample_predictions.draw_samples("pose2mesh", network, supply)
 
 
@@ -109,7 +109,7 @@ def test_coordinates_and_errors_agree(stage: str, written: dict[str, Path]) -> N
         assert 1000 < float(truth[:, 1].max() - truth[:, 1].min()) + float(truth[:, 2].max() - truth[:, 2].min()) < 4000
 
 
-def test_joints_and_vertices_share_a_frame(drawn: sample_predictions.Samples, body: AnnyBody) -> None:
+def test_joints_and_vertices_share_a_frame(drawn: sample_predictions.SamplePredictions, body: AnnyBody) -> None:
     """The truth's vertices are turned to the ray as its joints are; both are relative to the regressed root."""
     assert drawn.vertices is not None
     assert drawn.true_vertices is not None
@@ -121,7 +121,7 @@ def test_joints_and_vertices_share_a_frame(drawn: sample_predictions.Samples, bo
 
 
 def test_the_prediction_is_the_network_s(
-    drawn: sample_predictions.Samples, network: Pose2Mesh, supply: DrawnPeople
+    drawn: sample_predictions.SamplePredictions, network: Pose2Mesh, supply: SyntheticSource
 ) -> None:
     pixels, confidence = torch.from_numpy(drawn.joints_px), torch.from_numpy(drawn.confidence)
     with torch.no_grad():
@@ -135,7 +135,7 @@ def test_the_prediction_is_the_network_s(
 
 
 def test_no_joint_is_missing_and_the_seed_of_the_run_does_not_matter(
-    drawn: sample_predictions.Samples, network: Pose2Mesh, supply: DrawnPeople
+    drawn: sample_predictions.SamplePredictions, network: Pose2Mesh, supply: SyntheticSource
 ) -> None:
     assert (drawn.confidence > 0).all()
     torch.manual_seed(99)
@@ -146,7 +146,7 @@ def test_no_joint_is_missing_and_the_seed_of_the_run_does_not_matter(
 
 
 def test_the_mesh_file_is_the_prediction(
-    written: dict[str, Path], drawn: sample_predictions.Samples, body: AnnyBody
+    written: dict[str, Path], drawn: sample_predictions.SamplePredictions, body: AnnyBody
 ) -> None:
     assert drawn.vertices is not None
     mesh = trimesh.load(written["pose2mesh"] / "sample_3.obj", process=False)
@@ -154,7 +154,7 @@ def test_the_mesh_file_is_the_prediction(
     np.testing.assert_array_equal(mesh.faces, body.faces.numpy())
 
 
-def test_a_tile_shows_input_prediction_and_truth(drawn: sample_predictions.Samples, body: AnnyBody) -> None:
+def test_a_tile_shows_input_prediction_and_truth(drawn: sample_predictions.SamplePredictions, body: AnnyBody) -> None:
     size = sample_predictions.TILE_PX
     lifter = replace(drawn, vertices=None, true_vertices=None)
     for shown, faces in ((drawn, body.faces.numpy()), (lifter, body.faces.numpy())):
@@ -188,7 +188,7 @@ def test_a_run_ends_with_samples_and_one_body(
     network: Pose2Mesh,
     body: AnnyBody,
     source: PoseSource,
-    supply: DrawnPeople,
+    supply: SyntheticSource,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -203,6 +203,6 @@ def test_a_run_ends_with_samples_and_one_body(
     assert len(bundle.info.errors) == 2
     # The body that is passed along changes nothing.
     info = BundleInfo("tiny", "coco", "anny", {"network": config.network.as_dict()}, "nothing", "Apache-2.0")
-    recovery = Recovery(TorchBackend(Bundle(fresh, surface, info)))
+    recovery = Predictor(TorchBackend(Bundle(fresh, surface, info)))
     own, passed = (evaluate_motions(recovery, source, 4, 1, "gt", body=given) for given in (None, body))
     assert own == passed

@@ -24,7 +24,7 @@ from pose2mesh.config.train_config import TrainConfig, load_config
 from pose2mesh.errors import InputError
 from pose2mesh.io.interrupts import Interrupted
 from pose2mesh.training import checkpoints, disk, loop, pose2mesh_task
-from pose2mesh.training.pose2mesh_module import TrainingModule
+from pose2mesh.training.pose2mesh_module import Pose2MeshModule
 from pose2mesh.training.pose2mesh_task import Pose2MeshTask
 from pose2mesh.training.resume import position, read_checkpoint, resume_config, whole_checkpoint
 
@@ -160,14 +160,14 @@ def test_killed_in_the_middle_of_a_write(
 
 def at_step(monkeypatch: pytest.MonkeyPatch, epoch: int, index: int, what: Callable[[], None]) -> None:
     """Do something at the start of a batch."""
-    step = TrainingModule.training_step
+    step = Pose2MeshModule.training_step
 
-    def changed(self: TrainingModule, batch: Any, batch_idx: int) -> Any:
+    def changed(self: Pose2MeshModule, batch: Any, batch_idx: int) -> Any:
         if (self.current_epoch, batch_idx) == (epoch, index):
             what()
         return step(self, batch, batch_idx)
 
-    monkeypatch.setattr(TrainingModule, "training_step", changed)
+    monkeypatch.setattr(Pose2MeshModule, "training_step", changed)
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -221,7 +221,7 @@ def test_killed_while_the_bundle_is_made(
         patch.setattr(pose2mesh_task, "finish", interrupted)
         with pytest.raises(Interrupted, match=r"stopped by SIGTERM; .*go on with"):
             loop.train(tiny(epochs=2, **STAGES["posenet"]), folder)
-    monkeypatch.setattr(TrainingModule, "training_step", interrupted)
+    monkeypatch.setattr(Pose2MeshModule, "training_step", interrupted)
     same_weights(straight("posenet")[0], train_to_the_end(*to_resume(folder)))
     assert rows(folder) == rows(straight("posenet")[1])
 
@@ -234,10 +234,10 @@ def test_a_loss_that_is_no_number_stops_the_run_before_the_step(
     """And what was saved goes on as if the number had been one."""
     stage = "pose2mesh" if broken == "loss" else "posenet"
     index = 5 if broken == "loss" else 0
-    terms = TrainingModule.loss_terms
+    terms = Pose2MeshModule.loss_terms
     batches: list[int] = []
 
-    def bad_terms(self: TrainingModule, prediction: Any, batch: Any) -> dict[str, Tensor]:
+    def bad_terms(self: Pose2MeshModule, prediction: Any, batch: Any) -> dict[str, Tensor]:
         found = terms(self, prediction, batch)
         if self.current_epoch == 1 and self.trainer.fit_loop.batch_idx == index:
             batches.append(index)
@@ -249,7 +249,7 @@ def test_a_loss_that_is_no_number_stops_the_run_before_the_step(
 
     folder = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr(TrainingModule, "loss_terms", bad_terms)
+        patch.setattr(Pose2MeshModule, "loss_terms", bad_terms)
         with pytest.raises(InputError) as caught:
             loop.train(tiny(epochs=2, **STAGES[stage]), folder)
     assert batches

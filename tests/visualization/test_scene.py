@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pose2mesh.inference.predictor import Person, Recovery
+from pose2mesh.inference.predictor import Person, Predictor
 from pose2mesh.skeletons import COCO
 from pose2mesh.visualization.html_page import STATIC, page_text, write_page
 from pose2mesh.visualization.overlay import plain_ground
@@ -26,7 +26,7 @@ def unpacked(mesh: dict) -> np.ndarray:
     return counts.T * np.array(mesh["step"]) + np.array(mesh["low"])
 
 
-def recovered(recovery: Recovery) -> list[Person]:
+def recovered(recovery: Predictor) -> list[Person]:
     rng = np.random.default_rng(1)
     return recovery.recover(np.dstack([rng.uniform(0, 400, (2, 17, 2)), rng.uniform(0.3, 1, (2, 17))]))
 
@@ -47,7 +47,7 @@ def test_arm_span_does_not_change_with_the_pose() -> None:
     assert np.isclose(arm_span(joints, COCO.names), 1.5)
 
 
-def test_a_frame_holds_what_a_viewer_shows(recovery: Recovery) -> None:
+def test_a_frame_holds_what_a_viewer_shows(recovery: Predictor) -> None:
     people = recovered(recovery)
     ground = plain_ground(people, (320, 240))
     frame = describe_frame(recovery, people, ground, "x", ["a", None], PALETTE[:2])
@@ -62,7 +62,7 @@ def test_a_frame_holds_what_a_viewer_shows(recovery: Recovery) -> None:
     assert frame["picture"] != frame["overlay"]
 
 
-def test_the_backdrop_stands_behind_everyone_and_its_corners_are_the_pictures(recovery: Recovery) -> None:
+def test_the_backdrop_stands_behind_everyone_and_its_corners_are_the_pictures(recovery: Predictor) -> None:
     people = recovered(recovery)
     frame = describe_frame(recovery, people, plain_ground(people, (320, 240)), "x", [0, 1], PALETTE[:2])
     corners = np.array(frame["backdrop"]) * (1, -1, -1)
@@ -71,13 +71,13 @@ def test_the_backdrop_stands_behind_everyone_and_its_corners_are_the_pictures(re
     np.testing.assert_allclose(seen, [(0, 0), (320, 0), (0, 240), (320, 240)], atol=0.1)
 
 
-def test_people_keep_their_colours_over_frames(recovery: Recovery) -> None:
+def test_people_keep_their_colours_over_frames(recovery: Predictor) -> None:
     people = recovered(recovery)
     frame = describe_frame(recovery, people, plain_ground(people, (320, 240)), "x", [7, 8], PALETTE[1::-1])
     assert [person["colour"] for person in frame["people"]] == ["#e69f00", "#56b4e9"]
 
 
-def test_the_page_lets_run_what_stands_in_it_and_nothing_else(recovery: Recovery, tmp_path: Path) -> None:
+def test_the_page_lets_run_what_stands_in_it_and_nothing_else(recovery: Predictor, tmp_path: Path) -> None:
     title = "</script><script>alert('&')</script>"
     write_page(tmp_path / "x.html", title, recovery, [])
     text = (tmp_path / "x.html").read_text()
@@ -92,7 +92,7 @@ def test_the_page_lets_run_what_stands_in_it_and_nothing_else(recovery: Recovery
     assert json.loads(scene) == describe_scene(title, recovery, [])
 
 
-def test_nothing_in_the_page_names_an_address_to_load_from(recovery: Recovery) -> None:
+def test_nothing_in_the_page_names_an_address_to_load_from(recovery: Predictor) -> None:
     text = page_text("x", recovery, [])
     assert not re.findall(r"""(?:src|href)=["']?\w+:""", text)
 

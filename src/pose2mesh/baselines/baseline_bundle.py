@@ -24,7 +24,7 @@ from pose2mesh.models.bundle.bundle_file import fitting
 from pose2mesh.models.bundle.bundle_info import LEARNED_FORMAT, BundleInfo, resolve
 
 if TYPE_CHECKING:
-    from pose2mesh.baselines.methods.pretraining_network import Reader
+    from pose2mesh.baselines.methods.pretraining_network import PretrainingNetwork
 
 VERSION = 1
 
@@ -119,13 +119,13 @@ def _single(value: Tensor) -> Tensor:
     return value.float() if value.is_floating_point() else value
 
 
-def load_reader(layer: BodyLayer, source: str | Path = READER) -> Reader:
+def load_reader(layer: BodyLayer, source: str | Path = READER) -> PretrainingNetwork:
     """The reader, which finds parts, silhouettes and landmarks in pictures.
 
     Raises:
         InputError: there is none, or it is the bundle of another method.
     """
-    return cast("Reader", _load_method(READER, layer, source))
+    return cast("PretrainingNetwork", _load_method(READER, layer, source))
 
 
 def _load_method(method: str, layer: BodyLayer, source: str | Path) -> LearnedBaseline:
@@ -156,7 +156,7 @@ def start_from(
         load_all(network, _load_method(method, layer, source), source, say)
 
 
-def load_backbone(network: LearnedBaseline, reader: Reader, say: Callable[[str], None]) -> None:
+def load_backbone(network: LearnedBaseline, reader: PretrainingNetwork, say: Callable[[str], None]) -> None:
     """Start a network's backbone from the reader's, weight by weight where the shapes agree.
 
     Args:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from pose2mesh.baselines.learned_methods import READER, Method, find_method
-from pose2mesh.baselines.rendering.rendering_config import CHUNK, PictureConfig
+from pose2mesh.baselines.rendering.rendering_config import CHUNK, RenderingConfig
 from pose2mesh.config.config_files import instantiate, refuse_unknown
 from pose2mesh.config.train_config import DataConfig, OptimiserConfig, check_drawn, check_optimiser
 from pose2mesh.errors import InputError
@@ -34,7 +34,7 @@ class BaselineConfig:
 
     method: str
     settings: Any = None
-    pictures: PictureConfig = field(default_factory=PictureConfig)
+    pictures: RenderingConfig = field(default_factory=RenderingConfig)
     kept: str | None = None
     motions: str | None = None
     split: str | None = None

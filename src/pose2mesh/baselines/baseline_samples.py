@@ -12,15 +12,15 @@ from torch import Tensor
 
 from pose2mesh.baselines.baseline_config import BaselineConfig
 from pose2mesh.baselines.common.body_layer import BodyLayer
-from pose2mesh.baselines.observation import LearnedBaseline, Seen, Truth
-from pose2mesh.baselines.rendering.rendering_config import CHUNK, PictureConfig
-from pose2mesh.baselines.rendering.sample_store import KeptPictures
-from pose2mesh.baselines.rendering.sample_stream import PictureStream
+from pose2mesh.baselines.observation import GroundTruth, LearnedBaseline, Observation
+from pose2mesh.baselines.rendering.rendering_config import CHUNK, RenderingConfig
+from pose2mesh.baselines.rendering.sample_store import SampleStore
+from pose2mesh.baselines.rendering.sample_stream import SampleStream
 from pose2mesh.datasets.synthetic.bodies import SyntheticConfig
 from pose2mesh.datasets.synthetic.detection_noise import measured_noise
 from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 
-Chunks: TypeAlias = Callable[[int], tuple[Seen, Truth]]
+Chunks: TypeAlias = Callable[[int], tuple[Observation, GroundTruth]]
 MEASURED_BACKGROUNDS = 1  # seed of textures that no training sees
 _BANK_SEED = 11
 
@@ -28,11 +28,11 @@ _BANK_SEED = 11
 def training_chunks(config: BaselineConfig, layer: BodyLayer, poses: PoseSource, network: LearnedBaseline) -> Chunks:
     """Chunk 0, 1, 2, … of a training run. Of distinct pictures, each pass shows all of them in another order."""
     pictures = replace(config.pictures, errors=config.pictures.errors and not network.exact)
-    fresh = PictureStream(layer.body, network.joint_set, poses, pictures, network.needs)
-    stream = fresh if config.kept is None else KeptPictures(fresh, Path(config.kept))
+    fresh = SampleStream(layer.body, network.joint_set, poses, pictures, network.needs)
+    stream = fresh if config.kept is None else SampleStore(fresh, Path(config.kept))
     distinct = None if pictures.distinct is None else pictures.distinct // CHUNK
 
-    def chunk(number: int) -> tuple[Seen, Truth]:
+    def chunk(number: int) -> tuple[Observation, GroundTruth]:
         if distinct is not None:
             times, place = divmod(number, distinct)
             order = torch.Generator().manual_seed((config.seed << 24) + times)
@@ -42,17 +42,17 @@ def training_chunks(config: BaselineConfig, layer: BodyLayer, poses: PoseSource,
     return chunk
 
 
-def measured_pictures(input_: str, layer: BodyLayer, exact: bool = False) -> PictureConfig:
+def measured_pictures(input_: str, layer: BodyLayer, exact: bool = False) -> RenderingConfig:
     """What baselines are measured on: everyone's joints are there, `gt` or `noisy`, and so are the maps."""
     synthetic = SyntheticConfig(views=1, noise=measured_noise(input_, layer.joint_set))
     noisy = input_ == "noisy" and not exact
-    return PictureConfig(synthetic=synthetic, labelled=1.0, errors=noisy, backgrounds=MEASURED_BACKGROUNDS)
+    return RenderingConfig(synthetic=synthetic, labelled=1.0, errors=noisy, backgrounds=MEASURED_BACKGROUNDS)
 
 
 def validation_chunks(layer: BodyLayer, poses: PoseSource, network: LearnedBaseline, seed: int) -> Chunks:
     """Chunks of validation people with noisy inputs."""
     pictures = measured_pictures("noisy", layer, network.exact)
-    stream = PictureStream(layer.body, network.joint_set, poses, pictures, network.needs)
+    stream = SampleStream(layer.body, network.joint_set, poses, pictures, network.needs)
     return lambda number: stream.draw(number, seed)
 
 

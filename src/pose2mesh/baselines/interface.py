@@ -13,7 +13,7 @@ from pose2mesh.skeletons import JointSet
 
 
 @dataclass(frozen=True)
-class Observed:
+class BaselineInput:
     """People as a baseline sees them; `B` frames.
 
     Attributes:
@@ -44,11 +44,11 @@ class Observed:
         if self.person[0] != 0 or not ((counted := self.person.diff()) == 0).logical_or(counted == 1).all():
             raise InputError("person: expected one whole number a frame, counted from 0, each person's frames in a row")
 
-    def parts(self, size: int) -> list[Observed]:
+    def parts(self, size: int) -> list[BaselineInput]:
         """In batches of so many frames at most, each frame taken for another person's."""
         people = torch.arange(size)
         pairs = zip(self.joints_px.split(size), self.confidence.split(size), strict=True)
-        return [Observed(joints_px, confidence, people[: len(joints_px)]) for joints_px, confidence in pairs]
+        return [BaselineInput(joints_px, confidence, people[: len(joints_px)]) for joints_px, confidence in pairs]
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Parameters:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class BodyEstimate:
     """Bodies found: metres, in the axes of a camera that faces each person.
 
     Attributes:
@@ -81,7 +81,7 @@ class Estimate:
     parameters: Parameters | None = None
 
     @classmethod
-    def joined(cls, parts: list[Estimate]) -> Estimate:
+    def joined(cls, parts: list[BodyEstimate]) -> BodyEstimate:
         """One of several batches."""
         known = [part.parameters for part in parts if part.parameters is not None]
         parameters = None
@@ -105,4 +105,4 @@ class Baseline(Protocol):
     name: str
     joint_set: JointSet
 
-    def __call__(self, observed: Observed) -> Estimate: ...
+    def __call__(self, observed: BaselineInput) -> BodyEstimate: ...

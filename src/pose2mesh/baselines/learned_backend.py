@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 from pose2mesh.baselines.baseline_bundle import LearnedInfo, load_learned, load_reader
 from pose2mesh.baselines.baseline_samples import measured_pictures
 from pose2mesh.baselines.common.body_layer import BodyLayer
-from pose2mesh.baselines.interface import Estimate
-from pose2mesh.baselines.methods.pretraining_network import Reader
-from pose2mesh.baselines.observation import LearnedBaseline, Seen
+from pose2mesh.baselines.interface import BodyEstimate
+from pose2mesh.baselines.methods.pretraining_network import PretrainingNetwork
+from pose2mesh.baselines.observation import LearnedBaseline, Observation
 from pose2mesh.baselines.rendering.image_crops import crops_of
 from pose2mesh.baselines.rendering.rendering_config import CHUNK
-from pose2mesh.baselines.rendering.sample_stream import PictureStream
+from pose2mesh.baselines.rendering.sample_stream import SampleStream
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 from pose2mesh.errors import InputError
-from pose2mesh.inference.backend import Pictures
+from pose2mesh.inference.backend import Images
 from pose2mesh.models.bundle.bundle_info import BundleInfo, resolve
 from pose2mesh.skeletons import COCO
 
@@ -40,7 +40,7 @@ class LearnedBackend:
     """
 
     def __init__(
-        self, network: LearnedBaseline, info: LearnedInfo, layer: BodyLayer, reader: Reader | None = None
+        self, network: LearnedBaseline, info: LearnedInfo, layer: BodyLayer, reader: PretrainingNetwork | None = None
     ) -> None:
         if not network.gives_bodies:
             raise InputError(f"model {info.name!r} reads pictures and gives no bodies; expected a method that does")
@@ -64,29 +64,29 @@ class LearnedBackend:
         return cls(*load_learned(name_or_path, layer), layer)
 
     def look(
-        self, pixels: NDArray[np.float32], confidence: NDArray[np.float32], pictures: Pictures
+        self, pixels: NDArray[np.float32], confidence: NDArray[np.float32], pictures: Images
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """See `inference.backend.PictureBackend`."""
         seen = pictures
         if isinstance(pictures, np.ndarray):
             seen = self._read(crops_of(pictures, torch.from_numpy(pixels), torch.from_numpy(confidence)))
-        found = self.estimate(cast(Seen, seen))
+        found = self.estimate(cast(Observation, seen))
         return found.joints.numpy(), found.vertices.numpy()
 
     @torch.no_grad()
-    def estimate(self, seen: Seen) -> Estimate:
+    def estimate(self, seen: Observation) -> BodyEstimate:
         """Bodies of any number of people."""
         people = torch.arange(len(seen.joints))
-        return Estimate.joined([self.network.estimate(seen[part]) for part in people.split(CHUNK)])
+        return BodyEstimate.joined([self.network.estimate(seen[part]) for part in people.split(CHUNK)])
 
-    def _read(self, seen: Seen) -> Seen:
+    def _read(self, seen: Observation) -> Observation:
         if not self.network.needs - {"pictures"}:
             return seen
         if self._reader is None:
             self._reader = load_reader(self.layer)
         return self._reader.read(seen)
 
-    def onlooker(self, poses: PoseSource, input_: str) -> PictureStream:
+    def onlooker(self, poses: PoseSource, input_: str) -> SampleStream:
         """Shows drawn people as this method is measured on them: with `gt` or `noisy` maps and landmarks."""
         pictures = measured_pictures(input_, self.layer)
-        return PictureStream(self.layer.body, self.network.joint_set, poses, pictures, self.network.needs)
+        return SampleStream(self.layer.body, self.network.joint_set, poses, pictures, self.network.needs)

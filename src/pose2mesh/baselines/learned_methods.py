@@ -31,9 +31,9 @@ class Method(NamedTuple):
 
 
 def _reader() -> Method:
-    from pose2mesh.baselines.methods.pretraining_network import Reader, ReaderSettings
+    from pose2mesh.baselines.methods.pretraining_network import PretrainingNetwork, PretrainingSettings
 
-    return Method(Reader, ReaderSettings)
+    return Method(PretrainingNetwork, PretrainingSettings)
 
 
 def _hmr() -> Method:
@@ -67,9 +67,9 @@ def _spin() -> Method:
 
 
 def _retrained() -> Method:
-    from pose2mesh.baselines.methods.hmr_video_fits import Retrained, RetrainedSettings
+    from pose2mesh.baselines.methods.hmr_video_fits import HMRVideoFits, HMRVideoFitsSettings
 
-    return Method(Retrained, RetrainedSettings, starts_from="hmr")
+    return Method(HMRVideoFits, HMRVideoFitsSettings, starts_from="hmr")
 
 
 def _lassner() -> Method:

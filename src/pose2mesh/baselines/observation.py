@@ -2,7 +2,8 @@
 
 Everything in the picture is told in the units of a square window around each person, the crop: x to the right and y
 down, from −1 at its left and upper edge to 1 at its right and lower one. Its middle is the confidence-weighted middle
-of the 2D joints (`datasets.synthetic.bodies.weighted_centre`), half its side `MARGIN` times what the joints seen reach from there.
+of the 2D joints (`datasets.synthetic.bodies.weighted_centre`), half its side `MARGIN` times what the joints seen
+reach from there.
 3D is in metres, in the axes of a camera that looks through the middle of the crop, as everywhere in the package.
 """
 
@@ -15,7 +16,7 @@ from typing import ClassVar, Literal, TypeAlias, TypeVar
 
 from torch import Tensor, nn
 
-from pose2mesh.baselines.interface import Estimate
+from pose2mesh.baselines.interface import BodyEstimate
 from pose2mesh.datasets.synthetic.bodies import weighted_centre
 from pose2mesh.skeletons import JointSet
 
@@ -25,7 +26,7 @@ PARTS = 12
 LANDMARKS = 91
 MARGIN = 1.3
 
-_Group = TypeVar("_Group", "Seen", "Truth")
+_Group = TypeVar("_Group", "Observation", "GroundTruth")
 Need: TypeAlias = Literal["pictures", "parts", "silhouettes", "landmarks"]
 
 
@@ -58,7 +59,7 @@ class Crops:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Observation:
     """People as a learned baseline sees them. What a method does not need (`LearnedBaseline.needs`) may be None.
 
     Attributes:
@@ -79,12 +80,12 @@ class Seen:
     landmarks: Tensor | None = None
     landmark_confidence: Tensor | None = None
 
-    def __getitem__(self, people: slice | Tensor) -> Seen:
+    def __getitem__(self, people: slice | Tensor) -> Observation:
         return _chosen(self, people)
 
 
 @dataclass(frozen=True)
-class Truth:
+class GroundTruth:
     """What is known of the people of a batch.
 
     Attributes:
@@ -108,7 +109,7 @@ class Truth:
     orientations: Tensor
     vertices: Tensor | None = None
 
-    def __getitem__(self, people: slice | Tensor) -> Truth:
+    def __getitem__(self, people: slice | Tensor) -> GroundTruth:
         return _chosen(self, people)
 
 
@@ -121,7 +122,7 @@ class LearnedBaseline(nn.Module, ABC):
     """A method that is trained. Its weights, and nothing else it could not make anew, are its `state_dict`.
 
     Attributes:
-        needs: What of `Seen` it looks at beside the joints.
+        needs: What of `Observation` it looks at beside the joints.
         exact: Whether the maps and landmarks it is trained on are the truth instead of what a detector would make of
             it: for one that learns to be the detector.
         gives_bodies: Whether `estimate` does.
@@ -143,7 +144,7 @@ class LearnedBaseline(nn.Module, ABC):
             phenotypes: (N, 6), drawn apart from the poses.
         """
 
-    def begin(self, draw: Callable[[int], tuple[Seen, Truth]], say: Callable[[str], None]) -> None:
+    def begin(self, draw: Callable[[int], tuple[Observation, GroundTruth]], say: Callable[[str], None]) -> None:
         """Told once before the first step, after the network was filled with what it starts from; not in a resumed run.
 
         For what is made of the training people once and kept in the state. Most methods make nothing.
@@ -155,7 +156,7 @@ class LearnedBaseline(nn.Module, ABC):
         """
 
     @abstractmethod
-    def losses(self, seen: Seen, truth: Truth, progress: float) -> dict[str, Tensor]:
+    def losses(self, seen: Observation, truth: GroundTruth, progress: float) -> dict[str, Tensor]:
         """Every term of the training loss by name, weighted, a scalar each.
 
         Args:
@@ -163,7 +164,9 @@ class LearnedBaseline(nn.Module, ABC):
             progress: How much of the training is done, from 0 to 1.
         """
 
-    def fit(self, draw: Callable[[int], tuple[Seen, Truth]], chunks: int, say: Callable[[str], None]) -> bool:
+    def fit(
+        self, draw: Callable[[int], tuple[Observation, GroundTruth]], chunks: int, say: Callable[[str], None]
+    ) -> bool:
         """Learn without gradients, in the place of all training steps. Most methods do not: they return False at once.
 
         Args:
@@ -180,5 +183,5 @@ class LearnedBaseline(nn.Module, ABC):
         """Told when all training is done: drop what only that needs, so that it is not in the bundle."""
 
     @abstractmethod
-    def estimate(self, seen: Seen) -> Estimate:
+    def estimate(self, seen: Observation) -> BodyEstimate:
         """Bodies, for use: in evaluation mode, without gradients. `joints_px` is in units of the crop."""

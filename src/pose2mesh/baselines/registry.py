@@ -1,4 +1,5 @@
-"""The baselines by name, and one of them in the place of a trained model: a backend of `inference.predictor.Recovery`."""
+"""The baselines by name, and one of them in the place of a trained model: a backend of
+`inference.predictor.Predictor`."""
 
 from __future__ import annotations
 
@@ -11,14 +12,14 @@ from numpy.typing import NDArray
 from pose2mesh.baselines.common.fitting import Fitter
 from pose2mesh.baselines.common.initial_bodies import NetworkStart, mean_pose
 from pose2mesh.baselines.common.pose_prior import PosePrior
-from pose2mesh.baselines.interface import Baseline, Observed
+from pose2mesh.baselines.interface import Baseline, BaselineInput
 from pose2mesh.baselines.methods.arnab import Arnab
 from pose2mesh.baselines.methods.smplify import FROM_A_GOOD_START, FROM_NOTHING, SMPLify
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.datasets.synthetic.bodies import ShapeConfig
 from pose2mesh.datasets.synthetic.pose_sampling import draw_procedural
 from pose2mesh.errors import InputError
-from pose2mesh.inference.predictor import Recovery, bone_log_lengths
+from pose2mesh.inference.predictor import Predictor, bone_log_lengths
 from pose2mesh.models.bundle.bundle_info import BundleInfo
 from pose2mesh.skeletons import COCO, JointSet
 
@@ -30,7 +31,7 @@ def _smplify(fitter: Fitter) -> SMPLify:
 
 
 def _smplify_started(fitter: Fitter) -> SMPLify:
-    return SMPLify("smplify-started", fitter, NetworkStart(Recovery.load(), fitter), FROM_A_GOOD_START)
+    return SMPLify("smplify-started", fitter, NetworkStart(Predictor.load(), fitter), FROM_A_GOOD_START)
 
 
 def _arnab(fitter: Fitter) -> Arnab:
@@ -84,7 +85,7 @@ class BaselineBackend:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """See `inference.backend.Backend`: everyone is somebody else."""
         people = torch.arange(len(pixels))
-        found = self.baseline(Observed(torch.from_numpy(pixels), torch.from_numpy(confidence), people))
+        found = self.baseline(BaselineInput(torch.from_numpy(pixels), torch.from_numpy(confidence), people))
         return found.joints.numpy(), found.vertices.numpy()
 
 
@@ -100,7 +101,7 @@ class VideoBackend(BaselineBackend):
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         """See `inference.backend.TrackBackend`."""
         person = torch.zeros(len(pixels), dtype=torch.long)
-        found = self.baseline(Observed(torch.from_numpy(pixels), torch.from_numpy(confidence), person))
+        found = self.baseline(BaselineInput(torch.from_numpy(pixels), torch.from_numpy(confidence), person))
         return found.joints.numpy(), found.vertices.numpy(), found.joints_px.numpy()
 
 

@@ -25,7 +25,8 @@ from pose2mesh.body_models.fit_equations import BONES, Equations, LinearPoints
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.rotations import nearest_rotation, rotation_from_vector
 
-# Adults, as training bodies are (`datasets.synthetic.bodies.ShapeConfig`, which imports this package): low and high per phenotype.
+# Adults, as training bodies are (`datasets.synthetic.bodies.ShapeConfig`, which imports this package): low and high
+# per phenotype.
 ADULTS = ((0.0, 1.0), (0.6, 1.0), (0.0, 1.0), (0.0, 1.0), (0.2, 0.8), (0.0, 1.0))
 POINTS = 500
 ROUNDS = 6

@@ -62,13 +62,13 @@ def crawl(
         The hosts of --start and --domain may have private addresses.
     """
     from pose2mesh.crawl import crawl_jobs
-    from pose2mesh.crawl.crawl_limits import Limits
+    from pose2mesh.crawl.crawl_limits import CrawlLimits
 
     if remove:
         if start or from_folder:
             raise InputError("--remove: goes with --out alone")
         return crawl_jobs.remove(out, remove, say)
-    limits = Limits.checked(max_images, max_pages, max_depth, max_bytes, minutes, delay)
+    limits = CrawlLimits.checked(max_images, max_pages, max_depth, max_bytes, minutes, delay)
     options = crawl_jobs.CrawlOptions(
         out,
         tuple(start or ()),

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pose2mesh.body_models.gendered import BodyConfig
 from pose2mesh.config.config_files import instantiate, read_values, refuse_unknown
-from pose2mesh.datasets.registry import SetConfig
+from pose2mesh.datasets.registry import DatasetConfig
 from pose2mesh.datasets.synthetic.bodies import SyntheticConfig
 from pose2mesh.errors import InputError
 from pose2mesh.models.losses import LossWeights
@@ -56,7 +56,7 @@ class DataConfig:
         split: YAML file that names the training and the validation clips; needed with `motions`.
         fps: Clips are read at this rate.
         body: The body whose mesh is predicted.
-        sets: Data sets to train on, each under its reader's name, or under any with `reader` (see `SetConfig`).
+        sets: Data sets to train on, each under its reader's name, or under any with `reader` (see `DatasetConfig`).
         validation: The data set to validate on; needed with `sets`, and with its `reader`.
         folder: Where the data sets' usual folders are.
         cache: Where their indices are kept; the user's cache folder by default.
@@ -72,8 +72,8 @@ class DataConfig:
     split: str | None = None
     fps: float = 30.0
     body: BodyConfig = field(default_factory=BodyConfig)
-    sets: dict[str, SetConfig] = field(default_factory=dict)
-    validation: SetConfig | None = None
+    sets: dict[str, DatasetConfig] = field(default_factory=dict)
+    validation: DatasetConfig | None = None
     folder: str | None = None
     cache: str | None = None
     mirror: float = 0.0

@@ -17,7 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from pose2mesh.crawl.image_decoding import Photo, Unfit, blur_faces, decode_photo, encode_jpeg, large_enough
+from pose2mesh.crawl.image_decoding import (
+    DecodedImage,
+    RejectedImage,
+    blur_faces,
+    decode_photo,
+    encode_jpeg,
+    large_enough,
+)
 from pose2mesh.crawl.licences import Licence
 from pose2mesh.crawl.urls import url_key
 from pose2mesh.detectors.registry import Detection, Detector
@@ -36,7 +43,7 @@ _VISIBLE, _HIDDEN = 0.5, 0.2
 
 
 @dataclass(frozen=True)
-class Origin:
+class ImageOrigin:
     """Where a photo is from; for one from disk `url` is its path and `page` empty."""
 
     url: str
@@ -71,7 +78,7 @@ class Dataset:
         self.urls = {url_key(record["url"]) for record in (*self.records, *self.removed)}
         self._drop_strays()
 
-    def add(self, data: bytes, origin: Origin) -> None:
+    def add(self, data: bytes, origin: ImageOrigin) -> None:
         """Take a photo in; it is on the disk, and in the manifest, when this returns.
 
         Raises:
@@ -80,13 +87,13 @@ class Dataset:
         """
         digest = sha256(data).hexdigest()
         if digest in self._known:
-            raise Unfit("duplicate")
+            raise RejectedImage("duplicate")
         photo = decode_photo(data)
         if self._is_near(photo.phash):
-            raise Unfit("near duplicate")
+            raise RejectedImage("near duplicate")
         people = self.detector(photo.pixels) if self.detector else []
         if self.detector and not any(map(large_enough, people)):
-            raise Unfit("nobody large enough")
+            raise RejectedImage("nobody large enough")
         edits = [name for name, done in (("turned upright", photo.turned), ("faces blurred", self.blur)) if done]
         pixels = blur_faces(photo.pixels, people) if self.blur else photo.pixels
         suffix = ".jpg" if edits else photo.suffix
@@ -248,7 +255,13 @@ def _edges() -> list[tuple[int, int]]:
 
 
 def _record(
-    digest: str, suffix: str, photo: Photo, origin: Origin, people: list[Detection], edits: list[str], size: int
+    digest: str,
+    suffix: str,
+    photo: DecodedImage,
+    origin: ImageOrigin,
+    people: list[Detection],
+    edits: list[str],
+    size: int,
 ) -> dict[str, Any]:
     height, width = photo.pixels.shape[:2]
     return {

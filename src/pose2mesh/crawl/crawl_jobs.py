@@ -9,10 +9,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pose2mesh.crawl.crawl_dataset import Dataset, Origin
-from pose2mesh.crawl.crawl_limits import LARGEST_FILE_BYTES, Limits
-from pose2mesh.crawl.frontier import Frontier, Target
-from pose2mesh.crawl.image_decoding import Unfit
+from pose2mesh.crawl.crawl_dataset import Dataset, ImageOrigin
+from pose2mesh.crawl.crawl_limits import LARGEST_FILE_BYTES, CrawlLimits
+from pose2mesh.crawl.frontier import CrawlTarget, Frontier
+from pose2mesh.crawl.image_decoding import RejectedImage
 from pose2mesh.crawl.pages import IMAGE_SUFFIXES, is_image_url
 from pose2mesh.crawl.ssrf_guard import AddressGuard
 from pose2mesh.crawl.urls import Site, clean_url, url_key
@@ -60,7 +60,7 @@ class CrawlOptions:
             raise InputError("--blur-faces: needs a detector to find the faces; --detector is none")
 
 
-def collect(options: CrawlOptions, limits: Limits, say: Say, warn: Say) -> int:
+def collect(options: CrawlOptions, limits: CrawlLimits, say: Say, warn: Say) -> int:
     """Collect photos into `options.out`, going on from what is there. Returns the exit status.
 
     Raises:
@@ -123,11 +123,11 @@ def _open_frontier(out: Path) -> Frontier:
 
 def _from_web(
     options: CrawlOptions,
-    targets: list[Target],
+    targets: list[CrawlTarget],
     site: Site,
     frontier: Frontier,
     dataset: Dataset,
-    limits: Limits,
+    limits: CrawlLimits,
     signals: StopSignals,
     say: Say,
 ) -> list[str]:
@@ -157,7 +157,7 @@ def _from_web(
     return notes
 
 
-def _from_folder(folder: Path, dataset: Dataset, limits: Limits, signals: StopSignals, say: Say) -> list[str]:
+def _from_folder(folder: Path, dataset: Dataset, limits: CrawlLimits, signals: StopSignals, say: Say) -> list[str]:
     photos = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
     unfit: Counter[str] = Counter()
     for number, path in enumerate(photos, 1):
@@ -169,10 +169,10 @@ def _from_folder(folder: Path, dataset: Dataset, limits: Limits, signals: StopSi
             continue
         try:
             if path.stat().st_size > LARGEST_FILE_BYTES:
-                raise Unfit("too many bytes")
+                raise RejectedImage("too many bytes")
             data = path.read_bytes()
-            dataset.add(data, Origin(url))
-        except Unfit as reason:
+            dataset.add(data, ImageOrigin(url))
+        except RejectedImage as reason:
             unfit[str(reason)] += 1
         except OSError as error:  # of reading: writing raises InputError
             unfit[error.strerror or "unreadable"] += 1
@@ -181,7 +181,7 @@ def _from_folder(folder: Path, dataset: Dataset, limits: Limits, signals: StopSi
     return [f"not kept: {', '.join(f'{count} {reason}' for reason, count in unfit.items())}"] if unfit else []
 
 
-def _start_targets(start: tuple[str, ...]) -> list[Target]:
+def _start_targets(start: tuple[str, ...]) -> list[CrawlTarget]:
     urls: list[str] = []
     for item in start:
         if "://" in item:
@@ -197,7 +197,7 @@ def _start_targets(start: tuple[str, ...]) -> list[Target]:
         clean = clean_url(url)
         if clean is None:
             raise InputError(f"--start {url!r}: expected an http or https URL, or a text file of them")
-        targets.append(Target(clean, "image" if is_image_url(clean) else "page"))
+        targets.append(CrawlTarget(clean, "image" if is_image_url(clean) else "page"))
     if not targets:
         raise InputError(f"--start {' '.join(start)}: no URL in it")
     return targets

@@ -10,7 +10,7 @@ LARGEST_FILE_BYTES = 64 << 20  # of a photo, a page
 
 
 @dataclass(frozen=True)
-class Limits:
+class CrawlLimits:
     """Where a crawl ends.
 
     Attributes:
@@ -32,7 +32,7 @@ class Limits:
     timeout: float = 60.0
 
     @classmethod
-    def checked(cls, images: int, pages: int, depth: int, size: int, minutes: float, delay: float) -> Limits:
+    def checked(cls, images: int, pages: int, depth: int, size: int, minutes: float, delay: float) -> CrawlLimits:
         """The limits of the command line.
 
         Raises:

@@ -37,7 +37,7 @@ CREATE TABLE IF NOT EXISTS holds (host TEXT PRIMARY KEY, until REAL NOT NULL);
 
 
 @dataclass(frozen=True)
-class Target:
+class CrawlTarget:
     """A URL to fetch.
 
     Attributes:
@@ -91,12 +91,12 @@ class Frontier:
     def close(self) -> None:
         self._data.close()
 
-    def add(self, targets: Iterable[Target]) -> None:
+    def add(self, targets: Iterable[CrawlTarget]) -> None:
         """Queue URLs that are not known yet, whatever became of those that are."""
         with self._transaction():
             self._add(targets)
 
-    def next(self, busy: set[str], full: set[str], kinds: Iterable[str]) -> Target | None:
+    def next(self, busy: set[str], full: set[str], kinds: Iterable[str]) -> CrawlTarget | None:
         """What to fetch next: images before pages, then by depth, then in the order found.
 
         Args:
@@ -114,15 +114,15 @@ class Frontier:
         if row is None:
             return None
         url, kind, depth, page, licence, redirects, attempts = row
-        return Target(url, kind, depth, page, Licence(**json.loads(licence)), redirects, attempts)
+        return CrawlTarget(url, kind, depth, page, Licence(**json.loads(licence)), redirects, attempts)
 
-    def settle(self, target: Target, outcome: str, size: int = 0, found: Iterable[Target] = ()) -> None:
+    def settle(self, target: CrawlTarget, outcome: str, size: int = 0, found: Iterable[CrawlTarget] = ()) -> None:
         """Note what became of a URL, with what was found behind it."""
         with self._transaction():
             self._data.execute("UPDATE urls SET outcome = ?, size = ? WHERE key = ?", (outcome, size, target.key))
             self._add(found)
 
-    def postpone(self, target: Target) -> None:
+    def postpone(self, target: CrawlTarget) -> None:
         """Count an attempt in vain; the URL stays in the queue."""
         with self._transaction():
             self._data.execute("UPDATE urls SET attempts = attempts + 1 WHERE key = ?", (target.key,))
@@ -131,7 +131,7 @@ class Frontier:
         """Never ask for these image URLs, unless something became of them already."""
         with self._transaction():
             for url in urls:
-                self._add([Target(url, "image")])
+                self._add([CrawlTarget(url, "image")])
                 query = "UPDATE urls SET outcome = ? WHERE key = ? AND outcome IS NULL"
                 self._data.execute(query, (outcome, url_key(url)))
 
@@ -181,7 +181,7 @@ class Frontier:
         row = self._data.execute("SELECT until FROM holds WHERE host = ?", (host,)).fetchone()
         return 0.0 if row is None else max(0.0, row[0] - time.time())
 
-    def _add(self, targets: Iterable[Target]) -> None:
+    def _add(self, targets: Iterable[CrawlTarget]) -> None:
         for target in targets:
             parts = urlsplit(target.url)
             if target.kind == "page" and parts.query:

@@ -21,12 +21,12 @@ _HEAD = slice(0, 5)  # nose, eyes, ears
 _SHOULDERS = slice(5, 7)
 
 
-class Unfit(ValueError):
+class RejectedImage(ValueError):
     """A photo that is not kept, and why."""
 
 
 @dataclass(frozen=True, eq=False)
-class Photo:
+class DecodedImage:
     """A decoded photo.
 
     Attributes:
@@ -42,7 +42,7 @@ class Photo:
     phash: int
 
 
-def decode_photo(data: bytes) -> Photo:
+def decode_photo(data: bytes) -> DecodedImage:
     """Decode the bytes of a photo; its size is looked at before any pixel is.
 
     Raises:
@@ -56,21 +56,21 @@ def decode_photo(data: bytes) -> Photo:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image: Any = Image.open(BytesIO(data), formats=_FORMATS)
         if image.width * image.height > MOST_PIXELS:
-            raise Unfit("too many pixels")
+            raise RejectedImage("too many pixels")
         if min(image.size) < SMALLEST_SIDE_PX:
-            raise Unfit("too small")
+            raise RejectedImage("too small")
         if getattr(image, "n_frames", 1) > 1:
-            raise Unfit("animated")
+            raise RejectedImage("animated")
         suffix = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}[image.format]
         turned = image.getexif().get(0x0112, 1) != 1
         upright = ImageOps.exif_transpose(image).convert("RGB")
-    except Unfit:
+    except RejectedImage:
         raise
     except Image.DecompressionBombError as error:
-        raise Unfit("too many pixels") from error
+        raise RejectedImage("too many pixels") from error
     except Exception as error:  # decoders fail in many ways, and these bytes are from anybody
-        raise Unfit("broken") from error
-    return Photo(np.asarray(upright), suffix, turned, int(str(imagehash.phash(upright)), 16))
+        raise RejectedImage("broken") from error
+    return DecodedImage(np.asarray(upright), suffix, turned, int(str(imagehash.phash(upright)), 16))
 
 
 def large_enough(person: Detection) -> bool:

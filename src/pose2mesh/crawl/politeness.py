@@ -43,7 +43,7 @@ class Host:
     closed: str = ""
 
 
-class Manners:
+class Politeness:
     """Scrapy's downloader middleware, in place of its own for robots.txt: that one takes an unreachable robots.txt for
     permission, and reads Crawl-delay without keeping to it.
 
@@ -60,8 +60,8 @@ class Manners:
         self._engine: Any = None
 
     @classmethod
-    def from_crawler(cls, crawler: Any) -> Manners:
-        manners: Manners = crawler.spider.manners
+    def from_crawler(cls, crawler: Any) -> Politeness:
+        manners: Politeness = crawler.spider.manners
         manners._engine = crawler
         return manners
 

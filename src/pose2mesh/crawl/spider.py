@@ -16,12 +16,12 @@ from scrapy.crawler import CrawlerProcess
 from scrapy.exceptions import DownloadCancelledError, DownloadTimeoutError, StopDownload
 from scrapy.http import Response
 
-from pose2mesh.crawl.crawl_dataset import Dataset, Origin
-from pose2mesh.crawl.crawl_limits import LARGEST_FILE_BYTES, Limits
-from pose2mesh.crawl.frontier import Frontier, Target
-from pose2mesh.crawl.image_decoding import Unfit
+from pose2mesh.crawl.crawl_dataset import Dataset, ImageOrigin
+from pose2mesh.crawl.crawl_limits import LARGEST_FILE_BYTES, CrawlLimits
+from pose2mesh.crawl.frontier import CrawlTarget, Frontier
+from pose2mesh.crawl.image_decoding import RejectedImage
 from pose2mesh.crawl.pages import is_image_url, read_page
-from pose2mesh.crawl.politeness import PRODUCT, Forbidden, HostClosed, Manners, retry_after
+from pose2mesh.crawl.politeness import PRODUCT, Forbidden, HostClosed, Politeness, retry_after
 from pose2mesh.crawl.ssrf_guard import AddressGuard
 from pose2mesh.crawl.urls import Site, clean_url, looks_like_trap
 
@@ -52,7 +52,7 @@ class Crawl:
     frontier: Frontier
     dataset: Dataset
     site: Site
-    limits: Limits
+    limits: CrawlLimits
     pages_per_host: int
     only_open: bool
     guard: AddressGuard
@@ -89,7 +89,7 @@ class Crawl:
             self.failure = self.failure or error
 
 
-def run(crawl: Crawl) -> Manners:
+def run(crawl: Crawl) -> Politeness:
     """Crawl until nothing is left or a limit is reached. Once in a process: Twisted's reactor does not start again.
 
     Returns:
@@ -99,7 +99,7 @@ def run(crawl: Crawl) -> Manners:
         InputError: the disk is full, or the detector cannot work. Any other error of the crawl is raised as it is.
     """
     crawl.received = crawl.frontier.bytes_fetched()
-    manners = Manners(crawl.frontier, crawl.site, crawl.guard, crawl.limits.delay, lambda: crawl.ended)
+    manners = Politeness(crawl.frontier, crawl.site, crawl.guard, crawl.limits.delay, lambda: crawl.ended)
     process = CrawlerProcess(_settings(crawl))  # which sets the loggers up anew
     for name in ("scrapy", "twisted", "py.warnings"):
         logger = logging.getLogger(name)
@@ -142,7 +142,7 @@ class FrontierScheduler:
             headers={"Accept": _IMAGES if target.kind == "image" else f"text/html,application/xhtml+xml,{_IMAGES}"},
         )  # fmt: skip
 
-    def _next(self) -> Target | None:
+    def _next(self) -> CrawlTarget | None:
         with self.spider.crawl.noting_failure():
             return self.spider.next_target()
         return None
@@ -153,10 +153,10 @@ class PhotoSpider(Spider):
 
     name = "photos"
 
-    def __init__(self, crawl: Crawl, manners: Manners, **arguments: Any) -> None:
+    def __init__(self, crawl: Crawl, manners: Politeness, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.crawl, self.manners = crawl, manners
-        self.under_way: dict[str, Target] = {}
+        self.under_way: dict[str, CrawlTarget] = {}
         self.settled = 0
         self.pages = crawl.frontier.pages_by_host()
 
@@ -171,7 +171,7 @@ class PhotoSpider(Spider):
         return
         yield
 
-    def next_target(self) -> Target | None:
+    def next_target(self) -> CrawlTarget | None:
         """What the frontier has for a host that is free; images only while more are wanted than are under way."""
         if self.crawl.ended:
             return None
@@ -192,7 +192,7 @@ class PhotoSpider(Spider):
         with self.crawl.noting_failure():
             self._sort_failure(failure.request.meta["target"], failure.value)
 
-    def _sort(self, target: Target, response: Response) -> None:
+    def _sort(self, target: CrawlTarget, response: Response) -> None:
         if 300 <= response.status < 400:
             self._redirect(target, response)
         elif response.status in _RETRIED:
@@ -207,7 +207,7 @@ class PhotoSpider(Spider):
         else:
             self._settle(target, "read", response, self._found(target, response))
 
-    def _sort_failure(self, target: Target, error: BaseException) -> None:
+    def _sort_failure(self, target: CrawlTarget, error: BaseException) -> None:
         """Where there is no response: refused by our own rules, cut off, or the network's fault."""
         if isinstance(error, HostClosed):
             self._free(target)
@@ -244,41 +244,41 @@ class PhotoSpider(Spider):
         if self.crawl.ended:
             raise StopDownload(fail=True)
 
-    def _found(self, target: Target, response: Response) -> Iterator[Target]:
+    def _found(self, target: CrawlTarget, response: Response) -> Iterator[CrawlTarget]:
         encoding = getattr(response, "encoding", "utf-8")
         wishes = (response.headers.get("X-Robots-Tag") or b"").decode("latin-1")
         page = read_page(response.body, response.url, encoding, wishes)
         for image in page.images:
             if self.crawl.site.holds(image.url) and (image.licence.is_open or not self.crawl.only_open):
-                yield Target(image.url, "image", target.depth, response.url, image.licence)
+                yield CrawlTarget(image.url, "image", target.depth, response.url, image.licence)
         if target.depth < self.crawl.limits.depth:
             for link in page.links:
                 if self.crawl.site.holds(link) and not looks_like_trap(link) and not is_image_url(link):
-                    yield Target(link, "page", target.depth + 1, response.url)
+                    yield CrawlTarget(link, "page", target.depth + 1, response.url)
 
-    def _take(self, target: Target, response: Response) -> None:
+    def _take(self, target: CrawlTarget, response: Response) -> None:
         if len(self.crawl.dataset.records) >= self.crawl.limits.images:
             self._free(target)
             return
         try:
             if self.crawl.only_open and not target.licence.is_open:
-                raise Unfit("no open licence")
-            self.crawl.dataset.add(response.body, Origin(response.url, target.page, target.licence))
+                raise RejectedImage("no open licence")
+            self.crawl.dataset.add(response.body, ImageOrigin(response.url, target.page, target.licence))
             outcome = "kept"
-        except Unfit as reason:
+        except RejectedImage as reason:
             outcome = str(reason)
         self._settle(target, outcome, response)
 
-    def _redirect(self, target: Target, response: Response) -> None:
+    def _redirect(self, target: CrawlTarget, response: Response) -> None:
         location = (response.headers.get("Location") or b"").decode("latin-1")
         url = clean_url(urljoin(response.url, location)) if location else None
         if url is None or target.redirects >= _MOST_REDIRECTS or not self.crawl.site.holds(url):
             self._settle(target, "redirected too often or to another site", response)
             return
-        onward = Target(url, target.kind, target.depth, target.page, target.licence, target.redirects + 1)
+        onward = CrawlTarget(url, target.kind, target.depth, target.page, target.licence, target.redirects + 1)
         self._settle(target, "redirected", response, [onward])
 
-    def _try_again(self, target: Target, reason: str, wait: float | None) -> None:
+    def _try_again(self, target: CrawlTarget, reason: str, wait: float | None) -> None:
         if target.attempts + 1 >= _MOST_ATTEMPTS:
             self._settle(target, reason)
             return
@@ -289,7 +289,7 @@ class PhotoSpider(Spider):
         self.crawl.frontier.postpone(target)
         self._free(target)
 
-    def _settle(self, target: Target, outcome: str, response: Response | None = None, found: Any = ()) -> None:
+    def _settle(self, target: CrawlTarget, outcome: str, response: Response | None = None, found: Any = ()) -> None:
         size = 0 if response is None else len(response.body)
         self.crawl.frontier.settle(target, outcome, size, found)
         if target.kind == "page" and outcome != "forbidden by robots.txt":
@@ -300,7 +300,7 @@ class PhotoSpider(Spider):
             kept, waiting = len(self.crawl.dataset.records), self.crawl.frontier.waiting()
             self.crawl.say(f"{self.settled} URLs asked for, {waiting} waiting: {kept} photos kept")
 
-    def _free(self, target: Target) -> None:
+    def _free(self, target: CrawlTarget) -> None:
         self.under_way.pop(target.key, None)
 
 
@@ -314,7 +314,7 @@ def _settings(crawl: Crawl) -> dict[str, Any]:
         "TWISTED_DNS_RESOLVER": crawl.guard.resolver(),
         "USER_AGENT": f"{PRODUCT}/{version('pose2mesh')} (collects photos of people; obeys robots.txt)",
         "SCHEDULER": FrontierScheduler,
-        "DOWNLOADER_MIDDLEWARES": {Manners: 100},
+        "DOWNLOADER_MIDDLEWARES": {Politeness: 100},
         "ROBOTSTXT_OBEY": False,  # Manners does, and the spider redirects and retries, so that each URL is settled once
         "REDIRECT_ENABLED": False,
         "METAREFRESH_ENABLED": False,

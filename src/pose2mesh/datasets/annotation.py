@@ -20,7 +20,7 @@ _LISTED = 1000
 
 
 @dataclass(slots=True)
-class Faults:
+class FaultPolicy:
     """What to do about an entry that cannot be used: raise, or count it and go on.
 
     Attributes:
@@ -47,7 +47,7 @@ class Faults:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Annotation:
     """A JSON object and where it stands.
 
     Attributes:
@@ -90,12 +90,12 @@ class Entry:
             raise self.fault(f"{key} is {value!r}, expected one of {', '.join(choices)}")
         return choices.index(value)
 
-    def group(self, key: str) -> Entry:
+    def group(self, key: str) -> Annotation:
         """The object under `key`, as an entry that is named after this one."""
         value = self.get(key)
         if not isinstance(value, dict):
             raise self.fault(f"{key} is {reprlib.repr(value)}, expected an object")
-        return Entry(self.path, f"{self.what}: {key}", value)
+        return Annotation(self.path, f"{self.what}: {key}", value)
 
     def array(self, key: str, *shape: int, finite: bool = True) -> NDArray[np.float64]:
         """The numbers under `key`, nested in whatever way, as an array of this shape."""
@@ -111,7 +111,7 @@ class Entry:
         return array.reshape(shape)
 
 
-def entry(path: Path, kind: str, value: Any, key: object = None, *, named_by: str = "id") -> Entry:
+def entry(path: Path, kind: str, value: Any, key: object = None, *, named_by: str = "id") -> Annotation:
     """A JSON value as an entry, named by `key`, or else by what stands under `named_by`.
 
     Raises:
@@ -119,4 +119,4 @@ def entry(path: Path, kind: str, value: Any, key: object = None, *, named_by: st
     """
     if not isinstance(value, dict):
         raise InputError(f"{path}: {kind} is {reprlib.repr(value)}, expected an object")
-    return Entry(path, f"{kind} {value.get(named_by) if key is None else key}", value)
+    return Annotation(path, f"{kind} {value.get(named_by) if key is None else key}", value)

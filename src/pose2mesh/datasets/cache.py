@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.datasets.annotation import Entry, Faults, OnFault
+from pose2mesh.datasets.annotation import Annotation, FaultPolicy, OnFault
 from pose2mesh.datasets.records import INDEX, Records, Schema, describe, open_records
 from pose2mesh.errors import InputError
 
@@ -59,7 +59,7 @@ def cached(
     try:
         _clear(cache, partial)
         partial.mkdir(parents=True)
-        writer = RecordWriter(partial, schema, Faults(on_fault), images)
+        writer = RecordWriter(partial, schema, FaultPolicy(on_fault), images)
         try:
             # A source that is cut short: what it holds before that is kept, the fault counted.
             with writer.faults.each():
@@ -92,7 +92,7 @@ class RecordWriter:
         left_out: Readers count here who is not taken though nothing is faulty, by reason.
     """
 
-    def __init__(self, folder: Path, schema: Schema, faults: Faults, images: Path | None = None) -> None:
+    def __init__(self, folder: Path, schema: Schema, faults: FaultPolicy, images: Path | None = None) -> None:
         self.faults, self.left_out = faults, dict[str, int]()
         self._folder, self._schema, self._images = folder, schema, images
         self._columns = {name: _Column(folder, name, *kind) for name, kind in schema.column_types().items()}
@@ -107,7 +107,7 @@ class RecordWriter:
     def leave_out(self, reason: str) -> None:
         self.left_out[reason] = self.left_out.get(reason, 0) + 1
 
-    def add(self, where: Entry, annotation_id: int, *, file: str = "", sequence: str = "", **values: Any) -> None:
+    def add(self, where: Annotation, annotation_id: int, *, file: str = "", sequence: str = "", **values: Any) -> None:
         """Add one person; columns that are not named keep their value for "none".
 
         Args:

@@ -16,7 +16,7 @@ NEAREST_M = 0.05  # nothing is photographed nearer than that
 
 
 @dataclass(frozen=True)
-class Views:
+class CameraBatch:
     """A batch of cameras. Perspective: x_px = scale·x/z + offset; weak perspective: x_px = scale·x + offset.
 
     Attributes:
@@ -32,7 +32,7 @@ class Views:
     size_px: Tensor
 
     @classmethod
-    def of_cameras(cls, cameras: Cameras) -> Views:
+    def of_cameras(cls, cameras: Cameras) -> CameraBatch:
         """Drawn cameras, which look at people from where `Cameras.position_cam` says."""
         scale = cameras.focal_px[:, None].expand(-1, 2)
         return cls(scale, cameras.centre_px, torch.ones_like(cameras.focal_px, dtype=torch.bool), cameras.size_px)

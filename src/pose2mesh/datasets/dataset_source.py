@@ -15,10 +15,10 @@ from pose2mesh.body_models.gendered import GenderedBody, open_body
 from pose2mesh.body_models.smpl import Variant
 from pose2mesh.datasets.batch import Batch, join_batches, mirror_batch
 from pose2mesh.datasets.mixed_sampler import Mixture
-from pose2mesh.datasets.posed_dataset import Input, LabelledSet, LabelSettings, look
+from pose2mesh.datasets.posed_dataset import Input, LabelSettings, PosedDataset, look
 from pose2mesh.datasets.records import GENDERS, Records
-from pose2mesh.datasets.registry import SetConfig
-from pose2mesh.datasets.source import VALIDATION_BATCH, Shown
+from pose2mesh.datasets.registry import DatasetConfig
+from pose2mesh.datasets.source import VALIDATION_BATCH, ValidationSample
 from pose2mesh.errors import InputError
 from pose2mesh.io.downloads import cache_folder
 from pose2mesh.skeletons import JointSet
@@ -30,7 +30,7 @@ VALIDATION = "validation"  # what errors and descriptions call the data set that
 
 
 @dataclass(frozen=True)
-class Member:
+class DatasetMember:
     """One data set of a run: its people, and what of them is used.
 
     Attributes:
@@ -40,7 +40,7 @@ class Member:
     """
 
     name: str
-    config: SetConfig
+    config: DatasetConfig
     records: Records
 
     @property
@@ -49,7 +49,7 @@ class Member:
         return f"{self.config.source(self.name).title} {self.config.part(self.name, self.name == VALIDATION)}".strip()
 
 
-class RecordedPeople:
+class DatasetSource:
     """See `datasets.source.Supply`.
 
     Args:
@@ -70,8 +70,8 @@ class RecordedPeople:
         body: GenderedBody,
         body_name: str,
         joint_set: JointSet,
-        members: list[Member],
-        validation: Member,
+        members: list[DatasetMember],
+        validation: DatasetMember,
         data: DataConfig,
         seed: int,
     ) -> None:
@@ -110,12 +110,12 @@ class RecordedPeople:
         self._validation_rows = _spread(rows, self._data.validation_samples)
         self.validation_batches = -(-len(self._validation_rows) // VALIDATION_BATCH)
 
-    def _labelled(self, member: Member, points: Tensor | None) -> LabelledSet:
+    def _labelled(self, member: DatasetMember, points: Tensor | None) -> PosedDataset:
         limits = member.config.limits(member.name)
         if member is self._validation:  # people to be measured on are not chosen by how well a body fits them
             limits |= {"fit_limit_mm": None, "fit_limit_crop_px": None}
         settings = LabelSettings(member.config.true_px, cameras=self._data.synthetic.cameras, **limits)
-        return LabelledSet(member.records, self.body, self.joint_set, points, settings)
+        return PosedDataset(member.records, self.body, self.joint_set, points, settings)
 
     def posed_bodies(self, count: int, generator: torch.Generator) -> np.ndarray:
         points = torch.arange(len(self.body.template))
@@ -146,7 +146,7 @@ class RecordedPeople:
             batch = mirror_batch(batch, self.joint_set, who)
         return batch
 
-    def _see(self, data: LabelledSet, rows: np.ndarray, input: Input, generator: torch.Generator) -> Batch:
+    def _see(self, data: PosedDataset, rows: np.ndarray, input: Input, generator: torch.Generator) -> Batch:
         people = data.to(generator.device).people(rows, generator)
         return look(people, input, self.joint_set, self._data.synthetic.noise, generator)
 
@@ -162,15 +162,15 @@ class RecordedPeople:
             rows = self._validation_rows[first : first + VALIDATION_BATCH]
             yield self._see(data, rows, self._validation.config.input, generator)
 
-    def show(self, count: int, vertices: bool, generator: torch.Generator) -> Shown:
+    def show(self, count: int, vertices: bool, generator: torch.Generator) -> ValidationSample:
         points = torch.arange(len(self.body.template)) if vertices else None
         data = self._labelled(self._validation, points).cpu()
         rows = _spread(self._validation_rows, count)
         batch = self._see(data, rows, self._validation.config.input, generator)
-        return Shown(batch, batch.points)
+        return ValidationSample(batch, batch.points)
 
 
-def open_recorded(data: DataConfig, joint_set: JointSet, seed: int) -> RecordedPeople:
+def open_recorded(data: DataConfig, joint_set: JointSet, seed: int) -> DatasetSource:
     """The data sets and the body of a config.
 
     Raises:
@@ -178,15 +178,17 @@ def open_recorded(data: DataConfig, joint_set: JointSet, seed: int) -> RecordedP
     """
     root = None if data.folder is None else Path(data.folder)
     cache = cache_folder() / "sets" if data.cache is None else Path(data.cache)
-    members = [Member(name, choice, choice.open(name, root, cache)) for name, choice in data.sets.items()]
+    members = [DatasetMember(name, choice, choice.open(name, root, cache)) for name, choice in data.sets.items()]
     assert data.validation is not None
-    held_out = Member(VALIDATION, data.validation, data.validation.open(VALIDATION, root, cache, validation=True))
+    held_out = DatasetMember(
+        VALIDATION, data.validation, data.validation.open(VALIDATION, root, cache, validation=True)
+    )
     genders = genders_told([*members, held_out]) if data.body.model == "smpl" else {}
     body = open_body(data.body, genders)
-    return RecordedPeople(body, data.body.name, joint_set, members, held_out, data, seed)
+    return DatasetSource(body, data.body.name, joint_set, members, held_out, data, seed)
 
 
-def genders_told(members: list[Member]) -> Mapping[int, Variant]:
+def genders_told(members: list[DatasetMember]) -> Mapping[int, Variant]:
     """The genders that people have who are to be posed by the body of theirs."""
     columns = [
         np.unique(member.records.gender[member.records.body_valid])
@@ -199,7 +201,7 @@ def genders_told(members: list[Member]) -> Mapping[int, Variant]:
     return {number: variants[number] for number in sorted(found)}
 
 
-def _somebody(member: Member, rows: np.ndarray) -> np.ndarray:
+def _somebody(member: DatasetMember, rows: np.ndarray) -> np.ndarray:
     if len(rows) == 0:
         raise InputError(
             f"data set {member.name}: none of its {len(member.records)} people has both a truth and "

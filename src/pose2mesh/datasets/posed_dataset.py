@@ -1,8 +1,8 @@
-"""People of a data set, posed where the network is: from `Records` and a body model to `LabelledPeople` and a `Batch`.
+"""People of a data set, posed where the network is: from `Records` and a body model to `PosedSamples` and a `Batch`.
 
-A `LabelledSet` holds memory-mapped columns and a body. `people` picks rows and poses all of them at once; `look` makes
-the common batch of them, with true, noisy or detected 2D joints. Training draws rows at random (`datasets/mixed_sampler.py`), an
-evaluation takes them in order; both through the same two calls:
+A `PosedDataset` holds memory-mapped columns and a body. `people` picks rows and poses all of them at once; `look` makes
+the common batch of them, with true, noisy or detected 2D joints. Training draws rows at random
+(`datasets/mixed_sampler.py`), an evaluation takes them in order; both through the same two calls:
 
     data = LabelledSet(records, body, joint_set, points=torch.arange(len(body.template)))
     people = data.people(rows)                                # truth in the camera's axes, relative to the root joint
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from pose2mesh.body_models.gendered import GenderedBody, GenderedPoints
 from pose2mesh.datasets.batch import Batch
-from pose2mesh.datasets.camera_batch import Views
+from pose2mesh.datasets.camera_batch import CameraBatch
 from pose2mesh.datasets.fit_distance import fit_error_crop_px, fit_error_mm
 from pose2mesh.datasets.records import Records
 from pose2mesh.datasets.synthetic.bodies import rotation_to_ray, weighted_centre
@@ -57,7 +57,7 @@ class LabelSettings:
 
 
 @dataclass(frozen=True)
-class LabelledPeople:
+class PosedSamples:
     """Some people of a data set with their truth; what a `Batch` is made from, and what an evaluation needs beyond it.
 
     Metres; camera frame x right, y down, z forward. What has no label is 0 and marked.
@@ -79,12 +79,12 @@ class LabelledPeople:
     points_cam: Tensor | None
     surface_valid: Tensor
     root_cam: Tensor
-    views: Views
+    views: CameraBatch
     true_px: Tensor
     detected_px: Tensor | None
 
 
-class LabelledSet(torch.nn.Module):
+class PosedDataset(torch.nn.Module):
     """The people of a data set, in one joint set and on one body. Moves to a device as any module does.
 
     Joints are the data set's own where it labels just this joint set, else regressed from the posed bodies. Without
@@ -194,7 +194,7 @@ class LabelledSet(torch.nn.Module):
                 found[start : start + _BLOCK] &= seen >= LEAST_JOINTS
         return found.nonzero()[0]
 
-    def people(self, rows: NDArray[np.integer], generator: torch.Generator | None = None) -> LabelledPeople:
+    def people(self, rows: NDArray[np.integer], generator: torch.Generator | None = None) -> PosedSamples:
         """Pose people and look up their labels, on the device of this module.
 
         Args:
@@ -220,7 +220,7 @@ class LabelledSet(torch.nn.Module):
         if regressed is not None and points is not None:
             relative = surface - regressed[:, self.joint_set.root_index, None]
             points = torch.where(surface_valid[:, None, None], relative, points)
-        return LabelledPeople(
+        return PosedSamples(
             joints_cam=torch.where(valid[..., None], joints - root[:, None], 0.0),
             joints_valid=valid,
             points_cam=points,
@@ -231,7 +231,7 @@ class LabelledSet(torch.nn.Module):
             detected_px=self._detected_px(rows),
         )
 
-    def posed(self, rows: NDArray[np.integer]) -> tuple[Tensor, Tensor, Tensor, Views | None]:
+    def posed(self, rows: NDArray[np.integer]) -> tuple[Tensor, Tensor, Tensor, CameraBatch | None]:
         """The points asked for as the data set has them, fitted well or badly.
 
         Returns:
@@ -249,7 +249,7 @@ class LabelledSet(torch.nn.Module):
         column = getattr(self.records, name)
         return None if column is None else torch.from_numpy(column[rows]).to(self._place.device)
 
-    def _views(self, rows: NDArray[np.integer]) -> Views:
+    def _views(self, rows: NDArray[np.integer]) -> CameraBatch:
         size = torch.from_numpy(self.records.image_size[rows]).to(self._place.device).float()
         size = torch.where(size > 0, size, torch.inf)
         unknown = self._zeros(len(rows), 4) + torch.nan
@@ -257,7 +257,7 @@ class LabelledSet(torch.nn.Module):
         intrinsics, weak = (unknown if camera is None else camera for camera in cameras)
         perspective = ~intrinsics.isnan().any(1)
         known = torch.where(perspective[:, None], intrinsics, weak)
-        return Views(known[:, :2], known[:, 2:], perspective, size)
+        return CameraBatch(known[:, :2], known[:, 2:], perspective, size)
 
     def _pose(self, poser: GenderedPoints, rows: NDArray[np.integer]) -> tuple[Tensor, Tensor, Tensor]:
         """Points (B, N, 3) in the camera's axes (the world's where it is drawn); who has them; who is placed."""
@@ -281,7 +281,7 @@ class LabelledSet(torch.nn.Module):
             points = points @ rotation.nan_to_num().mT + origin.nan_to_num()[:, None]
         return points, valid, placed
 
-    def _film(self, points: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Views]:
+    def _film(self, points: Tensor, generator: torch.Generator | None) -> tuple[Tensor, CameraBatch]:
         """Points in the world's axes, z up → in those of a camera drawn for each of them."""
         if generator is None:
             raise ValueError(f"{self.records.schema.name} has no cameras: to draw them takes a generator")
@@ -290,9 +290,9 @@ class LabelledSet(torch.nn.Module):
         stature = (joints[..., 2].amax(1) - joints[..., 2].amin(1)).clamp_min(1.2)
         cameras = draw_cameras(len(points), stature, self.settings.cameras, generator)
         root = joints[:, self.joint_set.root_index, None]
-        return cameras.to_camera(points - root) + cameras.position_cam[:, None], Views.of_cameras(cameras)
+        return cameras.to_camera(points - root) + cameras.position_cam[:, None], CameraBatch.of_cameras(cameras)
 
-    def _fits(self, rows: NDArray[np.integer], fitted: Tensor, views: Views) -> Tensor:
+    def _fits(self, rows: NDArray[np.integer], fitted: Tensor, views: CameraBatch) -> Tensor:
         """(B,) whose body is within the limit of the labelled joints, by the same joints of it (B, N, 3)."""
         records, limits = self.records, self.settings
         if not self.fit_columns:
@@ -349,7 +349,7 @@ class LabelledSet(torch.nn.Module):
 
 
 def look(
-    people: LabelledPeople,
+    people: PosedSamples,
     input: Input,
     joint_set: JointSet,
     noise: NoiseConfig | None = None,
@@ -358,7 +358,7 @@ def look(
     """What the network sees of people, and their truth turned to the ray that it sees them along.
 
     Args:
-        people: Of `LabelledSet.people`.
+        people: Of `PosedDataset.people`.
         input: `gt` the true 2D joints; `noisy` those with synthesised errors; `detected` the data set's detections.
         joint_set: Theirs.
         noise, generator: For `noisy`.

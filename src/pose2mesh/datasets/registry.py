@@ -24,7 +24,7 @@ from pose2mesh.errors import InputError
 
 
 @dataclass(frozen=True)
-class Source:
+class DatasetSpec:
     """One data set of the literature, or one's own.
 
     Attributes:
@@ -50,35 +50,35 @@ class Source:
 
 _RESEARCH = "non-commercial research alone"
 
-SOURCES: dict[str, Source] = {
-    "human36m": Source(
+SOURCES: dict[str, DatasetSpec] = {
+    "human36m": DatasetSpec(
         human36m, "Human3.6M", "Human36M", f"{_RESEARCH}, by agreement with its owners", ("train", "test"),
         (("test", "absnet_output_on_testset.json"),), shape_limit=3.0,
     ),
-    "coco": Source(
+    "coco": DatasetSpec(
         coco, "COCO", "COCO", "annotations CC BY 4.0, photos under their own terms", ("train", "val"), shape_limit=3.0
     ),
-    "muco": Source(muco, "MuCo-3DHP", "MuCo", _RESEARCH, shape_limit=3.0),
-    "pw3d": Source(
+    "muco": DatasetSpec(muco, "MuCo-3DHP", "MuCo", _RESEARCH, shape_limit=3.0),
+    "pw3d": DatasetSpec(
         pw3d, "3DPW", "PW3D", _RESEARCH, ("train", "validation", "test"),
         tuple((split, f"data/darkpose_3dpw_{split}set_output.json") for split in ("train", "validation", "test")),
     ),
-    "pw3d_sequences": Source(pw3d_sequences, "3DPW", "PW3D", _RESEARCH, ("train", "validation", "test")),
-    "amass": Source(amass, "AMASS", "AMASS", _RESEARCH),
-    "surreal": Source(
+    "pw3d_sequences": DatasetSpec(pw3d_sequences, "3DPW", "PW3D", _RESEARCH, ("train", "validation", "test")),
+    "amass": DatasetSpec(amass, "AMASS", "AMASS", _RESEARCH),
+    "surreal": DatasetSpec(
         surreal, "SURREAL", "SURREAL", _RESEARCH, ("train", "val"),
         tuple((split, f"data/hrnet_output_on_{split}set.json") for split in ("train", "val")),
     ),
-    "freihand": Source(freihand, "FreiHAND", "FreiHAND", _RESEARCH, ("training", "evaluation"), body="mano"),
-    "freihand_coco": Source(
+    "freihand": DatasetSpec(freihand, "FreiHAND", "FreiHAND", _RESEARCH, ("training", "evaluation"), body="mano"),
+    "freihand_coco": DatasetSpec(
         freihand_coco, "FreiHAND", "FreiHAND", _RESEARCH, ("train", "eval"),
         tuple((split, f"data/hrnet_output_on_{split}set.json") for split in ("train", "eval")), body="mano",
     ),
-    "own": Source(own, "own data", "own", "as its owners allow", body=""),
+    "own": DatasetSpec(own, "own data", "own", "as its owners allow", body=""),
 }  # fmt: skip
 
 
-# What readers take beyond folder and split: keys of `SetConfig`.
+# What readers take beyond folder and split: keys of `DatasetConfig`.
 CHOICES = (
     "protocol", "stride", "detections", "which", "versions", "sets", "frames_per_second", "annotations", "fits",
     "joints",
@@ -86,7 +86,7 @@ CHOICES = (
 
 
 @dataclass
-class SetConfig:
+class DatasetConfig:
     """One data set of a config: where it is, which part, what of it is used. None stands for the usual.
 
     Attributes:
@@ -130,7 +130,7 @@ class SetConfig:
     fits: str | None = None
     joints: str | None = None
 
-    def source(self, name: str) -> Source:
+    def source(self, name: str) -> DatasetSpec:
         """Which data set this is; `name` is what the config calls it."""
         return SOURCES[self.reader or name]
 

@@ -14,7 +14,7 @@ from pose2mesh.models.mesh_topology import Body
 VALIDATION_BATCH = 64  # whatever the batch size is, for the people to be the same
 
 
-class Shown(NamedTuple):
+class ValidationSample(NamedTuple):
     """Validation people with all that is known of them.
 
     Attributes:
@@ -27,7 +27,7 @@ class Shown(NamedTuple):
     vertices: Tensor | None
 
 
-class Supply(Protocol):
+class DataSource(Protocol):
     """People for training and validation, on a body: drawn (`datasets.synthetic_source.DrawnPeople`) or of data sets
     (`datasets.dataset_source.RecordedPeople`).
 
@@ -63,5 +63,5 @@ class Supply(Protocol):
     def validate(self, index: int, generator: torch.Generator) -> Batch:
         """One of the batches of validation people; nothing that is evaluated is missing of them."""
 
-    def show(self, count: int, vertices: bool, generator: torch.Generator) -> Shown:
+    def show(self, count: int, vertices: bool, generator: torch.Generator) -> ValidationSample:
         """Validation people to look at, on the CPU; the same for the same generator."""

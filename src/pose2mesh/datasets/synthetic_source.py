@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.datasets.batch import Batch
-from pose2mesh.datasets.source import VALIDATION_BATCH, Shown
+from pose2mesh.datasets.source import VALIDATION_BATCH, ValidationSample
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, detect, draw_people
 from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 from pose2mesh.datasets.synthetic.pose_sources import describe_poses
@@ -19,7 +19,7 @@ from pose2mesh.skeletons import JointSet
 PEOPLE = 200_000  # an epoch, where none is told
 
 
-class DrawnPeople:
+class SyntheticSource:
     """See `datasets.source.Supply`. Each person is drawn once and never again: positions do not matter, generators do.
 
     Args:
@@ -76,7 +76,7 @@ class DrawnPeople:
         people = draw_people(count, poses, synthesiser, self.config, generator)
         return detect(people, self.joint_set, self.config.noise, generator)
 
-    def show(self, count: int, vertices: bool, generator: torch.Generator) -> Shown:
+    def show(self, count: int, vertices: bool, generator: torch.Generator) -> ValidationSample:
         """With no joint missing, each person seen once."""
         body, joint_set = self.body.cpu(), self.joint_set
         noise = replace(self.config.noise, drop=0.0, out_of_picture=False)
@@ -84,6 +84,6 @@ class DrawnPeople:
         people = draw_people(count, self.validation_poses, synthesiser, replace(self.config, views=1), generator)
         batch = detect(people, joint_set, noise, generator)
         if not vertices:
-            return Shown(batch, None)
+            return ValidationSample(batch, None)
         posed = people.cameras.to_camera(body(people.phenotypes, people.orientations)) @ batch.to_ray.mT
-        return Shown(batch, posed - (body.regressor(joint_set) @ posed)[:, joint_set.root_index, None])
+        return ValidationSample(batch, posed - (body.regressor(joint_set) @ posed)[:, joint_set.root_index, None])

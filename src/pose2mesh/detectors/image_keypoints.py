@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2mesh.detectors.registry import Detection, Detector
-from pose2mesh.io.keypoints import PictureInput, PoseInput
+from pose2mesh.io.keypoints import ImageInput, PoseInput
 from pose2mesh.skeletons import COCO, COCO17, convert
 
 
-def detect_photo(path: Path, photo: NDArray[np.uint8], detector: Detector) -> PictureInput:
+def detect_photo(path: Path, photo: NDArray[np.uint8], detector: Detector) -> ImageInput:
     """The people in a photo, best score first.
 
     Args:
@@ -21,7 +21,7 @@ def detect_photo(path: Path, photo: NDArray[np.uint8], detector: Detector) -> Pi
         detector: As `load_detector` gives it.
     """
     people = [pose_input(person, index) for index, person in enumerate(detector(photo))]
-    return PictureInput(path.stem, image_name=path.name, size=(photo.shape[1], photo.shape[0]), people=people)
+    return ImageInput(path.stem, image_name=path.name, size=(photo.shape[1], photo.shape[0]), people=people)
 
 
 def pose_input(person: Detection, index: int) -> PoseInput:

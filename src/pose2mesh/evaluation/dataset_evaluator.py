@@ -19,14 +19,14 @@ from torch import Tensor
 from pose2mesh.body_models.gendered import GenderedBody, open_body
 from pose2mesh.body_models.joint_regressors import FITTED, load_regressor
 from pose2mesh.datasets.annotation import OnFault
-from pose2mesh.datasets.dataset_source import VALIDATION, Member, genders_told
-from pose2mesh.datasets.posed_dataset import Input, LabelledPeople, LabelledSet, look
+from pose2mesh.datasets.dataset_source import VALIDATION, DatasetMember, genders_told
+from pose2mesh.datasets.posed_dataset import Input, PosedDataset, PosedSamples, look
 from pose2mesh.datasets.records import Records
-from pose2mesh.datasets.registry import SetConfig
+from pose2mesh.datasets.registry import DatasetConfig
 from pose2mesh.datasets.synthetic.detection_noise import measured_noise
 from pose2mesh.errors import InputError
 from pose2mesh.evaluation.protocol_metrics import (
-    Posed,
+    ProtocolBodies,
     by_action,
     means,
     person_errors,
@@ -36,7 +36,7 @@ from pose2mesh.evaluation.protocol_metrics import (
 )
 from pose2mesh.evaluation.protocols import Protocol, find_protocol
 from pose2mesh.geometry.camera import Intrinsics
-from pose2mesh.inference.predictor import Recovery, unusable
+from pose2mesh.inference.predictor import Predictor, unusable
 from pose2mesh.io.downloads import cache_folder
 from pose2mesh.skeletons import JointSet
 
@@ -47,7 +47,7 @@ PART = 64  # people posed in full at a time
 
 
 @dataclass(frozen=True)
-class Seen:
+class EvaluationBatch:
     """Some people of a test: what the network gets of them, and the truth.
 
     Attributes:
@@ -60,7 +60,7 @@ class Seen:
     rows: NDArray[np.int64]
     pixels: NDArray[np.float32]
     confidence: NDArray[np.float32]
-    truth: Posed
+    truth: ProtocolBodies
     cameras: list[Intrinsics] | None
 
 
@@ -80,9 +80,9 @@ class ProtocolTest:
         InputError: the model's mesh has no such joints.
     """
 
-    def __init__(self, recovery: Recovery, records: Records, body: GenderedBody, protocol: Protocol) -> None:
+    def __init__(self, recovery: Predictor, records: Records, body: GenderedBody, protocol: Protocol) -> None:
         self.protocol, self.records, self.joint_set = protocol, records, recovery.joint_set
-        self.data = LabelledSet(records, body, self.joint_set, torch.arange(len(body.template)))
+        self.data = PosedDataset(records, body, self.joint_set, torch.arange(len(body.template)))
         self.true_regressor, self.true_root = self._regressors(body)
         self.same_mesh = np.array_equal(recovery.faces, body.faces.numpy())
         if self.same_mesh:
@@ -129,7 +129,7 @@ class ProtocolTest:
         told = ", ".join(f"{count} × {reason}" for reason, count in self.left_out.items())
         return InputError(f"{self.protocol.name}: nobody can be measured ({told})")
 
-    def parts(self, rows: NDArray[np.int64], input_: Input, seed: int) -> Iterator[Seen]:
+    def parts(self, rows: NDArray[np.int64], input_: Input, seed: int) -> Iterator[EvaluationBatch]:
         """The people a part at a time, but for those whom no network can use; these are counted."""
         generator, noise = torch.Generator().manual_seed(seed), measured_noise(input_, self.joint_set)
         for start in range(0, len(rows), PART):
@@ -143,9 +143,9 @@ class ProtocolTest:
             if keep.any():
                 cameras = intrinsics(people)
                 kept = None if cameras is None else [cameras[index] for index in keep.nonzero()[0]]
-                yield Seen(part[keep], pixels[keep], confidence[keep], self.truth(people, part, keep), kept)
+                yield EvaluationBatch(part[keep], pixels[keep], confidence[keep], self.truth(people, part, keep), kept)
 
-    def truth(self, people: LabelledPeople, rows: NDArray[np.int64], keep: NDArray[np.bool_]) -> Posed:
+    def truth(self, people: PosedSamples, rows: NDArray[np.int64], keep: NDArray[np.bool_]) -> ProtocolBodies:
         """What is true of those of the people to `keep`, (B,)."""
         assert people.points_cam is not None
         vertices = people.points_cam[torch.from_numpy(keep)].double()
@@ -153,16 +153,16 @@ class ProtocolTest:
         if self.protocol.truth == "labels":
             assert self.records.joints_m is not None
             joints = torch.from_numpy(self.records.joints_m[rows[keep]]).double()
-        return Posed(joints, vertices, self.true_root @ vertices)
+        return ProtocolBodies(joints, vertices, self.true_root @ vertices)
 
-    def found(self, vertices: NDArray[np.float32]) -> Posed:
+    def found(self, vertices: NDArray[np.float32]) -> ProtocolBodies:
         """A model's answer, vertices (B, V, 3), as the protocol takes it."""
         points = torch.from_numpy(vertices).double()
         joints = self.regressor @ points
-        return Posed(joints, points, self.true_root @ points) if self.same_mesh else Posed(joints)
+        return ProtocolBodies(joints, points, self.true_root @ points) if self.same_mesh else ProtocolBodies(joints)
 
 
-def intrinsics(people: LabelledPeople) -> list[Intrinsics] | None:
+def intrinsics(people: PosedSamples) -> list[Intrinsics] | None:
     """Everyone's camera, or None where one is not known."""
     if not people.views.perspective.all():
         return None
@@ -180,7 +180,7 @@ class TestSet:
     """
 
     protocol: Protocol
-    member: Member
+    member: DatasetMember
     body: GenderedBody
 
     @property
@@ -212,7 +212,7 @@ def open_test(
     Raises:
         InputError: no data set of the config goes with the protocol; a file is missing or cannot be used.
     """
-    chosen: list[tuple[str, SetConfig]] = [] if data.validation is None else [(VALIDATION, data.validation)]
+    chosen: list[tuple[str, DatasetConfig]] = [] if data.validation is None else [(VALIDATION, data.validation)]
     chosen += data.sets.items()
     readers = [choice.reader or name for name, choice in chosen]
     test = find_protocol(protocol, readers, joint_set)
@@ -225,7 +225,7 @@ def open_test(
         choice = replace(choice, split=None, protocol=None, stride=None)
     root = None if data.folder is None else Path(data.folder)
     cache = cache_folder() / "sets" if data.cache is None else Path(data.cache)
-    member = Member(name, choice, choice.open(name, root, cache, validation=True))
+    member = DatasetMember(name, choice, choice.open(name, root, cache, validation=True))
     if data.body.model != member.records.schema.body:
         raise InputError(
             f"{source}: data.body.model is {data.body.model}; {test.name} needs {member.records.schema.body}"
@@ -235,7 +235,7 @@ def open_test(
 
 
 def evaluate_records(
-    recovery: Recovery,
+    recovery: Predictor,
     records: Records,
     body: GenderedBody,
     protocol: Protocol,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pose2mesh import metrics
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import nominal_intrinsics
-from pose2mesh.inference.predictor import LEAST_JOINTS, Recovery
+from pose2mesh.inference.predictor import LEAST_JOINTS, Predictor
 from pose2mesh.io.atomic_write import replacing
 from pose2mesh.io.mesh_files import write_json
 from pose2mesh.skeletons import JointSet
@@ -119,7 +119,7 @@ def evaluate_command(model: str, device: str, options: EvaluateOptions, say: Cal
         InputError: an option, the model, or a file of the test cannot be used.
     """
     options.check()
-    recovery = Recovery.load(model, device)
+    recovery = Predictor.load(model, device)
     if options.data is not None:
         from pose2mesh.config.train_config import load_config
 
@@ -155,7 +155,7 @@ def evaluate_command(model: str, device: str, options: EvaluateOptions, say: Cal
 
 
 def _evaluate_set(
-    recovery: Recovery, config: TrainConfig, options: EvaluateOptions, say: Callable[[str], None]
+    recovery: Predictor, config: TrainConfig, options: EvaluateOptions, say: Callable[[str], None]
 ) -> dict[str, Any]:
     """On a data set of a config: results as JSON, and as tables that stand beside the published ones."""
     from pose2mesh.evaluation import published_results
@@ -186,7 +186,7 @@ def _evaluate_set(
 
 
 def evaluate_motions(
-    recovery: Recovery,
+    recovery: Predictor,
     source: PoseSource,
     samples: int,
     seed: int,

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from pose2mesh import metrics
 from pose2mesh.errors import InputError, one_line
-from pose2mesh.inference.predictor import Camera, Recovery, solve_camera
+from pose2mesh.inference.predictor import Camera, Predictor, solve_camera
 from pose2mesh.io.image_lookup import match_images
 from pose2mesh.io.images import read_photo, resized
-from pose2mesh.io.keypoints import PictureInput, PoseInput, read_keypoints
+from pose2mesh.io.keypoints import ImageInput, PoseInput, read_keypoints
 from pose2mesh.skeletons import COCO, COCO17
 from pose2mesh.visualization import renderer
 
@@ -27,7 +27,7 @@ LEAST_LABELLED = 12  # people with fewer labelled joints say little about a whol
 
 
 def evaluate_keypoints(
-    recovery: Recovery,
+    recovery: Predictor,
     annotations: Path,
     images: Path,
     still_poses: dict[str, tuple[NDArray[np.floating], NDArray[np.floating]]] | None = None,
@@ -90,7 +90,7 @@ def measurable_people(annotations: Path, images: Path) -> Iterator[tuple[PoseInp
 
 
 def measurable_in_picture(
-    picture: PictureInput, size: tuple[int, int], annotations: Path
+    picture: ImageInput, size: tuple[int, int], annotations: Path
 ) -> Iterator[tuple[PoseInput, NDArray[np.bool_]]]:
     """`measurable_people` of one picture of `size` (width, height); `annotations` is named in an error."""
     for person in picture.people:

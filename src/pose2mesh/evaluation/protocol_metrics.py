@@ -20,7 +20,7 @@ LEAST_FRAMES = 3  # of a stretch whose acceleration is told
 
 
 @dataclass(frozen=True)
-class Posed:
+class ProtocolBodies:
     """People as a protocol compares them, true or recovered. Metres, axes of the picture's camera, from anywhere.
 
     Attributes:
@@ -40,7 +40,9 @@ def relative_joints(protocol: Protocol, joints: Tensor) -> Tensor:
     return (joints - joints[:, root, None])[:, protocol.columns].double()
 
 
-def person_errors(protocol: Protocol, found: Posed, truth: Posed, aligned: bool = True) -> dict[str, Tensor]:
+def person_errors(
+    protocol: Protocol, found: ProtocolBodies, truth: ProtocolBodies, aligned: bool = True
+) -> dict[str, Tensor]:
     """Each person's errors, (B,), by the name that reports have: lengths `…_mm` in millimetres, `f_score_…` in [0, 1].
 
     Errors of the surface are left out where either side has no vertices, those after alignment without `aligned`.

@@ -16,7 +16,7 @@ _HMR_FRONTAL = "PA-MPJPE over the frontal camera"
 
 
 @dataclass(frozen=True)
-class Row:
+class PublishedRow:
     """A method's errors.
 
     Attributes:
@@ -40,27 +40,31 @@ class Row:
 
 
 # HMR, GraphCMR and SPIN take one camera of the four for PA-MPJPE; those that recover from 2D poses take all four.
-PUBLISHED: tuple[Row, ...] = (
-    Row("human36m-p2", "Lassner et al.", "image", "Lassner et al., CVPR 2017", None, 93.9),
-    Row("human36m-p2", "HMR", "image", f"Kanazawa et al., CVPR 2018; {_HMR_FRONTAL}", 88.0, 56.8),
-    Row("human36m-p2", "NBF", "image", "Omran et al., 3DV 2018", None, 59.9),
-    Row("human36m-p2", "Pavlakos et al.", "image", "Pavlakos et al., CVPR 2018", None, 75.9),
-    Row("human36m-p2", "GraphCMR", "image", f"Kolotouros et al., CVPR 2019; {_HMR_FRONTAL}", None, 50.1),
-    Row("human36m-p2", "Arnab et al.", "image", "Arnab et al., CVPR 2019", 77.8, 54.3),
-    Row("human36m-p2", "SPIN", "image", f"Kolotouros et al., ICCV 2019; {_HMR_FRONTAL}", 62.5, 41.1),
-    Row("human36m-p2", "Pose2Mesh", "detected", _POSE2MESH, 64.9, 46.3),
-    Row("human36m-p2", "Pose2Mesh, Adam", "detected", "trained with another optimiser, as reported later", 60.2, 47.2),
-    Row("human36m-p2", "GTRS", "detected", "Zheng et al., ACM MM 2022", 64.3, 45.4),
-    Row("human36m-p2", "GATOR", "detected", _GATOR, 64.0, 44.7),
-    Row("human36m-p2", "Pose2Mesh", "gt", _POSE2MESH, 51.3, 35.6),
-    Row("human36m-p2", "GATOR", "gt", _GATOR, 48.8, 31.2),
-    Row("human36m-frontal", "HMR", "image", "Kanazawa et al., CVPR 2018; every fifth frame", None, 56.8),
-    Row("human36m-frontal", "GraphCMR", "image", "Kolotouros et al., CVPR 2019; every fifth frame", None, 50.1),
-    Row("human36m-frontal", "SPIN", "image", "Kolotouros et al., ICCV 2019; every fifth frame", None, 41.1),
-    Row("3dpw", "Pose2Mesh", "detected", f"{_POSE2MESH}, with DarkPose's detections", 88.9, 58.3, 106.3),
-    Row("3dpw", "Pose2Mesh", "gt", _POSE2MESH, 63.1, 35.4),
-    Row("3dpw", "GATOR", "gt", _GATOR, 50.8, 30.5),
-    Row("freihand", "Pose2Mesh", "detected", _POSE2MESH, None, 7.7, None, 7.8, (0.674, 0.969)),
+PUBLISHED: tuple[PublishedRow, ...] = (
+    PublishedRow("human36m-p2", "Lassner et al.", "image", "Lassner et al., CVPR 2017", None, 93.9),
+    PublishedRow("human36m-p2", "HMR", "image", f"Kanazawa et al., CVPR 2018; {_HMR_FRONTAL}", 88.0, 56.8),
+    PublishedRow("human36m-p2", "NBF", "image", "Omran et al., 3DV 2018", None, 59.9),
+    PublishedRow("human36m-p2", "Pavlakos et al.", "image", "Pavlakos et al., CVPR 2018", None, 75.9),
+    PublishedRow("human36m-p2", "GraphCMR", "image", f"Kolotouros et al., CVPR 2019; {_HMR_FRONTAL}", None, 50.1),
+    PublishedRow("human36m-p2", "Arnab et al.", "image", "Arnab et al., CVPR 2019", 77.8, 54.3),
+    PublishedRow("human36m-p2", "SPIN", "image", f"Kolotouros et al., ICCV 2019; {_HMR_FRONTAL}", 62.5, 41.1),
+    PublishedRow("human36m-p2", "Pose2Mesh", "detected", _POSE2MESH, 64.9, 46.3),
+    PublishedRow(
+        "human36m-p2", "Pose2Mesh, Adam", "detected", "trained with another optimiser, as reported later", 60.2, 47.2
+    ),
+    PublishedRow("human36m-p2", "GTRS", "detected", "Zheng et al., ACM MM 2022", 64.3, 45.4),
+    PublishedRow("human36m-p2", "GATOR", "detected", _GATOR, 64.0, 44.7),
+    PublishedRow("human36m-p2", "Pose2Mesh", "gt", _POSE2MESH, 51.3, 35.6),
+    PublishedRow("human36m-p2", "GATOR", "gt", _GATOR, 48.8, 31.2),
+    PublishedRow("human36m-frontal", "HMR", "image", "Kanazawa et al., CVPR 2018; every fifth frame", None, 56.8),
+    PublishedRow(
+        "human36m-frontal", "GraphCMR", "image", "Kolotouros et al., CVPR 2019; every fifth frame", None, 50.1
+    ),
+    PublishedRow("human36m-frontal", "SPIN", "image", "Kolotouros et al., ICCV 2019; every fifth frame", None, 41.1),
+    PublishedRow("3dpw", "Pose2Mesh", "detected", f"{_POSE2MESH}, with DarkPose's detections", 88.9, 58.3, 106.3),
+    PublishedRow("3dpw", "Pose2Mesh", "gt", _POSE2MESH, 63.1, 35.4),
+    PublishedRow("3dpw", "GATOR", "gt", _GATOR, 50.8, 30.5),
+    PublishedRow("freihand", "Pose2Mesh", "detected", _POSE2MESH, None, 7.7, None, 7.8, (0.674, 0.969)),
 )
 
 _COLUMNS = (

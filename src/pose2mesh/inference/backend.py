@@ -1,4 +1,5 @@
-"""What runs a model for `inference.predictor.Recovery`, from NumPy to NumPy: on 2D joints, on pictures, on a person's frames."""
+"""What runs a model for `inference.predictor.Recovery`, from NumPy to NumPy: on 2D joints, on pictures, on a
+person's frames."""
 
 from __future__ import annotations
 
@@ -10,10 +11,10 @@ from numpy.typing import NDArray
 from pose2mesh.models.bundle.bundle_info import BundleInfo
 
 if TYPE_CHECKING:
-    from pose2mesh.baselines.observation import Seen
+    from pose2mesh.baselines.observation import Observation
 
 # What a model that looks at people is shown: the photo (H, W, 3) they are all in, or each one's crop.
-Pictures: TypeAlias = Union[NDArray[np.uint8], "Seen"]
+Images: TypeAlias = Union[NDArray[np.uint8], "Observation"]
 
 
 class Model(Protocol):
@@ -42,11 +43,11 @@ class Backend(Model, Protocol):
 
 
 @runtime_checkable
-class PictureBackend(Model, Protocol):
+class ImageBackend(Model, Protocol):
     """What runs a model that looks at pictures."""
 
     def look(
-        self, pixels: NDArray[np.float32], confidence: NDArray[np.float32], pictures: Pictures
+        self, pixels: NDArray[np.float32], confidence: NDArray[np.float32], pictures: Images
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """As `Backend.run`; the pixels are those of the photo, or of whatever picture the crops were taken from."""
 

@@ -16,7 +16,7 @@ from pose2mesh.inference.onnx_backend import (
     is_onnx,
     open_session,
 )
-from pose2mesh.inference.predictor import Recovery
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.inference.torch_backend import TorchBackend
 from pose2mesh.io.atomic_write import replacing
 from pose2mesh.models.bundle.bundle_file import BundleFile, fitting, read_bundle
@@ -52,13 +52,13 @@ def export_onnx(model: str, path: Path) -> str:
         raise InputError(NOT_INSTALLED.format(error.name)) from error
     providers = find_providers("cpu")
     bundle = read_bundle(model)
-    reference = Recovery(TorchBackend.load(model, "cpu"))
+    reference = Predictor(TorchBackend.load(model, "cpu"))
     with fitting(bundle.path):
         graph = build(bundle, compact=True)
         onnx.helper.set_model_props(graph, describe(bundle.info))
         onnx.checker.check_model(graph, full_check=True)
         data = graph.SerializeToString()
-        exported = Recovery(OnnxBackend(open_session(data, providers), bundle.info))
+        exported = Predictor(OnnxBackend(open_session(data, providers), bundle.info))
     difference = largest_difference_m(reference, exported, random_people(bundle))
     if not difference <= LARGEST_DIFFERENCE_M:  # True for NaN
         raise InputError(
@@ -85,7 +85,7 @@ def random_people(bundle: BundleFile) -> tuple[np.ndarray, np.ndarray]:
     return pixels, np.where(missing, 0, confidence)
 
 
-def largest_difference_m(first: Recovery, second: Recovery, people: tuple[np.ndarray, np.ndarray]) -> float:
+def largest_difference_m(first: Predictor, second: Predictor, people: tuple[np.ndarray, np.ndarray]) -> float:
     """Of any coordinate of any joint or vertex."""
     pairs = zip(first.run(*people), second.run(*people), strict=True)
     return float(max(np.abs(a - b).max() for a, b in pairs))

@@ -1,6 +1,6 @@
 """From 2D joints to people: the networks, the camera and the person's size, in and out of NumPy.
 
-`Recovery` needs neither the body model nor the training stack, and PyTorch only where that runs the networks.
+`Predictor` needs neither the body model nor the training stack, and PyTorch only where that runs the networks.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import Intrinsics, fit_perspective, fit_weak_perspective, look_at, nominal_intrinsics
-from pose2mesh.inference.backend import Backend, PictureBackend, Pictures, TrackBackend
+from pose2mesh.inference.backend import Backend, ImageBackend, Images, TrackBackend
 from pose2mesh.io.keypoints import PoseInput, Skipped
 from pose2mesh.models.bundle.bundle_info import BASELINES, DEFAULT, is_learned
 from pose2mesh.skeletons import JOINT_SETS, LARGEST_COORDINATE_PX, JointSet, convert, input_order, where_without_spread
@@ -83,7 +83,7 @@ class Person:
         return self.joints + self.camera.translation_m
 
 
-class Recovery:
+class Predictor:
     """A model that recovers people. Not bound to a body model: all it needs is in the bundle.
 
     Args:
@@ -93,7 +93,7 @@ class Recovery:
         InputError: the model is of the first stage of training.
     """
 
-    def __init__(self, backend: Backend | PictureBackend) -> None:
+    def __init__(self, backend: Backend | ImageBackend) -> None:
         info = backend.info
         if info.config.get("stage") == "posenet":
             raise InputError(f"model {info.name!r} is a lifter without a mesh; expected one of stage pose2mesh")
@@ -101,7 +101,7 @@ class Recovery:
         self.faces, self.template = backend.faces, backend.template
 
     @classmethod
-    def load(cls, name_or_path: str | Path = DEFAULT, device: str = "cpu", backend: str = "torch") -> Recovery:
+    def load(cls, name_or_path: str | Path = DEFAULT, device: str = "cpu", backend: str = "torch") -> Predictor:
         """Load `default`, a bundle file, a file that `pose2mesh export` wrote, or a baseline.
 
         Args:
@@ -238,7 +238,7 @@ class Recovery:
         joints_px: NDArray[np.floating],
         confidence: NDArray[np.floating],
         intrinsics: Intrinsics | list[Intrinsics] | None = None,
-        pictures: Pictures | None = None,
+        pictures: Images | None = None,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Joints (P, J, 3) and vertices (P, V, 3), root-relative, metres, in the picture's camera axes.
 
@@ -255,7 +255,7 @@ class Recovery:
         joints_px: NDArray[np.floating],
         confidence: NDArray[np.floating],
         intrinsics: Intrinsics | list[Intrinsics] | None,
-        pictures: Pictures | None,
+        pictures: Images | None,
         one_person: bool = False,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.floating] | None]:
         """`run`, and the pixels (P, J, 2) where a model that recovers frames together sees its joints itself."""
@@ -267,7 +267,7 @@ class Recovery:
             for index, camera in enumerate(cameras):
                 pixels[index], turns[index] = look_at(joints_px[index], confidence[index], camera)
         seen = np.asarray(confidence, np.float32)
-        if isinstance(self.backend, PictureBackend):
+        if isinstance(self.backend, ImageBackend):
             if pictures is None:
                 raise InputError(f"model {self.info.name!r} looks at the photo; it is needed beside the keypoints")
             joints, vertices = self.backend.look(np.asarray(joints_px, np.float32), seen, pictures)
@@ -289,7 +289,7 @@ class Recovery:
     @property
     def looks(self) -> bool:
         """Whether the model looks at pictures, beside the 2D joints."""
-        return isinstance(self.backend, PictureBackend)
+        return isinstance(self.backend, ImageBackend)
 
     @property
     def window(self) -> tuple[int, int] | None:

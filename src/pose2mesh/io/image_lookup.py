@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
 
 from pose2mesh.errors import InputError
-from pose2mesh.io.keypoints import PictureInput
+from pose2mesh.io.keypoints import ImageInput
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 
-def match_images(pictures: Sequence[PictureInput], images: Path | str) -> dict[str, Path]:
+def match_images(pictures: Sequence[ImageInput], images: Path | str) -> dict[str, Path]:
     """Find the image file of each picture.
 
     Args:
@@ -38,7 +38,7 @@ def match_images(pictures: Sequence[PictureInput], images: Path | str) -> dict[s
     return {stem: file for stem, file in found.items() if file is not None}
 
 
-def _image_in(folder: Path, by_stem: dict[str, Path], picture: PictureInput) -> Path | None:
+def _image_in(folder: Path, by_stem: dict[str, Path], picture: ImageInput) -> Path | None:
     if picture.image_name is not None:
         name = PureWindowsPath(picture.image_name)  # splits at both kinds of slash
         # A name read from a file must not lead out of the folder.

@@ -70,7 +70,7 @@ class Skipped:
 
 
 @dataclass(frozen=True, eq=False)
-class PictureInput:
+class ImageInput:
     """The people of one picture, frame or array, in the order of the input.
 
     Attributes:
@@ -100,7 +100,7 @@ class _Found:
     extra: dict[str, Any] = field(default_factory=dict)
 
 
-def read_keypoints(path: Path | str, joints: str = "coco", minimum_joints: int = 5) -> list[PictureInput]:
+def read_keypoints(path: Path | str, joints: str = "coco", minimum_joints: int = 5) -> list[ImageInput]:
     """Read the people of a keypoint file, or of a folder of OpenPose files, one entry per picture.
 
     Args:
@@ -122,7 +122,7 @@ def read_keypoints(path: Path | str, joints: str = "coco", minimum_joints: int =
     return pictures
 
 
-def stream_keypoints(path: Path | str, joints: str = "coco", minimum_joints: int = 5) -> Iterator[PictureInput]:
+def stream_keypoints(path: Path | str, joints: str = "coco", minimum_joints: int = 5) -> Iterator[ImageInput]:
     """`read_keypoints` picture by picture, which may all be without anybody who can be recovered."""
     path = Path(path)
     input_order(joints, len(INPUT_ORDERS.get(joints, ())))  # refuses an unknown set, whatever the file
@@ -170,7 +170,7 @@ def _joint_names(found: _Found, joints: str) -> tuple[str, ...]:
         raise InputError(f"{found.where}: {error}") from None
 
 
-def _read(path: Path) -> list[tuple[PictureInput, list[_Found]]]:
+def _read(path: Path) -> list[tuple[ImageInput, list[_Found]]]:
     if path.is_dir():
         if not (files := sorted(file for file in path.iterdir() if file.suffix.lower() == ".json")):
             raise InputError(f"{path}: has no .json file; expected a folder of OpenPose files")
@@ -198,7 +198,7 @@ def _load_json(path: Path) -> Any:
         raise InputError(f"{path}: cannot be read as JSON: {error}") from None
 
 
-def _read_coco_annotations(path: Path, data: dict) -> list[tuple[PictureInput, list[_Found]]]:
+def _read_coco_annotations(path: Path, data: dict) -> list[tuple[ImageInput, list[_Found]]]:
     pictures = _coco_pictures(path, _dicts(path, data, "images"))
     people: dict[Identifier, list[_Found]] = {image_id: [] for image_id in pictures}
     names = _category_names(path, data)
@@ -222,7 +222,7 @@ def _read_coco_annotations(path: Path, data: dict) -> list[tuple[PictureInput, l
     return [(picture, people[image_id]) for image_id, picture in pictures.items()]
 
 
-def _read_coco_results(path: Path, data: list) -> list[tuple[PictureInput, list[_Found]]]:
+def _read_coco_results(path: Path, data: list) -> list[tuple[ImageInput, list[_Found]]]:
     people: dict[Identifier, list[_Found]] = {}
     for index, result in enumerate(_dicts(path, {"results": data}, "results")):
         where = f"{path}: results[{index}]"
@@ -243,11 +243,11 @@ def _extra(where: str, entry: dict) -> dict[str, Any]:
     return extra
 
 
-def _coco_pictures(path: Path, images: list[dict]) -> dict[Identifier, PictureInput]:
+def _coco_pictures(path: Path, images: list[dict]) -> dict[Identifier, ImageInput]:
     """Pictures by image id, under stems that are file names and differ."""
     if not images:
         raise InputError(f"{path}: lists no picture; expected at least one")
-    pictures: dict[Identifier, PictureInput] = {}
+    pictures: dict[Identifier, ImageInput] = {}
     stems = set()
     for index, image in enumerate(images):
         where = f"{path}: images[{index}]"
@@ -264,7 +264,7 @@ def _coco_pictures(path: Path, images: list[dict]) -> dict[Identifier, PictureIn
         while stem in stems:  # of one name, from two folders: they would overwrite each other's output
             stem = f"{stem}_{plain}"
         stems.add(stem)
-        pictures[image_id] = PictureInput(stem, name, image_id, cast(tuple[int, int], size) if known else None)
+        pictures[image_id] = ImageInput(stem, name, image_id, cast(tuple[int, int], size) if known else None)
     return pictures
 
 
@@ -280,13 +280,13 @@ def _category_names(path: Path, data: dict) -> dict[Identifier | None, tuple[str
     return joint_names
 
 
-def _read_openpose(path: Path, data: Any) -> tuple[PictureInput, list[_Found]]:
+def _read_openpose(path: Path, data: Any) -> tuple[ImageInput, list[_Found]]:
     people = []
     for index, person in enumerate(_dicts(path, data, "people")):
         where, key = f"{path}: people[{index}]", "pose_keypoints_2d"
         rows = _triples(where, person.get(key), key)  # empty where OpenPose ran with the body off
         people.append(_Found(f"{where}: {key}", rows, index, INPUT_ORDERS["openpose25"]))
-    return PictureInput(path.stem), people
+    return ImageInput(path.stem), people
 
 
 def _load_array(path: Path) -> NDArray[Any]:
@@ -305,7 +305,7 @@ def _load_array(path: Path) -> NDArray[Any]:
     raise InputError(f"{path}: has arrays {_show(keys)}; expected a single one, or one called keypoints or joints2d")
 
 
-def _read_array(path: Path) -> tuple[PictureInput, list[_Found]]:
+def _read_array(path: Path) -> tuple[ImageInput, list[_Found]]:
     array = _load_array(path)
     if array.dtype.kind not in "iuf":
         raise InputError(f"{path}: holds values of type {array.dtype}; expected numbers")
@@ -316,7 +316,7 @@ def _read_array(path: Path) -> tuple[PictureInput, list[_Found]]:
         people = np.concatenate([people, (people != 0).any(axis=2, keepdims=True)], axis=2)
     for i, j in np.argwhere((people[..., 2] < _LEAST_SCORE) | (people[..., 2] > _LARGEST_SCORE)):
         raise InputError(f"{path}: person {i}: column 3 of joint {j} is {people[i, j, 2]:g}; expected a confidence")
-    return PictureInput(path.stem), [_Found(f"{path}: person {i}", rows, i) for i, rows in enumerate(people)]
+    return ImageInput(path.stem), [_Found(f"{path}: person {i}", rows, i) for i, rows in enumerate(people)]
 
 
 def _show(value: object) -> str:  # in an error message: on one line, and short

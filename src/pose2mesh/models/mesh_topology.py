@@ -1,4 +1,4 @@
-"""The `Surface` a network is built on: hierarchy, predicted points, the step to all vertices; how bodies get one."""
+"""The `MeshTopology` a network is built on: hierarchy, predicted points, the step to all vertices."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ JOINT_RIDGE, LANDMARK_RIDGE = 1e-3, 1e-2
 
 
 @dataclass(frozen=True)
-class Surface:
+class MeshTopology:
     """What the network needs to know of a body mesh: everything in a bundle but the weights.
 
     Attributes:
@@ -70,7 +70,7 @@ class Surface:
         return np.asarray((regressor if upsampling is None else regressor @ upsampling).toarray(), np.float32)
 
 
-def laplacians(surface: Surface, joint_set: JointSet, spectrum: str) -> list[sp.csr_array]:
+def laplacians(surface: MeshTopology, joint_set: JointSet, spectrum: str) -> list[sp.csr_array]:
     """Of the graphs a network convolves on: the joints first, then the mesh's, coarsest first.
 
     Raises:
@@ -92,7 +92,7 @@ class Body(Protocol):
     def regressor(self, joint_set: JointSet) -> Tensor: ...
 
 
-def build_surface(body: Body, joint_set: JointSet, config: NetworkConfig, posed: np.ndarray | None) -> Surface:
+def build_surface(body: Body, joint_set: JointSet, config: NetworkConfig, posed: np.ndarray | None) -> MeshTopology:
     """Coarsen the body's mesh and choose the points that MeshNet predicts.
 
     Args:
@@ -116,7 +116,7 @@ def build_surface(body: Body, joint_set: JointSet, config: NetworkConfig, posed:
     points = hierarchy.nodes[level][nodes]
     if level == 0:
         nodes = nodes[np.argsort(points)]  # predicted points in the order of the vertices
-        return Surface(
+        return MeshTopology(
             faces, body.template.numpy(), [hierarchy.adjacency[i] for i in levels], nodes, np.sort(points), faces,
             None, None, regressor,
         )  # fmt: skip
@@ -132,7 +132,7 @@ def build_surface(body: Body, joint_set: JointSet, config: NetworkConfig, posed:
     place = np.full(len(hierarchy.nodes[level]), -1)
     place[nodes] = np.arange(len(nodes))
     index, weight = fit_upsampling(hierarchy, level, template, posed)
-    return Surface(
+    return MeshTopology(
         faces, body.template.numpy(), [hierarchy.adjacency[i] for i in levels], nodes, points,
         place[coarse_faces(hierarchy, faces, level)], index, weight, regressor,
         joint_base, landmarks, landmark_base,

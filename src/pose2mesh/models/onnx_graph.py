@@ -21,7 +21,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from pose2mesh.graph.row_blocks import cut_rows
 from pose2mesh.models.bundle.bundle_file import BundleFile
-from pose2mesh.models.mesh_topology import Surface, laplacians
+from pose2mesh.models.mesh_topology import MeshTopology, laplacians
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.skeletons import JOINT_SETS, JointSet
 
@@ -274,7 +274,7 @@ def interpolation(C_in: int, C_out: int) -> np.ndarray:
     return matrix
 
 
-def _base(graph: _Graph, lifted: str, offsets: str | None, surface: Surface, joint_set: JointSet) -> str:
+def _base(graph: _Graph, lifted: str, offsets: str | None, surface: MeshTopology, joint_set: JointSet) -> str:
     """(B, R, 3) points interpolated between what PoseNet lifts, which MeshNet's are added to."""
     if surface.joint_base is None:
         raise ValueError("network.joint_base is true, but the surface has no weights for it")
@@ -287,7 +287,7 @@ def _base(graph: _Graph, lifted: str, offsets: str | None, surface: Surface, joi
     return graph.op("Add", base, graph.op("MatMul", surface.landmark_base, offsets))
 
 
-def _outputs(graph: _Graph, points: str, surface: Surface) -> None:
+def _outputs(graph: _Graph, points: str, surface: MeshTopology) -> None:
     """Joints, vertices and constants from the points (B, R, 3)."""
     graph.op("MatMul", surface.point_regressor(), points, output="joints")
     if surface.upsample_index is None:
@@ -298,7 +298,7 @@ def _outputs(graph: _Graph, points: str, surface: Surface) -> None:
     graph.op("Identity", surface.faces.astype(np.int32), output="faces")
 
 
-def _upsample(graph: _Graph, points: str, surface: Surface) -> None:
+def _upsample(graph: _Graph, points: str, surface: MeshTopology) -> None:
     """`vertices` (B, V, 3) from points (B, R, 3), everyone's coordinates side by side in one product."""
     upsampling = surface.upsampling()
     assert upsampling is not None

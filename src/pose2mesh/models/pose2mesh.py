@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pose2mesh.errors import InputError
 from pose2mesh.models.layers.chebyshev import GraphLaplacian
-from pose2mesh.models.mesh_topology import Surface, laplacians
+from pose2mesh.models.mesh_topology import MeshTopology, laplacians
 from pose2mesh.models.meshnet import MeshNet
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.posenet import PoseNet
@@ -49,7 +49,7 @@ class Pose2Mesh(nn.Module):
     landmarks: Tensor | None
     landmark_base: Tensor | None
 
-    def __init__(self, config: NetworkConfig, joint_set: JointSet, surface: Surface) -> None:
+    def __init__(self, config: NetworkConfig, joint_set: JointSet, surface: MeshTopology) -> None:
         super().__init__()
         self.config, self.joint_set = config, joint_set
         J = len(joint_set)

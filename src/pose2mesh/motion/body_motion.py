@@ -1,6 +1,7 @@
 """One person's motion as a body of one shape with turning bones: what animation files hold.
 
-Animation files are Y up. `Y_UP_FROM_CAMERA` turns camera axes to them, as `io/mesh_files.py` does, for a level camera: the
+Animation files are Y up. `Y_UP_FROM_CAMERA` turns camera axes to them, as `io/mesh_files.py` does, for a level
+camera: the
 camera is at the origin and looks along −Z. `Y_UP_FROM_BODY` turns the body's rest pose (z up, facing −y) to one that
 stands on Y and faces +Z.
 """

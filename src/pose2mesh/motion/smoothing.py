@@ -188,7 +188,7 @@ class BodySmoother:
         return body[1 : 1 + self._joints], body[1 + self._joints :], body[0]
 
 
-class Bodies(Protocol):
+class BodyFrames(Protocol):
     """A track's frames, in memory or on disk: (T, 1 + J + N, 3), as `steady_bodies` takes them."""
 
     def __len__(self) -> int: ...
@@ -199,7 +199,7 @@ class Bodies(Protocol):
 
 
 def steady_bodies(
-    bodies: Bodies, fps: float, joint_set: JointSet, config: OneEuroConfig | None = None, filtered: bool = True
+    bodies: BodyFrames, fps: float, joint_set: JointSet, config: OneEuroConfig | None = None, filtered: bool = True
 ) -> None:
     """A whole track, in place, one frame in memory at a time: one size of body, and no tremble, without lag.
 
@@ -256,7 +256,7 @@ def smooth_bodies(
 
 
 class _BodyFilter:
-    """The filters of a body's shape in space and of where it stands, on frames as `Bodies` has them."""
+    """The filters of a body's shape in space and of where it stands, on frames as `BodyFrames` has them."""
 
     def __init__(self, fps: float, joints: int, config: OneEuroConfig) -> None:
         self._body = OneEuro(fps, config, lead=joints)

@@ -25,7 +25,7 @@ _CAMERAS = CameraConfig(steep=0.0, fill=(0.35, 0.8))
 
 
 @dataclass(frozen=True)
-class Video:
+class SyntheticVideo:
     """One person filmed; `T` frames.
 
     Attributes:
@@ -57,7 +57,7 @@ def film(
     seed: int,
     noise: NoiseConfig = EVERY_JOINT_ERRS,
     most_frames: int | None = None,
-) -> Video:
+) -> SyntheticVideo:
     """Film the longest stretch of a clip that no frame was dropped from.
 
     Args:
@@ -86,7 +86,7 @@ def film(
     joints_px, confidence = synthesise(
         torch.from_numpy(true_px), synthesiser.joint_set, noise, generator, camera.size_px.expand(len(frames), 2)
     )
-    return Video(
+    return SyntheticVideo(
         clip.fps,
         joints_px.numpy(),
         confidence.numpy(),

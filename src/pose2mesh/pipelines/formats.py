@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pose2mesh.errors import InputError
-from pose2mesh.inference.predictor import Person, Recovery
+from pose2mesh.inference.predictor import Person, Predictor
 from pose2mesh.io import mesh_files
 from pose2mesh.pipelines.video.video_options import RIGGED
 from pose2mesh.visualization import renderer
-from pose2mesh.visualization.image_result import RecoveredPicture
+from pose2mesh.visualization.image_result import ImageResult
 from pose2mesh.visualization.overlay import USUAL_PARTS, OverlayParts, draw_overlay
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 def write_formats(
     folder: Path,
-    recovery: Recovery,
-    result: RecoveredPicture,
+    recovery: Predictor,
+    result: ImageResult,
     formats: tuple[str, ...],
     overlay: OverlayParts = USUAL_PARTS,
 ) -> None:
@@ -85,12 +85,13 @@ def name_files(stem: str, people: int, formats: tuple[str, ...], shared: dict[st
 
 
 def describe_picture(
-    recovery: Recovery,
-    result: RecoveredPicture,
+    recovery: Predictor,
+    result: ImageResult,
     files: list[dict[str, str]],
     rigs: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """The JSON document of a picture; `files` are each person's, by format, `rigs` what `motion.person_fitting.rig_people` tells."""
+    """The JSON document of a picture; `files` are each person's, by format, `rigs` what
+    `motion.person_fitting.rig_people` tells."""
     rigs = rigs or [{} for _ in files]
     return {
         "input": result.name,
@@ -126,7 +127,7 @@ def describe_person(person: Person, identifier: int | str | None, files: dict[st
     }
 
 
-def find_rig(recovery: Recovery) -> Rig:
+def find_rig(recovery: Predictor) -> Rig:
     """What lays the Anny body on a model's meshes.
 
     Raises:

@@ -18,15 +18,15 @@ from numpy.typing import NDArray
 
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import nominal_intrinsics
-from pose2mesh.inference.predictor import Person, Recovery, usable_people
+from pose2mesh.inference.predictor import Person, Predictor, usable_people
 from pose2mesh.io.atomic_write import move_all
 from pose2mesh.io.image_lookup import IMAGE_SUFFIXES, match_images
 from pose2mesh.io.images import read_photo, resized
-from pose2mesh.io.keypoints import PictureInput, Skipped, read_keypoints
+from pose2mesh.io.keypoints import ImageInput, Skipped, read_keypoints
 from pose2mesh.pipelines.formats import find_rig, write_formats
 from pose2mesh.pipelines.options import NOMINAL, PredictOptions
 from pose2mesh.pipelines.video.video_options import RIGGED, VIDEO_SUFFIXES, VideoInput, VideoOptions
-from pose2mesh.visualization.image_result import RecoveredPicture
+from pose2mesh.visualization.image_result import ImageResult
 
 if TYPE_CHECKING:
     from pose2mesh.detectors.registry import Detector
@@ -44,7 +44,7 @@ class Job:
     """
 
     stem: str
-    picture: PictureInput | None
+    picture: ImageInput | None
     photo: Path | None
     video: VideoInput | None = None
 
@@ -66,7 +66,7 @@ def predict_files(
 
     Args:
         inputs: Photos, and files and folders of keypoints or photos.
-        model, device, backend: As `Recovery.load` takes them.
+        model, device, backend: As `Predictor.load` takes them.
         options: What to write, and what is known of the pictures.
         say: Takes lines that say what was done.
         warn: Takes a line for each input or picture that could not be used, and for each photo that was not found.
@@ -102,7 +102,7 @@ def predict_files(
         from pose2mesh.detectors.registry import load_detector
 
         detector = load_detector(options.detector, options.detector_files or None, options.offline)
-    recovery = Recovery.load(model, device, backend)
+    recovery = Predictor.load(model, device, backend)
     if options.height_m is not None:
         recovery.require_heights(options.height_m)
     written = 0
@@ -182,7 +182,7 @@ def _video_input(path: Path, options: PredictOptions) -> VideoInput | None:
 
 
 def write_video(
-    recovery: Recovery,
+    recovery: Predictor,
     detector: Detector | None,
     video: VideoInput,
     options: PredictOptions,
@@ -218,7 +218,7 @@ def write_video(
 
 
 def write_picture(
-    recovery: Recovery, picture: PictureInput, photo_path: Path | None, options: PredictOptions
+    recovery: Predictor, picture: ImageInput, photo_path: Path | None, options: PredictOptions
 ) -> list[str]:
     """Recover one picture's people and write what was asked for.
 
@@ -265,8 +265,8 @@ def all_or_none(folder: Path) -> Iterator[Path]:
 
 
 def recover_picture(
-    recovery: Recovery, picture: PictureInput, photo: NDArray[np.uint8] | None, options: PredictOptions
-) -> RecoveredPicture:
+    recovery: Predictor, picture: ImageInput, photo: NDArray[np.uint8] | None, options: PredictOptions
+) -> ImageResult:
     """The people of a picture in its order, from the joints of the file in the model's own joint set.
 
     Raises:
@@ -274,12 +274,12 @@ def recover_picture(
     """
     size = picture.size if photo is None or picture.size is not None else (photo.shape[1], photo.shape[0])
     people, identifiers, skipped = _recover_people(recovery, picture, options, size, photo)
-    return RecoveredPicture(picture.stem, picture.image_name or picture.stem, photo, size, people, identifiers, skipped)
+    return ImageResult(picture.stem, picture.image_name or picture.stem, photo, size, people, identifiers, skipped)
 
 
 def _recover_people(
-    recovery: Recovery,
-    picture: PictureInput,
+    recovery: Predictor,
+    picture: ImageInput,
     options: PredictOptions,
     size: tuple[int, int] | None,
     photo: NDArray[np.uint8] | None,

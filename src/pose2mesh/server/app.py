@@ -23,12 +23,12 @@ from pose2mesh.errors import InputError
 from pose2mesh.pipelines.options import PredictOptions
 from pose2mesh.server.headers import SecurityHeaders
 from pose2mesh.server.request_limits import BodyDeadline
-from pose2mesh.server.result_store import Frames, Result
+from pose2mesh.server.result_store import Frames, StoredResult
 from pose2mesh.server.service import DOWNLOADS, Service
 from pose2mesh.server.uploads import save_uploads, without_folder
 from pose2mesh.skeletons import INPUT_ORDERS
 from pose2mesh.visualization.html_page import STATIC
-from pose2mesh.visualization.image_result import RecoveredPicture
+from pose2mesh.visualization.image_result import ImageResult
 from pose2mesh.visualization.scene import describe_scene
 
 EXAMPLES = Path(__file__).parent / "examples"
@@ -96,11 +96,11 @@ class Api:
             frames = Frames([self._picture(request)])
         return await self._download(frames, request.path_params["format"])
 
-    async def _describe(self, result: Result) -> Response:
+    async def _describe(self, result: StoredResult) -> Response:
         text = await run_in_threadpool(self.service.describe, result)  # of many people it takes a while
         return Response(text, media_type="application/json")
 
-    def _picture(self, request: Request) -> RecoveredPicture:
+    def _picture(self, request: Request) -> ImageResult:
         pictures = self.service.results.get(request.path_params["result"]).frames.pictures
         number = request.path_params["frame"]
         if number >= len(pictures):

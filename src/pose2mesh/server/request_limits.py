@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 @dataclass(frozen=True)
-class Limits:
+class RequestLimits:
     """Of one request, unless said otherwise.
 
     Attributes:

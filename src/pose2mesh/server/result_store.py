@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from starlette.exceptions import HTTPException
 
-from pose2mesh.server.request_limits import Limits
-from pose2mesh.visualization.image_result import RecoveredPicture
+from pose2mesh.server.request_limits import RequestLimits
+from pose2mesh.visualization.image_result import ImageResult
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,12 +23,12 @@ class Frames:
         frames_per_second: Of a video, where it is known.
     """
 
-    pictures: list[RecoveredPicture]
+    pictures: list[ImageResult]
     frames_per_second: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class Result:
+class StoredResult:
     """Frames that are kept.
 
     Attributes:
@@ -52,24 +52,24 @@ class ResultStore:
         clock: Seconds.
     """
 
-    def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, limits: RequestLimits, clock: Callable[[], float] = time.monotonic) -> None:
         self.limits, self.clock = limits, clock
-        self._results: OrderedDict[str, Result] = OrderedDict()
+        self._results: OrderedDict[str, StoredResult] = OrderedDict()
 
     def __len__(self) -> int:
         self._forget()
         return len(self._results)
 
-    def add(self, frames: Frames) -> Result:
+    def add(self, frames: Frames) -> StoredResult:
         """Keep what a request gave."""
         size = sum(_size(picture) for picture in frames.pictures)
         until = self.clock() + self.limits.result_seconds
-        result = Result(secrets.token_urlsafe(16), frames, size, until)
+        result = StoredResult(secrets.token_urlsafe(16), frames, size, until)
         self._results[result.identifier] = result
         self._forget()
         return result
 
-    def get(self, identifier: str) -> Result:
+    def get(self, identifier: str) -> StoredResult:
         """A result that was kept.
 
         Raises:
@@ -90,6 +90,6 @@ class ResultStore:
             results.popitem(last=False)
 
 
-def _size(picture: RecoveredPicture) -> int:
+def _size(picture: ImageResult) -> int:
     photo = 0 if picture.photo is None else picture.photo.nbytes
     return photo + sum(person.vertices.nbytes + 10_000 for person in picture.people)

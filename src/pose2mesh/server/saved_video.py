@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from pose2mesh.errors import InputError, one_line
 from pose2mesh.geometry.camera import Intrinsics
-from pose2mesh.inference.predictor import Camera, Person, Recovery
+from pose2mesh.inference.predictor import Camera, Person, Predictor
 from pose2mesh.server.result_store import Frames
-from pose2mesh.visualization.image_result import RecoveredPicture
+from pose2mesh.visualization.image_result import ImageResult
 
 # What is read of the file: each of rows, one a person and frame, with its shape behind that.
 _ROWS = {
@@ -33,7 +33,7 @@ def is_saved_video(file: Path) -> bool:
         return False
 
 
-def read_saved_video(file: Path, recovery: Recovery) -> Frames:
+def read_saved_video(file: Path, recovery: Predictor) -> Frames:
     """The frames in which someone is seen, and how many a second there are.
 
     Args:
@@ -57,11 +57,11 @@ def read_saved_video(file: Path, recovery: Recovery) -> Frames:
         people = [_person(found, row, intrinsics, recovery) for row in rows]
         numbers = found["person"][rows].tolist()
         stem = f"frame_{frame:05d}"
-        pictures.append(RecoveredPicture(stem, stem, None, (width, height), people, list(numbers), [], numbers))
+        pictures.append(ImageResult(stem, stem, None, (width, height), people, list(numbers), [], numbers))
     return Frames(pictures, float(found["fps"]))
 
 
-def _person(found: Mapping[str, NDArray[Any]], row: int, intrinsics: Intrinsics, recovery: Recovery) -> Person:
+def _person(found: Mapping[str, NDArray[Any]], row: int, intrinsics: Intrinsics, recovery: Predictor) -> Person:
     joints, translation = found["joints"][row], found["translation_m"][row].astype(np.float64)
     confidence = found["confidence"][row].clip(0, 1)
     scale = float(intrinsics.fx / translation[2])
@@ -71,7 +71,7 @@ def _person(found: Mapping[str, NDArray[Any]], row: int, intrinsics: Intrinsics,
     return Person(joints, found["vertices"][row], found["joints_px"][row], confidence, camera, stature, score)
 
 
-def _check(file: Path, found: dict[str, NDArray[Any]], recovery: Recovery) -> None:
+def _check(file: Path, found: dict[str, NDArray[Any]], recovery: Predictor) -> None:
     sizes = {"V": len(recovery.template), "J": len(recovery.joint_set), "2": 2, "3": 3}
     count = len(found["frame"]) if found["frame"].ndim else 0
     expected: dict[str, tuple[int, ...]] = {

@@ -13,9 +13,9 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pose2mesh.errors import InputError
-from pose2mesh.inference.predictor import Recovery
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.server.app import build_app
-from pose2mesh.server.request_limits import Limits
+from pose2mesh.server.request_limits import RequestLimits
 from pose2mesh.server.service import Service
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class ImpatientProtocol(H11Protocol):
     clients to read what they asked for.
     """
 
-    limits = Limits()
+    limits = RequestLimits()
     _timer: asyncio.TimerHandle | None = None
     _read_timer: asyncio.TimerHandle | None = None
     _unwanted_bytes = 0
@@ -113,13 +113,13 @@ def serve(
     offline: bool,
     say: Callable[[str], None],
     warn: Callable[[str], None],
-    limits: Limits | None = None,
+    limits: RequestLimits | None = None,
 ) -> int:
     """Serve the app until it is interrupted.
 
     Args:
         host, port: To listen at.
-        model, backend: As `Recovery.load` takes them.
+        model, backend: As `Predictor.load` takes them.
         detector, detector_files, offline: As `load_detector` takes them. Where `auto` finds none, photos are not taken.
         say: Takes the line that says where the app is.
         warn: Takes the line that says that photos are not taken.
@@ -128,10 +128,10 @@ def serve(
     Raises:
         InputError: the model, the detector or the port cannot be used.
     """
-    limits = limits or Limits()
+    limits = limits or RequestLimits()
     listener = _listen(host, port)  # before the slow part
     with listener:
-        recovery = Recovery.load(model, "cpu", backend)
+        recovery = Predictor.load(model, "cpu", backend)
         service = Service(recovery, _find_detector(detector, detector_files, offline, warn), limits)
         hosts = [*_LOOPBACK, "[::1]"] if host in _LOOPBACK else None
         shown = f"[{host}]" if ":" in host else host
@@ -141,7 +141,7 @@ def serve(
     return 0
 
 
-def make_server(service: Service, limits: Limits, hosts: list[str] | None) -> uvicorn.Server:
+def make_server(service: Service, limits: RequestLimits, hosts: list[str] | None) -> uvicorn.Server:
     """The server, not yet running."""
     protocol = type("Protocol", (ImpatientProtocol,), {"limits": limits})
     config: dict[str, Any] = {

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from starlette.exceptions import HTTPException
 
-from pose2mesh.inference.predictor import Recovery
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.io.mesh_files import json_text
 from pose2mesh.pipelines.formats import describe_picture, write_formats
 from pose2mesh.pipelines.image_pipeline import recover_picture
 from pose2mesh.pipelines.options import PredictOptions
-from pose2mesh.server.request_limits import Limits
-from pose2mesh.server.result_store import Frames, Result, ResultStore
+from pose2mesh.server.request_limits import RequestLimits
+from pose2mesh.server.result_store import Frames, ResultStore, StoredResult
 from pose2mesh.server.saved_video import is_saved_video, read_saved_video
 from pose2mesh.server.uploads import check_people, check_unpacked_size, read_uploads
 from pose2mesh.server.worker import Worker
 from pose2mesh.visualization.html_page import page_text
-from pose2mesh.visualization.image_result import RecoveredPicture
+from pose2mesh.visualization.image_result import ImageResult
 from pose2mesh.visualization.scene import describe_frame
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Service:
         limits: On what a request may cost.
     """
 
-    def __init__(self, recovery: Recovery, detector: Detector | None, limits: Limits) -> None:
+    def __init__(self, recovery: Predictor, detector: Detector | None, limits: RequestLimits) -> None:
         self.recovery, self.detector, self.limits = recovery, detector, limits
         self.worker = Worker(limits.waiting, limits.work_seconds)
         self.results = ResultStore(limits)
@@ -80,7 +80,7 @@ class Service:
             pictures.append(recover_picture(self.recovery, upload.picture, upload.photo, options))
         return Frames(pictures)
 
-    def describe(self, result: Result) -> str:
+    def describe(self, result: StoredResult) -> str:
         """A result as JSON."""
         address = f"/api/results/{result.identifier}"
         frames = []
@@ -92,7 +92,7 @@ class Service:
         document = {"id": result.identifier, "kept_seconds": seconds, "frames": frames}
         return json_text(document, "result")
 
-    def frame(self, picture: RecoveredPicture) -> dict[str, Any]:
+    def frame(self, picture: ImageResult) -> dict[str, Any]:
         """A picture for the view."""
         people, ground = picture.people, picture.ground()
         return describe_frame(self.recovery, people, ground, picture.stem, picture.identifiers, picture.colours)

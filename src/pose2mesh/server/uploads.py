@@ -19,8 +19,8 @@ from starlette.requests import Request
 from pose2mesh.errors import InputError
 from pose2mesh.io.image_lookup import match_images
 from pose2mesh.io.images import read_photo
-from pose2mesh.io.keypoints import PictureInput, read_keypoints
-from pose2mesh.server.request_limits import Limits
+from pose2mesh.io.keypoints import ImageInput, read_keypoints
+from pose2mesh.server.request_limits import RequestLimits
 from pose2mesh.visualization import renderer
 from pose2mesh.visualization.overlay import LONGEST_OVERLAY_PX
 
@@ -46,7 +46,7 @@ class Uploaded:
         photo: (H, W, 3) RGB, at most as large as an overlay, where there is one.
     """
 
-    picture: PictureInput
+    picture: ImageInput
     photo: NDArray[np.uint8] | None
 
 
@@ -80,7 +80,7 @@ def free_name(stem: str, taken: set[str]) -> str:
     return name
 
 
-async def save_uploads(request: Request, folder: Path, limits: Limits) -> list[Path]:
+async def save_uploads(request: Request, folder: Path, limits: RequestLimits) -> list[Path]:
     """Put the files of a form, or a body that is one file, into a folder, chunk by chunk.
 
     Returns:
@@ -122,7 +122,7 @@ def _settle(partial: Path, name: str, taken: set[str]) -> Path:
 
 
 def read_uploads(
-    files: list[Path], joints: str, limits: Limits, detector: Detector | None, check: Callable[[], None]
+    files: list[Path], joints: str, limits: RequestLimits, detector: Detector | None, check: Callable[[], None]
 ) -> list[Uploaded]:
     """The pictures of a request, people detected in photos that no keypoints came for.
 
@@ -138,7 +138,7 @@ def read_uploads(
         HTTPException: 413, there is more in it than the limits allow; 415, a photo and no detector.
     """
     photos = [file for file in files if file.suffix in PHOTO_FORMATS]
-    pictures: list[PictureInput] = []
+    pictures: list[ImageInput] = []
     for file in files:
         if file.suffix not in PHOTO_FORMATS:
             check_unpacked_size(file, limits.keypoint_bytes)
@@ -161,7 +161,7 @@ def read_uploads(
 
 
 def _detect(
-    photos: list[Path], limits: Limits, detector: Detector | None, check: Callable[[], None]
+    photos: list[Path], limits: RequestLimits, detector: Detector | None, check: Callable[[], None]
 ) -> Iterator[Uploaded]:
     from pose2mesh.detectors.image_keypoints import detect_photo
 
@@ -178,13 +178,13 @@ def _detect(
         yield Uploaded(picture, renderer.fit_within(photo, LONGEST_OVERLAY_PX)[0])
 
 
-def _match(pictures: list[PictureInput], photos: list[Path]) -> dict[str, Path]:
+def _match(pictures: list[ImageInput], photos: list[Path]) -> dict[str, Path]:
     if not pictures or not photos:
         return {}
     return match_images(pictures, photos[0] if len(pictures) == len(photos) == 1 else photos[0].parent)
 
 
-def _open_photo(file: Path, limits: Limits, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+def _open_photo(file: Path, limits: RequestLimits, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
     """A photo whose header says that it is not too large to be unpacked."""
     from PIL import Image
 
@@ -218,7 +218,7 @@ def check_unpacked_size(file: Path, most_bytes: int) -> None:
         raise HTTPException(413, f"{file.name}: has {size:,} bytes; at most {most_bytes:,} are taken")
 
 
-def check_people(count: int, limits: Limits) -> None:
+def check_people(count: int, limits: RequestLimits) -> None:
     """Refuse more people than allowed.
 
     Raises:

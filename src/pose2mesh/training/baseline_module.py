@@ -10,13 +10,13 @@ from torch import Tensor
 from pose2mesh.baselines.baseline_config import BaselineConfig
 from pose2mesh.baselines.baseline_samples import Chunks
 from pose2mesh.baselines.benchmark.method_benchmark import MEASURES, person_errors
-from pose2mesh.baselines.observation import LearnedBaseline, Seen, Truth
-from pose2mesh.training.lightning_module import StepModule
+from pose2mesh.baselines.observation import GroundTruth, LearnedBaseline, Observation
+from pose2mesh.training.lightning_module import TrainingStep
 
-Pictures: TypeAlias = tuple[Seen, Truth]
+Pictures: TypeAlias = tuple[Observation, GroundTruth]
 
 
-class BaselineModule(StepModule[Pictures]):
+class BaselineModule(TrainingStep[Pictures]):
     """Trains a learned baseline.
 
     Args:

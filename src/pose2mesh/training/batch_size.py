@@ -14,7 +14,7 @@ from pose2mesh.config.train_config import TrainConfig
 from pose2mesh.datasets.batch import slice_batch
 from pose2mesh.errors import InputError
 from pose2mesh.training.lightning_module import build_optimiser
-from pose2mesh.training.pose2mesh_module import TrainingModule
+from pose2mesh.training.pose2mesh_module import Pose2MeshModule
 from pose2mesh.training.pose2mesh_task import Pose2MeshTask
 
 GROWTH_BYTES = 64 << 20  # of the peak between two batches, for a difference that is more than chance
@@ -42,7 +42,7 @@ def largest_batch(config: TrainConfig) -> int:
     return found
 
 
-def one_step(module: TrainingModule) -> Callable[[int], None]:
+def one_step(module: Pose2MeshModule) -> Callable[[int], None]:
     """A function that takes one training step with a batch of so many people."""
     config = module.config
     optimiser = build_optimiser(config.optimiser, module.trained)

@@ -15,7 +15,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from pose2mesh.io.atomic_write import replacing
 from pose2mesh.io.interrupts import Interrupted, StopSignals
-from pose2mesh.training.lightning_module import NotFinite, StepModule
+from pose2mesh.training.lightning_module import NonFiniteLoss, TrainingStep
 
 LAST, BEST = "last.ckpt", "best.ckpt"
 GO_ON, SAVE, STOP = 0, 1, 2  # what a process wishes for after a step; the largest of all wishes is done
@@ -92,8 +92,8 @@ class RunCheckpoints(Checkpoint):
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         self.signals.deferred = False
-        if isinstance(exception, NotFinite):
-            assert isinstance(pl_module, StepModule)
+        if isinstance(exception, NonFiniteLoss):
+            assert isinstance(pl_module, TrainingStep)
             pl_module.take_back()
             # The step did not happen: the counters of batches are put to where they stand after the one before it.
             progress = trainer.fit_loop.epoch_loop.batch_progress

@@ -24,7 +24,8 @@ def convert_checkpoint(checkpoint: Path, config: Path, out: Path) -> Path:
     """
     from pose2mesh.body_models.anny import AnnyBody
     from pose2mesh.config.train_config import load_config
-    from pose2mesh.models.bundle.bundle import Bundle, reference_checkpoint, save_bundle
+    from pose2mesh.models.bundle import reference_checkpoint
+    from pose2mesh.models.bundle.bundle import Bundle, save_bundle
     from pose2mesh.models.bundle.bundle_info import BundleInfo
     from pose2mesh.models.mesh_topology import build_surface
     from pose2mesh.models.pose2mesh import Pose2Mesh

@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from pose2mesh.errors import InputError
-from pose2mesh.models.mesh_topology import Surface
+from pose2mesh.models.mesh_topology import MeshTopology
 from pose2mesh.training.checkpoints import BEST, LAST
 from pose2mesh.training.task import Task
 
@@ -30,7 +30,7 @@ def needed_bytes(task: Task) -> tuple[int, int]:
     return checkpoint, 3 * checkpoint + weights + task.bundle_bytes() + LOG_BYTES
 
 
-def surface_bytes(surface: Surface) -> int:
+def surface_bytes(surface: MeshTopology) -> int:
     """Of a surface in a bundle."""
     return sum(value.nbytes for value in vars(surface).values() if isinstance(value, np.ndarray))
 

@@ -14,18 +14,18 @@ from pose2mesh import metrics
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.config.config_files import dump_config
 from pose2mesh.config.train_config import TrainConfig
-from pose2mesh.datasets.dataset_source import RecordedPeople
-from pose2mesh.datasets.source import Supply
+from pose2mesh.datasets.dataset_source import DatasetSource
+from pose2mesh.datasets.source import DataSource
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, detect, draw_people
 from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig
 from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
-from pose2mesh.datasets.synthetic_source import DrawnPeople
+from pose2mesh.datasets.synthetic_source import SyntheticSource
 from pose2mesh.evaluation.evaluator import evaluate_motions
-from pose2mesh.inference.predictor import Recovery, bone_log_lengths
+from pose2mesh.inference.predictor import Predictor, bone_log_lengths
 from pose2mesh.inference.torch_backend import TorchBackend
 from pose2mesh.models.bundle.bundle import Bundle, save_bundle
 from pose2mesh.models.bundle.bundle_info import BundleInfo
-from pose2mesh.models.mesh_topology import Surface
+from pose2mesh.models.mesh_topology import MeshTopology
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.training.sample_predictions import write_samples
 
@@ -33,7 +33,7 @@ MEASURED_SAMPLES = 4000
 MEASURED_SEED = 7
 
 
-def finish(path: Path, config: TrainConfig, network: Pose2Mesh, surface: Surface, supply: Supply) -> Bundle:
+def finish(path: Path, config: TrainConfig, network: Pose2Mesh, surface: MeshTopology, supply: DataSource) -> Bundle:
     """Make the bundle of a trained network and write it to `path`, and sample predictions to `samples` beside it.
 
     A whole network's errors are measured on validation people, of drawn ones with true and with noisy 2D joints, and
@@ -54,10 +54,10 @@ def finish(path: Path, config: TrainConfig, network: Pose2Mesh, surface: Surface
     forget_paths(info.config)
     bundle = Bundle(network.cpu().eval(), surface, info)
     if config.stage == "pose2mesh":
-        recovery = Recovery(TorchBackend(bundle))
-        if isinstance(supply, DrawnPeople):
+        recovery = Predictor(TorchBackend(bundle))
+        if isinstance(supply, SyntheticSource):
             measure_drawn(recovery, supply)
-        if isinstance(supply, RecordedPeople):
+        if isinstance(supply, DatasetSource):
             measure_recorded(recovery, supply)
     save_bundle(path, bundle)
     write_samples(path.parent / "samples", config.stage, bundle.model, surface.faces, supply)
@@ -75,7 +75,7 @@ def forget_paths(config: dict[str, Any]) -> None:
             choice[file] = choice.get(file) and Path(choice[file]).name
 
 
-def measure_drawn(recovery: Recovery, supply: DrawnPeople) -> None:
+def measure_drawn(recovery: Predictor, supply: SyntheticSource) -> None:
     """Calibrate what heights a network's answers stand for, and measure it on the validation poses."""
     info, body = recovery.info, supply.body.cpu()
     info.stature_features = fit_stature(recovery, body, supply.train_poses, supply.config)
@@ -87,7 +87,7 @@ def measure_drawn(recovery: Recovery, supply: DrawnPeople) -> None:
         info.errors[f"validation clips, {input_} 2D"] = measured
 
 
-def measure_recorded(recovery: Recovery, supply: RecordedPeople) -> None:
+def measure_recorded(recovery: Predictor, supply: DatasetSource) -> None:
     """Measure a network on the validation people of data sets, seen as in validation."""
     joint_set, errors = recovery.joint_set, dict[str, list[Tensor]]()
     chosen = joint_set.evaluation_indices
@@ -104,8 +104,8 @@ def measure_recorded(recovery: Recovery, supply: RecordedPeople) -> None:
     recovery.info.errors[supply.validation_title] = measured
 
 
-def fit_stature(recovery: Recovery, body: AnnyBody, source: PoseSource, config: SyntheticConfig) -> list[float]:
-    """Weights and offset of `Recovery.stature`: which standing height predicted bone lengths stand for.
+def fit_stature(recovery: Predictor, body: AnnyBody, source: PoseSource, config: SyntheticConfig) -> list[float]:
+    """Weights and offset of `Predictor.stature`: which standing height predicted bone lengths stand for.
 
     A network that cannot tell sizes answers with some middle size. The height that its answer stands for is the true
     one divided by the scale that would bring the answer closest to the truth; its logarithm is regressed on those of

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from pose2mesh.config.train_config import OptimiserConfig
-from pose2mesh.training.callbacks.prefetch import DrawnAhead
+from pose2mesh.training.callbacks.prefetch import Prefetcher
 
 VALIDATION_SEED = 987_654_321
 _Batch = TypeVar("_Batch")
 
 
-class NotFinite(Exception):
+class NonFiniteLoss(Exception):
     """A loss or a gradient that is no number. The step was not taken: the weights are those before it."""
 
 
@@ -41,7 +41,7 @@ class RunConfig(Protocol):
     def precision(self) -> Literal["fp32", "bf16"]: ...
 
 
-class StepModule(L.LightningModule, Generic[_Batch]):
+class TrainingStep(L.LightningModule, Generic[_Batch]):
     """The Lightning wrapper of a network that knows nothing of it.
 
     The loader yields indices; a batch is made here, on the device, from (seed, epoch, step) alone, and so is dropout:
@@ -62,7 +62,7 @@ class StepModule(L.LightningModule, Generic[_Batch]):
         super().__init__()
         self.config, self.network = config, network
         self.drawing_s = 0.0  # time spent waiting for batches
-        self._ahead = DrawnAhead[tuple[int, int, int], _Batch](lambda step: self.draw(*step))
+        self._ahead = Prefetcher[tuple[int, int, int], _Batch](lambda step: self.draw(*step))
         self._norms_before: list[Tensor] = []
 
     @property
@@ -145,7 +145,7 @@ class StepModule(L.LightningModule, Generic[_Batch]):
         # All processes stop together, or the others would wait for this one.
         if self.trainer.strategy.reduce_boolean_decision(broken, all=False):
             found = ", ".join(f"{name} is {value.item():g}" for name, value in terms.items() if not value.isfinite())
-            raise NotFinite(self._where(index, f"the loss {found or 'of another process is not finite'}"))
+            raise NonFiniteLoss(self._where(index, f"the loss {found or 'of another process is not finite'}"))
         self.log("loss", total.detach(), prog_bar=True, logger=False, batch_size=self.config.batch_size)
         return {"loss": total, "terms": {name: value.detach() for name, value in terms.items()}}
 
@@ -158,7 +158,7 @@ class StepModule(L.LightningModule, Generic[_Batch]):
         trained = [parameter for parameter in self.parameters() if parameter.grad is not None]
         norm = nn.utils.get_total_norm([parameter.grad for parameter in trained if parameter.grad is not None])
         if not torch.isfinite(norm):
-            raise NotFinite(
+            raise NonFiniteLoss(
                 self._where(self.trainer.fit_loop.batch_idx, f"the norm of the gradient is {float(norm):g}")
             )
         if self.config.optimiser.clip:

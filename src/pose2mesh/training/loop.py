@@ -31,10 +31,10 @@ from pose2mesh.training.callbacks.epoch_log import EpochLog, MetricsTable, closi
 from pose2mesh.training.checkpoints import BEST, LAST, AtomicCheckpoints, RunCheckpoints
 from pose2mesh.training.disk import check_disk
 from pose2mesh.training.distributed import Indices, Processes, synchronise_norms
-from pose2mesh.training.lightning_module import NotFinite, RunConfig
+from pose2mesh.training.lightning_module import NonFiniteLoss, RunConfig
 from pose2mesh.training.plots import Graphs
 from pose2mesh.training.resume import (
-    Position,
+    CheckpointPosition,
     load_resumed,
     read_checkpoint,
     record_start,
@@ -69,7 +69,7 @@ def train(
     with stop_signals() as signals:
         try:
             return _train(config, out, resume, say if processes.first else lambda line: None, processes, signals)
-        except NotFinite as error:
+        except NonFiniteLoss as error:
             raise InputError(f"{out}: {error}; {_how_to_go_on(out, 'holds the state before it')}") from error
         except OSError as error:
             raise InputError(f"{error.filename or out}: {error.strerror or error}; {_how_to_go_on(out)}") from error
@@ -145,7 +145,7 @@ def open_task(config: RunConfig) -> Task:
     return BaselineTask(config)
 
 
-def _prepare_folder(out: Path, config: RunConfig, processes: Processes, where: Position | None) -> None:
+def _prepare_folder(out: Path, config: RunConfig, processes: Processes, where: CheckpointPosition | None) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         record_start(out, config, processes, where)
@@ -190,7 +190,9 @@ def build_trainer(
         )
 
 
-def _fit(trainer: L.Trainer, task: Task, processes: Processes, resume: Path | None, where: Position | None) -> None:
+def _fit(
+    trainer: L.Trainer, task: Task, processes: Processes, resume: Path | None, where: CheckpointPosition | None
+) -> None:
     config = task.config
     people_a_step = config.batch_size * config.accumulate * processes.count
     batches = Indices(config.accumulate * max(1, task.people // people_a_step))

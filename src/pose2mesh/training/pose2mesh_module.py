@@ -11,16 +11,16 @@ from torch import Tensor, nn
 from pose2mesh import metrics
 from pose2mesh.config.train_config import TrainConfig
 from pose2mesh.datasets.batch import Batch, slice_batch
-from pose2mesh.datasets.source import VALIDATION_BATCH, Supply
+from pose2mesh.datasets.source import VALIDATION_BATCH, DataSource
 from pose2mesh.models import losses
 from pose2mesh.models.pose2mesh import Pose2Mesh, Prediction
-from pose2mesh.training.lightning_module import VALIDATION_SEED, StepModule
+from pose2mesh.training.lightning_module import VALIDATION_SEED, TrainingStep
 from pose2mesh.training.resume import LANDMARKS
 
 MEAN_BODY_BATCHES = 16  # of the size of validation's
 
 
-class TrainingModule(StepModule[Batch]):
+class Pose2MeshModule(TrainingStep[Batch]):
     """Trains PoseNet alone (`stage: posenet`) or the whole network (`stage: pose2mesh`).
 
     Args:
@@ -38,7 +38,7 @@ class TrainingModule(StepModule[Batch]):
         self,
         config: TrainConfig,
         network: Pose2Mesh,
-        supply: Supply,
+        supply: DataSource,
         point_faces: Tensor,
     ) -> None:
         super().__init__(config, network)

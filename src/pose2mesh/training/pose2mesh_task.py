@@ -12,15 +12,15 @@ from torch import Tensor
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.config.train_config import TrainConfig
 from pose2mesh.datasets.dataset_source import open_recorded
-from pose2mesh.datasets.source import Supply
+from pose2mesh.datasets.source import DataSource
 from pose2mesh.datasets.synthetic.pose_sources import pose_sources
-from pose2mesh.datasets.synthetic_source import DrawnPeople
-from pose2mesh.models.mesh_topology import Surface, build_surface
+from pose2mesh.datasets.synthetic_source import SyntheticSource
+from pose2mesh.models.mesh_topology import MeshTopology, build_surface
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.skeletons import JOINT_SETS
 from pose2mesh.training.disk import surface_bytes
 from pose2mesh.training.finalize import finish
-from pose2mesh.training.pose2mesh_module import TrainingModule
+from pose2mesh.training.pose2mesh_module import Pose2MeshModule
 from pose2mesh.training.pretrained import load_pretrained
 from pose2mesh.training.task import Task
 
@@ -35,7 +35,7 @@ class Pose2MeshTask(Task):
     """
 
     config: TrainConfig
-    module: TrainingModule
+    module: Pose2MeshModule
 
     def __init__(self, config: TrainConfig) -> None:
         L.seed_everything(config.seed, verbose=False)
@@ -43,7 +43,7 @@ class Pose2MeshTask(Task):
         self.supply = open_supply(config)
         self.surface, network = build_network(config, self.supply)
         self.supply.prepare(wanted_points(self.surface, config.stage))
-        self.module = TrainingModule(config, network, self.supply, torch.from_numpy(self.surface.point_faces))
+        self.module = Pose2MeshModule(config, network, self.supply, torch.from_numpy(self.surface.point_faces))
         self.people, self.validation_batches = self.supply.people, self.supply.validation_batches
         # The surface in stage two: its joints follow the lifter's from the first epochs on, while it still improves.
         self.monitored = "val/surface_mm" if config.stage == "pose2mesh" else "val/lifted_mpjpe_mm"
@@ -60,14 +60,14 @@ class Pose2MeshTask(Task):
         finish(bundle, self.config, self.module.network, self.surface, self.supply)
 
 
-def wanted_points(surface: Surface, stage: str) -> Tensor | None:
+def wanted_points(surface: MeshTopology, stage: str) -> Tensor | None:
     """Which vertices a stage learns from: all points of the surface, the landmarks of a lifter, or none."""
     if stage == "pose2mesh":
         return torch.from_numpy(surface.points)
     return None if surface.landmarks is None else torch.from_numpy(surface.points[surface.landmarks])
 
 
-def open_supply(config: TrainConfig) -> Supply:
+def open_supply(config: TrainConfig) -> DataSource:
     """Where a config's people come from.
 
     Raises:
@@ -77,10 +77,10 @@ def open_supply(config: TrainConfig) -> Supply:
     if data.sets:
         return open_recorded(data, joint_set, config.seed)
     people, validation = data.samples_per_epoch, data.validation_samples
-    return DrawnPeople(AnnyBody(), joint_set, pose_sources(data), data.synthetic, people, validation, data.motions)
+    return SyntheticSource(AnnyBody(), joint_set, pose_sources(data), data.synthetic, people, validation, data.motions)
 
 
-def build_network(config: TrainConfig, supply: Supply) -> tuple[Surface, Pose2Mesh]:
+def build_network(config: TrainConfig, supply: DataSource) -> tuple[MeshTopology, Pose2Mesh]:
     """The surface and a fresh network on it, both decided by the config and its seed."""
     joint_set = JOINT_SETS[config.joint_set]
     posed = None

@@ -32,7 +32,7 @@ LANDMARKS = "landmarks"  # in a checkpoint: which points of the surface a lifter
 
 
 @dataclass(frozen=True)
-class Position:
+class CheckpointPosition:
     """Where a checkpoint stands.
 
     Attributes:
@@ -117,12 +117,12 @@ def read_checkpoint(file: Path) -> dict[str, Any]:
         raise InputError(f"{file}: cannot be read as a checkpoint ({one_line(error)})") from error
 
 
-def position(checkpoint: dict[str, Any]) -> Position:
+def position(checkpoint: dict[str, Any]) -> CheckpointPosition:
     """Where a checkpoint stands, from the counters that Lightning keeps."""
     loop = checkpoint["loops"]["fit_loop"]
     epochs, batches = loop["epoch_progress"]["current"], loop["epoch_loop.batch_progress"]["current"]
     within = epochs["started"] > epochs["processed"]
-    return Position(epochs["processed"], batches["processed"] if within else 0, checkpoint["global_step"])
+    return CheckpointPosition(epochs["processed"], batches["processed"] if within else 0, checkpoint["global_step"])
 
 
 def refuse_misfit(source: Path, state: dict[str, Tensor], own: dict[str, Tensor], what: str) -> None:
@@ -158,7 +158,7 @@ def refuse_other_landmarks(source: Path, learnt: list[int] | None, network: Pose
         )
 
 
-def load_resumed(checkpoint: Path, network: nn.Module) -> Position:
+def load_resumed(checkpoint: Path, network: nn.Module) -> CheckpointPosition:
     """Check that a checkpoint fits a network and say where it stands.
 
     Raises:
@@ -176,7 +176,7 @@ def load_resumed(checkpoint: Path, network: nn.Module) -> Position:
     return where
 
 
-def record_start(folder: Path, config: RunConfig, processes: Processes, where: Position | None) -> None:
+def record_start(folder: Path, config: RunConfig, processes: Processes, where: CheckpointPosition | None) -> None:
     """Add to `run.yaml` what this start of the run is made with; refuse another division among processes.
 
     Raises:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from pose2mesh import metrics
 from pose2mesh.datasets.batch import Batch
-from pose2mesh.datasets.source import Supply
+from pose2mesh.datasets.source import DataSource
 from pose2mesh.io.atomic_write import replacing
 from pose2mesh.io.mesh_files import write_obj
 from pose2mesh.models.pose2mesh import Pose2Mesh
@@ -31,7 +31,7 @@ _INPUT, _PREDICTED, _TRUE = (200, 60, 20), renderer.PALETTE[0], (150, 150, 150)
 
 
 @dataclass(frozen=True)
-class Samples:
+class SamplePredictions:
     """Predictions beside the truth, root-relative, in metres.
 
     Attributes:
@@ -52,7 +52,7 @@ class Samples:
 
 
 def write_samples(
-    folder: Path, stage: Literal["posenet", "pose2mesh"], network: Pose2Mesh, faces: np.ndarray, supply: Supply
+    folder: Path, stage: Literal["posenet", "pose2mesh"], network: Pose2Mesh, faces: np.ndarray, supply: DataSource
 ) -> None:
     """Write `sample_<i>.obj` (whole networks), `sample_<i>.csv` and `samples.png` for some validation people.
 
@@ -78,7 +78,7 @@ def write_samples(
     renderer.save_picture(folder / "samples.png", sheet)
 
 
-def draw_samples(stage: Literal["posenet", "pose2mesh"], network: Pose2Mesh, supply: Supply) -> Samples:
+def draw_samples(stage: Literal["posenet", "pose2mesh"], network: Pose2Mesh, supply: DataSource) -> SamplePredictions:
     """Draw people and recover them; the same people for every run on the same data, whatever its seed.
 
     Args:
@@ -96,7 +96,7 @@ def draw_samples(stage: Literal["posenet", "pose2mesh"], network: Pose2Mesh, sup
     }
     if vertices is not None and true_vertices is not None:
         measures["MPVPE"] = metrics.mean_distance(vertices, true_vertices)
-    return Samples(
+    return SamplePredictions(
         batch.joints_px.numpy(),
         batch.confidence.numpy(),
         joints.numpy(),
@@ -123,7 +123,7 @@ def _say(errors: dict[str, float]) -> str:
     return ", ".join(f"{name} {value:.1f} mm" for name, value in errors.items())
 
 
-def _write_coordinates(path: Path, samples: Samples, index: int, joint_set: JointSet) -> None:
+def _write_coordinates(path: Path, samples: SamplePredictions, index: int, joint_set: JointSet) -> None:
     """One sample's joints in millimetres, predicted and true, under a comment line that says errors and frame."""
     with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
         stream.write(f"# {_say(samples.errors[index])}; relative to {joint_set.root}, x right, y down, z forward\n")
@@ -134,7 +134,7 @@ def _write_coordinates(path: Path, samples: Samples, index: int, joint_set: Join
             writer.writerow([name, *(f"{1000 * value:.1f}" for value in values)])
 
 
-def draw_tile(samples: Samples, index: int, joint_set: JointSet, faces: np.ndarray) -> np.ndarray:
+def draw_tile(samples: SamplePredictions, index: int, joint_set: JointSet, faces: np.ndarray) -> np.ndarray:
     """(TILE, 5·TILE, 3): the input joints; the prediction and the truth from the front, then from the side.
 
     Meshes of a whole network, stick figures of a lifter; prediction and truth at one scale, without perspective.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pose2mesh.training.lightning_module import RunConfig, StepModule
+from pose2mesh.training.lightning_module import RunConfig, TrainingStep
 
 
 class Task(ABC):
@@ -23,7 +23,7 @@ class Task(ABC):
     """
 
     config: RunConfig
-    module: StepModule[Any]
+    module: TrainingStep[Any]
     monitored: str | None
     accelerator: str = "auto"
     people: int

@@ -10,7 +10,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from pose2mesh.inference.predictor import Recovery
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.io.mesh_files import atomic_write
 from pose2mesh.visualization.scene import describe_scene
 
@@ -20,7 +20,7 @@ STATIC = Path(__file__).parent / "static"
 def write_page(
     path: str | Path,
     title: str,
-    recovery: Recovery,
+    recovery: Predictor,
     frames: list[dict[str, Any]],
     frames_per_second: float | None = None,
 ) -> None:
@@ -41,7 +41,7 @@ def write_page(
 
 
 def page_text(
-    title: str, recovery: Recovery, frames: list[dict[str, Any]], frames_per_second: float | None = None
+    title: str, recovery: Predictor, frames: list[dict[str, Any]], frames_per_second: float | None = None
 ) -> str:
     """The page itself; its policy lets the browser run and load what stands in it, and nothing else."""
     style, script = ((STATIC / name).read_text(encoding="utf-8") for name in ("style.css", "pose2mesh.js"))

@@ -14,7 +14,7 @@ from pose2mesh.visualization.renderer import PALETTE, Colour
 
 
 @dataclass(frozen=True, eq=False)
-class RecoveredPicture:
+class ImageResult:
     """The people of one picture, ready to be written.
 
     Attributes:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2mesh.errors import InputError
-from pose2mesh.inference.predictor import Person, Recovery
+from pose2mesh.inference.predictor import Person, Predictor
 from pose2mesh.visualization import orthographic_views, renderer
 
 LONGEST_OVERLAY_PX = 1600
@@ -93,7 +93,7 @@ USUAL_PARTS = OverlayParts(mesh=True, joints=True)
 def draw_overlay(
     ground: Ground,
     people: list[Person],
-    recovery: Recovery,
+    recovery: Predictor,
     colours: Sequence[renderer.Colour] = renderer.PALETTE,
     parts: OverlayParts = USUAL_PARTS,
     extent: NDArray[np.floating] | None = None,
@@ -126,7 +126,7 @@ def draw_overlay(
 
 
 def draw_meshes(
-    ground: Ground, people: list[Person], recovery: Recovery, colours: Sequence[renderer.Colour] = renderer.PALETTE
+    ground: Ground, people: list[Person], recovery: Predictor, colours: Sequence[renderer.Colour] = renderer.PALETTE
 ) -> NDArray[np.uint8]:
     """Everyone's mesh over a picture."""
     meshes = [

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.inference.predictor import Person, Recovery
+from pose2mesh.inference.predictor import Person, Predictor
 from pose2mesh.visualization import renderer
 from pose2mesh.visualization.overlay import Ground, draw_meshes
 
@@ -26,7 +26,7 @@ _ARM_SPAN = ("left_wrist", "left_elbow", "left_shoulder", "right_shoulder", "rig
 
 
 def describe_scene(
-    title: str, recovery: Recovery, frames: list[dict[str, Any]], frames_per_second: float | None = None
+    title: str, recovery: Predictor, frames: list[dict[str, Any]], frames_per_second: float | None = None
 ) -> dict[str, Any]:
     """What all frames share, and the frames.
 
@@ -50,7 +50,7 @@ def describe_scene(
 
 
 def describe_frame(
-    recovery: Recovery,
+    recovery: Predictor,
     people: Sequence[Person],
     ground: Ground,
     name: str,
@@ -82,7 +82,7 @@ def describe_frame(
 
 
 def _describe_person(
-    recovery: Recovery, person: Person, ground: Ground, identifier: int | str | None, colour: renderer.Colour
+    recovery: Predictor, person: Person, ground: Ground, identifier: int | str | None, colour: renderer.Colour
 ) -> dict[str, Any]:
     red, green, blue = colour
     return {

@@ -10,7 +10,7 @@ import torch
 
 from pose2mesh.baselines import learned_backend
 from pose2mesh.baselines.benchmark.ablations import claims, plain, sequence_claim
-from pose2mesh.baselines.benchmark.method_benchmark import Answers, Input, judge, mean_body, of_bundle
+from pose2mesh.baselines.benchmark.method_benchmark import Input, MethodPredictions, judge, mean_body, of_bundle
 from pose2mesh.baselines.benchmark.results_table import (
     Contender,
     contenders,
@@ -26,7 +26,7 @@ from pose2mesh.baselines.interface import Parameters
 from pose2mesh.baselines.methods.hmr import HMR, HMRSettings
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.evaluation.evaluator import evaluate_motions
-from pose2mesh.inference.predictor import Recovery
+from pose2mesh.inference.predictor import Predictor
 from tests.tiny_baseline import save_untrained
 
 PROCEDURAL = PoseSource(None, PoseConfig(procedural=1.0))
@@ -48,7 +48,9 @@ def runs(fitter: Fitter, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
 
 
 @pytest.fixture(scope="module")
-def measured(runs: Path, fitter: Fitter) -> tuple[dict[str, Contender], dict[str, dict[Input, list[Answers]]]]:
+def measured(
+    runs: Path, fitter: Fitter
+) -> tuple[dict[str, Contender], dict[str, dict[Input, list[MethodPredictions]]]]:
     """All but the fits, which take long."""
     found = contenders(fitter, runs)
     assert {"mean body", "smplify", "smplify-started", "hmr", "hmr_without_critics", "default"} <= set(found)
@@ -57,7 +59,7 @@ def measured(runs: Path, fitter: Fitter) -> tuple[dict[str, Contender], dict[str
 
 
 def test_the_people_are_those_of_evaluate(fitter: Fitter) -> None:
-    recovery = Recovery.load()
+    recovery = Predictor.load()
     methods = {"default": of_bundle(recovery), "mean body": mean_body(fitter)}
     found = judge(methods, fitter.layer, PROCEDURAL, PEOPLE, "noisy", seed=5)
     expected = evaluate_motions(recovery, PROCEDURAL, PEOPLE, 5, "noisy", body=fitter.body)
@@ -74,7 +76,7 @@ def test_bundles_of_a_method(runs: Path) -> None:
 
 
 def test_a_picture_decides_the_same_whoever_else_is_asked(
-    measured: tuple[dict[str, Contender], dict[str, dict[Input, list[Answers]]]], fitter: Fitter
+    measured: tuple[dict[str, Contender], dict[str, dict[Input, list[MethodPredictions]]]], fitter: Fitter
 ) -> None:
     found, answers = measured
     alone = judge({"hmr": found["hmr"].judged[0]}, fitter.layer, PROCEDURAL, PEOPLE, "gt")["hmr"]
@@ -85,7 +87,7 @@ def test_a_picture_decides_the_same_whoever_else_is_asked(
 
 
 def test_figures_and_their_table(
-    measured: tuple[dict[str, Contender], dict[str, dict[Input, list[Answers]]]],
+    measured: tuple[dict[str, Contender], dict[str, dict[Input, list[MethodPredictions]]]],
 ) -> None:
     found, answers = measured
     rows = summary(found, answers)
@@ -103,7 +105,7 @@ def test_figures_and_their_table(
 
 
 def test_claims_are_pairs(
-    measured: tuple[dict[str, Contender], dict[str, dict[Input, list[Answers]]]], fitter: Fitter
+    measured: tuple[dict[str, Contender], dict[str, dict[Input, list[MethodPredictions]]]], fitter: Fitter
 ) -> None:
     _, answers = measured
     (claim,) = claims(answers, None, fitter)
@@ -119,8 +121,8 @@ def test_what_was_retrained_is_compared_with_the_seed_it_began_from(fitter: Fitt
     """And not with the mean over seeds; without the runs nothing is claimed."""
     nobody = Parameters(torch.zeros(3, 6), torch.zeros(3, 22, 3, 3))
 
-    def answers(*errors_mm: float) -> dict[Input, list[Answers]]:
-        seeds = [Answers(torch.full((3, 4), error), nobody, nobody, 1.0) for error in errors_mm]
+    def answers(*errors_mm: float) -> dict[Input, list[MethodPredictions]]:
+        seeds = [MethodPredictions(torch.full((3, 4), error), nobody, nobody, 1.0) for error in errors_mm]
         return {"gt": seeds, "noisy": seeds}
 
     found = {"hmr": answers(9.0, 5.0), "retrained": answers(7.0)}
@@ -137,8 +139,8 @@ def test_shapes_are_compared_in_the_rest_pose(fitter: Fitter) -> None:
     taller = torch.tensor([0.5, 0.5, 0.5, 0.5, 0.7, 0.5]).expand(3, 6)
     bent = torch.eye(3).roll(1, 0).expand(3, 22, 3, 3)
 
-    def answers(parameters: Parameters) -> dict[Input, list[Answers]]:
-        each = [Answers(torch.zeros(3, 4), parameters, truth, 1.0)]
+    def answers(parameters: Parameters) -> dict[Input, list[MethodPredictions]]:
+        each = [MethodPredictions(torch.zeros(3, 4), parameters, truth, 1.0)]
         return {"gt": each, "noisy": each}
 
     both = {

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from pose2mesh.baselines.common.baseline_losses import parameter_losses
-from pose2mesh.baselines.common.body_layer import BodyLayer, Guess
-from pose2mesh.baselines.common.fit_buffer import BestFits, Fits, FitSettings, Starter, Teacher
+from pose2mesh.baselines.common.body_layer import BodyGuess, BodyLayer
+from pose2mesh.baselines.common.fit_buffer import FitBuffer, FitSettings, FitStarter, FitSupervisor, FittedImages
 from pose2mesh.baselines.methods.arnab import VideoWeights
-from pose2mesh.baselines.observation import Seen, Truth
+from pose2mesh.baselines.observation import GroundTruth, Observation
 from pose2mesh.datasets.synthetic.pose_sampling import to_local
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.rotations import axis_rotation, rotation_from_vector
@@ -22,33 +22,35 @@ TWO_VIDEOS = torch.arange(8) // 4
 
 
 @pytest.fixture(scope="module")
-def people(layer: BodyLayer) -> tuple[Seen, Truth]:
+def people(layer: BodyLayer) -> tuple[Observation, GroundTruth]:
     seen, truth = draw_sticks(layer, 8, torch.Generator().manual_seed(0))
     return seen, replace(truth, labelled=torch.arange(8) < 2)
 
 
-def fits_of(turn: float, distance: list[float]) -> Fits:
+def fits_of(turn: float, distance: list[float]) -> FittedImages:
     count = len(distance)
     rotations = axis_rotation(0, torch.tensor(turn)).expand(count, 22, 3, 3)
-    return Fits(torch.full((count, 6), turn), rotations, torch.tensor(distance))
+    return FittedImages(torch.full((count, 6), turn), rotations, torch.tensor(distance))
 
 
-def near(truth: Truth, layer: BodyLayer, error_rad: float) -> Guess:
+def near(truth: GroundTruth, layer: BodyLayer, error_rad: float) -> BodyGuess:
     """Guesses that are off by so much a bone."""
     count = len(truth.index)
     generator = torch.Generator().manual_seed(3)
     off = rotation_from_vector(error_rad * torch.randn(count, 22, 3, generator=generator))
-    guess = Guess(torch.zeros(count, 6), to_local(truth.orientations) @ off, torch.zeros(count), torch.zeros(count, 2))
+    guess = BodyGuess(
+        torch.zeros(count, 6), to_local(truth.orientations) @ off, torch.zeros(count), torch.zeros(count, 2)
+    )
     return guess
 
 
-def taught(layer: BodyLayer, truth: Truth, **settings: float) -> tuple[Truth, Teacher]:
-    teacher = Teacher(layer, FitSettings(**{"camera_rounds": 2, "rounds": 4, **settings}), 16)  # type: ignore[arg-type]
+def taught(layer: BodyLayer, truth: GroundTruth, **settings: float) -> tuple[GroundTruth, FitSupervisor]:
+    teacher = FitSupervisor(layer, FitSettings(**{"camera_rounds": 2, "rounds": 4, **settings}), 16)  # type: ignore[arg-type]
     return teacher.taught(near(truth, layer, 0.1), truth, 1), teacher
 
 
 def test_the_nearest_fit_is_remembered() -> None:
-    best = BestFits(5)
+    best = FitBuffer(5)
     best.offer(torch.tensor([1, 3]), fits_of(0.1, [0.05, 0.05]))
     best.offer(torch.tensor([1, 3, 4]), fits_of(0.2, [0.06, 0.04, torch.nan]))
     found = best.recall(torch.tensor([3, 1, 4, 0]))
@@ -60,17 +62,23 @@ def test_the_nearest_fit_is_remembered() -> None:
 
 
 def test_every_second_visit_is_due() -> None:
-    best = BestFits(3)
+    best = FitBuffer(3)
     visits = [best.due(torch.tensor(index), 2).tolist() for index in ([0, 1], [0], [2, 0, 1])]
     assert visits == [[True, True], [False], [True, True, False]]
 
 
-def test_a_fit_is_seen_nearer_than_its_guess_and_knows_the_camera(layer: BodyLayer, people: tuple[Seen, Truth]) -> None:
+def test_a_fit_is_seen_nearer_than_its_guess_and_knows_the_camera(
+    layer: BodyLayer, people: tuple[Observation, GroundTruth]
+) -> None:
     _, truth = people
     guess = near(truth, layer, 0.1)
-    before = Starter(layer, FitSettings(camera_rounds=0, rounds=0)).fit(guess, truth.joints_2d, truth.visible, ALONE)
-    camera = Starter(layer, FitSettings(camera_rounds=10, rounds=0)).fit(guess, truth.joints_2d, truth.visible, ALONE)
-    whole = Starter(layer, FitSettings(camera_rounds=10, rounds=20)).fit(guess, truth.joints_2d, truth.visible, ALONE)
+    before = FitStarter(layer, FitSettings(camera_rounds=0, rounds=0)).fit(guess, truth.joints_2d, truth.visible, ALONE)
+    camera = FitStarter(layer, FitSettings(camera_rounds=10, rounds=0)).fit(
+        guess, truth.joints_2d, truth.visible, ALONE
+    )
+    whole = FitStarter(layer, FitSettings(camera_rounds=10, rounds=20)).fit(
+        guess, truth.joints_2d, truth.visible, ALONE
+    )
     assert torch.allclose(before.rotations, guess.rotations, atol=1e-4)
     assert torch.allclose(camera.rotations[:, 1:], guess.rotations[:, 1:], atol=1e-4)
     assert (camera.distance < before.distance).all()
@@ -78,44 +86,44 @@ def test_a_fit_is_seen_nearer_than_its_guess_and_knows_the_camera(layer: BodyLay
     assert whole.distance.mean() < 0.5 * before.distance.mean()
 
 
-def test_a_picture_of_nothing_has_no_fit(layer: BodyLayer, people: tuple[Seen, Truth]) -> None:
+def test_a_picture_of_nothing_has_no_fit(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
     _, truth = people
-    fits = Starter(layer, FitSettings(camera_rounds=1, rounds=1)).fit(
+    fits = FitStarter(layer, FitSettings(camera_rounds=1, rounds=1)).fit(
         near(truth, layer, 0.1), truth.joints_2d, torch.zeros_like(truth.visible), ALONE
     )
     assert torch.isinf(fits.distance).all()
 
 
-def test_a_video_has_one_shape_and_moves_steadily(layer: BodyLayer, people: tuple[Seen, Truth]) -> None:
+def test_a_video_has_one_shape_and_moves_steadily(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
     """Two people who stand still: their frames' guesses tremble, their fits less, and each has a shape of its own."""
     _, truth = people
     still = truth[torch.tensor([3, 3, 3, 3, 5, 5, 5, 5])]
     guess = near(still, layer, 0.1)
     guess = replace(guess, shape=0.5 * torch.randn(8, 6, generator=torch.Generator().manual_seed(0)))
     settings, weights = FitSettings(camera_rounds=5, rounds=15), VideoWeights(smooth_3d=1e5, smooth_2d=0.0)
-    whole = Starter(layer, settings, weights).fit(guess, still.joints_2d, still.visible, TWO_VIDEOS)
-    alone = Starter(layer, settings).fit(guess, still.joints_2d, still.visible, ALONE)
+    whole = FitStarter(layer, settings, weights).fit(guess, still.joints_2d, still.visible, TWO_VIDEOS)
+    alone = FitStarter(layer, settings).fit(guess, still.joints_2d, still.visible, ALONE)
     for video in (slice(0, 4), slice(4, 8)):
         assert torch.equal(whole.shape[video], whole.shape[video][:1].expand(4, -1))
     assert not torch.equal(whole.shape[0], whole.shape[4])
     assert not torch.equal(alone.shape[0], alone.shape[1])
 
     def bends(rotations: torch.Tensor) -> float:
-        joints = layer.joints(Guess(torch.zeros(8, 6), rotations, torch.zeros(8), torch.zeros(8, 2)))
+        joints = layer.joints(BodyGuess(torch.zeros(8, 6), rotations, torch.zeros(8), torch.zeros(8, 2)))
         return float(joints.unflatten(0, (2, 4)).diff(n=2, dim=1).norm(dim=-1).mean())
 
     assert bends(whole.rotations) < 0.5 * bends(alone.rotations) < bends(guess.rotations)
 
 
-def test_a_video_is_fitted_as_a_whole(layer: BodyLayer, people: tuple[Seen, Truth]) -> None:
+def test_a_video_is_fitted_as_a_whole(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
     """Videos of four frames: each is one person to the fit, whose frames are known by their numbers afterwards."""
     _, truth = people
     truth = replace(truth, index=torch.arange(4, 12), labelled=torch.arange(8) < 4)
-    teacher = Teacher(layer, FitSettings(1, 2, worst=1.0), 16, frames=4, video=VideoWeights())
+    teacher = FitSupervisor(layer, FitSettings(1, 2, worst=1.0), 16, frames=4, video=VideoWeights())
     asked: list[list[int]] = []
     fit = teacher.starter.fit
 
-    def noted(guess: Guess, joints: torch.Tensor, weight: torch.Tensor, person: torch.Tensor) -> Fits:
+    def noted(guess: BodyGuess, joints: torch.Tensor, weight: torch.Tensor, person: torch.Tensor) -> FittedImages:
         asked.append(person.tolist())
         return fit(guess, joints, weight, person)
 
@@ -132,7 +140,9 @@ def test_a_video_is_fitted_as_a_whole(layer: BodyLayer, people: tuple[Seen, Trut
     assert torch.equal(teacher.known(truth[mixed]).orientations, found.orientations[mixed])
 
 
-def test_fits_take_the_place_of_what_is_not_known_alone(layer: BodyLayer, people: tuple[Seen, Truth]) -> None:
+def test_fits_take_the_place_of_what_is_not_known_alone(
+    layer: BodyLayer, people: tuple[Observation, GroundTruth]
+) -> None:
     _, truth = people
     found, teacher = taught(layer, truth, worst=1.0)
     assert found.labelled.all()
@@ -142,38 +152,38 @@ def test_fits_take_the_place_of_what_is_not_known_alone(layer: BodyLayer, people
         assert not torch.equal(getattr(found, name)[2:], getattr(truth, name)[2:])
     fits = teacher.best.recall(truth.index)
     assert torch.isinf(fits.distance[known]).all()
-    guess = Guess(fits.shape, fits.rotations, torch.zeros(8), torch.zeros(8, 2))
+    guess = BodyGuess(fits.shape, fits.rotations, torch.zeros(8), torch.zeros(8, 2))
     terms = parameter_losses(guess[2:], found[torch.arange(2, 8)], layer)
     assert all(terms[name] < 1e-4 for name in ("rotations", "shape", "joints"))
 
     nothing = torch.zeros_like(truth.joints)
     blind = replace(truth, joints=nothing, orientations=torch.zeros_like(truth.orientations))  # 3D is not looked at
-    again = Teacher(layer, FitSettings(2, 4, worst=1.0), 16)
+    again = FitSupervisor(layer, FitSettings(2, 4, worst=1.0), 16)
     seen = again.taught(near(truth, layer, 0.1), blind, 1)
     assert torch.allclose(seen.joints[2:], found.joints[2:], atol=1e-5)
 
 
-def test_bad_fits_teach_nothing(layer: BodyLayer, people: tuple[Seen, Truth]) -> None:
+def test_bad_fits_teach_nothing(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
     _, truth = people
     found, _ = taught(layer, truth, worst=1e-6)
     assert torch.equal(found.labelled, truth.labelled)
     assert torch.equal(found.joints, truth.joints)
 
 
-def test_a_picture_without_a_place_is_refused(layer: BodyLayer, people: tuple[Seen, Truth]) -> None:
+def test_a_picture_without_a_place_is_refused(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
     _, truth = people
     with pytest.raises(InputError, match=r"picture 16 .* 16 of settings\.pictures"):
         taught(layer, replace(truth, index=truth.index + 9))
 
 
-def test_fits_do_not_learn_sizes_from_guesses(layer: BodyLayer, people: tuple[Seen, Truth]) -> None:
+def test_fits_do_not_learn_sizes_from_guesses(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
     """A crop does not tell them: small guesses would be taught to be smaller."""
     _, truth = people
     settings = FitSettings(camera_rounds=2, rounds=6)
     heights = []
     for size in (-2.0, 0.0, 2.0):
         guess = replace(near(truth, layer, 0.1), shape=torch.full((8, 6), size))
-        fits = Starter(layer, settings).fit(guess, truth.joints_2d, truth.visible, ALONE)
+        fits = FitStarter(layer, settings).fit(guess, truth.joints_2d, truth.visible, ALONE)
         heights.append(layer.body.stature(layer.phenotypes(fits.shape)))
     middle = layer.body.stature(layer.phenotypes(torch.zeros(8, 6)))
     for height in heights:

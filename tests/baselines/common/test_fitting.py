@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from pose2mesh.baselines.common.baseline_camera import project, solve_camera
-from pose2mesh.baselines.common.fitting import Bodies, Fitter, Target, Weights
-from pose2mesh.baselines.interface import Observed
+from pose2mesh.baselines.common.fitting import FitState, FitTarget, Fitter, Weights
+from pose2mesh.baselines.interface import BaselineInput
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, axis_rotation
 from pose2mesh.skeletons import COCO
@@ -20,11 +20,11 @@ EVERYONE = torch.arange(PEOPLE)
 ONLY_SEEN = Weights(error=0.02, robust=10.0, pose=1e-4, limits=0.0, shape=1e-3)
 
 
-def some_bodies(fitter: Fitter, seed: int = 0, spread: float = 0.15) -> Bodies:
+def some_bodies(fitter: Fitter, seed: int = 0, spread: float = 0.15) -> FitState:
     """People near the mean pose, at any yaw, and their cameras."""
     generator = torch.Generator().manual_seed(seed)
     yaw = axis_rotation(2, 6.3 * torch.rand(PEOPLE, generator=generator))
-    return Bodies(
+    return FitState(
         shape=0.5 * torch.randn(PEOPLE, 6, generator=generator),
         pose=fitter.prior.mean + spread * torch.randn(PEOPLE, 21, 3, generator=generator),
         orientation=torch.tensor(WORLD_TO_CAMERA) @ yaw,
@@ -34,25 +34,25 @@ def some_bodies(fitter: Fitter, seed: int = 0, spread: float = 0.15) -> Bodies:
 
 
 @pytest.fixture(scope="module")
-def true(fitter: Fitter) -> Bodies:
+def true(fitter: Fitter) -> FitState:
     return some_bodies(fitter)
 
 
 @pytest.fixture(scope="module")
-def target(fitter: Fitter, true: Bodies) -> Target:
+def target(fitter: Fitter, true: FitState) -> FitTarget:
     """What is seen of them, exactly."""
     weight = torch.ones(PEOPLE, len(COCO))
-    nowhere = Target(torch.zeros(PEOPLE, len(COCO), 2), weight, torch.zeros(PEOPLE, 2), torch.ones(PEOPLE), EVERYONE)
+    nowhere = FitTarget(torch.zeros(PEOPLE, len(COCO), 2), weight, torch.zeros(PEOPLE, 2), torch.ones(PEOPLE), EVERYONE)
     return replace(nowhere, joints=fitter.pose(true, nowhere).projected)
 
 
-def test_the_camera_in_closed_form(fitter: Fitter, true: Bodies, target: Target) -> None:
+def test_the_camera_in_closed_form(fitter: Fitter, true: FitState, target: FitTarget) -> None:
     scale, shift = solve_camera(fitter.pose(true, target).joints, target.joints, target.weight)
     torch.testing.assert_close(scale.log(), true.log_scale, atol=1e-4, rtol=0)
     torch.testing.assert_close(shift, true.shift_m, atol=1e-4, rtol=0)
 
 
-def test_no_camera_turns_bodies_upside_down(fitter: Fitter, true: Bodies, target: Target) -> None:
+def test_no_camera_turns_bodies_upside_down(fitter: Fitter, true: FitState, target: FitTarget) -> None:
     scale, _ = solve_camera(fitter.pose(true, target).joints, -target.joints, target.weight)
     assert (scale > 0).all()
 
@@ -64,7 +64,7 @@ def test_near_things_are_large() -> None:
     assert float(seen[0]) == 2
 
 
-def test_a_body_is_found_from_near_by(fitter: Fitter, true: Bodies, target: Target) -> None:
+def test_a_body_is_found_from_near_by(fitter: Fitter, true: FitState, target: FitTarget) -> None:
     start = replace(true, pose=true.pose + 0.05 * torch.randn(PEOPLE, 21, 3), shape=0.8 * true.shape)
     start = fitter.with_camera(start, target)
     found, _ = fitter.fit(target, start, ONLY_SEEN, 80)
@@ -75,7 +75,7 @@ def test_a_body_is_found_from_near_by(fitter: Fitter, true: Bodies, target: Targ
     assert missed.mean() < 0.1 * (before.projected - target.joints).norm(dim=-1).mean()
 
 
-def test_the_pose_that_is_likely_is_found_from_far(fitter: Fitter, target: Target) -> None:
+def test_the_pose_that_is_likely_is_found_from_far(fitter: Fitter, target: FitTarget) -> None:
     """The mean pose seen at any yaw, from a start 40° beside it: the prior decides what the pixels leave open."""
     true = some_bodies(fitter, seed=1, spread=0.0)
     target = replace(target, joints=fitter.pose(true, target).projected)
@@ -85,7 +85,7 @@ def test_the_pose_that_is_likely_is_found_from_far(fitter: Fitter, target: Targe
     assert (distance < 0.04).all()
 
 
-def test_camera_only_leaves_the_body_alone(fitter: Fitter, true: Bodies, target: Target) -> None:
+def test_camera_only_leaves_the_body_alone(fitter: Fitter, true: FitState, target: FitTarget) -> None:
     turned = replace(true, orientation=true.orientation @ axis_rotation(2, torch.full((PEOPLE,), 0.5)))
     found, energy = fitter.fit(target, turned, ONLY_SEEN, 25, camera_only=True)
     torch.testing.assert_close(found.pose, true.pose)
@@ -94,7 +94,7 @@ def test_camera_only_leaves_the_body_alone(fitter: Fitter, true: Bodies, target:
     assert (energy < fitter.energy(fitter.pose(turned, target), target, ONLY_SEEN)).all()
 
 
-def test_the_gradient_of_the_energy(fitter: Fitter, target: Target) -> None:
+def test_the_gradient_of_the_energy(fitter: Fitter, target: FitTarget) -> None:
     bodies = some_bodies(fitter, seed=2)
     names = ("shape", "pose", "log_scale", "shift_m")
 
@@ -114,7 +114,7 @@ def test_the_gradient_of_the_energy(fitter: Fitter, target: Target) -> None:
         assert float(slope) == pytest.approx(float(difference), rel=0.02, abs=0.5), name
 
 
-def test_one_shape_for_the_frames_of_a_person(fitter: Fitter, true: Bodies, target: Target) -> None:
+def test_one_shape_for_the_frames_of_a_person(fitter: Fitter, true: FitState, target: FitTarget) -> None:
     """Energies add over a person's frames; two people keep apart."""
     person = torch.tensor([0, 0, 1, 1])
     shapes = true.shape[:2]
@@ -136,8 +136,8 @@ def test_shapes_and_phenotypes(fitter: Fitter) -> None:
 def test_targets_forget_place_and_size() -> None:
     joints_px, confidence = 100 * torch.rand(PEOPLE, len(COCO), 2), torch.rand(PEOPLE, len(COCO))
     confidence[0, 3] = 0
-    one = Target.of(joints_px, confidence, EVERYONE, COCO)
-    other = Target.of(3 * joints_px + 50, confidence, EVERYONE, COCO)
+    one = FitTarget.of(joints_px, confidence, EVERYONE, COCO)
+    other = FitTarget.of(3 * joints_px + 50, confidence, EVERYONE, COCO)
     torch.testing.assert_close(one.joints, other.joints, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(other.unit_px, 3 * one.unit_px)
     torch.testing.assert_close(other.centre_px, 3 * one.centre_px + 50)
@@ -159,4 +159,4 @@ def test_targets_forget_place_and_size() -> None:
 )
 def test_bad_input(joints_px: torch.Tensor, confidence: torch.Tensor, person: torch.Tensor, fault: str) -> None:
     with pytest.raises(InputError, match=fault):
-        Observed(joints_px, confidence, person)
+        BaselineInput(joints_px, confidence, person)

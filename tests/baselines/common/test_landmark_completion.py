@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pose2mesh.baselines.common.landmark_completion import Completion, Standardised, found
+from pose2mesh.baselines.common.landmark_completion import Completion, StandardisedLandmarks, found
 
 N, RANK = 12, 3
 
@@ -26,7 +26,7 @@ def learnt() -> Completion:
 
 
 def test_standardised_landmarks_have_middle_zero_and_size_one() -> None:
-    whole = Standardised.of(7 * people(5) + 3)
+    whole = StandardisedLandmarks.of(7 * people(5) + 3)
     torch.testing.assert_close(whole.landmarks.mean(1), torch.zeros(5, 2), atol=1e-5, rtol=0)
     torch.testing.assert_close(whole.landmarks.square().sum(-1).mean(1), torch.ones(5))
     back = whole.unit[:, None, None] * whole.landmarks + whole.centre[:, None]
@@ -65,7 +65,7 @@ def test_of_somebody_not_seen_at_all_the_mean_is_given() -> None:
     completion = learnt()
     whole = completion(torch.zeros(1, N, 2), torch.zeros(1, N))
     assert torch.isfinite(whole.landmarks).all()
-    mean = Standardised.of(completion.mean.reshape(1, N, 2))
+    mean = StandardisedLandmarks.of(completion.mean.reshape(1, N, 2))
     torch.testing.assert_close(whole.landmarks, mean.landmarks, atol=1e-3, rtol=1e-3)
 
 
@@ -79,6 +79,6 @@ def test_the_model_is_the_covariance() -> None:
     landmarks = shape + flat.reshape(-1, N, 2)
     completion = Completion(N, 2)
     completion.learn(landmarks)
-    standard = Standardised.of(landmarks).landmarks.flatten(1)
+    standard = StandardisedLandmarks.of(landmarks).landmarks.flatten(1)
     model = completion.basis.T @ completion.basis + completion.noise.square() * torch.eye(2 * N)
     torch.testing.assert_close(model, standard.T.cov(), atol=2e-3, rtol=0)

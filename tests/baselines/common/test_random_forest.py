@@ -13,10 +13,10 @@ from safetensors.torch import load_file, save_file
 from sklearn.ensemble import RandomForestRegressor
 from torch import Tensor
 
-from pose2mesh.baselines.common.random_forest import Forest, Growth
+from pose2mesh.baselines.common.random_forest import Forest, ForestConfig
 from pose2mesh.errors import InputError
 
-GROWTH = Growth(trees=4, leaves=40, least=3, considered=3)
+GROWTH = ForestConfig(trees=4, leaves=40, least=3, considered=3)
 
 
 def samples(count: int, outputs: int, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -43,7 +43,7 @@ def test_a_step_is_found_where_it_is() -> None:
     """One tree of two leaves splits halfway between the values on either side of the step."""
     features = torch.arange(8.0)[:, None]
     targets = torch.where(features < 5, -1.0, 2.0)
-    forest = Forest(1, 1, Growth(trees=12, leaves=2, least=1, considered=9))
+    forest = Forest(1, 1, ForestConfig(trees=12, leaves=2, least=1, considered=9))
     forest.grow(features, targets, seed=0)
     torch.testing.assert_close(
         forest(torch.tensor([[-9.0], [0.0], [7.0], [99.0]]))[:, 0], torch.tensor([-1.0, -1, 2, 2])
@@ -53,7 +53,7 @@ def test_a_step_is_found_where_it_is() -> None:
 
 def test_it_learns_what_it_was_not_shown() -> None:
     features, targets = samples(4000, 2)
-    forest = Forest(7, 2, Growth(trees=8, leaves=400))
+    forest = Forest(7, 2, ForestConfig(trees=8, leaves=400))
     forest.grow(features, targets, seed=0)
     new, truth = samples(500, 2, seed=9)
     assert (forest(new) - truth).square().mean() < 0.5 * truth.square().mean()
@@ -94,12 +94,12 @@ def test_the_same_seed_grows_the_same_forest() -> None:
     [
         (0, GROWTH, "a forest of 0 features, expected 1 to 256"),
         (257, GROWTH, "a forest of 257 features"),
-        (7, Growth(trees=0), "a forest of 0 trees"),
-        (7, Growth(leaves=1), "1 leaves, expected 1 or more of 2 to 32768"),
-        (7, Growth(leaves=40_000), "40000 leaves"),
+        (7, ForestConfig(trees=0), "a forest of 0 trees"),
+        (7, ForestConfig(leaves=1), "1 leaves, expected 1 or more of 2 to 32768"),
+        (7, ForestConfig(leaves=40_000), "40000 leaves"),
     ],
 )
-def test_sizes_that_do_not_fit(features: int, growth: Growth, fault: str) -> None:
+def test_sizes_that_do_not_fit(features: int, growth: ForestConfig, fault: str) -> None:
     with pytest.raises(InputError, match=fault):
         Forest(features, 3, growth)
 

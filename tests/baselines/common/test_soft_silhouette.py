@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pose2mesh.baselines.common.body_layer import BodyLayer, Guess
+from pose2mesh.baselines.common.body_layer import BodyGuess, BodyLayer
 from pose2mesh.baselines.common.parameter_regressor import mean_guess
 from pose2mesh.baselines.common.soft_silhouette import SoftSilhouette, overlap_loss
 from pose2mesh.datasets.synthetic.pose_sampling import draw_procedural
@@ -24,7 +24,7 @@ def silhouette(layer: BodyLayer) -> SoftSilhouette:
     return SoftSilhouette(layer.body)
 
 
-def some_bodies(layer: BodyLayer, count: int) -> Guess:
+def some_bodies(layer: BodyLayer, count: int) -> BodyGuess:
     """Bodies of many shapes in procedural poses, facing the camera more or less, within the crop."""
     generator = torch.Generator().manual_seed(0)
     poses = draw_procedural(count, generator, tumble=0.0)
@@ -35,11 +35,11 @@ def some_bodies(layer: BodyLayer, count: int) -> Guess:
     return replace(mean, shape=shape, rotations=rotations, log_scale=mean.log_scale - 0.2)
 
 
-def soft(silhouette: SoftSilhouette, layer: BodyLayer, guess: Guess) -> Tensor:
+def soft(silhouette: SoftSilhouette, layer: BodyLayer, guess: BodyGuess) -> Tensor:
     return silhouette(layer.vertices(guess)[:, silhouette.vertices], guess)
 
 
-def exact(layer: BodyLayer, guess: Guess) -> Tensor:
+def exact(layer: BodyLayer, guess: BodyGuess) -> Tensor:
     """(B, FINE, FINE)"""
     vertices = layer.vertices(guess)
     pixels = ((guess.project(vertices) + 1) * (FINE / 2) - 0.5).double().numpy()
@@ -93,7 +93,7 @@ def test_gradient(silhouette: SoftSilhouette, layer: BodyLayer) -> None:
     target = torch.rand(1, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.double)
 
     def loss(points: Tensor, log_scale: Tensor, shift_m: Tensor) -> Tensor:
-        seen = Guess(guess.shape, guess.rotations, log_scale, shift_m)
+        seen = BodyGuess(guess.shape, guess.rotations, log_scale, shift_m)
         return overlap_loss(exactly(points, seen), target, torch.ones(1))
 
     generator = torch.Generator().manual_seed(1)
@@ -120,7 +120,7 @@ def test_descends_to_a_silhouette(silhouette: SoftSilhouette, layer: BodyLayer) 
     overlaps = []
     for _ in range(120):
         shape, log_scale, shift_m = leaves
-        guess = Guess(shape, mean.rotations, log_scale, shift_m)
+        guess = BodyGuess(shape, mean.rotations, log_scale, shift_m)
         loss = overlap_loss(soft(silhouette, layer, guess), target, torch.ones(1))
         optimiser.zero_grad()
         loss.backward()

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from pose2mesh.baselines.common.fitting import Bodies, Fitter, Target
-from pose2mesh.baselines.interface import Observed
+from pose2mesh.baselines.common.fitting import FitState, FitTarget, Fitter
+from pose2mesh.baselines.interface import BaselineInput
 from pose2mesh.baselines.methods.arnab import Arnab, VideoWeights
 from pose2mesh.baselines.methods.smplify import Schedule, SMPLify
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, axis_rotation
@@ -19,12 +19,12 @@ FRAMES = 8
 
 
 @pytest.fixture(scope="module")
-def person(fitter: Fitter) -> Bodies:
+def person(fitter: Fitter) -> FitState:
     """Somebody who slowly turns and swings the arms."""
     time = torch.linspace(0, 1, FRAMES)
     pose = fitter.prior.mean.repeat(FRAMES, 1, 1)
     pose[:, 12, 2] += 0.6 * time
-    return Bodies(
+    return FitState(
         torch.full((1, 6), 0.5),
         pose,
         torch.tensor(WORLD_TO_CAMERA) @ axis_rotation(2, 0.5 + 0.4 * time),
@@ -34,46 +34,46 @@ def person(fitter: Fitter) -> Bodies:
 
 
 @pytest.fixture(scope="module")
-def video(fitter: Fitter, person: Bodies) -> tuple[Observed, torch.Tensor]:
+def video(fitter: Fitter, person: FitState) -> tuple[BaselineInput, torch.Tensor]:
     """Seen with errors of about 1 % of the person's height, and the true joints."""
     confidence = torch.ones(FRAMES, len(COCO))
     same = torch.zeros(FRAMES, dtype=torch.long)
-    nothing = Target(torch.zeros(FRAMES, len(COCO), 2), confidence, torch.zeros(FRAMES, 2), torch.ones(FRAMES), same)
+    nothing = FitTarget(torch.zeros(FRAMES, len(COCO), 2), confidence, torch.zeros(FRAMES, 2), torch.ones(FRAMES), same)
     posed = fitter.pose(person, nothing)
     errors = 4 * torch.randn(FRAMES, len(COCO), 2, generator=torch.Generator().manual_seed(0))
-    return Observed(150 * posed.projected + 400 + errors, confidence, same), posed.joints
+    return BaselineInput(150 * posed.projected + 400 + errors, confidence, same), posed.joints
 
 
-def trembling(person: Bodies):
+def trembling(person: FitState):
     """A start at the truth, each frame's bones turned a little at random."""
     turns = 0.1 * torch.randn(person.pose.shape, generator=torch.Generator().manual_seed(1))
 
-    def start(fitter: Fitter, target: Target, observed: Observed) -> list[Bodies]:
+    def start(fitter: Fitter, target: FitTarget, observed: BaselineInput) -> list[FitState]:
         return [replace(person, shape=person.shape.expand(FRAMES, -1), pose=person.pose + turns)]
 
     return start
 
 
-def test_steadier_and_no_worse(fitter: Fitter, person: Bodies, video: tuple[Observed, torch.Tensor]) -> None:
+def test_steadier_and_no_worse(fitter: Fitter, person: FitState, video: tuple[BaselineInput, torch.Tensor]) -> None:
     observed, truth = video
     single = SMPLify("single", fitter, trembling(person), Schedule(0, ((1.0, 20),)))
     arnab = Arnab(single, rounds=25)
     alone = arnab.start(observed)
     bodies, target = arnab.fit(observed, alone)
     assert bodies.shape.shape == (1, 6)
-    frames = Target.of(observed.joints_px, observed.confidence, torch.arange(FRAMES), COCO)
+    frames = FitTarget.of(observed.joints_px, observed.confidence, torch.arange(FRAMES), COCO)
     before, after = fitter.pose(alone, frames).joints.detach(), fitter.pose(bodies, target).joints.detach()
     assert acceleration_error(after, truth) < 0.4 * acceleration_error(before, truth)
     assert (after - truth).norm(dim=-1).mean() < (before - truth).norm(dim=-1).mean()
 
 
-def test_a_picture_is_a_video_of_one_frame(fitter: Fitter, video: tuple[Observed, torch.Tensor]) -> None:
+def test_a_picture_is_a_video_of_one_frame(fitter: Fitter, video: tuple[BaselineInput, torch.Tensor]) -> None:
     """Frames said to be different people's have nothing to do with each other."""
     observed, _ = video
     still = VideoWeights(start=1e6, start_robust_m=10.0)
     single = SMPLify("single", fitter, _middle, Schedule(0, ((1.0, 3),)))
     arnab = Arnab(single, video=still, rounds=3)
-    strangers = Observed(observed.joints_px[:2], observed.confidence[:2], torch.arange(2))
+    strangers = BaselineInput(observed.joints_px[:2], observed.confidence[:2], torch.arange(2))
     bodies, target = arnab.fit(strangers, arnab.start(strangers))
     assert bodies.shape.shape == (2, 6)
     # Held where they started, they are what the single-frame fit found.
@@ -81,9 +81,9 @@ def test_a_picture_is_a_video_of_one_frame(fitter: Fitter, video: tuple[Observed
     torch.testing.assert_close(fitter.pose(bodies, target).joints, fitter.pose(*found).joints, atol=5e-3, rtol=0)
 
 
-def _middle(fitter: Fitter, target: Target, observed: Observed) -> list[Bodies]:
+def _middle(fitter: Fitter, target: FitTarget, observed: BaselineInput) -> list[FitState]:
     count = len(target.joints)
-    guess = Bodies(
+    guess = FitState(
         torch.zeros(count, 6),
         fitter.prior.mean.expand(count, -1, -1),
         torch.tensor(WORLD_TO_CAMERA).expand(count, -1, -1),

@@ -11,12 +11,12 @@ from torch import Tensor
 from pose2mesh.baselines.common.backbone import FEATURES
 from pose2mesh.baselines.common.body_layer import BodyLayer
 from pose2mesh.baselines.methods.graphcmr import GraphCMR, GraphCMRSettings, GraphResidual, Mesh
-from pose2mesh.baselines.observation import Seen, Truth
+from pose2mesh.baselines.observation import GroundTruth, Observation
 from tests.stick_people import draw_sticks
 
 
 @pytest.fixture(scope="module")
-def people(layer: BodyLayer) -> tuple[Seen, Truth]:
+def people(layer: BodyLayer) -> tuple[Observation, GroundTruth]:
     return draw_sticks(layer, 8, torch.Generator().manual_seed(0), labelled=0.5)
 
 
@@ -54,7 +54,7 @@ def test_features_are_joined_to_every_point_side_by_side_and_by_a_product(untrai
 
 
 def test_the_mesh_of_the_truth_loses_nothing_and_a_moved_one_what_it_is_off(
-    untrained: GraphCMR, people: tuple[Seen, Truth]
+    untrained: GraphCMR, people: tuple[Observation, GroundTruth]
 ) -> None:
     _, truth = people
     _, points, _ = untrained.poser(truth.phenotypes, truth.orientations)
@@ -76,7 +76,9 @@ def test_the_mesh_of_the_truth_loses_nothing_and_a_moved_one_what_it_is_off(
     assert 0.045 < down < 0.055  # a tenth of a metre in one of two axes
 
 
-def test_nobody_labelled_leaves_2d_alone_and_finite_gradients(untrained: GraphCMR, people: tuple[Seen, Truth]) -> None:
+def test_nobody_labelled_leaves_2d_alone_and_finite_gradients(
+    untrained: GraphCMR, people: tuple[Observation, GroundTruth]
+) -> None:
     seen, truth = people
     untrained.zero_grad()
     terms = untrained.losses(seen, replace(truth, labelled=torch.zeros(8, dtype=torch.bool)), 0.0)
@@ -85,7 +87,9 @@ def test_nobody_labelled_leaves_2d_alone_and_finite_gradients(untrained: GraphCM
     assert all(p.grad is None or torch.isfinite(p.grad).all() for p in untrained.parameters())
 
 
-def test_the_regressor_of_parameters_does_not_pull_the_mesh(untrained: GraphCMR, people: tuple[Seen, Truth]) -> None:
+def test_the_regressor_of_parameters_does_not_pull_the_mesh(
+    untrained: GraphCMR, people: tuple[Observation, GroundTruth]
+) -> None:
     untrained.zero_grad()
     terms = untrained.losses(*people, 0.0)
     of_body = [value for name, value in terms.items() if name.startswith("body_") or name in ("rotations", "shape")]
@@ -95,7 +99,7 @@ def test_the_regressor_of_parameters_does_not_pull_the_mesh(untrained: GraphCMR,
     assert all(parameter.grad.abs().sum() > 0 for parameter in untrained.regressor.parameters())
 
 
-def test_learns_a_batch(layer: BodyLayer, people: tuple[Seen, Truth]) -> None:
+def test_learns_a_batch(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
     torch.manual_seed(0)
     method = GraphCMR(layer, GraphCMRSettings(channels=32, blocks=2, hidden=64))
     optimiser = torch.optim.AdamW(method.parameters(), 3e-3)
@@ -110,7 +114,7 @@ def test_learns_a_batch(layer: BodyLayer, people: tuple[Seen, Truth]) -> None:
         assert history[-1][name] < 0.8 * history[0][name], name
 
 
-def test_bodies_it_gives(untrained: GraphCMR, people: tuple[Seen, Truth]) -> None:
+def test_bodies_it_gives(untrained: GraphCMR, people: tuple[Observation, GroundTruth]) -> None:
     body = untrained.layer.body
     regressor = body.regressor(untrained.joint_set)
     untrained.eval()

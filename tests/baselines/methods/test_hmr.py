@@ -7,14 +7,14 @@ import torch
 
 from pose2mesh.baselines.common.body_layer import BodyLayer
 from pose2mesh.baselines.methods.hmr import HMR, HMRSettings
-from pose2mesh.baselines.observation import Seen, Truth
+from pose2mesh.baselines.observation import GroundTruth, Observation
 from pose2mesh.datasets.synthetic.bodies import ShapeConfig
 from pose2mesh.datasets.synthetic.pose_sampling import draw_procedural
 from tests.stick_people import draw_sticks
 
 
 @pytest.fixture(scope="module")
-def people(layer: BodyLayer) -> tuple[Seen, Truth]:
+def people(layer: BodyLayer) -> tuple[Observation, GroundTruth]:
     return draw_sticks(layer, 8, torch.Generator().manual_seed(0), labelled=0.5)
 
 
@@ -27,7 +27,7 @@ def made(layer: BodyLayer, critics: bool) -> HMR:
 
 
 @pytest.mark.parametrize("critics", [True, False])
-def test_learns_a_batch(layer: BodyLayer, people: tuple[Seen, Truth], critics: bool) -> None:
+def test_learns_a_batch(layer: BodyLayer, people: tuple[Observation, GroundTruth], critics: bool) -> None:
     method = made(layer, critics)
     optimiser = torch.optim.AdamW(method.parameters(), 1e-3)
     seen_errors = []
@@ -45,10 +45,10 @@ def method_terms() -> tuple[str, ...]:
     return "rotations", "shape", "joints", "keypoints"
 
 
-def test_every_guess_is_held_to_what_people_are_like(layer: BodyLayer, people: tuple[Seen, Truth]) -> None:
+def test_every_guess_is_held_to_what_people_are_like(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
     method = made(layer, critics=True)
     seen, truth = people
-    nobody = Truth(**{**vars(truth), "labelled": torch.zeros(8, dtype=torch.bool), "visible": torch.zeros(8, 19)})
+    nobody = GroundTruth(**{**vars(truth), "labelled": torch.zeros(8, dtype=torch.bool), "visible": torch.zeros(8, 19)})
     terms = method.losses(seen, nobody, 0.0)
     assert all(terms[name] == 0 for name in method_terms())
     terms["adversarial"].backward()
@@ -57,7 +57,7 @@ def test_every_guess_is_held_to_what_people_are_like(layer: BodyLayer, people: t
     assert all(weight.grad is None for weight in method.critics.parameters())
 
 
-def test_bodies_it_gives(layer: BodyLayer, people: tuple[Seen, Truth]) -> None:
+def test_bodies_it_gives(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
     method = made(layer, critics=True).eval()
     found = method.estimate(people[0])
     assert found.vertices.shape == (8, len(layer.body.template), 3)

@@ -11,9 +11,9 @@ import torch
 from pose2mesh.baselines.baseline_bundle import load_all, load_learned, start_from
 from pose2mesh.baselines.common.body_layer import BodyLayer
 from pose2mesh.baselines.methods.hmr import HMR, HMRSettings
-from pose2mesh.baselines.methods.hmr_video_fits import Retrained, RetrainedSettings, VideoFits
-from pose2mesh.baselines.methods.pretraining_network import Reader, ReaderSettings
-from pose2mesh.baselines.observation import Seen, Truth
+from pose2mesh.baselines.methods.hmr_video_fits import HMRVideoFits, HMRVideoFitsSettings, VideoFits
+from pose2mesh.baselines.methods.pretraining_network import PretrainingNetwork, PretrainingSettings
+from pose2mesh.baselines.observation import GroundTruth, Observation
 from pose2mesh.baselines.rendering.rendering_config import CHUNK
 from pose2mesh.errors import InputError
 from tests.stick_people import draw_sticks
@@ -23,7 +23,7 @@ FRAMES = 2
 
 
 @pytest.fixture(scope="module")
-def chunks(layer: BodyLayer) -> list[tuple[Seen, Truth]]:
+def chunks(layer: BodyLayer) -> list[tuple[Observation, GroundTruth]]:
     """Two frames of 64 people, in which nobody moves but in a detector's eyes; a quarter is labelled."""
     generator = torch.Generator().manual_seed(0)
     seen, truth = draw_sticks(layer, CHUNK, generator)
@@ -36,7 +36,7 @@ def chunks(layer: BodyLayer) -> list[tuple[Seen, Truth]]:
 
 
 @pytest.fixture(scope="module")
-def people(chunks: list[tuple[Seen, Truth]]) -> tuple[Seen, Truth]:
+def people(chunks: list[tuple[Observation, GroundTruth]]) -> tuple[Observation, GroundTruth]:
     """Eight of them."""
     seen, truth = chunks[1]
     return seen[:8], truth[:8]
@@ -50,14 +50,16 @@ def hmr(layer: BodyLayer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def made(layer: BodyLayer, fits: VideoFits | None) -> Retrained:
+def made(layer: BodyLayer, fits: VideoFits | None) -> HMRVideoFits:
     torch.manual_seed(0)
-    method = Retrained(layer, RetrainedSettings(fits=fits, pictures=FRAMES * CHUNK, frames=FRAMES))
+    method = HMRVideoFits(layer, HMRVideoFitsSettings(fits=fits, pictures=FRAMES * CHUNK, frames=FRAMES))
     method.prepare(torch.zeros(0), torch.zeros(0))
     return method
 
 
-def test_starts_from_all_that_an_hmr_has_learnt(layer: BodyLayer, hmr: Path, people: tuple[Seen, Truth]) -> None:
+def test_starts_from_all_that_an_hmr_has_learnt(
+    layer: BodyLayer, hmr: Path, people: tuple[Observation, GroundTruth]
+) -> None:
     method, said = made(layer, None), list[str]()
     start_from(method, "hmr", layer, str(hmr), said.append)
     assert said == [f"all weights start from those of {hmr}"]
@@ -68,7 +70,10 @@ def test_starts_from_all_that_an_hmr_has_learnt(layer: BodyLayer, hmr: Path, peo
 def test_what_it_cannot_start_from(layer: BodyLayer, tmp_path: Path) -> None:
     method = made(layer, None)
     reader = save_untrained(
-        tmp_path / "reader.safetensors", Reader(layer, ReaderSettings()), "reader", ReaderSettings()
+        tmp_path / "reader.safetensors",
+        PretrainingNetwork(layer, PretrainingSettings()),
+        "reader",
+        PretrainingSettings(),
     )
     with pytest.raises(InputError, match=r"is a bundle of method 'reader'; expected one of 'hmr'"):
         start_from(method, "hmr", layer, str(reader), print)
@@ -80,7 +85,10 @@ def test_what_it_cannot_start_from(layer: BodyLayer, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("whole", [True, False])
 def test_learns_from_fits_to_detected_joints(
-    layer: BodyLayer, chunks: list[tuple[Seen, Truth]], people: tuple[Seen, Truth], whole: bool
+    layer: BodyLayer,
+    chunks: list[tuple[Observation, GroundTruth]],
+    people: tuple[Observation, GroundTruth],
+    whole: bool,
 ) -> None:
     method, said = made(layer, VideoFits(camera_rounds=1, rounds=3, worst=1.0, whole=whole)), list[str]()
     assert method.teacher is not None
@@ -108,7 +116,7 @@ def test_learns_from_fits_to_detected_joints(
     assert method.losses(people[0], unlabelled, 0.0)["rotations"] > 0
 
 
-def test_what_was_not_detected_teaches_nothing(layer: BodyLayer, chunks: list[tuple[Seen, Truth]]) -> None:
+def test_what_was_not_detected_teaches_nothing(layer: BodyLayer, chunks: list[tuple[Observation, GroundTruth]]) -> None:
     method = made(layer, VideoFits(camera_rounds=1, rounds=1))
     blind = [(replace(seen, confidence=torch.zeros_like(seen.confidence)), truth) for seen, truth in chunks]
     method.begin(blind.__getitem__, lambda line: None)
@@ -116,7 +124,7 @@ def test_what_was_not_detected_teaches_nothing(layer: BodyLayer, chunks: list[tu
     assert torch.isinf(method.teacher.best.distance).all()
 
 
-def test_without_fits_labels_and_2d_joints_are_left(layer: BodyLayer, people: tuple[Seen, Truth]) -> None:
+def test_without_fits_labels_and_2d_joints_are_left(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
     method = made(layer, None)
     seen, truth = people
     assert method.teacher is None
@@ -125,7 +133,9 @@ def test_without_fits_labels_and_2d_joints_are_left(layer: BodyLayer, people: tu
     assert all(terms[name] == 0 for name in ("rotations", "shape", "joints"))
 
 
-def test_the_bundle_holds_the_network_alone(layer: BodyLayer, people: tuple[Seen, Truth], tmp_path: Path) -> None:
+def test_the_bundle_holds_the_network_alone(
+    layer: BodyLayer, people: tuple[Observation, GroundTruth], tmp_path: Path
+) -> None:
     method = made(layer, VideoFits())
     method.forget()
     path = save_untrained(tmp_path / "one.safetensors", method.eval(), "retrained", method.settings)
@@ -135,7 +145,9 @@ def test_the_bundle_holds_the_network_alone(layer: BodyLayer, people: tuple[Seen
     torch.testing.assert_close(read.estimate(people[0]).joints, method.estimate(people[0]).joints, atol=2e-3, rtol=0)
 
 
-def test_nothing_is_fitted_where_everyone_is_labelled(layer: BodyLayer, chunks: list[tuple[Seen, Truth]]) -> None:
+def test_nothing_is_fitted_where_everyone_is_labelled(
+    layer: BodyLayer, chunks: list[tuple[Observation, GroundTruth]]
+) -> None:
     method, said = made(layer, VideoFits()), list[str]()
     known = [(seen, replace(truth, labelled=torch.ones(CHUNK, dtype=torch.bool))) for seen, truth in chunks]
     method.begin(known.__getitem__, said.append)

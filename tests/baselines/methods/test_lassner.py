@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from pose2mesh.baselines.common.body_layer import BodyLayer, Guess
+from pose2mesh.baselines.common.body_layer import BodyGuess, BodyLayer
 from pose2mesh.baselines.common.fitting import Fitter
 from pose2mesh.baselines.common.landmarks import MIRROR, NAMES, landmark_vertices
-from pose2mesh.baselines.common.random_forest import Growth
+from pose2mesh.baselines.common.random_forest import ForestConfig
 from pose2mesh.baselines.methods.lassner import Lassner, LassnerSettings, landmarks_near, rotation_of_columns
-from pose2mesh.baselines.observation import LANDMARKS, Crops, Seen, Truth
+from pose2mesh.baselines.observation import LANDMARKS, Crops, GroundTruth, Observation
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.body_models.anny_skeleton import BODY_BONES
 from pose2mesh.body_models.anny_skeleton import MIRROR as MIRRORED_BONES
@@ -23,11 +23,11 @@ from pose2mesh.errors import InputError
 from pose2mesh.geometry.rotations import axis_rotation, nearest_rotation, rotation_from_vector
 from pose2mesh.skeletons import COCO
 
-SMALL = LassnerSettings(growth=Growth(trees=3, leaves=60, considered=8), rank=12, rounds=10)
+SMALL = LassnerSettings(growth=ForestConfig(trees=3, leaves=60, considered=8), rank=12, rounds=10)
 CHUNKS, PEOPLE = 3, 160  # in each
 
 
-def drawn(body: AnnyBody, seed: int, count: int = PEOPLE) -> tuple[Seen, Truth]:
+def drawn(body: AnnyBody, seed: int, count: int = PEOPLE) -> tuple[Observation, GroundTruth]:
     """People in poses from joint limits, landmarks seen exactly; of every other person the 3D is not a number."""
     generator = torch.Generator().manual_seed(seed)
     columns = torch.tensor([*landmark_vertices(body).values()])
@@ -40,7 +40,7 @@ def drawn(body: AnnyBody, seed: int, count: int = PEOPLE) -> tuple[Seen, Truth]:
     assert people.points_cam is not None
     points = torch.cat((people.joints_cam[:, :17], people.points_cam), dim=1)
     seen_px = people.cameras.project(points + (people.root_cam - people.cameras.position_cam)[:, None])
-    seen = Seen(
+    seen = Observation(
         crops.units(batch.joints_px),
         batch.confidence,
         landmarks=crops.units(seen_px),
@@ -48,7 +48,7 @@ def drawn(body: AnnyBody, seed: int, count: int = PEOPLE) -> tuple[Seen, Truth]:
     )
     labelled = torch.arange(count) % 2 == 0
     orientations = (batch.to_ray @ people.cameras.rotation)[:, None] @ people.orientations
-    truth = Truth(
+    truth = GroundTruth(
         index=torch.arange(count),
         labelled=labelled,
         joints_2d=crops.units(people.joints_px),
@@ -62,12 +62,12 @@ def drawn(body: AnnyBody, seed: int, count: int = PEOPLE) -> tuple[Seen, Truth]:
 
 
 @pytest.fixture(scope="module")
-def chunks(fitter: Fitter) -> list[tuple[Seen, Truth]]:
+def chunks(fitter: Fitter) -> list[tuple[Observation, GroundTruth]]:
     return [drawn(fitter.body, seed) for seed in range(CHUNKS)]
 
 
 @pytest.fixture(scope="module")
-def grown(layer: BodyLayer, chunks: list[tuple[Seen, Truth]]) -> Lassner:
+def grown(layer: BodyLayer, chunks: list[tuple[Observation, GroundTruth]]) -> Lassner:
     method = Lassner(layer, SMALL)
     torch.manual_seed(0)
     assert method.fit(lambda chunk: chunks[chunk], CHUNKS, lambda line: None)
@@ -108,11 +108,13 @@ def test_each_bone_sees_its_own_landmarks_and_the_other_side_sees_the_mirror_ima
             assert {MIRROR[index] for index in grown.near[bone].tolist()} == set(grown.near[other].tolist())
 
 
-def some_guess(count: int = 4) -> Guess:
+def some_guess(count: int = 4) -> BodyGuess:
     generator = torch.Generator().manual_seed(3)
     rotations = rotation_from_vector(0.2 * torch.randn(count, 22, 3, generator=generator))
     rotations[:, 0] = axis_rotation(0, torch.full((count,), torch.pi / 2)) @ rotations[:, 0]
-    return Guess(0.3 * torch.randn(count, 6, generator=generator), rotations, torch.zeros(count), torch.zeros(count, 2))
+    return BodyGuess(
+        0.3 * torch.randn(count, 6, generator=generator), rotations, torch.zeros(count), torch.zeros(count, 2)
+    )
 
 
 def test_the_final_turn_finds_where_the_body_faces_and_is(grown: Lassner) -> None:
@@ -148,7 +150,7 @@ def test_it_does_better_than_the_mean_of_those_it_has_not_seen(grown: Lassner, l
 
 
 def test_the_forests_and_the_filling_are_all_of_its_state(
-    grown: Lassner, layer: BodyLayer, chunks: list[tuple[Seen, Truth]]
+    grown: Lassner, layer: BodyLayer, chunks: list[tuple[Observation, GroundTruth]]
 ) -> None:
     other = Lassner(layer, SMALL)
     other.load_state_dict(grown.state_dict())
@@ -157,7 +159,7 @@ def test_the_forests_and_the_filling_are_all_of_its_state(
 
 
 def test_nothing_of_people_without_labels_is_used(
-    grown: Lassner, layer: BodyLayer, chunks: list[tuple[Seen, Truth]]
+    grown: Lassner, layer: BodyLayer, chunks: list[tuple[Observation, GroundTruth]]
 ) -> None:
     """Their 3D is not a number, and without them the same forests grow."""
     assert all(torch.isfinite(value).all() for value in grown.state_dict().values())
@@ -171,27 +173,27 @@ def test_nothing_of_people_without_labels_is_used(
 
 
 def test_somebody_of_whom_nothing_is_found(grown: Lassner) -> None:
-    blind = Seen(torch.zeros(2, 19, 2), torch.zeros(2, 19), None, None, None)
+    blind = Observation(torch.zeros(2, 19, 2), torch.zeros(2, 19), None, None, None)
     blind = replace(blind, landmarks=torch.zeros(2, LANDMARKS, 2), landmark_confidence=torch.zeros(2, LANDMARKS))
     estimate = grown.estimate(blind)
     assert torch.isfinite(estimate.vertices).all()
     assert torch.isfinite(estimate.joints_px).all()
 
 
-def test_too_few_with_labels(layer: BodyLayer, chunks: list[tuple[Seen, Truth]]) -> None:
+def test_too_few_with_labels(layer: BodyLayer, chunks: list[tuple[Observation, GroundTruth]]) -> None:
     with pytest.raises(InputError, match="people have 3D labels; expected more than 182 to grow forests on"):
         Lassner(layer, SMALL).fit(lambda chunk: chunks[chunk], 1, lambda line: None)
 
 
-def test_at_most_so_many_are_used(layer: BodyLayer, chunks: list[tuple[Seen, Truth]]) -> None:
+def test_at_most_so_many_are_used(layer: BodyLayer, chunks: list[tuple[Observation, GroundTruth]]) -> None:
     asked: list[int] = []
 
-    def draw(chunk: int) -> tuple[Seen, Truth]:
+    def draw(chunk: int) -> tuple[Observation, GroundTruth]:
         asked.append(chunk)
         return chunks[chunk]
 
     lines: list[str] = []
-    tiny = replace(SMALL, people=190, growth=Growth(trees=1, leaves=2, considered=2))
+    tiny = replace(SMALL, people=190, growth=ForestConfig(trees=1, leaves=2, considered=2))
     Lassner(layer, tiny).fit(draw, 100, lines.append)
     assert asked == [0, 1, 2]
     assert lines[0] == "190 people with 3D labels"

@@ -10,7 +10,7 @@ import torch
 from pose2mesh.baselines.common.body_layer import BodyLayer
 from pose2mesh.baselines.common.parameter_regressor import mean_guess
 from pose2mesh.baselines.methods.nbf import NBF, NBFSettings, to_rotation
-from pose2mesh.baselines.observation import PARTS, Seen, Truth
+from pose2mesh.baselines.observation import PARTS, GroundTruth, Observation
 from pose2mesh.geometry.rotations import rotation_from_vector
 from tests.stick_people import draw_sticks
 
@@ -18,7 +18,7 @@ PEOPLE = 8
 
 
 @pytest.fixture(scope="module")
-def people(layer: BodyLayer) -> tuple[Seen, Truth]:
+def people(layer: BodyLayer) -> tuple[Observation, GroundTruth]:
     return draw_sticks(layer, PEOPLE, torch.Generator().manual_seed(0), labelled=0.5)
 
 
@@ -60,23 +60,23 @@ def test_gradients_stay_bounded_where_the_nearest_rotation_jumps() -> None:
     assert flat.grad.abs().max() < 100
 
 
-def test_starts_near_the_mean_body(layer: BodyLayer, people: tuple[Seen, Truth]) -> None:
+def test_starts_near_the_mean_body(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
     guess, mean = made(layer)(people[0]), mean_guess(layer)
     assert torch.allclose(guess.rotations, mean.rotations.expand_as(guess.rotations), atol=0.1)
     assert torch.allclose(guess.log_scale, mean.log_scale.expand(PEOPLE), atol=0.1)
 
 
-def test_looks_at_nothing_but_parts(layer: BodyLayer, people: tuple[Seen, Truth]) -> None:
+def test_looks_at_nothing_but_parts(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
     method, seen = made(layer).eval(), people[0]
     known = method(seen)
-    blind = method(Seen(torch.zeros_like(seen.joints), torch.zeros_like(seen.confidence), parts=seen.parts))
+    blind = method(Observation(torch.zeros_like(seen.joints), torch.zeros_like(seen.confidence), parts=seen.parts))
     assert torch.equal(known.rotations, blind.rotations)
     assert seen.parts is not None
     other = method(replace(seen, parts=seen.parts[:, torch.arange(PARTS - 1, -1, -1)]))
     assert not torch.allclose(known.rotations, other.rotations)
 
 
-def test_learns_a_batch(layer: BodyLayer, people: tuple[Seen, Truth]) -> None:
+def test_learns_a_batch(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
     method = made(layer)
     optimiser = torch.optim.AdamW(method.parameters(), 2e-3)
     history = []
@@ -91,7 +91,7 @@ def test_learns_a_batch(layer: BodyLayer, people: tuple[Seen, Truth]) -> None:
         assert history[-1][name] < share * history[0][name], name
 
 
-def test_nobody_labelled(layer: BodyLayer, people: tuple[Seen, Truth]) -> None:
+def test_nobody_labelled(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
     method, (seen, truth) = made(layer), people
     terms = method.losses(seen, replace(truth, labelled=torch.zeros(PEOPLE, dtype=torch.bool)), 0.5)
     assert [name for name, term in terms.items() if term > 0] == ["keypoints"]
@@ -99,7 +99,7 @@ def test_nobody_labelled(layer: BodyLayer, people: tuple[Seen, Truth]) -> None:
     assert all(torch.isfinite(value.grad).all() for value in method.parameters() if value.grad is not None)
 
 
-def test_bodies_it_gives(layer: BodyLayer, people: tuple[Seen, Truth]) -> None:
+def test_bodies_it_gives(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
     found = made(layer).eval().estimate(people[0])
     assert found.vertices.shape == (PEOPLE, len(layer.body.template), 3)
     assert torch.allclose(layer.body.regressor(layer.joint_set) @ found.vertices, found.joints, atol=1e-4)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pose2mesh.baselines.common.body_layer import BodyLayer
 from pose2mesh.baselines.methods.pavlakos import Pavlakos, PavlakosSettings
-from pose2mesh.baselines.observation import Seen, Truth
+from pose2mesh.baselines.observation import GroundTruth, Observation
 from tests.stick_people import draw_sticks
 
 PEOPLE = 8
@@ -22,7 +22,7 @@ PARTS_OF_TRAINING = {
 
 
 @pytest.fixture(scope="module")
-def people(layer: BodyLayer) -> tuple[Seen, Truth]:
+def people(layer: BodyLayer) -> tuple[Observation, GroundTruth]:
     return draw_sticks(layer, PEOPLE, torch.Generator().manual_seed(0), labelled=0.5)
 
 
@@ -46,7 +46,7 @@ def total(terms: dict[str, Tensor]) -> Tensor:
     return sum(terms.values(), torch.zeros(()))
 
 
-def test_joints_tell_the_pose_alone(method: Pavlakos, people: tuple[Seen, Truth]) -> None:
+def test_joints_tell_the_pose_alone(method: Pavlakos, people: tuple[Observation, GroundTruth]) -> None:
     seen, _ = people
     method.eval()
     known, moved = method.bodies(seen), method.bodies(replace(seen, joints=seen.joints.flip(0)))
@@ -54,7 +54,7 @@ def test_joints_tell_the_pose_alone(method: Pavlakos, people: tuple[Seen, Truth]
     assert not torch.allclose(known.rotations, moved.rotations)
 
 
-def test_silhouettes_tell_the_shape_alone(method: Pavlakos, people: tuple[Seen, Truth]) -> None:
+def test_silhouettes_tell_the_shape_alone(method: Pavlakos, people: tuple[Observation, GroundTruth]) -> None:
     seen, _ = people
     method.eval()
     assert seen.silhouettes is not None
@@ -63,16 +63,16 @@ def test_silhouettes_tell_the_shape_alone(method: Pavlakos, people: tuple[Seen, 
     assert not torch.allclose(known.shape, other.shape)
 
 
-def test_without_silhouettes_the_joints_tell_all(layer: BodyLayer, people: tuple[Seen, Truth]) -> None:
+def test_without_silhouettes_the_joints_tell_all(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
     method, (seen, truth) = made(layer, silhouette=False), people
-    blind = Seen(seen.joints, seen.confidence)
+    blind = Observation(seen.joints, seen.confidence)
     for progress, names in PARTS_OF_TRAINING.items():
         assert set(method.losses(blind, truth, progress)) == names - {"overlap"}
     assert method.eval().estimate(blind).joints.shape == (PEOPLE, 19, 3)
 
 
 @pytest.mark.parametrize("progress", PARTS_OF_TRAINING)
-def test_parts_of_the_training(method: Pavlakos, people: tuple[Seen, Truth], progress: float) -> None:
+def test_parts_of_the_training(method: Pavlakos, people: tuple[Observation, GroundTruth], progress: float) -> None:
     method.train().zero_grad()
     terms = method.losses(*people, progress)
     assert set(terms) == PARTS_OF_TRAINING[progress]
@@ -84,7 +84,7 @@ def test_parts_of_the_training(method: Pavlakos, people: tuple[Seen, Truth], pro
 
 
 @pytest.mark.parametrize("progress", PARTS_OF_TRAINING)
-def test_nobody_labelled(method: Pavlakos, people: tuple[Seen, Truth], progress: float) -> None:
+def test_nobody_labelled(method: Pavlakos, people: tuple[Observation, GroundTruth], progress: float) -> None:
     seen, truth = people
     method.train().zero_grad()
     terms = method.losses(seen, replace(truth, labelled=torch.zeros(PEOPLE, dtype=torch.bool)), progress)
@@ -93,12 +93,12 @@ def test_nobody_labelled(method: Pavlakos, people: tuple[Seen, Truth], progress:
     assert all(torch.isfinite(value.grad).all() for value in method.parameters() if value.grad is not None)
 
 
-def test_silhouettes_of_labelled_people_do_not_count(method: Pavlakos, people: tuple[Seen, Truth]) -> None:
+def test_silhouettes_of_labelled_people_do_not_count(method: Pavlakos, people: tuple[Observation, GroundTruth]) -> None:
     seen, truth = people
     assert method.losses(seen, replace(truth, labelled=torch.ones(PEOPLE, dtype=torch.bool)), 0.9)["overlap"] == 0
 
 
-def test_nothing_is_lost_on_the_truth(method: Pavlakos, people: tuple[Seen, Truth]) -> None:
+def test_nothing_is_lost_on_the_truth(method: Pavlakos, people: tuple[Observation, GroundTruth]) -> None:
     """What the networks answer is made the truth; its silhouette the target."""
     seen, layer = people[0], method.eval().layer
     guess = method(seen)
@@ -117,7 +117,9 @@ def test_nothing_is_lost_on_the_truth(method: Pavlakos, people: tuple[Seen, Trut
         assert all(term < 1e-4 for name, term in terms.items() if name != "overlap")
 
 
-def test_cameras_meet_the_joints_and_stand_missing_ones(method: Pavlakos, people: tuple[Seen, Truth]) -> None:
+def test_cameras_meet_the_joints_and_stand_missing_ones(
+    method: Pavlakos, people: tuple[Observation, GroundTruth]
+) -> None:
     seen, _ = people
     found = method.eval().estimate(seen)
     assert torch.allclose(found.joints_px.mean(1), seen.joints.mean(1), atol=0.1)
@@ -127,7 +129,7 @@ def test_cameras_meet_the_joints_and_stand_missing_ones(method: Pavlakos, people
     assert torch.allclose(regressed, found.joints, atol=1e-4)
 
 
-def test_learns_a_batch(layer: BodyLayer, people: tuple[Seen, Truth]) -> None:
+def test_learns_a_batch(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
     method = made(layer)
     optimiser = torch.optim.AdamW(method.parameters(), 3e-3)
     history: list[dict[str, float]] = []

@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from pose2mesh.baselines.common.body_layer import BodyLayer
-from pose2mesh.baselines.methods.pretraining_network import Reader, mean_places, part_loss
-from pose2mesh.baselines.observation import LANDMARKS, MAP_PX, PARTS, Seen, Truth
+from pose2mesh.baselines.methods.pretraining_network import PretrainingNetwork, mean_places, part_loss
+from pose2mesh.baselines.observation import LANDMARKS, MAP_PX, PARTS, GroundTruth, Observation
 from pose2mesh.errors import InputError
 from tests.stick_people import draw_sticks
 
 
 @pytest.fixture(scope="module")
-def people(layer: BodyLayer) -> tuple[Seen, Truth]:
+def people(layer: BodyLayer) -> tuple[Observation, GroundTruth]:
     return draw_sticks(layer, 8, torch.Generator().manual_seed(0))
 
 
@@ -34,10 +34,10 @@ def test_part_loss_is_least_for_the_truth() -> None:
     assert part_loss(torch.zeros_like(sure), parts) == pytest.approx(torch.tensor(13.0).log().item(), rel=1e-4)
 
 
-def test_learns_a_batch_and_reads_it(layer: BodyLayer, people: tuple[Seen, Truth]) -> None:
+def test_learns_a_batch_and_reads_it(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
     torch.manual_seed(0)
     seen, truth = people
-    reader = Reader(layer)
+    reader = PretrainingNetwork(layer)
     optimiser = torch.optim.AdamW(reader.parameters(), 2e-3)
     losses = []
     for step in range(40):
@@ -49,7 +49,7 @@ def test_learns_a_batch_and_reads_it(layer: BodyLayer, people: tuple[Seen, Truth
         losses.append({name: term.item() for name, term in terms.items()})
     assert all(losses[-1][name] < 0.7 * losses[0][name] for name in ("parts", "joints", "landmarks"))
 
-    read = reader.eval().read(Seen(seen.joints, seen.confidence, seen.pictures))
+    read = reader.eval().read(Observation(seen.joints, seen.confidence, seen.pictures))
     assert read.parts is not None
     assert read.silhouettes is not None
     assert read.parts.shape == (8, PARTS, MAP_PX, MAP_PX)
@@ -61,12 +61,14 @@ def test_learns_a_batch_and_reads_it(layer: BodyLayer, people: tuple[Seen, Truth
     assert read.landmark_confidence.max() <= 1
 
 
-def test_learns_without_landmarks(layer: BodyLayer, people: tuple[Seen, Truth]) -> None:
+def test_learns_without_landmarks(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
     seen, truth = people
-    terms = Reader(layer).losses(Seen(seen.joints, seen.confidence, seen.pictures, seen.parts), truth, 0.0)
+    terms = PretrainingNetwork(layer).losses(
+        Observation(seen.joints, seen.confidence, seen.pictures, seen.parts), truth, 0.0
+    )
     assert set(terms) == {"parts", "joints", "joint_presence"}
 
 
-def test_gives_no_bodies(layer: BodyLayer, people: tuple[Seen, Truth]) -> None:
+def test_gives_no_bodies(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
     with pytest.raises(InputError, match="gives no bodies"):
-        Reader(layer).estimate(people[0])
+        PretrainingNetwork(layer).estimate(people[0])

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from pose2mesh.baselines.common.fitting import Bodies, Fitter, Target
+from pose2mesh.baselines.common.fitting import FitState, FitTarget, Fitter
 from pose2mesh.baselines.common.initial_bodies import YAWS, better, mean_pose
 from pose2mesh.baselines.common.pose_prior import rotation_vectors
-from pose2mesh.baselines.interface import Observed
+from pose2mesh.baselines.interface import BaselineInput
 from pose2mesh.baselines.methods.smplify import FROM_A_GOOD_START, FROM_NOTHING, Schedule, SMPLify
-from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, People, SyntheticConfig, detect, draw_people
+from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, SyntheticSamples, detect, draw_people
 from pose2mesh.datasets.synthetic.camera_sampling import CameraConfig
 from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
@@ -21,7 +21,7 @@ PEOPLE = 4
 
 
 @pytest.fixture(scope="module")
-def seen(fitter: Fitter) -> tuple[People, Observed]:
+def seen(fitter: Fitter) -> tuple[SyntheticSamples, BaselineInput]:
     """People in mild poses, upright, and their true 2D joints."""
     generator = torch.Generator().manual_seed(3)
     source = PoseSource(None, PoseConfig(procedural=1.0, tumble=0.0))
@@ -30,32 +30,32 @@ def seen(fitter: Fitter) -> tuple[People, Observed]:
         people = draw_people(PEOPLE, source, BodySynthesiser(fitter.body, COCO, None), config, generator)
         noise = NoiseConfig(model="none", drop=0.0, plain_confidence=1.0, out_of_picture=False)
         batch = detect(people, COCO, noise, generator)
-    return people, Observed(batch.joints_px, batch.confidence, torch.arange(PEOPLE))
+    return people, BaselineInput(batch.joints_px, batch.confidence, torch.arange(PEOPLE))
 
 
-def error_m(fitter: Fitter, found: tuple[Bodies, Target], people: People) -> float:
+def error_m(fitter: Fitter, found: tuple[FitState, FitTarget], people: SyntheticSamples) -> float:
     joints = fitter.pose(*found).joints.detach()
     root = joints[:, COCO.root_index, None]
     return float((joints - root - people.joints_cam).norm(dim=-1).mean())
 
 
-def missed_px(fitter: Fitter, found: tuple[Bodies, Target], observed: Observed) -> Tensor:
+def missed_px(fitter: Fitter, found: tuple[FitState, FitTarget], observed: BaselineInput) -> Tensor:
     return (fitter.estimate(*found).joints_px - observed.joints_px).norm(dim=-1)
 
 
-def true_start(people: People, fitter: Fitter):
+def true_start(people: SyntheticSamples, fitter: Fitter):
     """A start at the true pose of the bones, which is turned a little."""
 
-    def start(_: Fitter, target: Target, observed: Observed) -> list[Bodies]:
+    def start(_: Fitter, target: FitTarget, observed: BaselineInput) -> list[FitState]:
         orientations = people.cameras.rotation[:, None] @ people.orientations
         pose = rotation_vectors(orientations) + 0.05
-        guess = Bodies(torch.zeros(PEOPLE, 6), pose, orientations[:, 0], torch.zeros(PEOPLE), torch.zeros(PEOPLE, 2))
+        guess = FitState(torch.zeros(PEOPLE, 6), pose, orientations[:, 0], torch.zeros(PEOPLE), torch.zeros(PEOPLE, 2))
         return [fitter.with_camera(guess, target)]
 
     return start
 
 
-def test_a_good_start_helps(fitter: Fitter, seen: tuple[People, Observed]) -> None:
+def test_a_good_start_helps(fitter: Fitter, seen: tuple[SyntheticSamples, BaselineInput]) -> None:
     people, observed = seen
     alone = SMPLify("alone", fitter, mean_pose, FROM_NOTHING).fit(observed)
     started = SMPLify("started", fitter, true_start(people, fitter), FROM_A_GOOD_START).fit(observed)
@@ -67,13 +67,13 @@ def test_a_good_start_helps(fitter: Fitter, seen: tuple[People, Observed]) -> No
         assert missed_px(fitter, found, observed).mean() < 12
 
 
-def test_what_comes_back(fitter: Fitter, seen: tuple[People, Observed]) -> None:
+def test_what_comes_back(fitter: Fitter, seen: tuple[SyntheticSamples, BaselineInput]) -> None:
     quick = SMPLify("quick", fitter, mean_pose, Schedule(2, ((1.0, 2),)))
     joints_px, confidence = seen[1].joints_px.clone(), seen[1].confidence.clone()
     confidence[0, :11] = 0  # only the legs of the first are there
     joints_px[0, :11] = 0
     confidence[0, -2:] = 0
-    found = quick(Observed(joints_px, confidence, torch.arange(PEOPLE)))
+    found = quick(BaselineInput(joints_px, confidence, torch.arange(PEOPLE)))
     assert found.joints.shape == (PEOPLE, len(COCO), 3)
     assert found.vertices.shape == (PEOPLE, len(fitter.body.template), 3)
     assert torch.isfinite(found.vertices).all()
@@ -84,9 +84,9 @@ def test_what_comes_back(fitter: Fitter, seen: tuple[People, Observed]) -> None:
     torch.testing.assert_close(again, found.vertices, atol=1e-5, rtol=0)
 
 
-def test_four_ways_to_start(fitter: Fitter, seen: tuple[People, Observed]) -> None:
+def test_four_ways_to_start(fitter: Fitter, seen: tuple[SyntheticSamples, BaselineInput]) -> None:
     observed = seen[1]
-    target = Target.of(observed.joints_px, observed.confidence, observed.person, COCO)
+    target = FitTarget.of(observed.joints_px, observed.confidence, observed.person, COCO)
     guesses = mean_pose(fitter, target, observed)
     assert len(guesses) == YAWS
     left, right = COCO.index("left_shoulder"), COCO.index("right_shoulder")
@@ -96,18 +96,20 @@ def test_four_ways_to_start(fitter: Fitter, seen: tuple[People, Observed]) -> No
     assert (across[0, :, 0] > 0.2).all()  # facing the camera, the person's left is on the picture's right
 
 
-def test_the_trunk_leans_as_seen(fitter: Fitter, seen: tuple[People, Observed]) -> None:
+def test_the_trunk_leans_as_seen(fitter: Fitter, seen: tuple[SyntheticSamples, BaselineInput]) -> None:
     """People seen upside down start upside down."""
     observed = seen[1]
-    targets = [Target.of(sign * observed.joints_px, observed.confidence, observed.person, COCO) for sign in (1.0, -1.0)]
+    targets = [
+        FitTarget.of(sign * observed.joints_px, observed.confidence, observed.person, COCO) for sign in (1.0, -1.0)
+    ]
     up, down = (mean_pose(fitter, target, observed)[0].orientation[:, 1, 2] for target in targets)
     assert (up < -0.7).all()
     torch.testing.assert_close(up, -down)
 
 
 def test_the_better_guess_is_kept(fitter: Fitter) -> None:
-    def bodies(value: float) -> Bodies:
-        return Bodies(
+    def bodies(value: float) -> FitState:
+        return FitState(
             torch.full((2, 6), value),
             torch.full((2, 21, 3), value),
             torch.full((2, 3, 3), value),

@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from pose2mesh.baselines.common.body_layer import BodyLayer
-from pose2mesh.baselines.common.fit_buffer import Fits
+from pose2mesh.baselines.common.fit_buffer import FittedImages
 from pose2mesh.baselines.methods.spin import SPIN, SPINFits, SPINSettings
-from pose2mesh.baselines.observation import Seen, Truth
+from pose2mesh.baselines.observation import GroundTruth, Observation
 from tests.stick_people import draw_sticks
 
 
 @pytest.fixture(scope="module")
-def people(layer: BodyLayer) -> tuple[Seen, Truth]:
+def people(layer: BodyLayer) -> tuple[Observation, GroundTruth]:
     seen, truth = draw_sticks(layer, 8, torch.Generator().manual_seed(0))
     return seen, replace(truth, labelled=torch.arange(8) < 2)
 
@@ -27,7 +27,7 @@ def made(layer: BodyLayer, begin: float = 0.0) -> SPIN:
     return method
 
 
-def test_learns_a_batch_first_from_what_is_known(layer: BodyLayer, people: tuple[Seen, Truth]) -> None:
+def test_learns_a_batch_first_from_what_is_known(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
     method = made(layer, begin=0.5)
     assert method.teacher is not None
     optimiser = torch.optim.AdamW(method.parameters(), 1e-3)
@@ -43,10 +43,10 @@ def test_learns_a_batch_first_from_what_is_known(layer: BodyLayer, people: tuple
     assert torch.isfinite(method.teacher.best.distance[2:8]).all()
 
 
-def test_fits_are_resumed_but_not_shipped(layer: BodyLayer, people: tuple[Seen, Truth]) -> None:
+def test_fits_are_resumed_but_not_shipped(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
     method = made(layer)
     assert method.teacher is not None
-    fits = Fits(torch.zeros(1, 6), torch.eye(3).expand(1, 22, 3, 3), torch.tensor([0.01]))
+    fits = FittedImages(torch.zeros(1, 6), torch.eye(3).expand(1, 22, 3, 3), torch.tensor([0.01]))
     method.teacher.best.offer(torch.tensor([2]), fits)
     resumed = made(layer)
     resumed.load_state_dict(method.state_dict())

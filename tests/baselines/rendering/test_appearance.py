@@ -8,13 +8,13 @@ import torch
 from pose2mesh.baselines.observation import CROP_PX, Crops
 from pose2mesh.baselines.rendering.appearance import BEYOND, Painter
 from pose2mesh.baselines.rendering.backgrounds import Backgrounds
-from pose2mesh.baselines.rendering.camera_degradations import CameraFaults
+from pose2mesh.baselines.rendering.camera_degradations import CameraDegradations
 from pose2mesh.baselines.rendering.lighting import draw_light, view_normals
 from pose2mesh.baselines.rendering.occluders import draw_occluders
 from pose2mesh.baselines.rendering.outfits import Wardrobe
 from pose2mesh.baselines.rendering.rasterizer import Rasteriser
-from pose2mesh.baselines.rendering.surface_regions import Surface
-from pose2mesh.baselines.rendering.visibility import View, crop_cameras, look
+from pose2mesh.baselines.rendering.surface_regions import SurfaceRegions
+from pose2mesh.baselines.rendering.visibility import Visibility, crop_cameras, look
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.body_models.anny_skeleton import BODY_BONES
 from pose2mesh.datasets.synthetic.camera_sampling import Cameras
@@ -23,8 +23,8 @@ B = 40
 
 
 @pytest.fixture(scope="module")
-def surface(anny_body: AnnyBody) -> Surface:
-    return Surface.of(anny_body)
+def surface(anny_body: AnnyBody) -> SurfaceRegions:
+    return SurfaceRegions.of(anny_body)
 
 
 @pytest.fixture(scope="module")
@@ -34,14 +34,14 @@ def vertices_cam(anny_body: AnnyBody, facing: Cameras) -> torch.Tensor:
 
 
 @pytest.fixture(scope="module")
-def view(anny_body: AnnyBody, facing: Cameras, vertices_cam: torch.Tensor) -> View:
+def view(anny_body: AnnyBody, facing: Cameras, vertices_cam: torch.Tensor) -> Visibility:
     crops = Crops(torch.tensor([[500.0, 500.0]]), torch.tensor([400.0]))
     one = look(Rasteriser(anny_body.faces.numpy(), CROP_PX), vertices_cam[:1], crop_cameras(facing, crops))
     who = torch.arange(B).repeat_interleave(len(one.face))
-    return View(B, who, one.pixel.repeat(B), one.face.repeat(B))
+    return Visibility(B, who, one.pixel.repeat(B), one.face.repeat(B))
 
 
-def test_places_on_limbs(anny_body: AnnyBody, surface: Surface) -> None:
+def test_places_on_limbs(anny_body: AnnyBody, surface: SurfaceRegions) -> None:
     """Elbow and knee are at a half, the wrist at 1: where the bones that meet there move a face alike."""
     weights = anny_body.body_bone_weights()[anny_body.faces].mean(1)
 
@@ -58,7 +58,7 @@ def test_places_on_limbs(anny_body: AnnyBody, surface: Surface) -> None:
     assert (surface.back[surface.spot] < 0).all()
 
 
-def test_clothes_end_where_they_are_cut(surface: Surface, view: View) -> None:
+def test_clothes_end_where_they_are_cut(surface: SurfaceRegions, view: Visibility) -> None:
     """Nobody's hand is in a sleeve, nobody's face in cloth; most trunks are; eyes are dark."""
     colour, folds = Wardrobe(surface).dress(view, torch.Generator().manual_seed(0))
     assert colour.shape == (len(view.face), 3)
@@ -70,7 +70,7 @@ def test_clothes_end_where_they_are_cut(surface: Surface, view: View) -> None:
     assert colour[spot].mean() < 0.7 * colour[hand].mean()
 
 
-def test_light_comes_from_somewhere(anny_body: AnnyBody, view: View, vertices_cam: torch.Tensor) -> None:
+def test_light_comes_from_somewhere(anny_body: AnnyBody, view: Visibility, vertices_cam: torch.Tensor) -> None:
     normals = view_normals(view, vertices_cam, anny_body.faces)
     torch.testing.assert_close(normals.norm(dim=1), torch.ones(len(normals)))
     assert (normals[:, 2] < 0.1).all()  # what is seen is turned to the camera
@@ -81,14 +81,14 @@ def test_light_comes_from_somewhere(anny_body: AnnyBody, view: View, vertices_ca
     assert min(uneven) < -0.01 < 0.01 < max(uneven)
 
 
-def test_what_hides_hides(anny_body: AnnyBody, view: View, vertices_cam: torch.Tensor) -> None:
+def test_what_hides_hides(anny_body: AnnyBody, view: Visibility, vertices_cam: torch.Tensor) -> None:
     """People behind a thing are not seen through it, and beyond the border all is grey."""
     hidden = torch.zeros(B, CROP_PX, CROP_PX, dtype=torch.bool)
     hidden[:, :, 64:] = True
     inside = torch.ones_like(hidden)
     inside[:, :10] = False
     painter = Painter(anny_body, backgrounds=0, accompanied=0.0)
-    nobody = View(B, *(column[:0] for column in (view.person, view.pixel, view.face)))
+    nobody = Visibility(B, *(column[:0] for column in (view.person, view.pixel, view.face)))
     with_people, without = (
         painter(seen, vertices_cam, hidden, inside, torch.Generator().manual_seed(0)) for seen in (view, nobody)
     )
@@ -102,7 +102,7 @@ def test_what_hides_hides(anny_body: AnnyBody, view: View, vertices_cam: torch.T
     assert difference[shown].mean() > 0.1
 
 
-def test_company_stays_behind(anny_body: AnnyBody, view: View, vertices_cam: torch.Tensor) -> None:
+def test_company_stays_behind(anny_body: AnnyBody, view: Visibility, vertices_cam: torch.Tensor) -> None:
     hidden = torch.zeros(B, CROP_PX, CROP_PX, dtype=torch.bool)
     pictures = [
         Painter(anny_body, 0, share)(view, vertices_cam, hidden, ~hidden, torch.Generator().manual_seed(0))
@@ -137,7 +137,7 @@ def test_backgrounds() -> None:
 def test_camera_faults_keep_the_picture() -> None:
     across, down = torch.meshgrid(torch.linspace(-3, 3, CROP_PX), torch.linspace(-3, 3, CROP_PX), indexing="xy")
     clean = (0.5 + 0.3 * torch.sin(across) * torch.cos(down)).expand(B, 3, -1, -1)
-    spoilt = CameraFaults()(clean.clone(), torch.Generator().manual_seed(0))
+    spoilt = CameraDegradations()(clean.clone(), torch.Generator().manual_seed(0))
     assert 0 <= spoilt.min() <= spoilt.max() <= 1
     likeness = torch.corrcoef(torch.stack((clean[0, 0].flatten(), *spoilt[:, 0].flatten(1))))[0, 1:]
     assert likeness.min() > 0.9

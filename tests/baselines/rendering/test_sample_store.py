@@ -10,9 +10,9 @@ import torch
 
 from pose2mesh.baselines.common.body_layer import BodyLayer
 from pose2mesh.baselines.observation import Need
-from pose2mesh.baselines.rendering.rendering_config import PictureConfig
-from pose2mesh.baselines.rendering.sample_store import KeptPictures, digest
-from pose2mesh.baselines.rendering.sample_stream import PictureStream
+from pose2mesh.baselines.rendering.rendering_config import RenderingConfig
+from pose2mesh.baselines.rendering.sample_store import SampleStore, digest
+from pose2mesh.baselines.rendering.sample_stream import SampleStream
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.errors import InputError
 from tests.moving_poses import moving_poses
@@ -20,30 +20,30 @@ from tests.moving_poses import moving_poses
 PROCEDURAL = PoseSource(None, PoseConfig(procedural=1.0))
 
 
-def stream(layer: BodyLayer, *needs: Need, source: PoseSource = PROCEDURAL, **changes: object) -> PictureStream:
-    config = PictureConfig(distinct=128, **changes)  # type: ignore[arg-type]
-    return PictureStream(layer.body, layer.joint_set, source, config, frozenset(needs))
+def stream(layer: BodyLayer, *needs: Need, source: PoseSource = PROCEDURAL, **changes: object) -> SampleStream:
+    config = RenderingConfig(distinct=128, **changes)  # type: ignore[arg-type]
+    return SampleStream(layer.body, layer.joint_set, source, config, frozenset(needs))
 
 
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     drawn: list[int] = []
-    draw = PictureStream.draw
+    draw = SampleStream.draw
 
-    def noted(self: PictureStream, chunk: int, seed: int) -> object:
+    def noted(self: SampleStream, chunk: int, seed: int) -> object:
         drawn.append(chunk)
         return draw(self, chunk, seed)
 
-    monkeypatch.setattr(PictureStream, "draw", noted)
+    monkeypatch.setattr(SampleStream, "draw", noted)
     return drawn
 
 
 def test_what_is_kept_is_what_is_drawn(layer: BodyLayer, tmp_path: Path, counted: list[int]) -> None:
     fresh = stream(layer, "pictures", "silhouettes", "landmarks")
-    kept = KeptPictures(fresh, tmp_path)
+    kept = SampleStore(fresh, tmp_path)
     drawn, first = fresh.draw(1, 0), kept.draw(1, 0)
     counted.clear()
-    same = KeptPictures(stream(layer, "pictures", "silhouettes", "landmarks"), tmp_path)
+    same = SampleStore(stream(layer, "pictures", "silhouettes", "landmarks"), tmp_path)
     again = same.draw(1 + 2, 0)  # of 2 chunks
     assert counted == []
     limits = {"pictures": 0.5 / 255, "silhouettes": 0.5 / 255}
@@ -59,18 +59,18 @@ def test_what_is_kept_is_what_is_drawn(layer: BodyLayer, tmp_path: Path, counted
 
 
 def test_methods_share_what_they_both_need(layer: BodyLayer, tmp_path: Path, counted: list[int]) -> None:
-    KeptPictures(stream(layer, "silhouettes", "landmarks"), tmp_path).draw(0, 0)
+    SampleStore(stream(layer, "silhouettes", "landmarks"), tmp_path).draw(0, 0)
     counted.clear()
-    seen, _ = KeptPictures(stream(layer, "silhouettes"), tmp_path).draw(0, 0)
+    seen, _ = SampleStore(stream(layer, "silhouettes"), tmp_path).draw(0, 0)
     assert counted == []
     assert seen.silhouettes is not None
-    KeptPictures(stream(layer, "silhouettes"), tmp_path).draw(0, 1)  # another seed draws others
+    SampleStore(stream(layer, "silhouettes"), tmp_path).draw(0, 1)  # another seed draws others
     assert counted == [0]
 
 
 def test_the_same_people_are_labelled_or_not(layer: BodyLayer, tmp_path: Path, counted: list[int]) -> None:
     few, many, fresh = (stream(layer, labelled=share) for share in (0.2, 0.6, 0.6))
-    (_, one), (_, other) = KeptPictures(few, tmp_path).draw(0, 0), KeptPictures(many, tmp_path).draw(0, 0)
+    (_, one), (_, other) = SampleStore(few, tmp_path).draw(0, 0), SampleStore(many, tmp_path).draw(0, 0)
     assert counted == [0]
     assert torch.equal(one.joints, other.joints)
     assert torch.equal(other.labelled, fresh.draw(0, 0)[1].labelled)
@@ -96,9 +96,9 @@ def test_pictures_are_kept_where_they_were_before_there_were_videos(layer: BodyL
 
 def test_videos_are_kept(layer: BodyLayer, tmp_path: Path, counted: list[int]) -> None:
     fresh = stream(layer, "silhouettes", source=moving_poses(), frames=2)
-    _, drawn = KeptPictures(fresh, tmp_path).draw(1, 0)
+    _, drawn = SampleStore(fresh, tmp_path).draw(1, 0)
     counted.clear()
-    seen, truth = KeptPictures(stream(layer, source=moving_poses(), frames=2), tmp_path).draw(1, 0)
+    seen, truth = SampleStore(stream(layer, source=moving_poses(), frames=2), tmp_path).draw(1, 0)
     assert counted == []
     assert torch.equal(truth.orientations, drawn.orientations)
     assert torch.equal(truth.labelled, drawn.labelled)
@@ -109,11 +109,11 @@ def test_videos_are_kept(layer: BodyLayer, tmp_path: Path, counted: list[int]) -
 def test_a_folder_that_is_a_file_is_refused(layer: BodyLayer, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be kept there"):
-        KeptPictures(stream(layer), tmp_path / "file").draw(0, 0)
+        SampleStore(stream(layer), tmp_path / "file").draw(0, 0)
 
 
 def test_a_damaged_file_is_named(layer: BodyLayer, tmp_path: Path) -> None:
-    kept = KeptPictures(stream(layer), tmp_path)
+    kept = SampleStore(stream(layer), tmp_path)
     kept.draw(0, 0)
     for file in tmp_path.rglob("joints.npy"):
         file.write_bytes(b"\x93NUMPY")

@@ -7,9 +7,9 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
-from pose2mesh.baselines.observation import CROP_PX, MAP_PX, PARTS, Need, Seen, Truth
-from pose2mesh.baselines.rendering.rendering_config import CHUNK, PictureConfig
-from pose2mesh.baselines.rendering.sample_stream import PictureStream
+from pose2mesh.baselines.observation import CROP_PX, MAP_PX, PARTS, GroundTruth, Need, Observation
+from pose2mesh.baselines.rendering.rendering_config import CHUNK, RenderingConfig
+from pose2mesh.baselines.rendering.sample_stream import SampleStream
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.datasets.synthetic.bodies import SyntheticConfig
 from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig
@@ -18,29 +18,29 @@ from pose2mesh.errors import InputError
 from pose2mesh.skeletons import COCO
 from tests.moving_poses import TURN_RAD, moving_poses
 
-Drawn = tuple[Seen, Truth]
+Drawn = tuple[Observation, GroundTruth]
 ALL: frozenset[Need] = frozenset(("pictures", "parts", "silhouettes"))
 SOURCE = PoseSource(None, PoseConfig(procedural=1.0))
 EXACT = NoiseConfig(model="none", drop=0.0, clean=1.0, plain_confidence=1.0, out_of_picture=False)
 
 
 @pytest.fixture(scope="module")
-def stream(anny_body: AnnyBody) -> PictureStream:
-    return PictureStream(anny_body, COCO, SOURCE, PictureConfig(), ALL)
+def stream(anny_body: AnnyBody) -> SampleStream:
+    return SampleStream(anny_body, COCO, SOURCE, RenderingConfig(), ALL)
 
 
 @pytest.fixture(scope="module")
-def drawn(stream: PictureStream) -> tuple[Seen, Truth]:
+def drawn(stream: SampleStream) -> tuple[Observation, GroundTruth]:
     return stream.draw(3, seed=1)
 
 
 @pytest.fixture(scope="module")
-def exact(anny_body: AnnyBody) -> tuple[Seen, Truth]:
-    config = PictureConfig(SyntheticConfig(noise=EXACT, views=1), errors=False, occluded=0.0)
-    return PictureStream(anny_body, COCO, SOURCE, config, ALL - {"pictures"}).draw(0, seed=0)
+def exact(anny_body: AnnyBody) -> tuple[Observation, GroundTruth]:
+    config = RenderingConfig(SyntheticConfig(noise=EXACT, views=1), errors=False, occluded=0.0)
+    return SampleStream(anny_body, COCO, SOURCE, config, ALL - {"pictures"}).draw(0, seed=0)
 
 
-def same(a: Seen | Truth, b: Seen | Truth) -> bool:
+def same(a: Observation | GroundTruth, b: Observation | GroundTruth) -> bool:
     pairs = [(getattr(a, item.name), getattr(b, item.name)) for item in fields(a)]
     return all(one is other is None or torch.equal(one, other) for one, other in pairs)
 
@@ -64,7 +64,7 @@ def test_shapes_and_types(drawn: Drawn) -> None:
         assert 0 <= value.min() <= value.max() <= 1
 
 
-def test_the_same_for_the_same_numbers(stream: PictureStream, drawn: Drawn) -> None:
+def test_the_same_for_the_same_numbers(stream: SampleStream, drawn: Drawn) -> None:
     again = stream.draw(3, seed=1)
     assert same(again[0], drawn[0])
     assert same(again[1], drawn[1])
@@ -73,7 +73,7 @@ def test_the_same_for_the_same_numbers(stream: PictureStream, drawn: Drawn) -> N
 
 
 def test_what_is_needed_changes_nothing_else(anny_body: AnnyBody, drawn: Drawn) -> None:
-    seen, truth = PictureStream(anny_body, COCO, SOURCE, PictureConfig(), frozenset(("silhouettes",))).draw(3, seed=1)
+    seen, truth = SampleStream(anny_body, COCO, SOURCE, RenderingConfig(), frozenset(("silhouettes",))).draw(3, seed=1)
     assert seen.pictures is None
     assert seen.parts is None
     assert same(seen, replace(drawn[0], pictures=None, parts=None))
@@ -81,7 +81,7 @@ def test_what_is_needed_changes_nothing_else(anny_body: AnnyBody, drawn: Drawn) 
 
 
 def test_pictures_that_come_again(anny_body: AnnyBody) -> None:
-    stream = PictureStream(anny_body, COCO, SOURCE, PictureConfig(distinct=2 * CHUNK), frozenset())
+    stream = SampleStream(anny_body, COCO, SOURCE, RenderingConfig(distinct=2 * CHUNK), frozenset())
     first, again = stream.draw(1, seed=0), stream.draw(3, seed=0)
     assert same(first[0], again[0])
     assert same(first[1], again[1])
@@ -90,7 +90,7 @@ def test_pictures_that_come_again(anny_body: AnnyBody) -> None:
 
 def test_some_are_labelled(anny_body: AnnyBody) -> None:
     for share in (0.0, 1.0):
-        stream = PictureStream(anny_body, COCO, SOURCE, PictureConfig(labelled=share), frozenset())
+        stream = SampleStream(anny_body, COCO, SOURCE, RenderingConfig(labelled=share), frozenset())
         assert stream.draw(0, seed=0)[1].labelled.float().mean() == share
 
 
@@ -119,14 +119,14 @@ def test_joints_lie_within_the_silhouette(exact: Drawn) -> None:
 
 def test_landmarks(anny_body: AnnyBody, exact: Drawn) -> None:
     """Exact, the first of them are the joints; with errors they are near, and missing where the picture ends."""
-    config = PictureConfig(SyntheticConfig(noise=EXACT, views=1), errors=False)
-    seen, truth = PictureStream(anny_body, COCO, SOURCE, config, frozenset(("landmarks",))).draw(0, seed=0)
+    config = RenderingConfig(SyntheticConfig(noise=EXACT, views=1), errors=False)
+    seen, truth = SampleStream(anny_body, COCO, SOURCE, config, frozenset(("landmarks",))).draw(0, seed=0)
     assert seen.landmarks is not None
     assert seen.landmark_confidence is not None
     assert (seen.landmark_confidence == 1).all()
     joints = len(COCO) - len(COCO.derived)
     torch.testing.assert_close(seen.landmarks[:, :joints], truth.joints_2d[:, :joints], atol=1e-3, rtol=0)
-    erring, truth = PictureStream(anny_body, COCO, SOURCE, PictureConfig(), frozenset(("landmarks",))).draw(0, seed=0)
+    erring, truth = SampleStream(anny_body, COCO, SOURCE, RenderingConfig(), frozenset(("landmarks",))).draw(0, seed=0)
     assert erring.landmarks is not None
     assert erring.landmark_confidence is not None
     there = erring.landmark_confidence[:, :joints] > 0
@@ -144,8 +144,8 @@ def test_errors_off_is_exact(exact: Drawn) -> None:
 
 
 def test_errors_are_moderate(anny_body: AnnyBody, drawn: Drawn) -> None:
-    config = PictureConfig(errors=False)
-    exact = PictureStream(anny_body, COCO, SOURCE, config, ALL - {"pictures"}).draw(3, seed=1)[0]
+    config = RenderingConfig(errors=False)
+    exact = SampleStream(anny_body, COCO, SOURCE, config, ALL - {"pictures"}).draw(3, seed=1)[0]
     for found, true in ((drawn[0].parts, exact.parts), (drawn[0].silhouettes, exact.silhouettes)):
         assert found is not None
         assert true is not None
@@ -165,8 +165,8 @@ def test_people_cut_by_the_border(anny_body: AnnyBody, drawn: Drawn) -> None:
 
 
 def test_without_a_border_everything_is_visible(anny_body: AnnyBody) -> None:
-    config = PictureConfig(SyntheticConfig(noise=EXACT, views=1))
-    seen, truth = PictureStream(anny_body, COCO, SOURCE, config, frozenset(("pictures",))).draw(0, seed=0)
+    config = RenderingConfig(SyntheticConfig(noise=EXACT, views=1))
+    seen, truth = SampleStream(anny_body, COCO, SOURCE, config, frozenset(("pictures",))).draw(0, seed=0)
     assert (truth.visible == 1).all()
     assert seen.pictures is not None
     assert not (seen.pictures == 0.5).all(1).flatten(1).float().mean(1).gt(0.05).any()
@@ -175,8 +175,8 @@ def test_without_a_border_everything_is_visible(anny_body: AnnyBody) -> None:
 @pytest.fixture(scope="module")
 def videos(anny_body: AnnyBody) -> list[Drawn]:
     """Four frames of 64, every third of a clip."""
-    config = PictureConfig(SyntheticConfig(noise=EXACT, views=1), labelled=0.5, frames=4, stride=3)
-    stream = PictureStream(anny_body, COCO, moving_poses(), config, frozenset(("silhouettes",)))
+    config = RenderingConfig(SyntheticConfig(noise=EXACT, views=1), labelled=0.5, frames=4, stride=3)
+    stream = SampleStream(anny_body, COCO, moving_poses(), config, frozenset(("silhouettes",)))
     return [stream.draw(chunk, seed=0) for chunk in range(4, 8)]
 
 
@@ -202,8 +202,8 @@ def test_frames_of_a_video_follow_each_other_before_one_camera(videos: list[Draw
 
 
 def test_frames_are_detected_and_hidden_each_by_itself(videos: list[Drawn], anny_body: AnnyBody) -> None:
-    noisy = PictureConfig(SyntheticConfig(views=1), frames=2)
-    stream = PictureStream(anny_body, COCO, moving_poses(), noisy, frozenset())
+    noisy = RenderingConfig(SyntheticConfig(views=1), frames=2)
+    stream = SampleStream(anny_body, COCO, moving_poses(), noisy, frozenset())
     (one, _), (other, _) = stream.draw(0, seed=0), stream.draw(1, seed=0)
     missing = [(seen.confidence == 0) for seen in (one, other)]
     assert missing[0].any()
@@ -213,9 +213,9 @@ def test_frames_are_detected_and_hidden_each_by_itself(videos: list[Drawn], anny
 
 def test_videos_need_clips_that_are_long_enough(anny_body: AnnyBody) -> None:
     with pytest.raises(InputError, match="videos of 16 frames: expected motion clips"):
-        PictureStream(anny_body, COCO, SOURCE, PictureConfig(frames=16), frozenset())
+        SampleStream(anny_body, COCO, SOURCE, RenderingConfig(frames=16), frozenset())
     with pytest.raises(InputError, match="16 frames, each 4 after the other: the longest stretch of a clip has 60"):
-        PictureStream(anny_body, COCO, moving_poses(), PictureConfig(frames=16, stride=4), frozenset())
+        SampleStream(anny_body, COCO, moving_poses(), RenderingConfig(frames=16, stride=4), frozenset())
 
 
 @pytest.mark.parametrize(
@@ -235,4 +235,4 @@ def test_videos_need_clips_that_are_long_enough(anny_body: AnnyBody) -> None:
 )
 def test_bad_config(anny_body: AnnyBody, change: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        PictureStream(anny_body, COCO, SOURCE, PictureConfig(**change), frozenset())
+        SampleStream(anny_body, COCO, SOURCE, RenderingConfig(**change), frozenset())

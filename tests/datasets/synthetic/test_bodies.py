@@ -11,9 +11,9 @@ from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.datasets.batch import Batch
 from pose2mesh.datasets.synthetic.bodies import (
     BodySynthesiser,
-    People,
     ShapeConfig,
     SyntheticConfig,
+    SyntheticSamples,
     detect,
     draw_people,
     draw_videos,
@@ -31,7 +31,9 @@ EXACT = NoiseConfig(model="none", drop=0.0, plain_confidence=1.0, out_of_picture
 COUNT = 65  # odd: the last body is seen once
 
 
-def draw(body: AnnyBody, joint_set: JointSet, points: torch.Tensor | None, views: int = 2, seed: int = 0) -> People:
+def draw(
+    body: AnnyBody, joint_set: JointSet, points: torch.Tensor | None, views: int = 2, seed: int = 0
+) -> SyntheticSamples:
     config = SyntheticConfig(poses=PoseConfig(procedural=1.0), views=views)
     source = PoseSource(None, config.poses)
     generator = torch.Generator().manual_seed(seed)
@@ -39,12 +41,12 @@ def draw(body: AnnyBody, joint_set: JointSet, points: torch.Tensor | None, views
 
 
 @pytest.fixture(scope="module")
-def people(anny_body: AnnyBody) -> People:
+def people(anny_body: AnnyBody) -> SyntheticSamples:
     return draw(anny_body, COCO, POINTS)
 
 
 @pytest.fixture(scope="module")
-def batch(people: People) -> Batch:
+def batch(people: SyntheticSamples) -> Batch:
     return detect(people, COCO, NoiseConfig(), torch.Generator().manual_seed(1))
 
 
@@ -75,14 +77,14 @@ def test_joints_alone_are_the_same_joints(name: str, anny_body: AnnyBody) -> Non
     assert alone.joints_cam[:, joint_set.root_index].abs().max() < 1e-6
 
 
-def test_the_same_state_gives_the_same_people(people: People, anny_body: AnnyBody) -> None:
+def test_the_same_state_gives_the_same_people(people: SyntheticSamples, anny_body: AnnyBody) -> None:
     again, other = draw(anny_body, COCO, POINTS), draw(anny_body, COCO, POINTS, seed=1)
     assert torch.equal(people.joints_cam, again.joints_cam)
     assert torch.equal(people.joints_px, again.joints_px)
     assert not torch.equal(people.joints_cam, other.joints_cam)
 
 
-def test_each_body_is_seen_by_several_cameras(people: People) -> None:
+def test_each_body_is_seen_by_several_cameras(people: SyntheticSamples) -> None:
     assert torch.equal(people.phenotypes[0], people.phenotypes[1])
     assert torch.equal(people.orientations[2], people.orientations[3])
     assert not torch.equal(people.phenotypes[1], people.phenotypes[2])
@@ -91,7 +93,7 @@ def test_each_body_is_seen_by_several_cameras(people: People) -> None:
     torch.testing.assert_close(in_world[0], in_world[1], atol=1e-5, rtol=0)
 
 
-def test_true_joints_at_the_root_project_to_the_true_pixels(people: People) -> None:
+def test_true_joints_at_the_root_project_to_the_true_pixels(people: SyntheticSamples) -> None:
     absolute = people.joints_cam + people.root_cam[:, None]
     assert absolute[..., 2].min() > 0.2
     expected = absolute[..., :2] / absolute[..., 2:] * people.cameras.focal_px[:, None, None]
@@ -99,7 +101,7 @@ def test_true_joints_at_the_root_project_to_the_true_pixels(people: People) -> N
     torch.testing.assert_close(people.joints_px, expected, atol=1e-2, rtol=1e-4)
 
 
-def test_to_ray_puts_the_person_on_the_axis(people: People) -> None:
+def test_to_ray_puts_the_person_on_the_axis(people: SyntheticSamples) -> None:
     """Seen exactly, the turned person projects about the optical axis of a camera that looks straight at them."""
     batch = detect(people, COCO, EXACT, torch.Generator().manual_seed(2))
     torch.testing.assert_close(batch.to_ray @ batch.to_ray.mT, torch.eye(3).expand(COUNT, 3, 3), atol=1e-5, rtol=0)

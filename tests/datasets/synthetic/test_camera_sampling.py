@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from pose2mesh.datasets.synthetic.bodies import People
+from pose2mesh.datasets.synthetic.bodies import SyntheticSamples
 from pose2mesh.datasets.synthetic.camera_sampling import CameraConfig, Cameras, draw_cameras
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA
 
@@ -128,7 +128,7 @@ def test_the_person_fills_the_share_of_the_picture_that_is_asked_for() -> None:
     assert near.float().mean() < 0.1
 
 
-def test_people_are_mostly_in_the_picture(coco_people: People) -> None:
+def test_people_are_mostly_in_the_picture(coco_people: SyntheticSamples) -> None:
     pixels, size = coco_people.joints_px, coco_people.cameras.size_px[:, None]
     inside = ((pixels >= 0) & (pixels <= size)).all(-1)
     assert inside.float().mean() > 0.93
@@ -136,7 +136,7 @@ def test_people_are_mostly_in_the_picture(coco_people: People) -> None:
     assert (inside.sum(1) >= 5).float().mean() > 0.99
 
 
-def test_people_stand_near_the_optical_axis(coco_people: People) -> None:
+def test_people_stand_near_the_optical_axis(coco_people: SyntheticSamples) -> None:
     root = coco_people.root_cam
     off_axis_deg = torch.rad2deg(torch.arccos(root[:, 2] / root.norm(dim=-1)))
     median, most, nearly_all = torch.quantile(off_axis_deg, torch.tensor([0.5, 0.95, 0.99])).tolist()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pose2mesh.datasets.synthetic.bodies import People
+from pose2mesh.datasets.synthetic.bodies import SyntheticSamples
 from pose2mesh.datasets.synthetic.detection_noise import (
     _HUMAN36,
     GOOD,
@@ -34,7 +34,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 
 @pytest.fixture(scope="module")
-def truth(coco_people: People) -> Tensor:
+def truth(coco_people: SyntheticSamples) -> Tensor:
     """(1500, 19, 2) true pixels."""
     return coco_people.joints_px
 

@@ -15,7 +15,7 @@ from pose2mesh.cli.main import main
 from pose2mesh.evaluation.dataset_checks.check_datasets import table
 from pose2mesh.evaluation.dataset_checks.findings import Finding
 from pose2mesh.skeletons import SMPL
-from tests.data.sets import literature
+from tests.datasets import literature
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from pose2mesh.errors import InputError
 from pose2mesh.evaluation.dataset_checks.folder_layout import recognise
-from tests.data.sets import literature
+from tests.datasets import literature
 
 
 def test_all_of_the_literature(tmp_path: Path) -> None:

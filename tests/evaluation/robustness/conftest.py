@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
-from pose2mesh.evaluation.robustness.sample_sets import PeopleSet
+from pose2mesh.evaluation.robustness.sample_sets import SampleSet
 from pose2mesh.skeletons import COCO, JointSet
 
 Model = Callable[[NDArray, NDArray], tuple[NDArray, NDArray]]
@@ -31,13 +31,13 @@ class FakeRecovery:
         return self.model(np.asarray(pixels, np.float64), np.asarray(confidence))
 
 
-def make_people(count: int = 6, seed: int = 0, joint_set: JointSet = COCO) -> PeopleSet:
+def make_people(count: int = 6, seed: int = 0, joint_set: JointSet = COCO) -> SampleSet:
     """People whose joints lie anywhere in a box, all of them seen; two of each picture."""
     rng = np.random.default_rng(seed)
     pixels = rng.uniform(100, 400, (count, len(joint_set), 2))
     for name, parts in joint_set.derived:
         pixels[:, joint_set.index(name)] = pixels[:, [joint_set.index(part) for part in parts]].mean(1)
-    return PeopleSet(
+    return SampleSet(
         "made up",
         "own",
         pixels.astype(np.float32),

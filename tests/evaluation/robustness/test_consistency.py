@@ -15,8 +15,8 @@ from pose2mesh.evaluation.robustness.consistency import (
     mirror_twins,
     without,
 )
-from pose2mesh.evaluation.robustness.predictions import Answers, answer, person_box_px
-from pose2mesh.evaluation.robustness.sample_sets import PeopleSet
+from pose2mesh.evaluation.robustness.predictions import PredictionSet, answer, person_box_px
+from pose2mesh.evaluation.robustness.sample_sets import SampleSet
 from pose2mesh.skeletons import COCO
 
 from .conftest import FakeRecovery, make_people
@@ -46,7 +46,7 @@ def lopsided_model(pixels: NDArray, confidence: NDArray) -> tuple[NDArray, NDArr
     return joints, vertices
 
 
-def ask(model: object) -> tuple[FakeRecovery, PeopleSet, Answers]:
+def ask(model: object) -> tuple[FakeRecovery, SampleSet, PredictionSet]:
     recovery, people = FakeRecovery(model, SYMMETRIC), make_people()  # type: ignore[arg-type]
     return recovery, people, answer(recovery, people)  # type: ignore[arg-type]
 

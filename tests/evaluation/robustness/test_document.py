@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pose2mesh.evaluation.robustness.document import Heading, Picture, Table, Text, to_html, to_markdown
+from pose2mesh.evaluation.robustness.document import Heading, ImageBlock, Table, Text, to_html, to_markdown
 
 
 def blocks(folder: Path) -> list:
@@ -13,7 +13,7 @@ def blocks(folder: Path) -> list:
         Heading("Of `light`", 1),
         Text("**5 < 6** and `a` & b"),
         Table(("x", "y|z"), [("one", "1.0"), ("two", "–")]),
-        Picture(folder / "a.png", "What is seen"),
+        ImageBlock(folder / "a.png", "What is seen"),
     ]
 
 

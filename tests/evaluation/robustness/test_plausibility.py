@@ -10,7 +10,7 @@ from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, ShapeConfig
 from pose2mesh.datasets.synthetic.pose_sampling import draw_procedural
 from pose2mesh.evaluation.robustness.plausibility import PlausibilityMeter, asymmetry_percent, bone_shares, floating_mm
-from pose2mesh.evaluation.robustness.predictions import Answers
+from pose2mesh.evaluation.robustness.predictions import PredictionSet
 from pose2mesh.skeletons import COCO
 
 
@@ -20,12 +20,12 @@ def meter(anny: AnnyBody, synthesiser: BodySynthesiser) -> PlausibilityMeter:
 
 
 @pytest.fixture(scope="module")
-def bodies(anny: AnnyBody) -> Answers:
+def bodies(anny: AnnyBody) -> PredictionSet:
     """Twelve true bodies, z up."""
     generator = torch.Generator().manual_seed(4)
     with torch.no_grad():
         vertices = anny(ShapeConfig().draw(12, generator), draw_procedural(12, generator, tumble=0.0))
-        return Answers((anny.regressor(COCO) @ vertices).numpy(), vertices.numpy())
+        return PredictionSet((anny.regressor(COCO) @ vertices).numpy(), vertices.numpy())
 
 
 def longer_forearm(joints: np.ndarray, factor: float) -> np.ndarray:
@@ -42,18 +42,18 @@ def test_one_arm_longer_is_caught(anny: AnnyBody) -> None:
     assert asymmetry_percent(longer_forearm(rest, 1.5), COCO) == pytest.approx(10, abs=0.2)
 
 
-def test_size_is_no_fault_and_proportion_is(meter: PlausibilityMeter, bodies: Answers) -> None:
+def test_size_is_no_fault_and_proportion_is(meter: PlausibilityMeter, bodies: PredictionSet) -> None:
     as_they_are = meter(bodies)
-    half = meter(Answers(0.5 * bodies.joints, 0.5 * bodies.vertices))
+    half = meter(PredictionSet(0.5 * bodies.joints, 0.5 * bodies.vertices))
     np.testing.assert_allclose(half.odd_bones_percent, as_they_are.odd_bones_percent)
     np.testing.assert_allclose(half.asymmetry_percent, as_they_are.asymmetry_percent, rtol=1e-4)
     assert as_they_are.odd_bones_percent.mean() < 6
-    odd = meter(Answers(longer_forearm(bodies.joints, 1.6), bodies.vertices))
+    odd = meter(PredictionSet(longer_forearm(bodies.joints, 1.6), bodies.vertices))
     assert (odd.odd_bones_percent >= 100 / 8).all()
     np.testing.assert_allclose(bone_shares(bodies.joints, COCO).sum(1), 1, rtol=1e-5)
 
 
-def test_true_bodies_are_plausible(meter: PlausibilityMeter, bodies: Answers) -> None:
+def test_true_bodies_are_plausible(meter: PlausibilityMeter, bodies: PredictionSet) -> None:
     found = meter(bodies, bodies.vertices, np.tile([0.0, 0, 1], (12, 1)))
     assert found.beyond_limits_percent.mean() < 10
     assert found.asymmetry_percent.mean() < 3

@@ -19,7 +19,7 @@ from pose2mesh.evaluation.robustness.robustness_run import RobustnessOptions
 from pose2mesh.skeletons import COCO
 from tests.untrained import save_untrained
 
-from .test_people import annotations
+from .test_sample_sets import annotations
 
 
 @pytest.fixture(scope="module")

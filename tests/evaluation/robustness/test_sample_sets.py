@@ -15,7 +15,7 @@ from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
 from pose2mesh.datasets.synthetic.mocap import Clip
 from pose2mesh.datasets.synthetic.pose_sampling import draw_procedural
 from pose2mesh.errors import InputError
-from pose2mesh.evaluation.robustness.sample_sets import PeopleSet, _facing, from_clips, from_keypoints
+from pose2mesh.evaluation.robustness.sample_sets import SampleSet, _facing, from_clips, from_keypoints
 from pose2mesh.geometry.rotations import axis_rotation
 from pose2mesh.skeletons import COCO, HUMAN36
 
@@ -26,18 +26,18 @@ def clip(name: str, frames: int, seed: int) -> Clip:
 
 
 @pytest.fixture(scope="module")
-def people(anny: AnnyBody, synthesiser: BodySynthesiser) -> PeopleSet:
+def people(anny: AnnyBody, synthesiser: BodySynthesiser) -> SampleSet:
     return from_clips("some", "clips", [clip("a", 3, 0), clip("b/c", 40, 1)], anny, synthesiser, 11, 5)
 
 
-def test_every_clip_gives_as_many(people: PeopleSet) -> None:
+def test_every_clip_gives_as_many(people: SampleSet) -> None:
     assert sorted(np.bincount(people.group).tolist()) == [5, 6]  # the shorter one more than once a frame
     assert people.group_names == ("a", "b/c")
     assert people.labels[0].startswith("a at 0.")
     assert len(set(people.labels[-5:])) == 5  # the longer one never
 
 
-def test_the_truth_is_what_the_cameras_see(people: PeopleSet, anny: AnnyBody) -> None:
+def test_the_truth_is_what_the_cameras_see(people: SampleSet, anny: AnnyBody) -> None:
     truth = people.truth
     assert truth is not None
     joints = np.einsum("jv,pvc->pjc", anny.regressor(COCO).numpy(), truth.vertices)
@@ -53,7 +53,7 @@ def test_the_truth_is_what_the_cameras_see(people: PeopleSet, anny: AnnyBody) ->
     np.testing.assert_allclose(people.joints_px[:, 17], people.joints_px[:, hips].mean(1), rtol=1e-5)
 
 
-def test_heads_are_up(people: PeopleSet) -> None:
+def test_heads_are_up(people: SampleSet) -> None:
     assert people.truth is not None
     heights = np.einsum("pjc,pc->pj", people.truth.joints, people.truth.up)
     upright = heights[:, COCO.index("nose")] > heights[:, COCO.index("left_ankle")]
@@ -71,7 +71,7 @@ def test_yaw(turn_deg: float, expected: float) -> None:
     assert BODY_BONES[0] == "Hips"
 
 
-def test_the_same_seed_gives_the_same_people(anny: AnnyBody, synthesiser: BodySynthesiser, people: PeopleSet) -> None:
+def test_the_same_seed_gives_the_same_people(anny: AnnyBody, synthesiser: BodySynthesiser, people: SampleSet) -> None:
     again = from_clips("some", "clips", [clip("a", 3, 0), clip("b/c", 40, 1)], anny, synthesiser, 11, 5)
     np.testing.assert_array_equal(again.joints_px, people.joints_px)
     other = from_clips("some", "clips", [clip("a", 3, 0), clip("b/c", 40, 1)], anny, synthesiser, 11, 6)

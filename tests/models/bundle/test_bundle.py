@@ -21,7 +21,7 @@ from torch import Tensor
 from pose2mesh.errors import InputError
 from pose2mesh.models.bundle.bundle import Bundle, load_bundle, save_bundle
 from pose2mesh.models.bundle.bundle_info import DEFAULT, BundleInfo, resolve
-from pose2mesh.models.mesh_topology import Body, Surface, build_surface
+from pose2mesh.models.mesh_topology import Body, MeshTopology, build_surface
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.skeletons import COCO
@@ -30,7 +30,7 @@ Change = Callable[[dict[str, Tensor], dict[str, str]], object]
 
 
 @pytest.fixture
-def bundle(network: Pose2Mesh, small_surface: Surface) -> Bundle:
+def bundle(network: Pose2Mesh, small_surface: MeshTopology) -> Bundle:
     """A small network whose statistics are not those of a fresh one."""
     for seed in range(3):
         network(*sample(seed))

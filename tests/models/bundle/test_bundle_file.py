@@ -35,7 +35,8 @@ def test_bundles_from_before_the_lifter_had_a_unit(bundle_file: Path, tmp_path: 
 
 def test_reading_needs_no_pytorch(bundle_file: Path) -> None:
     code = (
-        "import sys; from pose2mesh.models.bundle.bundle_file import read_bundle; print(read_bundle(sys.argv[1]).info.name);"
+        "import sys; from pose2mesh.models.bundle.bundle_file import read_bundle;"
+        "print(read_bundle(sys.argv[1]).info.name);"
         "print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(bundle_file)], capture_output=True, text=True, check=True)

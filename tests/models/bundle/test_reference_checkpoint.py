@@ -23,8 +23,9 @@ from torch import Tensor, nn
 
 from pose2mesh.cli.main import main
 from pose2mesh.errors import InputError
-from pose2mesh.models.bundle.bundle import load_bundle, reference_checkpoint
-from pose2mesh.models.mesh_topology import Body, Surface, build_surface
+from pose2mesh.models.bundle import reference_checkpoint
+from pose2mesh.models.bundle.bundle import load_bundle
+from pose2mesh.models.mesh_topology import Body, MeshTopology, build_surface
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.skeletons import COCO
@@ -129,12 +130,12 @@ class Whole(nn.Module):
 
 
 @pytest.fixture(scope="module")
-def surface(body: Body) -> Surface:
+def surface(body: Body) -> MeshTopology:
     return build_surface(body, COCO, NetworkConfig(**SIZES), None)
 
 
 @pytest.fixture(scope="module")
-def whole(surface: Surface) -> Whole:
+def whole(surface: MeshTopology) -> Whole:
     """The reference on the surface's graphs, with weights and statistics at random."""
     torch.manual_seed(1)
     model = Whole(len(COCO), [graph.toarray() for graph in surface.adjacency]).eval()
@@ -150,7 +151,7 @@ def whole(surface: Surface) -> Whole:
 
 
 @pytest.fixture
-def network(surface: Surface) -> Pose2Mesh:
+def network(surface: MeshTopology) -> Pose2Mesh:
     torch.manual_seed(2)
     return Pose2Mesh(NetworkConfig(**SIZES), COCO, surface).eval()
 
@@ -181,7 +182,7 @@ def checkpoint(whole: Whole, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("legacy", [False, True])
 def test_the_whole_network_is_the_same_function(
-    legacy: bool, whole: Whole, network: Pose2Mesh, surface: Surface, tmp_path: Path
+    legacy: bool, whole: Whole, network: Pose2Mesh, surface: MeshTopology, tmp_path: Path
 ) -> None:
     found = reference_checkpoint.read_reference(save(tmp_path / "final.pth.tar", content(whole), legacy))
     assert found.epoch == 15
@@ -198,13 +199,13 @@ def test_the_whole_network_is_the_same_function(
     assert prediction.points.std() > 0.1
 
 
-def test_graphs_with_self_loops_as_the_reference_coarsens_them(surface: Surface, whole: Whole) -> None:
+def test_graphs_with_self_loops_as_the_reference_coarsens_them(surface: MeshTopology, whole: Whole) -> None:
     """Its coarse graphs keep the edges within a cluster, on the diagonal: a surface made of such graphs agrees, too."""
     looped = [sp.csr_array(graph + sp.diags_array((np.asarray(graph.sum(1)).ravel() > 0) * 2.0))
               for graph in surface.adjacency]  # fmt: skip
     theirs = Whole(len(COCO), [graph.toarray() for graph in looped]).eval()
     theirs.load_state_dict(whole.state_dict())
-    network = Pose2Mesh(NetworkConfig(**SIZES), COCO, Surface(**{**vars(surface), "adjacency": looped})).eval()
+    network = Pose2Mesh(NetworkConfig(**SIZES), COCO, MeshTopology(**{**vars(surface), "adjacency": looped})).eval()
     state = content(theirs)["model_state_dict"]
     parts = [
         {k.removeprefix(p): v for k, v in state.items() if k.startswith(p)} for p in ("pose_lifter.", "pose2mesh.")
@@ -329,7 +330,7 @@ def test_shapes_that_do_not_fit_are_named(checkpoint: Path, network: Pose2Mesh) 
             load(network, changed(found, part, name, value))
 
 
-def test_networks_that_work_otherwise_are_refused(checkpoint: Path, surface: Surface) -> None:
+def test_networks_that_work_otherwise_are_refused(checkpoint: Path, surface: MeshTopology) -> None:
     found = reference_checkpoint.read_reference(checkpoint)
     for key in ("confidence_input", "isotropic"):
         other = Pose2Mesh(NetworkConfig(**{**SIZES, key: True}), COCO, surface)

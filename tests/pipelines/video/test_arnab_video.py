@@ -15,7 +15,7 @@ from pose2mesh.baselines.methods.arnab import Arnab
 from pose2mesh.baselines.methods.smplify import Schedule, SMPLify
 from pose2mesh.baselines.registry import BaselineBackend, VideoBackend
 from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.inference.predictor import Recovery
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.motion.smoothing import bone_lengths
 from pose2mesh.pipelines.video.video_options import VideoInput, VideoOptions
 from pose2mesh.pipelines.video.video_pipeline import predict_video
@@ -43,13 +43,13 @@ def someone() -> NDArray[np.float64]:
 def single(anny_body: AnnyBody) -> SMPLify:
     """`smplify-started` that tries less hard."""
     fitter = Fitter(anny_body, COCO, PosePrior.load())
-    return SMPLify("single", fitter, NetworkStart(Recovery.load(), fitter), Schedule(0, ((1.0, 20),)))
+    return SMPLify("single", fitter, NetworkStart(Predictor.load(), fitter), Schedule(0, ((1.0, 20),)))
 
 
 def recover(keypoints: Path, backend: BaselineBackend, out: Path) -> dict[str, NDArray[np.float32]]:
     asked = VideoOptions(out, ("npz",), "coco", None, None, False, "", USUAL_PARTS)
     source = VideoInput("walk", keypoints, None, keypoints, 25.0)
-    predict_video(source, asked, Recovery(backend), None, None, lambda _: None, lambda _: None)
+    predict_video(source, asked, Predictor(backend), None, None, lambda _: None, lambda _: None)
     with np.load(out / "walk.npz") as file:
         return dict(file)
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from pose2mesh.motion.smoothing import steady_bodies
-from pose2mesh.pipelines.video.array_file import Rows
-from pose2mesh.pipelines.video.detection_store import Detections
+from pose2mesh.pipelines.video.array_file import ArrayFile
+from pose2mesh.pipelines.video.detection_store import DetectionStore
 from pose2mesh.skeletons import COCO
 
 from .conftest import walkers
@@ -22,14 +22,14 @@ from .conftest import walkers
 def test_it_is_the_array(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     truth = rng.normal(size=(23, 4, 3)).astype(np.float32)
-    rows = Rows(tmp_path / "x.rows", np.float32, (4, 3))
+    rows = ArrayFile(tmp_path / "x.rows", np.float32, (4, 3))
     assert len(rows) == 0
     assert rows[:].shape == (0, 4, 3)
     for start in range(0, 23, 5):
         rows.append(truth[start : start + 5])
     truth[7] = 5
     rows[7] = truth[7]
-    for again in (rows, Rows(rows.path, np.float32, (4, 3))):
+    for again in (rows, ArrayFile(rows.path, np.float32, (4, 3))):
         assert np.array_equal(again[:], truth)
         assert np.array_equal(again[3:9], truth[3:9])
         assert np.array_equal(again[-1], truth[-1])
@@ -41,32 +41,32 @@ def test_it_is_the_array(tmp_path: Path) -> None:
 
 
 def test_a_row_that_a_kill_cut_is_written_over(tmp_path: Path) -> None:
-    rows = Rows(tmp_path / "x.rows", np.float64, (2,))
+    rows = ArrayFile(tmp_path / "x.rows", np.float64, (2,))
     rows.append(np.arange(6.0).reshape(3, 2))
     rows.path.write_bytes(rows.path.read_bytes()[:-5])
-    again = Rows(rows.path, np.float64, (2,))
+    again = ArrayFile(rows.path, np.float64, (2,))
     assert len(again) == 2
     again.append(np.array([[8.0, 9.0]]))
-    assert np.array_equal(Rows(rows.path, np.float64, (2,))[:], [[0, 1], [2, 3], [8, 9]])
+    assert np.array_equal(ArrayFile(rows.path, np.float64, (2,))[:], [[0, 1], [2, 3], [8, 9]])
 
 
 def test_cut_rows_are_gone_at_the_next_append(tmp_path: Path) -> None:
-    rows = Rows(tmp_path / "x.rows", np.int32)
+    rows = ArrayFile(tmp_path / "x.rows", np.int32)
     rows.append(np.arange(10))
     rows.cut(4)
     rows.append(np.array([70]))
-    assert Rows(rows.path, np.int32)[:].tolist() == [0, 1, 2, 3, 70]
+    assert ArrayFile(rows.path, np.int32)[:].tolist() == [0, 1, 2, 3, 70]
 
 
 def test_people_of_a_frame_that_a_kill_cut_do_not_count(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     frames = [(rng.normal(size=(n, 19, 2)), rng.uniform(size=(n, 19))) for n in (2, 0, 3)]
-    detections = Detections(tmp_path, COCO)
+    detections = DetectionStore(tmp_path, COCO)
     for frame in frames:
         detections.append(*frame)
     ends = tmp_path / "frames.rows"
     ends.write_bytes(ends.read_bytes()[:-8])  # the people are there, the frame is not
-    again = Detections(tmp_path, COCO)
+    again = DetectionStore(tmp_path, COCO)
     assert (len(again), again.people) == (2, 2)
     again.append(*frames[2])
     for index, (joints, confidence) in enumerate(frames):
@@ -80,7 +80,7 @@ def test_steadying_on_disk_holds_a_few_frames_and_gives_the_same(tmp_path: Path)
     T, points = 60, 1 + 19 + 9000
     bodies = rng.normal(size=(T, points, 3)).astype(np.float32)
     bodies[:, 0, 2] += 5
-    rows = Rows(tmp_path / "x.rows", np.float32, (points, 3))
+    rows = ArrayFile(tmp_path / "x.rows", np.float32, (points, 3))
     rows.append(bodies)
     tracemalloc.start()
     steady_bodies(rows, 30, COCO)

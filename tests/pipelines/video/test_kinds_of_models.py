@@ -9,12 +9,12 @@ import pytest
 from numpy.typing import NDArray
 
 from pose2mesh.errors import InputError
-from pose2mesh.inference.predictor import Recovery
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.inference.torch_backend import TorchBackend
-from pose2mesh.pipelines.video.array_file import Rows
+from pose2mesh.pipelines.video.array_file import ArrayFile
 from pose2mesh.pipelines.video.frame_reader import Video
 from pose2mesh.pipelines.video.image_models import look_at_frames
-from pose2mesh.pipelines.video.track_bodies import BodyTrack, Shooting
+from pose2mesh.pipelines.video.track_bodies import BodyTrack, FilmingConditions
 from pose2mesh.pipelines.video.track_store import Track
 from pose2mesh.pipelines.video.video_options import VideoInput, VideoOptions
 from pose2mesh.pipelines.video.video_pipeline import predict_video
@@ -68,7 +68,7 @@ class Looking:
 def run(video: Path, out: Path, model: Together | Looking, people: NDArray[np.float64]) -> Arrays:
     asked = VideoOptions(out, ("npz",), "coco", None, None, False, "known", USUAL_PARTS)
     source = VideoInput(video.stem, video, video, None, None)
-    predict_video(source, asked, Recovery(model), KnownPeople(people), None, lambda _: None, lambda _: None)
+    predict_video(source, asked, Predictor(model), KnownPeople(people), None, lambda _: None, lambda _: None)
     with np.load(out / "clip.npz") as file:
         return dict(file)
 
@@ -124,12 +124,12 @@ def test_known_intrinsics_turn_the_own_camera_back(bundle_file: Path) -> None:
 
     model = Together(bundle_file)
     model.run_track = lambda pixels, confidence: (*model.inner.run(pixels, confidence), pixels)  # type: ignore[method-assign]
-    recovery, camera = Recovery(model), Intrinsics(300, 300, 80, 60)
+    recovery, camera = Predictor(model), Intrinsics(300, 300, 80, 60)
     joints = walkers(3)[:, 1]
     pixels = np.pad(joints[..., :2], ((0, 0), (0, 2), (0, 0)), mode="edge")
     confidence = np.ones(pixels.shape[:2])
     together = recovery.recover_converted(pixels, confidence, camera, image_size=SIZE, one_person=True)
-    alone = Recovery(model.inner).recover_converted(pixels, confidence, camera, image_size=SIZE)
+    alone = Predictor(model.inner).recover_converted(pixels, confidence, camera, image_size=SIZE)
     for a, b in zip(together, alone, strict=True):
         np.testing.assert_allclose(a.camera.translation_m, b.camera.translation_m, rtol=1e-4)
 
@@ -151,13 +151,13 @@ def test_each_is_looked_at_in_their_frame(
 
 
 def test_a_frame_that_is_gone(video_file: Path, bundle_file: Path, tmp_path: Path) -> None:
-    recovery = Recovery(Looking(bundle_file))
+    recovery = Predictor(Looking(bundle_file))
     J = len(recovery.joint_set)
     kind = np.dtype([("joints_px", "<f4", (J, 2)), ("confidence", "<f4", (J,))])
-    rows = Rows(tmp_path / "track.rows", kind)
+    rows = ArrayFile(tmp_path / "track.rows", kind)
     joints = np.random.default_rng(0).uniform(20, 90, (J, 2))
     rows.append(np.array([(joints, np.ones(J))] * 5, kind))
-    body = BodyTrack(Track(0, FRAMES - 3, tmp_path, rows), recovery, Shooting(30, SIZE, None, None, True))
+    body = BodyTrack(Track(0, FRAMES - 3, tmp_path, rows), recovery, FilmingConditions(30, SIZE, None, None, True))
     done: list[int] = []
     with pytest.raises(InputError, match=rf"clip.mp4: frame {FRAMES} can no longer be read"):
         look_at_frames([body], Video(video_file), done.append)

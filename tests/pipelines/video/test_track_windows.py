@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pose2mesh.pipelines.video.array_file import Rows
+from pose2mesh.pipelines.video.array_file import ArrayFile
 from pose2mesh.pipelines.video.track_windows import joined, windows
 
 
@@ -25,7 +25,7 @@ def test_windows_cover_all_frames(frames: int, overlap: int) -> None:
 def test_one_window_fades_into_the_next(tmp_path: Path) -> None:
     spans = windows(50, 20, 6)
     time = np.arange(50, dtype=np.float32)
-    rows = Rows(tmp_path / "raw.rows", np.float32, (2, 1))
+    rows = ArrayFile(tmp_path / "raw.rows", np.float32, (2, 1))
     for number, span in enumerate(spans):  # each is off by something of its own
         rows.append(np.stack([time[span], time[span] + 0.7 * number], axis=1)[..., None])
     whole = np.concatenate(list(joined(rows, spans)))[..., 0]
@@ -37,7 +37,7 @@ def test_one_window_fades_into_the_next(tmp_path: Path) -> None:
 
 
 def test_without_overlap_frames_stay_as_they_are(tmp_path: Path) -> None:
-    rows = Rows(tmp_path / "raw.rows", np.float32)
+    rows = ArrayFile(tmp_path / "raw.rows", np.float32)
     rows.append(np.arange(50))
     parts = list(joined(rows, windows(50, 20, 0)))
     assert len(parts) == 3

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pose2mesh.detectors.registry import Detection
-from pose2mesh.pipelines.video.tracking_detector import Follower
+from pose2mesh.pipelines.video.tracking_detector import TrackingDetector
 
 from .conftest import KnownPeople, walkers
 
@@ -16,7 +16,7 @@ def picture(frame: int) -> np.ndarray:
 
 
 def follow(detector: KnownPeople, frames: int) -> list[list[Detection]]:
-    follower = Follower(detector, fps=30)
+    follower = TrackingDetector(detector, fps=30)
     found: list[list[Detection]] = []
     before = np.zeros((0, 17, 3), np.float32)
     for frame in range(frames):

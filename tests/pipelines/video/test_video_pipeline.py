@@ -16,7 +16,7 @@ import pytest
 from pose2mesh.cli.main import main
 from pose2mesh.detectors import registry as detectors
 from pose2mesh.errors import InputError
-from pose2mesh.inference.predictor import Recovery
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.motion.smoothing import bone_lengths
 from pose2mesh.pipelines.video.frame_reader import Video
 from pose2mesh.pipelines.video.video_options import VideoInput, VideoOptions
@@ -37,7 +37,7 @@ def run(video: Path, asked: VideoOptions, bundle: Path, detector: KnownPeople) -
     said: list[str] = []
     warned: list[str] = []
     source = VideoInput(video.stem, video, video, None, None)
-    predict_video(source, asked, Recovery.load(bundle), detector, None, said.append, warned.append)
+    predict_video(source, asked, Predictor.load(bundle), detector, None, said.append, warned.append)
     return said, warned
 
 
@@ -274,5 +274,5 @@ def test_bad_keypoints_leave_nothing(bundle_file: Path, tmp_path: Path) -> None:
     (folder / "f_1.json").write_text("{")
     source = VideoInput("frames", folder, None, folder, 30.0)
     with pytest.raises(InputError, match=r"f_1.json: cannot be read as JSON"):
-        predict_video(source, options(tmp_path / "out"), Recovery.load(bundle_file), None, None, print, print)
+        predict_video(source, options(tmp_path / "out"), Predictor.load(bundle_file), None, None, print, print)
     assert not (tmp_path / "out").exists()

@@ -15,7 +15,7 @@ from pose2mesh.config.train_config import TrainConfig
 from pose2mesh.errors import InputError
 from pose2mesh.training import loop, pose2mesh_task
 from pose2mesh.training.callbacks.epoch_log import MetricsTable
-from pose2mesh.training.pose2mesh_module import TrainingModule
+from pose2mesh.training.pose2mesh_module import Pose2MeshModule
 
 Tiny = Callable[..., TrainConfig]
 
@@ -25,14 +25,14 @@ def told(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str
     """The lines and rows of a run whose drawing takes its time: 200 ms a step, of which there are four an epoch."""
     folder = tmp_path_factory.mktemp("log")
     lines: list[str] = []
-    draw = TrainingModule.draw
+    draw = Pose2MeshModule.draw
 
-    def slow(self: TrainingModule, step: int, count: int, epoch: int = 0) -> Any:
+    def slow(self: Pose2MeshModule, step: int, count: int, epoch: int = 0) -> Any:
         time.sleep(0.2)
         return draw(self, step, count, epoch)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TrainingModule, "draw", slow)
+        patch.setattr(Pose2MeshModule, "draw", slow)
         patch.setattr(pose2mesh_task, "finish", lambda *_: None)
         data = {"samples_per_epoch": 256, "validation_samples": 64, "synthetic": {"poses": {"procedural": 1.0}}}
         losses = {"edge_from_epoch": 1}

@@ -7,7 +7,7 @@ import threading
 import pytest
 import torch
 
-from pose2mesh.training.callbacks.prefetch import DrawnAhead
+from pose2mesh.training.callbacks.prefetch import Prefetcher
 
 
 def test_the_next_is_drawn_while_the_last_is_in_use() -> None:
@@ -17,7 +17,7 @@ def test_the_next_is_drawn_while_the_last_is_in_use() -> None:
         drawn[step].set()
         return 10 * step
 
-    ahead = DrawnAhead(draw)
+    ahead = Prefetcher(draw)
     assert ahead.take(0, 1) == 0
     assert drawn[1].wait(5)  # nobody has asked for it yet
     assert ahead.take(1, None) == 10
@@ -26,7 +26,7 @@ def test_the_next_is_drawn_while_the_last_is_in_use() -> None:
 
 def test_each_is_drawn_once_and_all_in_the_same_thread() -> None:
     calls: list[tuple[int, str]] = []
-    ahead = DrawnAhead(lambda step: calls.append((step, threading.current_thread().name)))
+    ahead = Prefetcher(lambda step: calls.append((step, threading.current_thread().name)))
     for step in range(3):
         ahead.take(step, step + 1)
     ahead.take(7, None)  # another epoch: what was drawn ahead is of no use
@@ -37,12 +37,12 @@ def test_each_is_drawn_once_and_all_in_the_same_thread() -> None:
 
 def test_it_draws_on_one_core_and_leaves_the_others_their_threads() -> None:
     before = torch.get_num_threads()
-    assert DrawnAhead[int, int](lambda step: torch.get_num_threads()).take(0, None) == 1
+    assert Prefetcher[int, int](lambda step: torch.get_num_threads()).take(0, None) == 1
     assert torch.get_num_threads() == before
 
 
 def test_a_fault_comes_up_where_the_batch_is_taken() -> None:
-    ahead = DrawnAhead(lambda step: 1 // step)
+    ahead = Prefetcher(lambda step: 1 // step)
     assert ahead.take(1, 0) == 1
     with pytest.raises(ZeroDivisionError):
         ahead.take(0, None)

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from pose2mesh.baselines.benchmark.method_benchmark import MEASURES, Answers, Input
+from pose2mesh.baselines.benchmark.method_benchmark import MEASURES, Input, MethodPredictions
 from pose2mesh.baselines.benchmark.results_table import INPUTS, table_line
 from pose2mesh.baselines.benchmark.video_benchmark import VideoErrors
 from pose2mesh.baselines.common.fitting import Fitter
@@ -17,7 +17,7 @@ from pose2mesh.baselines.common.pose_prior import rotation_vectors
 from pose2mesh.baselines.interface import Parameters
 from pose2mesh.datasets.synthetic.pose_sampling import angle_limits
 
-Measured: TypeAlias = Mapping[str, Mapping[Input, Sequence[Answers]]]
+Measured: TypeAlias = Mapping[str, Mapping[Input, Sequence[MethodPredictions]]]
 _POSED_AT_ONCE = 32
 _BEYOND_RAD = 0.1  # past a limit, for a joint to count
 
@@ -44,7 +44,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Claim:
+class Ablation:
     """A claim and what was measured of it."""
 
     says: str
@@ -62,7 +62,7 @@ class Claim:
         return "\n".join(lines)
 
 
-def claims(found: Measured, videos: Mapping[Input, VideoErrors] | None, fitter: Fitter) -> list[Claim]:
+def claims(found: Measured, videos: Mapping[Input, VideoErrors] | None, fitter: Fitter) -> list[Ablation]:
     """Every claim whose methods were measured."""
     made = [
         _errors("SPIN is better than HMR alone", "spin", "hmr", found),
@@ -87,7 +87,7 @@ def claims(found: Measured, videos: Mapping[Input, VideoErrors] | None, fitter: 
     return [claim for claim in made if claim is not None]
 
 
-def _errors(says: str, claimed: str, other: str, found: Measured) -> Claim | None:
+def _errors(says: str, claimed: str, other: str, found: Measured) -> Ablation | None:
     """By the errors of the table."""
     if claimed not in found or other not in found:
         return None
@@ -96,10 +96,10 @@ def _errors(says: str, claimed: str, other: str, found: Measured) -> Claim | Non
         for input_ in INPUTS
         for column, measure in enumerate(MEASURES)
     ]
-    return Claim(says, claimed, other, pairs)
+    return Ablation(says, claimed, other, pairs)
 
 
-def _over_seeds(seeds: Sequence[Answers], column: int) -> Tensor:
+def _over_seeds(seeds: Sequence[MethodPredictions], column: int) -> Tensor:
     """(N,) each person's mean over the seeds."""
     return torch.stack([answers.errors_mm[:, column] for answers in seeds]).mean(0)
 
@@ -111,19 +111,19 @@ def _pair(what: str, claimed: Tensor, other: Tensor, people: Tensor | None = Non
     return Pair(what, float(claimed.mean()), float(other.mean()), float(difference.mean()), error, true)
 
 
-def sequence_claim(videos: Mapping[Input, VideoErrors]) -> Claim:
+def sequence_claim(videos: Mapping[Input, VideoErrors]) -> Ablation:
     """By the errors of videos; the differences are over clips."""
     pairs = []
     for input_, errors in videos.items():
         whole, single = errors.rows["arnab"], errors.rows["smplify-started"]
         for column, what in enumerate(("mpjpe, mm", "pa_mpjpe, mm", "acceleration, mm/frame²")):
             pairs.append(_pair(f"{input_}: {what}", whole[:, column], single[:, column]))
-    return Claim(
+    return Ablation(
         "The fit of a whole video is smoother than single frames and no worse", "arnab", "single frames", pairs
     )
 
 
-def retraining_claims(found: Measured) -> list[Claim | None]:
+def retraining_claims(found: Measured) -> list[Ablation | None]:
     """Against the HMR that was retrained, which is its first seed, and against the same training without the fits."""
     says = "The regressor is better retrained on fits of videos than"
     alone = {name: {input_: seeds[:1] for input_, seeds in answers.items()} for name, answers in found.items()}
@@ -133,7 +133,7 @@ def retraining_claims(found: Measured) -> list[Claim | None]:
     ]
 
 
-def silhouette_claim(found: Measured, fitter: Fitter) -> Claim | None:
+def silhouette_claim(found: Measured, fitter: Fitter) -> Ablation | None:
     """By how far the bodies are from the true ones in the rest pose, and by their height."""
 
     def figures(parameters: Parameters, truth: Parameters) -> dict[str, Tensor]:
@@ -149,7 +149,7 @@ def silhouette_claim(found: Measured, fitter: Fitter) -> Claim | None:
     return _of_parameters(says, "pavlakos", "pavlakos_without_silhouette", found, figures)
 
 
-def critics_claim(says: str, name: str, found: Measured, fitter: Fitter) -> Claim | None:
+def critics_claim(says: str, name: str, found: Measured, fitter: Fitter) -> Ablation | None:
     """By how unlikely the poses of a method with critics are, and by how many joints are beyond their limits.
 
     Who always answers with the mean pose is the most plausible of all: beside the figures stand those of the people.
@@ -171,7 +171,7 @@ def _of_parameters(
     other: str,
     found: Measured,
     figures: Callable[[Parameters, Parameters], dict[str, Tensor]],
-) -> Claim | None:
+) -> Ablation | None:
     if claimed not in found or other not in found:
         return None
 
@@ -190,10 +190,10 @@ def _of_parameters(
             for what in ours:
                 own = people[what] if people[what].any() else None  # an error of the truth is none
                 pairs.append(_pair(f"{input_}: {what}", ours[what], theirs[what], own))
-    return Claim(says, claimed, other, pairs)
+    return Ablation(says, claimed, other, pairs)
 
 
-def plain(made: Sequence[Claim]) -> list[dict[str, Any]]:
+def plain(made: Sequence[Ablation]) -> list[dict[str, Any]]:
     """Claims as JSON takes them."""
     return [
         {"says": claim.says, "claimed": claim.claimed, "other": claim.other, "pairs": [vars(p) for p in claim.pairs]}

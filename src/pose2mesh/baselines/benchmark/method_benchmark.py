@@ -17,17 +17,17 @@ from torch import Tensor
 from pose2mesh import metrics
 from pose2mesh.baselines.baseline_samples import measured_pictures
 from pose2mesh.baselines.common.body_layer import BodyLayer
-from pose2mesh.baselines.common.fitting import Bodies, Fitter
-from pose2mesh.baselines.interface import Baseline, Estimate, Observed, Parameters
+from pose2mesh.baselines.common.fitting import FitState, Fitter
+from pose2mesh.baselines.interface import Baseline, BaselineInput, BodyEstimate, Parameters
 from pose2mesh.baselines.learned_backend import LearnedBackend
-from pose2mesh.baselines.observation import Need, Seen
+from pose2mesh.baselines.observation import Need, Observation
 from pose2mesh.baselines.rendering.rendering_config import CHUNK
-from pose2mesh.baselines.rendering.sample_stream import PictureStream
+from pose2mesh.baselines.rendering.sample_stream import SampleStream
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, detect, draw_people
 from pose2mesh.datasets.synthetic.detection_noise import measured_noise
 from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA
-from pose2mesh.inference.predictor import Recovery
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.skeletons import COCO
 
 Input: TypeAlias = Literal["gt", "noisy"]
@@ -36,7 +36,7 @@ COLUMNS = COCO.evaluation_indices
 MEASURES = ("mpjpe", "pa_mpjpe", "mpvpe")  # the columns of `person_errors` that are reported
 
 
-class Judged(NamedTuple):
+class BenchmarkedMethod(NamedTuple):
     """A method: what it answers to people of whom it may look at the joints in pixels, or at all that is seen.
 
     Attributes:
@@ -44,12 +44,12 @@ class Judged(NamedTuple):
         needs: What it looks at beside the joints.
     """
 
-    answer: Callable[[Observed, Seen], Estimate]
+    answer: Callable[[BaselineInput, Observation], BodyEstimate]
     needs: frozenset[Need] = frozenset()
 
 
 @dataclass(frozen=True)
-class Answers:
+class MethodPredictions:
     """What a method answered for `N` people.
 
     Attributes:
@@ -71,8 +71,13 @@ class Answers:
 
 
 def judge(
-    methods: Mapping[str, Judged], layer: BodyLayer, poses: PoseSource, samples: int, input_: Input, seed: int = SEED
-) -> dict[str, Answers]:
+    methods: Mapping[str, BenchmarkedMethod],
+    layer: BodyLayer,
+    poses: PoseSource,
+    samples: int,
+    input_: Input,
+    seed: int = SEED,
+) -> dict[str, MethodPredictions]:
     """Ask every method for the same people, those of `pose2mesh evaluate --motions` with the same seed.
 
     Args:
@@ -85,7 +90,7 @@ def judge(
     """
     body = layer.body
     needs = frozenset[Need]().union(*(method.needs for method in methods.values()))
-    stream = PictureStream(body, COCO, poses, measured_pictures(input_, layer), needs)
+    stream = SampleStream(body, COCO, poses, measured_pictures(input_, layer), needs)
     synthesiser, generator = BodySynthesiser(body, COCO, None), torch.Generator().manual_seed(seed)
     errors: dict[str, list[Tensor]] = {name: [] for name in methods}
     parameters: dict[str, list[Parameters]] = {name: [] for name in methods}
@@ -101,7 +106,7 @@ def judge(
             vertices = body(people.phenotypes, orientations)
             joints = body.regressor(COCO) @ vertices
             truths.append(Parameters(people.phenotypes, batch.to_ray[:, None] @ orientations))
-            observed = Observed(batch.joints_px, batch.confidence, torch.arange(count))
+            observed = BaselineInput(batch.joints_px, batch.confidence, torch.arange(count))
             for name, method in methods.items():
                 began = time.process_time()
                 found = method.answer(observed, seen)
@@ -111,7 +116,9 @@ def judge(
                     parameters[name].append(found.parameters)
     truth = _joined(truths)
     return {
-        name: Answers(torch.cat(parts), _joined(parameters[name]) if parameters[name] else None, truth, seconds[name])
+        name: MethodPredictions(
+            torch.cat(parts), _joined(parameters[name]) if parameters[name] else None, truth, seconds[name]
+        )
         for name, parts in errors.items()
     }
 
@@ -132,35 +139,35 @@ def person_errors(joints: Tensor, vertices: Tensor, true_joints: Tensor, true_ve
     return 1000 * torch.stack(columns, dim=1)
 
 
-def of_joints(baseline: Baseline) -> Judged:
+def of_joints(baseline: Baseline) -> BenchmarkedMethod:
     """A method that fits bodies to 2D joints."""
-    return Judged(lambda observed, _: baseline(observed))
+    return BenchmarkedMethod(lambda observed, _: baseline(observed))
 
 
-def of_pictures(backend: LearnedBackend) -> Judged:
+def of_pictures(backend: LearnedBackend) -> BenchmarkedMethod:
     """A learned method."""
-    return Judged(lambda _, seen: backend.estimate(seen), backend.network.needs)
+    return BenchmarkedMethod(lambda _, seen: backend.estimate(seen), backend.network.needs)
 
 
-def of_bundle(recovery: Recovery) -> Judged:
+def of_bundle(recovery: Predictor) -> BenchmarkedMethod:
     """A bundle of Pose2Mesh."""
 
-    def answer(observed: Observed, _: Seen) -> Estimate:
+    def answer(observed: BaselineInput, _: Observation) -> BodyEstimate:
         joints, vertices = recovery.run(observed.joints_px.numpy(), observed.confidence.numpy())
-        return Estimate(torch.from_numpy(joints), torch.from_numpy(vertices), observed.joints_px)
+        return BodyEstimate(torch.from_numpy(joints), torch.from_numpy(vertices), observed.joints_px)
 
-    return Judged(answer)
+    return BenchmarkedMethod(answer)
 
 
-def mean_body(fitter: Fitter) -> Judged:
+def mean_body(fitter: Fitter) -> BenchmarkedMethod:
     """Everyone is the mean adult in the prior's mean pose, facing the camera."""
     still = torch.zeros(1, 2)
-    mean = Bodies(torch.zeros(1, 6), fitter.prior.mean[None], torch.tensor(WORLD_TO_CAMERA)[None], still[:, 0], still)
+    mean = FitState(torch.zeros(1, 6), fitter.prior.mean[None], torch.tensor(WORLD_TO_CAMERA)[None], still[:, 0], still)
     vertices = fitter.layer.vertices(mean.guess(torch.zeros(1, dtype=torch.long)))
     joints = fitter.body.regressor(COCO) @ vertices
 
-    def answer(observed: Observed, _: Seen) -> Estimate:
+    def answer(observed: BaselineInput, _: Observation) -> BodyEstimate:
         people = len(observed.joints_px)
-        return Estimate(joints.expand(people, -1, -1), vertices.expand(people, -1, -1), observed.joints_px)
+        return BodyEstimate(joints.expand(people, -1, -1), vertices.expand(people, -1, -1), observed.joints_px)
 
-    return Judged(answer)
+    return BenchmarkedMethod(answer)

@@ -14,9 +14,9 @@ from pose2mesh.baselines.baseline_bundle import LearnedInfo, load_learned
 from pose2mesh.baselines.benchmark.method_benchmark import (
     MEASURES,
     SEED,
-    Answers,
+    BenchmarkedMethod,
     Input,
-    Judged,
+    MethodPredictions,
     judge,
     mean_body,
     of_bundle,
@@ -31,14 +31,14 @@ from pose2mesh.baselines.registry import MAKERS
 from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 from pose2mesh.errors import InputError
 from pose2mesh.evaluation.published_results import PUBLISHED
-from pose2mesh.inference.predictor import Recovery
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.models.bundle.bundle_info import BUNDLE, DEFAULT, LEARNED, resolve
 
 INPUTS: tuple[Input, ...] = ("gt", "noisy")
 _TITLES = {"mpjpe": "MPJPE", "pa_mpjpe": "PA-MPJPE", "mpvpe": "MPVPE"}
 
 
-class Row(NamedTuple):
+class MethodRow(NamedTuple):
     """A method in the table.
 
     Attributes:
@@ -53,17 +53,17 @@ class Row(NamedTuple):
 
 
 ROWS = {
-    "mean body": Row("mean body, facing the camera", "nothing"),
-    "smplify": Row("SMPLify", "2D joints"),
-    "smplify-started": Row("SMPLify, started by Pose2Mesh", "2D joints"),
-    "lassner": Row("Lassner et al.", "landmarks", "Lassner et al."),
-    "pavlakos": Row("Pavlakos et al.", "2D joints, silhouette", "Pavlakos et al."),
-    "nbf": Row("NBF", "part map", "NBF"),
-    "hmr": Row("HMR", "picture", "HMR"),
-    "graphcmr": Row("GraphCMR", "picture", "GraphCMR"),
-    "spin": Row("SPIN", "picture", "SPIN"),
-    "retrained": Row("HMR, retrained on fits of videos (Arnab et al.)", "picture", "Arnab et al."),
-    DEFAULT: Row("Pose2Mesh, the bundle that ships", "2D joints", "Pose2Mesh"),
+    "mean body": MethodRow("mean body, facing the camera", "nothing"),
+    "smplify": MethodRow("SMPLify", "2D joints"),
+    "smplify-started": MethodRow("SMPLify, started by Pose2Mesh", "2D joints"),
+    "lassner": MethodRow("Lassner et al.", "landmarks", "Lassner et al."),
+    "pavlakos": MethodRow("Pavlakos et al.", "2D joints, silhouette", "Pavlakos et al."),
+    "nbf": MethodRow("NBF", "part map", "NBF"),
+    "hmr": MethodRow("HMR", "picture", "HMR"),
+    "graphcmr": MethodRow("GraphCMR", "picture", "GraphCMR"),
+    "spin": MethodRow("SPIN", "picture", "SPIN"),
+    "retrained": MethodRow("HMR, retrained on fits of videos (Arnab et al.)", "picture", "Arnab et al."),
+    DEFAULT: MethodRow("Pose2Mesh, the bundle that ships", "2D joints", "Pose2Mesh"),
 }
 # Trained to see what one part of a method is for; they have no row, and so has GraphCMR's body of parameters.
 VARIANTS = (
@@ -87,7 +87,7 @@ class Contender:
         minutes: Of training, by seed; empty where none were recorded.
     """
 
-    judged: list[Judged]
+    judged: list[BenchmarkedMethod]
     parameters: int | None = None
     minutes: tuple[float, ...] = ()
 
@@ -109,7 +109,7 @@ def find_bundles(name: str, runs: Path | None) -> list[Path]:
 
 def contenders(fitter: Fitter, runs: Path | None) -> dict[str, Contender]:
     """Every row and variant that can be run."""
-    default = Recovery.load()
+    default = Predictor.load()
     found = {"mean body": Contender([mean_body(fitter)])}
     found |= {name: Contender([of_joints(MAKERS[name](fitter))]) for name in ("smplify", "smplify-started")}
     for name in (*ROWS, *VARIANTS):
@@ -137,7 +137,7 @@ def _parameters(bundle: str) -> int:
 
 def judge_all(
     found: Mapping[str, Contender], layer: BodyLayer, poses: PoseSource, samples: int, seed: int = SEED
-) -> dict[str, dict[Input, list[Answers]]]:
+) -> dict[str, dict[Input, list[MethodPredictions]]]:
     """The answers of every contender, by name, input and seed."""
     numbered = {f"{name} {at}": each for name, one in found.items() for at, each in enumerate(one.judged)}
     answers = {input_: judge(numbered, layer, poses, samples, input_, seed) for input_ in INPUTS}
@@ -148,7 +148,7 @@ def judge_all(
 
 
 def summary(
-    found: Mapping[str, Contender], answers: Mapping[str, Mapping[Input, Sequence[Answers]]]
+    found: Mapping[str, Contender], answers: Mapping[str, Mapping[Input, Sequence[MethodPredictions]]]
 ) -> dict[str, dict[str, Any]]:
     """The figures of the table by method: means in mm, and `…_pm`: their spread over the seeds where there are several,
     else the standard error over people.

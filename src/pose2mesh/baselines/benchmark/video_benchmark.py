@@ -13,15 +13,15 @@ from torch import Tensor
 from pose2mesh import metrics
 from pose2mesh.baselines.benchmark.method_benchmark import COLUMNS
 from pose2mesh.baselines.common.fitting import Fitter
-from pose2mesh.baselines.interface import Observed
+from pose2mesh.baselines.interface import BaselineInput
 from pose2mesh.baselines.methods.arnab import Arnab
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
 from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig
 from pose2mesh.datasets.synthetic.mocap import Clip
-from pose2mesh.inference.predictor import Recovery
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.models.bundle.bundle_info import DEFAULT
 from pose2mesh.motion.smoothing import smooth_bodies
-from pose2mesh.motion.synthetic_video import Video, film
+from pose2mesh.motion.synthetic_video import SyntheticVideo, film
 from pose2mesh.skeletons import COCO
 
 
@@ -42,7 +42,7 @@ class VideoErrors:
 
 @torch.no_grad()
 def judge_videos(
-    arnab: Arnab, recovery: Recovery, fitter: Fitter, clips: Sequence[Clip], frames: int, noise: NoiseConfig
+    arnab: Arnab, recovery: Predictor, fitter: Fitter, clips: Sequence[Clip], frames: int, noise: NoiseConfig
 ) -> VideoErrors:
     """One video of at most so many frames a clip (`motion.synthetic_video`); `recovery` is the bundle that ships."""
     synthesiser = BodySynthesiser(fitter.body, COCO, None)
@@ -53,7 +53,7 @@ def judge_videos(
         video = film(clip, synthesiser, seed, noise, frames)
         count += len(video.joints_px)
         joints_px, confidence = torch.from_numpy(video.joints_px), torch.from_numpy(video.confidence)
-        observed = Observed(joints_px, confidence, torch.zeros(len(joints_px), dtype=torch.long))
+        observed = BaselineInput(joints_px, confidence, torch.zeros(len(joints_px), dtype=torch.long))
         began = time.process_time()
         start = arnab.start(observed)
         seconds["single frames"] += time.process_time() - began
@@ -75,13 +75,13 @@ def judge_videos(
     return VideoErrors({name: torch.stack(values) for name, values in rows.items()}, count, each)
 
 
-def _steady(joints: Tensor, video: Video) -> Tensor:
+def _steady(joints: Tensor, video: SyntheticVideo) -> Tensor:
     centred = (joints - joints[:, COCO.root_index, None]).numpy()
     still = np.ones((len(joints), 3), np.float32)
     return torch.from_numpy(smooth_bodies(centred, centred[:, :0], still, video.fps, COCO)[0]).float()
 
 
-def _errors(joints: Tensor, video: Video) -> Tensor:
+def _errors(joints: Tensor, video: SyntheticVideo) -> Tensor:
     """(3,) MPJPE, PA-MPJPE and acceleration error, root-aligned, in millimetres."""
     found = (joints - joints[:, COCO.root_index, None])[:, COLUMNS]
     truth = torch.from_numpy(video.joints_cam)[:, COLUMNS]

@@ -2,7 +2,7 @@
 
 Lengths in 3D are metres, in the picture units of the crop; rotations are differences of matrix entries, shapes of
 phenotypes in units of adults' range. All are absolute differences: few wrong or ambiguous labels pull less than by
-squares. Three-dimensional truth counts for labelled people only (`seen.Truth.labelled`), 2D joints where annotated.
+squares. Three-dimensional truth counts for labelled people only (`GroundTruth.labelled`), 2D joints where annotated.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from pose2mesh.baselines.common.body_layer import BodyLayer, Guess
-from pose2mesh.baselines.observation import Truth
+from pose2mesh.baselines.common.body_layer import BodyGuess, BodyLayer
+from pose2mesh.baselines.observation import GroundTruth
 from pose2mesh.datasets.synthetic.pose_sampling import to_local
 from pose2mesh.models.losses import masked_l1
 
@@ -35,7 +35,7 @@ class ParameterWeights:
 
 
 def parameter_losses(
-    guess: Guess, truth: Truth, layer: BodyLayer, weights: ParameterWeights | None = None
+    guess: BodyGuess, truth: GroundTruth, layer: BodyLayer, weights: ParameterWeights | None = None
 ) -> dict[str, Tensor]:
     """All four terms, weighted."""
     weights = weights or ParameterWeights()

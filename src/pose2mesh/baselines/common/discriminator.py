@@ -20,7 +20,7 @@ _HIDDEN = 256
 
 
 @dataclass(frozen=True)
-class Judged:
+class DiscriminatorInput:
     """What the critics see of `B` bodies.
 
     Attributes:
@@ -31,11 +31,11 @@ class Judged:
     rotations: Tensor
     shapes: Tensor
 
-    def detached(self) -> Judged:
-        return Judged(self.rotations.detach(), self.shapes.detach())
+    def detached(self) -> DiscriminatorInput:
+        return DiscriminatorInput(self.rotations.detach(), self.shapes.detach())
 
 
-class Critics(nn.Module):
+class Discriminator(nn.Module):
     """All of them: 21 of joints, one of the pose, one of the shape.
 
     Differs from the paper: hidden layers of 256 where it has 1024.
@@ -57,20 +57,20 @@ class Critics(nn.Module):
             nn.Linear(len(PHENOTYPES), 10), nn.ReLU(), nn.Linear(10, 5), nn.ReLU(), nn.Linear(5, 1)
         )
 
-    def forward(self, bodies: Judged) -> Tensor:
+    def forward(self, bodies: DiscriminatorInput) -> Tensor:
         """(B, 23) scores: of each joint, the pose, the shape."""
         read = self.read(bodies.rotations.flatten(2))
         joints = (read * self.joint_weight).sum(-1) + self.joint_bias
         return torch.cat((joints, self.pose(read.flatten(1)), self.shape(bodies.shapes)), dim=1)
 
 
-def fooling_loss(critics: Critics, made_up: Judged) -> Tensor:
+def fooling_loss(critics: Discriminator, made_up: DiscriminatorInput) -> Tensor:
     """The network's term: how far critics are from taking its bodies for people. No gradient reaches the critics."""
     as_they_are = {name: weight.detach() for name, weight in critics.named_parameters()}
     scores: Tensor = torch.func.functional_call(critics, as_they_are, (made_up,))
     return (scores - 1).square().sum(1).mean()
 
 
-def telling_loss(critics: Critics, people: Judged, made_up: Judged) -> Tensor:
+def telling_loss(critics: Discriminator, people: DiscriminatorInput, made_up: DiscriminatorInput) -> Tensor:
     """The critics' term: how badly they tell people from what is made up. No gradient reaches whoever made it up."""
     return (critics(people) - 1).square().sum(1).mean() + critics(made_up.detached()).square().sum(1).mean()

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from pose2mesh.baselines.common import energy_terms
-from pose2mesh.baselines.common.body_layer import BodyLayer, Guess
-from pose2mesh.baselines.common.fitting import Bodies, Fitter, Target, Weights
+from pose2mesh.baselines.common.body_layer import BodyGuess, BodyLayer
+from pose2mesh.baselines.common.fitting import FitState, FitTarget, Fitter, Weights
 from pose2mesh.baselines.common.pose_prior import PosePrior, rotation_vectors
 from pose2mesh.baselines.methods.arnab import VideoWeights, between_frames
-from pose2mesh.baselines.observation import Truth
+from pose2mesh.baselines.observation import GroundTruth
 from pose2mesh.body_models.anny import PHENOTYPES
 from pose2mesh.body_models.anny_skeleton import BODY_BONES
 from pose2mesh.errors import InputError
@@ -42,12 +42,12 @@ class FitSettings:
 
 
 @dataclass(frozen=True)
-class Fits:
+class FittedImages:
     """Bodies fitted to pictures, `B` of them.
 
     Attributes:
-        shape: (B, 6) as in `Guess`.
-        rotations: (B, 22, 3, 3) as in `Guess`.
+        shape: (B, 6) as in `BodyGuess`.
+        rotations: (B, 22, 3, 3) as in `BodyGuess`.
         distance: (B,) of projected joints from those seen; infinite where there is no fit.
     """
 
@@ -56,7 +56,7 @@ class Fits:
     distance: Tensor
 
 
-class BestFits(nn.Module):
+class FitBuffer(nn.Module):
     """The nearest fit that each picture has had.
 
     Args:
@@ -84,7 +84,7 @@ class BestFits(nn.Module):
         self.visits[index] = visits + 1
         return visits % every == 0
 
-    def offer(self, index: Tensor, fits: Fits) -> None:
+    def offer(self, index: Tensor, fits: FittedImages) -> None:
         """Remember those that are nearer than what their pictures (B,) had."""
         nearer = fits.distance < self.distance[index]  # False for NaN
         index = index[nearer]
@@ -92,12 +92,12 @@ class BestFits(nn.Module):
         self.six[index] = six_of_rotation(fits.rotations[nearer])
         self.distance[index] = fits.distance[nearer]
 
-    def recall(self, index: Tensor) -> Fits:
+    def recall(self, index: Tensor) -> FittedImages:
         """Of pictures (B,)."""
-        return Fits(self.shape[index], rotation_from_six(self.six[index]), self.distance[index])
+        return FittedImages(self.shape[index], rotation_from_six(self.six[index]), self.distance[index])
 
 
-class Starter(nn.Module):
+class FitStarter(nn.Module):
     """Fits that start from guesses.
 
     Args:
@@ -112,7 +112,7 @@ class Starter(nn.Module):
         self.fitter = Fitter(layer.body, layer.joint_set, PosePrior.load())
 
     @torch.no_grad()
-    def fit(self, guess: Guess, joints: Tensor, weight: Tensor, person: Tensor) -> Fits:
+    def fit(self, guess: BodyGuess, joints: Tensor, weight: Tensor, person: Tensor) -> FittedImages:
         """Guesses of `B` frames fitted to 2D joints.
 
         Args:
@@ -122,12 +122,12 @@ class Starter(nn.Module):
             weight: (B, J) how surely each is there; 0 where missing.
             person: (B,) whose frame each is, counted from 0, each one's in a row. A person has one shape.
         """
-        target = Target.of(joints, weight, person, self.fitter.joint_set)
+        target = FitTarget.of(joints, weight, person, self.fitter.joint_set)
         # About the middle of the crop, through which the guess's camera looks.
         unit = target.unit_px
         target = replace(target, joints=joints / unit[:, None, None], centre_px=torch.zeros_like(target.centre_px))
         shape = guess.shape.new_zeros(int(person.max()) + 1, guess.shape.shape[1])
-        frames = Bodies(
+        frames = FitState(
             shape=shape[person],
             pose=rotation_vectors(guess.orientations),
             orientation=guess.rotations[:, 0],
@@ -140,16 +140,16 @@ class Starter(nn.Module):
         extra = None if self.video is None else between_frames(self.fitter, bodies, target, self.video)
         bodies, _ = self.fitter.fit(target, bodies, self.weights, self.settings.rounds, extra=extra)
         found = bodies.guess(person)
-        return Fits(found.shape, found.rotations, self._distance(bodies, target))
+        return FittedImages(found.shape, found.rotations, self._distance(bodies, target))
 
-    def _distance(self, bodies: Bodies, target: Target) -> Tensor:
+    def _distance(self, bodies: FitState, target: FitTarget) -> Tensor:
         projected = self.fitter.pose(bodies, target).projected
         squared = energy_terms.reprojection(projected, target.joints, target.weight, self.weights.robust)
         seen = target.weight.sum(1)
         return torch.where(seen > 0, (squared / seen.clamp_min(1e-6)).sqrt(), torch.inf)
 
 
-class Teacher(nn.Module):
+class FitSupervisor(nn.Module):
     """Puts fits in the place of what is not known of people in 3D. Its state is the fits so far.
 
     Args:
@@ -170,11 +170,11 @@ class Teacher(nn.Module):
     ) -> None:
         super().__init__()
         self.layer, self.settings, self.frames = layer, settings, frames
-        self.best = BestFits(pictures)
-        self.starter = Starter(layer, settings, video)
+        self.best = FitBuffer(pictures)
+        self.starter = FitStarter(layer, settings, video)
 
     @torch.no_grad()
-    def taught(self, guess: Guess, truth: Truth, every: int) -> Truth:
+    def taught(self, guess: BodyGuess, truth: GroundTruth, every: int) -> GroundTruth:
         """`known`, after those whose 3D is not known were fitted to their annotated 2D joints.
 
         Args:
@@ -193,13 +193,13 @@ class Teacher(nn.Module):
         return self.known(truth)
 
     @torch.no_grad()
-    def fit(self, guess: Guess, index: Tensor, joints: Tensor, weight: Tensor) -> None:
+    def fit(self, guess: BodyGuess, index: Tensor, joints: Tensor, weight: Tensor) -> None:
         """Fit pictures and remember what is nearer than what they had.
 
         Args:
-            guess: Where to start; see `Starter.fit`.
+            guess: Where to start; see `FitStarter.fit`.
             index: (B,) the pictures' numbers; of a video all frames are there, in a row.
-            joints, weight: What they are fitted to; see `Starter.fit`.
+            joints, weight: What they are fitted to; see `FitStarter.fit`.
 
         Raises:
             InputError: a picture's number is beyond those that there is room for.
@@ -209,7 +209,7 @@ class Teacher(nn.Module):
         self.best.offer(index, self.starter.fit(guess, joints, weight, person))
 
     @torch.no_grad()
-    def known(self, truth: Truth) -> Truth:
+    def known(self, truth: GroundTruth) -> GroundTruth:
         """The truth, with the best fits in its place where 3D is not known and they are near enough."""
         self._check(truth.index)
         unknown = (~truth.labelled).nonzero()[:, 0]
@@ -226,9 +226,9 @@ class Teacher(nn.Module):
                 "settings.pictures; it must be pictures.distinct"
             )
 
-    def _with_fits(self, truth: Truth, people: Tensor, shape: Tensor, rotations: Tensor) -> Truth:
+    def _with_fits(self, truth: GroundTruth, people: Tensor, shape: Tensor, rotations: Tensor) -> GroundTruth:
         none = shape.new_zeros(len(people))
-        fitted = Guess(shape, rotations, none, none[:, None].expand(-1, 2))
+        fitted = BodyGuess(shape, rotations, none, none[:, None].expand(-1, 2))
         joints = self.layer.joints(fitted)
         return replace(
             truth,

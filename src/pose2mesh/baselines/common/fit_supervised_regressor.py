@@ -7,14 +7,14 @@ from typing import ClassVar
 import torch
 
 from pose2mesh.baselines.common.backbone import FEATURES, Backbone
-from pose2mesh.baselines.common.body_layer import BodyLayer, Guess
-from pose2mesh.baselines.common.fit_buffer import Teacher
+from pose2mesh.baselines.common.body_layer import BodyGuess, BodyLayer
+from pose2mesh.baselines.common.fit_buffer import FitSupervisor
 from pose2mesh.baselines.common.parameter_regressor import ParameterRegressor
-from pose2mesh.baselines.interface import Estimate
-from pose2mesh.baselines.observation import LearnedBaseline, Need, Seen
+from pose2mesh.baselines.interface import BodyEstimate
+from pose2mesh.baselines.observation import LearnedBaseline, Need, Observation
 
 
-class TaughtRegressor(LearnedBaseline):
+class FitSupervisedRegressor(LearnedBaseline):
     """A picture to a body's parameters.
 
     Args:
@@ -32,18 +32,18 @@ class TaughtRegressor(LearnedBaseline):
         self.layer, self.joint_set = layer, layer.joint_set
         self.backbone = Backbone()
         self.regressor = ParameterRegressor(FEATURES, layer, iterations)
-        self.teacher: Teacher | None = None
+        self.teacher: FitSupervisor | None = None
 
     def forget(self) -> None:
         """See `LearnedBaseline`."""
         self.teacher = None
 
-    def forward(self, seen: Seen) -> Guess:
+    def forward(self, seen: Observation) -> BodyGuess:
         assert seen.pictures is not None
-        guesses: list[Guess] = self.regressor(self.backbone(seen.pictures).vector)
+        guesses: list[BodyGuess] = self.regressor(self.backbone(seen.pictures).vector)
         return guesses[-1]
 
     @torch.no_grad()
-    def estimate(self, seen: Seen) -> Estimate:
+    def estimate(self, seen: Observation) -> BodyEstimate:
         """See `LearnedBaseline`."""
         return self.layer.estimate(self(seen))

@@ -1,9 +1,11 @@
 """The fitter that the optimisation baselines share: bodies moved until their joints are seen where the 2D joints are.
 
 Unknown are each frame's joint rotations, where its hips face, and its camera, and each person's shape. Only joints are
-posed (`body_models.anny.SkinnedPoints`), by differentiable functions; `minimise.minimise` descends for a whole batch at once.
+posed (`body_models.anny.SkinnedPoints`), by differentiable functions; `minimise.minimise` descends for a whole batch
+at once.
 
-Camera: that of `camera`; its optical axis goes through the middle of the joints seen, as for `inference.backend.Backend`.
+
+Camera: that of `baseline_camera`; its optical axis goes through the middle of the joints seen.
 """
 
 from __future__ import annotations
@@ -17,10 +19,10 @@ from torch import Tensor, nn
 
 from pose2mesh.baselines.common import energy_terms
 from pose2mesh.baselines.common.baseline_camera import solve_camera
-from pose2mesh.baselines.common.body_layer import BodyLayer, Guess
+from pose2mesh.baselines.common.body_layer import BodyGuess, BodyLayer
 from pose2mesh.baselines.common.lbfgs import minimise
 from pose2mesh.baselines.common.pose_prior import TURNING, PosePrior
-from pose2mesh.baselines.interface import Estimate
+from pose2mesh.baselines.interface import BodyEstimate
 from pose2mesh.body_models.anny import PHENOTYPES, AnnyBody
 from pose2mesh.datasets.synthetic.pose_sampling import angle_limits
 from pose2mesh.geometry.rotations import rotation_from_vector
@@ -31,7 +33,7 @@ _SIZES = (3 * TURNING, 3, 1, 2)
 
 
 @dataclass(frozen=True)
-class Target:
+class FitTarget:
     """What is to be met; `B` frames of `P` people, lengths in units of each person's size in the picture.
 
     Attributes:
@@ -49,7 +51,7 @@ class Target:
     person: Tensor
 
     @classmethod
-    def of(cls, joints_px: Tensor, confidence: Tensor, person: Tensor, joint_set: JointSet) -> Target:
+    def of(cls, joints_px: Tensor, confidence: Tensor, person: Tensor, joint_set: JointSet) -> FitTarget:
         """From pixels (B, J, 2) and confidences (B, J)."""
         derived = [joint_set.index(name) for name, _ in joint_set.derived]
         weight = confidence.clone()
@@ -64,7 +66,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Bodies:
+class FitState:
     """A guess; `B` frames of `P` people.
 
     Attributes:
@@ -81,14 +83,14 @@ class Bodies:
     log_scale: Tensor
     shift_m: Tensor
 
-    def guess(self, person: Tensor) -> Guess:
+    def guess(self, person: Tensor) -> BodyGuess:
         """Frame by frame, given whose each is (B,)."""
         rotations = torch.cat((self.orientation[:, None], rotation_from_vector(self.pose)), dim=1)
-        return Guess(self.shape[person], rotations, self.log_scale, self.shift_m)
+        return BodyGuess(self.shape[person], rotations, self.log_scale, self.shift_m)
 
 
 @dataclass(frozen=True)
-class Posed:
+class PosedBodies:
     """What the terms of an energy are made from.
 
     Attributes:
@@ -97,7 +99,7 @@ class Posed:
         projected: (B, J, 2) where they are seen, in the target's units.
     """
 
-    bodies: Bodies
+    bodies: FitState
     joints: Tensor
     projected: Tensor
 
@@ -121,7 +123,7 @@ class Weights:
     shape: float = 0.5
 
 
-Extra: TypeAlias = Callable[[Posed], Tensor]  # a further term (B,), weighted
+Extra: TypeAlias = Callable[[PosedBodies], Tensor]  # a further term (B,), weighted
 
 
 class Fitter(nn.Module):
@@ -139,13 +141,13 @@ class Fitter(nn.Module):
         self.layer = BodyLayer(body, joint_set)
         self.limits = angle_limits()
 
-    def pose(self, bodies: Bodies, target: Target) -> Posed:
+    def pose(self, bodies: FitState, target: FitTarget) -> PosedBodies:
         """Pose a guess and look at it."""
         guess = bodies.guess(target.person)
         joints = self.layer.joints(guess)
-        return Posed(bodies, joints, guess.project(joints))
+        return PosedBodies(bodies, joints, guess.project(joints))
 
-    def energy(self, posed: Posed, target: Target, weights: Weights, extra: Extra | None = None) -> Tensor:
+    def energy(self, posed: PosedBodies, target: FitTarget, weights: Weights, extra: Extra | None = None) -> Tensor:
         """(P,) of each person: the sum over frames, and the shape's term once a frame, for it is seen in each."""
         bodies, person = posed.bodies, target.person
         seen = energy_terms.reprojection(posed.projected, target.joints, target.weight, weights.robust)
@@ -159,14 +161,14 @@ class Fitter(nn.Module):
 
     def fit(
         self,
-        target: Target,
-        start: Bodies,
+        target: FitTarget,
+        start: FitState,
         weights: Weights,
         rounds: int,
         *,
         camera_only: bool = False,
         extra: Extra | None = None,
-    ) -> tuple[Bodies, Tensor]:
+    ) -> tuple[FitState, Tensor]:
         """Descend from a start.
 
         Args:
@@ -188,10 +190,10 @@ class Fitter(nn.Module):
         if camera_only:
             free = torch.cat((columns.ge(_SIZES[0]).repeat(frames), torch.zeros(6 * people, dtype=torch.bool)))
 
-        def unpack(flat: Tensor) -> Bodies:
+        def unpack(flat: Tensor) -> FitState:
             of_frames, of_people = flat.split((frames * sum(_SIZES), people * len(PHENOTYPES)))
             pose, turn, log_scale, shift = of_frames.reshape(frames, -1).split(_SIZES, dim=1)
-            return Bodies(
+            return FitState(
                 of_people.reshape(people, -1),
                 pose.reshape(frames, TURNING, 3),
                 rotation_from_vector(turn) @ start.orientation,
@@ -207,14 +209,14 @@ class Fitter(nn.Module):
         )
         return unpack(found), energy
 
-    def with_camera(self, bodies: Bodies, target: Target) -> Bodies:
+    def with_camera(self, bodies: FitState, target: FitTarget) -> FitState:
         """The same bodies, seen by the cameras that fit their joints best, in closed form."""
         joints = self.pose(bodies, target).joints
         scale, shift = solve_camera(joints, target.joints, target.weight)
         return replace(bodies, log_scale=scale.log(), shift_m=shift)
 
     @torch.no_grad()
-    def estimate(self, bodies: Bodies, target: Target) -> Estimate:
+    def estimate(self, bodies: FitState, target: FitTarget) -> BodyEstimate:
         """Bodies as a baseline gives them: vertices, joints, and where these are seen."""
         found = self.layer.estimate(bodies.guess(target.person))
         return replace(found, joints_px=target.unit_px[:, None, None] * found.joints_px + target.centre_px[:, None])

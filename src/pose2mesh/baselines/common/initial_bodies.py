@@ -12,20 +12,20 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from pose2mesh.baselines.common.fitting import Bodies, Fitter, Target
+from pose2mesh.baselines.common.fitting import FitState, FitTarget, Fitter
 from pose2mesh.baselines.common.pose_prior import rotation_vectors
-from pose2mesh.baselines.interface import Observed
+from pose2mesh.baselines.interface import BaselineInput
 from pose2mesh.body_models.body_fitting import BodyFitter
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, axis_rotation
-from pose2mesh.inference.predictor import Recovery
+from pose2mesh.inference.predictor import Predictor
 
-Start: TypeAlias = Callable[[Fitter, Target, Observed], list[Bodies]]
+Start: TypeAlias = Callable[[Fitter, FitTarget, BaselineInput], list[FitState]]
 
 YAWS = 4
 _ROUNDS_OF_BODY_FIT = 4
 
 
-def mean_pose(fitter: Fitter, target: Target, observed: Observed) -> list[Bodies]:
+def mean_pose(fitter: Fitter, target: FitTarget, observed: BaselineInput) -> list[FitState]:
     """The mean pose and shape, facing the camera, away from it, left and right.
 
     In the picture the trunk leans as the line from the hips to the shoulders does, where those are seen.
@@ -35,7 +35,7 @@ def mean_pose(fitter: Fitter, target: Target, observed: Observed) -> list[Bodies
     guesses = []
     for turn in range(YAWS):
         yaw = axis_rotation(2, target.joints.new_full((frames,), 2 * torch.pi * turn / YAWS))
-        guess = Bodies(
+        guess = FitState(
             shape=target.joints.new_zeros(people, 6),
             pose=fitter.prior.mean.expand(frames, -1, -1),
             orientation=upright @ yaw,
@@ -46,7 +46,7 @@ def mean_pose(fitter: Fitter, target: Target, observed: Observed) -> list[Bodies
     return guesses
 
 
-def _lean(target: Target, fitter: Fitter) -> Tensor:
+def _lean(target: FitTarget, fitter: Fitter) -> Tensor:
     """(B,) the angle in the picture from straight up to the line from the hips to the shoulders; 0 where not seen."""
     names = fitter.joint_set.names
 
@@ -68,15 +68,15 @@ class NetworkStart:
         fitter: Whose body and joints are to start there.
     """
 
-    def __init__(self, recovery: Recovery, fitter: Fitter) -> None:
+    def __init__(self, recovery: Predictor, fitter: Fitter) -> None:
         self.recovery = recovery
         self.to_body = BodyFitter(fitter.body, fitter.body.regressor(fitter.joint_set))
 
-    def __call__(self, fitter: Fitter, target: Target, observed: Observed) -> list[Bodies]:
+    def __call__(self, fitter: Fitter, target: FitTarget, observed: BaselineInput) -> list[FitState]:
         joints, _ = self.recovery.run(observed.joints_px.cpu().numpy(), observed.confidence.cpu().numpy())
         points = torch.from_numpy(joints).to(target.joints.device)
         laid = self.to_body(points, target.person, rounds=_ROUNDS_OF_BODY_FIT)
-        guess = Bodies(
+        guess = FitState(
             shape=fitter.layer.shape_of(laid.phenotypes),
             pose=rotation_vectors(laid.orientations),
             orientation=laid.orientations[:, 0],
@@ -86,7 +86,7 @@ class NetworkStart:
         return [fitter.with_camera(guess, target)]
 
 
-def better(guesses: list[tuple[Bodies, Tensor]]) -> Bodies:
+def better(guesses: list[tuple[FitState, Tensor]]) -> FitState:
     """Person by person the guess of the lowest energy (P,); every person has one frame."""
     energies = torch.stack([energy for _, energy in guesses])
     best = energies.nan_to_num(torch.inf).argmin(0)

@@ -16,7 +16,7 @@ _UNSURE = 0.5  # of the person's median confidence: what a detector is less sure
 
 
 @dataclass(frozen=True)
-class Standardised:
+class StandardisedLandmarks:
     """Landmarks about their middle, with a root mean square distance of 1 from it; `B` people.
 
     Attributes:
@@ -30,7 +30,7 @@ class Standardised:
     unit: Tensor
 
     @classmethod
-    def of(cls, landmarks: Tensor) -> Standardised:
+    def of(cls, landmarks: Tensor) -> StandardisedLandmarks:
         centre = landmarks.mean(1)
         offset = landmarks - centre[:, None]
         unit = offset.square().sum(-1).mean(1).sqrt()
@@ -65,7 +65,7 @@ class Completion(nn.Module):
     @torch.no_grad()
     def learn(self, landmarks: Tensor) -> None:
         """From people of whom all landmarks (P, N, 2) are known, P above the rank."""
-        flat = Standardised.of(landmarks).landmarks.flatten(1)
+        flat = StandardisedLandmarks.of(landmarks).landmarks.flatten(1)
         self.mean.copy_(flat.mean(0))
         variance, direction = torch.linalg.eigh((flat - self.mean).T.double().cov())
         rank = len(self.basis)
@@ -73,14 +73,14 @@ class Completion(nn.Module):
         self.basis.copy_((direction[:, -rank:] * (variance[-rank:] - rest).clamp_min(0).sqrt()).T)
         self.noise.copy_(rest.sqrt().clamp_min(1e-3))
 
-    def forward(self, landmarks: Tensor, confidence: Tensor) -> Standardised:
+    def forward(self, landmarks: Tensor, confidence: Tensor) -> StandardisedLandmarks:
         """All landmarks of people (B, N, 2) who were seen with confidences (B, N)."""
         known = found(confidence)[..., None]
         middle = (known * landmarks).sum(1) / known.sum(1).clamp_min(1)
-        whole = Standardised.of(torch.where(known, landmarks, middle[:, None]))
+        whole = StandardisedLandmarks.of(torch.where(known, landmarks, middle[:, None]))
         for _ in range(_ROUNDS):
             likely = whole.unit[:, None, None] * self._likely(whole.landmarks, known) + whole.centre[:, None]
-            whole = Standardised.of(torch.where(known, landmarks, likely))
+            whole = StandardisedLandmarks.of(torch.where(known, landmarks, likely))
         return whole
 
     def _likely(self, landmarks: Tensor, known: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pose2mesh.baselines.common.baseline_camera import solve_camera
-from pose2mesh.baselines.common.body_layer import BodyLayer, Guess
+from pose2mesh.baselines.common.body_layer import BodyGuess, BodyLayer
 from pose2mesh.baselines.common.pose_prior import PosePrior
 from pose2mesh.baselines.observation import MARGIN
 from pose2mesh.body_models.anny import PHENOTYPES
@@ -49,7 +49,7 @@ class ParameterRegressor(nn.Module):
         )
         self.register_buffer("mean", _numbers(mean_guess(layer))[0], persistent=False)
 
-    def forward(self, features: Tensor) -> list[Guess]:
+    def forward(self, features: Tensor) -> list[BodyGuess]:
         """The guess after each correction, the last of all the best, of features (B, features)."""
         numbers = self.mean.expand(len(features), -1)
         guesses = []
@@ -68,7 +68,7 @@ def timid_layer(width: int, numbers: int) -> nn.Linear:
 
 
 @torch.no_grad()
-def mean_guess(layer: BodyLayer, prior: PosePrior | None = None) -> Guess:
+def mean_guess(layer: BodyLayer, prior: PosePrior | None = None) -> BodyGuess:
     """The middle of shapes in the mean pose (of the prior that ships, by default), facing the camera.
 
     One body, seen as crops are cut: the mean of its joints in the middle, the farthest of them `MARGIN` inside.
@@ -76,21 +76,21 @@ def mean_guess(layer: BodyLayer, prior: PosePrior | None = None) -> Guess:
     prior = (prior or PosePrior.load()).to(layer.low.device)
     facing = layer.low.new_tensor(WORLD_TO_CAMERA)
     rotations = torch.cat((facing[None], rotation_from_vector(prior.mean)))[None]
-    unplaced = Guess(layer.low.new_zeros(1, 6), rotations, layer.low.new_zeros(1), layer.low.new_zeros(1, 2))
+    unplaced = BodyGuess(layer.low.new_zeros(1, 6), rotations, layer.low.new_zeros(1), layer.low.new_zeros(1, 2))
     joints = layer.joints(unplaced)
     seen = unplaced.project(joints)
     seen = seen - seen.mean(1, keepdim=True)
     seen = seen / (MARGIN * seen.abs().amax())
     scale, shift = solve_camera(joints, seen, torch.ones_like(seen[..., 0]))
-    return Guess(unplaced.shape, rotations, scale.log(), shift)
+    return BodyGuess(unplaced.shape, rotations, scale.log(), shift)
 
 
-def _numbers(guess: Guess) -> Tensor:
+def _numbers(guess: BodyGuess) -> Tensor:
     six = six_of_rotation(guess.rotations).flatten(1)
     return torch.cat((six, guess.shape, guess.log_scale[:, None], guess.shift_m), dim=1)
 
 
-def _guess(numbers: Tensor) -> Guess:
+def _guess(numbers: Tensor) -> BodyGuess:
     six, shape, log_scale, shift_m = numbers.split(_SIZES, dim=1)
     rotations = rotation_from_six(six.reshape(len(six), len(BODY_BONES), 6))
-    return Guess(shape, rotations, log_scale[:, 0], shift_m)
+    return BodyGuess(shape, rotations, log_scale[:, 0], shift_m)

@@ -56,7 +56,7 @@ class PosePrior(nn.Module):
     def load(cls, stream: BinaryIO | None = None) -> PosePrior:
         """The mixture in a file as `scripts/fit_pose_prior.py` writes it; the one that ships by default."""
         with (
-            stream or files("pose2mesh.baselines").joinpath(FILE).open("rb") as file,
+            stream or files("pose2mesh.baselines.common").joinpath(FILE).open("rb") as file,
             np.load(file, allow_pickle=False) as arrays,
         ):
             return cls(arrays["weights"], arrays["means"], arrays["covariances"])

@@ -22,7 +22,7 @@ _MOST_LEAVES = 32_768  # and a place within a tree two
 
 
 @dataclass(frozen=True)
-class Growth:
+class ForestConfig:
     """How forests grow.
 
     Attributes:
@@ -57,7 +57,7 @@ class Forest(nn.Module):
     below: Tensor  # (T, L − 1, 2) where to go if it does not exceed it, and if it does: a split, or −1 − leaf
     leaves: Tensor  # (T, L, D)
 
-    def __init__(self, features: int, outputs: int, growth: Growth) -> None:
+    def __init__(self, features: int, outputs: int, growth: ForestConfig) -> None:
         super().__init__()
         if not 0 < features <= _MOST_FEATURES:
             raise InputError(f"a forest of {features} features, expected 1 to {_MOST_FEATURES}")
@@ -123,7 +123,7 @@ def _half_below(values: NDArray[np.float64]) -> NDArray[np.float16]:
     return np.where(half > values, np.nextafter(half, np.float16(-np.inf)), half)
 
 
-def _regressor(growth: Growth, samples: tuple[int, ...], seed: int) -> Any:
+def _regressor(growth: ForestConfig, samples: tuple[int, ...], seed: int) -> Any:
     """Of scikit-learn, which has no types, for samples of a shape (N, C)."""
     try:
         from sklearn.ensemble import RandomForestRegressor

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from pose2mesh.baselines.common import energy_terms
-from pose2mesh.baselines.common.fitting import Bodies, Extra, Fitter, Posed, Target, Weights
-from pose2mesh.baselines.interface import Estimate, Observed
+from pose2mesh.baselines.common.fitting import Extra, FitState, FitTarget, Fitter, PosedBodies, Weights
+from pose2mesh.baselines.interface import BaselineInput, BodyEstimate
 from pose2mesh.baselines.methods.smplify import CHUNK, SMPLify
 
 
@@ -63,26 +63,26 @@ class Arnab:
         self.single, self.fitter, self.joint_set = single, single.fitter, single.joint_set
         self.weights, self.video, self.rounds = weights or single.weights, video or VideoWeights(), rounds
 
-    def __call__(self, observed: Observed) -> Estimate:
+    def __call__(self, observed: BaselineInput) -> BodyEstimate:
         return self.fitter.estimate(*self.fit(observed, self.start(observed)))
 
-    def fit(self, observed: Observed, alone: Bodies) -> tuple[Bodies, Target]:
+    def fit(self, observed: BaselineInput, alone: FitState) -> tuple[FitState, FitTarget]:
         """The bodies of all frames, each person's of one shape, and what they were fitted to.
 
         Args:
             observed: The videos.
             alone: Every frame fitted alone.
         """
-        target = Target.of(observed.joints_px, observed.confidence, observed.person, self.joint_set)
+        target = FitTarget.of(observed.joints_px, observed.confidence, observed.person, self.joint_set)
         start = replace(alone, shape=mean_shapes(alone.shape, target.person))
         start = self.fitter.with_camera(start, target)
         extra = between_frames(self.fitter, start, target, self.video)
         return self.fitter.fit(target, start, self.weights, self.rounds, extra=extra)[0], target
 
-    def start(self, observed: Observed) -> Bodies:
+    def start(self, observed: BaselineInput) -> FitState:
         """Every frame fitted alone: (B,) people of one frame each."""
         parts = [self.single.fit(part)[0] for part in observed.parts(CHUNK)]
-        return Bodies(*(torch.cat([getattr(part, name) for part in parts]) for name in Bodies.__dataclass_fields__))
+        return FitState(*(torch.cat([getattr(part, name) for part in parts]) for name in FitState.__dataclass_fields__))
 
 
 def mean_shapes(shapes: Tensor, person: Tensor) -> Tensor:
@@ -92,7 +92,7 @@ def mean_shapes(shapes: Tensor, person: Tensor) -> Tensor:
     return total / torch.bincount(person, minlength=people)[:, None]
 
 
-def between_frames(fitter: Fitter, start: Bodies, target: Target, video: VideoWeights) -> Extra:
+def between_frames(fitter: Fitter, start: FitState, target: FitTarget, video: VideoWeights) -> Extra:
     """The terms that a video adds to the energies of its frames.
 
     Args:
@@ -104,7 +104,7 @@ def between_frames(fitter: Fitter, start: Bodies, target: Target, video: VideoWe
     first = fitter.pose(start, target).joints.detach()
     middle = target.centre_px / target.unit_px[:, None]
 
-    def extra(posed: Posed) -> Tensor:
+    def extra(posed: PosedBodies) -> Tensor:
         moved = video.smooth_3d * energy_terms.unsteadiness(posed.joints, target.person)
         moved = moved + video.smooth_2d * energy_terms.unsteadiness(posed.projected + middle[:, None], target.person)
         return moved + video.start * energy_terms.distance(posed.joints, first, video.start_robust_m)

@@ -31,10 +31,10 @@ from pose2mesh.baselines.common.baseline_losses import (
     rotation_loss,
     shape_loss,
 )
-from pose2mesh.baselines.common.body_layer import BodyLayer, Guess
+from pose2mesh.baselines.common.body_layer import BodyGuess, BodyLayer
 from pose2mesh.baselines.common.parameter_regressor import mean_guess
-from pose2mesh.baselines.interface import Estimate
-from pose2mesh.baselines.observation import LearnedBaseline, Need, Seen, Truth
+from pose2mesh.baselines.interface import BodyEstimate
+from pose2mesh.baselines.observation import GroundTruth, LearnedBaseline, Need, Observation
 from pose2mesh.body_models.anny import PHENOTYPES, AnnyBody
 from pose2mesh.body_models.anny_skeleton import BODY_BONES
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, ShapeConfig
@@ -43,7 +43,7 @@ from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, rotation_from_six, six
 from pose2mesh.graph.laplacian import rescaled_laplacian
 from pose2mesh.models.layers.chebyshev import ChebyshevConvolution, FixedSparse, GraphLaplacian
 from pose2mesh.models.losses import masked_l1
-from pose2mesh.models.mesh_topology import Surface, build_surface
+from pose2mesh.models.mesh_topology import MeshTopology, build_surface
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.skeletons import JointSet
 
@@ -124,13 +124,13 @@ class GraphCMR(LearnedBaseline):
         self.points = PointNetwork(layer, surface, self.settings.channels, self.settings.blocks)
         self.regressor = PointsToParameters(layer, len(surface.points), self.settings.hidden)
 
-    def forward(self, seen: Seen) -> tuple[Mesh, Guess]:
+    def forward(self, seen: Observation) -> tuple[Mesh, BodyGuess]:
         """The mesh, and the parameters made of it, which have the mesh's camera."""
         assert seen.pictures is not None
         mesh: Mesh = self.points(self.backbone(seen.pictures).vector)
         return mesh, self.regressor(mesh.detach())
 
-    def losses(self, seen: Seen, truth: Truth, progress: float) -> dict[str, Tensor]:
+    def losses(self, seen: Observation, truth: GroundTruth, progress: float) -> dict[str, Tensor]:
         """See `LearnedBaseline`."""
         mesh, guess = self(seen)
         weights = self.settings.weights
@@ -145,7 +145,7 @@ class GraphCMR(LearnedBaseline):
         return terms
 
     @torch.no_grad()
-    def estimate(self, seen: Seen) -> Estimate:
+    def estimate(self, seen: Observation) -> BodyEstimate:
         """See `LearnedBaseline`. The parameters come with the mesh, too."""
         mesh, guess = self(seen)
         if self.settings.answer == "parameters":
@@ -153,10 +153,10 @@ class GraphCMR(LearnedBaseline):
             root = found.joints[:, self.joint_set.root_index, None]
             return replace(found, joints_px=mesh.project(found.joints - root))
         vertices = self.to_vertices.product(mesh.points.contiguous())
-        return Estimate(mesh.joints, vertices, mesh.project(mesh.joints), self.layer.parameters_of(guess))
+        return BodyEstimate(mesh.joints, vertices, mesh.project(mesh.joints), self.layer.parameters_of(guess))
 
     def _both_losses(
-        self, points: Tensor, joints: Tensor, camera: Mesh, truth: Truth, true_points: Tensor
+        self, points: Tensor, joints: Tensor, camera: Mesh, truth: GroundTruth, true_points: Tensor
     ) -> dict[str, Tensor]:
         """The terms that the mesh and the parameters' body have in common."""
         weights = self.settings.weights
@@ -181,7 +181,7 @@ class PointNetwork(nn.Module):
     template: Tensor
     joint_regressor: Tensor
 
-    def __init__(self, layer: BodyLayer, surface: Surface, channels: int, blocks: int) -> None:
+    def __init__(self, layer: BodyLayer, surface: MeshTopology, channels: int, blocks: int) -> None:
         super().__init__()
         self.root_index = layer.joint_set.root_index
         regressor = torch.from_numpy(surface.point_regressor())
@@ -284,16 +284,16 @@ class PointsToParameters(nn.Module):
         )
         self.register_buffer("mean", six_of_rotation(mean_guess(layer).rotations), persistent=False)
 
-    def forward(self, mesh: Mesh) -> Guess:
+    def forward(self, mesh: Mesh) -> BodyGuess:
         """Rotations and shape of the points, with the mesh's camera."""
         count = len(mesh.points)
         numbers = self.correct(mesh.points.flatten(1))
         six, shape = numbers.split((self.mean.numel(), len(PHENOTYPES)), dim=1)
         rotations = rotation_from_six(self.mean + six.reshape(count, -1, 6))
-        return Guess(shape, rotations, mesh.scale.log(), mesh.shift_m)
+        return BodyGuess(shape, rotations, mesh.scale.log(), mesh.shift_m)
 
 
-def coarse_surface(body: AnnyBody, joint_set: JointSet, halvings: int) -> Surface:
+def coarse_surface(body: AnnyBody, joint_set: JointSet, halvings: int) -> MeshTopology:
     """The body's mesh, its graph halved so often, and the step back to all vertices; the same every time."""
     generator = torch.Generator().manual_seed(0)
     phenotypes, poses = ShapeConfig().draw(_SAMPLE_BODIES, generator), draw_procedural(_SAMPLE_BODIES, generator)

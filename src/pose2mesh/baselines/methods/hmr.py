@@ -20,11 +20,11 @@ from torch import Tensor
 
 from pose2mesh.baselines.common.backbone import FEATURES, Backbone
 from pose2mesh.baselines.common.baseline_losses import ParameterWeights, parameter_losses
-from pose2mesh.baselines.common.body_layer import BodyLayer, Guess
-from pose2mesh.baselines.common.discriminator import Critics, Judged, fooling_loss, telling_loss
+from pose2mesh.baselines.common.body_layer import BodyGuess, BodyLayer
+from pose2mesh.baselines.common.discriminator import Discriminator, DiscriminatorInput, fooling_loss, telling_loss
 from pose2mesh.baselines.common.parameter_regressor import ParameterRegressor
-from pose2mesh.baselines.interface import Estimate
-from pose2mesh.baselines.observation import LearnedBaseline, Need, Seen, Truth
+from pose2mesh.baselines.interface import BodyEstimate
+from pose2mesh.baselines.observation import GroundTruth, LearnedBaseline, Need, Observation
 from pose2mesh.datasets.synthetic.pose_sampling import to_local
 
 
@@ -61,21 +61,21 @@ class HMR(LearnedBaseline):
         self.layer, self.joint_set = layer, layer.joint_set
         self.backbone = Backbone()
         self.regressor = ParameterRegressor(FEATURES, layer, self.settings.iterations)
-        self.critics = Critics() if self.settings.critics else None
-        self.people: Judged | None = None
+        self.critics = Discriminator() if self.settings.critics else None
+        self.people: DiscriminatorInput | None = None
 
     def prepare(self, orientations: Tensor, phenotypes: Tensor) -> None:
         """The people that critics know."""
         shapes = (phenotypes - self.layer.low) / (self.layer.high - self.layer.low)
-        self.people = Judged(to_local(orientations)[:, 1:], shapes)
+        self.people = DiscriminatorInput(to_local(orientations)[:, 1:], shapes)
 
-    def forward(self, seen: Seen) -> list[Guess]:
+    def forward(self, seen: Observation) -> list[BodyGuess]:
         """The guess after each correction, the last of all the best."""
         assert seen.pictures is not None
-        guesses: list[Guess] = self.regressor(self.backbone(seen.pictures).vector)
+        guesses: list[BodyGuess] = self.regressor(self.backbone(seen.pictures).vector)
         return guesses
 
-    def losses(self, seen: Seen, truth: Truth, progress: float) -> dict[str, Tensor]:
+    def losses(self, seen: Observation, truth: GroundTruth, progress: float) -> dict[str, Tensor]:
         """See `LearnedBaseline`."""
         guesses = self(seen)
         terms = parameter_losses(guesses[-1], truth, self.layer, self.settings.weights)
@@ -89,18 +89,18 @@ class HMR(LearnedBaseline):
         return terms
 
     @torch.no_grad()
-    def estimate(self, seen: Seen) -> Estimate:
+    def estimate(self, seen: Observation) -> BodyEstimate:
         """See `LearnedBaseline`."""
         return self.layer.estimate(self(seen)[-1])
 
-    def _some_people(self, count: int) -> Judged:
+    def _some_people(self, count: int) -> DiscriminatorInput:
         """Poses and shapes are drawn apart: either is as people's are, and no pair of them has to be."""
         assert self.people is not None, "HMR with critics was not prepared"
         rotations, shapes = self.people.rotations, self.people.shapes
         pose, shape = (torch.randint(len(known), (count,), device=known.device) for known in (rotations, shapes))
-        return Judged(rotations[pose], shapes[shape])
+        return DiscriminatorInput(rotations[pose], shapes[shape])
 
 
-def _of_guesses(guesses: list[Guess]) -> Judged:
+def _of_guesses(guesses: list[BodyGuess]) -> DiscriminatorInput:
     rotations = torch.cat([guess.rotations[:, 1:] for guess in guesses])
-    return Judged(rotations, torch.cat([guess.shape for guess in guesses]).sigmoid())
+    return DiscriminatorInput(rotations, torch.cat([guess.shape for guess in guesses]).sigmoid())

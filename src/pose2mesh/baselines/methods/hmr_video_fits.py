@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 
 from pose2mesh.baselines.common.baseline_losses import ParameterWeights, parameter_losses
-from pose2mesh.baselines.common.body_layer import BodyLayer, Guess
-from pose2mesh.baselines.common.fit_buffer import FitSettings, Teacher
-from pose2mesh.baselines.common.fit_supervised_regressor import TaughtRegressor
+from pose2mesh.baselines.common.body_layer import BodyGuess, BodyLayer
+from pose2mesh.baselines.common.fit_buffer import FitSettings, FitSupervisor
+from pose2mesh.baselines.common.fit_supervised_regressor import FitSupervisedRegressor
 from pose2mesh.baselines.methods.arnab import VideoWeights
-from pose2mesh.baselines.observation import Seen, Truth
+from pose2mesh.baselines.observation import GroundTruth, Observation
 from pose2mesh.baselines.rendering.rendering_config import CHUNK
 
 VIDEOS_AT_ONCE = 16  # in a fit: they do not know of each other
@@ -46,7 +46,7 @@ class VideoFits(FitSettings):
 
 
 @dataclass
-class RetrainedSettings:
+class HMRVideoFitsSettings:
     """What a retraining is.
 
     Attributes:
@@ -64,7 +64,7 @@ class RetrainedSettings:
     frames: int = 16
 
 
-class Retrained(TaughtRegressor):
+class HMRVideoFits(FitSupervisedRegressor):
     """The method.
 
     Args:
@@ -72,8 +72,8 @@ class Retrained(TaughtRegressor):
         settings: What it is.
     """
 
-    def __init__(self, layer: BodyLayer, settings: RetrainedSettings | None = None) -> None:
-        settings = settings or RetrainedSettings()
+    def __init__(self, layer: BodyLayer, settings: HMRVideoFitsSettings | None = None) -> None:
+        settings = settings or HMRVideoFitsSettings()
         super().__init__(layer, settings.iterations)
         self.settings = settings
 
@@ -84,12 +84,12 @@ class Retrained(TaughtRegressor):
             return
         if fits.whole:
             video = VideoWeights(smooth_3d=fits.steady, smooth_2d=0.0, start=fits.near_guess)
-            self.teacher = Teacher(self.layer, fits, settings.pictures, settings.frames, video)
+            self.teacher = FitSupervisor(self.layer, fits, settings.pictures, settings.frames, video)
         else:
-            self.teacher = Teacher(self.layer, fits, settings.pictures)
+            self.teacher = FitSupervisor(self.layer, fits, settings.pictures)
 
     @torch.no_grad()
-    def begin(self, draw: Callable[[int], tuple[Seen, Truth]], say: Callable[[str], None]) -> None:
+    def begin(self, draw: Callable[[int], tuple[Observation, GroundTruth]], say: Callable[[str], None]) -> None:
         """Look at all frames, and fit the videos whose 3D is not known."""
         if self.teacher is None:
             return
@@ -101,7 +101,7 @@ class Retrained(TaughtRegressor):
         frames = {name: value[order] for name, value in frames.items()}
         index = frames.pop("index")
         joints, weight = frames.pop("joints"), frames.pop("weight")
-        guess, at_once = Guess(**frames), VIDEOS_AT_ONCE * self.settings.frames
+        guess, at_once = BodyGuess(**frames), VIDEOS_AT_ONCE * self.settings.frames
         for start in range(0, len(index), at_once):  # none where all are labelled
             part = slice(start, start + at_once)
             self.teacher.fit(guess[part], index[part], joints[part], weight[part])
@@ -110,7 +110,7 @@ class Retrained(TaughtRegressor):
                 near = (self.teacher.best.distance[index[:done]] <= self.teacher.settings.worst).float().mean()
                 say(f"fitted {done:,} of {len(index):,} frames, {100 * near:.0f} % near enough to teach")
 
-    def _look(self, seen: Seen, truth: Truth) -> dict[str, Tensor]:
+    def _look(self, seen: Observation, truth: GroundTruth) -> dict[str, Tensor]:
         """The guesses of a chunk's frames whose 3D is not known, and what they are fitted to."""
         unknown = ~truth.labelled
         guess = {name: value[unknown] for name, value in vars(self(seen)).items()}
@@ -120,7 +120,7 @@ class Retrained(TaughtRegressor):
             "weight": seen.confidence[unknown],
         }
 
-    def losses(self, seen: Seen, truth: Truth, progress: float) -> dict[str, Tensor]:
+    def losses(self, seen: Observation, truth: GroundTruth, progress: float) -> dict[str, Tensor]:
         """See `LearnedBaseline`.
 
         Raises:

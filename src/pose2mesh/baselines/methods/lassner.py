@@ -24,13 +24,13 @@ from torch import Tensor, nn
 
 from pose2mesh.baselines.common import energy_terms
 from pose2mesh.baselines.common.baseline_camera import project, solve_camera
-from pose2mesh.baselines.common.body_layer import BodyLayer, Guess
-from pose2mesh.baselines.common.landmark_completion import Completion, Standardised, found
+from pose2mesh.baselines.common.body_layer import BodyGuess, BodyLayer
+from pose2mesh.baselines.common.landmark_completion import Completion, StandardisedLandmarks, found
 from pose2mesh.baselines.common.landmarks import landmark_regressor
 from pose2mesh.baselines.common.lbfgs import minimise
-from pose2mesh.baselines.common.random_forest import Forest, Growth
-from pose2mesh.baselines.interface import Estimate
-from pose2mesh.baselines.observation import LANDMARKS, LearnedBaseline, Need, Seen, Truth
+from pose2mesh.baselines.common.random_forest import Forest, ForestConfig
+from pose2mesh.baselines.interface import BodyEstimate
+from pose2mesh.baselines.observation import LANDMARKS, GroundTruth, LearnedBaseline, Need, Observation
 from pose2mesh.body_models.anny import PHENOTYPES, SkinnedPoints
 from pose2mesh.body_models.anny_skeleton import BODY_BONES, PARENTS
 from pose2mesh.datasets.synthetic.pose_sampling import to_local
@@ -53,7 +53,7 @@ class LassnerSettings:
         rounds: Of the final fit.
     """
 
-    growth: Growth = field(default_factory=lambda: Growth(trees=10, leaves=1200))
+    growth: ForestConfig = field(default_factory=lambda: ForestConfig(trees=10, leaves=1200))
     people: int = 40_000
     rank: int = 24
     rounds: int = 20
@@ -82,12 +82,14 @@ class Lassner(LearnedBaseline):
         self.shape = Forest(2 * LANDMARKS, len(PHENOTYPES), growth)
         self.depth = Forest(2 * LANDMARKS, 1, growth)
 
-    def losses(self, seen: Seen, truth: Truth, progress: float) -> dict[str, Tensor]:
+    def losses(self, seen: Observation, truth: GroundTruth, progress: float) -> dict[str, Tensor]:
         """None: forests are grown, by `fit`."""
         return {}
 
     @torch.no_grad()
-    def fit(self, draw: Callable[[int], tuple[Seen, Truth]], chunks: int, say: Callable[[str], None]) -> bool:
+    def fit(
+        self, draw: Callable[[int], tuple[Observation, GroundTruth]], chunks: int, say: Callable[[str], None]
+    ) -> bool:
         """Grow the forests on the people with 3D labels. See `LearnedBaseline`.
 
         Raises:
@@ -114,17 +116,17 @@ class Lassner(LearnedBaseline):
         return True
 
     @torch.no_grad()
-    def estimate(self, seen: Seen) -> Estimate:
+    def estimate(self, seen: Observation) -> BodyEstimate:
         """See `LearnedBaseline`."""
         landmarks, confidence = landmarks_of(seen)
         guess = self.look(self.completion(landmarks, confidence))
         return self.layer.estimate(self.turn(guess, landmarks, confidence))
 
-    def look(self, whole: Standardised) -> Guess:
+    def look(self, whole: StandardisedLandmarks) -> BodyGuess:
         """What the forests say, with the middle of the body's landmarks where that of the landmarks seen is."""
         columns = [forest(near_features(whole, near)) for forest, near in zip(self.bones, self.near, strict=True)]
         flat = whole.landmarks.flatten(1)
-        guess = Guess(
+        guess = BodyGuess(
             shape=self.layer.shape_of(self.shape(flat)),
             rotations=to_local(rotation_of_columns(torch.stack(columns, dim=1))),
             log_scale=self.depth(flat)[:, 0] + whole.unit.log(),
@@ -133,11 +135,11 @@ class Lassner(LearnedBaseline):
         missed = whole.centre - guess.project(self._posed(guess)).mean(1)
         return replace(guess, shift_m=missed / guess.log_scale.exp()[:, None])
 
-    def turn(self, guess: Guess, landmarks: Tensor, confidence: Tensor) -> Guess:
+    def turn(self, guess: BodyGuess, landmarks: Tensor, confidence: Tensor) -> BodyGuess:
         """The same bodies, turned as a whole and moved until landmarks are seen where they were found."""
         weight = confidence * found(confidence)
         points = self._posed(guess)
-        unit = Standardised.of(guess.project(points)).unit
+        unit = StandardisedLandmarks.of(guess.project(points)).unit
         target = landmarks / unit[:, None, None]
         start = torch.cat((torch.zeros_like(points[:, 0]), (guess.log_scale - unit.log())[:, None], guess.shift_m), 1)
 
@@ -153,11 +155,13 @@ class Lassner(LearnedBaseline):
         rotations[:, 0] = rotation_from_vector(turn) @ rotations[:, 0]
         return replace(guess, rotations=rotations, log_scale=log_scale[:, 0] + unit.log(), shift_m=shift_m)
 
-    def _posed(self, guess: Guess) -> Tensor:
+    def _posed(self, guess: BodyGuess) -> Tensor:
         """(B, 91, 3) the bodies' landmarks about the hips, metres, camera axes."""
         return self.points(*self.layer.skeleton(guess))
 
-    def _labelled(self, draw: Callable[[int], tuple[Seen, Truth]], chunks: int) -> tuple[Tensor, Tensor, Guess]:
+    def _labelled(
+        self, draw: Callable[[int], tuple[Observation, GroundTruth]], chunks: int
+    ) -> tuple[Tensor, Tensor, BodyGuess]:
         """Landmarks (P, 91, 2) and confidences (P, 91) of people with 3D labels, and their bodies and cameras."""
         drawn: list[tuple[Tensor, ...]] = []
         people = 0
@@ -174,19 +178,19 @@ class Lassner(LearnedBaseline):
         columns = [torch.cat(column)[: self.settings.people] for column in zip(*drawn, strict=True)]
         landmarks, confidence, joints_2d, visible, phenotypes, orientations = columns
         nowhere = torch.zeros(len(landmarks), 3)
-        guess = Guess(self.layer.shape_of(phenotypes), to_local(orientations), nowhere[:, 0], nowhere[:, :2])
+        guess = BodyGuess(self.layer.shape_of(phenotypes), to_local(orientations), nowhere[:, 0], nowhere[:, :2])
         scale, shift_m = solve_camera(self.layer.joints(guess), joints_2d, visible)
         return landmarks, confidence, replace(guess, log_scale=scale.log(), shift_m=shift_m)
 
 
-def landmarks_of(seen: Seen) -> tuple[Tensor, Tensor]:
+def landmarks_of(seen: Observation) -> tuple[Tensor, Tensor]:
     """Landmarks (B, 91, 2) and their confidences (B, 91)."""
     assert seen.landmarks is not None
     assert seen.landmark_confidence is not None
     return seen.landmarks, seen.landmark_confidence
 
 
-def near_features(whole: Standardised, near: Tensor) -> Tensor:
+def near_features(whole: StandardisedLandmarks, near: Tensor) -> Tensor:
     """(B, 2 n + 2) where `n` landmarks are, from their middle, and where that is."""
     landmarks = whole.landmarks[:, near]
     middle = landmarks.mean(1, keepdim=True)

@@ -21,10 +21,10 @@ from torch import Tensor, nn
 
 from pose2mesh.baselines.common.backbone import FEATURES, Backbone
 from pose2mesh.baselines.common.baseline_losses import ParameterWeights, parameter_losses
-from pose2mesh.baselines.common.body_layer import BodyLayer, Guess
+from pose2mesh.baselines.common.body_layer import BodyGuess, BodyLayer
 from pose2mesh.baselines.common.parameter_regressor import mean_guess, timid_layer
-from pose2mesh.baselines.interface import Estimate
-from pose2mesh.baselines.observation import MAP_PX, PARTS, LearnedBaseline, Need, Seen, Truth
+from pose2mesh.baselines.interface import BodyEstimate
+from pose2mesh.baselines.observation import MAP_PX, PARTS, GroundTruth, LearnedBaseline, Need, Observation
 from pose2mesh.body_models.anny import PHENOTYPES
 from pose2mesh.body_models.anny_skeleton import BODY_BONES
 from pose2mesh.geometry.rotations import nearest_rotation
@@ -69,25 +69,26 @@ class NBF(LearnedBaseline):
         numbers = torch.cat((mean.rotations.flatten(1), mean.shape, mean.log_scale[:, None], mean.shift_m), dim=1)
         self.register_buffer("mean", numbers[0], persistent=False)
 
-    def forward(self, seen: Seen) -> Guess:
+    def forward(self, seen: Observation) -> BodyGuess:
         assert seen.parts is not None
         numbers = self.mean + self.head(self.encoder(seen.parts).vector)
         matrices, shape, log_scale, shift_m = numbers.split(_SIZES, dim=1)
         rotations = to_rotation(matrices.reshape(len(matrices), len(BODY_BONES), 3, 3))
-        return Guess(shape, rotations, log_scale[:, 0], shift_m)
+        return BodyGuess(shape, rotations, log_scale[:, 0], shift_m)
 
-    def losses(self, seen: Seen, truth: Truth, progress: float) -> dict[str, Tensor]:
+    def losses(self, seen: Observation, truth: GroundTruth, progress: float) -> dict[str, Tensor]:
         """See `LearnedBaseline`."""
         return parameter_losses(self(seen), truth, self.layer, self.settings.weights)
 
     @torch.no_grad()
-    def estimate(self, seen: Seen) -> Estimate:
+    def estimate(self, seen: Observation) -> BodyEstimate:
         """See `LearnedBaseline`."""
         return self.layer.estimate(self(seen))
 
 
 def to_rotation(matrix: Tensor) -> Tensor:
-    """The rotations closest to matrices (…, 3, 3), as `geometry.rotations.nearest_rotation` finds them, with a gradient."""
+    """The rotations closest to matrices (…, 3, 3), as `geometry.rotations.nearest_rotation` finds them, with a
+    gradient."""
     rotation: Tensor = _NearestRotation.apply(matrix)
     return rotation
 

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from pose2mesh.baselines.common.backbone import FEATURES, FINE, SIZES, Backbone, FineMap
 from pose2mesh.baselines.common.body_layer import BodyLayer
-from pose2mesh.baselines.interface import Estimate
-from pose2mesh.baselines.observation import LANDMARKS, MAP_PX, PARTS, LearnedBaseline, Need, Seen, Truth
+from pose2mesh.baselines.interface import BodyEstimate
+from pose2mesh.baselines.observation import LANDMARKS, MAP_PX, PARTS, GroundTruth, LearnedBaseline, Need, Observation
 from pose2mesh.errors import InputError
 from pose2mesh.models.losses import masked_l1
 
@@ -28,7 +28,7 @@ CHUNK = 256  # pictures read at a time
 
 
 @dataclass
-class ReaderSettings:
+class PretrainingSettings:
     """What it is trained for.
 
     Attributes:
@@ -45,7 +45,7 @@ class ReaderSettings:
 
 
 @dataclass(frozen=True)
-class Reading:
+class PretrainingOutput:
     """What is read off `B` pictures.
 
     Attributes:
@@ -63,7 +63,7 @@ class Reading:
     landmark_presence: Tensor
 
 
-class Reader(LearnedBaseline):
+class PretrainingNetwork(LearnedBaseline):
     """A `LearnedBaseline` as far as training goes.
 
     Args:
@@ -75,9 +75,9 @@ class Reader(LearnedBaseline):
     exact: ClassVar[bool] = True
     gives_bodies: ClassVar[bool] = False
 
-    def __init__(self, layer: BodyLayer, settings: ReaderSettings | None = None) -> None:
+    def __init__(self, layer: BodyLayer, settings: PretrainingSettings | None = None) -> None:
         super().__init__()
-        self.settings, self.joint_set = settings or ReaderSettings(), layer.joint_set
+        self.settings, self.joint_set = settings or PretrainingSettings(), layer.joint_set
         joints = len(self.joint_set)
         self.backbone, self.fine = Backbone(), FineMap()
         self.parts = nn.Conv2d(FINE, PARTS + 1, 1)
@@ -85,16 +85,16 @@ class Reader(LearnedBaseline):
         self.landmarks = nn.Conv2d(FINE, LANDMARKS, 1)
         self.presence = nn.Linear(FEATURES, joints + LANDMARKS)
 
-    def forward(self, pictures: Tensor) -> Reading:
+    def forward(self, pictures: Tensor) -> PretrainingOutput:
         """Pictures (B, 3, CROP_PX, CROP_PX)."""
         features = self.backbone(pictures)
         fine = self.fine(features)
         joints = self.joints(features.vector).unflatten(1, (-1, 2))
         landmarks = mean_places(self.landmarks(nn.functional.avg_pool2d(fine, 2)))
         presence = self.presence(features.vector).split((len(self.joint_set), LANDMARKS), dim=1)
-        return Reading(self.parts(fine), joints, landmarks, *presence)
+        return PretrainingOutput(self.parts(fine), joints, landmarks, *presence)
 
-    def losses(self, seen: Seen, truth: Truth, progress: float) -> dict[str, Tensor]:
+    def losses(self, seen: Observation, truth: GroundTruth, progress: float) -> dict[str, Tensor]:
         """See `LearnedBaseline`. The maps and landmarks of `seen` are the truth."""
         assert seen.pictures is not None
         assert seen.parts is not None
@@ -111,7 +111,7 @@ class Reader(LearnedBaseline):
         return terms
 
     @torch.no_grad()
-    def read(self, seen: Seen) -> Seen:
+    def read(self, seen: Observation) -> Observation:
         """The same people with parts, silhouettes and landmarks as found in their pictures; in evaluation mode."""
         assert seen.pictures is not None
         parts, landmarks, presence = [], [], []
@@ -130,7 +130,7 @@ class Reader(LearnedBaseline):
             landmark_confidence=torch.cat(presence),
         )
 
-    def estimate(self, seen: Seen) -> Estimate:
+    def estimate(self, seen: Observation) -> BodyEstimate:
         """None.
 
         Raises:

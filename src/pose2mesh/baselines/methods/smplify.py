@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from pose2mesh.baselines.common.fitting import Bodies, Fitter, Target, Weights
+from pose2mesh.baselines.common.fitting import FitState, FitTarget, Fitter, Weights
 from pose2mesh.baselines.common.initial_bodies import Start, better
-from pose2mesh.baselines.interface import Estimate, Observed
+from pose2mesh.baselines.interface import BaselineInput, BodyEstimate
 
 CHUNK = 256  # people at a time
 _TRUNK = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
@@ -60,12 +60,12 @@ class SMPLify:
         self.name, self.fitter, self.joint_set = name, fitter, fitter.joint_set
         self.start, self.schedule, self.weights = start, schedule, weights or Weights()
 
-    def __call__(self, observed: Observed) -> Estimate:
-        return Estimate.joined([self.fitter.estimate(*self.fit(part)) for part in observed.parts(CHUNK)])
+    def __call__(self, observed: BaselineInput) -> BodyEstimate:
+        return BodyEstimate.joined([self.fitter.estimate(*self.fit(part)) for part in observed.parts(CHUNK)])
 
-    def fit(self, observed: Observed) -> tuple[Bodies, Target]:
+    def fit(self, observed: BaselineInput) -> tuple[FitState, FitTarget]:
         """The bodies of frames that are each another person's, and what they were fitted to."""
-        target = Target.of(observed.joints_px, observed.confidence, observed.person, self.joint_set)
+        target = FitTarget.of(observed.joints_px, observed.confidence, observed.person, self.joint_set)
         first, *others = self.schedule.stages
         found = []
         for guess in self.start(self.fitter, target, observed):
@@ -78,11 +78,11 @@ class SMPLify:
             bodies, _ = self._stage(target, bodies, *stage)
         return bodies, target
 
-    def _stage(self, target: Target, guess: Bodies, robust: float, rounds: int) -> tuple[Bodies, Tensor]:
+    def _stage(self, target: FitTarget, guess: FitState, robust: float, rounds: int) -> tuple[FitState, Tensor]:
         weights = replace(self.weights, robust=robust * self.weights.robust)
         return self.fitter.fit(target, guess, weights, rounds)
 
-    def _trunk(self, target: Target) -> Target:
+    def _trunk(self, target: FitTarget) -> FitTarget:
         """Only shoulders and hips count, where at least three of them are seen."""
         columns = [self.joint_set.index(name) for name in _TRUNK]
         alone = torch.zeros_like(target.weight)

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from pose2mesh.baselines.common.baseline_losses import ParameterWeights, parameter_losses
 from pose2mesh.baselines.common.body_layer import BodyLayer
-from pose2mesh.baselines.common.fit_buffer import FitSettings, Teacher
-from pose2mesh.baselines.common.fit_supervised_regressor import TaughtRegressor
-from pose2mesh.baselines.observation import Seen, Truth
+from pose2mesh.baselines.common.fit_buffer import FitSettings, FitSupervisor
+from pose2mesh.baselines.common.fit_supervised_regressor import FitSupervisedRegressor
+from pose2mesh.baselines.observation import GroundTruth, Observation
 
 
 @dataclass
@@ -53,7 +53,7 @@ class SPINSettings:
     pictures: int = 12800
 
 
-class SPIN(TaughtRegressor):
+class SPIN(FitSupervisedRegressor):
     """The method.
 
     Args:
@@ -70,9 +70,9 @@ class SPIN(TaughtRegressor):
         """Make room for the fits; the people are not needed."""
         fits = self.settings.fits
         if fits is not None:
-            self.teacher = Teacher(self.layer, fits, self.settings.pictures)
+            self.teacher = FitSupervisor(self.layer, fits, self.settings.pictures)
 
-    def losses(self, seen: Seen, truth: Truth, progress: float) -> dict[str, Tensor]:
+    def losses(self, seen: Observation, truth: GroundTruth, progress: float) -> dict[str, Tensor]:
         """See `LearnedBaseline`.
 
         Raises:

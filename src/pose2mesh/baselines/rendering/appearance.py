@@ -7,11 +7,11 @@ from torch import Tensor
 
 from pose2mesh.baselines.observation import CROP_PX
 from pose2mesh.baselines.rendering.backgrounds import Backgrounds, recolour
-from pose2mesh.baselines.rendering.camera_degradations import CameraFaults
+from pose2mesh.baselines.rendering.camera_degradations import CameraDegradations
 from pose2mesh.baselines.rendering.lighting import draw_light, view_normals
 from pose2mesh.baselines.rendering.outfits import Wardrobe
-from pose2mesh.baselines.rendering.surface_regions import Surface
-from pose2mesh.baselines.rendering.visibility import View
+from pose2mesh.baselines.rendering.surface_regions import SurfaceRegions
+from pose2mesh.baselines.rendering.visibility import Visibility
 from pose2mesh.body_models.anny import AnnyBody
 
 BEYOND = 0.5  # the grey of what lies beyond the border of the picture that a crop is from
@@ -28,12 +28,12 @@ class Painter:
 
     def __init__(self, body: AnnyBody, backgrounds: int, accompanied: float) -> None:
         self.faces, self.accompanied = body.faces, accompanied
-        self.wardrobe = Wardrobe(Surface.of(body))
+        self.wardrobe = Wardrobe(SurfaceRegions.of(body))
         self.backgrounds = Backgrounds(backgrounds)
-        self.faults = CameraFaults()
+        self.faults = CameraDegradations()
 
     def __call__(
-        self, view: View, vertices_cam: Tensor, hidden: Tensor, inside: Tensor, generator: torch.Generator
+        self, view: Visibility, vertices_cam: Tensor, hidden: Tensor, inside: Tensor, generator: torch.Generator
     ) -> Tensor:
         """(B, 3, CROP_PX, CROP_PX) red, green and blue in [0, 1].
 
@@ -55,7 +55,7 @@ class Painter:
         pictures = self.faults(pictures, generator)
         return pictures.masked_fill_(~inside[:, None], BEYOND)
 
-    def _paint_company(self, pictures: Tensor, view: View, colour: Tensor, generator: torch.Generator) -> None:
+    def _paint_company(self, pictures: Tensor, view: Visibility, colour: Tensor, generator: torch.Generator) -> None:
         """Paint the next person of the batch, moved aside, into some people's backgrounds."""
         has_company = torch.rand(view.count, generator=generator) < self.accompanied
         move = (0.3 * CROP_PX * torch.randn(view.count, 2, generator=generator) * torch.tensor([1.5, 0.4])).long()

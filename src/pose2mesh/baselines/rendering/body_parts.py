@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from pose2mesh.baselines.observation import CROP_PX, MAP_PX, PARTS
-from pose2mesh.baselines.rendering.visibility import View
+from pose2mesh.baselines.rendering.visibility import Visibility
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.body_models.anny_skeleton import BODY_BONES
 
@@ -41,7 +41,7 @@ def face_parts(body: AnnyBody) -> Tensor:
     return vertex_parts(body)[body.faces].sum(1).argmax(1)
 
 
-def label_image(view: View, parts: Tensor) -> Tensor:
+def label_image(view: Visibility, parts: Tensor) -> Tensor:
     """(B, CROP_PX, CROP_PX) bytes: the part seen at each pixel, −1 for none; `parts` (F,) is of each face."""
     labels = torch.full((view.count * CROP_PX**2,), -1, dtype=torch.int8)
     labels[view.place] = parts[view.face].to(torch.int8)

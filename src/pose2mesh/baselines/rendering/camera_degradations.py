@@ -14,7 +14,7 @@ _GRAIN = 256  # side of the tile of noise that grain is cut from
 _BLOCK = 8
 
 
-class CameraFaults:
+class CameraDegradations:
     """Spoils pictures at random, in place."""
 
     def __init__(self) -> None:

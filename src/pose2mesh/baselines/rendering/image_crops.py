@@ -8,20 +8,20 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from pose2mesh.baselines.observation import CROP_PX, Crops, Seen
+from pose2mesh.baselines.observation import CROP_PX, Crops, Observation
 from pose2mesh.baselines.rendering.appearance import BEYOND
 from pose2mesh.errors import InputError
 
 _LARGEST_HALF_PX = 1024  # a larger window is cut from a reduced photo, to bound the memory
 
 
-def seen_of_joints(joints_px: Tensor, confidence: Tensor) -> Seen:
+def seen_of_joints(joints_px: Tensor, confidence: Tensor) -> Observation:
     """People of whom only 2D joints (P, J, 2) in pixels and confidences (P, J) are known."""
     crops = Crops.around(joints_px, confidence)
-    return Seen(crops.units(joints_px) * (confidence > 0)[..., None], confidence)
+    return Observation(crops.units(joints_px) * (confidence > 0)[..., None], confidence)
 
 
-def crops_of(photo: NDArray[np.uint8], joints_px: Tensor, confidence: Tensor) -> Seen:
+def crops_of(photo: NDArray[np.uint8], joints_px: Tensor, confidence: Tensor) -> Observation:
     """People in a photo, with their pictures; what lies beyond the photo's border is grey.
 
     Args:
@@ -47,7 +47,7 @@ def crops_of(photo: NDArray[np.uint8], joints_px: Tensor, confidence: Tensor) ->
     ]
     stacked = np.stack(pictures) if pictures else np.zeros((0, CROP_PX, CROP_PX, 3), np.uint8)
     seen = seen_of_joints(joints_px, confidence)
-    return Seen(seen.joints, confidence, torch.from_numpy(stacked).permute(0, 3, 1, 2).float() / 255)
+    return Observation(seen.joints, confidence, torch.from_numpy(stacked).permute(0, 3, 1, 2).float() / 255)
 
 
 def _window(photo: NDArray[np.uint8], centre_px: list[float], half_px: float) -> NDArray[np.uint8]:

@@ -6,16 +6,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from pose2mesh.baselines.rendering.visibility import View
+from pose2mesh.baselines.rendering.visibility import Visibility
 
 
-def view_normals(view: View, vertices_cam: Tensor, faces: Tensor) -> Tensor:
+def view_normals(view: Visibility, vertices_cam: Tensor, faces: Tensor) -> Tensor:
     """(N, 3) outward unit normals of the faces seen, in camera axes; vertices (B, V, 3), faces (F, 3)."""
     corner = vertices_cam.flatten(0, 1)[faces[view.face] + (view.person * vertices_cam.shape[1])[:, None]]
     return normalize(torch.linalg.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]), dim=-1)
 
 
-def draw_light(view: View, normals: Tensor, folds: Tensor, generator: torch.Generator) -> Tensor:
+def draw_light(view: Visibility, normals: Tensor, folds: Tensor, generator: torch.Generator) -> Tensor:
     """(N, 3) how bright each pixel of a view is, in red, green and blue, about 0 to 1.5.
 
     Args:

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from pose2mesh.baselines.rendering.backgrounds import noise_tile
-from pose2mesh.baselines.rendering.surface_regions import Surface
-from pose2mesh.baselines.rendering.visibility import View
+from pose2mesh.baselines.rendering.surface_regions import SurfaceRegions
+from pose2mesh.baselines.rendering.visibility import Visibility
 
 # From light to dark, sRGB; a person's skin lies between two neighbours.
 _SKINS = ((255, 226, 204), (240, 200, 170), (214, 165, 130), (172, 122, 88), (122, 82, 58), (76, 50, 38))
@@ -27,14 +27,14 @@ class Wardrobe:
         surface: Of the body.
     """
 
-    def __init__(self, surface: Surface) -> None:
+    def __init__(self, surface: SurfaceRegions) -> None:
         self.surface = surface
         rng = np.random.default_rng(0)
         tile = sum(noise_tile(rng, _TILE, cell) for cell in (16, 8, 4)) / 2
         self.tile = torch.from_numpy(np.ascontiguousarray(tile)).flatten()
         self.noise_place = torch.stack([self._tile_place(surface.run_m + shift, surface.side_m) for shift in (0, 0.31)])
 
-    def dress(self, view: View, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def dress(self, view: Visibility, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Colours (N, 3) of what a view shows, and how much cloth folds there (N, 2): slopes across and along."""
         material = self._materials(view, generator)
         first, second, pattern, repeats = _draw_looks(view.count, generator)
@@ -46,7 +46,7 @@ class Wardrobe:
         stiffness[:, [_TOP, _BOTTOM]] = 0.05 + 0.35 * torch.rand(view.count, 1, generator=generator)
         return colour, stiffness.flatten()[look][:, None] * torch.stack((mottle, other), dim=1)
 
-    def _materials(self, view: View, generator: torch.Generator) -> Tensor:
+    def _materials(self, view: Visibility, generator: torch.Generator) -> Tensor:
         """(N,) what each pixel shows, as the cut of everyone's clothes and hair has it."""
         cut, at, face = _draw_cuts(view.count, generator), self.surface, view.face
         cut = {name: value[view.person] for name, value in cut.items()}
@@ -91,7 +91,7 @@ class Wardrobe:
 
 
 def _draw_cuts(count: int, generator: torch.Generator) -> dict[str, Tensor]:
-    """Where clothes and hair of (count,) people end, in the units of `Surface`; and who goes without."""
+    """Where clothes and hair of (count,) people end, in the units of `SurfaceRegions`; and who goes without."""
 
     def uniform(low: float = 0.0, high: float = 1.0) -> Tensor:
         return low + (high - low) * torch.rand(count, generator=generator)

@@ -1,6 +1,7 @@
 """A fast z-buffer for meshes of many small faces in small pictures, one person after the other.
 
-`visualization.renderer.rasterise` is exact along scan lines and at home with large faces; here most of Anny's 27,420 faces cover no
+`visualization.renderer.rasterise` is exact along scan lines and at home with large faces; here most of Anny's 27,420
+faces cover no
 pixel centre at all at 128 pixels, and the time goes into finding those that do. Faces turned away, then faces whose
 bounding box holds no pixel centre, are left out early; the pixels in the boxes of the rest are tested one by one.
 

@@ -11,7 +11,7 @@ CHUNK = 64  # people that are drawn together
 
 
 @dataclass
-class PictureConfig:
+class RenderingConfig:
     """People in pictures, and what detectors make of them.
 
     Attributes:

@@ -18,9 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pose2mesh.baselines.observation import Need, Seen, Truth
+from pose2mesh.baselines.observation import GroundTruth, Need, Observation
 from pose2mesh.baselines.rendering.rendering_config import CHUNK
-from pose2mesh.baselines.rendering.sample_stream import PictureStream
+from pose2mesh.baselines.rendering.sample_stream import SampleStream
 from pose2mesh.errors import InputError, one_line
 from pose2mesh.io.atomic_write import replacing
 
@@ -30,7 +30,7 @@ _WHOLE: dict[str, tuple[type, float]] = {
     "parts": (np.uint8, 255.0),
     "silhouettes": (np.uint8, 255.0),
 }
-# What of `Seen` each need stands for.
+# What of `Observation` each need stands for.
 _FIELDS: dict[Need, tuple[str, ...]] = {
     "pictures": ("pictures",),
     "parts": ("parts",),
@@ -38,24 +38,24 @@ _FIELDS: dict[Need, tuple[str, ...]] = {
     "landmarks": ("landmarks", "landmark_confidence"),
 }
 _ALWAYS = ("joints", "confidence")
-_TRUTH = tuple(item.name for item in fields(Truth) if item.name not in ("vertices", "labelled"))
+_TRUTH = tuple(item.name for item in fields(GroundTruth) if item.name not in ("vertices", "labelled"))
 
 
-class KeptPictures:
-    """Stands in the place of a `PictureStream`.
+class SampleStore:
+    """Stands in the place of a `SampleStream`.
 
     Args:
         stream: Draws what is not there yet.
         folder: Of everything that is kept; streams that draw other people have subfolders of their own.
     """
 
-    def __init__(self, stream: PictureStream, folder: Path) -> None:
+    def __init__(self, stream: SampleStream, folder: Path) -> None:
         self.stream, self.folder = stream, folder
         self._digest = digest(stream)
         self._names = (*_ALWAYS, *(name for need in sorted(stream.needs) for name in _FIELDS[need]))
 
-    def draw(self, chunk: int, seed: int) -> tuple[Seen, Truth]:
-        """See `PictureStream.draw`. What was just drawn, too, is given as it is read back.
+    def draw(self, chunk: int, seed: int) -> tuple[Observation, GroundTruth]:
+        """See `SampleStream.draw`. What was just drawn, too, is given as it is read back.
 
         Raises:
             InputError: the folder cannot be written to, or a file there cannot be read.
@@ -72,13 +72,13 @@ class KeptPictures:
                     for name, file in files.items():
                         with replacing(file) as partial, partial.open("wb") as stream:
                             np.save(stream, _packed(name, getattr(group, name)))
-            known = Truth(labelled=self.stream.labelled(chunk, seed), **_read(truth))
-            return Seen(**_read(seen)), known
+            known = GroundTruth(labelled=self.stream.labelled(chunk, seed), **_read(truth))
+            return Observation(**_read(seen)), known
         except (OSError, ValueError) as error:
             raise InputError(f"{place}: drawn people cannot be kept there ({one_line(error)})") from error
 
 
-def digest(stream: PictureStream) -> str:
+def digest(stream: SampleStream) -> str:
     """A name for everything that decides what a stream draws, but for the seed, and how many it draws and labels.
 
     A change of the code that draws does not show in it.

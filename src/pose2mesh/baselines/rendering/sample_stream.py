@@ -9,17 +9,17 @@ import torch
 from torch import Tensor
 
 from pose2mesh.baselines.common.landmarks import landmark_regressor
-from pose2mesh.baselines.observation import CROP_PX, PARTS, Crops, Need, Seen, Truth
+from pose2mesh.baselines.observation import CROP_PX, PARTS, Crops, GroundTruth, Need, Observation
 from pose2mesh.baselines.rendering.appearance import Painter
 from pose2mesh.baselines.rendering.body_parts import face_parts, label_image, share_maps
 from pose2mesh.baselines.rendering.occluders import draw_occluders
 from pose2mesh.baselines.rendering.rasterizer import Rasteriser
-from pose2mesh.baselines.rendering.rendering_config import CHUNK, PictureConfig
+from pose2mesh.baselines.rendering.rendering_config import CHUNK, RenderingConfig
 from pose2mesh.baselines.rendering.simulated_detectors import Segmenter, find_landmarks
-from pose2mesh.baselines.rendering.visibility import View, crop_cameras, look, within_picture
+from pose2mesh.baselines.rendering.visibility import Visibility, crop_cameras, look, within_picture
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.datasets.batch import Batch
-from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, People, detect, draw_people, draw_videos
+from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticSamples, detect, draw_people, draw_videos
 from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 from pose2mesh.skeletons import JointSet
 
@@ -28,7 +28,7 @@ _POSED_AT_ONCE = 16  # people: more fall out of the cache
 _PEOPLE, _OCCLUDERS, _APPEARANCE, _PARTS, _SILHOUETTES, _LANDMARKS, _LABELLED, _DETECTED = range(8)
 
 
-class PictureStream:
+class SampleStream:
     """Draws people, and what is seen of them.
 
     Args:
@@ -47,7 +47,7 @@ class PictureStream:
         body: AnnyBody,
         joint_set: JointSet,
         source: PoseSource,
-        config: PictureConfig,
+        config: RenderingConfig,
         needs: frozenset[Need],
     ) -> None:
         config.check()
@@ -66,7 +66,7 @@ class PictureStream:
             self._landmarks = landmark_regressor(body).to_sparse()
 
     @torch.no_grad()
-    def draw(self, chunk: int, seed: int) -> tuple[Seen, Truth]:
+    def draw(self, chunk: int, seed: int) -> tuple[Observation, GroundTruth]:
         """The CHUNK people of a chunk: the same for the same numbers, everything on the CPU.
 
         Args:
@@ -87,7 +87,9 @@ class PictureStream:
         return self._seen(people, vertices_cam, batch.joints_px, batch.confidence, chunk, seed), truth
 
     @torch.no_grad()
-    def show(self, people: People, joints_px: Tensor, confidence: Tensor, chunk: int, seed: int) -> Seen:
+    def show(
+        self, people: SyntheticSamples, joints_px: Tensor, confidence: Tensor, chunk: int, seed: int
+    ) -> Observation:
         """What is seen of people whom another has drawn and detected, in crops around their 2D joints.
 
         Args:
@@ -98,7 +100,7 @@ class PictureStream:
         vertices_cam = self._posed(people.phenotypes, people.cameras.rotation[:, None] @ people.orientations)
         return self._seen(people, vertices_cam, joints_px, confidence, chunk, seed)
 
-    def _people(self, chunk: int, seed: int) -> tuple[People, torch.Generator]:
+    def _people(self, chunk: int, seed: int) -> tuple[SyntheticSamples, torch.Generator]:
         """CHUNK of them, and what decides how they are detected."""
         config, frames = self.config, self.config.frames
         generator = _draws(seed, chunk // frames, _PEOPLE)
@@ -110,13 +112,19 @@ class PictureStream:
         return videos[chunk % frames :: frames], _draws(seed, chunk, _DETECTED)
 
     def _seen(
-        self, people: People, vertices_cam: Tensor, joints_px: Tensor, confidence: Tensor, chunk: int, seed: int
-    ) -> Seen:
+        self,
+        people: SyntheticSamples,
+        vertices_cam: Tensor,
+        joints_px: Tensor,
+        confidence: Tensor,
+        chunk: int,
+        seed: int,
+    ) -> Observation:
         def draws(stage: int) -> torch.Generator:
             return _draws(seed, chunk, stage)
 
         crops = Crops.around(joints_px, confidence)
-        seen = Seen(crops.units(joints_px) * (confidence > 0)[..., None], confidence)
+        seen = Observation(crops.units(joints_px) * (confidence > 0)[..., None], confidence)
         if self.needs & {"pictures", "parts", "silhouettes"}:
             view = look(self._rasteriser, vertices_cam, crop_cameras(people.cameras, crops))
             hidden = draw_occluders(view.count, self.config.occluded, draws(_OCCLUDERS))
@@ -146,13 +154,13 @@ class PictureStream:
         parts = torch.arange(len(phenotypes)).split(_POSED_AT_ONCE)
         return torch.cat([self.body(phenotypes[part], orientations[part]) for part in parts])
 
-    def _truth(self, people: People, batch: Batch, crops: Crops, chunk: int, seed: int) -> Truth:
+    def _truth(self, people: SyntheticSamples, batch: Batch, crops: Crops, chunk: int, seed: int) -> GroundTruth:
         size_px, frames = people.cameras.size_px[:, None], self.config.frames
         visible = ((people.joints_px >= 0) & (people.joints_px <= size_px)).all(-1).float()
         if not self.config.synthetic.noise.out_of_picture:
             visible = torch.ones_like(visible)
         orientations = (batch.to_ray @ people.cameras.rotation)[:, None] @ people.orientations
-        return Truth(
+        return GroundTruth(
             index=(chunk // frames * CHUNK + torch.arange(CHUNK)) * frames + chunk % frames,
             labelled=self.labelled(chunk, seed),
             joints_2d=crops.units(people.joints_px),
@@ -162,7 +170,9 @@ class PictureStream:
             orientations=orientations,
         )
 
-    def _segmented(self, seen: Seen, view: View, parts: torch.Generator, silhouettes: torch.Generator) -> Seen:
+    def _segmented(
+        self, seen: Observation, view: Visibility, parts: torch.Generator, silhouettes: torch.Generator
+    ) -> Observation:
         if not self.needs & {"parts", "silhouettes"}:
             return seen
         labels = label_image(view, self._face_parts)
@@ -177,8 +187,13 @@ class PictureStream:
         return seen
 
     def _with_landmarks(
-        self, seen: Seen, vertices_cam: Tensor, people: People, crops: Crops, generator: torch.Generator
-    ) -> Seen:
+        self,
+        seen: Observation,
+        vertices_cam: Tensor,
+        people: SyntheticSamples,
+        crops: Crops,
+        generator: torch.Generator,
+    ) -> Observation:
         columns = vertices_cam.transpose(0, 1).flatten(1)
         points = (self._landmarks @ columns).unflatten(1, (-1, 3)).transpose(0, 1)
         places = people.cameras.project(points)

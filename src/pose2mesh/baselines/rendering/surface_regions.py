@@ -16,7 +16,7 @@ _SPOT_M = 0.017  # eyes and brows reach so far around the COCO joint
 
 
 @dataclass(frozen=True)
-class Surface:
+class SurfaceRegions:
     """One entry a face.
 
     Attributes:
@@ -45,7 +45,7 @@ class Surface:
     spot: Tensor
 
     @classmethod
-    def of(cls, body: AnnyBody) -> Surface:
+    def of(cls, body: AnnyBody) -> SurfaceRegions:
         """Of the Anny body."""
         part = face_parts(body)
         kind = [name.removeprefix("left_").removeprefix("right_") for name in PART_NAMES]

@@ -14,7 +14,7 @@ from pose2mesh.datasets.synthetic.camera_sampling import Cameras
 
 
 @dataclass(frozen=True)
-class View:
+class Visibility:
     """`N` pixels of the crops of `B` people, CROP_PX × CROP_PX each, that show a person.
 
     Attributes:
@@ -34,10 +34,10 @@ class View:
         """(N,) flat index of the pixel in all crops, one after the other."""
         return self.person * CROP_PX**2 + self.pixel
 
-    def where(self, shown: Tensor) -> View:
+    def where(self, shown: Tensor) -> Visibility:
         """What is left where only some pixels (B, CROP_PX, CROP_PX) are shown."""
         kept = shown.flatten()[self.place]
-        return View(self.count, self.person[kept], self.pixel[kept], self.face[kept])
+        return Visibility(self.count, self.person[kept], self.pixel[kept], self.face[kept])
 
 
 def crop_cameras(cameras: Cameras, crops: Crops) -> Cameras:
@@ -52,7 +52,7 @@ def crop_cameras(cameras: Cameras, crops: Crops) -> Cameras:
     )
 
 
-def look(rasteriser: Rasteriser, vertices_cam: Tensor, cameras: Cameras) -> View:
+def look(rasteriser: Rasteriser, vertices_cam: Tensor, cameras: Cameras) -> Visibility:
     """See people through cameras that take their crops, in full perspective.
 
     Args:
@@ -65,7 +65,7 @@ def look(rasteriser: Rasteriser, vertices_cam: Tensor, cameras: Cameras) -> View
     seen = [rasteriser(*person) for person in zip(vertices_px, depth_m, strict=True)]
     person = np.repeat(np.arange(len(seen)), [len(pixels) for pixels, _ in seen])
     pixel, face = (torch.from_numpy(np.concatenate(column)) for column in zip(*seen, strict=True))
-    return View(len(seen), torch.from_numpy(person), pixel, face)
+    return Visibility(len(seen), torch.from_numpy(person), pixel, face)
 
 
 def within_picture(cameras: Cameras, crops: Crops) -> Tensor:

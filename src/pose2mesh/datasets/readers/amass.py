@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.datasets.annotation import Entry, OnFault
+from pose2mesh.datasets.annotation import Annotation, OnFault
 from pose2mesh.datasets.cache import RecordWriter, cached
 from pose2mesh.datasets.records import GENDERS, Records, Schema
 from pose2mesh.errors import InputError, one_line
@@ -72,7 +72,7 @@ def amass(
 
 
 def _motion(path: Path, name: str, frames_per_second: float, writer: RecordWriter) -> None:
-    motion = Entry(path, "motion", _arrays(path))
+    motion = Annotation(path, "motion", _arrays(path))
     frames = len(np.atleast_1d(motion.get("poses")))
     poses = motion.array("poses", frames, 156).reshape(frames, 52, 3)[:, :_BODY_JOINTS]
     trans_m = motion.array("trans", frames, 3)

@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pose2mesh.datasets.annotation import Entry, OnFault, entry
+from pose2mesh.datasets.annotation import Annotation, OnFault, entry
 from pose2mesh.datasets.cache import RecordWriter, cached
-from pose2mesh.datasets.readers.coco_format import Image, people, read_box, read_image
+from pose2mesh.datasets.readers.coco_format import ImageRecord, people, read_box, read_image
 from pose2mesh.datasets.readers.joint_arrays import with_middles
 from pose2mesh.datasets.readers.json_stream import members
 from pose2mesh.datasets.records import Records, Schema
@@ -61,7 +61,7 @@ def coco(
     if fits is None and split == "train" and usual.is_file():
         fits = usual
 
-    def image_of(found: Entry) -> Image:
+    def image_of(found: Annotation) -> ImageRecord:
         return read_image(found, file=f"{split}2017/{found.text('file_name')}")
 
     def build(writer: RecordWriter) -> None:
@@ -74,7 +74,9 @@ def coco(
     return cached(cache, _SCHEMA, sources, {"split": split}, build, images=images, on_fault=on_fault)
 
 
-def _person(annotation: Entry, image: Image, bodies: dict[str, dict[str, Any]], writer: RecordWriter) -> None:
+def _person(
+    annotation: Annotation, image: ImageRecord, bodies: dict[str, dict[str, Any]], writer: RecordWriter
+) -> None:
     if annotation.values.get("iscrowd"):
         writer.leave_out("crowd")
         return

@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.datasets.annotation import Entry, Faults, entry
+from pose2mesh.datasets.annotation import Annotation, FaultPolicy, entry
 from pose2mesh.datasets.cache import RecordWriter
 from pose2mesh.datasets.readers.json_stream import sections
 from pose2mesh.datasets.records import GENDERS
 from pose2mesh.errors import InputError
 
 
-class Image(NamedTuple):
+class ImageRecord(NamedTuple):
     """What is kept of an image's entry.
 
     Attributes:
@@ -32,15 +32,17 @@ class Image(NamedTuple):
     extra: Any = None
 
 
-def read_image(found: Entry, extra: Any = None, file: str | None = None) -> Image:
+def read_image(found: Annotation, extra: Any = None, file: str | None = None) -> ImageRecord:
     """The fields that all files in COCO's form have."""
     size = found.integer("width"), found.integer("height")
     if min(size) <= 0:
         raise found.fault(f"width and height are {size}, expected pixels")
-    return Image(found.identifier(), found.text("file_name") if file is None else file, size, extra)
+    return ImageRecord(found.identifier(), found.text("file_name") if file is None else file, size, extra)
 
 
-def people(path: Path, faults: Faults, image_of: Callable[[Entry], Image | None]) -> Iterator[tuple[Entry, Image]]:
+def people(
+    path: Path, faults: FaultPolicy, image_of: Callable[[Annotation], ImageRecord | None]
+) -> Iterator[tuple[Annotation, ImageRecord]]:
     """The annotations of a file in COCO's form, each with its image.
 
     Annotations of images that `image_of` answers with None are passed over. One of an image that the file does not list
@@ -49,11 +51,11 @@ def people(path: Path, faults: Faults, image_of: Callable[[Entry], Image | None]
     Raises:
         InputError: the file cannot be read, or has no annotations; with `on_fault="raise"` every fault.
     """
-    images: dict[int, Image | None] = {}
+    images: dict[int, ImageRecord | None] = {}
     early: list[Any] = []  # annotations that stand before the images
     listed = False
 
-    def matched(value: Any) -> Iterator[tuple[Entry, Image]]:
+    def matched(value: Any) -> Iterator[tuple[Annotation, ImageRecord]]:
         with faults.each():
             found = entry(path, "annotation", value)
             image_id = found.identifier("image_id")
@@ -87,7 +89,7 @@ def sound_box(box: NDArray[np.float64]) -> bool:
     return bool(np.isfinite(box).all() and box[2] >= 1 and box[3] >= 1)
 
 
-def read_box(annotation: Entry, writer: RecordWriter) -> NDArray[np.float64] | None:
+def read_box(annotation: Annotation, writer: RecordWriter) -> NDArray[np.float64] | None:
     """An annotation's box; where it is not sound the person is left out, and the answer is None."""
     box = annotation.array("bbox", 4)
     if sound_box(box):
@@ -96,7 +98,7 @@ def read_box(annotation: Entry, writer: RecordWriter) -> NDArray[np.float64] | N
     return None
 
 
-def read_smpl(annotation: Entry) -> dict[str, Any]:
+def read_smpl(annotation: Annotation) -> dict[str, Any]:
     """The columns of an annotation's `smpl_param`; none where it has none."""
     if annotation.values.get("smpl_param") is None:
         return {}
@@ -104,7 +106,7 @@ def read_smpl(annotation: Entry) -> dict[str, Any]:
     return smpl_columns(found, found.choice("gender", GENDERS))
 
 
-def smpl_columns(found: Entry, gender: int = 0) -> dict[str, Any]:
+def smpl_columns(found: Annotation, gender: int = 0) -> dict[str, Any]:
     """The columns of {pose (72), shape (10), trans (3) in metres}."""
     return {
         "pose": found.array("pose", 24, 3),

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.datasets.annotation import Entry, OnFault
+from pose2mesh.datasets.annotation import Annotation, OnFault
 from pose2mesh.datasets.cache import RecordWriter, cached
-from pose2mesh.datasets.readers.coco_format import Image, people, read_detections, read_image
+from pose2mesh.datasets.readers.coco_format import ImageRecord, people, read_detections, read_image
 from pose2mesh.datasets.records import GENDERS, Records, Schema
 from pose2mesh.errors import InputError
 from pose2mesh.io.keypoints import VISIBILITY_CONFIDENCE
@@ -77,7 +77,7 @@ def own(
     return cached(cache, schema, sources, {"joints": joints}, build, images=images, on_fault=on_fault)
 
 
-def _image(found: Entry) -> Image:
+def _image(found: Annotation) -> ImageRecord:
     if found.values.get("cam_param") is None:
         return read_image(found, [np.nan] * 4)
     camera = found.group("cam_param")
@@ -85,7 +85,11 @@ def _image(found: Entry) -> Image:
 
 
 def _person(
-    annotation: Entry, image: Image, joints: str, detected: dict[int, NDArray[np.float64]], writer: RecordWriter
+    annotation: Annotation,
+    image: ImageRecord,
+    joints: str,
+    detected: dict[int, NDArray[np.float64]],
+    writer: RecordWriter,
 ) -> None:
     if annotation.values.get("iscrowd"):
         writer.leave_out("crowd")
@@ -127,7 +131,7 @@ def _whole(points: NDArray[np.float64], order: str) -> NDArray[np.float32]:
     return np.column_stack((found, confidence))
 
 
-def _body(annotation: Entry, hand: bool) -> dict[str, Any]:
+def _body(annotation: Annotation, hand: bool) -> dict[str, Any]:
     key, turned = ("mano_param", 16) if hand else ("smpl_param", 24)
     if annotation.values.get(key) is None:
         return {}

@@ -17,9 +17,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.datasets.annotation import Entry, OnFault, entry
+from pose2mesh.datasets.annotation import Annotation, OnFault, entry
 from pose2mesh.datasets.cache import RecordWriter, cached
-from pose2mesh.datasets.readers.coco_format import Image, people, read_detections, read_image, sound_box
+from pose2mesh.datasets.readers.coco_format import ImageRecord, people, read_detections, read_image, sound_box
 from pose2mesh.datasets.readers.joint_arrays import metres, projected
 from pose2mesh.datasets.readers.json_stream import members, sections
 from pose2mesh.datasets.records import Records, Schema
@@ -79,7 +79,9 @@ def freihand(
             for hand in range(count):
                 number = hand + count * VERSIONS.index(version)
                 with writer.faults.each():
-                    found = {kind: Entry(files[kind], f"hand {hand}", {kind: columns[kind][hand]}) for kind in columns}
+                    found = {
+                        kind: Annotation(files[kind], f"hand {hand}", {kind: columns[kind][hand]}) for kind in columns
+                    }
                     _hand(found, number, f"{split}/rgb/{number:08d}.jpg", writer)
 
     schema = Schema("freihand", HAND.names, _COLUMNS, body="mano", pose_joints=16)
@@ -87,7 +89,7 @@ def freihand(
     return cached(cache, schema, files.values(), options, build, images=images, on_fault=on_fault)
 
 
-def _hand(found: dict[str, Entry], number: int, file: str, writer: RecordWriter) -> None:
+def _hand(found: dict[str, Annotation], number: int, file: str, writer: RecordWriter) -> None:
     matrix = found["K"].array("K", 3, 3)
     values: dict[str, Any] = {"intrinsics": [matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2]]}
     if "xyz" in found:
@@ -143,12 +145,17 @@ def freihand_coco(
     return cached(cache, schema, sources, {"split": split}, build, images=images, on_fault=on_fault)
 
 
-def _image(found: Entry) -> Image:
+def _image(found: Annotation) -> ImageRecord:
     return read_image(found, str(found.get("db_idx")))
 
 
 def _annotated(
-    annotation: Entry, image: Image, hand: Entry, labelled: bool, detected: dict[int, NDArray], writer: RecordWriter
+    annotation: Annotation,
+    image: ImageRecord,
+    hand: Annotation,
+    labelled: bool,
+    detected: dict[int, NDArray],
+    writer: RecordWriter,
 ) -> None:
     box = annotation.array("bbox", 4)
     if labelled and not sound_box(box):

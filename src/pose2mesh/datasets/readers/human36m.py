@@ -17,9 +17,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.datasets.annotation import Entry, OnFault, entry
+from pose2mesh.datasets.annotation import Annotation, OnFault, entry
 from pose2mesh.datasets.cache import RecordWriter, cached
-from pose2mesh.datasets.readers.coco_format import Image, people, read_box, read_image, smpl_columns
+from pose2mesh.datasets.readers.coco_format import ImageRecord, people, read_box, read_image, smpl_columns
 from pose2mesh.datasets.readers.joint_arrays import projected
 from pose2mesh.datasets.readers.json_stream import members, read_json
 from pose2mesh.datasets.records import Records, Schema
@@ -40,7 +40,7 @@ _SCHEMA = Schema(
 
 
 @dataclass(frozen=True)
-class Protocol:
+class Human36mSplit:
     """Who is trained on and who is tested; the cameras of the test, None for all."""
 
     train: tuple[int, ...]
@@ -49,8 +49,8 @@ class Protocol:
 
 
 PROTOCOLS = {
-    1: Protocol(train=(1, 5, 6, 7, 8, 9), test=(11,), test_cameras=(4,)),
-    2: Protocol(train=(1, 5, 6, 7, 8), test=(9, 11)),
+    1: Human36mSplit(train=(1, 5, 6, 7, 8, 9), test=(11,), test_cameras=(4,)),
+    2: Human36mSplit(train=(1, 5, 6, 7, 8), test=(9, 11)),
 }
 STRIDES = {"train": 5, "test": 50}
 
@@ -137,14 +137,14 @@ class _Subject:
             with faults.each():
                 self._person(annotation, image, cameras, joints, bodies)
 
-    def _view(self, cameras: Entry, camera: int) -> _View:
+    def _view(self, cameras: Annotation, camera: int) -> _View:
         if camera not in self.views:
             found = cameras.group(str(camera))
             intrinsics = [*found.array("f", 2), *found.array("c", 2)]
             self.views[camera] = _View(found.array("R", 3, 3), found.array("t", 3), intrinsics)
         return self.views[camera]
 
-    def _image(self, found: Entry) -> Image | None:
+    def _image(self, found: Annotation) -> ImageRecord | None:
         frame, camera = found.integer("frame_idx"), found.integer("cam_idx")
         if frame % self.stride or (self.cameras and camera not in self.cameras):
             return None
@@ -162,7 +162,9 @@ class _Subject:
                         frames[action, subaction, frame] = _packed(value)
         return frames
 
-    def _person(self, annotation: Entry, image: Image, cameras: Entry, joints: dict, bodies: dict) -> None:
+    def _person(
+        self, annotation: Annotation, image: ImageRecord, cameras: Annotation, joints: dict, bodies: dict
+    ) -> None:
         action, subaction, frame, camera = image.extra
         place = (str(action), str(subaction), str(frame))
         name = f"subject {self.subject}, action {action}, subaction {subaction}, frame {frame}"
@@ -171,7 +173,7 @@ class _Subject:
         rotation, origin_mm, intrinsics = self._view(cameras, camera)
         if place not in joints:
             raise annotation.fault(f"{self.paths['joint_3d'].name} has no joints of {name}")
-        world_mm = Entry(self.paths["joint_3d"], name, {"joints": joints[place]}).array("joints", 17, 3)
+        world_mm = Annotation(self.paths["joint_3d"], name, {"joints": joints[place]}).array("joints", 17, 3)
         joints_m = (world_mm @ rotation.T + origin_mm) / 1000
         values: dict[str, Any] = {}
         if place in bodies:

@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pose2mesh.datasets.annotation import Entry, OnFault, entry
+from pose2mesh.datasets.annotation import Annotation, OnFault, entry
 from pose2mesh.datasets.cache import RecordWriter, cached
-from pose2mesh.datasets.readers.coco_format import Image, people, read_box, read_image, smpl_columns
+from pose2mesh.datasets.readers.coco_format import ImageRecord, people, read_box, read_image, smpl_columns
 from pose2mesh.datasets.readers.json_stream import members
 from pose2mesh.datasets.records import Records, Schema
 
@@ -60,7 +60,7 @@ def muco(
 
     def build(writer: RecordWriter) -> None:
         bodies = _fits(fits, writer)
-        closest: dict[int, tuple[float, Entry, Image]] = {}
+        closest: dict[int, tuple[float, Annotation, ImageRecord]] = {}
         for annotation, image in people(labels, writer.faults, _image):
             with writer.faults.each():
                 if which == "all":
@@ -76,11 +76,13 @@ def muco(
     return cached(cache, _SCHEMA, [labels, fits], {"which": which}, build, images=images, on_fault=on_fault)
 
 
-def _image(found: Entry) -> Image:
+def _image(found: Annotation) -> ImageRecord:
     return read_image(found, [*found.array("f", 2), *found.array("c", 2)])
 
 
-def _person(annotation: Entry, image: Image, bodies: dict[str, dict[str, Any]], writer: RecordWriter) -> None:
+def _person(
+    annotation: Annotation, image: ImageRecord, bodies: dict[str, dict[str, Any]], writer: RecordWriter
+) -> None:
     if (box := read_box(annotation, writer)) is None:
         return
     annotation_id = annotation.identifier()

@@ -15,9 +15,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.datasets.annotation import Entry, OnFault, entry
+from pose2mesh.datasets.annotation import Annotation, OnFault, entry
 from pose2mesh.datasets.cache import RecordWriter, cached
-from pose2mesh.datasets.readers.coco_format import Image, people, read_box, read_detections, read_image, read_smpl
+from pose2mesh.datasets.readers.coco_format import ImageRecord, people, read_box, read_detections, read_image, read_smpl
 from pose2mesh.datasets.readers.joint_arrays import projected, with_middles
 from pose2mesh.datasets.records import Records, Schema
 from pose2mesh.errors import InputError
@@ -81,13 +81,15 @@ def pw3d(
     return cached(cache, schema, sources, options, build, images=images, on_fault=on_fault)
 
 
-def _image(found: Entry) -> Image:
+def _image(found: Annotation) -> ImageRecord:
     sequence, camera = found.text("sequence"), found.group("cam_param")
     extra = sequence, found.integer("frame_idx"), [*camera.array("focal", 2), *camera.array("princpt", 2)]
     return read_image(found, extra, file=f"{sequence}/{found.text('file_name')}")
 
 
-def _person(annotation: Entry, image: Image, detected: dict[int, NDArray] | None, writer: RecordWriter) -> None:
+def _person(
+    annotation: Annotation, image: ImageRecord, detected: dict[int, NDArray] | None, writer: RecordWriter
+) -> None:
     if (box := read_box(annotation, writer)) is None:
         return
     annotation_id, person = annotation.identifier(), annotation.integer("person_id")
@@ -189,7 +191,7 @@ class _Sequence:
                     self._person(writer, frame, person, gender, camera)
 
     def _person(self, writer: RecordWriter, frame: int, person: int, gender: int, camera: NDArray) -> None:
-        where = Entry(self.entry.path, f"person {person}, frame {frame}", {})
+        where = Annotation(self.entry.path, f"person {person}, frame {frame}", {})
         rotation, origin_m = camera[:3, :3], camera[:3, 3]
         joints_m = self.joints_m[person, frame] @ rotation.T + origin_m
         pixels = projected(joints_m, self.intrinsics)
@@ -228,14 +230,14 @@ class _Sequence:
         )
 
 
-def _listed(found: Entry, key: str) -> Any:
+def _listed(found: Annotation, key: str) -> Any:
     value = found.get(key)
     if not isinstance(value, list | np.ndarray) or len(value) == 0:
         raise found.fault(f"{key} is {type(value).__name__}, expected a list with at least one item")
     return value
 
 
-def _per_person(found: Entry, key: str, people: int, frames: int, *shape: int) -> NDArray[np.float64]:
+def _per_person(found: Annotation, key: str, people: int, frames: int, *shape: int) -> NDArray[np.float64]:
     items = _listed(found, key)
     if len(items) != people:
         raise found.fault(f"{key} has {len(items)} people, expected {people}")
@@ -252,10 +254,10 @@ def _per_person(found: Entry, key: str, people: int, frames: int, *shape: int) -
 
 
 def _image_size(path: Path) -> tuple[int, int]:
-    from PIL import Image as Picture
+    from PIL import Image
 
     try:
-        with Picture.open(path) as picture:
-            return picture.size
+        with Image.open(path) as image:
+            return image.size
     except OSError as error:
         raise InputError(f"{path}: not a picture: {error.strerror or error}") from error

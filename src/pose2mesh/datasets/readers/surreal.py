@@ -13,9 +13,9 @@ from typing import Literal
 
 from numpy.typing import NDArray
 
-from pose2mesh.datasets.annotation import Entry, OnFault
+from pose2mesh.datasets.annotation import Annotation, OnFault
 from pose2mesh.datasets.cache import RecordWriter, cached
-from pose2mesh.datasets.readers.coco_format import Image, people, read_box, read_detections, read_image, read_smpl
+from pose2mesh.datasets.readers.coco_format import ImageRecord, people, read_box, read_detections, read_image, read_smpl
 from pose2mesh.datasets.readers.joint_arrays import metres, projected
 from pose2mesh.datasets.records import Records, Schema
 from pose2mesh.skeletons import SMPL
@@ -67,12 +67,12 @@ def surreal(
     return cached(cache, _SCHEMA, sources, {"split": split}, build, images=images, on_fault=on_fault)
 
 
-def _image(found: Entry) -> Image:
+def _image(found: Annotation) -> ImageRecord:
     camera = found.group("cam_param")
     return read_image(found, [*camera.array("focal", 2), *camera.array("princpt", 2)])
 
 
-def _person(annotation: Entry, image: Image, detected: dict[int, NDArray], writer: RecordWriter) -> None:
+def _person(annotation: Annotation, image: ImageRecord, detected: dict[int, NDArray], writer: RecordWriter) -> None:
     if (box := read_box(annotation, writer)) is None:
         return
     annotation_id = annotation.identifier()

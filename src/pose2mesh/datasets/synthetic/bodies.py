@@ -61,7 +61,7 @@ class SyntheticConfig:
 
 
 @dataclass(frozen=True)
-class People:
+class SyntheticSamples:
     """Posed bodies under cameras: what a `Batch` is made from, and what an evaluation needs beyond it.
 
     Attributes:
@@ -80,9 +80,9 @@ class People:
     points_cam: Tensor | None
     root_cam: Tensor
 
-    def __getitem__(self, which: slice | Tensor) -> People:
+    def __getitem__(self, which: slice | Tensor) -> SyntheticSamples:
         points = None if self.points_cam is None else self.points_cam[which]
-        return People(
+        return SyntheticSamples(
             self.phenotypes[which],
             self.orientations[which],
             self.cameras[which],
@@ -139,7 +139,7 @@ class BodySynthesiser(nn.Module):
 
 def draw_people(
     count: int, source: PoseSource, synthesiser: BodySynthesiser, config: SyntheticConfig, generator: torch.Generator
-) -> People:
+) -> SyntheticSamples:
     """Draw `count` people: `count / views` bodies, each seen by `views` cameras."""
     bodies = -(-count // config.views)
     phenotypes = config.shapes.draw(bodies, generator)
@@ -160,7 +160,7 @@ def draw_videos(
     synthesiser: BodySynthesiser,
     config: SyntheticConfig,
     generator: torch.Generator,
-) -> People:
+) -> SyntheticSamples:
     """Draw `count / frames` people, each filmed for so many frames in a row by a camera that stands still.
 
     Args:
@@ -183,9 +183,9 @@ def draw_videos(
 
 def _under(
     cameras: Cameras, phenotypes: Tensor, orientations: Tensor, joints: Tensor, points: Tensor | None, root: Tensor
-) -> People:
+) -> SyntheticSamples:
     """People whose joints, points and root are as `BodySynthesiser` gives them, each under a camera."""
-    return People(
+    return SyntheticSamples(
         phenotypes,
         orientations,
         cameras,
@@ -195,7 +195,7 @@ def _under(
     )
 
 
-def detect(people: People, joint_set: JointSet, noise: NoiseConfig, generator: torch.Generator) -> Batch:
+def detect(people: SyntheticSamples, joint_set: JointSet, noise: NoiseConfig, generator: torch.Generator) -> Batch:
     """Look at people with a detector that errs, and turn their truth to the ray it sees them along."""
     joints_px, confidence = synthesise(people.joints_px, joint_set, noise, generator, people.cameras.size_px)
     to_ray = rotation_to_ray(people.cameras.ray(weighted_centre(joints_px, confidence)))

@@ -1,7 +1,7 @@
 """Poses to train on: frames of motion clips, poses drawn inside anatomical joint limits, and what makes few go far.
 
-A pose is (22, 3, 3): the world rotation of each body bone from the mean body's rest pose (`body_models.anny_skeleton.BODY_BONES`; z up,
-facing −y, arms half lowered), the identity for a body at rest.
+A pose is (22, 3, 3): the world rotation of each body bone from the mean body's rest pose
+(`body_models.anny_skeleton.BODY_BONES`; z up, facing −y, arms half lowered), the identity for a body at rest.
 """
 
 from __future__ import annotations
@@ -213,7 +213,7 @@ def random_rotations(count: int, generator: torch.Generator) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Course:
+class FrameOrder:
     """How the frames of clips, in a row, go on.
 
     Attributes:
@@ -240,7 +240,7 @@ class PoseSource:
         frames: Tensor | None,
         config: PoseConfig,
         clip_weights: Tensor | None = None,
-        course: Course | None = None,
+        course: FrameOrder | None = None,
     ) -> None:
         self.frames, self.config, self.weights, self.course = frames, config, clip_weights, course
         if frames is None and config.procedural < 1:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pose2mesh.datasets.synthetic.mocap import Clip, load_clips, load_split
-from pose2mesh.datasets.synthetic.pose_sampling import Course, PoseConfig, PoseSource
+from pose2mesh.datasets.synthetic.pose_sampling import FrameOrder, PoseConfig, PoseSource
 
 if TYPE_CHECKING:
     from pose2mesh.config.train_config import DataConfig
@@ -60,11 +60,11 @@ def _frames(clips: Sequence[Clip]) -> Tensor:
     return torch.from_numpy(np.concatenate([clip.orientations for clip in clips]))
 
 
-def clip_course(clips: Sequence[Clip]) -> Course:
+def clip_course(clips: Sequence[Clip]) -> FrameOrder:
     """Where clips go, their frames in a row."""
     following = [np.arange(len(stretch))[::-1] for clip in clips for stretch in clip.stretches()]
     root_m = np.concatenate([clip.root_m for clip in clips])
-    return Course(torch.from_numpy(root_m), torch.from_numpy(np.concatenate(following)))
+    return FrameOrder(torch.from_numpy(root_m), torch.from_numpy(np.concatenate(following)))
 
 
 def clip_weights(clips: Sequence[Clip]) -> Tensor:

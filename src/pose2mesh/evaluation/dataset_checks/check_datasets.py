@@ -13,10 +13,10 @@ from pose2mesh.body_models.gendered import BodyConfig, GenderedBody, open_body
 from pose2mesh.body_models.smpl import Variant
 from pose2mesh.datasets.records import Records
 from pose2mesh.errors import InputError
-from pose2mesh.evaluation.dataset_checks.contact_sheet import Shown, write_sheet
+from pose2mesh.evaluation.dataset_checks.contact_sheet import SheetSample, write_sheet
 from pose2mesh.evaluation.dataset_checks.findings import Finding, record_findings
-from pose2mesh.evaluation.dataset_checks.fit_checks import FitErrors, Fits
-from pose2mesh.evaluation.dataset_checks.folder_layout import Part, config_parts, recognise
+from pose2mesh.evaluation.dataset_checks.fit_checks import DatasetFits, FitErrors
+from pose2mesh.evaluation.dataset_checks.folder_layout import DatasetSplit, config_parts, recognise
 from pose2mesh.io.downloads import cache_folder
 
 
@@ -78,7 +78,7 @@ def check_command(options: CheckOptions, say: Callable[[str], None], warn: Calla
     """
     options.check()
     parts, models, cache = _what(options)
-    shown: list[Shown] = []
+    shown: list[SheetSample] = []
     unread: list[InputError] = []
     wrong = False
     for part in parts:
@@ -92,7 +92,7 @@ def check_command(options: CheckOptions, say: Callable[[str], None], warn: Calla
         findings = record_findings(records, images)
         fits, errors = None, None
         if models is not None and records.body_valid is not None and records.body_valid.any():
-            fits = Fits(records, _body(models, records))
+            fits = DatasetFits(records, _body(models, records))
             errors = fits.judge(fits.draw(options.samples, options.seed), options.fit_limit_mm)
             findings += errors.findings(records)
         elif records.body_valid is not None and records.body_valid.any():
@@ -109,7 +109,7 @@ def check_command(options: CheckOptions, say: Callable[[str], None], warn: Calla
     return 1 if wrong or unread else 0
 
 
-def _what(options: CheckOptions) -> tuple[list[Part], BodyConfig | None, Path]:
+def _what(options: CheckOptions) -> tuple[list[DatasetSplit], BodyConfig | None, Path]:
     """The splits, where the body models are, and the folder of indices."""
     cache = options.cache or cache_folder() / "sets"
     models = None if options.models is None else BodyConfig("smpl", str(options.models))
@@ -154,11 +154,11 @@ def table(title: str, findings: Sequence[Finding]) -> str:
 def _choose(
     title: str,
     records: Records,
-    fits: Fits | None,
+    fits: DatasetFits | None,
     errors: FitErrors | None,
     images: Path | None,
     options: CheckOptions,
-) -> list[Shown]:
+) -> list[SheetSample]:
     """The people on the sheet: first those whose fits are worst, half of them at most, then others at random."""
     rng = np.random.default_rng(options.seed)
     worst: NDArray[np.int64] = np.zeros(0, np.int64)
@@ -179,7 +179,7 @@ def _choose(
             file = images / records.files[int(records.image[row])]
             photo = file if file.is_file() else None
         shown.append(
-            Shown(
+            SheetSample(
                 caption=name,
                 joints_px=np.zeros((0, 3)) if records.joints_px is None else np.array(records.joints_px[row], float),
                 names=records.schema.joints if records.joints_px is not None else (),

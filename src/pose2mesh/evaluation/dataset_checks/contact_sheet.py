@@ -20,7 +20,7 @@ _JOINT_COLOUR = (214, 60, 40)
 
 
 @dataclass(frozen=True)
-class Shown:
+class SheetSample:
     """One person of a sheet.
 
     Attributes:
@@ -40,7 +40,7 @@ class Shown:
     mesh: renderer.ProjectedMesh | None
 
 
-def write_sheet(path: Path, people: Sequence[Shown], columns: int = 6) -> None:
+def write_sheet(path: Path, people: Sequence[SheetSample], columns: int = 6) -> None:
     """Draw people in rows to a PNG file.
 
     Raises:
@@ -51,7 +51,7 @@ def write_sheet(path: Path, people: Sequence[Shown], columns: int = 6) -> None:
     renderer.save_picture(path, sheet)
 
 
-def draw_tile(person: Shown) -> renderer.Picture:
+def draw_tile(person: SheetSample) -> renderer.Picture:
     """(TILE_PX, TILE_PX, 3): the square around a person, the mesh half transparent under the joints."""
     corners = [person.joints_px[person.joints_px[:, 2] > 0, :2]]
     if person.mesh is not None:
@@ -71,7 +71,7 @@ def draw_tile(person: Shown) -> renderer.Picture:
     return renderer.draw_skeleton(tile, joints, person.joints_px[:, 2], _edges(person.names), _JOINT_COLOUR)
 
 
-def _ground(person: Shown, origin: NDArray[np.floating], side: float) -> renderer.Picture:
+def _ground(person: SheetSample, origin: NDArray[np.floating], side: float) -> renderer.Picture:
     """The square of the photo, grey beyond its border; a plain canvas where it cannot be had."""
     if person.photo is None:
         return renderer.plain_canvas(TILE_PX, TILE_PX)

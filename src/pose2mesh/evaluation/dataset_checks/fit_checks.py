@@ -12,7 +12,7 @@ from torch import Tensor
 from pose2mesh.body_models.gendered import GenderedBody
 from pose2mesh.datasets.fit_distance import LARGEST_ERROR_CROP_PX, LARGEST_ERROR_MM, fit_error_crop_px, fit_error_mm
 from pose2mesh.datasets.label_checks import mirrored
-from pose2mesh.datasets.posed_dataset import LabelledSet
+from pose2mesh.datasets.posed_dataset import PosedDataset
 from pose2mesh.datasets.records import Records
 from pose2mesh.evaluation.dataset_checks.findings import Finding, name_person
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA
@@ -60,7 +60,7 @@ class FitErrors:
         return lines
 
 
-class Fits:
+class DatasetFits:
     """The fitted bodies of a data set, to be posed.
 
     Args:
@@ -73,7 +73,7 @@ class Fits:
 
     def __init__(self, records: Records, body: GenderedBody) -> None:
         self.records, self.body = records, body
-        self.data = LabelledSet(
+        self.data = PosedDataset(
             records, body, HAND if body.main.model == "mano" else SMPL, torch.arange(len(body.template))
         )
         labelled, joint_set = records.schema.joints, self._joint_set()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pose2mesh.datasets.readers.json_stream import sections
 from pose2mesh.datasets.records import Records
-from pose2mesh.datasets.registry import SOURCES, SetConfig, Source
+from pose2mesh.datasets.registry import SOURCES, DatasetConfig, DatasetSpec
 from pose2mesh.errors import InputError
 from pose2mesh.skeletons import HAND
 
@@ -36,7 +36,7 @@ _IMAGES = {
 
 
 @dataclass(frozen=True)
-class Part:
+class DatasetSplit:
     """A split of a data set.
 
     Attributes:
@@ -46,11 +46,11 @@ class Part:
     """
 
     name: str
-    config: SetConfig
+    config: DatasetConfig
     folder: Path
 
     @property
-    def source(self) -> Source:
+    def source(self) -> DatasetSpec:
         return self.config.source(self.name)
 
     @property
@@ -79,7 +79,7 @@ class Part:
         return replace(config, on_fault="skip", folder=str(self.folder)).open(self.name, None, cache)
 
 
-def recognise(path: Path) -> list[Part]:
+def recognise(path: Path) -> list[DatasetSplit]:
     """The data sets of the literature in a folder, split by split; or one's own, of COCO's keypoint form.
 
     Args:
@@ -101,7 +101,7 @@ def recognise(path: Path) -> list[Part]:
     return found
 
 
-def config_parts(data: DataConfig, source: Path) -> list[Part]:
+def config_parts(data: DataConfig, source: Path) -> list[DatasetSplit]:
     """The data sets of a config, those to train on and the one to validate on.
 
     Args:
@@ -111,7 +111,7 @@ def config_parts(data: DataConfig, source: Path) -> list[Part]:
     Raises:
         InputError: it has none, or a folder is not told.
     """
-    chosen: list[tuple[str, SetConfig, int]] = [(name, choice, 0) for name, choice in data.sets.items()]
+    chosen: list[tuple[str, DatasetConfig, int]] = [(name, choice, 0) for name, choice in data.sets.items()]
     chosen += [] if data.validation is None else [("validation", data.validation, -1)]
     if not chosen:
         raise InputError(f"{source}: data.sets is empty, expected data sets to check")
@@ -122,31 +122,31 @@ def config_parts(data: DataConfig, source: Path) -> list[Part]:
             raise InputError(f"{source}: no folder for data set {name}; name it in its own `folder`, or in data.folder")
         folder = Path(choice.folder or Path(data.folder or "") / found.folder)
         split = choice.split or (found.splits[usual] if found.splits else None)
-        parts.append(Part(name, replace(choice, split=split), folder))
+        parts.append(DatasetSplit(name, replace(choice, split=split), folder))
     return parts
 
 
-def _known(folder: Path) -> Iterator[Part]:
+def _known(folder: Path) -> Iterator[DatasetSplit]:
     for split, subjects in _HUMAN36M.items():
         if any((folder / "annotations" / f"Human36M_subject{subject}_data.json").is_file() for subject in subjects):
-            yield Part("human36m", SetConfig(split=split), folder)
+            yield DatasetSplit("human36m", DatasetConfig(split=split), folder)
     for reader, splits, sign in _SIGNS:
         for split in splits:
             if any(folder.glob(sign.format(split=split))):
-                yield Part(reader, SetConfig(split=split or None), folder)
+                yield DatasetSplit(reader, DatasetConfig(split=split or None), folder)
     sets = tuple(sorted({file.relative_to(folder).parts[0] for file in folder.glob("*/*/*_poses.npz")}))
     if sets:
-        yield Part("amass", SetConfig(sets=sets), folder)
+        yield DatasetSplit("amass", DatasetConfig(sets=sets), folder)
 
 
-def _own(file: Path) -> Part:
+def _own(file: Path) -> DatasetSplit:
     keypoints = _first_keypoints(file)
     if keypoints is None:
         raise InputError(f"{file}: no annotation with keypoints, expected a file of COCO's keypoint form")
     hand = isinstance(keypoints, list) and len(keypoints) == 3 * len(HAND)
     folder = (file.parent.parent if file.parent.name == "annotations" else file.parent).resolve()
-    config = SetConfig(annotations=str(file.resolve()), joints=HAND.name if hand else None)
-    return Part("own", config, folder)
+    config = DatasetConfig(annotations=str(file.resolve()), joints=HAND.name if hand else None)
+    return DatasetSplit("own", config, folder)
 
 
 def _first_keypoints(file: Path) -> Any:

@@ -16,8 +16,8 @@ from scipy.stats import rankdata
 
 from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig, synthesise
 from pose2mesh.evaluation.robustness.predictions import reproject
-from pose2mesh.evaluation.robustness.sample_sets import PeopleSet
-from pose2mesh.inference.predictor import Recovery
+from pose2mesh.evaluation.robustness.sample_sets import SampleSet
+from pose2mesh.inference.predictor import Predictor
 
 Floats: TypeAlias = NDArray[np.floating]
 EDGES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -43,7 +43,7 @@ class Calibration:
     person_rank: float
 
 
-def measure_calibration(recovery: Recovery, people: PeopleSet, seed: int) -> Calibration:
+def measure_calibration(recovery: Predictor, people: SampleSet, seed: int) -> Calibration:
     """On clips: synthesised detector errors and confidences, against the true pixels. Else: the file's confidences,
     against the file's own joints, which the body was recovered from."""
     joint_set = recovery.joint_set

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from pose2mesh.evaluation.robustness.predictions import Answers, distance_mm, person_box_px
-from pose2mesh.evaluation.robustness.sample_sets import PeopleSet, rederive
-from pose2mesh.inference.predictor import LEAST_JOINTS, Recovery
+from pose2mesh.evaluation.robustness.predictions import PredictionSet, distance_mm, person_box_px
+from pose2mesh.evaluation.robustness.sample_sets import SampleSet, rederive
+from pose2mesh.inference.predictor import LEAST_JOINTS, Predictor
 from pose2mesh.skeletons import JointSet
 
 Floats: TypeAlias = NDArray[np.floating]
@@ -50,7 +50,7 @@ class Consistency:
     small_mm: NDArray[np.float64]
 
 
-def measure_consistency(recovery: Recovery, people: PeopleSet, answers: Answers, seed: int) -> Consistency:
+def measure_consistency(recovery: Predictor, people: SampleSet, answers: PredictionSet, seed: int) -> Consistency:
     """Ask again and again. `answers` are those from pixels alone."""
     joint_set, pixels, confidence = recovery.joint_set, people.joints_px, people.confidence
     box = person_box_px(pixels, confidence)
@@ -77,7 +77,7 @@ def measure_consistency(recovery: Recovery, people: PeopleSet, answers: Answers,
     )
 
 
-def mirror_movement(recovery: Recovery, people: PeopleSet, answers: Answers) -> NDArray[np.float64]:
+def mirror_movement(recovery: Predictor, people: SampleSet, answers: PredictionSet) -> NDArray[np.float64]:
     """(P,) between the answers and the mirrored answers to mirrored questions.
 
     Over the vertices where the mesh at rest is its own mirror image, else over the joints.
@@ -114,7 +114,7 @@ def without(
     return fewer_px, fewer, (there.sum(1) >= LEAST_JOINTS) & (spread > 1e-3).all(1)
 
 
-def drop_each_joint(recovery: Recovery, people: PeopleSet, answers: Answers) -> NDArray[np.float64]:
+def drop_each_joint(recovery: Predictor, people: SampleSet, answers: PredictionSet) -> NDArray[np.float64]:
     """(P, J) movement when that joint is taken away; NaN for derived and missing joints, and where too few are left."""
     joint_set = recovery.joint_set
     out = np.full(people.confidence.shape, np.nan)
@@ -127,7 +127,7 @@ def drop_each_joint(recovery: Recovery, people: PeopleSet, answers: Answers) -> 
     return out
 
 
-def crop_each_side(recovery: Recovery, people: PeopleSet, answers: Answers) -> NDArray[np.float64]:
+def crop_each_side(recovery: Predictor, people: SampleSet, answers: PredictionSet) -> NDArray[np.float64]:
     """(P, 4) movement per lost joint when a quarter of the box is cut off at the left, top, right, bottom."""
     out = np.full((len(people), 4), np.nan)
     seen = (people.confidence > 0)[..., None]
@@ -147,7 +147,7 @@ def crop_each_side(recovery: Recovery, people: PeopleSet, answers: Answers) -> N
 
 
 def _move_some(
-    recovery: Recovery, people: PeopleSet, answers: Answers, lost: NDArray[np.bool_], out: NDArray[np.float64]
+    recovery: Predictor, people: SampleSet, answers: PredictionSet, lost: NDArray[np.bool_], out: NDArray[np.float64]
 ) -> None:
     """Fill in the movement (P,) of those who lose a joint and have enough left."""
     pixels, confidence, enough = without(people.joints_px, people.confidence, lost, recovery.joint_set)

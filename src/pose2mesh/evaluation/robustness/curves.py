@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from pose2mesh.evaluation.robustness.bootstrap import Interval, mean_interval
 from pose2mesh.evaluation.robustness.consistency import BOX_PX, without
-from pose2mesh.evaluation.robustness.predictions import Answers, distance_mm, person_box_px
-from pose2mesh.evaluation.robustness.sample_sets import PeopleSet, rederive
-from pose2mesh.inference.predictor import Recovery
+from pose2mesh.evaluation.robustness.predictions import PredictionSet, distance_mm, person_box_px
+from pose2mesh.evaluation.robustness.sample_sets import SampleSet, rederive
+from pose2mesh.inference.predictor import Predictor
 
 Floats: TypeAlias = NDArray[np.floating]
 NOISE_PX = (0.0, 1.0, 2.0, 4.0, 8.0)
@@ -30,7 +30,7 @@ class Curve:
     values: list[Interval | None]
 
 
-def noise_and_missing(recovery: Recovery, people: PeopleSet, answers: Answers, seed: int) -> list[Curve]:
+def noise_and_missing(recovery: Predictor, people: SampleSet, answers: PredictionSet, seed: int) -> list[Curve]:
     """Joints moved by Gaussian errors, and joints taken away at random.
 
     Movement is that of the vertices from the undisturbed `answers`; MPJPE is against the truth where there is one.
@@ -64,9 +64,9 @@ def noise_and_missing(recovery: Recovery, people: PeopleSet, answers: Answers, s
 
 
 def _ask(
-    recovery: Recovery,
-    people: PeopleSet,
-    answers: Answers,
+    recovery: Predictor,
+    people: SampleSet,
+    answers: PredictionSet,
     pixels: Floats,
     confidence: Floats,
     asked: NDArray[np.bool_],

@@ -34,14 +34,14 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Picture:
+class ImageBlock:
     """A PNG or JPEG beside the report, and what it shows."""
 
     file: Path
     caption: str
 
 
-Block: TypeAlias = Heading | Text | Table | Picture
+Block: TypeAlias = Heading | Text | Table | ImageBlock
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
@@ -68,7 +68,7 @@ def _markdown(block: Block) -> str:
             rule = ["---", *["---:"] * (len(head) - 1)]
             lines = [head, rule, *rows]
             return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
-        case Picture(file, caption):
+        case ImageBlock(file, caption):
             return f"![{caption}]({file.name})\n\n*{caption}*"
 
 
@@ -92,7 +92,7 @@ def _html(block: Block) -> str:
             top = "".join(f"<th>{_inline(cell)}</th>" for cell in head)
             lines = "\n".join("<tr>" + "".join(f"<td>{_inline(cell)}</td>" for cell in row) + "</tr>" for row in rows)
             return f"<table>\n<thead><tr>{top}</tr></thead>\n<tbody>\n{lines}\n</tbody>\n</table>"
-        case Picture(file, caption):
+        case ImageBlock(file, caption):
             data = base64.b64encode(file.read_bytes()).decode("ascii")
             kind, text = "png" if file.suffix == ".png" else "jpeg", html.escape(caption)
             image = f'<img alt="{text}" src="data:image/{kind};base64,{data}">'

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2mesh.evaluation.robustness.measure import GAP_ERROR, Case, Measures
-from pose2mesh.inference.predictor import Recovery, solve_camera
+from pose2mesh.inference.predictor import Predictor, solve_camera
 from pose2mesh.visualization import renderer
 
 Floats: TypeAlias = NDArray[np.floating]
@@ -16,7 +16,7 @@ TILE_PX = 240
 _INPUT, _TRUE = (200, 60, 20), (150, 150, 150)
 
 
-def draw_gallery(measures: Measures, recovery: Recovery) -> NDArray[np.uint8]:
+def draw_gallery(measures: Measures, recovery: Predictor) -> NDArray[np.uint8]:
     """The worst cases of a set, a row each of three tiles: joints, body over joints, body from the side.
 
     True bodies, where known, stand in grey beside the answer in the view from the side.
@@ -34,7 +34,7 @@ def caption(case: Case, measures: Measures) -> str:
     return f"{label}: OKS {values['oks'][case.index]:.2f}"
 
 
-def _draw_case(case: Case, measures: Measures, recovery: Recovery) -> NDArray[np.uint8]:
+def _draw_case(case: Case, measures: Measures, recovery: Predictor) -> NDArray[np.uint8]:
     people, index = measures.people, case.index
     pixels, confidence = people.joints_px[index].astype(np.float64), people.confidence[index]
     intrinsics = people.truth.intrinsics[index] if people.truth is not None else None
@@ -50,7 +50,7 @@ def _draw_case(case: Case, measures: Measures, recovery: Recovery) -> NDArray[np
     return np.concatenate([joints, over, _side_view(case, recovery)], axis=1)
 
 
-def _side_view(case: Case, recovery: Recovery) -> NDArray[np.uint8]:
+def _side_view(case: Case, recovery: Predictor) -> NDArray[np.uint8]:
     """Seen along the picture's x axis: depth becomes the horizontal axis."""
     bodies = [case.vertices] if case.true_vertices is None else [case.true_vertices, case.vertices]
     turned = [np.stack([-body[:, 2], body[:, 1], body[:, 0]], axis=1) for body in bodies]

@@ -20,10 +20,10 @@ from pose2mesh.evaluation.robustness.consistency import measure_consistency
 from pose2mesh.evaluation.robustness.curves import Curve, by_view, noise_and_missing
 from pose2mesh.evaluation.robustness.generalization_gap import ClipErrors
 from pose2mesh.evaluation.robustness.plausibility import Plausibility, PlausibilityMeter
-from pose2mesh.evaluation.robustness.pose_difficulty import Reference
-from pose2mesh.evaluation.robustness.predictions import Answers, answer, errors_mm, reproject, silhouette_iou
-from pose2mesh.evaluation.robustness.sample_sets import PeopleSet, from_clips
-from pose2mesh.inference.predictor import Recovery
+from pose2mesh.evaluation.robustness.pose_difficulty import PoseDifficulty
+from pose2mesh.evaluation.robustness.predictions import PredictionSet, answer, errors_mm, reproject, silhouette_iou
+from pose2mesh.evaluation.robustness.sample_sets import SampleSet, from_clips
+from pose2mesh.inference.predictor import Predictor
 
 Floats: TypeAlias = NDArray[np.floating]
 # The error by which the gap and the worst cases are told: people are seen by their true camera.
@@ -62,7 +62,7 @@ class Measures:
         worst: The gallery's cases, worst first.
     """
 
-    people: PeopleSet
+    people: SampleSet
     joint_names: tuple[str, ...]
     values: dict[str, NDArray[np.float64]]
     true_values: dict[str, NDArray[np.float64]]
@@ -89,7 +89,7 @@ class Meter:
         InputError: the model is of another body.
     """
 
-    def __init__(self, recovery: Recovery, body: AnnyBody, synthesiser: BodySynthesiser) -> None:
+    def __init__(self, recovery: Predictor, body: AnnyBody, synthesiser: BodySynthesiser) -> None:
         if len(recovery.template) != len(body.template):
             name, other = recovery.info.name, recovery.info.body
             raise InputError(f"model {name!r} is of body {other!r}; robustness is measured of models of body 'anny'")
@@ -98,11 +98,11 @@ class Meter:
         self.synthesiser = synthesiser
 
     @cached_property
-    def reference(self) -> Reference:
+    def reference(self) -> PoseDifficulty:
         """Tells how hard a pose is; made when it is first asked for."""
-        return Reference(self.synthesiser)
+        return PoseDifficulty(self.synthesiser)
 
-    def __call__(self, people: PeopleSet, seed: int, say: Callable[[str], None]) -> Measures:
+    def __call__(self, people: SampleSet, seed: int, say: Callable[[str], None]) -> Measures:
         """Measure one set; `say` takes a line before each part."""
         recovery, truth = self.recovery, people.truth
         say(f"{people.name}: {len(people)} people")
@@ -117,7 +117,7 @@ class Meter:
             plausible = self.plausibility(answers)
         else:
             plausible = self.plausibility(seen, truth.vertices, truth.up)
-            true_bodies = self.plausibility(Answers(truth.joints, truth.vertices), truth.vertices, truth.up)
+            true_bodies = self.plausibility(PredictionSet(truth.joints, truth.vertices), truth.vertices, truth.up)
             true_values = _of_plausibility(true_bodies)
         values |= _of_plausibility(plausible)
         say(f"{people.name}: calibration and curves")
@@ -137,7 +137,9 @@ class Meter:
             [Case(i, seen.joints[i], seen.vertices[i], None if truth is None else truth.vertices[i]) for i in worst],
         )
 
-    def _accuracy(self, people: PeopleSet, answers: Answers, seen: Answers) -> dict[str, NDArray[np.float64]]:
+    def _accuracy(
+        self, people: SampleSet, answers: PredictionSet, seen: PredictionSet
+    ) -> dict[str, NDArray[np.float64]]:
         """Against the truth, from pixels alone and by the true camera (`seen`), and against the picture."""
         joint_set = self.recovery.joint_set
         values: dict[str, NDArray[np.float64]] = {}
@@ -164,7 +166,7 @@ class Meter:
             group.append(start + people.group)
         return ClipErrors(np.concatenate(errors), np.concatenate(difficulty), np.concatenate(group))
 
-    def _facing(self, answers: Answers) -> NDArray[np.float64]:
+    def _facing(self, answers: PredictionSet) -> NDArray[np.float64]:
         """Yaw (P,) of answers, by their hips."""
         left, right = (self.recovery.joint_set.index(f"{side}_hip") for side in ("left", "right"))
         across = answers.joints[:, left] - answers.joints[:, right]

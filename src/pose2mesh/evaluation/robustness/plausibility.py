@@ -18,7 +18,7 @@ from pose2mesh.body_models.anny_skeleton import BODY_BONES
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, ShapeConfig
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.evaluation.robustness.joint_angles import LIMITS, BoneRotations, beyond_limits, joint_angles
-from pose2mesh.evaluation.robustness.predictions import Answers
+from pose2mesh.evaluation.robustness.predictions import PredictionSet
 from pose2mesh.evaluation.robustness.self_intersection import Capsules
 from pose2mesh.skeletons import JointSet
 
@@ -81,7 +81,9 @@ class PlausibilityMeter:
         owner = body.body_bone_weights().argmax(1)
         self.feet = [np.isin(owner.numpy(), foot) for foot in _FEET]
 
-    def __call__(self, answers: Answers, true_vertices: Floats | None = None, up: Floats | None = None) -> Plausibility:
+    def __call__(
+        self, answers: PredictionSet, true_vertices: Floats | None = None, up: Floats | None = None
+    ) -> Plausibility:
         """Measure bodies.
 
         Args:

@@ -18,13 +18,13 @@ from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig
 from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.evaluation.robustness.predictions import distance_mm
-from pose2mesh.evaluation.robustness.sample_sets import PeopleSet
+from pose2mesh.evaluation.robustness.sample_sets import SampleSet
 
 Floats: TypeAlias = NDArray[np.floating]
 BODIES, NEAREST = 20_000, 20
 
 
-class Reference:
+class PoseDifficulty:
     """20,000 people from joint limits, drawn once.
 
     Args:
@@ -48,7 +48,7 @@ class Reference:
         centred = pixels - pixels.mean(1, keepdim=True)
         return (centred / centred.square().mean((1, 2), keepdim=True).sqrt()).flatten(1)
 
-    def difficulty_mm(self, people: PeopleSet) -> NDArray[np.float64]:
+    def difficulty_mm(self, people: SampleSet) -> NDArray[np.float64]:
         """(P,) the reference's MPJPE on people with a truth, in the axes of a camera that faces each."""
         assert people.truth is not None
         distance = torch.cdist(self._normalised(torch.from_numpy(people.joints_px)), self.known)

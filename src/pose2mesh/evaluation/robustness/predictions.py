@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from pose2mesh import metrics
 from pose2mesh.evaluation.image_metrics import LEAST_LABELLED
-from pose2mesh.evaluation.robustness.sample_sets import PeopleSet
-from pose2mesh.inference.predictor import Recovery, solve_camera
+from pose2mesh.evaluation.robustness.sample_sets import SampleSet
+from pose2mesh.inference.predictor import Predictor, solve_camera
 from pose2mesh.skeletons import JointSet
 from pose2mesh.visualization import renderer
 
@@ -21,7 +21,7 @@ _AT_ONCE = 64
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class PredictionSet:
     """Root-relative, metres, camera axes.
 
     Attributes:
@@ -33,10 +33,10 @@ class Answers:
     vertices: NDArray[np.float32]
 
 
-def answer(recovery: Recovery, people: PeopleSet, *, camera_known: bool = False) -> Answers:
+def answer(recovery: Predictor, people: SampleSet, *, camera_known: bool = False) -> PredictionSet:
     """From pixels alone, or with the true cameras of people from clips."""
     intrinsics = people.truth.intrinsics if camera_known and people.truth is not None else None
-    return Answers(*recovery.run(people.joints_px, people.confidence, intrinsics))
+    return PredictionSet(*recovery.run(people.joints_px, people.confidence, intrinsics))
 
 
 def distance_mm(a: Floats, b: Floats) -> NDArray[np.float64]:
@@ -48,7 +48,7 @@ def distance_mm(a: Floats, b: Floats) -> NDArray[np.float64]:
     return 1000 * np.concatenate(parts).astype(np.float64)
 
 
-def errors_mm(answers: Answers, people: PeopleSet, joint_set: JointSet) -> dict[str, NDArray[np.float64]]:
+def errors_mm(answers: PredictionSet, people: SampleSet, joint_set: JointSet) -> dict[str, NDArray[np.float64]]:
     """MPJPE, PA-MPJPE and MPVPE (P,) against the truth; `people` must have one."""
     assert people.truth is not None
     columns = joint_set.evaluation_indices
@@ -112,7 +112,7 @@ def reproject(
     return Reprojection(projected, similarity, np.nanmean(similarity, 1), np.nanmean(distance, 1))
 
 
-def silhouette_iou(answers: Answers, people: PeopleSet, recovery: Recovery) -> NDArray[np.float64]:
+def silhouette_iou(answers: PredictionSet, people: SampleSet, recovery: Predictor) -> NDArray[np.float64]:
     """(P,) overlap of each answer's silhouette with the person's mask; NaN without a mask or with few joints.
 
     As `pose2mesh evaluate` has it: people with at least 12 labelled joints.

@@ -11,12 +11,12 @@ import numpy as np
 
 from pose2mesh.evaluation.robustness import robustness_plots
 from pose2mesh.evaluation.robustness.bootstrap import Interval, mean_interval
-from pose2mesh.evaluation.robustness.document import Block, Heading, Picture, Table, Text, to_html, to_markdown
+from pose2mesh.evaluation.robustness.document import Block, Heading, ImageBlock, Table, Text, to_html, to_markdown
 from pose2mesh.evaluation.robustness.gallery import draw_gallery
 from pose2mesh.evaluation.robustness.generalization_gap import ClipErrors, Gap, verdict
 from pose2mesh.evaluation.robustness.joint_angles import LIMITS
 from pose2mesh.evaluation.robustness.measure import Measures
-from pose2mesh.inference.predictor import Recovery
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.io.atomic_write import replacing
 from pose2mesh.io.mesh_files import write_json
 from pose2mesh.visualization import renderer
@@ -24,7 +24,7 @@ from pose2mesh.visualization import renderer
 Parts: TypeAlias = tuple[ClipErrors, ClipErrors]
 
 
-class Row(NamedTuple):
+class ReportRow(NamedTuple):
     """A measure in a table: its key, what it is called, and its decimals."""
 
     key: str
@@ -33,37 +33,37 @@ class Row(NamedTuple):
 
 
 ACCURACY = (
-    Row("mpjpe_mm", "MPJPE (mm)"),
-    Row("pa_mpjpe_mm", "PA-MPJPE (mm)"),
-    Row("mpvpe_mm", "MPVPE (mm)"),
-    Row("known_mpjpe_mm", "MPJPE, camera known (mm)"),
-    Row("known_mpvpe_mm", "MPVPE, camera known (mm)"),
-    Row("difficulty_mm", "MPJPE of the reference: how hard it is (mm)"),
-    Row("oks", "reprojection OKS", 3),
-    Row("reprojection_percent", "reprojection error (% of √area)", 2),
-    Row("iou", "silhouette IoU", 3),
+    ReportRow("mpjpe_mm", "MPJPE (mm)"),
+    ReportRow("pa_mpjpe_mm", "PA-MPJPE (mm)"),
+    ReportRow("mpvpe_mm", "MPVPE (mm)"),
+    ReportRow("known_mpjpe_mm", "MPJPE, camera known (mm)"),
+    ReportRow("known_mpvpe_mm", "MPVPE, camera known (mm)"),
+    ReportRow("difficulty_mm", "MPJPE of the reference: how hard it is (mm)"),
+    ReportRow("oks", "reprojection OKS", 3),
+    ReportRow("reprojection_percent", "reprojection error (% of √area)", 2),
+    ReportRow("iou", "silhouette IoU", 3),
 )
 CONSISTENCY = (
-    Row("mirror_mm", "mirrored (mm)"),
-    Row("jitter_mm_per_px", "joints jittered by 2 px (mm per px)"),
-    Row("dropped_mm_per_joint", "one joint missing (mm per joint)"),
-    Row("crop_mm_per_joint", "a quarter cropped at one side (mm per joint lost)"),
-    Row("shift_mm", "moved and halved in size (mm)", 2),
-    Row("small_mm", "64 px tall, whole pixels (mm)"),
+    ReportRow("mirror_mm", "mirrored (mm)"),
+    ReportRow("jitter_mm_per_px", "joints jittered by 2 px (mm per px)"),
+    ReportRow("dropped_mm_per_joint", "one joint missing (mm per joint)"),
+    ReportRow("crop_mm_per_joint", "a quarter cropped at one side (mm per joint lost)"),
+    ReportRow("shift_mm", "moved and halved in size (mm)", 2),
+    ReportRow("small_mm", "64 px tall, whole pixels (mm)"),
 )
 PLAUSIBILITY = (
-    Row("asymmetry_percent", "left and right bones differ (%)"),
-    Row("odd_bones_percent", "bones of rare proportion (%; true bodies: 1)"),
-    Row("beyond_limits_percent", "people with a joint past its limits (%)"),
-    Row("intersecting_percent", "people passing through themselves by over 20 mm (%)"),
-    Row("depth_mm", "deepest overlap, mean (mm)"),
-    Row("floating_mm", "feet above the ground (mm)"),
+    ReportRow("asymmetry_percent", "left and right bones differ (%)"),
+    ReportRow("odd_bones_percent", "bones of rare proportion (%; true bodies: 1)"),
+    ReportRow("beyond_limits_percent", "people with a joint past its limits (%)"),
+    ReportRow("intersecting_percent", "people passing through themselves by over 20 mm (%)"),
+    ReportRow("depth_mm", "deepest overlap, mean (mm)"),
+    ReportRow("floating_mm", "feet above the ground (mm)"),
 )
 
 
 def write_report(
     out: Path,
-    recovery: Recovery,
+    recovery: Predictor,
     command: str,
     sets: Sequence[Measures],
     gap: Gap | None,
@@ -97,13 +97,13 @@ def write_report(
     blocks += [_limits_table(sets), *_calibration_blocks(out, sets)]
     robustness_plots.draw_curves(out / "curves.png", sets)
     caption = "Noise, missing joints and view: means and 95% bands. Movement is from the undisturbed answer."
-    blocks += [Heading("Curves"), Picture(out / "curves.png", caption), Heading("The worst cases")]
+    blocks += [Heading("Curves"), ImageBlock(out / "curves.png", caption), Heading("The worst cases")]
     for index, measures in enumerate(sets):
         picture = out / f"worst_{index + 1}.jpg"
         renderer.save_picture(picture, draw_gallery(measures, recovery))
         beside = "" if measures.people.truth is None else ", the true body in grey"
         text = f"{measures.people.name}: input joints, the answer over them, and from the side{beside}."
-        blocks.append(Picture(picture, text))
+        blocks.append(ImageBlock(picture, text))
     _write(out / "report.md", to_markdown(blocks))
     _write(out / "report.html", to_html(blocks))
     write_json(out / "report.json", _numbers(recovery, command, sets, gap, seed))
@@ -133,7 +133,7 @@ def _people_table(sets: Sequence[Measures]) -> Table:
     return Table(("set", "what it is", "people", "from"), rows)
 
 
-def _table(rows: Sequence[Row], sets: Sequence[Measures], seed: int, *, with_truth: bool = False) -> Table:
+def _table(rows: Sequence[ReportRow], sets: Sequence[Measures], seed: int, *, with_truth: bool = False) -> Table:
     """A column for each set, and one more for the true bodies of those that have some."""
     head, columns = ["measure"], []
     for measures in sets:
@@ -168,7 +168,7 @@ def _gap_blocks(gap: Gap, picture: Path) -> list[Block]:
             f"{gap.difficulty_ratio:.2f} to 1, the validation clips are {harder}. At equal difficulty clips still "
             f"differ by {100 * gap.spread:.0f}% (one standard deviation), whichever part they are of."
         ),
-        Picture(picture, "Each clip's error against its difficulty, and the fitted lines of both parts."),
+        ImageBlock(picture, "Each clip's error against its difficulty, and the fitted lines of both parts."),
     ]
 
 
@@ -215,13 +215,13 @@ def _calibration_blocks(out: Path, sets: Sequence[Measures]) -> list[Block]:
         Table(
             ("set", "confidences", "rank correlation, joints", "rank correlation, people", "calibration error"), rows
         ),
-        Picture(
+        ImageBlock(
             picture, "Joints by the confidence they came with. Above the dashed line the body is better than promised."
         ),
     ]
 
 
-def _numbers(recovery: Recovery, command: str, sets: Sequence[Measures], gap: Gap | None, seed: int) -> dict[str, Any]:
+def _numbers(recovery: Predictor, command: str, sets: Sequence[Measures], gap: Gap | None, seed: int) -> dict[str, Any]:
     """The report as JSON: everything in the tables and the curves."""
     return {
         "model": recovery.info.name,

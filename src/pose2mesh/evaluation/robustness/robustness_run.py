@@ -90,11 +90,11 @@ def robustness_command(model: str, device: str, options: RobustnessOptions, say:
     from pose2mesh.evaluation.robustness.generalization_gap import measure_gap, verdict
     from pose2mesh.evaluation.robustness.measure import Meter
     from pose2mesh.evaluation.robustness.report import write_report
-    from pose2mesh.evaluation.robustness.sample_sets import PeopleSet, Role, from_clips, from_keypoints
-    from pose2mesh.inference.predictor import Recovery
+    from pose2mesh.evaluation.robustness.sample_sets import Role, SampleSet, from_clips, from_keypoints
+    from pose2mesh.inference.predictor import Predictor
 
-    recovery = Recovery.load(model, device)
-    own: list[PeopleSet] = []
+    recovery = Predictor.load(model, device)
+    own: list[SampleSet] = []
     folders: Sequence[Path | None] = options.images or [None] * len(options.keypoints)
     for (name, file), folder in zip(options.named_files(), folders, strict=True):
         own.append(from_keypoints(name, file, folder, recovery.joint_set, options.samples, options.seed))

@@ -33,7 +33,7 @@ from pose2mesh.geometry.camera import Intrinsics
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA
 from pose2mesh.inference.predictor import unusable
 from pose2mesh.io.image_lookup import match_images
-from pose2mesh.io.keypoints import PictureInput, PoseInput, read_keypoints
+from pose2mesh.io.keypoints import ImageInput, PoseInput, read_keypoints
 from pose2mesh.skeletons import JointSet, convert
 
 Floats: TypeAlias = NDArray[np.floating]
@@ -42,7 +42,7 @@ _POSED_AT_ONCE = 64
 
 
 @dataclass(frozen=True, eq=False)
-class Truth:
+class SampleTruth:
     """What is known of people drawn from clips; metres, camera axes, relative to the root joint.
 
     Attributes:
@@ -63,7 +63,7 @@ class Truth:
 
 
 @dataclass(frozen=True, eq=False)
-class PeopleSet:
+class SampleSet:
     """`P` people in the joint set of the model.
 
     Attributes:
@@ -90,7 +90,7 @@ class PeopleSet:
     labels: tuple[str, ...]
     sizes: list[tuple[int, int] | None]
     masks: list[list[Any] | None]
-    truth: Truth | None = None
+    truth: SampleTruth | None = None
 
     def __len__(self) -> int:
         return len(self.joints_px)
@@ -126,7 +126,7 @@ def from_clips(
     synthesiser: BodySynthesiser,
     samples: int,
     seed: int,
-) -> PeopleSet:
+) -> SampleSet:
     """People in poses of clips, as bodies of random adult shape before random cameras; every clip gives as many.
 
     The same seed gives two sets the same shapes and, but for the body's size, cameras: what differs are the poses.
@@ -167,7 +167,7 @@ def from_clips(
         joints_px, confidence = rederive(people.joints_px.numpy(), everything.numpy(), synthesiser.joint_set)
         to_ray = rotation_to_ray(people.cameras.ray(weighted_centre(torch.from_numpy(joints_px), everything)))
     cameras = people.cameras
-    return PeopleSet(
+    return SampleSet(
         name,
         role,
         joints_px,
@@ -178,7 +178,7 @@ def from_clips(
         tuple(labels),
         [(int(width), int(height)) for width, height in cameras.size_px],
         [None] * samples,
-        Truth(
+        SampleTruth(
             people.joints_cam.numpy(),
             torch.cat(vertices).numpy(),
             cameras.intrinsics(),
@@ -207,7 +207,7 @@ def _facing(hips: Tensor) -> NDArray[np.float32]:
 
 def from_keypoints(
     name: str, file: Path, images: Path | None, joint_set: JointSet, samples: int, seed: int
-) -> PeopleSet:
+) -> SampleSet:
     """The people of a keypoint file, at most `samples` of them, drawn at random, in the order of the file.
 
     Args:
@@ -224,7 +224,7 @@ def from_keypoints(
     """
     pictures = read_keypoints(file)
     photos = match_images(pictures, images) if images is not None else {}
-    found: list[tuple[PictureInput, PoseInput, NDArray[np.float32], NDArray[np.float32]]] = []
+    found: list[tuple[ImageInput, PoseInput, NDArray[np.float32], NDArray[np.float32]]] = []
     for picture in pictures:
         for person in picture.people:
             original = person.original
@@ -240,7 +240,7 @@ def from_keypoints(
         found = [found[index] for index in chosen]
     stems = list(dict.fromkeys(picture.stem for picture, *_ in found))
     sizes = {picture.stem: picture.size or _size(photos.get(picture.stem)) for picture, *_ in found}
-    return PeopleSet(
+    return SampleSet(
         name,
         "own",
         np.stack([pixels for _, _, pixels, _ in found]),

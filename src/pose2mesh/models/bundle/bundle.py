@@ -19,7 +19,7 @@ from torch import Tensor
 from pose2mesh.io.atomic_write import replacing
 from pose2mesh.models.bundle.bundle_file import FORMAT, VERSION, fitting, read_bundle, surface_arrays
 from pose2mesh.models.bundle.bundle_info import BundleInfo
-from pose2mesh.models.mesh_topology import Surface
+from pose2mesh.models.mesh_topology import MeshTopology
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.skeletons import JOINT_SETS
 
@@ -29,7 +29,7 @@ class Bundle:
     """A model ready for use: the network in evaluation mode, its surface and what is known of it."""
 
     model: Pose2Mesh
-    surface: Surface
+    surface: MeshTopology
     info: BundleInfo
 
 

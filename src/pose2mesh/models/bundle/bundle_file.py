@@ -1,4 +1,5 @@
-"""What a bundle file holds, in NumPy: the weights, the surface, what the model says of itself. See `models.bundle.bundle`."""
+"""What a bundle file holds, in NumPy: the weights, the surface, what the model says of itself. See
+`models.bundle.bundle`."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ import scipy.sparse as sp
 
 from pose2mesh.errors import InputError, one_line
 from pose2mesh.models.bundle.bundle_info import BundleInfo, resolve
-from pose2mesh.models.mesh_topology import Surface
+from pose2mesh.models.mesh_topology import MeshTopology
 from pose2mesh.models.network_config import NetworkConfig
 
 FORMAT = "pose2mesh-bundle"
@@ -35,7 +36,7 @@ class BundleFile:
     path: Path
     info: BundleInfo
     network: NetworkConfig
-    surface: Surface
+    surface: MeshTopology
     weights: dict[str, np.ndarray]
 
 
@@ -94,7 +95,7 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
         raise InputError(f"{path}: cannot be read as a bundle ({one_line(error)})") from error
 
 
-def surface_arrays(surface: Surface) -> dict[str, np.ndarray]:
+def surface_arrays(surface: MeshTopology) -> dict[str, np.ndarray]:
     """A surface as arrays by name, sparse ones as row, column, value and shape; `_surface` is the way back."""
     arrays = {
         "faces": surface.faces.astype(np.int32),
@@ -122,7 +123,7 @@ def surface_arrays(surface: Surface) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _surface(arrays: dict[str, np.ndarray]) -> Surface:
+def _surface(arrays: dict[str, np.ndarray]) -> MeshTopology:
     def sparse(name: str) -> sp.csr_array:
         entries = (arrays[f"{name}.value"].astype(np.float64), (arrays[f"{name}.row"], arrays[f"{name}.column"]))
         return sp.csr_array(entries, shape=tuple(arrays[f"{name}.shape"].tolist()))
@@ -133,7 +134,7 @@ def _surface(arrays: dict[str, np.ndarray]) -> Surface:
         upsample = upsample.astype(np.float32)
         upsample[:, 0] += 1 - upsample.sum(1)  # float16 rounded them: without this, vertices far from the root move
     landmarks = arrays.get("landmarks")
-    return Surface(
+    return MeshTopology(
         faces=arrays["faces"],
         template=arrays["template"],
         adjacency=[sparse(f"adjacency{level}") for level in range(levels)],

@@ -33,7 +33,7 @@ _UNUSED = "batch_norm1."
 
 
 @dataclass(frozen=True)
-class Reference:
+class ReferenceCheckpoint:
     """What a checkpoint holds.
 
     Attributes:
@@ -49,7 +49,7 @@ class Reference:
     epoch: int | None
 
 
-def read_reference(path: Path) -> Reference:
+def read_reference(path: Path) -> ReferenceCheckpoint:
     """Read a `.pth.tar` file: tensors, plain containers and the numbers of its logs. No code in it is run.
 
     Raises:
@@ -77,7 +77,7 @@ def read_reference(path: Path) -> Reference:
             f"{path}: model_state_dict is not of the reference's PoseNet or whole network; expected names that begin "
             f"with linear_stages. or {_LIFTER}, found {', '.join(list(state)[:3]) or 'none'}"
         )
-    return Reference(str(path), parts[0], parts[1], int(epoch) if isinstance(epoch, int | float) else None)
+    return ReferenceCheckpoint(str(path), parts[0], parts[1], int(epoch) if isinstance(epoch, int | float) else None)
 
 
 class _Dtype:
@@ -115,7 +115,7 @@ def _load(path: Path) -> Any:
         raise InputError(f"{path}: cannot be read as a checkpoint ({reason})") from error
 
 
-def load_posenet(network: Pose2Mesh, reference: Reference) -> None:
+def load_posenet(network: Pose2Mesh, reference: ReferenceCheckpoint) -> None:
     """Fill a network's PoseNet with the reference's.
 
     Raises:
@@ -134,7 +134,7 @@ def load_posenet(network: Pose2Mesh, reference: Reference) -> None:
     network.posenet.load_state_dict(converted)
 
 
-def load_meshnet(network: Pose2Mesh, reference: Reference) -> None:
+def load_meshnet(network: Pose2Mesh, reference: ReferenceCheckpoint) -> None:
     """Fill a network's MeshNet with the reference's.
 
     The weights mean something on the graphs they were trained on alone. The file does not hold these; that their nodes

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 
-class Rows:
+class ArrayFile:
     """An array (T, …) in a file, read, changed and appended to row by row; no file stays open.
 
     Args:

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.pipelines.video.array_file import Rows
+from pose2mesh.pipelines.video.array_file import ArrayFile
 from pose2mesh.skeletons import JointSet
 
 
-class Detections:
+class DetectionStore:
     """The 2D joints of everyone in every frame so far, in the model's joint set.
 
     Args:
@@ -21,8 +21,8 @@ class Detections:
 
     def __init__(self, folder: Path, joint_set: JointSet) -> None:
         # For each frame, how many people there were up to its end.
-        self._ends = Rows(folder / "frames.rows", np.int64)
-        self._people = Rows(folder / "detections.rows", np.float32, (len(joint_set), 3))
+        self._ends = ArrayFile(folder / "frames.rows", np.int64)
+        self._people = ArrayFile(folder / "detections.rows", np.float32, (len(joint_set), 3))
         self._people.cut(self.people)
 
     def __len__(self) -> int:

@@ -16,16 +16,16 @@ from pose2mesh.detectors.registry import Detector
 from pose2mesh.inference.predictor import usable_people
 from pose2mesh.io.atomic_write import replacing
 from pose2mesh.io.keypoints import PoseInput
-from pose2mesh.pipelines.video.detection_store import Detections
+from pose2mesh.pipelines.video.detection_store import DetectionStore
 from pose2mesh.pipelines.video.frame_reader import Video
 from pose2mesh.pipelines.video.keypoint_frames import KeypointFrames
-from pose2mesh.pipelines.video.tracking_detector import Follower
+from pose2mesh.pipelines.video.tracking_detector import TrackingDetector
 from pose2mesh.skeletons import JointSet
 
 Joints: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
-class Sightings:
+class FrameDetections:
     """The people of every frame. At least a video and a detector, or keypoints and a rate, are needed.
 
     Args:
@@ -71,7 +71,7 @@ class Sightings:
         if self.keypoints is None:
             assert self.video is not None
             assert self.detector is not None
-            follow = Follower(self.detector, float(self.video.rate))
+            follow = TrackingDetector(self.detector, float(self.video.rate))
             seen = before or self._usable([])
             for frame, picture in enumerate(self.video.frames(start), start):
                 people = follow(picture, frame, *seen)
@@ -100,7 +100,7 @@ class Sightings:
 
 
 def keep_sightings(
-    sightings: Sightings, detections: Detections, facts_file: Path, step: Callable[[int], object]
+    sightings: FrameDetections, detections: DetectionStore, facts_file: Path, step: Callable[[int], object]
 ) -> tuple[Fraction, str | None]:
     """Look at all frames that were not looked at yet.
 

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import Intrinsics, nominal_intrinsics
-from pose2mesh.inference.predictor import Camera, Person, Recovery
+from pose2mesh.inference.predictor import Camera, Person, Predictor
 from pose2mesh.io.atomic_write import replacing
 from pose2mesh.motion.smoothing import steady_bodies
-from pose2mesh.pipelines.video.array_file import Rows
+from pose2mesh.pipelines.video.array_file import ArrayFile
 from pose2mesh.pipelines.video.track_store import Track
 from pose2mesh.pipelines.video.track_windows import joined, windows
 
@@ -36,7 +36,7 @@ TURNS = 22 * 9
 
 
 @dataclass(frozen=True)
-class Shooting:
+class FilmingConditions:
     """What is known of how the people were filmed, and how steady they are to be.
 
     Attributes:
@@ -73,13 +73,13 @@ class BodyTrack:
             residual in mm; empty for a model of another body.
     """
 
-    def __init__(self, track: Track, recovery: Recovery, shooting: Shooting) -> None:
+    def __init__(self, track: Track, recovery: Predictor, shooting: FilmingConditions) -> None:
         self.track, self.recovery, self.shooting = track, recovery, shooting
         shape = (1 + len(recovery.joint_set) + len(recovery.template), 3)
         self._raw, self.bodies, self._steady = (
-            Rows(track.folder / f"{name}.rows", np.float32, shape) for name in ("raw", "bodies", "steady")
+            ArrayFile(track.folder / f"{name}.rows", np.float32, shape) for name in ("raw", "bodies", "steady")
         )
-        self.poses = Rows(track.folder / "poses.rows", np.float32, (TURNS + 4,))
+        self.poses = ArrayFile(track.folder / "poses.rows", np.float32, (TURNS + 4,))
         self._windows = windows(len(track), *(recovery.window or (BATCH, 0)))
         self._shape_file = track.folder / "shape.json"
 
@@ -122,7 +122,7 @@ class BodyTrack:
             self._fit(rig)
         os.replace(self._steady.path, self.bodies.path)
         self._raw.path.unlink()
-        self.bodies = Rows(self.bodies.path, self.bodies.dtype, self.bodies.shape)
+        self.bodies = ArrayFile(self.bodies.path, self.bodies.dtype, self.bodies.shape)
 
     def _recover_windows(self, step: Callable[[int], object]) -> None:
         done = 0

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2mesh.motion.tracker import Tracker, TrackerConfig
-from pose2mesh.pipelines.video.array_file import Rows
-from pose2mesh.pipelines.video.detection_store import Detections
+from pose2mesh.pipelines.video.array_file import ArrayFile
+from pose2mesh.pipelines.video.detection_store import DetectionStore
 from pose2mesh.skeletons import JointSet
 
 # So long someone may be out of sight and is still the same person; what lies between is bridged.
@@ -33,7 +33,7 @@ class Track:
     number: int
     first_frame: int
     folder: Path
-    rows: Rows
+    rows: ArrayFile
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -45,7 +45,7 @@ class Track:
 
 
 @dataclass(frozen=True)
-class Tracks:
+class TrackStore:
     """Everyone, and what is known of all frames.
 
     Attributes:
@@ -59,7 +59,7 @@ class Tracks:
     corner_px: NDArray[np.floating]
 
 
-def track_people(detections: Detections, folder: Path, fps: float, joint_set: JointSet) -> Tracks:
+def track_people(detections: DetectionStore, folder: Path, fps: float, joint_set: JointSet) -> TrackStore:
     """Find who is who. What was in `folder` is kept where it is of the same people, frame by frame."""
     gap = max(1, round(_LONGEST_GAP_S * fps))
     config = TrackerConfig(min(_LEAST_FRAMES, max(len(detections), 1)), max_gap=gap, max_bridge=gap)
@@ -79,11 +79,11 @@ def track_people(detections: Detections, folder: Path, fps: float, joint_set: Jo
                 own = folder / f"{seen.track:05d}"
                 own.mkdir(exist_ok=True)
                 (own / "track.rows").unlink(missing_ok=True)
-                people.append(Track(seen.track, seen.frame, own, Rows(own / "track.rows", kind)))
+                people.append(Track(seen.track, seen.frame, own, ArrayFile(own / "track.rows", kind)))
             row = (seen.frame, not seen.bridged, seen.joints_px, seen.confidence)
             people[seen.track].rows.append(np.array([row], kind))
             claimed += not seen.bridged
     for stray in folder.iterdir():  # of a run that found more people
         if int(stray.name) >= len(people):
             shutil.rmtree(stray)
-    return Tracks(people, detections.people - claimed, corner)
+    return TrackStore(people, detections.people - claimed, corner)

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.pipelines.video.array_file import Rows
+from pose2mesh.pipelines.video.array_file import ArrayFile
 
 
 def windows(frames: int, longest: int, overlap: int) -> list[slice]:
@@ -18,7 +18,7 @@ def windows(frames: int, longest: int, overlap: int) -> list[slice]:
     return [slice(start, min(stop + overlap, frames)) for start, stop in pairwise(ends)]
 
 
-def joined(rows: Rows, spans: Sequence[slice]) -> Iterator[NDArray[np.floating]]:
+def joined(rows: ArrayFile, spans: Sequence[slice]) -> Iterator[NDArray[np.floating]]:
     """The frames of a track, part by part, from its windows' rows, which lie end to end."""
     at = 0
     tail = rows[:0]

@@ -19,7 +19,7 @@ _SURE = 0.5  # at that score, someone whom the look around has missed is believe
 _CONFIRMED = 0.3  # so alike (OKS), a pose of the look around bears out that there is someone
 
 
-class Follower:
+class TrackingDetector:
     """Frame in, people out.
 
     Args:

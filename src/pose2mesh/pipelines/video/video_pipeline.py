@@ -19,17 +19,17 @@ import numpy as np
 from pose2mesh.detectors.registry import Detector
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import nominal_intrinsics
-from pose2mesh.inference.predictor import Recovery
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.io.atomic_write import move_all, replacing
 from pose2mesh.pipelines.formats import name_files
-from pose2mesh.pipelines.video.detection_store import Detections
-from pose2mesh.pipelines.video.frame_detections import Sightings, keep_sightings
+from pose2mesh.pipelines.video.detection_store import DetectionStore
+from pose2mesh.pipelines.video.frame_detections import FrameDetections, keep_sightings
 from pose2mesh.pipelines.video.frame_reader import Video
 from pose2mesh.pipelines.video.image_models import look_at_frames
 from pose2mesh.pipelines.video.keypoint_frames import KeypointFrames
 from pose2mesh.pipelines.video.progress import progress
-from pose2mesh.pipelines.video.track_bodies import BodyTrack, Shooting
-from pose2mesh.pipelines.video.track_store import Tracks, track_people
+from pose2mesh.pipelines.video.track_bodies import BodyTrack, FilmingConditions
+from pose2mesh.pipelines.video.track_store import TrackStore, track_people
 from pose2mesh.pipelines.video.video_options import VideoInput, VideoOptions
 from pose2mesh.pipelines.video.video_page import write_video_page
 from pose2mesh.pipelines.video.video_result import VideoResult
@@ -44,7 +44,7 @@ _VERSION = 2  # of what the hidden folder holds
 def predict_video(
     source: VideoInput,
     options: VideoOptions,
-    recovery: Recovery,
+    recovery: Predictor,
     detector: Detector | None,
     rig: Rig | None,
     say: Callable[[str], None],
@@ -94,18 +94,18 @@ def predict_video(
         warn(f"pose2mesh: {source.path}: {result.fault}")
 
 
-def _open(source: VideoInput, options: VideoOptions, recovery: Recovery, detector: Detector | None) -> Sightings:
+def _open(source: VideoInput, options: VideoOptions, recovery: Predictor, detector: Detector | None) -> FrameDetections:
     video = None if source.video is None else Video(source.video)
     keypoints = None if source.keypoints is None else KeypointFrames(source.keypoints, options.joints)
     rate = None if source.fps is None else Fraction(source.fps).limit_denominator(1001)
-    return Sightings(recovery.joint_set, video, detector, keypoints, rate)
+    return FrameDetections(recovery.joint_set, video, detector, keypoints, rate)
 
 
 def recover_video(
     source: VideoInput,
     options: VideoOptions,
-    recovery: Recovery,
-    sightings: Sightings,
+    recovery: Predictor,
+    sightings: FrameDetections,
     rig: Rig | None,
     work: Path,
     say: Callable[[str], None],
@@ -116,7 +116,7 @@ def recover_video(
         InputError: the input cannot be used; `work` is gone then.
     """
     _forget_if_changed(work, work / "seen.json", _what_is_seen(source, options, recovery))
-    detections = Detections(work, recovery.joint_set)
+    detections = DetectionStore(work, recovery.joint_set)
     if len(detections):
         say(f"{source.stem}: going on after frame {len(detections) - 1}")
     expected = None if sightings.video is None else sightings.video.expected_frames
@@ -130,7 +130,7 @@ def recover_video(
     tracks = track_people(detections, work / "people", float(rate), recovery.joint_set)
     size = _size(sightings, tracks)
     intrinsics = nominal_intrinsics(size) if options.intrinsics == "nominal" else options.intrinsics
-    shooting = Shooting(float(rate), size, intrinsics, options.height_m, options.smooth)
+    shooting = FilmingConditions(float(rate), size, intrinsics, options.height_m, options.smooth)
     bodies = [BodyTrack(track, recovery, shooting) for track in tracks.people]
     total = sum(len(track) for track in tracks.people)
     if recovery.looks and sightings.video is not None:
@@ -142,7 +142,7 @@ def recover_video(
     return VideoResult(source.path.name, recovery, shooting, rate, len(detections), bodies, tracks.unclaimed, fault)
 
 
-def _size(sightings: Sightings, tracks: Tracks) -> tuple[int, int]:
+def _size(sightings: FrameDetections, tracks: TrackStore) -> tuple[int, int]:
     """(width, height) of the frames, or of what the joints fill where nothing tells it."""
     if sightings.video is not None:
         return sightings.video.size
@@ -151,7 +151,7 @@ def _size(sightings: Sightings, tracks: Tracks) -> tuple[int, int]:
     return known or (width, height)
 
 
-def _what_is_seen(source: VideoInput, options: VideoOptions, recovery: Recovery) -> dict[str, Any]:
+def _what_is_seen(source: VideoInput, options: VideoOptions, recovery: Predictor) -> dict[str, Any]:
     """All that decides what is detected."""
     files = [path for path in (source.video, source.keypoints) if path is not None]
     stamps = [[str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
@@ -165,7 +165,7 @@ def _what_is_seen(source: VideoInput, options: VideoOptions, recovery: Recovery)
     }
 
 
-def _what_is_recovered(source: VideoInput, options: VideoOptions, recovery: Recovery) -> dict[str, Any]:
+def _what_is_recovered(source: VideoInput, options: VideoOptions, recovery: Predictor) -> dict[str, Any]:
     """All that decides what is made of the detections."""
     asked = [str(options.intrinsics), options.height_m, options.smooth]
     return {"model": asdict(recovery.info), "asked": asked}

@@ -9,8 +9,8 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.inference.predictor import Person, Recovery
-from pose2mesh.pipelines.video.track_bodies import BodyTrack, Shooting
+from pose2mesh.inference.predictor import Person, Predictor
+from pose2mesh.pipelines.video.track_bodies import BodyTrack, FilmingConditions
 from pose2mesh.visualization.orthographic_views import extent_of
 from pose2mesh.visualization.renderer import PALETTE, Colour
 
@@ -18,7 +18,7 @@ _GREY = (150, 150, 150)
 
 
 @dataclass(frozen=True)
-class Seen:
+class VisiblePerson:
     """Someone in one frame.
 
     Attributes:
@@ -48,20 +48,20 @@ class VideoResult:
     """
 
     name: str
-    recovery: Recovery
-    shooting: Shooting
+    recovery: Predictor
+    shooting: FilmingConditions
     rate: Fraction
     frames: int
     people: list[BodyTrack]
     unclaimed: int
     fault: str | None
 
-    def at(self, frame: int) -> list[Seen]:
+    def at(self, frame: int) -> list[VisiblePerson]:
         """Everyone in view in a frame."""
         found = []
         for number, body in enumerate(self.people):
             if body.track.first_frame <= frame < body.track.end:
-                found.append(Seen(number, body.person(frame), body.is_bridged(frame)))
+                found.append(VisiblePerson(number, body.person(frame), body.is_bridged(frame)))
         return found
 
     def extent(self) -> NDArray[np.floating]:
@@ -75,11 +75,11 @@ class VideoResult:
             return extent_of([])
         return np.stack([np.min([low for low, _ in extents], axis=0), np.max([high for _, high in extents], axis=0)])
 
-    def of(self, number: int) -> Iterator[tuple[int, Seen]]:
+    def of(self, number: int) -> Iterator[tuple[int, VisiblePerson]]:
         """One person's frames: their numbers, and the person as they are there."""
         body = self.people[number]
         for frame in range(body.track.first_frame, body.track.end):
-            yield frame, Seen(number, body.person(frame), body.is_bridged(frame))
+            yield frame, VisiblePerson(number, body.person(frame), body.is_bridged(frame))
 
 
 def colour_of(number: int, bridged: bool = False) -> Colour:

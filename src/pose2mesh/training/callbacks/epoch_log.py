@@ -12,7 +12,7 @@ import lightning as L
 from torch import Tensor
 
 from pose2mesh.io.atomic_write import replacing
-from pose2mesh.training.lightning_module import StepModule
+from pose2mesh.training.lightning_module import TrainingStep
 
 # Of Pose2Mesh, in this order; those of other methods follow as they come.
 LOSSES = ("vertex", "normal", "edge", "mesh_joint", "lifted_joint", "landmark")
@@ -89,7 +89,7 @@ class EpochLog(L.Callback):
         self._mark(pl_module)
 
     def _mark(self, module: L.LightningModule) -> None:
-        assert isinstance(module, StepModule)
+        assert isinstance(module, TrainingStep)
         self._marked, self._drawn_until = time.perf_counter(), module.drawing_s
 
     def on_train_batch_start(
@@ -100,7 +100,7 @@ class EpochLog(L.Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        assert isinstance(pl_module, StepModule)
+        assert isinstance(pl_module, TrainingStep)
         self.seconds += time.perf_counter() - self._marked
         self.drawing_s += pl_module.drawing_s - self._drawn_until
         self._mark(pl_module)
@@ -114,7 +114,7 @@ class EpochLog(L.Callback):
         pl_module.log("data_wait", self.drawing_s / self.seconds, prog_bar=True, logger=False, batch_size=1)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        assert isinstance(pl_module, StepModule)
+        assert isinstance(pl_module, TrainingStep)
         means = {name: value / self.batches for name, value in self.sums.items()}
         if trainer.world_size > 1:
             means = {name: trainer.strategy.reduce(value, reduce_op="mean") for name, value in means.items()}

@@ -12,7 +12,7 @@ Step = TypeVar("Step")
 Drawn = TypeVar("Drawn")
 
 
-class DrawnAhead(Generic[Step, Drawn]):
+class Prefetcher(Generic[Step, Drawn]):
     """Draws what comes next while the last is in use. All is drawn in that one thread, the first batch too: what is
     drawn may depend on how many threads compute it, and a resumed run must draw the same. It computes on one core:
     with threads of its own on the others, it would make the network's wait for each other.
