@@ -1,4 +1,4 @@
-"""Small data sets in the formats of the literature, written with their awkward parts; the Anny body and posed joints."""
+"""Small data sets in the formats of the literature, awkward parts included; the Anny body and posed joints."""
 
 from __future__ import annotations
 

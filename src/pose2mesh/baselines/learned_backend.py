@@ -1,4 +1,4 @@
-"""A learned baseline in the place of a trained model: a backend of `inference.predictor.Recovery`."""
+"""A learned baseline in the place of a trained model: a backend of `inference.predictor.Predictor`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from pose2mesh.skeletons import COCO
 
 
 class LearnedBackend:
-    """See `inference.backend.PictureBackend`. Of a photo, who looks at maps or landmarks gets what the reader finds.
+    """See `inference.backend.ImageBackend`. Of a photo, who looks at maps or landmarks gets what the reader finds.
 
     Args:
         network: The method, in evaluation mode.
@@ -66,7 +66,7 @@ class LearnedBackend:
     def look(
         self, pixels: NDArray[np.float32], confidence: NDArray[np.float32], pictures: Images
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """See `inference.backend.PictureBackend`."""
+        """See `inference.backend.ImageBackend`."""
         seen = pictures
         if isinstance(pictures, np.ndarray):
             seen = self._read(crops_of(pictures, torch.from_numpy(pixels), torch.from_numpy(confidence)))

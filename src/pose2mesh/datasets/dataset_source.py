@@ -50,7 +50,7 @@ class DatasetMember:
 
 
 class DatasetSource:
-    """See `datasets.source.Supply`.
+    """See `datasets.source.DataSource`.
 
     Args:
         body: That everyone is posed by.

@@ -28,8 +28,8 @@ class ValidationSample(NamedTuple):
 
 
 class DataSource(Protocol):
-    """People for training and validation, on a body: drawn (`datasets.synthetic_source.DrawnPeople`) or of data sets
-    (`datasets.dataset_source.RecordedPeople`).
+    """Training and validation samples and their body model: synthetic (`datasets.synthetic_source`) or of data sets
+    (`datasets.dataset_source`).
 
     Attributes:
         body: Whose mesh the network predicts.

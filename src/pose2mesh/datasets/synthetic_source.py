@@ -20,7 +20,7 @@ PEOPLE = 200_000  # an epoch, where none is told
 
 
 class SyntheticSource:
-    """See `datasets.source.Supply`. Each person is drawn once and never again: positions do not matter, generators do.
+    """Synthetic samples as a `DataSource`. Each is generated once; positions do not matter, generators do.
 
     Args:
         body: The Anny body.

@@ -1,4 +1,4 @@
-"""What runs a model for `inference.predictor.Recovery`, from NumPy to NumPy: on 2D joints, on pictures, on a
+"""What runs a model for `inference.predictor.Predictor`, from NumPy to NumPy: on 2D joints, on pictures, on a
 person's frames."""
 
 from __future__ import annotations

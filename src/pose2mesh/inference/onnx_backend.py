@@ -24,7 +24,7 @@ NOT_INSTALLED = '{} is not installed; `pip install "pose2mesh[onnx]"` brings it'
 
 
 class OnnxBackend:
-    """A backend of `inference.predictor.Recovery`.
+    """A backend of `inference.predictor.Predictor`.
 
     Args:
         session: Of a graph as `models.onnx_graph.build` makes it.

@@ -16,7 +16,7 @@ CHUNK = 64  # people in one forward pass: memory stays flat however many there a
 
 
 class TorchBackend:
-    """A backend of `inference.predictor.Recovery`.
+    """A backend of `inference.predictor.Predictor`.
 
     Args:
         bundle: As loaded.

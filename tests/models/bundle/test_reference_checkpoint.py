@@ -210,7 +210,7 @@ def test_graphs_with_self_loops_as_the_reference_coarsens_them(surface: MeshTopo
     parts = [
         {k.removeprefix(p): v for k, v in state.items() if k.startswith(p)} for p in ("pose_lifter.", "pose2mesh.")
     ]
-    found = reference_checkpoint.Reference("made here", parts[0], parts[1], None)
+    found = reference_checkpoint.ReferenceCheckpoint("made here", parts[0], parts[1], None)
     reference_checkpoint.load_posenet(network, found)
     reference_checkpoint.load_meshnet(network, found)
     x = torch.randn(3, len(COCO), 5)
@@ -306,8 +306,8 @@ def test_other_checkpoints_are_named(saved: Any, said: str, tmp_path: Path) -> N
 
 
 def changed(
-    found: reference_checkpoint.Reference, part: str, name: str, value: Tensor | None
-) -> reference_checkpoint.Reference:
+    found: reference_checkpoint.ReferenceCheckpoint, part: str, name: str, value: Tensor | None
+) -> reference_checkpoint.ReferenceCheckpoint:
     state = {key: kept for key, kept in getattr(found, part).items() if key != name}
     return replace(found, **{part: state if value is None else {**state, name: value}})
 

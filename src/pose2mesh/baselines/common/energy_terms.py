@@ -1,7 +1,7 @@
 """The terms of the fits' energies, each a plain function of tensors.
 
 A term is 0 where all is well, never negative, and comes unweighted. Lengths in the picture are in units of the person's
-size there (`fitting.Target`), so that one weight serves people of any size.
+size there (`fitting.FitTarget`), so that one weight serves people of any size.
 """
 
 from __future__ import annotations
