@@ -1,7 +1,7 @@
 """Interfaces of body models: `BodyMesh` for building and evaluating networks, `BodyModel` for posing and fitting.
 
-Letters: `B` bodies, `V` vertices, `F` faces, `J` joints, `R` bones of the rig, `S` blend shapes. A `BodyModel` has 6 shape
-parameters (`PHENOTYPES`) and 22 bones that carry a pose (`body_models.bones.BODY_BONES`).
+Letters: `B` bodies, `V` vertices, `F` faces, `J` joints, `R` bones of the rig, `S` blend shapes. A `BodyModel` has 6
+shape parameters (`PHENOTYPES`) and 22 bones that carry a pose (`body_models.bones.BODY_BONES`).
 """
 
 from __future__ import annotations
