@@ -12,7 +12,7 @@ from pose2mesh.body_models.default_body import default_body
 from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.label_checks import backwards, crossed, extent_m, implausible_size, mirrored, outside, repeated
 from pose2mesh.datasets.readers.custom import own
-from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, SyntheticSamples, draw_people
+from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, SyntheticSamples, sample_people
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.skeletons import COCO, HUMAN36, SMPL, JointSet
 
@@ -26,7 +26,7 @@ def draw(anny: BodyModel, joint_set: JointSet, count: int = 200) -> SyntheticSam
     source = PoseSource(None, PoseConfig(procedural=1.0))
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        return draw_people(count, source, BodySynthesiser(anny, joint_set, None), SyntheticConfig(views=1), generator)
+        return sample_people(count, source, BodySynthesiser(anny, joint_set, None), SyntheticConfig(views=1), generator)
 
 
 def test_outside_by_hand() -> None:
