@@ -17,7 +17,7 @@ from pose2mesh.baselines.methods.arnab import Arnab
 from pose2mesh.baselines.methods.smplify import FROM_A_GOOD_START, FROM_NOTHING, SMPLify
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.datasets.synthetic.bodies import ShapeConfig
-from pose2mesh.datasets.synthetic.pose_sampling import draw_procedural
+from pose2mesh.datasets.synthetic.pose_sampling import sample_procedural
 from pose2mesh.errors import InputError
 from pose2mesh.inference.predictor import Predictor, bone_log_lengths
 from pose2mesh.models.bundle.bundle_info import BundleInfo
@@ -108,11 +108,11 @@ class VideoBackend(BaselineBackend):
 def stature_features(body: AnnyBody, joint_set: JointSet) -> list[float]:
     """`BundleInfo.stature_features` of the body itself: its standing height from the lengths of its bones, by ridge."""
     generator = torch.Generator().manual_seed(0)
-    phenotypes = ShapeConfig().draw(_BODIES, generator)
+    phenotypes = ShapeConfig().sample(_BODIES, generator)
     with torch.no_grad():
         parts = phenotypes.split(50)
         regressor = body.regressor(joint_set)
-        joints = torch.cat([regressor @ body(part, draw_procedural(len(part), generator)) for part in parts])
+        joints = torch.cat([regressor @ body(part, sample_procedural(len(part), generator)) for part in parts])
         goal = np.log(body.stature(phenotypes).double().numpy())
     features = bone_log_lengths(joints.numpy(), joint_set)
     middle = features.mean(0)

@@ -130,7 +130,6 @@ class Pose2MeshModule(TrainingStep[Batch]):
 
         `mean_body_surface` is what answering with `mean_body` would give: what a network has to beat.
         """
-        chosen, root = self.network.joint_set.evaluation_indices, self.network.joint_set.root_index
         results, errors = {"lifted": prediction.lifted.float()}, {}
         if self.surface_stage:
             assert batch.points is not None
@@ -141,9 +140,9 @@ class Pose2MeshModule(TrainingStep[Batch]):
         if prediction.landmarks is not None:
             errors["landmarks"] = metrics.mean_distance(prediction.landmarks, self._true_landmarks(batch)).mean()
         for name, joints in results.items():
-            predicted, truth = (joints - joints[:, root, None])[:, chosen], batch.joints[:, chosen]
-            errors[f"{name}_mpjpe"] = metrics.mean_distance(predicted, truth).mean()
-            errors[f"{name}_pa_mpjpe"] = metrics.procrustes_distance(predicted, truth).mean()
+            bodies = metrics.BodyPoints(joints), metrics.BodyPoints(batch.joints)
+            each = metrics.compute_errors(*bodies, self.network.joint_set, ("mpjpe", "pa_mpjpe"))
+            errors |= {f"{name}_{measure}": values.mean() for measure, values in each.items()}
         return errors
 
     @cached_property

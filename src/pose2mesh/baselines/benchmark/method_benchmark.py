@@ -14,7 +14,6 @@ from typing import Literal, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from pose2mesh import metrics
 from pose2mesh.baselines.baseline_samples import measured_pictures
 from pose2mesh.baselines.common.body_layer import BodyLayer
 from pose2mesh.baselines.common.fitting import FitState, Fitter
@@ -23,11 +22,12 @@ from pose2mesh.baselines.learned_backend import LearnedBackend
 from pose2mesh.baselines.observation import Need, Observation
 from pose2mesh.baselines.rendering.rendering_config import CHUNK
 from pose2mesh.baselines.rendering.sample_stream import SampleStream
-from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, detect, draw_people
+from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, detect, sample_people
 from pose2mesh.datasets.synthetic.detection_noise import measured_noise
 from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA
 from pose2mesh.inference.predictor import Predictor
+from pose2mesh.metrics import BodyPoints, compute_errors
 from pose2mesh.skeletons import COCO
 
 Input: TypeAlias = Literal["gt", "noisy"]
@@ -99,7 +99,7 @@ def judge(
     with torch.no_grad():
         for start in range(0, samples, CHUNK):
             count = min(CHUNK, samples - start)
-            people = draw_people(count, poses, synthesiser, SyntheticConfig(views=1), generator)
+            people = sample_people(count, poses, synthesiser, SyntheticConfig(views=1), generator)
             batch = detect(people, COCO, measured_noise(input_, COCO), generator)
             seen = stream.show(people, batch.joints_px, batch.confidence, start // CHUNK, seed)
             orientations = people.cameras.rotation[:, None] @ people.orientations
@@ -130,13 +130,8 @@ def _joined(parts: list[Parameters]) -> Parameters:
 
 def person_errors(joints: Tensor, vertices: Tensor, true_joints: Tensor, true_vertices: Tensor) -> Tensor:
     """(B, 4) MPJPE, PA-MPJPE, MPVPE and PA-MPVPE in mm, root-aligned."""
-    root, true_root = joints[:, COCO.root_index, None], true_joints[:, COCO.root_index, None]
-    joints, true_joints = (joints - root)[:, COLUMNS], (true_joints - true_root)[:, COLUMNS]
-    vertices, true_vertices = vertices - root, true_vertices - true_root
-    measures = (metrics.mean_distance, metrics.procrustes_distance)
-    columns = [measure(joints, true_joints) for measure in measures]
-    columns += [measure(vertices, true_vertices) for measure in measures]
-    return 1000 * torch.stack(columns, dim=1)
+    errors = compute_errors(BodyPoints(joints, vertices), BodyPoints(true_joints, true_vertices), COCO)
+    return 1000 * torch.stack(list(errors.values()), dim=1)
 
 
 def of_joints(baseline: Baseline) -> BenchmarkedMethod:
