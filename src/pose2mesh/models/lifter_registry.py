@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pose2mesh.models.network_config import NetworkConfig
     from pose2mesh.models.onnx_graph.graph_builder import OnnxGraph
 
-# Arguments: the graph; the name of the input (B, J, C); the config; J. Adds the nodes of the lifter and returns the names
+# Arguments: the graph, the name of the input (B, J, C), the config, J. Adds the lifter's nodes and returns the names
 # of the joints (B, J, 3), which must be `lifted`, and of the landmark offsets (B, L, 3) or None, as in `Lifted`.
 # The weights are named as in the lifter's state dict, after `network_config.LIFTER_PREFIX`.
 OnnxWriter: TypeAlias = "Callable[[OnnxGraph, str, NetworkConfig, int], tuple[str, str | None]]"
