@@ -12,7 +12,7 @@ from pose2mesh.datasets.annotation import OnFault
 from pose2mesh.datasets.fit_distance import LARGEST_ERROR_CROP_PX, LARGEST_ERROR_MM
 from pose2mesh.datasets.readers.pw3d import pw3d
 from pose2mesh.datasets.records import Records
-from pose2mesh.datasets.registry import SOURCES, DatasetSpec
+from pose2mesh.datasets.registry import DATASETS, DatasetSpec
 from pose2mesh.datasets.synthetic.bodies import SyntheticConfig
 from pose2mesh.errors import InputError
 from pose2mesh.io.names import nearest
@@ -30,7 +30,7 @@ class DatasetConfig:
     """One data set of a config: where it is, which part, what of it is used. None stands for the usual.
 
     Attributes:
-        reader: One of `SOURCES`; by default what the data set is called in the config.
+        reader: One of `DATASETS`; by default what the data set is called in the config.
         folder: By default its usual folder in `data.folder`.
         split: By default the one to train on, or for validation the last one.
         input: `noisy`: true 2D joints with synthesised errors; `gt`: the true ones; `detected`: the detections that
@@ -72,7 +72,7 @@ class DatasetConfig:
 
     def spec(self, name: str) -> DatasetSpec:
         """Which data set this is; `name` is what the config calls it."""
-        return SOURCES[self.reader or name]
+        return DATASETS[self.reader or name]
 
     def part(self, name: str, validation: bool) -> str:
         """The split, the usual one where none is told; "" for a data set that has one part only."""
@@ -95,13 +95,13 @@ class DatasetConfig:
             InputError: names the file and the key.
         """
         reader = self.reader or name
-        if reader not in SOURCES:
+        if reader not in DATASETS:
             if self.reader is None and name == "validation":
-                raise InputError(f"{source}: {key}.reader is missing; expected one of {', '.join(SOURCES)}")
+                raise InputError(f"{source}: {key}.reader is missing; expected one of {', '.join(DATASETS)}")
             raise InputError(
-                f"{source}: {key}.reader is {reader!r}, which is not known; the nearest is {nearest(reader, SOURCES)!r}"
+                f"{source}: {key}.reader is {reader!r}, which is not known; the nearest is {nearest(reader, DATASETS)!r}"
             )
-        found = SOURCES[reader]
+        found = DATASETS[reader]
         known = inspect.signature(found.read).parameters
         for choice in self.choices():
             if choice not in known:

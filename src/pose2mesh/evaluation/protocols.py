@@ -38,8 +38,8 @@ class Protocol:
         name: As `evaluate --protocol` takes it.
         title: As tables have it.
         source: Who defined it and where it was read.
-        data_sets: The readers (`datasets.registry.DATASETS`) whose records it is for, the usual one first; of the last part of
-            each, which is the one to test on.
+        data_sets: The readers (`datasets.registry.DATASETS`) whose records it is for, the usual one first; of the last
+            part of each, which is the one to test on.
         subjects, cameras: Who of the records is tested; empty for everyone.
         joint_set: Of the joints compared; its root is the joints' root.
         joints: Those of them that errors are averaged over.
