@@ -98,9 +98,8 @@ class DatasetConfig:
         if reader not in DATASETS:
             if self.reader is None and name == "validation":
                 raise InputError(f"{source}: {key}.reader is missing; expected one of {', '.join(DATASETS)}")
-            raise InputError(
-                f"{source}: {key}.reader is {reader!r}, which is not known; the nearest is {nearest(reader, DATASETS)!r}"
-            )
+            near = nearest(reader, DATASETS)
+            raise InputError(f"{source}: {key}.reader is {reader!r}, which is not known; the nearest is {near!r}")
         found = DATASETS[reader]
         known = inspect.signature(found.read).parameters
         for choice in self.choices():
