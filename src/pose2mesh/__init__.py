@@ -22,13 +22,19 @@ _LAZY = {"Person": "Person", "Predictor": "Predictor", "Recovery": "Predictor"}
 
 
 def load(name_or_path: str | Path = "default", device: str = "cpu", backend: str = "torch") -> Predictor:
-    """Load a model: `default`, the bundle that ships, a bundle file or an exported one.
+    """Load a model: `default`, the bundle that ships; the name of a baseline; or a bundle or exported file.
 
-    See `inference.predictor.Predictor.load`.
+    Args:
+        name_or_path: The model, see `model_zoo`.
+        device: `cpu` or `cuda`.
+        backend: `torch` or `onnx`.
+
+    Raises:
+        InputError: the model, the device or the backend cannot be used.
     """
-    from pose2mesh.inference.predictor import Predictor
+    from pose2mesh.model_zoo import load_model
 
-    return Predictor.load(name_or_path, device, backend)
+    return load_model(name_or_path, device, backend)
 
 
 def __getattr__(name: str) -> Any:

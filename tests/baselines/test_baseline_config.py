@@ -13,7 +13,7 @@ from pose2mesh.baselines.learned_methods import METHODS
 from pose2mesh.baselines.methods.hmr import HMRSettings
 from pose2mesh.config.config_files import dump_config
 from pose2mesh.errors import InputError
-from pose2mesh.models.bundle.bundle_info import LEARNED
+from pose2mesh.model_zoo import LEARNED
 from pose2mesh.training.run_config import load_any, override_any
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "baselines"

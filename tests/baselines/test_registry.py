@@ -18,7 +18,7 @@ from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.errors import InputError
 from pose2mesh.evaluation.evaluator import evaluate_motions
 from pose2mesh.inference.predictor import Predictor
-from pose2mesh.models.bundle.bundle_info import BASELINES
+from pose2mesh.model_zoo import FITTED, load_model
 from pose2mesh.skeletons import COCO
 
 
@@ -29,7 +29,7 @@ def recovery(fitter: Fitter) -> Predictor:
 
 
 def test_every_name_has_its_maker() -> None:
-    assert tuple(MAKERS) == BASELINES
+    assert tuple(MAKERS) == FITTED
 
 
 def test_people_from_pixels(recovery: Predictor, fitter: Fitter) -> None:
@@ -77,9 +77,9 @@ def test_what_is_refused(arguments: list[str], fault: str, tmp_path: Path, capsy
 
 def test_only_methods_for_videos_take_tracks(fitter: Fitter, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "default_body", lambda: fitter.body)
-    assert [Predictor.load(name).window for name in ("smplify", "arnab")] == [None, (300, 30)]
+    assert [load_model(name).window for name in ("smplify", "arnab")] == [None, (300, 30)]
 
 
 def test_the_onnx_backend_says_so() -> None:
     with pytest.raises(InputError, match="is run by torch"):
-        Predictor.load("smplify", backend="onnx")
+        load_model("smplify", backend="onnx")

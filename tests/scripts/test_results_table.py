@@ -10,7 +10,7 @@ import pytest
 import results_table
 
 from pose2mesh.baselines.benchmark.results_table import ROWS, VARIANTS
-from pose2mesh.models.bundle.bundle_info import LEARNED
+from pose2mesh.model_zoo import LEARNED
 
 
 @pytest.fixture

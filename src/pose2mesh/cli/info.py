@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from torch import nn
 
+from pose2mesh.baselines.bundle_lookup import find_learned_bundle, is_learned
 from pose2mesh.models.bundle.bundle import load_bundle
-from pose2mesh.models.bundle.bundle_info import is_learned, resolve
+from pose2mesh.models.bundle.bundle_info import find_bundle
 
 
 def describe_bundle(name_or_path: str) -> str:
@@ -23,7 +24,7 @@ def describe_bundle(name_or_path: str) -> str:
         return f"{sum(parameter.numel() for parameter in module.parameters()) / 1e6:.2f} M parameters"
 
     graphs = ", ".join(str(graph.shape[0]) for graph in surface.adjacency)
-    size = resolve(name_or_path).stat().st_size / 1e6
+    size = find_bundle(name_or_path).stat().st_size / 1e6
     rows = {
         "bundle": f"{info.name}, {size:.1f} MB",
         "input": f"{len(model.joint_set)} joints ({info.joint_set})"
@@ -43,7 +44,7 @@ def describe_bundle(name_or_path: str) -> str:
 def _describe_learned(name_or_path: str) -> str:
     from pose2mesh.baselines.baseline_bundle import read_info
 
-    path = resolve(name_or_path)
+    path = find_learned_bundle(name_or_path)
     info = read_info(path)
     rows = {
         "bundle": f"{info.name}, {path.stat().st_size / 1e6:.1f} MB",

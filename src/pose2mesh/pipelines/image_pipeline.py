@@ -23,6 +23,7 @@ from pose2mesh.io.atomic_write import move_all
 from pose2mesh.io.image_lookup import IMAGE_SUFFIXES, match_images
 from pose2mesh.io.images import read_photo, resized
 from pose2mesh.io.keypoints import ImageInput, Skipped, read_keypoints
+from pose2mesh.model_zoo import load_model
 from pose2mesh.pipelines.formats import find_rig, write_formats
 from pose2mesh.pipelines.options import NOMINAL, PredictOptions
 from pose2mesh.pipelines.video.video_options import RIGGED, VIDEO_SUFFIXES, VideoInput, VideoOptions
@@ -66,7 +67,7 @@ def predict_files(
 
     Args:
         inputs: Photos, and files and folders of keypoints or photos.
-        model, device, backend: As `Predictor.load` takes them.
+        model, device, backend: As for `load_model`.
         options: What to write, and what is known of the pictures.
         say: Takes lines that say what was done.
         warn: Takes a line for each input or picture that could not be used, and for each photo that was not found.
@@ -102,7 +103,7 @@ def predict_files(
         from pose2mesh.detectors.registry import load_detector
 
         detector = load_detector(options.detector, options.detector_files or None, options.offline)
-    recovery = Predictor.load(model, device, backend)
+    recovery = load_model(model, device, backend)
     if options.height_m is not None:
         recovery.require_heights(options.height_m)
     written = 0
