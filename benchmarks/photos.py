@@ -21,8 +21,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.body_models.anny_skeleton import BODY_BONES
+from pose2mesh.body_models.bones import BODY_BONES
+from pose2mesh.body_models.default_body import default_body
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.datasets.synthetic.pose_sources import clip_poses
 from pose2mesh.detectors.image_keypoints import detect_photo
@@ -153,7 +153,7 @@ def main() -> None:
                 arguments.sheet, renderer.contact_sheet(pictures, captions, columns=4, tile=(360, 480))
             )
         return
-    body = AnnyBody()
+    body = default_body()
     source = clip_poses(arguments.motions) if arguments.motions else PoseSource(None, PoseConfig(procedural=1.0))
     still = {}
     to_camera = torch.tensor(WORLD_TO_CAMERA)

@@ -56,7 +56,7 @@ class Parameters:
     """Of the Anny body, for methods that have them.
 
     Attributes:
-        phenotypes: (B, 6) in the order of `body_models.anny.PHENOTYPES`.
+        phenotypes: (B, 6) in the order of `body_models.interface.PHENOTYPES`.
         orientations: (B, 22, 3, 3) of the bones, from the rest pose to camera axes.
     """
 

@@ -95,7 +95,7 @@ class GroundTruth:
         joints_2d: (B, J, 2) annotated 2D joints in units of the crop, where the body's joints are truly seen.
         visible: (B, J) 1 where a joint is annotated, in [0, 1]: those outside of the picture are not.
         joints: (B, J, 3) relative to the root joint, metres.
-        phenotypes: (B, 6) in the order of `body_models.anny.PHENOTYPES`.
+        phenotypes: (B, 6) in the order of `body_models.interface.PHENOTYPES`.
         orientations: (B, 22, 3, 3) of the bones, from the rest pose to camera axes.
         vertices: (B, V, 3) relative to the root joint, metres, where they were posed: to measure by.
     """

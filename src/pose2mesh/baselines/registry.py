@@ -15,7 +15,8 @@ from pose2mesh.baselines.common.pose_prior import PosePrior
 from pose2mesh.baselines.interface import Baseline, BaselineInput
 from pose2mesh.baselines.methods.arnab import Arnab
 from pose2mesh.baselines.methods.smplify import FROM_A_GOOD_START, FROM_NOTHING, SMPLify
-from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.default_body import default_body
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.synthetic.bodies import ShapeConfig
 from pose2mesh.datasets.synthetic.pose_sampling import sample_procedural
 from pose2mesh.errors import InputError
@@ -53,7 +54,7 @@ class BaselineBackend:
         body: Whose mesh it gives.
     """
 
-    def __init__(self, baseline: Baseline, body: AnnyBody) -> None:
+    def __init__(self, baseline: Baseline, body: BodyModel) -> None:
         self.baseline = baseline
         self.faces = body.faces.numpy().astype(np.int32)
         self.template = body.template.numpy()
@@ -76,7 +77,7 @@ class BaselineBackend:
         """
         if device != "cpu":
             raise InputError(f"--device {device}: model {name!r} runs on the cpu")
-        body = AnnyBody()
+        body = default_body()
         baseline = MAKERS[name](Fitter(body, COCO, PosePrior.load()))
         return VideoBackend(baseline, body) if isinstance(baseline, Arnab) else BaselineBackend(baseline, body)
 
@@ -105,7 +106,7 @@ class VideoBackend(BaselineBackend):
         return found.joints.numpy(), found.vertices.numpy(), found.joints_px.numpy()
 
 
-def stature_features(body: AnnyBody, joint_set: JointSet) -> list[float]:
+def stature_features(body: BodyModel, joint_set: JointSet) -> list[float]:
     """`BundleInfo.stature_features` of the body itself: its standing height from the lengths of its bones, by ridge."""
     generator = torch.Generator().manual_seed(0)
     phenotypes = ShapeConfig().sample(_BODIES, generator)

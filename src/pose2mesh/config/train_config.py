@@ -11,6 +11,7 @@ from pose2mesh.config.config_files import instantiate, read_values, refuse_unkno
 from pose2mesh.datasets.registry import DatasetConfig
 from pose2mesh.datasets.synthetic.bodies import SyntheticConfig
 from pose2mesh.errors import InputError
+from pose2mesh.models.lifter_registry import find_lifter
 from pose2mesh.models.losses import LossWeights
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.skeletons import BODY_JOINT_SETS, HAND
@@ -137,6 +138,7 @@ class TrainConfig:
             raise InputError(f"{source}: network.landmarks is {net.landmarks}, expected 0 or more")
         if net.landmarks and not net.joint_base:
             raise InputError(f"{source}: network.landmarks is {net.landmarks}, which needs network.joint_base: true")
+        self._check_lifter(source)
         if self.optimiser.keep_statistics and self.pretrained is None:
             raise InputError(
                 f"{source}: optimiser.keep_statistics is true, expected false without pretrained: a fresh network has "
@@ -153,6 +155,20 @@ class TrainConfig:
         if not 0 <= self.seed < 2**24:
             raise InputError(f"{source}: seed is {self.seed}, expected 0 to {2**24 - 1}")
         self._check_numbers(source)
+
+    def _check_lifter(self, source: str) -> None:
+        net = self.network
+        lifter, prefix = find_lifter(net.lifter, f"{source}: ").network(), "network.lifter_settings."
+        if lifter.settings is not None:
+            refuse_unknown(net.lifter_settings, lifter.settings, source, prefix)
+            instantiate(lifter.settings, net.lifter_settings, source, prefix)
+        elif net.lifter_settings:
+            keys = ", ".join(net.lifter_settings)
+            raise InputError(f"{source}: network.lifter_settings has {keys}, expected none for {net.lifter!r}")
+        if lifter.needs_confidence and not net.confidence_input:
+            raise InputError(
+                f"{source}: network.confidence_input is false, expected true for network.lifter {net.lifter!r}"
+            )
 
     def _check_drawn(self, source: str) -> None:
         data = self.data

@@ -24,7 +24,7 @@ from pose2mesh.metrics import BodyPoints, Measure, compute_errors
 from pose2mesh.skeletons import JointSet
 
 if TYPE_CHECKING:
-    from pose2mesh.body_models.anny import AnnyBody
+    from pose2mesh.body_models.interface import BodyModel
     from pose2mesh.config.train_config import TrainConfig
     from pose2mesh.datasets.annotation import OnFault
     from pose2mesh.datasets.posed_dataset import Input
@@ -195,7 +195,7 @@ def evaluate_motions(
     input_: str,
     drop_joints: int = 0,
     noise_scale: float = 1.0,
-    body: AnnyBody | None = None,
+    body: BodyModel | None = None,
 ) -> dict[str, Any]:
     """Errors in millimetres over people drawn from `source`, with cameras, shapes and noise of the default configs.
 
@@ -220,7 +220,7 @@ def evaluate_motions(
     """
     from tqdm import tqdm
 
-    from pose2mesh.body_models import anny
+    from pose2mesh.body_models.default_body import default_body
     from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, detect, sample_people
     from pose2mesh.datasets.synthetic.detection_noise import measured_noise
 
@@ -228,7 +228,7 @@ def evaluate_motions(
     most = len(joint_set) - len(joint_set.derived) - LEAST_JOINTS
     if drop_joints > most:
         raise InputError(f"--drop-joints {drop_joints}: expected at most {most} for joint set {joint_set.name!r}")
-    body = body or anny.AnnyBody()
+    body = body or default_body()
     if len(recovery.template) != len(body.template):
         name, body_name = recovery.info.name, recovery.info.body
         raise InputError(f"model {name!r} is of body {body_name!r}; clips are posed as 'anny', so it must be of that")

@@ -10,7 +10,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.config.config_files import dump_config
 from pose2mesh.config.train_config import TrainConfig
 from pose2mesh.datasets.dataset_source import DatasetSource
@@ -102,7 +102,7 @@ def measure_recorded(recovery: Predictor, supply: DatasetSource) -> None:
     recovery.info.errors[supply.validation_title] = measured
 
 
-def fit_stature(recovery: Predictor, body: AnnyBody, source: PoseSource, config: SyntheticConfig) -> list[float]:
+def fit_stature(recovery: Predictor, body: BodyModel, source: PoseSource, config: SyntheticConfig) -> list[float]:
     """Weights and offset of `Predictor.stature`: which standing height predicted bone lengths stand for.
 
     A network that cannot tell sizes answers with some middle size. The height that its answer stands for is the true

@@ -35,8 +35,8 @@ from pose2mesh.baselines.common.body_layer import BodyGuess, BodyLayer
 from pose2mesh.baselines.common.parameter_regressor import mean_guess
 from pose2mesh.baselines.interface import BodyEstimate
 from pose2mesh.baselines.observation import GroundTruth, LearnedBaseline, Need, Observation
-from pose2mesh.body_models.anny import PHENOTYPES, AnnyBody
-from pose2mesh.body_models.anny_skeleton import BODY_BONES
+from pose2mesh.body_models.bones import BODY_BONES
+from pose2mesh.body_models.interface import PHENOTYPES, BodyModel
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, ShapeConfig
 from pose2mesh.datasets.synthetic.pose_sampling import sample_procedural
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, rotation_from_six, six_of_rotation
@@ -293,7 +293,7 @@ class PointsToParameters(nn.Module):
         return BodyGuess(shape, rotations, mesh.scale.log(), mesh.shift_m)
 
 
-def coarse_surface(body: AnnyBody, joint_set: JointSet, halvings: int) -> MeshTopology:
+def coarse_surface(body: BodyModel, joint_set: JointSet, halvings: int) -> MeshTopology:
     """The body's mesh, its graph halved so often, and the step back to all vertices; the same every time."""
     generator = torch.Generator().manual_seed(0)
     phenotypes, poses = ShapeConfig().sample(_SAMPLE_BODIES, generator), sample_procedural(_SAMPLE_BODIES, generator)
