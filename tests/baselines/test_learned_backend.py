@@ -20,7 +20,6 @@ from pose2mesh.baselines.methods.pretraining_network import PretrainingNetwork, 
 from pose2mesh.baselines.observation import Observation
 from pose2mesh.cli.main import main
 from pose2mesh.errors import InputError
-from pose2mesh.inference.predictor import Predictor
 from pose2mesh.model_zoo import load_model
 from pose2mesh.models.bundle.bundle_info import find_bundle
 from pose2mesh.skeletons import COCO
@@ -122,9 +121,9 @@ def test_what_is_seen_decides(folder: Path) -> None:
     recovery = load_model(folder / "hmr.safetensors")
     keypoints = np.random.default_rng(1).uniform(20, 80, (1, 17, 2))
     photos = (np.zeros((100, 100, 3), np.uint8), np.full((100, 100, 3), 255, np.uint8))
-    dark, light = (recovery.recover(keypoints, photo=photo)[0] for photo in photos)
+    dark, light = (recovery.recover(keypoints, image=photo)[0] for photo in photos)
     assert np.abs(dark.joints - light.joints).max() > 1e-5
-    with pytest.raises(InputError, match="model 'hmr' looks at the photo; it is needed beside the keypoints"):
+    with pytest.raises(InputError, match="model 'hmr' takes the image; it is needed beside the keypoints"):
         recovery.recover(keypoints)
 
 

@@ -64,7 +64,7 @@ class LearnedBackend:
         layer = BodyLayer(default_body(), COCO)
         return cls(*load_learned(name_or_path, layer), layer)
 
-    def look(
+    def run_on_images(
         self, pixels: NDArray[np.float32], confidence: NDArray[np.float32], pictures: Images
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """See `inference.backend.ImageBackend`."""

@@ -277,14 +277,14 @@ def evaluate(
         JSON file for the results; of a data set, the tables go beside it as Markdown.
     """
     from pose2mesh.evaluation.evaluator import EvaluateOptions, evaluate_model
-    from pose2mesh.inference.predictor import Predictor
+    from pose2mesh.model_zoo import load_model
 
     options = EvaluateOptions(
         data, motions, keypoints, images, samples, seed, input_, drop_joints, noise_scale, report, protocol,
         on_fault, tuple(set_ or ()),
     )  # fmt: skip
     options.check()
-    evaluate_model(Predictor.load(model, device), options, say)
+    evaluate_model(load_model(model, device), options, say)
     return 0
 
 

@@ -47,9 +47,9 @@ def robustness(
         cpu or cuda.
     """
     from pose2mesh.evaluation.robustness.robustness_run import RobustnessOptions, measure_robustness
-    from pose2mesh.inference.predictor import Predictor
+    from pose2mesh.model_zoo import load_model
 
     options = RobustnessOptions(out, motions, split, tuple(keypoints or ()), tuple(images or ()), samples, seed)
     options.check()
-    measure_robustness(Predictor.load(model, device), model, options, say)
+    measure_robustness(load_model(model, device), model, options, say)
     return 0

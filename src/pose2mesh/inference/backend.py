@@ -6,7 +6,7 @@ A model takes 2D joints (`Backend`), the image as well (`ImageBackend`), or the 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeAlias, Union, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,7 @@ class PersonCrops(Protocol):
 
 
 # Images for an `ImageBackend`: the one image (H, W, 3), RGB, that all people are in, or each person's crop.
-Images: TypeAlias = Union[NDArray[np.uint8], PersonCrops]
+Images: TypeAlias = NDArray[np.uint8] | PersonCrops
 
 
 class Model(Protocol):
@@ -72,8 +72,8 @@ class Backend(Model, Protocol):
 class ImageBackend(Model, Protocol):
     """Runs a model that takes the image beside the 2D joints."""
 
-    def look(
-        self, pixels: NDArray[np.float32], confidence: NDArray[np.float32], pictures: Images
+    def run_on_images(
+        self, pixels: NDArray[np.float32], confidence: NDArray[np.float32], images: Images
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """As `Backend.run`, with pixels of the image, or of the image that the crops were cut from."""
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pose2mesh.errors import InputError
-from pose2mesh.inference.predictor import Person, Predictor
+from pose2mesh.inference.person import Person
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.io import mesh_files
 from pose2mesh.pipelines.video.video_options import RIGGED
 from pose2mesh.visualization import renderer

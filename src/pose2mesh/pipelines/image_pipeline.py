@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import nominal_intrinsics
-from pose2mesh.inference.predictor import Person, Predictor, usable_people
+from pose2mesh.inference.person import Person
+from pose2mesh.inference.predictor import Predictor, usable_people
 from pose2mesh.io.atomic_write import move_all
 from pose2mesh.io.image_lookup import IMAGE_SUFFIXES, match_images
 from pose2mesh.io.images import read_photo, resized
@@ -195,7 +196,7 @@ def write_video(
     Raises:
         InputError: the input cannot be used, or the files cannot be written.
     """
-    if recovery.looks and video.video is None:
+    if recovery.needs_image and video.video is None:
         raise InputError(f"{video.path}: model {recovery.info.name!r} looks at the frames; give them with --video")
     from pose2mesh.pipelines.video.video_pipeline import predict_video
 
@@ -230,7 +231,7 @@ def write_picture(
         InputError: the photo cannot be used or the files cannot be written; none of them is there then.
     """
     formats = options.photo_formats
-    if recovery.looks and photo_path is None:
+    if recovery.needs_image and photo_path is None:
         raise InputError(f"{picture.stem}: model {recovery.info.name!r} looks at the photo; give it with --image")
     photo = None if photo_path is None else read_photo(photo_path, picture.size)
     result = recover_picture(recovery, picture, photo, options)
@@ -294,7 +295,7 @@ def _recover_people(
             )
         intrinsics = nominal_intrinsics(size)
     kept, pixels, confidence, unusable = usable_people(picture.people, recovery.joint_set)
-    if photo is not None and recovery.looks and size is not None:
+    if photo is not None and recovery.needs_image and size is not None:
         photo = resized(photo, size)
     people = recovery.recover_converted(pixels, confidence, intrinsics, options.height_m, size, photo)
     return people, [picture.people[index].identifier for index in kept], [*picture.skipped, *unusable]
