@@ -25,7 +25,7 @@ from pose2mesh.body_models.interface import PHENOTYPES, BodyModel
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.rotations import nearest_rotation, rotation_from_vector
 
-# Bounds (low, high) of each phenotype for adults, as for training bodies (`datasets.synthetic.bodies.ShapeConfig`, which
+# Bounds (low, high) of each phenotype for adults, as of training bodies (`datasets.synthetic.bodies.ShapeConfig`, which
 # imports this package).
 ADULTS = ((0.0, 1.0), (0.6, 1.0), (0.0, 1.0), (0.0, 1.0), (0.2, 0.8), (0.0, 1.0))
 POINTS = 500

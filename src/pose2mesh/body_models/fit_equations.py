@@ -89,7 +89,7 @@ class Equations:
         self.by_shape, self.alone = solved[..., :6], solved[..., 6]
 
     def _pose_pose(self, q: Tensor, stiffness: float) -> Tensor:
-        """(B, 69, 69), damped, means over the points: for two bones (v · w) I − w vᵀ, for a bone and the translation [v]×."""
+        """(B, 69, 69), damped; means over points of (v · w) I − w vᵀ for two bones, [v]× for bone and translation."""
         gram = (self.flat.mT @ self.flat / q.shape[1]).unflatten(1, (BONES, 3)).unflatten(3, (BONES, 3))
         for bone, above in enumerate(PARENTS[1:], 1):  # stiffness: points O_b e − O_above e with target 0
             for row, column, sign in ((bone, bone, 1), (above, above, 1), (bone, above, -1), (above, bone, -1)):
