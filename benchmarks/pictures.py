@@ -31,8 +31,8 @@ NEEDS: tuple[tuple[Need, ...], ...] = (
     ("landmarks",),
     ("silhouettes",),
     ("parts",),
-    ("pictures",),
-    ("pictures", "parts", "silhouettes", "landmarks"),
+    ("images",),
+    ("images", "parts", "silhouettes", "landmarks"),
 )
 
 

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from pose2mesh.baselines.baseline_bundle import LearnedInfo, save_learned
 from pose2mesh.baselines.common.body_layer import BodyLayer
 from pose2mesh.baselines.common.parameter_regressor import ParameterRegressor
-from pose2mesh.baselines.interface import BodyEstimate
-from pose2mesh.baselines.learned_methods import Method
-from pose2mesh.baselines.observation import GroundTruth, LearnedBaseline, Need, Observation
+from pose2mesh.baselines.interface import BodyEstimate, LearnedBaseline
+from pose2mesh.baselines.observation import GroundTruth, Need, Observation
+from pose2mesh.baselines.registry import LearnedMethod
 from pose2mesh.config.config_files import plain_values
 
 
@@ -71,8 +71,8 @@ class Tiny(LearnedBaseline):
         return self.layer.estimate(self.regressor(self.body(seen.joints.flatten(1)))[-1])
 
 
-def tiny() -> Method:
-    return Method(Tiny, TinySettings)
+def tiny() -> LearnedMethod:
+    return LearnedMethod(Tiny, TinySettings)
 
 
 def save_untrained(path: Path, network: LearnedBaseline, method: str, settings: object) -> Path:

@@ -14,7 +14,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from pose2mesh.baselines import learned_methods
+from pose2mesh.baselines import registry
 from pose2mesh.baselines.baseline_bundle import load_learned, read_info
 from pose2mesh.baselines.common.body_layer import BodyLayer
 from pose2mesh.body_models.anny import AnnyBody
@@ -48,7 +48,7 @@ def body() -> Iterator[AnnyBody]:
     body = AnnyBody()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(baseline_task, "AnnyBody", lambda: body)
-        patch.setitem(learned_methods.METHODS, "tiny", tiny)
+        patch.setitem(registry.LEARNED_METHODS, "tiny", tiny)
         yield body
 
 

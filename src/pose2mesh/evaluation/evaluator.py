@@ -236,12 +236,12 @@ def evaluate_motions(
     generator = torch.Generator().manual_seed(seed)
     regressor = body.regressor(joint_set).double()  # the sum of a long row is off by 1e-5 m in single precision
     columns = joint_set.evaluation_indices
-    onlooker = None
+    sample_stream = None
     if recovery.looks:
         from pose2mesh.baselines.learned_backend import LearnedBackend
 
         assert isinstance(recovery.backend, LearnedBackend)
-        onlooker = recovery.backend.onlooker(source, input_)
+        sample_stream = recovery.backend.sample_stream(source, input_)
     errors: dict[str, list[torch.Tensor]] = {}
     for start in tqdm(range(0, samples, PART), desc="evaluating", unit="part", disable=None):
         count = min(PART, samples - start)
@@ -257,8 +257,10 @@ def evaluate_motions(
         if drop_joints:
             pixels, confidence = take_away(pixels, confidence, drop_joints, seed + start, joint_set)
         shown = None
-        if onlooker is not None:
-            shown = onlooker.show(people, torch.from_numpy(pixels), torch.from_numpy(confidence), start // PART, seed)
+        if sample_stream is not None:
+            shown = sample_stream.show(
+                people, torch.from_numpy(pixels), torch.from_numpy(confidence), start // PART, seed
+            )
         sizes = [(int(width), int(height)) for width, height in people.cameras.size_px]
         nominal = [nominal_intrinsics(size) for size in sizes]
         for name, intrinsics in (

@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from pose2mesh.baselines.common.baseline_losses import parameter_losses
-from pose2mesh.baselines.common.body_layer import BodyGuess, BodyLayer
+from pose2mesh.baselines.common.body_layer import BodyLayer, BodyParameters
 from pose2mesh.baselines.common.fit_buffer import FitBuffer, FitSettings, FitStarter, FitSupervisor, FittedImages
-from pose2mesh.baselines.methods.arnab import VideoWeights
+from pose2mesh.baselines.common.temporal_terms import VideoWeights
 from pose2mesh.baselines.observation import GroundTruth, Observation
 from pose2mesh.datasets.synthetic.pose_sampling import to_local
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.rotations import axis_rotation, rotation_from_vector
-from tests.stick_people import draw_sticks
+from tests.stick_people import sample_stick_people
 
 ALONE = torch.arange(8)
 TWO_VIDEOS = torch.arange(8) // 4
@@ -23,7 +23,7 @@ TWO_VIDEOS = torch.arange(8) // 4
 
 @pytest.fixture(scope="module")
 def people(layer: BodyLayer) -> tuple[Observation, GroundTruth]:
-    seen, truth = draw_sticks(layer, 8, torch.Generator().manual_seed(0))
+    seen, truth = sample_stick_people(layer, 8, torch.Generator().manual_seed(0))
     return seen, replace(truth, labelled=torch.arange(8) < 2)
 
 
@@ -33,12 +33,12 @@ def fits_of(turn: float, distance: list[float]) -> FittedImages:
     return FittedImages(torch.full((count, 6), turn), rotations, torch.tensor(distance))
 
 
-def near(truth: GroundTruth, layer: BodyLayer, error_rad: float) -> BodyGuess:
+def near(truth: GroundTruth, layer: BodyLayer, error_rad: float) -> BodyParameters:
     """Guesses that are off by so much a bone."""
     count = len(truth.index)
     generator = torch.Generator().manual_seed(3)
     off = rotation_from_vector(error_rad * torch.randn(count, 22, 3, generator=generator))
-    guess = BodyGuess(
+    guess = BodyParameters(
         torch.zeros(count, 6), to_local(truth.orientations) @ off, torch.zeros(count), torch.zeros(count, 2)
     )
     return guess
@@ -109,7 +109,7 @@ def test_a_video_has_one_shape_and_moves_steadily(layer: BodyLayer, people: tupl
     assert not torch.equal(alone.shape[0], alone.shape[1])
 
     def bends(rotations: torch.Tensor) -> float:
-        joints = layer.joints(BodyGuess(torch.zeros(8, 6), rotations, torch.zeros(8), torch.zeros(8, 2)))
+        joints = layer.joints(BodyParameters(torch.zeros(8, 6), rotations, torch.zeros(8), torch.zeros(8, 2)))
         return float(joints.unflatten(0, (2, 4)).diff(n=2, dim=1).norm(dim=-1).mean())
 
     assert bends(whole.rotations) < 0.5 * bends(alone.rotations) < bends(guess.rotations)
@@ -123,7 +123,7 @@ def test_a_video_is_fitted_as_a_whole(layer: BodyLayer, people: tuple[Observatio
     asked: list[list[int]] = []
     fit = teacher.starter.fit
 
-    def noted(guess: BodyGuess, joints: torch.Tensor, weight: torch.Tensor, person: torch.Tensor) -> FittedImages:
+    def noted(guess: BodyParameters, joints: torch.Tensor, weight: torch.Tensor, person: torch.Tensor) -> FittedImages:
         asked.append(person.tolist())
         return fit(guess, joints, weight, person)
 
@@ -152,7 +152,7 @@ def test_fits_take_the_place_of_what_is_not_known_alone(
         assert not torch.equal(getattr(found, name)[2:], getattr(truth, name)[2:])
     fits = teacher.best.recall(truth.index)
     assert torch.isinf(fits.distance[known]).all()
-    guess = BodyGuess(fits.shape, fits.rotations, torch.zeros(8), torch.zeros(8, 2))
+    guess = BodyParameters(fits.shape, fits.rotations, torch.zeros(8), torch.zeros(8, 2))
     terms = parameter_losses(guess[2:], found[torch.arange(2, 8)], layer)
     assert all(terms[name] < 1e-4 for name in ("rotations", "shape", "joints"))
 

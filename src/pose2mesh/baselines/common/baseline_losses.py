@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from pose2mesh.baselines.common.body_layer import BodyGuess, BodyLayer
+from pose2mesh.baselines.common.body_layer import BodyLayer, BodyParameters
 from pose2mesh.baselines.observation import GroundTruth
 from pose2mesh.datasets.synthetic.pose_sampling import to_local
 from pose2mesh.models.losses import masked_l1
@@ -35,7 +35,7 @@ class ParameterWeights:
 
 
 def parameter_losses(
-    guess: BodyGuess, truth: GroundTruth, layer: BodyLayer, weights: ParameterWeights | None = None
+    guess: BodyParameters, truth: GroundTruth, layer: BodyLayer, weights: ParameterWeights | None = None
 ) -> dict[str, Tensor]:
     """All four terms, weighted."""
     weights = weights or ParameterWeights()

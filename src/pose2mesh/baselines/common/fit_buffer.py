@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from pose2mesh.baselines.common import energy_terms
-from pose2mesh.baselines.common.body_layer import BodyGuess, BodyLayer
+from pose2mesh.baselines.common.body_layer import BodyLayer, BodyParameters
 from pose2mesh.baselines.common.fitting import FitState, FitTarget, Fitter, Weights
 from pose2mesh.baselines.common.pose_prior import PosePrior, rotation_vectors
-from pose2mesh.baselines.methods.arnab import VideoWeights, between_frames
+from pose2mesh.baselines.common.temporal_terms import VideoWeights, video_energy
 from pose2mesh.baselines.observation import GroundTruth
 from pose2mesh.body_models.anny import PHENOTYPES
 from pose2mesh.body_models.anny_skeleton import BODY_BONES
@@ -112,7 +112,7 @@ class FitStarter(nn.Module):
         self.fitter = Fitter(layer.body, layer.joint_set, PosePrior.load())
 
     @torch.no_grad()
-    def fit(self, guess: BodyGuess, joints: Tensor, weight: Tensor, person: Tensor) -> FittedImages:
+    def fit(self, guess: BodyParameters, joints: Tensor, weight: Tensor, person: Tensor) -> FittedImages:
         """Guesses of `B` frames fitted to 2D joints.
 
         Args:
@@ -137,8 +137,8 @@ class FitStarter(nn.Module):
         alone = replace(target, person=torch.arange(len(person), device=person.device))
         frames, _ = self.fitter.fit(alone, frames, self.weights, self.settings.camera_rounds, camera_only=True)
         bodies = replace(frames, shape=shape)
-        extra = None if self.video is None else between_frames(self.fitter, bodies, target, self.video)
-        bodies, _ = self.fitter.fit(target, bodies, self.weights, self.settings.rounds, extra=extra)
+        term = None if self.video is None else video_energy(self.fitter, bodies, target, self.video)
+        bodies, _ = self.fitter.fit(target, bodies, self.weights, self.settings.rounds, term=term)
         found = bodies.guess(person)
         return FittedImages(found.shape, found.rotations, self._distance(bodies, target))
 
@@ -174,7 +174,7 @@ class FitSupervisor(nn.Module):
         self.starter = FitStarter(layer, settings, video)
 
     @torch.no_grad()
-    def taught(self, guess: BodyGuess, truth: GroundTruth, every: int) -> GroundTruth:
+    def taught(self, guess: BodyParameters, truth: GroundTruth, every: int) -> GroundTruth:
         """`known`, after those whose 3D is not known were fitted to their annotated 2D joints.
 
         Args:
@@ -193,7 +193,7 @@ class FitSupervisor(nn.Module):
         return self.known(truth)
 
     @torch.no_grad()
-    def fit(self, guess: BodyGuess, index: Tensor, joints: Tensor, weight: Tensor) -> None:
+    def fit(self, guess: BodyParameters, index: Tensor, joints: Tensor, weight: Tensor) -> None:
         """Fit pictures and remember what is nearer than what they had.
 
         Args:
@@ -228,7 +228,7 @@ class FitSupervisor(nn.Module):
 
     def _with_fits(self, truth: GroundTruth, people: Tensor, shape: Tensor, rotations: Tensor) -> GroundTruth:
         none = shape.new_zeros(len(people))
-        fitted = BodyGuess(shape, rotations, none, none[:, None].expand(-1, 2))
+        fitted = BodyParameters(shape, rotations, none, none[:, None].expand(-1, 2))
         joints = self.layer.joints(fitted)
         return replace(
             truth,

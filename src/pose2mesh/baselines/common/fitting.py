@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from pose2mesh.baselines.common import energy_terms
 from pose2mesh.baselines.common.baseline_camera import solve_camera
-from pose2mesh.baselines.common.body_layer import BodyGuess, BodyLayer
+from pose2mesh.baselines.common.body_layer import BodyLayer, BodyParameters
 from pose2mesh.baselines.common.lbfgs import minimise
 from pose2mesh.baselines.common.pose_prior import TURNING, PosePrior
 from pose2mesh.baselines.interface import BodyEstimate
@@ -83,10 +83,10 @@ class FitState:
     log_scale: Tensor
     shift_m: Tensor
 
-    def guess(self, person: Tensor) -> BodyGuess:
+    def guess(self, person: Tensor) -> BodyParameters:
         """Frame by frame, given whose each is (B,)."""
         rotations = torch.cat((self.orientation[:, None], rotation_from_vector(self.pose)), dim=1)
-        return BodyGuess(self.shape[person], rotations, self.log_scale, self.shift_m)
+        return BodyParameters(self.shape[person], rotations, self.log_scale, self.shift_m)
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Weights:
     shape: float = 0.5
 
 
-Extra: TypeAlias = Callable[[PosedBodies], Tensor]  # a further term (B,), weighted
+EnergyTerm: TypeAlias = Callable[[PosedBodies], Tensor]  # a further term (B,), weighted
 
 
 class Fitter(nn.Module):
@@ -147,7 +147,7 @@ class Fitter(nn.Module):
         joints = self.layer.joints(guess)
         return PosedBodies(bodies, joints, guess.project(joints))
 
-    def energy(self, posed: PosedBodies, target: FitTarget, weights: Weights, extra: Extra | None = None) -> Tensor:
+    def energy(self, posed: PosedBodies, target: FitTarget, weights: Weights, term: EnergyTerm | None = None) -> Tensor:
         """(P,) of each person: the sum over frames, and the shape's term once a frame, for it is seen in each."""
         bodies, person = posed.bodies, target.person
         seen = energy_terms.reprojection(posed.projected, target.joints, target.weight, weights.robust)
@@ -155,8 +155,8 @@ class Fitter(nn.Module):
         frames = frames + weights.pose * self.prior(bodies.pose)
         frames = frames + weights.limits * energy_terms.beyond_limits(bodies.pose, self.limits)
         frames = frames + weights.shape * energy_terms.unusual_shape(bodies.shape)[person]
-        if extra is not None:
-            frames = frames + extra(posed)
+        if term is not None:
+            frames = frames + term(posed)
         return frames.new_zeros(len(bodies.shape)).index_add(0, person, frames)
 
     def fit(
@@ -167,7 +167,7 @@ class Fitter(nn.Module):
         rounds: int,
         *,
         camera_only: bool = False,
-        extra: Extra | None = None,
+        term: EnergyTerm | None = None,
     ) -> tuple[FitState, Tensor]:
         """Descend from a start.
 
@@ -205,7 +205,7 @@ class Fitter(nn.Module):
         rows = torch.cat((start.pose.flatten(1), unturned, start.log_scale[:, None], start.shift_m), dim=1)
         flat = torch.cat((rows.flatten(), start.shape.flatten()))
         found, energy = minimise(
-            lambda x: self.energy(self.pose(unpack(x), target), target, weights, extra), flat, owner, rounds, free
+            lambda x: self.energy(self.pose(unpack(x), target), target, weights, term), flat, owner, rounds, free
         )
         return unpack(found), energy
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pose2mesh.baselines.common.body_layer import BodyGuess
+from pose2mesh.baselines.common.body_layer import BodyParameters
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.body_models.body_fitting import spread_points
 from pose2mesh.visualization.renderer import vertex_normals
@@ -50,7 +50,7 @@ class SoftSilhouette(nn.Module):
         self.register_buffer("share", share, persistent=False)
         self.register_buffer("pixels", torch.stack((across, down), dim=-1).reshape(-1, 2), persistent=False)
 
-    def forward(self, points: Tensor, guess: BodyGuess) -> Tensor:
+    def forward(self, points: Tensor, guess: BodyParameters) -> Tensor:
         """How much of each pixel of the crop the person takes, in [0, 1].
 
         Args:
@@ -66,7 +66,7 @@ class SoftSilhouette(nn.Module):
         depth = radius.gather(1, deepest) - (self.pixels - centre).norm(dim=-1)
         return torch.sigmoid(depth * (self.size / 2 / _SOFTNESS)).reshape(-1, self.size, self.size)
 
-    def discs(self, points: Tensor, guess: BodyGuess) -> tuple[Tensor, Tensor]:
+    def discs(self, points: Tensor, guess: BodyParameters) -> tuple[Tensor, Tensor]:
         """Where the balls are seen: middles (B, N, 2) and radii (B, N), in units of the crop."""
         one, other = points.chunk(2, dim=1)
         middle = (one + other) / 2

@@ -31,10 +31,10 @@ from pose2mesh.baselines.common.baseline_losses import (
     rotation_loss,
     shape_loss,
 )
-from pose2mesh.baselines.common.body_layer import BodyGuess, BodyLayer
-from pose2mesh.baselines.common.parameter_regressor import mean_guess
-from pose2mesh.baselines.interface import BodyEstimate
-from pose2mesh.baselines.observation import GroundTruth, LearnedBaseline, Need, Observation
+from pose2mesh.baselines.common.body_layer import BodyLayer, BodyParameters
+from pose2mesh.baselines.common.parameter_regressor import mean_parameters
+from pose2mesh.baselines.interface import BodyEstimate, LearnedBaseline
+from pose2mesh.baselines.observation import GroundTruth, Need, Observation
 from pose2mesh.body_models.anny import PHENOTYPES, AnnyBody
 from pose2mesh.body_models.anny_skeleton import BODY_BONES
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, ShapeConfig
@@ -106,7 +106,7 @@ class GraphCMR(LearnedBaseline):
         settings: What it is.
     """
 
-    needs: ClassVar[frozenset[Need]] = frozenset({"pictures"})
+    needs: ClassVar[frozenset[Need]] = frozenset({"images"})
 
     vertex: Tensor
 
@@ -124,10 +124,10 @@ class GraphCMR(LearnedBaseline):
         self.points = PointNetwork(layer, surface, self.settings.channels, self.settings.blocks)
         self.regressor = PointsToParameters(layer, len(surface.points), self.settings.hidden)
 
-    def forward(self, seen: Observation) -> tuple[Mesh, BodyGuess]:
+    def forward(self, seen: Observation) -> tuple[Mesh, BodyParameters]:
         """The mesh, and the parameters made of it, which have the mesh's camera."""
-        assert seen.pictures is not None
-        mesh: Mesh = self.points(self.backbone(seen.pictures).vector)
+        assert seen.images is not None
+        mesh: Mesh = self.points(self.backbone(seen.images).vector)
         return mesh, self.regressor(mesh.detach())
 
     def losses(self, seen: Observation, truth: GroundTruth, progress: float) -> dict[str, Tensor]:
@@ -196,7 +196,7 @@ class PointNetwork(nn.Module):
         self.to_place = nn.Linear(channels, 3)
         self.to_hint = nn.Linear(channels, 1)
         self.to_camera = nn.Linear(len(template), 3)
-        mean = mean_guess(layer)
+        mean = mean_parameters(layer)
         nn.init.zeros_(self.to_camera.weight)
         self.to_camera.bias.data = torch.cat((mean.log_scale, mean.shift_m[0]))
 
@@ -282,15 +282,15 @@ class PointsToParameters(nn.Module):
             nn.ReLU(),
             nn.Linear(hidden, sum(sizes)),
         )
-        self.register_buffer("mean", six_of_rotation(mean_guess(layer).rotations), persistent=False)
+        self.register_buffer("mean", six_of_rotation(mean_parameters(layer).rotations), persistent=False)
 
-    def forward(self, mesh: Mesh) -> BodyGuess:
+    def forward(self, mesh: Mesh) -> BodyParameters:
         """Rotations and shape of the points, with the mesh's camera."""
         count = len(mesh.points)
         numbers = self.correct(mesh.points.flatten(1))
         six, shape = numbers.split((self.mean.numel(), len(PHENOTYPES)), dim=1)
         rotations = rotation_from_six(self.mean + six.reshape(count, -1, 6))
-        return BodyGuess(shape, rotations, mesh.scale.log(), mesh.shift_m)
+        return BodyParameters(shape, rotations, mesh.scale.log(), mesh.shift_m)
 
 
 def coarse_surface(body: AnnyBody, joint_set: JointSet, halvings: int) -> MeshTopology:

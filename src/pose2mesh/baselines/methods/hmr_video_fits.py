@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 from pose2mesh.baselines.common.baseline_losses import ParameterWeights, parameter_losses
-from pose2mesh.baselines.common.body_layer import BodyGuess, BodyLayer
+from pose2mesh.baselines.common.body_layer import BodyLayer, BodyParameters
 from pose2mesh.baselines.common.fit_buffer import FitSettings, FitSupervisor
 from pose2mesh.baselines.common.fit_supervised_regressor import FitSupervisedRegressor
-from pose2mesh.baselines.methods.arnab import VideoWeights
+from pose2mesh.baselines.common.temporal_terms import VideoWeights
 from pose2mesh.baselines.observation import GroundTruth, Observation
 from pose2mesh.baselines.rendering.rendering_config import CHUNK
 
@@ -101,7 +101,7 @@ class HMRVideoFits(FitSupervisedRegressor):
         frames = {name: value[order] for name, value in frames.items()}
         index = frames.pop("index")
         joints, weight = frames.pop("joints"), frames.pop("weight")
-        guess, at_once = BodyGuess(**frames), VIDEOS_AT_ONCE * self.settings.frames
+        guess, at_once = BodyParameters(**frames), VIDEOS_AT_ONCE * self.settings.frames
         for start in range(0, len(index), at_once):  # none where all are labelled
             part = slice(start, start + at_once)
             self.teacher.fit(guess[part], index[part], joints[part], weight[part])

@@ -24,13 +24,13 @@ from torch import Tensor, nn
 
 from pose2mesh.baselines.common import energy_terms
 from pose2mesh.baselines.common.baseline_camera import project, solve_camera
-from pose2mesh.baselines.common.body_layer import BodyGuess, BodyLayer
+from pose2mesh.baselines.common.body_layer import BodyLayer, BodyParameters
 from pose2mesh.baselines.common.landmark_completion import Completion, StandardisedLandmarks, found
 from pose2mesh.baselines.common.landmarks import landmark_regressor
 from pose2mesh.baselines.common.lbfgs import minimise
 from pose2mesh.baselines.common.random_forest import Forest, ForestConfig
-from pose2mesh.baselines.interface import BodyEstimate
-from pose2mesh.baselines.observation import LANDMARKS, GroundTruth, LearnedBaseline, Need, Observation
+from pose2mesh.baselines.interface import BodyEstimate, LearnedBaseline
+from pose2mesh.baselines.observation import LANDMARKS, GroundTruth, Need, Observation
 from pose2mesh.body_models.anny import PHENOTYPES, SkinnedPoints
 from pose2mesh.body_models.anny_skeleton import BODY_BONES, PARENTS
 from pose2mesh.datasets.synthetic.pose_sampling import to_local
@@ -122,11 +122,11 @@ class Lassner(LearnedBaseline):
         guess = self.look(self.completion(landmarks, confidence))
         return self.layer.estimate(self.turn(guess, landmarks, confidence))
 
-    def look(self, whole: StandardisedLandmarks) -> BodyGuess:
+    def look(self, whole: StandardisedLandmarks) -> BodyParameters:
         """What the forests say, with the middle of the body's landmarks where that of the landmarks seen is."""
         columns = [forest(near_features(whole, near)) for forest, near in zip(self.bones, self.near, strict=True)]
         flat = whole.landmarks.flatten(1)
-        guess = BodyGuess(
+        guess = BodyParameters(
             shape=self.layer.shape_of(self.shape(flat)),
             rotations=to_local(rotation_of_columns(torch.stack(columns, dim=1))),
             log_scale=self.depth(flat)[:, 0] + whole.unit.log(),
@@ -135,7 +135,7 @@ class Lassner(LearnedBaseline):
         missed = whole.centre - guess.project(self._posed(guess)).mean(1)
         return replace(guess, shift_m=missed / guess.log_scale.exp()[:, None])
 
-    def turn(self, guess: BodyGuess, landmarks: Tensor, confidence: Tensor) -> BodyGuess:
+    def turn(self, guess: BodyParameters, landmarks: Tensor, confidence: Tensor) -> BodyParameters:
         """The same bodies, turned as a whole and moved until landmarks are seen where they were found."""
         weight = confidence * found(confidence)
         points = self._posed(guess)
@@ -155,13 +155,13 @@ class Lassner(LearnedBaseline):
         rotations[:, 0] = rotation_from_vector(turn) @ rotations[:, 0]
         return replace(guess, rotations=rotations, log_scale=log_scale[:, 0] + unit.log(), shift_m=shift_m)
 
-    def _posed(self, guess: BodyGuess) -> Tensor:
+    def _posed(self, guess: BodyParameters) -> Tensor:
         """(B, 91, 3) the bodies' landmarks about the hips, metres, camera axes."""
         return self.points(*self.layer.skeleton(guess))
 
     def _labelled(
         self, draw: Callable[[int], tuple[Observation, GroundTruth]], chunks: int
-    ) -> tuple[Tensor, Tensor, BodyGuess]:
+    ) -> tuple[Tensor, Tensor, BodyParameters]:
         """Landmarks (P, 91, 2) and confidences (P, 91) of people with 3D labels, and their bodies and cameras."""
         drawn: list[tuple[Tensor, ...]] = []
         people = 0
@@ -178,7 +178,7 @@ class Lassner(LearnedBaseline):
         columns = [torch.cat(column)[: self.settings.people] for column in zip(*drawn, strict=True)]
         landmarks, confidence, joints_2d, visible, phenotypes, orientations = columns
         nowhere = torch.zeros(len(landmarks), 3)
-        guess = BodyGuess(self.layer.shape_of(phenotypes), to_local(orientations), nowhere[:, 0], nowhere[:, :2])
+        guess = BodyParameters(self.layer.shape_of(phenotypes), to_local(orientations), nowhere[:, 0], nowhere[:, :2])
         scale, shift_m = solve_camera(self.layer.joints(guess), joints_2d, visible)
         return landmarks, confidence, replace(guess, log_scale=scale.log(), shift_m=shift_m)
 

@@ -21,11 +21,11 @@ from torch import Tensor, nn
 
 from pose2mesh.baselines.common.baseline_camera import solve_camera
 from pose2mesh.baselines.common.baseline_losses import joint_loss, keypoint_loss, rotation_loss, shape_loss
-from pose2mesh.baselines.common.body_layer import BodyGuess, BodyLayer
-from pose2mesh.baselines.common.parameter_regressor import mean_guess, timid_layer
+from pose2mesh.baselines.common.body_layer import BodyLayer, BodyParameters
+from pose2mesh.baselines.common.parameter_regressor import mean_parameters, near_zero_layer
 from pose2mesh.baselines.common.soft_silhouette import SoftSilhouette, overlap_loss
-from pose2mesh.baselines.interface import BodyEstimate
-from pose2mesh.baselines.observation import MAP_PX, GroundTruth, LearnedBaseline, Need, Observation
+from pose2mesh.baselines.interface import BodyEstimate, LearnedBaseline
+from pose2mesh.baselines.observation import MAP_PX, GroundTruth, Need, Observation
 from pose2mesh.body_models.anny import PHENOTYPES
 from pose2mesh.body_models.anny_skeleton import BODY_BONES
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
@@ -93,18 +93,18 @@ class Pavlakos(LearnedBaseline):
         )
         self.silhouette = SoftSilhouette(layer.body)
         self.poser = BodySynthesiser(layer.body, self.joint_set, self.silhouette.vertices)
-        self.register_buffer("mean", six_of_rotation(mean_guess(layer).rotations[0]), persistent=False)
+        self.register_buffer("mean", six_of_rotation(mean_parameters(layer).rotations[0]), persistent=False)
 
-    def forward(self, seen: Observation) -> BodyGuess:
+    def forward(self, seen: Observation) -> BodyParameters:
         """Bodies under the cameras that fit the joints seen best."""
         guess = self.bodies(seen)
         return _under_camera(guess, self.layer.joints(guess), seen.joints, seen.confidence)
 
-    def bodies(self, seen: Observation) -> BodyGuess:
+    def bodies(self, seen: Observation) -> BodyParameters:
         """Bodies under no camera in particular."""
         rotations = rotation_from_six(self.mean + self.pose(seen).reshape(-1, *self.mean.shape))
         shape = self.shape(seen)
-        return BodyGuess(shape, rotations, torch.zeros_like(shape[:, 0]), torch.zeros_like(shape[:, :2]))
+        return BodyParameters(shape, rotations, torch.zeros_like(shape[:, 0]), torch.zeros_like(shape[:, :2]))
 
     def losses(self, seen: Observation, truth: GroundTruth, progress: float) -> dict[str, Tensor]:
         """See `LearnedBaseline`."""
@@ -122,7 +122,7 @@ class Pavlakos(LearnedBaseline):
         """See `LearnedBaseline`."""
         return self.layer.estimate(self(seen))
 
-    def _parameter_losses(self, guess: BodyGuess, truth: GroundTruth) -> dict[str, Tensor]:
+    def _parameter_losses(self, guess: BodyParameters, truth: GroundTruth) -> dict[str, Tensor]:
         rotations = rotation_loss(guess.rotations, truth.orientations, truth.labelled)
         shape = shape_loss(guess.shape, truth.phenotypes, truth.labelled, self.layer)
         return {"rotations": self.settings.rotations * rotations, "shape": self.settings.shape * shape}
@@ -136,7 +136,7 @@ class Pavlakos(LearnedBaseline):
         return {"vertices": self.settings.vertices * vertices, "joints": self.settings.joints * at_joints}
 
     def _picture_losses(
-        self, guess: BodyGuess, joints: Tensor, points: Tensor, seen: Observation, truth: GroundTruth
+        self, guess: BodyParameters, joints: Tensor, points: Tensor, seen: Observation, truth: GroundTruth
     ) -> dict[str, Tensor]:
         """Of joints (B, J, 3) and the vertices of the silhouette (B, 2N, 3) about the hips."""
         # The camera that suits the annotation: what an unlucky detection does to it is not the body's fault.
@@ -166,7 +166,7 @@ class FromJoints(nn.Module):
         super().__init__()
         width = settings.width
         blocks = (ResidualBlock(width, settings.dropout) for _ in range(settings.blocks))
-        self.layers = nn.Sequential(nn.Linear(3 * len(joint_set), width), *blocks, timid_layer(width, numbers))
+        self.layers = nn.Sequential(nn.Linear(3 * len(joint_set), width), *blocks, near_zero_layer(width, numbers))
 
     def forward(self, seen: Observation) -> Tensor:
         """(B, numbers)."""
@@ -186,7 +186,9 @@ class FromSilhouette(nn.Module):
         places = (MAP_PX >> len(_SHAPE_WIDTHS)) ** 2
         hidden = nn.Linear(places * _SHAPE_WIDTHS[-1], 2 * _SHAPE_WIDTHS[-1])
         self.levels = nn.Sequential(*levels)
-        self.head = nn.Sequential(nn.Flatten(), hidden, nn.ReLU(), timid_layer(hidden.out_features, len(PHENOTYPES)))
+        self.head = nn.Sequential(
+            nn.Flatten(), hidden, nn.ReLU(), near_zero_layer(hidden.out_features, len(PHENOTYPES))
+        )
 
     def forward(self, seen: Observation) -> Tensor:
         """(B, 6) phenotypes as logits; in training in bfloat16 up to the last layers."""
@@ -197,7 +199,7 @@ class FromSilhouette(nn.Module):
         return shape
 
 
-def _under_camera(guess: BodyGuess, joints: Tensor, seen: Tensor, weight: Tensor) -> BodyGuess:
+def _under_camera(guess: BodyParameters, joints: Tensor, seen: Tensor, weight: Tensor) -> BodyParameters:
     """The same bodies under the cameras that bring their joints (B, J, 3), about the hips, closest to those seen."""
     scale, shift_m = solve_camera(joints, seen, weight.clamp_min(_LEAST_WEIGHT))
     return replace(guess, log_scale=scale.log(), shift_m=shift_m)

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from pose2mesh.baselines.common.backbone import FEATURES, FINE, SIZES, Backbone, FineMap
 from pose2mesh.baselines.common.body_layer import BodyLayer
-from pose2mesh.baselines.interface import BodyEstimate
-from pose2mesh.baselines.observation import LANDMARKS, MAP_PX, PARTS, GroundTruth, LearnedBaseline, Need, Observation
+from pose2mesh.baselines.interface import BodyEstimate, LearnedBaseline
+from pose2mesh.baselines.observation import LANDMARKS, MAP_PX, PARTS, GroundTruth, Need, Observation
 from pose2mesh.errors import InputError
 from pose2mesh.models.losses import masked_l1
 
@@ -71,9 +71,9 @@ class PretrainingNetwork(LearnedBaseline):
         settings: What it is trained for.
     """
 
-    needs: ClassVar[frozenset[Need]] = frozenset({"pictures", "parts", "landmarks"})
-    exact: ClassVar[bool] = True
-    gives_bodies: ClassVar[bool] = False
+    needs: ClassVar[frozenset[Need]] = frozenset({"images", "parts", "landmarks"})
+    exact_inputs: ClassVar[bool] = True
+    predicts_bodies: ClassVar[bool] = False
 
     def __init__(self, layer: BodyLayer, settings: PretrainingSettings | None = None) -> None:
         super().__init__()
@@ -96,9 +96,9 @@ class PretrainingNetwork(LearnedBaseline):
 
     def losses(self, seen: Observation, truth: GroundTruth, progress: float) -> dict[str, Tensor]:
         """See `LearnedBaseline`. The maps and landmarks of `seen` are the truth."""
-        assert seen.pictures is not None
+        assert seen.images is not None
         assert seen.parts is not None
-        reading, weights = self(seen.pictures), self.settings
+        reading, weights = self(seen.images), self.settings
         terms = {
             "parts": weights.parts * part_loss(reading.parts, seen.parts),
             "joints": weights.joints * masked_l1(reading.joints, truth.joints_2d, truth.visible),
@@ -113,9 +113,9 @@ class PretrainingNetwork(LearnedBaseline):
     @torch.no_grad()
     def read(self, seen: Observation) -> Observation:
         """The same people with parts, silhouettes and landmarks as found in their pictures; in evaluation mode."""
-        assert seen.pictures is not None
+        assert seen.images is not None
         parts, landmarks, presence = [], [], []
-        for pictures in seen.pictures.split(CHUNK):
+        for pictures in seen.images.split(CHUNK):
             reading = self(pictures)
             larger = nn.functional.interpolate(reading.parts, (MAP_PX, MAP_PX), mode="bilinear")
             parts.append(larger.softmax(1))

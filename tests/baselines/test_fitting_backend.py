@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from pose2mesh.baselines import registry
+from pose2mesh.baselines import fitting_backend
 from pose2mesh.baselines.common.fitting import Fitter
 from pose2mesh.baselines.common.initial_bodies import mean_pose
+from pose2mesh.baselines.fitting_backend import FittingBackend
 from pose2mesh.baselines.methods.smplify import Schedule, SMPLify
-from pose2mesh.baselines.registry import MAKERS, BaselineBackend
+from pose2mesh.baselines.registry import FITTING_METHODS
 from pose2mesh.cli.main import main
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.errors import InputError
@@ -25,11 +26,11 @@ from pose2mesh.skeletons import COCO
 @pytest.fixture(scope="module")
 def recovery(fitter: Fitter) -> Predictor:
     """SMPLify that hardly tries."""
-    return Predictor(BaselineBackend(SMPLify("quick", fitter, mean_pose, Schedule(1, ((1.0, 2),))), fitter.body))
+    return Predictor(FittingBackend(SMPLify("quick", fitter, mean_pose, Schedule(1, ((1.0, 2),))), fitter.body))
 
 
 def test_every_name_has_its_maker() -> None:
-    assert tuple(MAKERS) == BASELINES
+    assert tuple(FITTING_METHODS) == BASELINES
 
 
 def test_people_from_pixels(recovery: Predictor, fitter: Fitter) -> None:
@@ -76,7 +77,7 @@ def test_what_is_refused(arguments: list[str], fault: str, tmp_path: Path, capsy
 
 
 def test_only_methods_for_videos_take_tracks(fitter: Fitter, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "AnnyBody", lambda: fitter.body)
+    monkeypatch.setattr(fitting_backend, "AnnyBody", lambda: fitter.body)
     assert [Predictor.load(name).window for name in ("smplify", "arnab")] == [None, (300, 30)]
 
 
