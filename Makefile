@@ -1,6 +1,9 @@
 # Everything runs from .venv, which these targets make; nothing is installed outside it.
 #   make demo     meshes of the people in the example, in demo_out/
-#   make test     ruff, mypy and pytest
+#   make test     ruff, mypy and the tests to run while you work: every command end to end, in some minutes
+#   make test-all all tests, as CI runs them
+#   make docs     the documentation as a site, in docs/_build/html; a warning is an error
+#   make release  the wheel in dist/, installed into an empty environment and run there
 #   make bench    time the networks beside their textbook formulation; options in BENCH="--quick --device cuda"
 #   make train    train with CONFIG=configs/<name>.yaml
 #   make table    run the results table of the literature: MOTIONS=<folder of BVH clips>; TRAIN=1 trains all methods first
@@ -17,7 +20,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev
 REQUIREMENTS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench train table weights clean
+.PHONY: help demo test test-all lint format docs release bench train table weights clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -26,8 +29,13 @@ demo: $(INSTALLED)
 	$(BIN)/pose2mesh predict examples/coco_people.json --out demo_out
 
 # By file, on up to four cores: what a file's tests share is made once, and each process takes a gigabyte.
+PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
 test: lint
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(PYTEST) -m "not thorough and not slow and not assets and not gpu"
+
+test-all: lint
+	$(PYTEST)
 
 lint: $(INSTALLED_DEV)
 	$(BIN)/ruff check .
@@ -37,6 +45,21 @@ lint: $(INSTALLED_DEV)
 format: $(INSTALLED_DEV)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(INSTALLED_DEV)
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet -b html docs docs/_build/html
+
+# Built from the source archive, as an index would serve it, and run where nothing else is installed.
+EMPTY := build/empty
+release: $(INSTALLED_DEV)
+	rm -rf dist $(EMPTY)
+	$(BIN)/python -m build --no-isolation --outdir dist .
+	$(BIN)/python scripts/check_wheel.py dist
+	$(PYTHON) -m venv $(EMPTY)
+	$(EMPTY)/bin/pip install --quiet $(TORCH)
+	$(EMPTY)/bin/pip install --quiet --constraint constraints.txt dist/*.whl
+	cd $(EMPTY) && bin/pose2mesh predict ../../examples/coco_people.json --out out
+	ls $(EMPTY)/out/*.glb $(EMPTY)/out/*_overlay.png
 
 # Tables and figures in benchmarks/out/; some ten minutes on two cores that have nothing else to do.
 bench: $(INSTALLED_DEV)
@@ -61,7 +84,7 @@ weights: $(INSTALLED_DEV)
 	cp runs/light/bundle.safetensors src/pose2mesh/weights/default.safetensors
 
 clean:
-	rm -rf demo_out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf demo_out build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # torch goes first and by itself, so that nothing else decides which build of it is taken.

@@ -15,7 +15,7 @@ import torch
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.body_models.body_fitting import BodyFitter
 from pose2mesh.datasets.synthetic.bodies import ShapeConfig
-from pose2mesh.datasets.synthetic.pose_sampling import draw_procedural
+from pose2mesh.datasets.synthetic.pose_sampling import sample_procedural
 from pose2mesh.skeletons import COCO
 
 
@@ -26,7 +26,7 @@ def main() -> None:
     torch.set_num_threads(1)
     body = AnnyBody()
     generator = torch.Generator().manual_seed(2)
-    phenotypes, orientations = ShapeConfig().draw(count, generator), draw_procedural(count, generator)
+    phenotypes, orientations = ShapeConfig().sample(count, generator), sample_procedural(count, generator)
     person = torch.arange(count) // 24
     with torch.no_grad():
         vertices, shared = (body(shapes, orientations) for shapes in (phenotypes, phenotypes[person]))

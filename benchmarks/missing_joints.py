@@ -31,8 +31,8 @@ from pose2mesh.datasets.synthetic.bodies import (
     BodySynthesiser,
     SyntheticConfig,
     SyntheticSamples,
-    draw_people,
     rotation_to_ray,
+    sample_people,
     weighted_centre,
 )
 from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig, derive
@@ -132,7 +132,7 @@ def look(people: SyntheticSamples, lost: Tensor, network: Pose2Mesh) -> tuple[Te
 def _draw(
     count: int, source: PoseSource, synthesiser: BodySynthesiser, config: SyntheticConfig, seed: int
 ) -> SyntheticSamples:
-    return draw_people(count, source, synthesiser, config, torch.Generator().manual_seed(seed))
+    return sample_people(count, source, synthesiser, config, torch.Generator().manual_seed(seed))
 
 
 @torch.no_grad()

@@ -70,7 +70,7 @@ def t_pose() -> torch.Tensor:
 
 def mean_pose(source: PoseSource, count: int = 4000) -> torch.Tensor:
     """(1, 22, 3, 3) the chordal mean of each bone's orientation, every pose first turned to face the camera."""
-    poses = source.draw(count, torch.Generator().manual_seed(0))
+    poses = source.sample(count, torch.Generator().manual_seed(0))
     left = poses[:, 0, :, 0]
     turned = axis_rotation(2, -torch.atan2(left[:, 1], left[:, 0]))[:, None] @ poses
     u, _, vt = torch.linalg.svd(turned.mean(0, keepdim=True))

@@ -55,7 +55,7 @@ def compare_rasterisers(body: AnnyBody, count: int) -> None:
     """Bodies as `SampleStream` shows them, near the middle of crops, under both z-buffers."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        posed = body(torch.rand(count, 6, generator=generator), SOURCE.draw(count, generator))
+        posed = body(torch.rand(count, 6, generator=generator), SOURCE.sample(count, generator))
     vertices = (posed[..., [0, 2, 1]] * torch.tensor([1.0, -1.0, 1.0])).numpy()
     depth = vertices[..., 2] + 4
     places = vertices[..., :2] / depth[..., None] * 240 + CROP_PX / 2

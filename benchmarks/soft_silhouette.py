@@ -20,7 +20,7 @@ from pose2mesh.baselines.common.soft_silhouette import SoftSilhouette, overlap_l
 from pose2mesh.baselines.observation import Crops
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.datasets.synthetic.bodies import ShapeConfig
-from pose2mesh.datasets.synthetic.pose_sampling import draw_procedural, to_local
+from pose2mesh.datasets.synthetic.pose_sampling import sample_procedural, to_local
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, axis_rotation
 from pose2mesh.skeletons import COCO
 from pose2mesh.visualization import renderer
@@ -48,8 +48,8 @@ def some_bodies(layer: BodyLayer, count: int) -> BodyParameters:
     """Bodies under cameras that show their joints as crops do."""
     generator = torch.Generator().manual_seed(0)
     yaw = axis_rotation(2, 2 * torch.pi * torch.rand(count, generator=generator))
-    orientations = (torch.tensor(WORLD_TO_CAMERA) @ yaw)[:, None] @ draw_procedural(count, generator)
-    shape = layer.shape_of(ShapeConfig().draw(count, generator))
+    orientations = (torch.tensor(WORLD_TO_CAMERA) @ yaw)[:, None] @ sample_procedural(count, generator)
+    shape = layer.shape_of(ShapeConfig().sample(count, generator))
     guess = BodyParameters(shape, to_local(orientations), torch.zeros(count), torch.zeros(count, 2))
     far = project(layer.joints(guess), torch.ones(count), torch.zeros(count, 2))
     crops = Crops.around(1000 * far, torch.ones(far.shape[:2]))

@@ -66,7 +66,7 @@ def write_models(folder: Path) -> dict[str, dict[str, Any]]:
 def smpl_poses(count: int, seed: int = 0) -> np.ndarray:
     """(count, 24, 3) axis-angles of procedural poses, turned about the vertical, as the camera sees them."""
     rng = np.random.default_rng(seed)
-    drawn = PoseSource(None, PoseConfig(procedural=1.0)).draw(count, torch.Generator().manual_seed(seed)).numpy()
+    drawn = PoseSource(None, PoseConfig(procedural=1.0)).sample(count, torch.Generator().manual_seed(seed)).numpy()
     poses = np.zeros((count, 24, 3))
     for person, bones in enumerate(drawn):
         world = [np.eye(3)] * 24

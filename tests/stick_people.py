@@ -21,9 +21,9 @@ def sample_stick_people(
     """`count` people in procedural poses, facing anywhere, from the nominal distance; parts and landmarks exact."""
     yaw = axis_rotation(2, 2 * torch.pi * torch.rand(count, generator=generator))
     to_camera = torch.tensor(WORLD_TO_CAMERA) @ yaw
-    poses = PoseSource(None, PoseConfig(procedural=1.0)).draw(count, generator)
+    poses = PoseSource(None, PoseConfig(procedural=1.0)).sample(count, generator)
     orientations = to_camera[:, None] @ poses
-    phenotypes = ShapeConfig().draw(count, generator)
+    phenotypes = ShapeConfig().sample(count, generator)
     with torch.no_grad():
         coefficients = layer.body.coefficients(phenotypes)
         joints = layer.points(coefficients, *layer.body.bone_transforms(coefficients, orientations))

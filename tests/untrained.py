@@ -37,7 +37,7 @@ def save_untrained(
     )
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        posed = anny(ShapeConfig().draw(24, generator), source.draw(24, generator)).numpy()
+        posed = anny(ShapeConfig().sample(24, generator), source.sample(24, generator)).numpy()
     surface = build_surface(anny, joint_set, config, posed)
     torch.manual_seed(0)
     info = BundleInfo("untrained", joint_set.name, "anny", {"network": config.as_dict()}, "nothing", "Apache-2.0")

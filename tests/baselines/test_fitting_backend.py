@@ -13,13 +13,11 @@ from pose2mesh.baselines.common.fitting import Fitter
 from pose2mesh.baselines.common.initial_bodies import mean_pose
 from pose2mesh.baselines.fitting_backend import FittingBackend
 from pose2mesh.baselines.methods.smplify import Schedule, SMPLify
-from pose2mesh.baselines.registry import FITTING_METHODS
 from pose2mesh.cli.main import main
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.errors import InputError
 from pose2mesh.evaluation.evaluator import evaluate_motions
 from pose2mesh.inference.predictor import Predictor
-from pose2mesh.models.bundle.bundle_info import BASELINES
 from pose2mesh.skeletons import COCO
 
 
@@ -27,10 +25,6 @@ from pose2mesh.skeletons import COCO
 def recovery(fitter: Fitter) -> Predictor:
     """SMPLify that hardly tries."""
     return Predictor(FittingBackend(SMPLify("quick", fitter, mean_pose, Schedule(1, ((1.0, 2),))), fitter.body))
-
-
-def test_every_name_has_its_maker() -> None:
-    assert tuple(FITTING_METHODS) == BASELINES
 
 
 def test_people_from_pixels(recovery: Predictor, fitter: Fitter) -> None:

@@ -30,7 +30,7 @@ def random_poses(count: int, seed: int) -> Tensor:
 
 
 def random_adults(count: int, seed: int) -> Tensor:
-    return ShapeConfig().draw(count, torch.Generator().manual_seed(seed))
+    return ShapeConfig().sample(count, torch.Generator().manual_seed(seed))
 
 
 def theirs(model: Any, body: AnnyBody, phenotypes: Tensor, orientations: Tensor) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from pose2mesh.body_models.anny_skeleton import BODY_BONES
 from pose2mesh.body_models.body_fitting import ADULTS, BodyFit, BodyFitter, spread_points
 from pose2mesh.body_models.measurements import measure
 from pose2mesh.datasets.synthetic.bodies import ShapeConfig
-from pose2mesh.datasets.synthetic.pose_sampling import draw_procedural
+from pose2mesh.datasets.synthetic.pose_sampling import sample_procedural
 from pose2mesh.errors import InputError
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.io.keypoints import read_keypoints
@@ -34,7 +34,7 @@ def fitter(anny_body: AnnyBody) -> BodyFitter:
 def posed(anny_body: AnnyBody) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Phenotypes, orientations, translations and vertices of 16 bodies."""
     generator = torch.Generator().manual_seed(2)
-    phenotypes, orientations = ShapeConfig().draw(16, generator), draw_procedural(16, generator)
+    phenotypes, orientations = ShapeConfig().sample(16, generator), sample_procedural(16, generator)
     translation = torch.randn(16, 3, generator=generator)
     with torch.no_grad():
         return phenotypes, orientations, translation, anny_body(phenotypes, orientations) + translation[:, None]

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, SyntheticSamples, draw_people
+from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, SyntheticSamples, sample_people
 from pose2mesh.datasets.synthetic.camera_sampling import CameraConfig
 from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
@@ -250,7 +250,7 @@ def coco_people(anny_body: AnnyBody) -> SyntheticSamples:
     )
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
-        return draw_people(
+        return sample_people(
             1500, PoseSource(None, config.poses), BodySynthesiser(anny_body, COCO, None), config, generator
         )
 

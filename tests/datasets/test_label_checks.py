@@ -11,7 +11,7 @@ import torch
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.datasets.label_checks import backwards, crossed, extent_m, implausible_size, mirrored, outside, repeated
 from pose2mesh.datasets.readers.custom import own
-from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, SyntheticSamples, draw_people
+from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, SyntheticSamples, sample_people
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.skeletons import COCO, HUMAN36, SMPL, JointSet
 
@@ -25,7 +25,7 @@ def draw(anny: AnnyBody, joint_set: JointSet, count: int = 200) -> SyntheticSamp
     source = PoseSource(None, PoseConfig(procedural=1.0))
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        return draw_people(count, source, BodySynthesiser(anny, joint_set, None), SyntheticConfig(views=1), generator)
+        return sample_people(count, source, BodySynthesiser(anny, joint_set, None), SyntheticConfig(views=1), generator)
 
 
 def test_outside_by_hand() -> None:

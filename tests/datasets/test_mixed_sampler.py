@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pose2mesh.datasets.mixed_sampler import Mixture
+from pose2mesh.datasets.mixed_sampler import MixedSampler
 
 
-def whole(mixture: Mixture, epoch: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    return mixture.draw(epoch, 0, mixture.people)
+def whole(mixture: MixedSampler, epoch: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    return mixture.sample(epoch, 0, mixture.people)
 
 
 def test_equal_weights_draw_every_data_set_equally_often() -> None:
-    mixture = Mixture([1000, 10, 333], [1, 1, 1], None, seed=3)
+    mixture = MixedSampler([1000, 10, 333], [1, 1, 1], None, seed=3)
     assert mixture.people == 3000
     which, person = whole(mixture)
     assert np.bincount(which).tolist() == [1000, 1000, 1000]
@@ -24,10 +24,10 @@ def test_equal_weights_draw_every_data_set_equally_often() -> None:
 
 
 def test_weights_are_shares() -> None:
-    which, _ = whole(Mixture([50, 50], [3, 1], 400, seed=0))
+    which, _ = whole(MixedSampler([50, 50], [3, 1], 400, seed=0))
     assert np.bincount(which).tolist() == [300, 100]
     # Everybody of either comes at least once in an epoch of the length that is chosen where none is told.
-    mixture = Mixture([90, 50], [3, 1], None, seed=0)
+    mixture = MixedSampler([90, 50], [3, 1], None, seed=0)
     which, person = whole(mixture)
     assert mixture.people == 200
     assert len(np.unique(person[which == 0])) == 90
@@ -35,7 +35,7 @@ def test_weights_are_shares() -> None:
 
 
 def test_an_epoch_shorter_than_a_data_set_shows_some_of_it_once() -> None:
-    mixture = Mixture([1000], [2.5], 100, seed=0)
+    mixture = MixedSampler([1000], [2.5], 100, seed=0)
     _, first = whole(mixture)
     _, second = whole(mixture, 1)
     assert len(np.unique(first)) == len(first) == 100
@@ -43,25 +43,25 @@ def test_an_epoch_shorter_than_a_data_set_shows_some_of_it_once() -> None:
 
 
 def test_seed_epoch_and_position_decide_and_nothing_else() -> None:
-    mixture = Mixture([70, 30], [1, 1], None, seed=5)
-    which, person = mixture.draw(2, 20, 30)
-    mixture.draw(0, 0, 5)
-    mixture.draw(7, 3, 5)
-    again = mixture.draw(2, 20, 30)
+    mixture = MixedSampler([70, 30], [1, 1], None, seed=5)
+    which, person = mixture.sample(2, 20, 30)
+    mixture.sample(0, 0, 5)
+    mixture.sample(7, 3, 5)
+    again = mixture.sample(2, 20, 30)
     np.testing.assert_array_equal(which, again[0])
     np.testing.assert_array_equal(person, again[1])
-    np.testing.assert_array_equal(person[10:], Mixture([70, 30], [1, 1], None, seed=5).draw(2, 30, 20)[1])
-    for other in (Mixture([70, 30], [1, 1], None, seed=6).draw(2, 20, 30), mixture.draw(3, 20, 30)):
+    np.testing.assert_array_equal(person[10:], MixedSampler([70, 30], [1, 1], None, seed=5).sample(2, 30, 20)[1])
+    for other in (MixedSampler([70, 30], [1, 1], None, seed=6).sample(2, 20, 30), mixture.sample(3, 20, 30)):
         assert (person != other[1]).any()
 
 
 def test_the_data_sets_come_mixed() -> None:
-    which, _ = Mixture([500, 500], [1, 1], None, seed=1).draw(0, 0, 200)
+    which, _ = MixedSampler([500, 500], [1, 1], None, seed=1).sample(0, 0, 200)
     assert 70 < (which == 0).sum() < 130
 
 
 @pytest.mark.parametrize("first", [0, 95, 1000])
 def test_positions_beyond_the_end_begin_again(first: int) -> None:
-    mixture = Mixture([100], [1], None, seed=0)
-    _, person = mixture.draw(0, first, 20)
+    mixture = MixedSampler([100], [1], None, seed=0)
+    _, person = mixture.sample(0, first, 20)
     np.testing.assert_array_equal(person, np.resize(np.roll(whole(mixture)[1], -first), 20))

@@ -19,7 +19,7 @@ from pose2mesh.datasets.synthetic.bodies import (
     ShapeConfig,
     SyntheticConfig,
     SyntheticSamples,
-    draw_people,
+    sample_people,
 )
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.datasets.synthetic.pose_sources import clip_poses
@@ -58,7 +58,7 @@ def models(anny: AnnyBody, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def written_clips(anny: AnnyBody, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A BVH file of 30 poses from the joint limits, two a second."""
-    poses = PoseSource(None, PoseConfig(procedural=1.0)).draw(30, torch.Generator().manual_seed(0))
+    poses = PoseSource(None, PoseConfig(procedural=1.0)).sample(30, torch.Generator().manual_seed(0))
     seen = (torch.tensor(WORLD_TO_CAMERA) @ poses).numpy()
     motion = BodyMotion("poses", anny.mean_phenotypes.numpy(), seen, 0 * seen[:, 0, 0], fps=2)
     folder = tmp_path_factory.mktemp("clips")
@@ -70,17 +70,17 @@ def written_clips(anny: AnnyBody, tmp_path_factory: pytest.TempPathFactory) -> P
 def one_shape(anny: AnnyBody, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever is drawn has the mean shape, the only one of the model file."""
 
-    def draw(self: ShapeConfig, count: int, generator: torch.Generator) -> Tensor:
+    def sample(self: ShapeConfig, count: int, generator: torch.Generator) -> Tensor:
         return anny.mean_phenotypes.repeat(count, 1)
 
-    monkeypatch.setattr(ShapeConfig, "draw", draw)
+    monkeypatch.setattr(ShapeConfig, "sample", sample)
 
 
 def drawn(anny: AnnyBody, joint_set: JointSet, clips: Path) -> SyntheticSamples:
     """Whom `evaluate --motions` draws of a folder of clips for a model of a joint set."""
     generator = torch.Generator().manual_seed(SEED)
     synthesiser = BodySynthesiser(anny, joint_set, None)
-    return draw_people(SAMPLES, clip_poses(clips), synthesiser, SyntheticConfig(views=1), generator)
+    return sample_people(SAMPLES, clip_poses(clips), synthesiser, SyntheticConfig(views=1), generator)
 
 
 def test_both_bodies_are_posed_alike(anny: AnnyBody, models: Path, written_clips: Path) -> None:

@@ -15,7 +15,7 @@ import torch
 
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.cli.main import main
-from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, draw_people
+from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, sample_people
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.datasets.synthetic.pose_sources import clip_poses
 from pose2mesh.errors import InputError
@@ -51,7 +51,7 @@ class Known:
 
     def __init__(self, anny: AnnyBody, source: PoseSource, factor: float) -> None:
         generator = torch.Generator().manual_seed(SEED)
-        people = draw_people(SAMPLES, source, BodySynthesiser(anny, COCO, None), SyntheticConfig(views=1), generator)
+        people = sample_people(SAMPLES, source, BodySynthesiser(anny, COCO, None), SyntheticConfig(views=1), generator)
         vertices = people.cameras.to_camera(anny(people.phenotypes, people.orientations))
         joints = anny.regressor(COCO) @ vertices
         root = joints[:, COCO.root_index, None]
@@ -215,7 +215,7 @@ def test_clips_of_a_folder(shared_data: Path, anny_bundle: Path, tmp_path: Path)
     poses = clip_poses(tmp_path)
     frames = poses.frames
     assert frames is not None
-    drawn = poses.draw(6, torch.Generator().manual_seed(0))
+    drawn = poses.sample(6, torch.Generator().manual_seed(0))
     # Every pose is a frame of the clip as it stands.
     assert all((frames - pose).abs().amax((1, 2, 3)).min() < 1e-6 for pose in drawn)
     results = evaluate_command(str(anny_bundle), "cpu", EvaluateOptions(motions=tmp_path, samples=4), lambda line: None)

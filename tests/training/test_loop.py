@@ -164,10 +164,10 @@ def test_clips_are_split_and_validation_is_not_augmented(shared_data: Path, tmp_
     train, validation = pose_sources.pose_sources(config.data)
     assert train.frames is not None
     assert validation.frames is not None
-    drawn = validation.draw(20, torch.Generator().manual_seed(0))
+    drawn = validation.sample(20, torch.Generator().manual_seed(0))
     distance = (drawn[:, None] - validation.frames).abs().amax((2, 3, 4)).amin(1)
     assert distance.max() < 1e-6
-    drawn = train.draw(20, torch.Generator().manual_seed(0))
+    drawn = train.sample(20, torch.Generator().manual_seed(0))
     assert ((drawn[:, None] - train.frames).abs().amax((2, 3, 4)).amin(1) > 0.01).any()
 
 

@@ -63,5 +63,5 @@ def validation_chunks(layer: BodyLayer, poses: PoseSource, network: LearnedBasel
 def prior_bodies(config: BaselineConfig, poses: PoseSource, count: int) -> tuple[Tensor, Tensor]:
     """Orientations (count, 22, 3, 3) and phenotypes (count, 6) for `LearnedBaseline.prepare`."""
     generator = torch.Generator().manual_seed((config.seed << 8) + _PRIOR_SEED)
-    orientations = poses.draw(count, generator)
-    return orientations, config.pictures.synthetic.shapes.draw(count, generator)
+    orientations = poses.sample(count, generator)
+    return orientations, config.pictures.synthetic.shapes.sample(count, generator)

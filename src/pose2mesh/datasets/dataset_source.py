@@ -14,7 +14,7 @@ from torch import Tensor
 from pose2mesh.body_models.gendered import GenderedBody, open_body
 from pose2mesh.body_models.smpl import Variant
 from pose2mesh.datasets.batch import Batch, join_batches, mirror_batch
-from pose2mesh.datasets.mixed_sampler import Mixture
+from pose2mesh.datasets.mixed_sampler import MixedSampler
 from pose2mesh.datasets.posed_dataset import Input, LabelSettings, PosedDataset, look
 from pose2mesh.datasets.records import GENDERS, Records
 from pose2mesh.datasets.registry import DatasetConfig
@@ -103,7 +103,7 @@ class DatasetSource:
         ]
         weights = [member.config.weight for member in self._members]
         sizes = [len(rows) for rows in self._rows]
-        self._mixture = Mixture(sizes, weights, self._data.samples_per_epoch, self._seed)
+        self._mixture = MixedSampler(sizes, weights, self._data.samples_per_epoch, self._seed)
         self.people = self._mixture.people
         self._held_out = self._labelled(self._validation, points)
         rows = _somebody(self._validation, self._held_out.usable(self._validation.config.input, whole=True))
@@ -131,7 +131,7 @@ class DatasetSource:
         return np.concatenate(bodies)
 
     def train(self, epoch: int, first: int, count: int, generator: torch.Generator) -> Batch:
-        which, people = self._mixture.draw(epoch, first, count)
+        which, people = self._mixture.sample(epoch, first, count)
         parts, places = [], []
         for number, (member, data) in enumerate(zip(self._members, self._sets, strict=True)):
             chosen = np.flatnonzero(which == number)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class Mixture:
+class MixedSampler:
     """The order in which people of several data sets are drawn, epoch by epoch.
 
     In an epoch each data set fills a share of all positions, by its weight; with equal weights every data set is drawn
@@ -33,7 +33,7 @@ class Mixture:
         self._which: NDArray[np.int8] = np.zeros(0, np.int8)
         self._person: NDArray[np.int32] = np.zeros(0, np.int32)
 
-    def draw(self, epoch: int, first: int, count: int) -> tuple[NDArray[np.int8], NDArray[np.int32]]:
+    def sample(self, epoch: int, first: int, count: int) -> tuple[NDArray[np.int8], NDArray[np.int32]]:
         """Which data set (count,) and which of its people (count,) come from position `first` of an epoch on."""
         if epoch != self._epoch:
             self._which, self._person = self._order(epoch)

@@ -25,7 +25,7 @@ from pose2mesh.datasets.camera_batch import CameraBatch
 from pose2mesh.datasets.fit_distance import fit_error_crop_px, fit_error_mm
 from pose2mesh.datasets.records import Records
 from pose2mesh.datasets.synthetic.bodies import rotation_to_ray, weighted_centre
-from pose2mesh.datasets.synthetic.camera_sampling import CameraConfig, draw_cameras
+from pose2mesh.datasets.synthetic.camera_sampling import CameraConfig, sample_cameras
 from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig, derive, synthesise
 from pose2mesh.errors import InputError
 from pose2mesh.skeletons import COCO, HUMAN36, JointSet, convert
@@ -288,7 +288,7 @@ class PosedDataset(torch.nn.Module):
         assert self.poser is not None
         joints = points[:, -self.poser.main.count :][:, : len(self.joint_set)]
         stature = (joints[..., 2].amax(1) - joints[..., 2].amin(1)).clamp_min(1.2)
-        cameras = draw_cameras(len(points), stature, self.settings.cameras, generator)
+        cameras = sample_cameras(len(points), stature, self.settings.cameras, generator)
         root = joints[:, self.joint_set.root_index, None]
         return cameras.to_camera(points - root) + cameras.position_cam[:, None], CameraBatch.of_cameras(cameras)
 

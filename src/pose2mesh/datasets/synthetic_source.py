@@ -11,7 +11,7 @@ from torch import Tensor
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.datasets.batch import Batch
 from pose2mesh.datasets.source import VALIDATION_BATCH, ValidationSample
-from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, detect, draw_people
+from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, detect, sample_people
 from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 from pose2mesh.datasets.synthetic.pose_sources import describe_poses
 from pose2mesh.skeletons import JointSet
@@ -58,8 +58,8 @@ class SyntheticSource:
 
     def posed_bodies(self, count: int, generator: torch.Generator) -> np.ndarray:
         with torch.no_grad():
-            shapes = self.config.shapes.draw(count, generator)
-            return self.body(shapes, self.train_poses.draw(count, generator)).numpy()
+            shapes = self.config.shapes.sample(count, generator)
+            return self.body(shapes, self.train_poses.sample(count, generator)).numpy()
 
     def prepare(self, points: Tensor | None) -> None:
         self._synthesiser = BodySynthesiser(self.body, self.joint_set, points)
@@ -73,7 +73,7 @@ class SyntheticSource:
     def _draw(self, poses: PoseSource, count: int, generator: torch.Generator) -> Batch:
         assert self._synthesiser is not None, "prepare comes first"
         synthesiser = self._synthesiser.to(generator.device)
-        people = draw_people(count, poses, synthesiser, self.config, generator)
+        people = sample_people(count, poses, synthesiser, self.config, generator)
         return detect(people, self.joint_set, self.config.noise, generator)
 
     def show(self, count: int, vertices: bool, generator: torch.Generator) -> ValidationSample:
@@ -81,7 +81,7 @@ class SyntheticSource:
         body, joint_set = self.body.cpu(), self.joint_set
         noise = replace(self.config.noise, drop=0.0, out_of_picture=False)
         synthesiser = BodySynthesiser(body, joint_set, None)
-        people = draw_people(count, self.validation_poses, synthesiser, replace(self.config, views=1), generator)
+        people = sample_people(count, self.validation_poses, synthesiser, replace(self.config, views=1), generator)
         batch = detect(people, joint_set, noise, generator)
         if not vertices:
             return ValidationSample(batch, None)

@@ -219,7 +219,7 @@ def evaluate_motions(
     from tqdm import tqdm
 
     from pose2mesh.body_models import anny
-    from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, detect, draw_people
+    from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, detect, sample_people
     from pose2mesh.datasets.synthetic.detection_noise import measured_noise
 
     joint_set = recovery.joint_set
@@ -246,7 +246,7 @@ def evaluate_motions(
     for start in tqdm(range(0, samples, PART), desc="evaluating", unit="part", disable=None):
         count = min(PART, samples - start)
         with torch.no_grad():
-            people = draw_people(count, source, synthesiser, config, generator)
+            people = sample_people(count, source, synthesiser, config, generator)
             batch = detect(people, joint_set, noise, generator)
             vertices = people.cameras.to_camera(body(people.phenotypes, people.orientations))
             joints = (regressor @ vertices.double()).float()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, ShapeConfig
-from pose2mesh.datasets.synthetic.camera_sampling import CameraConfig, draw_cameras
+from pose2mesh.datasets.synthetic.camera_sampling import CameraConfig, sample_cameras
 from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig, synthesise
 from pose2mesh.datasets.synthetic.mocap import Clip
 from pose2mesh.geometry.camera import Intrinsics
@@ -71,11 +71,11 @@ def film(
     frames = max(clip.stretches(), key=len)[:most_frames]
     orientations = torch.from_numpy(clip.orientations[frames])
     path = torch.from_numpy(clip.root_m[frames] - clip.root_m[frames].mean(0))
-    phenotypes = ShapeConfig().draw(1, generator)
+    phenotypes = ShapeConfig().sample(1, generator)
     with torch.no_grad():
         joints, _, root = synthesiser(phenotypes.expand(len(frames), -1), orientations)
         stature = float(synthesiser.body.stature(phenotypes))
-    camera = draw_cameras(1, stature, _CAMERAS, generator)
+    camera = sample_cameras(1, stature, _CAMERAS, generator)
     rotation = camera.rotation[0]
     root_cam = (path + root) @ rotation.mT
     # Far enough for the whole path to lie before the camera.

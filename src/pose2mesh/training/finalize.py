@@ -16,7 +16,7 @@ from pose2mesh.config.config_files import dump_config
 from pose2mesh.config.train_config import TrainConfig
 from pose2mesh.datasets.dataset_source import DatasetSource
 from pose2mesh.datasets.source import DataSource
-from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, detect, draw_people
+from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, detect, sample_people
 from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig
 from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 from pose2mesh.datasets.synthetic_source import SyntheticSource
@@ -114,7 +114,7 @@ def fit_stature(recovery: Predictor, body: AnnyBody, source: PoseSource, config:
     generator = torch.Generator().manual_seed(MEASURED_SEED + 1)
     synthesiser = BodySynthesiser(body, recovery.joint_set, None)
     with torch.no_grad():
-        people = draw_people(MEASURED_SAMPLES, source, synthesiser, config, generator)
+        people = sample_people(MEASURED_SAMPLES, source, synthesiser, config, generator)
         noise = NoiseConfig(model="none", drop=0.0, plain_confidence=1.0, out_of_picture=False)
         batch = detect(people, recovery.joint_set, noise, generator)
     joints, _ = recovery.run(batch.joints_px.numpy(), batch.confidence.numpy())

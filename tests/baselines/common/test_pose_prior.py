@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from pose2mesh.baselines.common.pose_prior import PosePrior, rotation_vectors
-from pose2mesh.datasets.synthetic.pose_sampling import draw_procedural, random_rotations, to_world
+from pose2mesh.datasets.synthetic.pose_sampling import random_rotations, sample_procedural, to_world
 from pose2mesh.geometry.rotations import rotation_from_vector
 
 SIZE = 63
@@ -42,7 +42,7 @@ def test_the_prior_that_ships() -> None:
 
 def test_rotation_vectors_and_back() -> None:
     generator = torch.Generator().manual_seed(0)
-    orientations = draw_procedural(8, generator)
+    orientations = sample_procedural(8, generator)
     local = torch.cat((orientations[:, :1], rotation_from_vector(rotation_vectors(orientations))), dim=1)
     torch.testing.assert_close(to_world(local), orientations, atol=1e-5, rtol=0)
     # Where the hips face makes no difference.

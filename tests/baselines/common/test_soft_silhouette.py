@@ -12,7 +12,7 @@ from torch import Tensor
 from pose2mesh.baselines.common.body_layer import BodyLayer, BodyParameters
 from pose2mesh.baselines.common.parameter_regressor import mean_parameters
 from pose2mesh.baselines.common.soft_silhouette import SoftSilhouette, overlap_loss
-from pose2mesh.datasets.synthetic.pose_sampling import draw_procedural
+from pose2mesh.datasets.synthetic.pose_sampling import sample_procedural
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA
 from pose2mesh.visualization import renderer
 
@@ -27,7 +27,7 @@ def silhouette(layer: BodyLayer) -> SoftSilhouette:
 def some_bodies(layer: BodyLayer, count: int) -> BodyParameters:
     """Bodies of many shapes in procedural poses, facing the camera more or less, within the crop."""
     generator = torch.Generator().manual_seed(0)
-    poses = draw_procedural(count, generator, tumble=0.0)
+    poses = sample_procedural(count, generator, tumble=0.0)
     rotations = poses.clone()
     rotations[:, 0] = torch.tensor(WORLD_TO_CAMERA) @ poses[:, 0]
     mean = mean_parameters(layer)[torch.zeros(count, dtype=torch.long)]

@@ -9,7 +9,7 @@ from pose2mesh.baselines.common.body_layer import BodyLayer
 from pose2mesh.baselines.methods.hmr import HMR, HMRSettings
 from pose2mesh.baselines.observation import GroundTruth, Observation
 from pose2mesh.datasets.synthetic.bodies import ShapeConfig
-from pose2mesh.datasets.synthetic.pose_sampling import draw_procedural
+from pose2mesh.datasets.synthetic.pose_sampling import sample_procedural
 from tests.stick_people import sample_stick_people
 
 
@@ -22,7 +22,7 @@ def made(layer: BodyLayer, critics: bool) -> HMR:
     torch.manual_seed(0)
     method = HMR(layer, HMRSettings(critics=critics))
     generator = torch.Generator().manual_seed(1)
-    method.prepare(draw_procedural(64, generator), ShapeConfig().draw(64, generator))
+    method.prepare(sample_procedural(64, generator), ShapeConfig().sample(64, generator))
     return method
 
 

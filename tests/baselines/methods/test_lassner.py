@@ -16,7 +16,7 @@ from pose2mesh.baselines.observation import LANDMARKS, Crops, GroundTruth, Obser
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.body_models.anny_skeleton import BODY_BONES
 from pose2mesh.body_models.anny_skeleton import MIRROR as MIRRORED_BONES
-from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, detect, draw_people
+from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, detect, sample_people
 from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource, to_local
 from pose2mesh.errors import InputError
@@ -33,7 +33,7 @@ def drawn(body: AnnyBody, seed: int, count: int = PEOPLE) -> tuple[Observation, 
     columns = torch.tensor([*landmark_vertices(body).values()])
     synthesiser = BodySynthesiser(body, COCO, columns)
     source, config = PoseSource(None, PoseConfig(procedural=1.0)), SyntheticConfig(views=1)
-    people = draw_people(count, source, synthesiser, config, generator)
+    people = sample_people(count, source, synthesiser, config, generator)
     exact = NoiseConfig(model="none", drop=0.0, out_of_picture=False)
     batch = detect(people, COCO, exact, generator)
     crops = Crops.around(batch.joints_px, batch.confidence)

@@ -11,7 +11,13 @@ from pose2mesh.baselines.common.initial_bodies import YAWS, better, mean_pose
 from pose2mesh.baselines.common.pose_prior import rotation_vectors
 from pose2mesh.baselines.interface import BaselineInput
 from pose2mesh.baselines.methods.smplify import FROM_MEAN_POSE, FROM_NETWORK, Schedule, SMPLify
-from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, SyntheticSamples, detect, draw_people
+from pose2mesh.datasets.synthetic.bodies import (
+    BodySynthesiser,
+    SyntheticConfig,
+    SyntheticSamples,
+    detect,
+    sample_people,
+)
 from pose2mesh.datasets.synthetic.camera_sampling import CameraConfig
 from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
@@ -27,7 +33,7 @@ def seen(fitter: Fitter) -> tuple[SyntheticSamples, BaselineInput]:
     source = PoseSource(None, PoseConfig(procedural=1.0, tumble=0.0))
     config = SyntheticConfig(cameras=CameraConfig(steep=0.0, fill=(0.3, 0.6)), views=1)
     with torch.no_grad():
-        people = draw_people(PEOPLE, source, BodySynthesiser(fitter.body, COCO, None), config, generator)
+        people = sample_people(PEOPLE, source, BodySynthesiser(fitter.body, COCO, None), config, generator)
         noise = NoiseConfig(model="none", drop=0.0, plain_confidence=1.0, out_of_picture=False)
         batch = detect(people, COCO, noise, generator)
     return people, BaselineInput(batch.joints_px, batch.confidence, torch.arange(PEOPLE))

@@ -15,9 +15,9 @@ from pose2mesh.datasets.synthetic.bodies import (
     SyntheticConfig,
     SyntheticSamples,
     detect,
-    draw_people,
-    draw_videos,
     rotation_to_ray,
+    sample_people,
+    sample_videos,
     weighted_centre,
 )
 from pose2mesh.datasets.synthetic.camera_sampling import CameraConfig
@@ -37,7 +37,7 @@ def draw(
     config = SyntheticConfig(poses=PoseConfig(procedural=1.0), views=views)
     source = PoseSource(None, config.poses)
     generator = torch.Generator().manual_seed(seed)
-    return draw_people(COUNT, source, BodySynthesiser(body, joint_set, points), config, generator)
+    return sample_people(COUNT, source, BodySynthesiser(body, joint_set, points), config, generator)
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def test_points_and_joints_agree_with_the_full_body(joint_set: JointSet, anny_bo
 
 def test_shapes_lie_in_their_bounds_and_fill_them() -> None:
     config = ShapeConfig(age=(0.7, 0.8), height=(0.4, 0.4))
-    drawn = config.draw(500, torch.Generator().manual_seed(4))
+    drawn = config.sample(500, torch.Generator().manual_seed(4))
     assert drawn.shape == (500, 6)
     assert drawn[:, 1].min() >= 0.7
     assert drawn[:, 1].max() <= 0.8
@@ -160,7 +160,7 @@ def test_shapes_lie_in_their_bounds_and_fill_them() -> None:
 
 
 def test_adults_have_adult_statures(anny_body: AnnyBody) -> None:
-    stature = anny_body.stature(ShapeConfig().draw(300, torch.Generator().manual_seed(5)))
+    stature = anny_body.stature(ShapeConfig().sample(300, torch.Generator().manual_seed(5)))
     assert stature.min() > 1.35
     assert stature.max() < 2.3
     assert 1.6 < stature.mean() < 1.9
@@ -172,7 +172,7 @@ def test_people_fill_the_picture_as_configured(anny_body: AnnyBody) -> None:
     )
     synthesiser = BodySynthesiser(anny_body, COCO, None)
     generator = torch.Generator().manual_seed(6)
-    people = draw_people(200, PoseSource(None, config.poses), synthesiser, config, generator)
+    people = sample_people(200, PoseSource(None, config.poses), synthesiser, config, generator)
     extent = (people.joints_px.amax(1) - people.joints_px.amin(1))[:, 1] / people.cameras.size_px.amin(1)
     assert 0.4 < extent.median() < 0.6
 
@@ -181,7 +181,7 @@ def test_a_video_is_filmed_by_one_camera_that_nobody_comes_too_near(anny_body: A
     """People walk their clip's path before it, from where they were drawn to be away from it."""
     config = SyntheticConfig(views=1, cameras=CameraConfig(steep=0.0))
     synthesiser = BodySynthesiser(anny_body, COCO, None)
-    people = draw_videos(24, 8, 2, moving_poses(), synthesiser, config, torch.Generator().manual_seed(0))
+    people = sample_videos(24, 8, 2, moving_poses(), synthesiser, config, torch.Generator().manual_seed(0))
     cameras = people.cameras
     for values in (cameras.rotation, cameras.focal_px, cameras.size_px, cameras.centre_px, people.phenotypes):
         by_video = values.unflatten(0, (3, 8))

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pose2mesh.datasets.synthetic.bodies import SyntheticSamples
-from pose2mesh.datasets.synthetic.camera_sampling import CameraConfig, Cameras, draw_cameras
+from pose2mesh.datasets.synthetic.camera_sampling import CameraConfig, Cameras, sample_cameras
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA
 
 COUNT = 4000
@@ -33,7 +33,7 @@ def camera() -> Cameras:
 
 @pytest.fixture(scope="module")
 def drawn() -> Cameras:
-    return draw_cameras(COUNT, 1.7, CameraConfig(), seeded())
+    return sample_cameras(COUNT, 1.7, CameraConfig(), seeded())
 
 
 def test_projection_by_hand(camera: Cameras) -> None:
@@ -62,7 +62,7 @@ def test_ray_is_the_inverse_of_projection(drawn: Cameras) -> None:
 
 
 def test_the_same_state_gives_the_same_cameras(drawn: Cameras) -> None:
-    again = draw_cameras(COUNT, 1.7, CameraConfig(), seeded())
+    again = sample_cameras(COUNT, 1.7, CameraConfig(), seeded())
     for item in dataclasses.fields(Cameras):
         assert torch.equal(getattr(drawn, item.name), getattr(again, item.name))
 
@@ -83,14 +83,14 @@ def test_yaw_is_uniform(drawn: Cameras) -> None:
 
 def test_pitch_and_roll(drawn: Cameras) -> None:
     config = CameraConfig()
-    level = draw_cameras(COUNT, 1.7, CameraConfig(steep=0.0), seeded(2))
+    level = sample_cameras(COUNT, 1.7, CameraConfig(steep=0.0), seeded(2))
     down = torch.rad2deg(torch.arcsin(-level.rotation[:, 2, 2]))  # the optical axis below the horizon
     assert abs(down.mean() - config.pitch_deg[0]) < 0.6
     assert abs(down.std() - config.pitch_deg[1]) < 0.6
     roll = torch.rad2deg(torch.atan2(-level.rotation[:, 0, 2], -level.rotation[:, 1, 2]))
     assert abs(roll.mean()) < 0.4
     assert abs(roll.std() - config.roll_deg) < 0.4
-    steep = draw_cameras(COUNT, 1.7, CameraConfig(steep=1.0), seeded(2))
+    steep = sample_cameras(COUNT, 1.7, CameraConfig(steep=1.0), seeded(2))
     down = torch.rad2deg(torch.arcsin(-steep.rotation[:, 2, 2]))
     assert down.abs().max() <= config.steep_deg + 0.01
     assert abs(down.std() - 2 * config.steep_deg / math.sqrt(12)) < 1
@@ -98,7 +98,7 @@ def test_pitch_and_roll(drawn: Cameras) -> None:
 
 def test_a_camera_that_looks_down_sees_the_head_nearer_than_the_feet() -> None:
     config = CameraConfig(pitch_deg=(30.0, 0.0), steep=0.0, roll_deg=0.0)
-    cameras = draw_cameras(8, 1.7, config, seeded(3))
+    cameras = sample_cameras(8, 1.7, config, seeded(3))
     head, feet = cameras.to_camera(torch.tensor([[0.0, 0.0, 0.7], [0.0, 0.0, -0.9]]).expand(8, 2, 3)).unbind(1)
     assert (head[:, 2] < feet[:, 2]).all()
 
@@ -119,7 +119,7 @@ def test_lenses_and_pictures(drawn: Cameras) -> None:
 
 def test_the_person_fills_the_share_of_the_picture_that_is_asked_for() -> None:
     config = CameraConfig(fill=(0.5, 0.5))
-    cameras = draw_cameras(200, torch.full((200,), 1.6), config, seeded(4))
+    cameras = sample_cameras(200, torch.full((200,), 1.6), config, seeded(4))
     standing_px = 1.6 * cameras.focal_px / cameras.position_cam[:, 2]
     asked = 0.5 * cameras.size_px.amin(1)
     near = cameras.position_cam[:, 2] < 1.3 + 1e-6

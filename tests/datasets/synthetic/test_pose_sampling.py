@@ -14,10 +14,10 @@ from pose2mesh.datasets.synthetic.pose_sampling import (
     PoseConfig,
     PoseSource,
     angle_limits,
-    draw_procedural,
     mirror,
     random_rotations,
     recombine,
+    sample_procedural,
     to_local,
     to_world,
 )
@@ -66,7 +66,7 @@ def test_mirror_twice_is_nothing() -> None:
 @pytest.mark.parametrize("joint_set", [COCO, SMPL], ids=lambda joint_set: joint_set.name)
 def test_mirror_mirrors_the_body(joint_set: JointSet, anny_body: AnnyBody) -> None:
     """Sides exchanged, x negated; Anny itself is symmetric to a centimetre."""
-    poses = draw_procedural(20, seeded(), tumble=0.5)
+    poses = sample_procedural(20, seeded(), tumble=0.5)
     seen = torch.stack(list(joints_of(anny_body, joint_set, poses).values()), dim=1)
     mirrored = torch.stack(list(joints_of(anny_body, joint_set, mirror(poses)).values()), dim=1)
     expected = seen[:, joint_set.flip_permutation] * torch.tensor([-1.0, 1.0, 1.0])
@@ -88,14 +88,14 @@ def test_recombine() -> None:
 
 
 def test_procedural_poses_are_rotations() -> None:
-    poses = draw_procedural(50, seeded())
+    poses = sample_procedural(50, seeded())
     torch.testing.assert_close(poses @ poses.mT, torch.eye(3).expand_as(poses), atol=1e-5, rtol=0)
     assert (torch.linalg.det(poses) > 0).all()
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_knees_bend_backwards_only(side: str, anny_body: AnnyBody) -> None:
-    poses = draw_procedural(800, seeded(1))
+    poses = sample_procedural(800, seeded(1))
     joints = joints_of(anny_body, SMPL, poses)
     thigh_frame = poses[:, BODY_BONES.index(f"{side.title()}UpLeg")]
     shank = torch.nn.functional.normalize(joints[f"{side}_ankle"] - joints[f"{side}_knee"], dim=-1)
@@ -108,7 +108,7 @@ def test_knees_bend_backwards_only(side: str, anny_body: AnnyBody) -> None:
 
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_elbows_bend_forwards_only_and_can_be_straight(side: str, anny_body: AnnyBody) -> None:
-    poses = draw_procedural(800, seeded(2))
+    poses = sample_procedural(800, seeded(2))
     joints = joints_of(anny_body, SMPL, poses)
     arm_frame = poses[:, BODY_BONES.index(f"{side.title()}Arm")]
     forearm = torch.nn.functional.normalize(joints[f"{side}_wrist"] - joints[f"{side}_elbow"], dim=-1)
@@ -123,9 +123,9 @@ def test_elbows_bend_forwards_only_and_can_be_straight(side: str, anny_body: Ann
 
 
 def test_heads_are_above_pelves_unless_people_tumble(anny_body: AnnyBody) -> None:
-    upright = joints_of(anny_body, SMPL, draw_procedural(800, seeded(3), tumble=0.0))
+    upright = joints_of(anny_body, SMPL, sample_procedural(800, seeded(3), tumble=0.0))
     assert ((upright["head"] - upright["pelvis"])[:, 2] > 0).float().mean() > 0.995
-    tumbling = joints_of(anny_body, SMPL, draw_procedural(800, seeded(3), tumble=1.0))
+    tumbling = joints_of(anny_body, SMPL, sample_procedural(800, seeded(3), tumble=1.0))
     assert 0.4 < ((tumbling["head"] - tumbling["pelvis"])[:, 2] > 0).float().mean() < 0.6
 
 
@@ -141,15 +141,15 @@ def test_random_rotations_are_uniform() -> None:
 def test_the_same_state_gives_the_same_poses(with_clips: bool) -> None:
     frames = any_poses(30) if with_clips else None
     source = PoseSource(frames, PoseConfig(procedural=0.3 if with_clips else 1.0))
-    first, again, other = (source.draw(16, seeded(seed)) for seed in (5, 5, 6))
+    first, again, other = (source.sample(16, seeded(seed)) for seed in (5, 5, 6))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert first.shape == (16, len(BODY_BONES), 3, 3)
 
 
 def test_without_clips_all_poses_are_procedural() -> None:
-    poses = PoseSource(None, PoseConfig(procedural=1.0, mirror=0.0)).draw(8, seeded(4))
-    assert torch.equal(poses, draw_procedural(8, seeded(4)))
+    poses = PoseSource(None, PoseConfig(procedural=1.0, mirror=0.0)).sample(8, seeded(4))
+    assert torch.equal(poses, sample_procedural(8, seeded(4)))
     with pytest.raises(ValueError, match="procedural share must be 1"):
         PoseSource(None, PoseConfig(procedural=0.5))
 
@@ -164,10 +164,10 @@ def frame_numbers(poses: Tensor, frames: Tensor) -> Tensor:
 def test_a_plain_source_gives_the_frames_themselves_by_their_weights() -> None:
     frames = any_poses(4)
     weights = torch.tensor([0.0, 1.0, 1.0, 2.0])
-    numbers = frame_numbers(PoseSource(frames, PLAIN, weights).draw(2000, seeded()), frames)
+    numbers = frame_numbers(PoseSource(frames, PLAIN, weights).sample(2000, seeded()), frames)
     shares = torch.bincount(numbers, minlength=4) / 2000
     torch.testing.assert_close(shares, weights / 4, atol=0.05, rtol=0)
-    even = frame_numbers(PoseSource(frames, PLAIN).draw(2000, seeded()), frames)
+    even = frame_numbers(PoseSource(frames, PLAIN).sample(2000, seeded()), frames)
     torch.testing.assert_close(torch.bincount(even) / 2000, torch.full((4,), 0.25), atol=0.05, rtol=0)
 
 
@@ -177,7 +177,7 @@ def test_shares_of_the_augmentations() -> None:
 
     def untouched(**shares: float) -> float:
         config = PoseConfig(**{"procedural": 0.0, "mirror": 0.0, "recombine": 0.0, "perturb": 0.0, **shares})
-        poses = PoseSource(frames, config).draw(count, seeded(7))
+        poses = PoseSource(frames, config).sample(count, seeded(7))
         return float(((poses - frames).abs().amax((1, 2, 3)) < 1e-5).float().mean())
 
     assert untouched() == 1
@@ -190,7 +190,7 @@ def test_shares_of_the_augmentations() -> None:
 def test_perturbation_has_the_configured_spread() -> None:
     frames = any_poses(1)
     config = PoseConfig(procedural=0.0, mirror=0.0, recombine=0.0, perturb=1.0, perturb_rad=0.05)
-    turns = to_local(frames).mT @ to_local(PoseSource(frames, config).draw(500, seeded()))
+    turns = to_local(frames).mT @ to_local(PoseSource(frames, config).sample(500, seeded()))
     angle = torch.arccos(((turns.diagonal(dim1=2, dim2=3).sum(-1) - 1) / 2).clamp(-1, 1))
     # The length of a normal vector of three components: mean √(8/π) times the spread.
     torch.testing.assert_close(angle.mean(0), torch.full((22,), 0.05 * (8 / torch.pi) ** 0.5), atol=0.006, rtol=0)
@@ -199,13 +199,13 @@ def test_perturbation_has_the_configured_spread() -> None:
 def test_motions_are_stretches_of_one_clip_in_order() -> None:
     """Of the clips of 60 and 30 frames alone those long enough are drawn, and nowhere across the end of one."""
     source = moving_poses()
-    poses, path = source.draw_motion(200, 10, 3, seeded())
+    poses, path = source.sample_motion(200, 10, 3, seeded())
     assert source.frames is not None
     numbers = frame_numbers(poses, source.frames).unflatten(0, (200, 10))
     assert (numbers.diff(dim=1) == 3).all()
     assert (numbers[:, 0] < 60).eq(numbers[:, -1] < 60).all()
     assert len(numbers[:, 0].unique()) > 20
-    assert (source.draw_motion(50, 20, 3, seeded())[0].unflatten(0, (50, 20))[:, 0, 0, 1, 0] < 0.1).all()  # clip 1
+    assert (source.sample_motion(50, 20, 3, seeded())[0].unflatten(0, (50, 20))[:, 0, 0, 1, 0] < 0.1).all()  # clip 1
     path = path.unflatten(0, (200, 10))
     torch.testing.assert_close(path.diff(dim=1)[..., 0], torch.full((200, 9), 3 * STEP_M))
     torch.testing.assert_close(path.mean(1), torch.zeros(200, 3), atol=1e-6, rtol=0)
@@ -213,9 +213,9 @@ def test_motions_are_stretches_of_one_clip_in_order() -> None:
 
 def test_motions_are_varied_as_a_whole() -> None:
     """What is done to the first pose is done to all: poses change from frame to frame as before, or mirrored."""
-    plain, _ = moving_poses().draw_motion(40, 6, 1, seeded())
+    plain, _ = moving_poses().sample_motion(40, 6, 1, seeded())
     every = PoseConfig(procedural=0.0, mirror=0.5, recombine=0.5, perturb=1.0)
-    varied, path = moving_poses(every).draw_motion(40, 6, 1, seeded())
+    varied, path = moving_poses(every).sample_motion(40, 6, 1, seeded())
     bends = [
         to_local(poses).unflatten(0, (40, 6))[:, :, 1:].diff(dim=1).abs().amax((1, 2, 3, 4))
         for poses in (plain, varied)
@@ -234,7 +234,7 @@ def test_motions_are_varied_as_a_whole() -> None:
 def test_drawn_poses_are_within_the_limits() -> None:
     """Those of the joints whose limits are one rotation vector's components; seated hips and knees have their own."""
     limits = angle_limits()
-    vectors = rotation_vectors(draw_procedural(200, torch.Generator().manual_seed(0)))
+    vectors = rotation_vectors(sample_procedural(200, torch.Generator().manual_seed(0)))
     angles = (vectors[:, limits.bone - 1] * limits.axis).sum(-1)
     legs = [BODY_BONES.index(side + name) for side in ("Left", "Right") for name in ("UpLeg", "Leg")]
     others = ~torch.isin(limits.bone, torch.tensor(legs))

@@ -8,7 +8,7 @@ import torch
 
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.body_models.anny_skeleton import BODY_BONES
-from pose2mesh.datasets.synthetic.pose_sampling import draw_procedural, to_world
+from pose2mesh.datasets.synthetic.pose_sampling import sample_procedural, to_world
 from pose2mesh.evaluation.robustness.joint_angles import LIMITS, BoneRotations, beyond_limits, joint_angles
 from pose2mesh.geometry.rotations import rotation_from_vector
 
@@ -25,7 +25,7 @@ def angles(bone: str = "Hips", vector_deg: tuple[float, float, float] = (0, 0, 0
 
 
 def test_rotations_are_found_from_vertices(anny: AnnyBody) -> None:
-    orientations = draw_procedural(8, torch.Generator().manual_seed(0))
+    orientations = sample_procedural(8, torch.Generator().manual_seed(0))
     with torch.no_grad():
         vertices = anny(anny.mean_phenotypes[None].expand(8, -1), orientations)
     found = torch.from_numpy(BoneRotations(anny)(vertices.numpy())).float()
@@ -83,7 +83,7 @@ def test_what_no_joint_does_is_caught(bone: str, vector: tuple[float, float, flo
 
 
 def test_procedural_poses_keep_to_the_limits() -> None:
-    poses = draw_procedural(500, torch.Generator().manual_seed(1)).double().numpy()
+    poses = sample_procedural(500, torch.Generator().manual_seed(1)).double().numpy()
     for name, beyond in beyond_limits(joint_angles(poses)).items():
         assert beyond.mean() < 0.02, name
     assert {limit.name for limit in LIMITS} == set(joint_angles(poses))

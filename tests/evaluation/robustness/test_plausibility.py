@@ -8,7 +8,7 @@ import torch
 
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, ShapeConfig
-from pose2mesh.datasets.synthetic.pose_sampling import draw_procedural
+from pose2mesh.datasets.synthetic.pose_sampling import sample_procedural
 from pose2mesh.evaluation.robustness.plausibility import PlausibilityMeter, asymmetry_percent, bone_shares, floating_mm
 from pose2mesh.evaluation.robustness.predictions import PredictionSet
 from pose2mesh.skeletons import COCO
@@ -24,7 +24,7 @@ def bodies(anny: AnnyBody) -> PredictionSet:
     """Twelve true bodies, z up."""
     generator = torch.Generator().manual_seed(4)
     with torch.no_grad():
-        vertices = anny(ShapeConfig().draw(12, generator), draw_procedural(12, generator, tumble=0.0))
+        vertices = anny(ShapeConfig().sample(12, generator), sample_procedural(12, generator, tumble=0.0))
         return PredictionSet((anny.regressor(COCO) @ vertices).numpy(), vertices.numpy())
 
 

@@ -13,7 +13,7 @@ from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.body_models.anny_skeleton import BODY_BONES
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
 from pose2mesh.datasets.synthetic.mocap import Clip
-from pose2mesh.datasets.synthetic.pose_sampling import draw_procedural
+from pose2mesh.datasets.synthetic.pose_sampling import sample_procedural
 from pose2mesh.errors import InputError
 from pose2mesh.evaluation.robustness.sample_sets import SampleSet, _facing, from_clips, from_keypoints
 from pose2mesh.geometry.rotations import axis_rotation
@@ -21,7 +21,7 @@ from pose2mesh.skeletons import COCO, HUMAN36
 
 
 def clip(name: str, frames: int, seed: int) -> Clip:
-    poses = draw_procedural(frames, torch.Generator().manual_seed(seed)).numpy()
+    poses = sample_procedural(frames, torch.Generator().manual_seed(seed)).numpy()
     return Clip(name, 30.0, poses, np.zeros((frames, 3), np.float32), np.arange(frames) / 30)
 
 

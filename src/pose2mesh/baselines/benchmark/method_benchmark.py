@@ -23,7 +23,7 @@ from pose2mesh.baselines.learned_backend import LearnedBackend
 from pose2mesh.baselines.observation import Need, Observation
 from pose2mesh.baselines.rendering.rendering_config import CHUNK
 from pose2mesh.baselines.rendering.sample_stream import SampleStream
-from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, detect, draw_people
+from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, detect, sample_people
 from pose2mesh.datasets.synthetic.detection_noise import measured_noise
 from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA
@@ -99,7 +99,7 @@ def judge(
     with torch.no_grad():
         for start in range(0, samples, CHUNK):
             count = min(CHUNK, samples - start)
-            people = draw_people(count, poses, synthesiser, SyntheticConfig(views=1), generator)
+            people = sample_people(count, poses, synthesiser, SyntheticConfig(views=1), generator)
             batch = detect(people, COCO, measured_noise(input_, COCO), generator)
             seen = stream.show(people, batch.joints_px, batch.confidence, start // CHUNK, seed)
             orientations = people.cameras.rotation[:, None] @ people.orientations

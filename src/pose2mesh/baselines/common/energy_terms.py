@@ -33,7 +33,7 @@ def unusual_shape(shape: Tensor) -> Tensor:
     return shape.square().sum(1)
 
 
-def unsteadiness(points: Tensor, person: Tensor) -> Tensor:
+def second_difference(points: Tensor, person: Tensor) -> Tensor:
     """(B,) squared second difference of points (B, N, C) at each frame with the same person's next two; else 0.
 
     Frames of one person follow each other.

@@ -7,7 +7,7 @@ import torch
 
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.datasets.synthetic.bodies import ShapeConfig
-from pose2mesh.datasets.synthetic.pose_sampling import draw_procedural
+from pose2mesh.datasets.synthetic.pose_sampling import sample_procedural
 from pose2mesh.inference.predictor import bone_log_lengths
 from pose2mesh.skeletons import JointSet
 
@@ -17,11 +17,11 @@ _BODIES = 200  # that the regression is fitted to
 def stature_features(body: AnnyBody, joint_set: JointSet) -> list[float]:
     """`BundleInfo.stature_features` of the body model, by ridge regression on random shapes and poses."""
     generator = torch.Generator().manual_seed(0)
-    phenotypes = ShapeConfig().draw(_BODIES, generator)
+    phenotypes = ShapeConfig().sample(_BODIES, generator)
     with torch.no_grad():
         batches = phenotypes.split(50)
         regressor = body.regressor(joint_set)
-        joints = torch.cat([regressor @ body(batch, draw_procedural(len(batch), generator)) for batch in batches])
+        joints = torch.cat([regressor @ body(batch, sample_procedural(len(batch), generator)) for batch in batches])
         target = np.log(body.stature(phenotypes).double().numpy())
     features = bone_log_lengths(joints.numpy(), joint_set)
     mean = features.mean(0)

@@ -38,7 +38,7 @@ from pose2mesh.baselines.observation import GroundTruth, Need, Observation
 from pose2mesh.body_models.anny import PHENOTYPES, AnnyBody
 from pose2mesh.body_models.anny_skeleton import BODY_BONES
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, ShapeConfig
-from pose2mesh.datasets.synthetic.pose_sampling import draw_procedural
+from pose2mesh.datasets.synthetic.pose_sampling import sample_procedural
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, rotation_from_six, six_of_rotation
 from pose2mesh.graph.laplacian import rescaled_laplacian
 from pose2mesh.models.layers.chebyshev import ChebyshevConvolution, FixedSparse, GraphLaplacian
@@ -296,7 +296,7 @@ class PointsToParameters(nn.Module):
 def coarse_surface(body: AnnyBody, joint_set: JointSet, halvings: int) -> MeshTopology:
     """The body's mesh, its graph halved so often, and the step back to all vertices; the same every time."""
     generator = torch.Generator().manual_seed(0)
-    phenotypes, poses = ShapeConfig().draw(_SAMPLE_BODIES, generator), draw_procedural(_SAMPLE_BODIES, generator)
+    phenotypes, poses = ShapeConfig().sample(_SAMPLE_BODIES, generator), sample_procedural(_SAMPLE_BODIES, generator)
     with torch.no_grad():
         posed = body(phenotypes, poses).numpy()
     return build_surface(body, joint_set, NetworkConfig(coarsenings=halvings, finest=halvings), posed)

@@ -19,7 +19,7 @@ from pose2mesh.baselines.rendering.simulated_detectors import Segmenter, find_la
 from pose2mesh.baselines.rendering.visibility import Visibility, crop_cameras, look, within_picture
 from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.datasets.batch import Batch
-from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticSamples, detect, draw_people, draw_videos
+from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticSamples, detect, sample_people, sample_videos
 from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 from pose2mesh.skeletons import JointSet
 
@@ -105,8 +105,8 @@ class SampleStream:
         config, frames = self.config, self.config.frames
         generator = _draws(seed, chunk // frames, _PEOPLE)
         if frames == 1:
-            return draw_people(CHUNK, self.source, self._synthesiser, config.synthetic, generator), generator
-        videos = draw_videos(
+            return sample_people(CHUNK, self.source, self._synthesiser, config.synthetic, generator), generator
+        videos = sample_videos(
             CHUNK * frames, frames, config.stride, self.source, self._synthesiser, config.synthetic, generator
         )
         return videos[chunk % frames :: frames], _draws(seed, chunk, _DETECTED)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from pose2mesh.body_models.anny import AnnyBody, SkinnedPoints, skin
 from pose2mesh.datasets.batch import Batch
-from pose2mesh.datasets.synthetic.camera_sampling import CameraConfig, Cameras, draw_cameras
+from pose2mesh.datasets.synthetic.camera_sampling import CameraConfig, Cameras, sample_cameras
 from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig, synthesise
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.geometry.rotations import rotation_between
@@ -37,7 +37,7 @@ class ShapeConfig:
     height: tuple[float, float] = (0.2, 0.8)
     proportions: tuple[float, float] = (0.0, 1.0)
 
-    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+    def sample(self, count: int, generator: torch.Generator) -> Tensor:
         """(count, 6) phenotypes in the order of `body_models.anny.PHENOTYPES`."""
         bounds = (self.gender, self.age, self.muscle, self.weight, self.height, self.proportions)
         low, high = torch.tensor(bounds, device=generator.device).unbind(1)
@@ -137,22 +137,22 @@ class BodySynthesiser(nn.Module):
         return joints - root[:, None], points, root
 
 
-def draw_people(
+def sample_people(
     count: int, source: PoseSource, synthesiser: BodySynthesiser, config: SyntheticConfig, generator: torch.Generator
 ) -> SyntheticSamples:
     """Draw `count` people: `count / views` bodies, each seen by `views` cameras."""
     bodies = -(-count // config.views)
-    phenotypes = config.shapes.draw(bodies, generator)
-    orientations = source.draw(bodies, generator)
+    phenotypes = config.shapes.sample(bodies, generator)
+    orientations = source.sample(bodies, generator)
     joints, points, root = synthesiser(phenotypes, orientations)
     repeat = torch.arange(count, device=joints.device) // config.views
     stature = (joints[..., 2].amax(1) - joints[..., 2].amin(1)).clamp_min(1.2)[repeat]
-    cameras = draw_cameras(count, stature, config.cameras, generator)
+    cameras = sample_cameras(count, stature, config.cameras, generator)
     points = None if points is None else points[repeat]
     return _under(cameras, phenotypes[repeat], orientations[repeat], joints[repeat], points, root[repeat])
 
 
-def draw_videos(
+def sample_videos(
     count: int,
     frames: int,
     stride: int,
@@ -165,15 +165,15 @@ def draw_videos(
 
     Args:
         count: Frames in all, a multiple of `frames`.
-        frames, stride: See `PoseSource.draw_motion`.
-        source, synthesiser, config, generator: As for `draw_people`.
+        frames, stride: See `PoseSource.sample_motion`.
+        source, synthesiser, config, generator: As for `sample_people`.
     """
     videos = count // frames
-    phenotypes = config.shapes.draw(videos, generator).repeat_interleave(frames, dim=0)
-    orientations, path = source.draw_motion(videos, frames, stride, generator)
+    phenotypes = config.shapes.sample(videos, generator).repeat_interleave(frames, dim=0)
+    orientations, path = source.sample_motion(videos, frames, stride, generator)
     joints, points, root = synthesiser(phenotypes, orientations)
     stature = (joints[..., 2].amax(1) - joints[..., 2].amin(1)).unflatten(0, (videos, frames)).amax(1)
-    cameras = draw_cameras(videos, stature.clamp_min(1.2), config.cameras, generator).repeated(frames)
+    cameras = sample_cameras(videos, stature.clamp_min(1.2), config.cameras, generator).repeated(frames)
     away = (cameras.rotation @ path[..., None])[..., 0]
     # Nobody comes nearer to the camera than it was drawn to be.
     away[:, 2] -= away[:, 2].unflatten(0, (videos, frames)).amin(1).repeat_interleave(frames)

@@ -87,7 +87,7 @@ class Cameras:
         return torch.cat((offset, torch.ones_like(offset[:, :1])), dim=1)
 
 
-def draw_cameras(count: int, stature_m: Tensor | float, config: CameraConfig, generator: torch.Generator) -> Cameras:
+def sample_cameras(count: int, stature_m: Tensor | float, config: CameraConfig, generator: torch.Generator) -> Cameras:
     """Draw cameras around people who are `stature_m` (count,) tall: yaw all round, the rest as configured."""
     device = generator.device
 

@@ -89,7 +89,7 @@ class AngleLimits:
 
 
 def angle_limits() -> AngleLimits:
-    """The limits that `draw_procedural` keeps, of both sides; arms and hands, which swing freely, have none."""
+    """The limits that `sample_procedural` keeps, of both sides; arms and hands, which swing freely, have none."""
     rows: list[tuple[int, tuple[float, ...], float, float]] = []
     for name, ranges in _LIMITS_DEG.items():
         for axis, (low, high) in enumerate(ranges):
@@ -140,7 +140,7 @@ def recombine(legs: Tensor, upper: Tensor) -> Tensor:
     return pose
 
 
-def draw_procedural(count: int, generator: torch.Generator, tumble: float = 0.15) -> Tensor:
+def sample_procedural(count: int, generator: torch.Generator, tumble: float = 0.15) -> Tensor:
     """Plausible poses (count, 22, 3, 3) inside anatomical limits, with no file at all.
 
     Each angle is drawn from a triangle between its limits, arms and elbows with more weight on what is near rest; legs
@@ -158,7 +158,7 @@ def draw_procedural(count: int, generator: torch.Generator, tumble: float = 0.15
 
     seated = uniform(count) < _SEATED_SHARE
 
-    def draw_angles(name: str) -> Tensor:
+    def sample_angles(name: str) -> Tensor:
         """(count, 3) rotation vectors of a joint about its limits' middle; hips and knees are mostly near straight."""
         low, high = torch.deg2rad(torch.tensor(_LIMITS_DEG[name], device=device)).unbind(1)
         angles = low + (high - low) * bell(count, 3)
@@ -169,10 +169,10 @@ def draw_procedural(count: int, generator: torch.Generator, tumble: float = 0.15
         return angles
 
     for name in _LIMITS_DEG:
-        angles = draw_angles(name)
+        angles = sample_angles(name)
         local[:, BODY_BONES.index(name)] = rotation_from_vector(angles)
         if name.startswith("Left"):
-            other = draw_angles(name)
+            other = sample_angles(name)
             alike = (uniform(count) < 0.5)[:, None]
             other = torch.where(alike, angles + 0.1 * (bell(count, 3) - 0.5), other)
             right = BODY_BONES.index(name.replace("Left", "Right"))
@@ -232,7 +232,7 @@ class PoseSource:
         frames: (N, 22, 3, 3) poses of all clips in a row, or None for procedural poses alone.
         config: The mixture and the augmentation.
         clip_weights: (N,) how often a frame is drawn; equal by default.
-        course: Of these frames, for `draw_motion`.
+        course: Of these frames, for `sample_motion`.
     """
 
     def __init__(
@@ -246,14 +246,14 @@ class PoseSource:
         if frames is None and config.procedural < 1:
             raise ValueError("poses: without motion clips the procedural share must be 1")
 
-    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+    def sample(self, count: int, generator: torch.Generator) -> Tensor:
         """(count, 22, 3, 3) poses; the same generator state gives the same poses."""
         self._move_to(generator.device)
 
         def chance(share: float) -> Tensor:
             return _chance(share, count, 1, generator)
 
-        procedural = draw_procedural(count, generator, self.config.tumble)
+        procedural = sample_procedural(count, generator, self.config.tumble)
         if self.frames is None:
             return torch.where(chance(self.config.mirror), mirror(procedural), procedural)
         pose = self.frames[self._pick(count, generator)]
@@ -262,7 +262,7 @@ class PoseSource:
         pose = torch.where(chance(self.config.procedural), procedural, pose)
         return torch.where(chance(self.config.mirror), mirror(pose), pose)
 
-    def draw_motion(self, count: int, frames: int, stride: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def sample_motion(self, count: int, frames: int, stride: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Stretches of clips, each varied as a whole. Procedural poses do not move: none is among them.
 
         Args:
@@ -295,7 +295,7 @@ class PoseSource:
         return torch.where(mirrored, mirror(pose), pose), torch.where(mirrored[..., 0, 0], path * flip, path)
 
     def starts(self, frames: int, stride: int) -> Tensor:
-        """(N,) at which frames of the clips a stretch can begin; see `draw_motion`.
+        """(N,) at which frames of the clips a stretch can begin; see `sample_motion`.
 
         Raises:
             InputError: at none.

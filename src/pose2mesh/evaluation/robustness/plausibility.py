@@ -74,9 +74,9 @@ class PlausibilityMeter:
         rest = body.template.numpy()
         self.capsules = Capsules(self.joint_set, body.regressor(self.joint_set).numpy() @ rest, rest)
         generator = torch.Generator().manual_seed(0)
-        poses = PoseSource(None, PoseConfig(procedural=1.0)).draw(_RANGE_BODIES, generator)
+        poses = PoseSource(None, PoseConfig(procedural=1.0)).sample(_RANGE_BODIES, generator)
         with torch.no_grad():
-            joints = synthesiser(ShapeConfig().draw(_RANGE_BODIES, generator), poses)[0].numpy()
+            joints = synthesiser(ShapeConfig().sample(_RANGE_BODIES, generator), poses)[0].numpy()
         self.share_range = np.quantile(bone_shares(joints, self.joint_set), (_RANGE_TAIL, 1 - _RANGE_TAIL), axis=0)
         owner = body.body_bone_weights().argmax(1)
         self.feet = [np.isin(owner.numpy(), foot) for foot in _FEET]

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, detect, draw_people
+from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, detect, sample_people
 from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.evaluation.robustness.predictions import distance_mm
@@ -37,7 +37,7 @@ class PoseDifficulty:
         exact = NoiseConfig(model="none", drop=0.0, clean=0.0, plain_confidence=1.0, out_of_picture=False)
         self.columns = synthesiser.joint_set.evaluation_indices
         with torch.no_grad():
-            people = draw_people(BODIES, source, synthesiser, SyntheticConfig(views=1), generator)
+            people = sample_people(BODIES, source, synthesiser, SyntheticConfig(views=1), generator)
             batch = detect(people, synthesiser.joint_set, exact, generator)
         self.joints = batch.joints
         self.known = self._normalised(batch.joints_px)

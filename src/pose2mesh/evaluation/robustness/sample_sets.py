@@ -20,8 +20,8 @@ from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.datasets.synthetic.bodies import (
     BodySynthesiser,
     SyntheticConfig,
-    draw_people,
     rotation_to_ray,
+    sample_people,
     weighted_centre,
 )
 from pose2mesh.datasets.synthetic.detection_noise import person_area
@@ -114,7 +114,7 @@ class _ChosenPoses(PoseSource):
         super().__init__(poses, PoseConfig(procedural=0.0))
         self.poses = poses
 
-    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+    def sample(self, count: int, generator: torch.Generator) -> Tensor:
         return self.poses[:count]
 
 
@@ -153,7 +153,7 @@ def from_clips(
     ]
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        people = draw_people(
+        people = sample_people(
             samples, _ChosenPoses(torch.from_numpy(poses)), synthesiser, SyntheticConfig(views=1), generator
         )
         regressor, root = body.regressor(synthesiser.joint_set), synthesiser.joint_set.root_index

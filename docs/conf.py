@@ -1,0 +1,23 @@
+"""The documentation as a site: `make docs`."""
+
+from importlib.metadata import version as version_of
+
+project = "pose2mesh"
+author = "the pose2mesh authors"
+copyright = "2026, the pose2mesh authors"
+version = release = version_of("pose2mesh")
+
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = f"pose2mesh {release}"
+
+myst_heading_anchors = 4
+myst_enable_extensions = ["colon_fence"]
+# The notebook is run by a test; the site shows the outputs that are saved in it.
+nb_execution_mode = "off"
+
+autodoc_typehints = "description"
+autodoc_member_order = "bysource"
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
