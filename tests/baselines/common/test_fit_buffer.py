@@ -44,9 +44,9 @@ def near(truth: GroundTruth, layer: BodyLayer, error_rad: float) -> BodyParamete
     return guess
 
 
-def taught(layer: BodyLayer, truth: GroundTruth, **settings: float) -> tuple[GroundTruth, FitSupervisor]:
+def supervise(layer: BodyLayer, truth: GroundTruth, **settings: float) -> tuple[GroundTruth, FitSupervisor]:
     teacher = FitSupervisor(layer, FitSettings(**{"camera_rounds": 2, "rounds": 4, **settings}), 16)  # type: ignore[arg-type]
-    return teacher.taught(near(truth, layer, 0.1), truth, 1), teacher
+    return teacher.supervise(near(truth, layer, 0.1), truth, 1), teacher
 
 
 def test_the_nearest_fit_is_remembered() -> None:
@@ -128,23 +128,23 @@ def test_a_video_is_fitted_as_a_whole(layer: BodyLayer, people: tuple[Observatio
         return fit(guess, joints, weight, person)
 
     teacher.starter.fit = noted  # type: ignore[method-assign]
-    assert teacher.known(truth) is truth
+    assert teacher.with_fits(truth) is truth
     teacher.fit(near(truth, layer, 0.1), truth.index, truth.joints_2d, truth.visible)
     assert asked == [[0, 0, 0, 0, 1, 1, 1, 1]]
-    found = teacher.known(truth)
+    found = teacher.with_fits(truth)
     assert found.labelled.all()
     assert torch.equal(found.joints[:4], truth.joints[:4])
     assert torch.equal(found.phenotypes[4:], found.phenotypes[4:5].expand(4, -1))
     assert not torch.equal(found.orientations[4:], truth.orientations[4:])
     mixed = torch.tensor([7, 2, 5])
-    assert torch.equal(teacher.known(truth[mixed]).orientations, found.orientations[mixed])
+    assert torch.equal(teacher.with_fits(truth[mixed]).orientations, found.orientations[mixed])
 
 
 def test_fits_take_the_place_of_what_is_not_known_alone(
     layer: BodyLayer, people: tuple[Observation, GroundTruth]
 ) -> None:
     _, truth = people
-    found, teacher = taught(layer, truth, worst=1.0)
+    found, teacher = supervise(layer, truth, worst=1.0)
     assert found.labelled.all()
     known = slice(0, 2)
     for name in ("joints", "phenotypes", "orientations"):
@@ -159,13 +159,13 @@ def test_fits_take_the_place_of_what_is_not_known_alone(
     nothing = torch.zeros_like(truth.joints)
     blind = replace(truth, joints=nothing, orientations=torch.zeros_like(truth.orientations))  # 3D is not looked at
     again = FitSupervisor(layer, FitSettings(2, 4, worst=1.0), 16)
-    seen = again.taught(near(truth, layer, 0.1), blind, 1)
+    seen = again.supervise(near(truth, layer, 0.1), blind, 1)
     assert torch.allclose(seen.joints[2:], found.joints[2:], atol=1e-5)
 
 
 def test_bad_fits_teach_nothing(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
     _, truth = people
-    found, _ = taught(layer, truth, worst=1e-6)
+    found, _ = supervise(layer, truth, worst=1e-6)
     assert torch.equal(found.labelled, truth.labelled)
     assert torch.equal(found.joints, truth.joints)
 
@@ -173,7 +173,7 @@ def test_bad_fits_teach_nothing(layer: BodyLayer, people: tuple[Observation, Gro
 def test_a_picture_without_a_place_is_refused(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
     _, truth = people
     with pytest.raises(InputError, match=r"picture 16 .* 16 of settings\.pictures"):
-        taught(layer, replace(truth, index=truth.index + 9))
+        supervise(layer, replace(truth, index=truth.index + 9))
 
 
 def test_fits_do_not_learn_sizes_from_guesses(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:

@@ -163,7 +163,7 @@ def mean_body(fitter: Fitter) -> BenchmarkedMethod:
     """Everyone is the mean adult in the prior's mean pose, facing the camera."""
     still = torch.zeros(1, 2)
     mean = FitState(torch.zeros(1, 6), fitter.prior.mean[None], torch.tensor(WORLD_TO_CAMERA)[None], still[:, 0], still)
-    vertices = fitter.layer.vertices(mean.guess(torch.zeros(1, dtype=torch.long)))
+    vertices = fitter.layer.vertices(mean.parameters(torch.zeros(1, dtype=torch.long)))
     joints = fitter.body.regressor(COCO) @ vertices
 
     def answer(observed: BaselineInput, _: Observation) -> BodyEstimate:

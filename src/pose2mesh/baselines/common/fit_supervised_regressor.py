@@ -38,12 +38,12 @@ class FitSupervisedRegressor(LearnedBaseline):
         """See `LearnedBaseline`."""
         self.teacher = None
 
-    def forward(self, seen: Observation) -> BodyParameters:
-        assert seen.images is not None
-        guesses: list[BodyParameters] = self.regressor(self.backbone(seen.images).vector)
-        return guesses[-1]
+    def forward(self, observation: Observation) -> BodyParameters:
+        assert observation.images is not None
+        predictions: list[BodyParameters] = self.regressor(self.backbone(observation.images).vector)
+        return predictions[-1]
 
     @torch.no_grad()
-    def estimate(self, seen: Observation) -> BodyEstimate:
+    def estimate(self, observation: Observation) -> BodyEstimate:
         """See `LearnedBaseline`."""
-        return self.layer.estimate(self(seen))
+        return self.layer.estimate(self(observation))

@@ -61,8 +61,8 @@ class FitTarget:
         offset = joints_px - centre[:, None]
         sizes = (share * offset.square()).sum((1, 2)).sqrt().clamp_min(1e-3)
         unit = torch.stack([sizes[person == index].median() for index in range(int(person.max()) + 1)])[person]
-        seen = (confidence > 0)[..., None]
-        return cls(torch.where(seen, offset / unit[:, None, None], 0.0), weight, centre, unit, person)
+        visible = (confidence > 0)[..., None]
+        return cls(torch.where(visible, offset / unit[:, None, None], 0.0), weight, centre, unit, person)
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class FitState:
     log_scale: Tensor
     shift_m: Tensor
 
-    def guess(self, person: Tensor) -> BodyParameters:
+    def parameters(self, person: Tensor) -> BodyParameters:
         """Frame by frame, given whose each is (B,)."""
         rotations = torch.cat((self.orientation[:, None], rotation_from_vector(self.pose)), dim=1)
         return BodyParameters(self.shape[person], rotations, self.log_scale, self.shift_m)
@@ -143,15 +143,15 @@ class Fitter(nn.Module):
 
     def pose(self, bodies: FitState, target: FitTarget) -> PosedBodies:
         """Pose a guess and look at it."""
-        guess = bodies.guess(target.person)
-        joints = self.layer.joints(guess)
-        return PosedBodies(bodies, joints, guess.project(joints))
+        parameters = bodies.parameters(target.person)
+        joints = self.layer.joints(parameters)
+        return PosedBodies(bodies, joints, parameters.project(joints))
 
     def energy(self, posed: PosedBodies, target: FitTarget, weights: Weights, term: EnergyTerm | None = None) -> Tensor:
         """(P,) of each person: the sum over frames, and the shape's term once a frame, for it is seen in each."""
         bodies, person = posed.bodies, target.person
-        seen = energy_terms.reprojection(posed.projected, target.joints, target.weight, weights.robust)
-        frames = seen / (2 * weights.error**2)
+        visible = energy_terms.reprojection(posed.projected, target.joints, target.weight, weights.robust)
+        frames = visible / (2 * weights.error**2)
         frames = frames + weights.pose * self.prior(bodies.pose)
         frames = frames + weights.limits * energy_terms.beyond_limits(bodies.pose, self.limits)
         frames = frames + weights.shape * energy_terms.unusual_shape(bodies.shape)[person]
@@ -218,5 +218,5 @@ class Fitter(nn.Module):
     @torch.no_grad()
     def estimate(self, bodies: FitState, target: FitTarget) -> BodyEstimate:
         """Bodies as a baseline gives them: vertices, joints, and where these are seen."""
-        found = self.layer.estimate(bodies.guess(target.person))
+        found = self.layer.estimate(bodies.parameters(target.person))
         return replace(found, joints_px=target.unit_px[:, None, None] * found.joints_px + target.centre_px[:, None])

@@ -52,11 +52,11 @@ class ParameterRegressor(nn.Module):
     def forward(self, features: Tensor) -> list[BodyParameters]:
         """The guess after each correction, the last of all the best, of features (B, features)."""
         numbers = self.mean.expand(len(features), -1)
-        guesses = []
+        predictions = []
         for _ in range(self.iterations):
             numbers = numbers + self.correct(torch.cat((features, numbers), dim=1))
-            guesses.append(_guess(numbers))
-        return guesses
+            predictions.append(_parameters(numbers))
+        return predictions
 
 
 def near_zero_layer(width: int, numbers: int) -> nn.Linear:
@@ -78,19 +78,19 @@ def mean_parameters(layer: BodyLayer, prior: PosePrior | None = None) -> BodyPar
     rotations = torch.cat((facing[None], rotation_from_vector(prior.mean)))[None]
     unplaced = BodyParameters(layer.low.new_zeros(1, 6), rotations, layer.low.new_zeros(1), layer.low.new_zeros(1, 2))
     joints = layer.joints(unplaced)
-    seen = unplaced.project(joints)
-    seen = seen - seen.mean(1, keepdim=True)
-    seen = seen / (MARGIN * seen.abs().amax())
-    scale, shift = solve_camera(joints, seen, torch.ones_like(seen[..., 0]))
+    projected = unplaced.project(joints)
+    projected = projected - projected.mean(1, keepdim=True)
+    projected = projected / (MARGIN * projected.abs().amax())
+    scale, shift = solve_camera(joints, projected, torch.ones_like(projected[..., 0]))
     return BodyParameters(unplaced.shape, rotations, scale.log(), shift)
 
 
-def _numbers(guess: BodyParameters) -> Tensor:
-    six = six_of_rotation(guess.rotations).flatten(1)
-    return torch.cat((six, guess.shape, guess.log_scale[:, None], guess.shift_m), dim=1)
+def _numbers(parameters: BodyParameters) -> Tensor:
+    six = six_of_rotation(parameters.rotations).flatten(1)
+    return torch.cat((six, parameters.shape, parameters.log_scale[:, None], parameters.shift_m), dim=1)
 
 
-def _guess(numbers: Tensor) -> BodyParameters:
+def _parameters(numbers: Tensor) -> BodyParameters:
     six, shape, log_scale, shift_m = numbers.split(_SIZES, dim=1)
     rotations = rotation_from_six(six.reshape(len(six), len(BODY_BONES), 6))
     return BodyParameters(shape, rotations, log_scale[:, 0], shift_m)

@@ -124,47 +124,53 @@ class GraphCMR(LearnedBaseline):
         self.points = PointNetwork(layer, surface, self.settings.channels, self.settings.blocks)
         self.regressor = PointsToParameters(layer, len(surface.points), self.settings.hidden)
 
-    def forward(self, seen: Observation) -> tuple[Mesh, BodyParameters]:
+    def forward(self, observation: Observation) -> tuple[Mesh, BodyParameters]:
         """The mesh, and the parameters made of it, which have the mesh's camera."""
-        assert seen.images is not None
-        mesh: Mesh = self.points(self.backbone(seen.images).vector)
+        assert observation.images is not None
+        mesh: Mesh = self.points(self.backbone(observation.images).vector)
         return mesh, self.regressor(mesh.detach())
 
-    def losses(self, seen: Observation, truth: GroundTruth, progress: float) -> dict[str, Tensor]:
+    def losses(self, observation: Observation, ground_truth: GroundTruth, progress: float) -> dict[str, Tensor]:
         """See `LearnedBaseline`."""
-        mesh, guess = self(seen)
+        mesh, prediction = self(observation)
         weights = self.settings.weights
-        joints, points, _ = self.poser(self.layer.phenotypes(guess.shape), guess.orientations)
+        joints, points, _ = self.poser(self.layer.phenotypes(prediction.shape), prediction.orientations)
         with torch.no_grad():
-            _, true_points, _ = self.poser(truth.phenotypes, truth.orientations)
-        terms = self._both_losses(mesh.points, mesh.joints, mesh, truth, true_points)
-        of_body = self._both_losses(points, joints, mesh.detach(), truth, true_points)
+            _, true_points, _ = self.poser(ground_truth.phenotypes, ground_truth.orientations)
+        terms = self._both_losses(mesh.points, mesh.joints, mesh, ground_truth, true_points)
+        of_body = self._both_losses(points, joints, mesh.detach(), ground_truth, true_points)
         terms.update({f"body_{name}": value for name, value in of_body.items()})
-        terms["rotations"] = weights.rotations * rotation_loss(guess.rotations, truth.orientations, truth.labelled)
-        terms["shape"] = weights.shape * shape_loss(guess.shape, truth.phenotypes, truth.labelled, self.layer)
+        terms["rotations"] = weights.rotations * rotation_loss(
+            prediction.rotations, ground_truth.orientations, ground_truth.labelled
+        )
+        terms["shape"] = weights.shape * shape_loss(
+            prediction.shape, ground_truth.phenotypes, ground_truth.labelled, self.layer
+        )
         return terms
 
     @torch.no_grad()
-    def estimate(self, seen: Observation) -> BodyEstimate:
+    def estimate(self, observation: Observation) -> BodyEstimate:
         """See `LearnedBaseline`. The parameters come with the mesh, too."""
-        mesh, guess = self(seen)
+        mesh, prediction = self(observation)
         if self.settings.answer == "parameters":
-            found = self.layer.estimate(guess)
+            found = self.layer.estimate(prediction)
             root = found.joints[:, self.joint_set.root_index, None]
             return replace(found, joints_px=mesh.project(found.joints - root))
         vertices = self.to_vertices.product(mesh.points.contiguous())
-        return BodyEstimate(mesh.joints, vertices, mesh.project(mesh.joints), self.layer.parameters_of(guess))
+        return BodyEstimate(mesh.joints, vertices, mesh.project(mesh.joints), self.layer.parameters_of(prediction))
 
     def _both_losses(
-        self, points: Tensor, joints: Tensor, camera: Mesh, truth: GroundTruth, true_points: Tensor
+        self, points: Tensor, joints: Tensor, camera: Mesh, ground_truth: GroundTruth, true_points: Tensor
     ) -> dict[str, Tensor]:
         """The terms that the mesh and the parameters' body have in common."""
         weights = self.settings.weights
-        known = masked_l1(points, true_points, truth.labelled[:, None])
+        known = masked_l1(points, true_points, ground_truth.labelled[:, None])
         return {
             "vertices": self.settings.vertices * known,
-            "joints": weights.joints * joint_loss(joints, truth.joints, truth.labelled, self.joint_set.root_index),
-            "keypoints": weights.keypoints * keypoint_loss(camera.project(joints), truth.joints_2d, truth.visible),
+            "joints": weights.joints
+            * joint_loss(joints, ground_truth.joints, ground_truth.labelled, self.joint_set.root_index),
+            "keypoints": weights.keypoints
+            * keypoint_loss(camera.project(joints), ground_truth.joints_2d, ground_truth.visible),
         }
 
 

@@ -69,21 +69,21 @@ class NBF(LearnedBaseline):
         numbers = torch.cat((mean.rotations.flatten(1), mean.shape, mean.log_scale[:, None], mean.shift_m), dim=1)
         self.register_buffer("mean", numbers[0], persistent=False)
 
-    def forward(self, seen: Observation) -> BodyParameters:
-        assert seen.parts is not None
-        numbers = self.mean + self.head(self.encoder(seen.parts).vector)
+    def forward(self, observation: Observation) -> BodyParameters:
+        assert observation.parts is not None
+        numbers = self.mean + self.head(self.encoder(observation.parts).vector)
         matrices, shape, log_scale, shift_m = numbers.split(_SIZES, dim=1)
         rotations = to_rotation(matrices.reshape(len(matrices), len(BODY_BONES), 3, 3))
         return BodyParameters(shape, rotations, log_scale[:, 0], shift_m)
 
-    def losses(self, seen: Observation, truth: GroundTruth, progress: float) -> dict[str, Tensor]:
+    def losses(self, observation: Observation, ground_truth: GroundTruth, progress: float) -> dict[str, Tensor]:
         """See `LearnedBaseline`."""
-        return parameter_losses(self(seen), truth, self.layer, self.settings.weights)
+        return parameter_losses(self(observation), ground_truth, self.layer, self.settings.weights)
 
     @torch.no_grad()
-    def estimate(self, seen: Observation) -> BodyEstimate:
+    def estimate(self, observation: Observation) -> BodyEstimate:
         """See `LearnedBaseline`."""
-        return self.layer.estimate(self(seen))
+        return self.layer.estimate(self(observation))
 
 
 def to_rotation(matrix: Tensor) -> Tensor:
