@@ -22,7 +22,7 @@ from pose2mesh.baselines.common.fitting import Fitter
 from pose2mesh.baselines.common.pose_prior import PosePrior
 from pose2mesh.baselines.methods.arnab import Arnab
 from pose2mesh.baselines.registry import FITTING_METHODS
-from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.default_body import default_body
 from pose2mesh.datasets.synthetic.detection_noise import measured_noise
 from pose2mesh.datasets.synthetic.mocap import load_clips, load_split
 from pose2mesh.datasets.synthetic.pose_sources import unchanged_poses
@@ -45,7 +45,7 @@ def main() -> None:
     torch.set_grad_enabled(False)
     train, validation = load_split(SPLIT, load_clips(options.motions))
     clips = train if options.part == "train" else validation
-    fitter, recovery = Fitter(AnnyBody(), COCO, PosePrior.load()), Predictor.load()
+    fitter, recovery = Fitter(default_body(), COCO, PosePrior.load()), Predictor.load()
     if options.what == "videos":
         arnab = FITTING_METHODS["arnab"](fitter)
         assert isinstance(arnab, Arnab)

@@ -18,7 +18,7 @@ from pose2mesh.baselines.common.baseline_camera import NOMINAL_DISTANCE_M, proje
 from pose2mesh.baselines.common.body_layer import BodyLayer, BodyParameters
 from pose2mesh.baselines.common.soft_silhouette import SoftSilhouette, overlap_loss
 from pose2mesh.baselines.observation import Crops
-from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.default_body import default_body
 from pose2mesh.datasets.synthetic.bodies import ShapeConfig
 from pose2mesh.datasets.synthetic.pose_sampling import sample_procedural, to_local
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, axis_rotation
@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=64)
     count = parser.parse_args().people
     torch.set_num_threads(1)
-    layer = BodyLayer(AnnyBody(), COCO)
+    layer = BodyLayer(default_body(), COCO)
     with torch.no_grad():
         guess = some_bodies(layer, count)
         vertices = layer.vertices(guess)

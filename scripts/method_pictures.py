@@ -33,7 +33,7 @@ from pose2mesh.baselines.methods.arnab import Arnab
 from pose2mesh.baselines.observation import CROP_PX, Crops, GroundTruth, Need, Observation
 from pose2mesh.baselines.registry import FITTING_METHODS
 from pose2mesh.baselines.rendering.sample_stream import SampleStream
-from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.default_body import default_body
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
 from pose2mesh.datasets.synthetic.mocap import load_clips, load_split
 from pose2mesh.datasets.synthetic.pose_sources import unchanged_poses
@@ -62,7 +62,7 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
     _, clips = load_split(ROOT / "configs/mocap_split.yaml", load_clips(options.motions))
-    fitter = Fitter(AnnyBody(), COCO, PosePrior.load())
+    fitter = Fitter(default_body(), COCO, PosePrior.load())
     methods = {"smplify": of_joints(FITTING_METHODS["smplify"](fitter))}
     methods |= {name: found.judged[0] for name, found in contenders(fitter, options.runs).items() if name in ROWS}
     needs = frozenset[Need](("images", "parts", "silhouettes", "landmarks"))

@@ -21,8 +21,8 @@ from PIL import Image
 from pose2mesh.baselines.observation import CROP_PX, MAP_PX, Observation
 from pose2mesh.baselines.rendering.rendering_config import RenderingConfig
 from pose2mesh.baselines.rendering.sample_stream import SampleStream
-from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.config.train_config import DataConfig
+from pose2mesh.body_models.default_body import default_body
+from pose2mesh.datasets.data_config import DataConfig
 from pose2mesh.datasets.synthetic.detection_noise import measured_noise
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.datasets.synthetic.pose_sources import pose_sources
@@ -56,7 +56,7 @@ def main() -> None:
         synthetic = replace(config.synthetic, noise=measured_noise("gt", COCO))
         config = replace(config, synthetic=synthetic, errors=False)
     needs = frozenset(("images", "parts", "silhouettes"))
-    seen, _ = SampleStream(AnnyBody(), COCO, source, config, needs).draw(options.chunk, options.seed)
+    seen, _ = SampleStream(default_body(), COCO, source, config, needs).draw(options.chunk, options.seed)
     tiles = [draw_tile(seen, person) for person in range(PEOPLE)]
     rows = [np.concatenate(tiles[first : first + COLUMNS], axis=1) for first in range(0, PEOPLE, COLUMNS)]
     # A palette: grain does not compress, and 256 colours show all there is to see.

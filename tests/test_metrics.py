@@ -13,7 +13,9 @@ from scipy.spatial import procrustes
 from scipy.spatial.transform import Rotation
 
 from pose2mesh.metrics import (
+    BodyPoints,
     acceleration_error,
+    compute_errors,
     f_score,
     mean_distance,
     object_keypoint_similarity,
@@ -196,3 +198,72 @@ def test_oks_does_not_depend_on_the_size_of_the_picture(seed: int, scale: float)
         object_keypoint_similarity(scale * predicted, scale * target, scale**2 * area, sigmas, visible), similarity
     )
     assert torch.equal(object_keypoint_similarity(target, target, area, sigmas, visible), torch.ones(3).double())
+
+
+def bodies(seed: int, dtype: torch.dtype) -> BodyPoints:
+    generator = torch.Generator().manual_seed(seed)
+    return BodyPoints(*(torch.randn(7, points, 3, generator=generator, dtype=dtype) for points in (19, 431)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_compute_errors_is_bit_for_bit_the_distances_of_root_relative_points(dtype: torch.dtype) -> None:
+    prediction, ground_truth = bodies(0, dtype), bodies(1, dtype)
+    assert prediction.vertices is not None
+    assert ground_truth.vertices is not None
+    root, true_root = (body.joints[:, COCO.root_index, None] for body in (prediction, ground_truth))
+    joints = (prediction.joints - root)[:, COCO.evaluation_indices]
+    true_joints = (ground_truth.joints - true_root)[:, COCO.evaluation_indices]
+    vertices, true_vertices = prediction.vertices - root, ground_truth.vertices - true_root
+    expected = {
+        "mpjpe": mean_distance(joints, true_joints),
+        "pa_mpjpe": procrustes_distance(joints, true_joints),
+        "mpvpe": mean_distance(vertices, true_vertices),
+        "pa_mpvpe": procrustes_distance(vertices, true_vertices),
+    }
+    errors = compute_errors(prediction, ground_truth, COCO)
+    assert list(errors) == list(expected)
+    for name, values in expected.items():
+        assert torch.equal(errors[name], values), name
+    # Points that are root-relative already are not changed by the alignment of the roots.
+    relative = (
+        BodyPoints(prediction.joints - root, vertices),
+        BodyPoints(ground_truth.joints - true_root, true_vertices),
+    )
+    for name, values in compute_errors(*relative, COCO).items():
+        assert torch.equal(values, expected[name]), name
+    scaled = compute_errors(prediction, ground_truth, COCO, ("scaled_mpvpe", "mpvpe", "scaled_mpjpe"))
+    assert list(scaled) == ["scaled_mpvpe", "mpvpe", "scaled_mpjpe"]
+    assert torch.equal(scaled["scaled_mpjpe"], scaled_distance(joints, true_joints))
+    assert torch.equal(scaled["scaled_mpvpe"], scaled_distance(vertices, true_vertices))
+
+
+def test_compute_errors_by_hand() -> None:
+    """Values in the unit of the input, pinned by numbers that do not depend on the distances' code."""
+    ground_truth = bodies(1, torch.float64)
+    joints, vertices = ground_truth.joints.clone(), ground_truth.vertices
+    assert vertices is not None
+    chosen = [COCO.index(name) for name in ("left_wrist", "right_knee")]
+    joints[:, chosen[0], 2] += 0.06
+    prediction = BodyPoints(joints + 4, vertices + torch.tensor([4, 4, 4.003]))
+    errors = compute_errors(prediction, ground_truth, COCO, ("mpjpe", "mpvpe"), joint_indices=chosen)
+    assert errors["mpjpe"].tolist() == pytest.approx([0.03] * 7)
+    assert errors["mpvpe"].tolist() == pytest.approx([0.003] * 7, abs=1e-6)
+    errors = compute_errors(prediction, ground_truth, COCO, ("mpjpe",))
+    assert errors["mpjpe"].tolist() == pytest.approx([0.06 / len(COCO.evaluation_indices)] * 7)
+
+
+def test_compute_errors_of_vertices_about_their_own_root() -> None:
+    ground_truth = bodies(1, torch.float64)
+    assert ground_truth.vertices is not None
+    about = [
+        BodyPoints(ground_truth.joints, ground_truth.vertices + shift, torch.full((7, 3), shift, dtype=torch.float64))
+        for shift in (0.0, 2.0)
+    ]
+    assert compute_errors(*about, COCO)["mpvpe"].max() < 1e-12
+
+
+def test_compute_errors_leaves_out_vertices_that_either_side_lacks() -> None:
+    whole = bodies(0, torch.float32)
+    without = BodyPoints(whole.joints)
+    for pair in ((whole, without), (without, whole), (without, without)):
+        assert list(compute_errors(*pair, COCO)) == ["mpjpe", "pa_mpjpe"]

@@ -71,7 +71,7 @@ def test_what_is_refused(arguments: list[str], fault: str, tmp_path: Path, capsy
 
 
 def test_only_methods_for_videos_take_tracks(fitter: Fitter, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fitting_backend, "AnnyBody", lambda: fitter.body)
+    monkeypatch.setattr(fitting_backend, "default_body", lambda: fitter.body)
     assert [Predictor.load(name).window for name in ("smplify", "arnab")] == [None, (300, 30)]
 
 

@@ -30,7 +30,7 @@ from tests.tiny_baseline import Tiny, TinySettings, save_untrained, tiny
 def tiny_known(layer: BodyLayer) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(registry.LEARNED_METHODS, "tiny", tiny)
-        patch.setattr(learned_backend, "AnnyBody", lambda: layer.body)
+        patch.setattr(learned_backend, "default_body", lambda: layer.body)
         yield
 
 

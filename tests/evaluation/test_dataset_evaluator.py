@@ -19,9 +19,8 @@ from pose2mesh.body_models.gendered import BodyConfig, GenderedBody
 from pose2mesh.body_models.joint_regressors import load_regressor
 from pose2mesh.body_models.smpl import SmplBody, find_regressors, find_smpl
 from pose2mesh.cli.main import main
-from pose2mesh.config.train_config import DataConfig
+from pose2mesh.datasets.data_config import DataConfig, DatasetConfig
 from pose2mesh.datasets.readers.pw3d import pw3d
-from pose2mesh.datasets.registry import DatasetConfig
 from pose2mesh.errors import InputError
 from pose2mesh.evaluation.dataset_evaluator import ProtocolTest, evaluate_records, open_test
 from pose2mesh.evaluation.evaluator import EvaluateOptions, evaluate_command

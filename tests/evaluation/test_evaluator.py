@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.default_body import default_body
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.cli.main import main
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, sample_people
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
@@ -30,8 +31,8 @@ MEASURES = ("mpjpe_mm", "pa_mpjpe_mm", "mpvpe_mm", "pa_mpvpe_mm")
 
 
 @pytest.fixture(scope="module")
-def anny() -> AnnyBody:
-    return AnnyBody()
+def anny() -> BodyModel:
+    return default_body()
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def source() -> PoseSource:
 
 
 @pytest.fixture(scope="module")
-def anny_bundle(anny: AnnyBody, source: PoseSource, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def anny_bundle(anny: BodyModel, source: PoseSource, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_untrained(tmp_path_factory.mktemp("run") / "bundle.safetensors", anny, source, COCO)
 
 
@@ -49,7 +50,7 @@ class Known:
 
     joint_set, looks = COCO, False
 
-    def __init__(self, anny: AnnyBody, source: PoseSource, factor: float) -> None:
+    def __init__(self, anny: BodyModel, source: PoseSource, factor: float) -> None:
         generator = torch.Generator().manual_seed(SEED)
         people = sample_people(SAMPLES, source, BodySynthesiser(anny, COCO, None), SyntheticConfig(views=1), generator)
         vertices = people.cameras.to_camera(anny(people.phenotypes, people.orientations))
@@ -70,7 +71,7 @@ class Known:
         return self.statures.pop(0)
 
 
-def test_the_truth_has_no_error(anny: AnnyBody, source: PoseSource) -> None:
+def test_the_truth_has_no_error(anny: BodyModel, source: PoseSource) -> None:
     known = Known(anny, source, 1.0)
     results = evaluate_motions(known, source, SAMPLES, SEED, "gt")  # type: ignore[arg-type]
     for name, value in results.items():
@@ -85,7 +86,7 @@ def test_the_truth_has_no_error(anny: AnnyBody, source: PoseSource) -> None:
     } < results.keys()
 
 
-def test_a_wrong_size_is_told_from_a_wrong_pose(anny: AnnyBody, source: PoseSource) -> None:
+def test_a_wrong_size_is_told_from_a_wrong_pose(anny: BodyModel, source: PoseSource) -> None:
     known = Known(anny, source, 0.5)
     results = evaluate_motions(known, source, SAMPLES, SEED, "gt")  # type: ignore[arg-type]
     columns = COCO.evaluation_indices
@@ -98,7 +99,7 @@ def test_a_wrong_size_is_told_from_a_wrong_pose(anny: AnnyBody, source: PoseSour
         assert results[name] == pytest.approx(0, abs=0.05), name
 
 
-def test_what_the_model_is_given(anny: AnnyBody, source: PoseSource) -> None:
+def test_what_the_model_is_given(anny: BodyModel, source: PoseSource) -> None:
     known = Known(anny, source, 1.0)
     evaluate_motions(known, source, SAMPLES, SEED, "gt", drop_joints=5)  # type: ignore[arg-type]
     (pixels, confidence, no_cameras), (_, _, nominal), (_, _, cameras) = known.asked
@@ -121,7 +122,7 @@ def test_what_the_model_is_given(anny: AnnyBody, source: PoseSource) -> None:
     np.testing.assert_allclose(camera.project(joints + root), pixels[0, seen], atol=0.5)
 
 
-def test_noise_reaches_the_model(anny: AnnyBody, source: PoseSource) -> None:
+def test_noise_reaches_the_model(anny: BodyModel, source: PoseSource) -> None:
     true, noisy = Known(anny, source, 1.0), Known(anny, source, 1.0)
     evaluate_motions(true, source, SAMPLES, SEED, "gt")  # type: ignore[arg-type]
     evaluate_motions(noisy, source, SAMPLES, SEED, "noisy")  # type: ignore[arg-type]

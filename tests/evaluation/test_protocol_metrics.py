@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from pose2mesh.evaluation.protocol_metrics import (
-    ProtocolBodies,
     by_action,
     means,
     person_errors,
@@ -17,14 +16,15 @@ from pose2mesh.evaluation.protocol_metrics import (
     stretches,
 )
 from pose2mesh.evaluation.protocols import PROTOCOLS
+from pose2mesh.metrics import BodyPoints
 
 P2, HANDS = PROTOCOLS["human36m-p2"], PROTOCOLS["freihand"]
 
 
-def people(count: int = 2, joints: int = 17, vertices: int = 30, seed: int = 0) -> ProtocolBodies:
+def people(count: int = 2, joints: int = 17, vertices: int = 30, seed: int = 0) -> BodyPoints:
     generator = torch.Generator().manual_seed(seed)
     points = torch.randn(count, joints + vertices, 3, generator=generator)
-    return ProtocolBodies(points[:, :joints], points[:, joints:], points[:, 0])
+    return BodyPoints(points[:, :joints], points[:, joints:], points[:, 0])
 
 
 def test_the_joints_that_count_relative_to_the_root() -> None:
@@ -33,21 +33,19 @@ def test_the_joints_that_count_relative_to_the_root() -> None:
     joints[:, 9] += 1  # the nose does not count
     joints[:, 3, 0] += 0.07  # an ankle, one of 14
     joints[1, 10, 2] += 0.14
-    errors = person_errors(P2, ProtocolBodies(joints), ProtocolBodies(truth.joints))
+    errors = person_errors(P2, BodyPoints(joints), BodyPoints(truth.joints))
     assert errors["mpjpe_mm"].tolist() == pytest.approx([5, 15], abs=1e-3)
     assert "mpvpe_mm" not in errors
     moved_root = truth.joints.clone()
     moved_root[:, 0, 1] += 0.01  # all 14 are then off by that
-    assert person_errors(P2, ProtocolBodies(moved_root), truth)["mpjpe_mm"].tolist() == pytest.approx(
-        [10, 10], abs=1e-3
-    )
+    assert person_errors(P2, BodyPoints(moved_root), truth)["mpjpe_mm"].tolist() == pytest.approx([10, 10], abs=1e-3)
 
 
 def test_the_surface_relative_to_its_own_root() -> None:
     truth = people()
     assert truth.vertices is not None
     assert truth.mesh_root is not None
-    found = ProtocolBodies(truth.joints, truth.vertices + 2, truth.mesh_root + torch.tensor([2, 2, 2.003]))
+    found = BodyPoints(truth.joints, truth.vertices + 2, truth.mesh_root + torch.tensor([2, 2, 2.003]))
     errors = person_errors(P2, found, truth)
     assert errors["mpvpe_mm"].tolist() == pytest.approx([3, 3], abs=1e-3)
     assert errors["pa_mpvpe_mm"].tolist() == pytest.approx([0, 0], abs=1e-3)
@@ -57,7 +55,7 @@ def test_the_surface_relative_to_its_own_root() -> None:
 def test_f_scores_of_aligned_vertices() -> None:
     truth = people(joints=21)
     assert truth.vertices is not None
-    errors = person_errors(HANDS, ProtocolBodies(truth.joints, 3 * truth.vertices + 1, 3 * truth.joints[:, 0]), truth)
+    errors = person_errors(HANDS, BodyPoints(truth.joints, 3 * truth.vertices + 1, 3 * truth.joints[:, 0]), truth)
     assert errors["f_score_5mm"].tolist() == errors["f_score_15mm"].tolist() == [1, 1]
     other = people(joints=21, seed=1)
     assert person_errors(HANDS, other, truth)["f_score_15mm"].max() < 0.5

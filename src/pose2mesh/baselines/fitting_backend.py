@@ -12,7 +12,8 @@ from pose2mesh.baselines.common.stature import stature_features
 from pose2mesh.baselines.interface import BaselineInput, FittingBaseline
 from pose2mesh.baselines.methods.arnab import Arnab
 from pose2mesh.baselines.registry import FITTING_METHODS
-from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.default_body import default_body
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.errors import InputError
 from pose2mesh.models.bundle.bundle_info import BundleInfo
 from pose2mesh.skeletons import COCO
@@ -26,7 +27,7 @@ class FittingBackend:
         body: Body model whose mesh the method gives.
     """
 
-    def __init__(self, baseline: FittingBaseline, body: AnnyBody) -> None:
+    def __init__(self, baseline: FittingBaseline, body: BodyModel) -> None:
         self.baseline = baseline
         self.faces = body.faces.numpy().astype(np.int32)
         self.template = body.template.numpy()
@@ -49,7 +50,7 @@ class FittingBackend:
         """
         if device != "cpu":
             raise InputError(f"--device {device}: model {name!r} runs on the cpu")
-        body = AnnyBody()
+        body = default_body()
         baseline = FITTING_METHODS[name](Fitter(body, COCO, PosePrior.load()))
         return VideoFittingBackend(baseline, body) if isinstance(baseline, Arnab) else FittingBackend(baseline, body)
 

@@ -61,7 +61,7 @@ class Parameters:
     """Parameters of the Anny body, from methods that estimate them.
 
     Attributes:
-        phenotypes: (B, 6) in the order of `body_models.anny.PHENOTYPES`.
+        phenotypes: (B, 6) in the order of `body_models.interface.PHENOTYPES`.
         orientations: (B, 22, 3, 3) of the bones, from the rest pose to camera axes.
     """
 

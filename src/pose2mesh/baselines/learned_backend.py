@@ -18,7 +18,7 @@ from pose2mesh.baselines.observation import Observation
 from pose2mesh.baselines.rendering.image_crops import crops_of
 from pose2mesh.baselines.rendering.rendering_config import CHUNK
 from pose2mesh.baselines.rendering.sample_stream import SampleStream
-from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.default_body import default_body
 from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 from pose2mesh.errors import InputError
 from pose2mesh.inference.backend import Images
@@ -60,7 +60,7 @@ class LearnedBackend:
         if device != "cpu":
             raise InputError(f"--device {device}: model {str(name_or_path)!r} runs on the cpu")
         resolve(name_or_path)  # before the body is made, which takes seconds
-        layer = BodyLayer(AnnyBody(), COCO)
+        layer = BodyLayer(default_body(), COCO)
         return cls(*load_learned(name_or_path, layer), layer)
 
     def look(

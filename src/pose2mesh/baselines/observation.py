@@ -92,7 +92,7 @@ class GroundTruth:
         joints_2d: (B, J, 2) annotated 2D joints in units of the crop: the exact projection of the body's joints.
         visible: (B, J) in [0, 1]; 1 where a joint is annotated. Joints outside of the image are not.
         joints: (B, J, 3) relative to the root joint, metres.
-        phenotypes: (B, 6) in the order of `body_models.anny.PHENOTYPES`.
+        phenotypes: (B, 6) in the order of `body_models.interface.PHENOTYPES`.
         orientations: (B, 22, 3, 3) of the bones, from the rest pose to camera axes.
         vertices: (B, V, 3) relative to the root joint, metres; for metrics, None where they were not posed.
     """

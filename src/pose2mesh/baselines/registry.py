@@ -5,11 +5,11 @@ A method's file is imported when the method is requested, because it may need li
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pose2mesh.errors import InputError
+from pose2mesh.io.names import nearest
 
 if TYPE_CHECKING:
     from pose2mesh.baselines.common.body_layer import BodyLayer
@@ -137,6 +137,6 @@ def find_learned_method(name: str, source: str) -> LearnedMethod:
         InputError: there is no such method; the message gives the nearest name.
     """
     if name not in LEARNED_METHODS:
-        near = difflib.get_close_matches(str(name), LEARNED_METHODS, n=1, cutoff=0.0)[0]
+        near = nearest(str(name), LEARNED_METHODS)
         raise InputError(f"{source}: method {name!r} is not known; the nearest is {near!r}")
     return LEARNED_METHODS[name]()

@@ -19,14 +19,13 @@ from torch import Tensor
 from pose2mesh.body_models.gendered import GenderedBody, open_body
 from pose2mesh.body_models.joint_regressors import FITTED, load_regressor
 from pose2mesh.datasets.annotation import OnFault
+from pose2mesh.datasets.data_config import DatasetConfig
 from pose2mesh.datasets.dataset_source import VALIDATION, DatasetMember, genders_told
 from pose2mesh.datasets.posed_dataset import Input, PosedDataset, PosedSamples, look
 from pose2mesh.datasets.records import Records
-from pose2mesh.datasets.registry import DatasetConfig
 from pose2mesh.datasets.synthetic.detection_noise import measured_noise
 from pose2mesh.errors import InputError
 from pose2mesh.evaluation.protocol_metrics import (
-    ProtocolBodies,
     by_action,
     means,
     person_errors,
@@ -38,10 +37,11 @@ from pose2mesh.evaluation.protocols import Protocol, find_protocol
 from pose2mesh.geometry.camera import Intrinsics
 from pose2mesh.inference.predictor import Predictor, unusable
 from pose2mesh.io.downloads import cache_folder
+from pose2mesh.metrics import BodyPoints
 from pose2mesh.skeletons import JointSet
 
 if TYPE_CHECKING:
-    from pose2mesh.config.train_config import DataConfig
+    from pose2mesh.datasets.data_config import DataConfig
 
 PART = 64  # people posed in full at a time
 
@@ -60,7 +60,7 @@ class EvaluationBatch:
     rows: NDArray[np.int64]
     pixels: NDArray[np.float32]
     confidence: NDArray[np.float32]
-    truth: ProtocolBodies
+    truth: BodyPoints
     cameras: list[Intrinsics] | None
 
 
@@ -145,7 +145,7 @@ class ProtocolTest:
                 kept = None if cameras is None else [cameras[index] for index in keep.nonzero()[0]]
                 yield EvaluationBatch(part[keep], pixels[keep], confidence[keep], self.truth(people, part, keep), kept)
 
-    def truth(self, people: PosedSamples, rows: NDArray[np.int64], keep: NDArray[np.bool_]) -> ProtocolBodies:
+    def truth(self, people: PosedSamples, rows: NDArray[np.int64], keep: NDArray[np.bool_]) -> BodyPoints:
         """What is true of those of the people to `keep`, (B,)."""
         assert people.points_cam is not None
         vertices = people.points_cam[torch.from_numpy(keep)].double()
@@ -153,13 +153,13 @@ class ProtocolTest:
         if self.protocol.truth == "labels":
             assert self.records.joints_m is not None
             joints = torch.from_numpy(self.records.joints_m[rows[keep]]).double()
-        return ProtocolBodies(joints, vertices, self.true_root @ vertices)
+        return BodyPoints(joints, vertices, self.true_root @ vertices)
 
-    def found(self, vertices: NDArray[np.float32]) -> ProtocolBodies:
+    def found(self, vertices: NDArray[np.float32]) -> BodyPoints:
         """A model's answer, vertices (B, V, 3), as the protocol takes it."""
         points = torch.from_numpy(vertices).double()
         joints = self.regressor @ points
-        return ProtocolBodies(joints, points, self.true_root @ points) if self.same_mesh else ProtocolBodies(joints)
+        return BodyPoints(joints, points, self.true_root @ points) if self.same_mesh else BodyPoints(joints)
 
 
 def intrinsics(people: PosedSamples) -> list[Intrinsics] | None:
@@ -218,7 +218,7 @@ def open_test(
     test = find_protocol(protocol, readers, joint_set)
     at = next((index for index, reader in enumerate(readers) if reader in test.data_sets), 0)
     name, choice = chosen[at]
-    if input_ == "detected" and not choice.source(name).detections and readers[at] != "pw3d_sequences":
+    if input_ == "detected" and not choice.spec(name).detections and readers[at] != "pw3d_sequences":
         raise InputError(f"--input detected: {readers[at]} has no detections; expected gt or noisy")
     choice = replace(choice, input=input_, on_fault=on_fault or choice.on_fault)
     if test.data_sets:  # the reader's own choices of subjects and frames are the protocol's

@@ -15,16 +15,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pose2mesh import metrics
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import nominal_intrinsics
 from pose2mesh.inference.predictor import LEAST_JOINTS, Predictor
 from pose2mesh.io.atomic_write import replacing
 from pose2mesh.io.mesh_files import write_json
+from pose2mesh.metrics import BodyPoints, Measure, compute_errors
 from pose2mesh.skeletons import JointSet
 
 if TYPE_CHECKING:
-    from pose2mesh.body_models.anny import AnnyBody
+    from pose2mesh.body_models.interface import BodyModel
     from pose2mesh.config.train_config import TrainConfig
     from pose2mesh.datasets.annotation import OnFault
     from pose2mesh.datasets.posed_dataset import Input
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 PART = 64  # people posed in full at a time
 MOTION_SAMPLES = 4000
 MOST_NOISE = 10.0
+# In the order of the report.
+ALL_MEASURES: tuple[Measure, ...] = ("mpjpe", "mpvpe", "pa_mpjpe", "pa_mpvpe", "scaled_mpjpe", "scaled_mpvpe")
 
 
 @dataclass(frozen=True)
@@ -193,7 +195,7 @@ def evaluate_motions(
     input_: str,
     drop_joints: int = 0,
     noise_scale: float = 1.0,
-    body: AnnyBody | None = None,
+    body: BodyModel | None = None,
 ) -> dict[str, Any]:
     """Errors in millimetres over people drawn from `source`, with cameras, shapes and noise of the default configs.
 
@@ -218,7 +220,7 @@ def evaluate_motions(
     """
     from tqdm import tqdm
 
-    from pose2mesh.body_models import anny
+    from pose2mesh.body_models.default_body import default_body
     from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, detect, sample_people
     from pose2mesh.datasets.synthetic.detection_noise import measured_noise
 
@@ -226,7 +228,7 @@ def evaluate_motions(
     most = len(joint_set) - len(joint_set.derived) - LEAST_JOINTS
     if drop_joints > most:
         raise InputError(f"--drop-joints {drop_joints}: expected at most {most} for joint set {joint_set.name!r}")
-    body = body or anny.AnnyBody()
+    body = body or default_body()
     if len(recovery.template) != len(body.template):
         name, body_name = recovery.info.name, recovery.info.body
         raise InputError(f"model {name!r} is of body {body_name!r}; clips are posed as 'anny', so it must be of that")
@@ -235,7 +237,6 @@ def evaluate_motions(
     noise = measured_noise(input_, joint_set, noise_scale)
     generator = torch.Generator().manual_seed(seed)
     regressor = body.regressor(joint_set).double()  # the sum of a long row is off by 1e-5 m in single precision
-    columns = joint_set.evaluation_indices
     sample_stream = None
     if recovery.looks:
         from pose2mesh.baselines.learned_backend import LearnedBackend
@@ -250,8 +251,7 @@ def evaluate_motions(
             batch = detect(people, joint_set, noise, generator)
             vertices = people.cameras.to_camera(body(people.phenotypes, people.orientations))
             joints = (regressor @ vertices.double()).float()
-            root = joints[:, joint_set.root_index, None]
-            truth = joints - root, vertices - root
+            truth = BodyPoints(joints, vertices)
             heights = body.stature(people.phenotypes).numpy()
         pixels, confidence = batch.joints_px.numpy(), batch.confidence.numpy()
         if drop_joints:
@@ -269,15 +269,16 @@ def evaluate_motions(
             ("known_camera_", people.cameras.intrinsics()),
         ):
             found_joints, found_vertices = recovery.run(pixels, confidence, intrinsics, shown)
-            found = torch.from_numpy(found_joints), torch.from_numpy(found_vertices)
-            _collect(errors, name, found, truth, columns)
+            found = BodyPoints(torch.from_numpy(found_joints), torch.from_numpy(found_vertices))
+            _collect(errors, name, found, truth, joint_set)
             if intrinsics is nominal:
                 continue
             statures = np.array([recovery.stature(person) for person in found_joints])
             if np.isfinite(statures).all():
                 factor = torch.from_numpy(heights / statures)[:, None, None].float()
                 sized = "known_both_" if name else "known_height_"
-                _collect(errors, sized, (found[0] * factor, found[1] * factor), truth, columns)
+                resized = BodyPoints(found.joints * factor, torch.from_numpy(found_vertices) * factor)
+                _collect(errors, sized, resized, truth, joint_set)
     results: dict[str, Any] = {"model": recovery.info.name, "samples": samples, "seed": seed, "input": input_}
     results |= {"dropped_joints": drop_joints, "noise_scale": noise_scale}
     results |= {f"{name}_mm": float(1000 * torch.cat(values).mean()) for name, values in errors.items()}
@@ -290,24 +291,17 @@ def evaluate_motions(
 def _collect(
     errors: dict[str, list[torch.Tensor]],
     prefix: str,
-    found: tuple[torch.Tensor, torch.Tensor],
-    truth: tuple[torch.Tensor, torch.Tensor],
-    columns: list[int],
+    prediction: BodyPoints,
+    ground_truth: BodyPoints,
+    joint_set: JointSet,
 ) -> None:
-    """Add a batch's errors: plain ones always, those free of scale or rotation once (they do not change)."""
-    joints, vertices = found[0][:, columns], found[1]
-    true_joints, true_vertices = truth[0][:, columns], truth[1]
-    measures = {
-        "mpjpe": metrics.mean_distance(joints, true_joints),
-        "mpvpe": metrics.mean_distance(vertices, true_vertices),
-    }
-    if not prefix:
-        measures["pa_mpjpe"] = metrics.procrustes_distance(joints, true_joints)
-        measures["pa_mpvpe"] = metrics.procrustes_distance(vertices, true_vertices)
-        measures["scaled_mpjpe"] = metrics.scaled_distance(joints, true_joints)
-        measures["scaled_mpvpe"] = metrics.scaled_distance(vertices, true_vertices)
-    for name, value in measures.items():
-        errors.setdefault(prefix + name, []).append(value)
+    """Append a batch's errors in metres to `errors`, by name.
+
+    Errors after alignment or scaling only without a `prefix`: they do not depend on the camera or the height.
+    """
+    measures: tuple[Measure, ...] = ("mpjpe", "mpvpe") if prefix else ALL_MEASURES
+    for name, values in compute_errors(prediction, ground_truth, joint_set, measures).items():
+        errors.setdefault(prefix + name, []).append(values)
 
 
 def take_away(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,24 +13,10 @@ from torch import Tensor
 from pose2mesh import metrics
 from pose2mesh.evaluation.protocols import Protocol
 from pose2mesh.geometry.rotations import procrustes_align
+from pose2mesh.metrics import STANDARD_MEASURES, BodyPoints, Measure, compute_errors
 from pose2mesh.motion.smoothing import smooth
 
 LEAST_FRAMES = 3  # of a stretch whose acceleration is told
-
-
-@dataclass(frozen=True)
-class ProtocolBodies:
-    """People as a protocol compares them, true or recovered. Metres, axes of the picture's camera, from anywhere.
-
-    Attributes:
-        joints: (B, J, 3) of the protocol's joint set.
-        vertices: (B, V, 3); None where they are not known, or of another mesh than what they are compared with.
-        mesh_root: (B, 3) what vertices are relative to: the root joint of the protocol's `mesh_root`.
-    """
-
-    joints: Tensor
-    vertices: Tensor | None = None
-    mesh_root: Tensor | None = None
 
 
 def relative_joints(protocol: Protocol, joints: Tensor) -> Tensor:
@@ -41,28 +26,27 @@ def relative_joints(protocol: Protocol, joints: Tensor) -> Tensor:
 
 
 def person_errors(
-    protocol: Protocol, found: ProtocolBodies, truth: ProtocolBodies, aligned: bool = True
+    protocol: Protocol, prediction: BodyPoints, ground_truth: BodyPoints, aligned: bool = True
 ) -> dict[str, Tensor]:
-    """Each person's errors, (B,), by the name that reports have: lengths `…_mm` in millimetres, `f_score_…` in [0, 1].
+    """Errors of each person, (B,), by their names in reports: `…_mm` in millimetres, `f_score_…` in [0, 1].
 
-    Errors of the surface are left out where either side has no vertices, those after alignment without `aligned`.
+    Errors of the surface are left out where either side has no vertices, errors after alignment without `aligned`.
+
+    Args:
+        protocol: Gives the joints, the roots and the thresholds of the F-scores.
+        prediction, ground_truth: Metres, joints in the protocol's joint set, `mesh_root` of the protocol's.
+        aligned: Whether to compute the errors after a Procrustes alignment, which do not depend on the camera.
     """
-    joints, true_joints = relative_joints(protocol, found.joints), relative_joints(protocol, truth.joints)
-    errors = {"mpjpe_mm": 1000 * metrics.mean_distance(joints, true_joints)}
-    if aligned:
-        errors["pa_mpjpe_mm"] = 1000 * metrics.procrustes_distance(joints, true_joints)
-    if found.vertices is None or truth.vertices is None:
-        return errors
-    assert found.mesh_root is not None
-    assert truth.mesh_root is not None
-    vertices = (found.vertices - found.mesh_root[:, None]).double()
-    true_vertices = (truth.vertices - truth.mesh_root[:, None]).double()
-    errors["mpvpe_mm"] = 1000 * metrics.mean_distance(vertices, true_vertices)
-    if aligned:
-        moved = procrustes_align(vertices, true_vertices)
-        errors["pa_mpvpe_mm"] = 1000 * metrics.mean_distance(moved, true_vertices)
+    measures: tuple[Measure, ...] = STANDARD_MEASURES if aligned else ("mpjpe", "mpvpe")
+    joint_set = protocol.joint_set
+    metres = compute_errors(prediction, ground_truth, joint_set, measures, protocol.columns)
+    errors = {f"{name}_mm": 1000 * values for name, values in metres.items()}
+    vertices, true_vertices = (body.relative_vertices(joint_set) for body in (prediction, ground_truth))
+    if aligned and protocol.f_scores_mm and vertices is not None and true_vertices is not None:
+        aligned_vertices = procrustes_align(vertices, true_vertices)
         for distance_mm in protocol.f_scores_mm:
-            errors[f"f_score_{distance_mm:g}mm"] = metrics.f_score(moved, true_vertices, distance_mm / 1000)
+            score = metrics.f_score(aligned_vertices, true_vertices, distance_mm / 1000)
+            errors[f"f_score_{distance_mm:g}mm"] = score
     return errors
 
 

@@ -27,7 +27,7 @@ class OnnxBackend:
     """A backend of `inference.predictor.Predictor`.
 
     Args:
-        session: Of a graph as `models.onnx_graph.build` makes it.
+        session: Of a graph as `models.onnx_graph.network_graph.build` makes it.
         info: Of the model.
 
     Raises:
@@ -59,7 +59,7 @@ class OnnxBackend:
 
         bundle = read_bundle(name_or_path)
         try:
-            from pose2mesh.models.onnx_graph import build
+            from pose2mesh.models.onnx_graph.network_graph import build
         except ModuleNotFoundError as error:
             raise InputError(NOT_INSTALLED.format(error.name)) from error
         with fitting(bundle.path):

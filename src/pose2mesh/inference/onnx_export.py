@@ -47,7 +47,7 @@ def export_onnx(model: str, path: Path) -> str:
     try:
         import onnx
 
-        from pose2mesh.models.onnx_graph import build
+        from pose2mesh.models.onnx_graph.network_graph import build
     except ModuleNotFoundError as error:
         raise InputError(NOT_INSTALLED.format(error.name)) from error
     providers = find_providers("cpu")

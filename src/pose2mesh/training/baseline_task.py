@@ -14,7 +14,7 @@ from pose2mesh.baselines.baseline_samples import prior_bodies, training_chunks, 
 from pose2mesh.baselines.common.body_layer import BodyLayer
 from pose2mesh.baselines.common.stature import stature_features
 from pose2mesh.baselines.registry import find_learned_method
-from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.default_body import default_body
 from pose2mesh.config.config_files import plain_values
 from pose2mesh.datasets.synthetic.pose_sources import describe_poses, pose_sources
 from pose2mesh.errors import InputError
@@ -48,7 +48,7 @@ class BaselineTask(Task):
             raise InputError(f"torchrun: method {config.method} is trained by one process")
         L.seed_everything(config.seed, verbose=False)
         self.config = config
-        self.layer = BodyLayer(AnnyBody(), COCO)
+        self.layer = BodyLayer(default_body(), COCO)
         method = find_learned_method(config.method, config.name)
         network = method.make(self.layer, config.settings)
         train, validation = pose_sources(config.data)

@@ -10,8 +10,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from pose2mesh import metrics
-from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.config.config_files import dump_config
 from pose2mesh.config.train_config import TrainConfig
 from pose2mesh.datasets.dataset_source import DatasetSource
@@ -23,6 +22,7 @@ from pose2mesh.datasets.synthetic_source import SyntheticSource
 from pose2mesh.evaluation.evaluator import evaluate_motions
 from pose2mesh.inference.predictor import Predictor, bone_log_lengths
 from pose2mesh.inference.torch_backend import TorchBackend
+from pose2mesh.metrics import BodyPoints, compute_errors
 from pose2mesh.models.bundle.bundle import Bundle, save_bundle
 from pose2mesh.models.bundle.bundle_info import BundleInfo
 from pose2mesh.models.mesh_topology import MeshTopology
@@ -90,21 +90,19 @@ def measure_drawn(recovery: Predictor, supply: SyntheticSource) -> None:
 def measure_recorded(recovery: Predictor, supply: DatasetSource) -> None:
     """Measure a network on the validation people of data sets, seen as in validation."""
     joint_set, errors = recovery.joint_set, dict[str, list[Tensor]]()
-    chosen = joint_set.evaluation_indices
     with torch.no_grad():
         for batch in supply.validate_whole(torch.Generator().manual_seed(MEASURED_SEED)):
             assert batch.points is not None
             found = recovery.run(batch.joints_px.numpy(), batch.confidence.numpy())
             joints, vertices = map(torch.from_numpy, found)
-            pairs = {"jpe": (joints[:, chosen], batch.joints[:, chosen]), "vpe": (vertices, batch.points)}
-            for name, (predicted, truth) in pairs.items():
-                errors.setdefault(f"mp{name}_mm", []).append(metrics.mean_distance(predicted, truth))
-                errors.setdefault(f"pa_mp{name}_mm", []).append(metrics.procrustes_distance(predicted, truth))
+            ground_truth = BodyPoints(batch.joints, batch.points)
+            for name, values in compute_errors(BodyPoints(joints, vertices), ground_truth, joint_set).items():
+                errors.setdefault(f"{name}_mm", []).append(values)
     measured = {name: round(1000 * float(torch.cat(values).mean()), 1) for name, values in errors.items()}
     recovery.info.errors[supply.validation_title] = measured
 
 
-def fit_stature(recovery: Predictor, body: AnnyBody, source: PoseSource, config: SyntheticConfig) -> list[float]:
+def fit_stature(recovery: Predictor, body: BodyModel, source: PoseSource, config: SyntheticConfig) -> list[float]:
     """Weights and offset of `Predictor.stature`: which standing height predicted bone lengths stand for.
 
     A network that cannot tell sizes answers with some middle size. The height that its answer stands for is the true

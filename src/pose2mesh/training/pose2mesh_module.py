@@ -52,7 +52,7 @@ class Pose2MeshModule(TrainingStep[Batch]):
 
     @property
     def trained(self) -> nn.Module:
-        return self.network if self.surface_stage else self.network.posenet
+        return self.network if self.surface_stage else self.network.lifter
 
     def draw(self, step: int, count: int, epoch: int = 0) -> Batch:
         generator = torch.Generator(self.device).manual_seed(self.seed_of(step, epoch))
@@ -69,9 +69,9 @@ class Pose2MeshModule(TrainingStep[Batch]):
 
     def on_train_start(self) -> None:
         if self.surface_stage and self.config.optimiser.posenet_factor == 0:
-            self.network.posenet.eval()
+            self.network.lifter.eval()
         if self.config.optimiser.keep_statistics:
-            for module in self.network.posenet.modules():
+            for module in self.network.lifter.modules():
                 if isinstance(module, nn.BatchNorm1d):
                     module.eval()
 
@@ -130,7 +130,6 @@ class Pose2MeshModule(TrainingStep[Batch]):
 
         `mean_body_surface` is what answering with `mean_body` would give: what a network has to beat.
         """
-        chosen, root = self.network.joint_set.evaluation_indices, self.network.joint_set.root_index
         results, errors = {"lifted": prediction.lifted.float()}, {}
         if self.surface_stage:
             assert batch.points is not None
@@ -141,9 +140,9 @@ class Pose2MeshModule(TrainingStep[Batch]):
         if prediction.landmarks is not None:
             errors["landmarks"] = metrics.mean_distance(prediction.landmarks, self._true_landmarks(batch)).mean()
         for name, joints in results.items():
-            predicted, truth = (joints - joints[:, root, None])[:, chosen], batch.joints[:, chosen]
-            errors[f"{name}_mpjpe"] = metrics.mean_distance(predicted, truth).mean()
-            errors[f"{name}_pa_mpjpe"] = metrics.procrustes_distance(predicted, truth).mean()
+            bodies = metrics.BodyPoints(joints), metrics.BodyPoints(batch.joints)
+            each = metrics.compute_errors(*bodies, self.network.joint_set, ("mpjpe", "pa_mpjpe"))
+            errors |= {f"{name}_{measure}": values.mean() for measure, values in each.items()}
         return errors
 
     @cached_property
@@ -158,4 +157,4 @@ def freeze_untrained(config: TrainConfig, network: Pose2Mesh) -> None:
     if config.stage == "posenet":
         network.meshnet.requires_grad_(False)
     elif config.optimiser.posenet_factor == 0:
-        network.posenet.requires_grad_(False)
+        network.lifter.requires_grad_(False)

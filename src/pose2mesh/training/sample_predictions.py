@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pose2mesh import metrics
 from pose2mesh.datasets.batch import Batch
 from pose2mesh.datasets.source import DataSource
 from pose2mesh.io.atomic_write import replacing
 from pose2mesh.io.mesh_files import write_obj
+from pose2mesh.metrics import BodyPoints, compute_errors
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.skeletons import JointSet
 from pose2mesh.visualization import renderer
@@ -89,13 +89,9 @@ def draw_samples(stage: Literal["posenet", "pose2mesh"], network: Pose2Mesh, sup
     with torch.no_grad():
         batch, true_vertices = supply.show(SAMPLE_COUNT, stage == "pose2mesh", generator)
         joints, vertices = _predict(stage, network, batch)
-    chosen = joint_set.evaluation_indices
-    measures = {
-        "MPJPE": metrics.mean_distance(joints[:, chosen], batch.joints[:, chosen]),
-        "PA-MPJPE": metrics.procrustes_distance(joints[:, chosen], batch.joints[:, chosen]),
-    }
-    if vertices is not None and true_vertices is not None:
-        measures["MPVPE"] = metrics.mean_distance(vertices, true_vertices)
+    prediction, ground_truth = BodyPoints(joints, vertices), BodyPoints(batch.joints, true_vertices)
+    errors = compute_errors(prediction, ground_truth, joint_set, ("mpjpe", "pa_mpjpe", "mpvpe"))
+    measures = {name.upper().replace("_", "-"): values for name, values in errors.items()}
     return SamplePredictions(
         batch.joints_px.numpy(),
         batch.confidence.numpy(),

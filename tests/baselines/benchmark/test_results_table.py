@@ -43,7 +43,7 @@ def runs(fitter: Fitter, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
         (folder / name).mkdir(parents=True)
         save_untrained(folder / name / "bundle.safetensors", HMR(fitter.layer, settings), "hmr", settings)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(learned_backend, "AnnyBody", lambda: fitter.body)
+        patch.setattr(learned_backend, "default_body", lambda: fitter.body)
         yield folder
 
 

@@ -13,9 +13,9 @@ from pose2mesh.baselines.common.landmarks import MIRROR, NAMES, landmark_vertice
 from pose2mesh.baselines.common.random_forest import ForestConfig
 from pose2mesh.baselines.methods.lassner import Lassner, LassnerSettings, landmarks_near, rotation_of_columns
 from pose2mesh.baselines.observation import LANDMARKS, Crops, GroundTruth, Observation
-from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.body_models.anny_skeleton import BODY_BONES
-from pose2mesh.body_models.anny_skeleton import MIRROR as MIRRORED_BONES
+from pose2mesh.body_models.bones import BODY_BONES
+from pose2mesh.body_models.bones import MIRROR as MIRRORED_BONES
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, detect, sample_people
 from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource, to_local
@@ -27,7 +27,7 @@ SMALL = LassnerSettings(growth=ForestConfig(trees=3, leaves=60, considered=8), r
 CHUNKS, PEOPLE = 3, 160  # in each
 
 
-def drawn(body: AnnyBody, seed: int, count: int = PEOPLE) -> tuple[Observation, GroundTruth]:
+def drawn(body: BodyModel, seed: int, count: int = PEOPLE) -> tuple[Observation, GroundTruth]:
     """People in poses from joint limits, landmarks seen exactly; of every other person the 3D is not a number."""
     generator = torch.Generator().manual_seed(seed)
     columns = torch.tensor([*landmark_vertices(body).values()])

@@ -14,7 +14,6 @@ from typing import Literal, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from pose2mesh import metrics
 from pose2mesh.baselines.baseline_samples import benchmark_rendering
 from pose2mesh.baselines.common.body_layer import BodyLayer
 from pose2mesh.baselines.common.fitting import FitState, Fitter
@@ -28,6 +27,7 @@ from pose2mesh.datasets.synthetic.detection_noise import measured_noise
 from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA
 from pose2mesh.inference.predictor import Predictor
+from pose2mesh.metrics import BodyPoints, compute_errors
 from pose2mesh.skeletons import COCO
 
 Input: TypeAlias = Literal["gt", "noisy"]
@@ -130,13 +130,8 @@ def _joined(parts: list[Parameters]) -> Parameters:
 
 def person_errors(joints: Tensor, vertices: Tensor, true_joints: Tensor, true_vertices: Tensor) -> Tensor:
     """(B, 4) MPJPE, PA-MPJPE, MPVPE and PA-MPVPE in mm, root-aligned."""
-    root, true_root = joints[:, COCO.root_index, None], true_joints[:, COCO.root_index, None]
-    joints, true_joints = (joints - root)[:, COLUMNS], (true_joints - true_root)[:, COLUMNS]
-    vertices, true_vertices = vertices - root, true_vertices - true_root
-    measures = (metrics.mean_distance, metrics.procrustes_distance)
-    columns = [measure(joints, true_joints) for measure in measures]
-    columns += [measure(vertices, true_vertices) for measure in measures]
-    return 1000 * torch.stack(columns, dim=1)
+    errors = compute_errors(BodyPoints(joints, vertices), BodyPoints(true_joints, true_vertices), COCO)
+    return 1000 * torch.stack(list(errors.values()), dim=1)
 
 
 def of_joints(baseline: FittingBaseline) -> BenchmarkedMethod:

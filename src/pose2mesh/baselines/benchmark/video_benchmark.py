@@ -85,9 +85,7 @@ def _errors(joints: Tensor, video: SyntheticVideo) -> Tensor:
     """(3,) MPJPE, PA-MPJPE and acceleration error, root-aligned, in millimetres."""
     found = (joints - joints[:, COCO.root_index, None])[:, COLUMNS]
     truth = torch.from_numpy(video.joints_cam)[:, COLUMNS]
-    errors = (
-        metrics.mean_distance(found, truth).mean(),
-        metrics.procrustes_distance(found, truth).mean(),
-        torch.as_tensor(metrics.acceleration_error(found, truth)),
-    )
-    return 1000 * torch.stack([error.float() for error in errors])
+    bodies = metrics.BodyPoints(joints), metrics.BodyPoints(torch.from_numpy(video.joints_cam))
+    means = [each.mean() for each in metrics.compute_errors(*bodies, COCO, ("mpjpe", "pa_mpjpe")).values()]
+    acceleration = torch.as_tensor(metrics.acceleration_error(found, truth))
+    return 1000 * torch.stack([error.float() for error in (*means, acceleration)])

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from pose2mesh.baselines.common.baseline_camera import project
 from pose2mesh.baselines.interface import BodyEstimate, Parameters
-from pose2mesh.body_models.anny import AnnyBody, SkinnedPoints
 from pose2mesh.body_models.body_fitting import ADULTS
+from pose2mesh.body_models.interface import BodyModel
+from pose2mesh.body_models.skinning import SkinnedPoints
 from pose2mesh.datasets.synthetic.pose_sampling import to_world
 from pose2mesh.skeletons import JointSet
 
@@ -39,7 +40,7 @@ class BodyParameters:
 
     @property
     def orientations(self) -> Tensor:
-        """(B, 22, 3, 3) as `AnnyBody` takes them, to camera axes."""
+        """(B, 22, 3, 3) as `BodyModel` takes them, to camera axes."""
         return to_world(self.rotations)
 
     def project(self, points: Tensor) -> Tensor:
@@ -58,7 +59,7 @@ class BodyLayer(nn.Module):
     low: Tensor
     high: Tensor
 
-    def __init__(self, body: AnnyBody, joint_set: JointSet) -> None:
+    def __init__(self, body: BodyModel, joint_set: JointSet) -> None:
         super().__init__()
         self.body, self.joint_set = body, joint_set
         self.points = SkinnedPoints(body, body.regressor(joint_set))

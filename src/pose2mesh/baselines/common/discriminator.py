@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pose2mesh.baselines.common.pose_prior import TURNING
-from pose2mesh.body_models.anny import PHENOTYPES
+from pose2mesh.body_models.interface import PHENOTYPES
 
 _READ = 32  # numbers that a rotation is read as
 _HIDDEN = 256

@@ -18,8 +18,8 @@ from pose2mesh.baselines.common.fitting import FitState, FitTarget, Fitter, Weig
 from pose2mesh.baselines.common.pose_prior import PosePrior, rotation_vectors
 from pose2mesh.baselines.common.temporal_terms import VideoWeights, video_energy
 from pose2mesh.baselines.observation import GroundTruth
-from pose2mesh.body_models.anny import PHENOTYPES
-from pose2mesh.body_models.anny_skeleton import BODY_BONES
+from pose2mesh.body_models.bones import BODY_BONES
+from pose2mesh.body_models.interface import PHENOTYPES
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.rotations import rotation_from_six, six_of_rotation
 

@@ -1,8 +1,8 @@
 """The fitter that the optimisation baselines share: bodies moved until their joints are seen where the 2D joints are.
 
 Unknown are each frame's joint rotations, where its hips face, and its camera, and each person's shape. Only joints are
-posed (`body_models.anny.SkinnedPoints`), by differentiable functions; `minimise.minimise` descends for a whole batch
-at once.
+posed (`body_models.skinning.SkinnedPoints`), by differentiable functions; `minimise.minimise` descends for a whole
+batch at once.
 
 
 Camera: that of `baseline_camera`; its optical axis goes through the middle of the joints seen.
@@ -23,7 +23,7 @@ from pose2mesh.baselines.common.body_layer import BodyLayer, BodyParameters
 from pose2mesh.baselines.common.lbfgs import minimise
 from pose2mesh.baselines.common.pose_prior import TURNING, PosePrior
 from pose2mesh.baselines.interface import BodyEstimate
-from pose2mesh.body_models.anny import PHENOTYPES, AnnyBody
+from pose2mesh.body_models.interface import PHENOTYPES, BodyModel
 from pose2mesh.datasets.synthetic.pose_sampling import angle_limits
 from pose2mesh.geometry.rotations import rotation_from_vector
 from pose2mesh.skeletons import JointSet
@@ -135,7 +135,7 @@ class Fitter(nn.Module):
         prior: Of poses.
     """
 
-    def __init__(self, body: AnnyBody, joint_set: JointSet, prior: PosePrior) -> None:
+    def __init__(self, body: BodyModel, joint_set: JointSet, prior: PosePrior) -> None:
         super().__init__()
         self.body, self.joint_set, self.prior = body, joint_set, prior
         self.layer = BodyLayer(body, joint_set)

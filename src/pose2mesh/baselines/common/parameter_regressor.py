@@ -14,8 +14,8 @@ from pose2mesh.baselines.common.baseline_camera import solve_camera
 from pose2mesh.baselines.common.body_layer import BodyLayer, BodyParameters
 from pose2mesh.baselines.common.pose_prior import PosePrior
 from pose2mesh.baselines.observation import MARGIN
-from pose2mesh.body_models.anny import PHENOTYPES
-from pose2mesh.body_models.anny_skeleton import BODY_BONES
+from pose2mesh.body_models.bones import BODY_BONES
+from pose2mesh.body_models.interface import PHENOTYPES
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, rotation_from_six, rotation_from_vector, six_of_rotation
 
 # Numbers of a guess: rotations, shape, camera's scale and shift.

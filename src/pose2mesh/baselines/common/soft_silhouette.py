@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from pose2mesh.baselines.common.body_layer import BodyParameters
-from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.body_models.body_fitting import spread_points
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.visualization.renderer import vertex_normals
 
 SIZE_PX = 32
@@ -40,7 +40,7 @@ class SoftSilhouette(nn.Module):
     share: Tensor
     pixels: Tensor
 
-    def __init__(self, body: AnnyBody, balls: int = BALLS, size: int = SIZE_PX) -> None:
+    def __init__(self, body: BodyModel, balls: int = BALLS, size: int = SIZE_PX) -> None:
         super().__init__()
         self.size = size
         ends, share, self.gap_m = _balls_inside(body, balls)
@@ -99,7 +99,7 @@ def overlap_loss(found: Tensor, target: Tensor, counted: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _balls_inside(body: AnnyBody, count: int) -> tuple[Tensor, Tensor, float]:
+def _balls_inside(body: BodyModel, count: int) -> tuple[Tensor, Tensor, float]:
     """Balls that fill the body at rest.
 
     A vertex's opposite is the other one that the largest ball touches which touches the surface there from inside.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.synthetic.bodies import ShapeConfig
 from pose2mesh.datasets.synthetic.pose_sampling import sample_procedural
 from pose2mesh.inference.predictor import bone_log_lengths
@@ -14,7 +14,7 @@ from pose2mesh.skeletons import JointSet
 _BODIES = 200  # that the regression is fitted to
 
 
-def stature_features(body: AnnyBody, joint_set: JointSet) -> list[float]:
+def stature_features(body: BodyModel, joint_set: JointSet) -> list[float]:
     """`BundleInfo.stature_features` of the body model, by ridge regression on random shapes and poses."""
     generator = torch.Generator().manual_seed(0)
     phenotypes = ShapeConfig().sample(_BODIES, generator)

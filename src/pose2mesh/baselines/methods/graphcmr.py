@@ -35,13 +35,13 @@ from pose2mesh.baselines.common.body_layer import BodyLayer, BodyParameters
 from pose2mesh.baselines.common.parameter_regressor import mean_parameters
 from pose2mesh.baselines.interface import BodyEstimate, LearnedBaseline
 from pose2mesh.baselines.observation import GroundTruth, Need, Observation
-from pose2mesh.body_models.anny import PHENOTYPES, AnnyBody
-from pose2mesh.body_models.anny_skeleton import BODY_BONES
+from pose2mesh.body_models.bones import BODY_BONES
+from pose2mesh.body_models.interface import PHENOTYPES, BodyModel
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, ShapeConfig
 from pose2mesh.datasets.synthetic.pose_sampling import sample_procedural
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, rotation_from_six, six_of_rotation
 from pose2mesh.graph.laplacian import rescaled_laplacian
-from pose2mesh.models.layers.chebyshev import ChebyshevConvolution, FixedSparse, GraphLaplacian
+from pose2mesh.models.layers.chebyshev_fused import FixedSparse, FusedChebyshevConvolution, GraphLaplacian
 from pose2mesh.models.losses import masked_l1
 from pose2mesh.models.mesh_topology import MeshTopology, build_surface
 from pose2mesh.models.network_config import NetworkConfig
@@ -256,7 +256,7 @@ class GraphResidual(nn.Module):
         half = channels // 2
         self.norms = nn.ModuleList(nn.BatchNorm1d(width) for width in (channels, half, half))
         self.narrow = nn.Linear(channels, half)
-        self.mix = ChebyshevConvolution(half, half, order=2)
+        self.mix = FusedChebyshevConvolution(half, half, order=2)
         self.widen = nn.Linear(half, channels)
 
     def forward(self, x: Tensor, graph: GraphLaplacian) -> Tensor:
@@ -299,7 +299,7 @@ class PointsToParameters(nn.Module):
         return BodyParameters(shape, rotations, mesh.scale.log(), mesh.shift_m)
 
 
-def coarse_surface(body: AnnyBody, joint_set: JointSet, halvings: int) -> MeshTopology:
+def coarse_surface(body: BodyModel, joint_set: JointSet, halvings: int) -> MeshTopology:
     """The body's mesh, its graph halved so often, and the step back to all vertices; the same every time."""
     generator = torch.Generator().manual_seed(0)
     phenotypes, poses = ShapeConfig().sample(_SAMPLE_BODIES, generator), sample_procedural(_SAMPLE_BODIES, generator)

@@ -31,8 +31,9 @@ from pose2mesh.baselines.common.lbfgs import minimise
 from pose2mesh.baselines.common.random_forest import Forest, ForestConfig
 from pose2mesh.baselines.interface import BodyEstimate, LearnedBaseline
 from pose2mesh.baselines.observation import LANDMARKS, GroundTruth, Need, Observation
-from pose2mesh.body_models.anny import PHENOTYPES, SkinnedPoints
-from pose2mesh.body_models.anny_skeleton import BODY_BONES, PARENTS
+from pose2mesh.body_models.bones import BODY_BONES, PARENTS
+from pose2mesh.body_models.interface import PHENOTYPES
+from pose2mesh.body_models.skinning import SkinnedPoints
 from pose2mesh.datasets.synthetic.pose_sampling import to_local
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.rotations import nearest_rotation, rotation_from_vector

@@ -25,8 +25,8 @@ from pose2mesh.baselines.common.body_layer import BodyLayer, BodyParameters
 from pose2mesh.baselines.common.parameter_regressor import mean_parameters, near_zero_layer
 from pose2mesh.baselines.interface import BodyEstimate, LearnedBaseline
 from pose2mesh.baselines.observation import MAP_PX, PARTS, GroundTruth, Need, Observation
-from pose2mesh.body_models.anny import PHENOTYPES
-from pose2mesh.body_models.anny_skeleton import BODY_BONES
+from pose2mesh.body_models.bones import BODY_BONES
+from pose2mesh.body_models.interface import PHENOTYPES
 from pose2mesh.geometry.rotations import nearest_rotation
 
 # Numbers of a guess: matrices, shape, camera's scale and shift.

@@ -26,8 +26,8 @@ from pose2mesh.baselines.common.parameter_regressor import mean_parameters, near
 from pose2mesh.baselines.common.soft_silhouette import SoftSilhouette, overlap_loss
 from pose2mesh.baselines.interface import BodyEstimate, LearnedBaseline
 from pose2mesh.baselines.observation import MAP_PX, GroundTruth, Need, Observation
-from pose2mesh.body_models.anny import PHENOTYPES
-from pose2mesh.body_models.anny_skeleton import BODY_BONES
+from pose2mesh.body_models.bones import BODY_BONES
+from pose2mesh.body_models.interface import PHENOTYPES
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
 from pose2mesh.geometry.rotations import rotation_from_six, six_of_rotation
 from pose2mesh.models.losses import masked_l1

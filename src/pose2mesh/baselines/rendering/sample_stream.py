@@ -17,7 +17,7 @@ from pose2mesh.baselines.rendering.rasterizer import Rasteriser
 from pose2mesh.baselines.rendering.rendering_config import CHUNK, RenderingConfig
 from pose2mesh.baselines.rendering.simulated_detectors import Segmenter, find_landmarks
 from pose2mesh.baselines.rendering.visibility import Visibility, crop_cameras, look, within_picture
-from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.batch import Batch
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticSamples, detect, sample_people, sample_videos
 from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
@@ -44,7 +44,7 @@ class SampleStream:
 
     def __init__(
         self,
-        body: AnnyBody,
+        body: BodyModel,
         joint_set: JointSet,
         source: PoseSource,
         config: RenderingConfig,

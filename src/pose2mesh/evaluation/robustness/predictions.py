@@ -13,6 +13,7 @@ from pose2mesh import metrics
 from pose2mesh.evaluation.image_metrics import LEAST_LABELLED
 from pose2mesh.evaluation.robustness.sample_sets import SampleSet
 from pose2mesh.inference.predictor import Predictor, solve_camera
+from pose2mesh.metrics import BodyPoints, compute_errors
 from pose2mesh.skeletons import JointSet
 from pose2mesh.visualization import renderer
 
@@ -49,16 +50,18 @@ def distance_mm(a: Floats, b: Floats) -> NDArray[np.float64]:
 
 
 def errors_mm(answers: PredictionSet, people: SampleSet, joint_set: JointSet) -> dict[str, NDArray[np.float64]]:
-    """MPJPE, PA-MPJPE and MPVPE (P,) against the truth; `people` must have one."""
-    assert people.truth is not None
-    columns = joint_set.evaluation_indices
-    found, true = answers.joints[:, columns], people.truth.joints[:, columns]
-    aligned = metrics.procrustes_distance(torch.from_numpy(found), torch.from_numpy(true))
-    return {
-        "mpjpe_mm": distance_mm(found, true),
-        "pa_mpjpe_mm": 1000 * aligned.double().numpy(),
-        "mpvpe_mm": distance_mm(answers.vertices, people.truth.vertices),
-    }
+    """MPJPE, PA-MPJPE and MPVPE (P,) in millimetres; `people` must have a ground truth."""
+    truth = people.truth
+    assert truth is not None
+    parts = []
+    for start in range(0, len(people), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        prediction, ground_truth = (
+            BodyPoints(torch.from_numpy(side.joints[part]), torch.from_numpy(side.vertices[part]))
+            for side in (answers, truth)
+        )
+        parts.append(compute_errors(prediction, ground_truth, joint_set, ("mpjpe", "pa_mpjpe", "mpvpe")))
+    return {f"{name}_mm": 1000 * torch.cat([part[name] for part in parts]).double().numpy() for name in parts[0]}
 
 
 def person_box_px(joints_px: Floats, confidence: Floats) -> NDArray[np.float64]:

@@ -84,7 +84,7 @@ def robustness_command(model: str, device: str, options: RobustnessOptions, say:
         InputError: an option, the model or a file cannot be used, or the report cannot be written.
     """
     options.check()
-    from pose2mesh.body_models.anny import AnnyBody
+    from pose2mesh.body_models.default_body import default_body
     from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
     from pose2mesh.datasets.synthetic.mocap import load_clips, load_split
     from pose2mesh.evaluation.robustness.generalization_gap import measure_gap, verdict
@@ -106,7 +106,7 @@ def robustness_command(model: str, device: str, options: RobustnessOptions, say:
         else:
             train, validation = load_split(options.split, clips)
             parts = [("training clips", "train", train), ("validation clips", "validation", validation)]
-    body = AnnyBody()
+    body = default_body()
     synthesiser = BodySynthesiser(body, recovery.joint_set, None)
     meter = Meter(recovery, body, synthesiser)
     try:
