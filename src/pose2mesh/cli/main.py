@@ -277,13 +277,15 @@ def evaluate(
     report
         JSON file for the results; of a data set, the tables go beside it as Markdown.
     """
-    from pose2mesh.evaluation.evaluator import EvaluateOptions, evaluate_command
+    from pose2mesh.evaluation.evaluator import EvaluateOptions, evaluate_model
+    from pose2mesh.inference.predictor import Predictor
 
     options = EvaluateOptions(
         data, motions, keypoints, images, samples, seed, input_, drop_joints, noise_scale, report, protocol,
         on_fault, tuple(set_ or ()),
     )  # fmt: skip
-    evaluate_command(model, device, options, say)
+    options.check()
+    evaluate_model(Predictor.load(model, device), options, say)
     return 0
 
 
