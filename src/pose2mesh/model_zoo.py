@@ -3,8 +3,8 @@
 | name | model |
 | --- | --- |
 | `default` | the Pose2Mesh bundle that ships |
-| one of `FITTED` | a baseline that fits the body to the 2D joints |
-| one of `LEARNED` | a learned baseline, from its bundle that ships |
+| a name in `FITTING_METHODS` of `baselines.registry` | a baseline that fits the body to the 2D joints |
+| a name in `LEARNED_METHODS` of `baselines.registry` | a learned baseline, from the bundle that ships |
 | a path | a bundle of Pose2Mesh or of a learned baseline, a run folder that holds one, or an exported `.onnx` file |
 
 This is the one module that knows both bundles and baselines. Importing it does not import PyTorch.
@@ -15,15 +15,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from pose2mesh.baselines.bundle_lookup import is_learned
-from pose2mesh.baselines.learned_methods import METHODS
+from pose2mesh.baselines.registry import FITTING_METHODS, LEARNED_METHODS
 from pose2mesh.errors import InputError
 from pose2mesh.inference.backend import check_runtime
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.models.bundle.bundle_info import DEFAULT, find_bundle
-
-# The names of `baselines.registry.MAKERS`, without importing it: it imports PyTorch.
-FITTED = ("smplify", "smplify-started", "arnab")
-LEARNED = tuple(METHODS)
 
 
 def load_model(name_or_path: str | Path = DEFAULT, device: str = "cpu", backend: str = "torch") -> Predictor:
@@ -39,18 +35,18 @@ def load_model(name_or_path: str | Path = DEFAULT, device: str = "cpu", backend:
     """
     check_runtime(device, backend)
     name = str(name_or_path)
-    if name in FITTED:
+    if name in FITTING_METHODS:
         _refuse_onnx(name, backend)
-        from pose2mesh.baselines.registry import BaselineBackend
+        from pose2mesh.baselines.fitting_backend import FittingBackend
 
-        return Predictor(BaselineBackend.load(name, device))
+        return Predictor(FittingBackend.load(name, device))
     if is_learned(name_or_path):
         _refuse_onnx(name, backend)
         from pose2mesh.baselines.learned_backend import LearnedBackend
 
         return Predictor(LearnedBackend.load(name_or_path, device))
     if Path(name).suffix.lower() != ".onnx":
-        find_bundle(name_or_path, (DEFAULT, *FITTED, *LEARNED))
+        find_bundle(name_or_path, (*FITTING_METHODS, *LEARNED_METHODS))
     return Predictor.load(name_or_path, device, backend)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
-from pose2mesh.baselines.learned_methods import METHODS
+from pose2mesh.baselines.registry import LEARNED_METHODS
 from pose2mesh.errors import InputError
 from pose2mesh.models.bundle.bundle_info import BUNDLE, DEFAULT, find_bundle
 
@@ -20,8 +20,8 @@ def find_learned_bundle(name_or_path: str | Path) -> Path:
         InputError: there is no such file.
     """
     name = str(name_or_path)
-    if name not in METHODS:
-        return find_bundle(name_or_path, (DEFAULT, *METHODS))
+    if name not in LEARNED_METHODS:
+        return find_bundle(name_or_path, tuple(LEARNED_METHODS))
     path = Path(str(files("pose2mesh").joinpath("weights/baselines", f"{name}.safetensors")))
     if not path.is_file():
         raise InputError(
@@ -34,7 +34,7 @@ def find_learned_bundle(name_or_path: str | Path) -> Path:
 def is_learned(name_or_path: str | Path) -> bool:
     """Whether it is the name of a learned baseline, or the bundle of one; False for a file that is no bundle at all."""
     path = Path(name_or_path)
-    if str(name_or_path) in METHODS:
+    if str(name_or_path) in LEARNED_METHODS:
         return True
     if str(name_or_path) == DEFAULT or path.suffix.lower() == ".onnx":  # faster than opening a file
         return False

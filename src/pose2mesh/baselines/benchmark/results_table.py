@@ -28,8 +28,7 @@ from pose2mesh.baselines.bundle_lookup import find_learned_bundle
 from pose2mesh.baselines.common.body_layer import BodyLayer
 from pose2mesh.baselines.common.fitting import Fitter
 from pose2mesh.baselines.learned_backend import LearnedBackend
-from pose2mesh.baselines.learned_methods import METHODS
-from pose2mesh.baselines.registry import MAKERS
+from pose2mesh.baselines.registry import FITTING_METHODS, LEARNED_METHODS
 from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 from pose2mesh.errors import InputError
 from pose2mesh.evaluation.published_results import PUBLISHED
@@ -101,7 +100,7 @@ def find_bundles(name: str, runs: Path | None) -> list[Path]:
         found = [folder / BUNDLE for folder in folders if (folder / BUNDLE).is_file()]
         if found:
             return found
-    if name not in METHODS:
+    if name not in LEARNED_METHODS:
         return []
     try:
         return [find_learned_bundle(name)]
@@ -113,7 +112,7 @@ def contenders(fitter: Fitter, runs: Path | None) -> dict[str, Contender]:
     """Every row and variant that can be run."""
     default = Predictor.load()
     found = {"mean body": Contender([mean_body(fitter)])}
-    found |= {name: Contender([of_joints(MAKERS[name](fitter))]) for name in ("smplify", "smplify-started")}
+    found |= {name: Contender([of_joints(FITTING_METHODS[name](fitter))]) for name in ("smplify", "smplify-started")}
     for name in (*ROWS, *VARIANTS):
         if name not in found and name != DEFAULT and (bundles := find_bundles(name, runs)):
             found[name] = _learned(bundles, fitter.layer)

@@ -40,12 +40,12 @@ class BundleInfo:
     stature_features: list[float] = field(default_factory=list)
 
 
-def find_bundle(name_or_path: str | Path, known: Sequence[str] = (DEFAULT,)) -> Path:
+def find_bundle(name_or_path: str | Path, others: Sequence[str] = ()) -> Path:
     """The file of a bundle: the one that ships for `default`, else the path, or the bundle in that run folder.
 
     Args:
         name_or_path: The bundle.
-        known: Names that the error lists as possible.
+        others: Names, beside `default`, that the error lists as possible.
 
     Raises:
         InputError: there is no such file.
@@ -56,6 +56,6 @@ def find_bundle(name_or_path: str | Path, known: Sequence[str] = (DEFAULT,)) -> 
     if path.is_dir():
         path = path / BUNDLE
     if not path.is_file():
-        names = ", ".join(map(repr, known))
+        names = ", ".join((repr(DEFAULT), *others))
         raise InputError(f"{path}: no such bundle; expected {names} or a .safetensors file")
     return path
