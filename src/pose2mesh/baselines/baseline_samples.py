@@ -37,7 +37,7 @@ def training_chunks(config: BaselineConfig, layer: BodyLayer, poses: PoseSource,
             times, place = divmod(number, distinct)
             order = torch.Generator().manual_seed((config.seed << 24) + times)
             number = int(torch.randperm(distinct, generator=order)[place])
-        return stream.draw(number, config.seed)
+        return stream.sample(number, config.seed)
 
     return chunk
 
@@ -53,7 +53,7 @@ def validation_chunks(layer: BodyLayer, poses: PoseSource, network: LearnedBasel
     """Chunks of validation people with noisy inputs."""
     pictures = measured_pictures("noisy", layer, network.exact)
     stream = SampleStream(layer.body, network.joint_set, poses, pictures, network.needs)
-    return lambda number: stream.draw(number, seed)
+    return lambda number: stream.sample(number, seed)
 
 
 def known_people(config: BaselineConfig, poses: PoseSource, count: int) -> tuple[Tensor, Tensor]:
