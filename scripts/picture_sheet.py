@@ -22,7 +22,7 @@ from pose2mesh.baselines.observation import CROP_PX, MAP_PX, Observation
 from pose2mesh.baselines.rendering.rendering_config import RenderingConfig
 from pose2mesh.baselines.rendering.sample_stream import SampleStream
 from pose2mesh.body_models.default_body import default_body
-from pose2mesh.config.train_config import DataConfig
+from pose2mesh.datasets.data_config import DataConfig
 from pose2mesh.datasets.synthetic.detection_noise import measured_noise
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.datasets.synthetic.pose_sources import pose_sources

@@ -16,7 +16,7 @@ from pose2mesh.baselines.registry import MAKERS, BaselineBackend
 from pose2mesh.cli.main import main
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.errors import InputError
-from pose2mesh.evaluation.evaluator import evaluate_motions
+from pose2mesh.evaluation.synthetic_evaluator import evaluate_synthetic
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.models.bundle.bundle_info import BASELINES
 from pose2mesh.skeletons import COCO
@@ -44,7 +44,7 @@ def test_people_from_pixels(recovery: Predictor, fitter: Fitter) -> None:
 
 def test_clips_are_evaluated(recovery: Predictor, fitter: Fitter) -> None:
     source = PoseSource(None, PoseConfig(procedural=1.0))
-    results = evaluate_motions(recovery, source, 4, 0, "noisy", body=fitter.body)
+    results = evaluate_synthetic(recovery, source, 4, 0, "noisy", body=fitter.body)
     assert results["model"] == "quick"
     assert 0 < results["pa_mpjpe_mm"] < results["mpjpe_mm"]
     assert results["known_height_mpjpe_mm"] > 0

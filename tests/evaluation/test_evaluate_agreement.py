@@ -25,8 +25,8 @@ from pose2mesh.datasets.synthetic.bodies import (
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.datasets.synthetic.pose_sources import clip_poses
 from pose2mesh.evaluation.dataset_evaluator import evaluate_records
-from pose2mesh.evaluation.evaluator import evaluate_motions
 from pose2mesh.evaluation.protocols import plain_protocol
+from pose2mesh.evaluation.synthetic_evaluator import evaluate_synthetic
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.motion.body_motion import BodyMotion
@@ -131,7 +131,7 @@ def test_the_bundle_that_ships_on_validation_clips(
     records = pw3d(tmp_path / "PW3D", tmp_path / "cache", split="test")
     body = open_body(BodyConfig("smpl", str(models)))
     on_set = evaluate_records(recovery, records, body, plain_protocol(COCO))
-    on_clips = evaluate_motions(recovery, clip_poses(clips), SAMPLES, SEED, "gt", body=anny)
+    on_clips = evaluate_synthetic(recovery, clip_poses(clips), SAMPLES, SEED, "gt", body=anny)
     compare(on_set, on_clips)
     assert on_clips["pa_mpjpe_mm"] < 100
 

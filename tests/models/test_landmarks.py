@@ -132,4 +132,4 @@ def test_posenet_without_landmarks_has_no_layer_for_them() -> None:
     """Weights of the published network and of bundles written before fit as they are."""
     network = PoseNet(17, width=8, blocks=1)
     assert not any("landmark" in name for name in network.state_dict())
-    assert network.landmark_offsets(torch.zeros(2, 8)) is None
+    assert network(torch.zeros(2, 17, 2)).landmark_offsets is None

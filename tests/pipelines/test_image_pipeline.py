@@ -13,7 +13,7 @@ from PIL import Image
 
 from pose2mesh.body_models.interface import BodyMesh
 from pose2mesh.detectors import registry as detectors
-from pose2mesh.detectors.registry import Detection
+from pose2mesh.detectors.detection import Detection
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import Intrinsics, nominal_intrinsics
 from pose2mesh.inference.predictor import Predictor

@@ -8,7 +8,8 @@ from typing import Any, Literal
 from pose2mesh.baselines.learned_methods import READER, Method, find_method
 from pose2mesh.baselines.rendering.rendering_config import CHUNK, RenderingConfig
 from pose2mesh.config.config_files import instantiate, refuse_unknown
-from pose2mesh.config.train_config import DataConfig, OptimiserConfig, check_drawn, check_optimiser
+from pose2mesh.config.train_config import OptimiserConfig, check_optimiser
+from pose2mesh.datasets.data_config import DataConfig, check_synthetic
 from pose2mesh.errors import InputError
 
 
@@ -22,7 +23,7 @@ class BaselineConfig:
         pictures: What is drawn at random: people, and the pictures and detections of them.
         kept: Folder to keep drawn people in, so that no epoch, run or method draws them again; needs
             `pictures.distinct`. Some 60 to 110 kB a person.
-        motions, split, fps: See `config.train_config.DataConfig`.
+        motions, split, fps: See `datasets.data_config.DataConfig`.
         optimiser: How weights are updated.
         pretrained: A bundle or run folder of what the method starts from (`methods.Method.starts_from`).
         epochs, seed: As they say.
@@ -101,7 +102,7 @@ class BaselineConfig:
         if self.kept is not None and self.pictures.distinct is None:
             raise InputError(f"{source}: pictures.distinct is missing; with kept it must say how many there are")
         check_optimiser(self.optimiser, source)
-        check_drawn(self.pictures.synthetic, source, "pictures.synthetic")
+        check_synthetic(self.pictures.synthetic, source, "pictures.synthetic")
         try:
             self.pictures.check()
         except InputError as error:

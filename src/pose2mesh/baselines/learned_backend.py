@@ -86,7 +86,7 @@ class LearnedBackend:
             self._reader = load_reader(self.layer)
         return self._reader.read(seen)
 
-    def onlooker(self, poses: PoseSource, input_: str) -> SampleStream:
+    def sample_observer(self, poses: PoseSource, input_: str) -> SampleStream:
         """Shows drawn people as this method is measured on them: with `gt` or `noisy` maps and landmarks."""
         pictures = measured_pictures(input_, self.layer)
         return SampleStream(self.layer.body, self.network.joint_set, poses, pictures, self.network.needs)

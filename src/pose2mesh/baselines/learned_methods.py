@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pose2mesh.errors import InputError
+from pose2mesh.io.names import nearest
 
 if TYPE_CHECKING:
     from pose2mesh.baselines.common.body_layer import BodyLayer
@@ -98,6 +98,5 @@ def find_method(name: str, source: str) -> Method:
         InputError: there is none of that name; the nearest is named.
     """
     if name not in METHODS:
-        near = difflib.get_close_matches(str(name), METHODS, n=1, cutoff=0.0)[0]
-        raise InputError(f"{source}: method {name!r} is not known; the nearest is {near!r}")
+        raise InputError(f"{source}: method {name!r} is not known; the nearest is {nearest(str(name), METHODS)!r}")
     return METHODS[name]()

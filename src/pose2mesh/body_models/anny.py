@@ -21,7 +21,7 @@ from pose2mesh.body_models.bones import BODY_BONES, depth_levels
 from pose2mesh.body_models.interface import PHENOTYPES, Anthropometry
 from pose2mesh.body_models.joint_regressors import extend_with_derived, load_regressor
 from pose2mesh.body_models.skinning import skin
-from pose2mesh.errors import InputError
+from pose2mesh.io.extras import require
 from pose2mesh.skeletons import COCO, COCO17, JointSet
 
 _HALVES = PHENOTYPES[:3], PHENOTYPES[3:]  # a table of all six would be large, six factors for each target slow
@@ -255,10 +255,7 @@ def split_alike(faces: Tensor, vertices: Tensor) -> Tensor:
 
 
 def _anny_model() -> Any:
-    try:
-        import anny
-    except ImportError as error:
-        raise InputError("the Anny body is not installed; `pip install pose2mesh[train]` brings it") from error
+    anny = require("anny", "train", "the Anny body")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return anny.Anny(rig="mixamo", pose_parameterization="world-orient", skinning_method="lbs")

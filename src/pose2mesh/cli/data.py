@@ -54,9 +54,9 @@ def check(
     set_
         key=value that overrides the config; several may follow.
     """
-    from pose2mesh.evaluation.dataset_checks.check_datasets import CheckOptions, check_command
+    from pose2mesh.evaluation.dataset_checks.check_datasets import CheckOptions, check_dataset
 
     options = CheckOptions(
         path, models, images, cache, samples, seed, fit_limit, sheet, shown, tuple(set_ or ())
     )  # fmt: skip
-    return check_command(options, say, warn)
+    return check_dataset(options, say, warn)

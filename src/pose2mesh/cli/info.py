@@ -29,7 +29,7 @@ def describe_bundle(name_or_path: str) -> str:
         "input": f"{len(model.joint_set)} joints ({info.joint_set})"
         + (", confidences" if model.config.confidence_input else ""),
         "output": f"{len(surface.template):,} vertices, {len(surface.faces):,} faces ({info.body})",
-        "posenet": millions(model.posenet),
+        "posenet": millions(model.lifter),
         "meshnet": f"{millions(model.meshnet)}, graphs of {graphs} nodes",
         "data": info.data,
         "licence": info.licence,

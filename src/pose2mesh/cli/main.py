@@ -17,6 +17,7 @@ from pose2mesh.cli.crawl import crawl
 from pose2mesh.cli.data import data
 from pose2mesh.cli.robustness import robustness
 from pose2mesh.errors import InputError, one_line
+from pose2mesh.io.extras import not_installed
 
 app = App(
     name="pose2mesh",
@@ -147,7 +148,7 @@ def serve(
     except ModuleNotFoundError as error:
         if error.name not in ("starlette", "uvicorn", "h11"):
             raise
-        raise InputError(f"serve: {error.name} is not installed; `pip install pose2mesh[serve]` brings it") from error
+        raise InputError(f"serve: {not_installed(error.name, 'serve')}") from error
     files = tuple(detector_model or ())
     return server.serve(host, port, model, backend, detector, files, offline, say, warn)
 
@@ -276,13 +277,15 @@ def evaluate(
     report
         JSON file for the results; of a data set, the tables go beside it as Markdown.
     """
-    from pose2mesh.evaluation.evaluator import EvaluateOptions, evaluate_command
+    from pose2mesh.evaluation.evaluator import EvaluateOptions, evaluate_model
+    from pose2mesh.inference.predictor import Predictor
 
     options = EvaluateOptions(
         data, motions, keypoints, images, samples, seed, input_, drop_joints, noise_scale, report, protocol,
         on_fault, tuple(set_ or ()),
     )  # fmt: skip
-    evaluate_command(model, device, options, say)
+    options.check()
+    evaluate_model(Predictor.load(model, device), options, say)
     return 0
 
 
@@ -354,7 +357,7 @@ def main(arguments: list[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] == "pose2mesh":
             raise
-        warn(f"pose2mesh: {error.name} is not installed; `pip install pose2mesh[train]` brings it")
+        warn(f"pose2mesh: {not_installed(error.name, 'train')}")
     except KeyboardInterrupt:
         warn("pose2mesh: interrupted")
         return 130

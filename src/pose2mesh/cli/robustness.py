@@ -46,8 +46,10 @@ def robustness(
     device
         cpu or cuda.
     """
-    from pose2mesh.evaluation.robustness.robustness_run import RobustnessOptions, robustness_command
+    from pose2mesh.evaluation.robustness.robustness_run import RobustnessOptions, measure_robustness
+    from pose2mesh.inference.predictor import Predictor
 
     options = RobustnessOptions(out, motions, split, tuple(keypoints or ()), tuple(images or ()), samples, seed)
-    robustness_command(model, device, options, say)
+    options.check()
+    measure_robustness(Predictor.load(model, device), model, options, say)
     return 0

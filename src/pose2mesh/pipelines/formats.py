@@ -11,6 +11,7 @@ import numpy as np
 from pose2mesh.errors import InputError
 from pose2mesh.inference.predictor import Person, Predictor
 from pose2mesh.io import mesh_files
+from pose2mesh.io.extras import not_installed
 from pose2mesh.pipelines.video.video_options import RIGGED
 from pose2mesh.visualization import renderer
 from pose2mesh.visualization.image_result import ImageResult
@@ -136,7 +137,7 @@ def find_rig(recovery: Predictor) -> Rig:
     if recovery.info.body != "anny":
         raise InputError(f"model {recovery.info.name!r} has another body than Anny, which {', '.join(RIGGED)} need")
     if find_spec("anny") is None:
-        raise InputError("the Anny body is not installed; `pip install pose2mesh[video]` brings it")
+        raise InputError(not_installed("the Anny body", "video"))
     from pose2mesh.motion.person_fitting import load_rig
 
     return load_rig(recovery.joint_set.name)

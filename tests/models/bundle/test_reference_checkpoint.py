@@ -235,7 +235,7 @@ def test_a_lifter_alone(prefix: str, whole: Whole, network: Pose2Mesh, tmp_path:
     x = torch.randn(5, len(COCO), 2)
     with torch.no_grad():
         lifted_mm = whole.pose_lifter(x.flatten(1))
-        torch.testing.assert_close(network.posenet(x).flatten(1), lifted_mm / 1000, atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(network.posenet(x).joints.flatten(1), lifted_mm / 1000, atol=1e-6, rtol=1e-5)
     with pytest.raises(InputError, match="holds a PoseNet alone; expected a config of stage posenet"):
         reference_checkpoint.load_meshnet(network, found)
 
@@ -363,7 +363,7 @@ def test_convert_makes_a_bundle(
     assert bundle.info.data == "as the reference implementation's checkpoint final.pth.tar, epoch 15"
     x = torch.randn(5, len(COCO), 2)
     with torch.no_grad():
-        lifted = bundle.model.posenet(x).flatten(1)
+        lifted = bundle.model.posenet(x).joints.flatten(1)
         torch.testing.assert_close(lifted, whole.pose_lifter(x.flatten(1)) / 1000, atol=1e-5, rtol=1e-5)
 
     assert bundle.info.config["network"]["posenet_width"] == 48

@@ -41,7 +41,7 @@ from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, ShapeConfig
 from pose2mesh.datasets.synthetic.pose_sampling import sample_procedural
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, rotation_from_six, six_of_rotation
 from pose2mesh.graph.laplacian import rescaled_laplacian
-from pose2mesh.models.layers.chebyshev import ChebyshevConvolution, FixedSparse, GraphLaplacian
+from pose2mesh.models.layers.chebyshev_fused import FixedSparse, FusedChebyshevConvolution, GraphLaplacian
 from pose2mesh.models.losses import masked_l1
 from pose2mesh.models.mesh_topology import MeshTopology, build_surface
 from pose2mesh.models.network_config import NetworkConfig
@@ -250,7 +250,7 @@ class GraphResidual(nn.Module):
         half = channels // 2
         self.norms = nn.ModuleList(nn.BatchNorm1d(width) for width in (channels, half, half))
         self.narrow = nn.Linear(channels, half)
-        self.mix = ChebyshevConvolution(half, half, order=2)
+        self.mix = FusedChebyshevConvolution(half, half, order=2)
         self.widen = nn.Linear(half, channels)
 
     def forward(self, x: Tensor, graph: GraphLaplacian) -> Tensor:

@@ -67,7 +67,7 @@ class CheckOptions:
             raise InputError(f"--sheet {self.sheet}: expected the name of a .png file in a folder that exists")
 
 
-def check_command(options: CheckOptions, say: Callable[[str], None], warn: Callable[[str], None]) -> int:
+def check_dataset(options: CheckOptions, say: Callable[[str], None], warn: Callable[[str], None]) -> int:
     """Check every split of a data set, and say what was found.
 
     Returns:

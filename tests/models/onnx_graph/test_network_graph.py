@@ -18,7 +18,8 @@ from pose2mesh.models.bundle.bundle_file import BundleFile
 from pose2mesh.models.bundle.bundle_info import BundleInfo
 from pose2mesh.models.mesh_topology import build_surface
 from pose2mesh.models.network_config import NetworkConfig
-from pose2mesh.models.onnx_graph import build, interpolation
+from pose2mesh.models.onnx_graph.meshnet_nodes import interpolation
+from pose2mesh.models.onnx_graph.network_graph import build
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.skeletons import JOINT_SETS
 
