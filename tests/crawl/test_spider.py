@@ -155,7 +155,7 @@ def test_what_is_kept(crawled: tuple[Server, Path, Any]) -> None:
     assert sorted(photos) == sorted(
         [
             "1 duplicate", "1 near duplicate", "1 no person large enough", "1 too small", "1 too many bytes",
-            "1 too many pixels", "1 too slow", "1 broken", "1 no answer", "1 status 404", "1 redirected",
+            "1 too many pixels", "1 too slow", "1 broken", "1 no response", "1 status 404", "1 redirected",
             "1 forbidden by robots.txt", "2 another content type",
         ]
     )  # fmt: skip

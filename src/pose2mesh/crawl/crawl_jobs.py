@@ -180,7 +180,7 @@ def _from_folder(folder: Path, dataset: Dataset, limits: CrawlLimits, signals: S
             rejected[error.strerror or "unreadable"] += 1
         if number % _PROGRESS == 0:
             say(f"{number} of {len(images)} images processed: {len(dataset.records)} kept")
-    return [f"not kept: {', '.join(f'{count} {reason}' for reason, count in unfit.items())}"] if rejected else []
+    return [f"not kept: {', '.join(f'{count} {reason}' for reason, count in rejected.items())}"] if rejected else []
 
 
 def _start_targets(start: tuple[str, ...]) -> list[CrawlTarget]:
