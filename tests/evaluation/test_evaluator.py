@@ -20,7 +20,8 @@ from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.datasets.synthetic.pose_sources import clip_poses
 from pose2mesh.errors import InputError
 from pose2mesh.evaluation import evaluator
-from pose2mesh.evaluation.evaluator import EvaluateOptions, evaluate_command, evaluate_motions, take_away
+from pose2mesh.evaluation.evaluate_options import EvaluateOptions
+from pose2mesh.evaluation.evaluator import evaluate_command, evaluate_motions, take_away
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.skeletons import COCO, HUMAN36, SMPL, JointSet
 from tests.untrained import save_untrained

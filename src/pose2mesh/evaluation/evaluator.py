@@ -7,8 +7,6 @@ again for what a user may know besides: the camera, and the person's height.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from pose2mesh.errors import InputError
+from pose2mesh.evaluation.evaluate_options import EvaluateOptions
 from pose2mesh.geometry.camera import nominal_intrinsics
 from pose2mesh.inference.predictor import LEAST_JOINTS, Predictor
 from pose2mesh.io.atomic_write import replacing
@@ -26,83 +25,12 @@ from pose2mesh.skeletons import JointSet
 if TYPE_CHECKING:
     from pose2mesh.body_models.anny import AnnyBody
     from pose2mesh.config.train_config import TrainConfig
-    from pose2mesh.datasets.annotation import OnFault
-    from pose2mesh.datasets.posed_dataset import Input
     from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 
 PART = 64  # people posed in full at a time
 MOTION_SAMPLES = 4000
-MOST_NOISE = 10.0
 # In the order of the report.
 ALL_MEASURES: tuple[Measure, ...] = ("mpjpe", "mpvpe", "pa_mpjpe", "pa_mpvpe", "scaled_mpjpe", "scaled_mpvpe")
-
-
-@dataclass(frozen=True)
-class EvaluateOptions:
-    """What a user asked `evaluate` for.
-
-    Attributes:
-        data, motions, keypoints: The test, one of them: a training config, a folder of BVH clips, a COCO file.
-        images: The photos that go with `keypoints`.
-        samples, seed: How many people are drawn, and what decides them; None for 4,000 of clips, for everyone of a
-            data set.
-        input_: `gt`, `noisy` or `detected`.
-        drop_joints: So many joints of each person in the clips are taken away at random.
-        noise_scale: The size of `noisy` errors in the clips, against those of a detector.
-        report: JSON file for the results; for a data set its tables are written beside it, as Markdown.
-        protocol: Of a data set; its usual one where None.
-        on_fault: What to do about entries of a data set that cannot be used; as the config says where None.
-        overrides: `key=value` that change the config.
-    """
-
-    data: Path | None = None
-    motions: Path | None = None
-    keypoints: Path | None = None
-    images: Path | None = None
-    samples: int | None = None
-    seed: int = 7
-    input_: Input = "gt"
-    drop_joints: int = 0
-    noise_scale: float = 1.0
-    report: Path | None = None
-    protocol: str | None = None
-    on_fault: OnFault | None = None
-    overrides: tuple[str, ...] = ()
-
-    def check(self) -> None:
-        """Check what can be checked before any work is done.
-
-        Raises:
-            InputError: names the option, the value and what was expected.
-        """
-        if sum(choice is not None for choice in (self.data, self.motions, self.keypoints)) != 1:
-            raise InputError("evaluate: expected one of --data, --motions and --keypoints")
-        if self.samples is not None and self.samples < 1:
-            raise InputError(f"--samples {self.samples}: expected at least 1")
-        if not 0 <= self.seed < 2**63:
-            raise InputError(f"--seed {self.seed}: expected a number from 0 to 2^63")
-        if self.drop_joints < 0:
-            raise InputError(f"--drop-joints {self.drop_joints}: expected 0 or more")
-        if not 0 < self.noise_scale <= MOST_NOISE:
-            raise InputError(f"--noise-scale {self.noise_scale:g}: expected more than 0, at most {MOST_NOISE:g}")
-        if self.noise_scale != 1 and self.input_ != "noisy":
-            raise InputError(f"--noise-scale {self.noise_scale:g}: goes with --input noisy, not {self.input_}")
-        if self.data is None:
-            given = (("--protocol", self.protocol), ("--on-fault", self.on_fault), ("--set", self.overrides))
-            for option, value in given:
-                if value:
-                    raise InputError(f"{option}: goes with --data, which is not given")
-            if self.input_ == "detected":
-                raise InputError("--input detected: is for data sets with detections (--data); expected gt or noisy")
-        if self.keypoints is None and self.images is not None:
-            raise InputError(f"--images {self.images}: goes with --keypoints, which is not given")
-        if self.keypoints is not None:
-            if self.images is None:
-                raise InputError("evaluate: --keypoints needs --images, the folder of the photos")
-            if self.input_ == "noisy" or self.drop_joints:
-                raise InputError("evaluate: --input noisy and --drop-joints are for clips, not for --keypoints")
-        if self.report is not None and (self.report.is_dir() or not self.report.parent.is_dir()):
-            raise InputError(f"--report {self.report}: expected the name of a file in a folder that exists")
 
 
 def evaluate_command(model: str, device: str, options: EvaluateOptions, say: Callable[[str], None]) -> dict[str, Any]:
