@@ -12,8 +12,8 @@ import time
 
 import torch
 
-from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.body_models.body_fitting import BodyFitter
+from pose2mesh.body_models.default_body import default_body
 from pose2mesh.datasets.synthetic.bodies import ShapeConfig
 from pose2mesh.datasets.synthetic.pose_sampling import sample_procedural
 from pose2mesh.skeletons import COCO
@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=96)
     count = parser.parse_args().people
     torch.set_num_threads(1)
-    body = AnnyBody()
+    body = default_body()
     generator = torch.Generator().manual_seed(2)
     phenotypes, orientations = ShapeConfig().sample(count, generator), sample_procedural(count, generator)
     person = torch.arange(count) // 24

@@ -25,7 +25,7 @@ from torch import Tensor
 from tqdm import trange
 
 from pose2mesh import metrics
-from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.default_body import default_body
 from pose2mesh.config.train_config import load_config
 from pose2mesh.datasets.synthetic.bodies import (
     BodySynthesiser,
@@ -66,7 +66,7 @@ def main() -> None:
     config = load_config(CONFIG, [f"data.motions={options.motions}"])
     train, validation = pose_sources(config.data)
     network = load_bundle("default").model.float()
-    synthesiser = BodySynthesiser(AnnyBody(), COCO, None)
+    synthesiser = BodySynthesiser(default_body(), COCO, None)
     people = _draw(VALIDATED, validation, synthesiser, SyntheticConfig(views=1), SEED)
     lifters = {name: copy.deepcopy(network.posenet) for name in (ANY, *CHOICES, NONE)}
     synthetic = replace(config.data.synthetic, noise=NoiseConfig(model="none"))

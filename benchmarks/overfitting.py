@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.default_body import default_body
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
 from pose2mesh.datasets.synthetic.mocap import load_clips, load_split
 from pose2mesh.evaluation.robustness.generalization_gap import ClipErrors, measure_gap, verdict
@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--divisions", type=int, default=500)
     parser.add_argument("--seed", type=int, default=7)
     arguments = parser.parse_args()
-    recovery, body = Predictor.load(arguments.model), AnnyBody()
+    recovery, body = Predictor.load(arguments.model), default_body()
     meter = Meter(recovery, body, BodySynthesiser(body, recovery.joint_set, None))
     train, validation = load_split(arguments.split, load_clips(arguments.motions))
     found = [meter.of_clips(clips, arguments.seed) for clips in (train, validation)]

@@ -21,12 +21,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.body_models.anny_skeleton import BODY_BONES
+from pose2mesh.body_models.bones import BODY_BONES
+from pose2mesh.body_models.default_body import default_body
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.datasets.synthetic.pose_sources import clip_poses
-from pose2mesh.detectors.image_keypoints import detect_photo
-from pose2mesh.detectors.registry import Detector, load_detector
+from pose2mesh.detectors.detection import Detector
+from pose2mesh.detectors.image_keypoints import detect_image
+from pose2mesh.detectors.registry import load_detector
 from pose2mesh.evaluation.image_metrics import evaluate_keypoints, measurable_in_picture, score_person
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, axis_rotation
 from pose2mesh.inference.predictor import Person, Predictor
@@ -90,7 +91,7 @@ def measure_detected(recovery: Predictor, detector: Detector, keypoints: Path, i
             continue
         photo = read_photo(photos[picture.stem], picture.size)
         size = photo.shape[1], photo.shape[0]
-        found = detect_photo(photos[picture.stem], photo, detector)
+        found = detect_image(photos[picture.stem], photo, detector)
         overlay = draw_overlay(photo_ground(photo, size), recover_all(recovery, found.people, size), recovery)
         sheet.append((overlay, f"{picture.stem}: {len(found.people)} found"))
         for person, mask in measurable_in_picture(picture, size, keypoints):
@@ -153,7 +154,7 @@ def main() -> None:
                 arguments.sheet, renderer.contact_sheet(pictures, captions, columns=4, tile=(360, 480))
             )
         return
-    body = AnnyBody()
+    body = default_body()
     source = clip_poses(arguments.motions) if arguments.motions else PoseSource(None, PoseConfig(procedural=1.0))
     still = {}
     to_camera = torch.tensor(WORLD_TO_CAMERA)

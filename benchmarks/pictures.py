@@ -20,7 +20,8 @@ from pose2mesh.baselines.observation import CROP_PX, Need
 from pose2mesh.baselines.rendering.rasterizer import Rasteriser
 from pose2mesh.baselines.rendering.rendering_config import CHUNK, RenderingConfig
 from pose2mesh.baselines.rendering.sample_stream import SampleStream
-from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.default_body import default_body
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.skeletons import COCO
 from pose2mesh.visualization.renderer import rasterise
@@ -31,8 +32,8 @@ NEEDS: tuple[tuple[Need, ...], ...] = (
     ("landmarks",),
     ("silhouettes",),
     ("parts",),
-    ("pictures",),
-    ("pictures", "parts", "silhouettes", "landmarks"),
+    ("images",),
+    ("images", "parts", "silhouettes", "landmarks"),
 )
 
 
@@ -41,7 +42,7 @@ def main() -> None:
     parser.add_argument("--chunks", type=int, default=8)
     chunks = parser.parse_args().chunks
     torch.set_num_threads(1)
-    body = AnnyBody()
+    body = default_body()
     print("| needs | ms a person, best | median | people a second, best |\n| --- | --- | --- | --- |")
     for needs in NEEDS:
         stream = SampleStream(body, COCO, SOURCE, RenderingConfig(), frozenset(needs))
@@ -51,7 +52,7 @@ def main() -> None:
     compare_rasterisers(body, chunks)
 
 
-def compare_rasterisers(body: AnnyBody, count: int) -> None:
+def compare_rasterisers(body: BodyModel, count: int) -> None:
     """Bodies as `SampleStream` shows them, near the middle of crops, under both z-buffers."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():

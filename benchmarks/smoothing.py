@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.default_body import default_body
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
 from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig
 from pose2mesh.datasets.synthetic.mocap import load_clips, load_split
@@ -37,7 +37,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     recovery = Predictor.load()
-    synthesiser = BodySynthesiser(AnnyBody(), recovery.joint_set, None)
+    synthesiser = BodySynthesiser(default_body(), recovery.joint_set, None)
     train, validation = load_split(options.split, load_clips(options.motions))
     clips = train if options.part == "train" else validation
     print(f"{len(clips)} clips   {'MPJPE':>8} {'PA-MPJPE':>8} {'accel.':>8}")

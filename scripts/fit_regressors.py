@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 from scipy.linalg import cholesky, solve_triangular
 from scipy.optimize import nnls
 
-from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.body_models.anny_skeleton import BODY_BONES
+from pose2mesh.body_models.bones import BODY_BONES
+from pose2mesh.body_models.default_body import default_body
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.body_models.joint_regressors import FITTED
 from pose2mesh.geometry.rotations import rotation_from_vector
 from pose2mesh.skeletons import COCO, JOINT_SETS
@@ -85,7 +86,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUTPUT)
     arguments = parser.parse_args()
 
-    body = AnnyBody()
+    body = default_body()
     candidates = {name: _candidates(body, bones) for name, bones in _all_targets().items()}
     used = np.unique(np.concatenate(list(candidates.values())))
     columns = {name: np.searchsorted(used, rows) for name, rows in candidates.items()}
@@ -133,7 +134,7 @@ def _all_targets() -> dict[str, tuple[str, ...]]:
     return {",".join(bones): bones for bones in found if bones}
 
 
-def _candidates(body: AnnyBody, bones: tuple[str, ...]) -> NDArray[np.intp]:
+def _candidates(body: BodyModel, bones: tuple[str, ...]) -> NDArray[np.intp]:
     """Vertices that may carry weight: near the joint at rest, and moved by one of its bones or their parents."""
     indices = [body.bone_names.index(bone) for bone in bones]
     moving = [*indices, *(body.parents[index] for index in indices if body.parents[index] >= 0)]
@@ -146,7 +147,7 @@ def _candidates(body: AnnyBody, bones: tuple[str, ...]) -> NDArray[np.intp]:
     return found
 
 
-def sample_poses(count: int, rng: np.random.Generator, body: AnnyBody) -> torch.Tensor:
+def sample_poses(count: int, rng: np.random.Generator, body: BodyModel) -> torch.Tensor:
     """World orientations (count, 22, 3, 3) of random poses within the limits, most of them near the rest pose."""
     world: dict[str, torch.Tensor] = {"Hips": torch.eye(3).expand(count, 3, 3)}
     for bone in BODY_BONES[1:]:
@@ -162,7 +163,7 @@ def sample_poses(count: int, rng: np.random.Generator, body: AnnyBody) -> torch.
 
 
 def sample_bodies(
-    body: AnnyBody, count: int, vertices: NDArray[np.intp], seed: int
+    body: BodyModel, count: int, vertices: NDArray[np.intp], seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The given vertices (count, n, 3) and the bone heads (count, 52, 3) of random grown-ups in random poses."""
     rng = np.random.default_rng(seed)
@@ -202,11 +203,11 @@ def _simplex_least_squares(gram: NDArray[np.float64]) -> NDArray[np.float64]:
     return weights / weights.sum()
 
 
-def nose_row(body: AnnyBody) -> NDArray[np.float64]:
+def nose_row(body: BodyModel) -> NDArray[np.float64]:
     return body.regressor(COCO)[COCO.index("nose")].double().numpy()
 
 
-def crown_row(body: AnnyBody) -> NDArray[np.float64]:
+def crown_row(body: BodyModel) -> NDArray[np.float64]:
     """Equal weights on the vertices around the highest one of the template."""
     template = body.template.numpy()
     near = np.linalg.norm(template - template[template[:, 2].argmax()], axis=1) < CROWN_RADIUS_M

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from pose2mesh.baselines.common.landmarks import NAMES, landmark_regressor
-from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.default_body import default_body
 from pose2mesh.skeletons import COCO17
 from pose2mesh.visualization import renderer
 
@@ -32,7 +32,7 @@ VIEWS = (
 
 
 def main() -> None:
-    body = AnnyBody()
+    body = default_body()
     template, faces = body.template.numpy(), body.faces.numpy()
     landmarks = (landmark_regressor(body) @ body.template).numpy()
     views = [draw_view(template, faces, landmarks, np.array(axes), width) for axes, width in VIEWS]

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.default_body import default_body
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
 from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig
 from pose2mesh.datasets.synthetic.mocap import load_clip
@@ -52,7 +52,7 @@ def main() -> None:
 
 def motion(path: Path, frames: int, seed: int) -> dict[str, Any]:
     """COCO annotations of a filmed clip: one person, a picture a frame."""
-    synthesiser = BodySynthesiser(AnnyBody(), COCO, None)
+    synthesiser = BodySynthesiser(default_body(), COCO, None)
     video = film(load_clip(path, FRAMES_PER_SECOND), synthesiser, seed, EXACT, frames)
     pixels = video.joints_px[:, : len(COCO17)]
     pixels = pixels - pixels.min((0, 1))

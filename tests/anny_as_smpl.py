@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.body_models.anny_skeleton import BODY_BONES, PARENTS
+from pose2mesh.body_models.bones import BODY_BONES, PARENTS
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.synthetic.bodies import SyntheticSamples
 from pose2mesh.skeletons import COCO, HUMAN36
 from tests.body_models.smpl_fixtures import save_npz
@@ -21,10 +21,10 @@ from tests.pw3d_fixtures import SMPL_TO_WORLD
 JOINTS = 24  # the 22 bones of the body, in their order, and two that carry nothing
 
 
-def write_anny(folder: Path, anny: AnnyBody) -> None:
+def write_anny(folder: Path, anny: BodyModel) -> None:
     """The model file and its joint regressors, in the usual layout.
 
-    Of the mean shape alone. Its fingers are stiff, as they are in every pose of `AnnyBody`; a finger's weights go to
+    Of the mean shape alone. Its fingers are stiff, as they are in every pose of `BodyModel`; a finger's weights go to
     the hand. The root joint is Human3.6M's pelvis, which no vertex minds, so that errors have one root everywhere.
     """
     V = len(anny.template)
@@ -61,7 +61,7 @@ def _means_of_vertices(points: NDArray[np.floating], vertices: NDArray[np.floati
     return np.column_stack([points, np.ones(len(points))]) @ np.linalg.pinv(equations)
 
 
-def smpl_parameters(anny: AnnyBody, people: SyntheticSamples) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def smpl_parameters(anny: BodyModel, people: SyntheticSamples) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Axis-angles (B, 24, 3) and translations (B, 3) that pose the model file as drawn people, in the camera's axes."""
     to_camera = people.cameras.rotation.double().numpy()
     turned = to_camera[:, None] @ people.orientations.double().numpy() @ SMPL_TO_WORLD
@@ -75,7 +75,7 @@ def smpl_parameters(anny: AnnyBody, people: SyntheticSamples) -> tuple[NDArray[n
     return pose, people.cameras.position_cam.double().numpy() + turned[:, 0] @ root - root
 
 
-def write_people(folder: Path, anny: AnnyBody, people: SyntheticSamples) -> None:
+def write_people(folder: Path, anny: BodyModel, people: SyntheticSamples) -> None:
     """The annotation file of 3DPW's test part: everyone in a picture of their own."""
     poses, translations = smpl_parameters(anny, people)
     true_px = people.joints_px.double().numpy()

@@ -15,10 +15,11 @@ import trimesh
 from hypothesis import settings
 from torch import Tensor
 
+from pose2mesh.body_models.interface import BodyMesh
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.models.bundle.bundle import Bundle, save_bundle
 from pose2mesh.models.bundle.bundle_info import BundleInfo
-from pose2mesh.models.mesh_topology import Body, MeshTopology, build_surface
+from pose2mesh.models.mesh_topology import MeshTopology, build_surface
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.skeletons import COCO, JointSet
@@ -54,13 +55,13 @@ class Ellipsoid:
 
 
 @pytest.fixture(scope="session")
-def body() -> Body:
+def body() -> BodyMesh:
     """A small made-up body."""
     return Ellipsoid()
 
 
 @pytest.fixture(scope="session")
-def posed_bodies(body: Body) -> np.ndarray:
+def posed_bodies(body: BodyMesh) -> np.ndarray:
     """(60, V, 3) the small body stretched, bent and turned at random, metres."""
     generator = np.random.default_rng(0)
     template = body.template.numpy().astype(np.float64)
@@ -93,7 +94,7 @@ def small_config() -> NetworkConfig:
 
 
 @pytest.fixture(scope="session")
-def small_surface(body: Body, posed_bodies: np.ndarray, small_config: NetworkConfig) -> MeshTopology:
+def small_surface(body: BodyMesh, posed_bodies: np.ndarray, small_config: NetworkConfig) -> MeshTopology:
     return build_surface(body, COCO, small_config, posed_bodies[:40])
 
 

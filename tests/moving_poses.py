@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from pose2mesh.body_models.anny_skeleton import BODY_BONES
+from pose2mesh.body_models.bones import BODY_BONES
 from pose2mesh.datasets.synthetic.pose_sampling import FrameOrder, PoseConfig, PoseSource
 from pose2mesh.geometry.rotations import axis_rotation
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.synthetic.bodies import ShapeConfig
 from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 from pose2mesh.models.bundle.bundle import Bundle, save_bundle
@@ -18,7 +18,7 @@ from pose2mesh.skeletons import JointSet
 
 
 def save_untrained(
-    path: Path, anny: AnnyBody, source: PoseSource, joint_set: JointSet, joint_base: bool = False
+    path: Path, anny: BodyModel, source: PoseSource, joint_set: JointSet, joint_base: bool = False
 ) -> Path:
     """Write one of a joint set; it does not tell heights."""
     config = NetworkConfig(

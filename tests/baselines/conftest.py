@@ -8,14 +8,14 @@ import torch
 from pose2mesh.baselines.common.body_layer import BodyLayer
 from pose2mesh.baselines.common.fitting import Fitter
 from pose2mesh.baselines.common.pose_prior import PosePrior
-from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.default_body import default_body
 from pose2mesh.skeletons import COCO
 
 
 @pytest.fixture(scope="session")
 def fitter() -> Fitter:
     with torch.no_grad():
-        return Fitter(AnnyBody(), COCO, PosePrior.load())
+        return Fitter(default_body(), COCO, PosePrior.load())
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,8 @@ import torch
 from textbook import TextbookPose2Mesh
 from torch import Tensor
 
-from pose2mesh.models.mesh_topology import Body, MeshTopology, build_surface
+from pose2mesh.body_models.interface import BodyMesh
+from pose2mesh.models.mesh_topology import MeshTopology, build_surface
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.skeletons import COCO
@@ -28,7 +29,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module", params=VARIANTS)
 def pair(
-    request: pytest.FixtureRequest, body: Body, posed_bodies: np.ndarray, small_config: NetworkConfig
+    request: pytest.FixtureRequest, body: BodyMesh, posed_bodies: np.ndarray, small_config: NetworkConfig
 ) -> tuple[Pose2Mesh, TextbookPose2Mesh, MeshTopology]:
     """A network and the textbook with its weights; BatchNorm's statistics and weights are not those at the start."""
     config = dataclasses.replace(small_config, **VARIANTS[request.param])

@@ -11,8 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from pose2mesh.body_models.anny import PHENOTYPES, AnnyBody, SkinnedPoints, skin, split_alike
-from pose2mesh.body_models.anny_skeleton import BODY_BONES, MIRROR, PARENTS, depth_levels
+from pose2mesh.body_models.anny import AnnyBody, split_alike
+from pose2mesh.body_models.bones import BODY_BONES, MIRROR, PARENTS, depth_levels
+from pose2mesh.body_models.interface import PHENOTYPES
+from pose2mesh.body_models.skinning import SkinnedPoints, skin
 from pose2mesh.datasets.synthetic.bodies import ShapeConfig
 from pose2mesh.datasets.synthetic.pose_sampling import random_rotations
 from pose2mesh.geometry.rotations import axis_rotation, rotation_from_vector
@@ -61,7 +63,7 @@ def test_rig_mirrors_and_levels() -> None:
 
 
 def test_rig_needs_no_pytorch() -> None:
-    code = "import sys, pose2mesh.body_models.anny_skeleton; assert 'torch' not in sys.modules"
+    code = "import sys, pose2mesh.body_models.bones; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.body_models.anny_skeleton import BODY_BONES
 from pose2mesh.body_models.body_fitting import ADULTS, BodyFit, BodyFitter, spread_points
+from pose2mesh.body_models.bones import BODY_BONES
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.body_models.measurements import measure
 from pose2mesh.datasets.synthetic.bodies import ShapeConfig
 from pose2mesh.datasets.synthetic.pose_sampling import sample_procedural
@@ -26,12 +26,12 @@ SEEN = [index for index, name in enumerate(BODY_BONES) if name not in HARDLY_SEE
 
 
 @pytest.fixture(scope="module")
-def fitter(anny_body: AnnyBody) -> BodyFitter:
+def fitter(anny_body: BodyModel) -> BodyFitter:
     return BodyFitter(anny_body)
 
 
 @pytest.fixture(scope="module")
-def posed(anny_body: AnnyBody) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def posed(anny_body: BodyModel) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Phenotypes, orientations, translations and vertices of 16 bodies."""
     generator = torch.Generator().manual_seed(2)
     phenotypes, orientations = ShapeConfig().sample(16, generator), sample_procedural(16, generator)
@@ -45,7 +45,7 @@ def angles_deg(a: Tensor, b: Tensor) -> Tensor:
     return torch.rad2deg(torch.arccos(cosine.clamp(-1, 1)))
 
 
-def true_error_mm(body: AnnyBody, fit: BodyFit, vertices: Tensor) -> Tensor:
+def true_error_mm(body: BodyModel, fit: BodyFit, vertices: Tensor) -> Tensor:
     return 1000 * (fit.vertices(body) - vertices).norm(dim=-1).mean(1)
 
 
@@ -62,7 +62,7 @@ def test_points_are_linear_in_the_rotations(fitter: BodyFitter, posed: tuple[Ten
 
 
 def test_known_parameters_are_recovered(
-    anny_body: AnnyBody, fitter: BodyFitter, posed: tuple[Tensor, Tensor, Tensor, Tensor]
+    anny_body: BodyModel, fitter: BodyFitter, posed: tuple[Tensor, Tensor, Tensor, Tensor]
 ) -> None:
     phenotypes, orientations, translation, vertices = posed
     fit = fitter(vertices)
@@ -78,7 +78,7 @@ def test_known_parameters_are_recovered(
     assert ((fit.phenotypes >= low) & (fit.phenotypes <= high)).all()
 
 
-def test_noise_is_borne(anny_body: AnnyBody, fitter: BodyFitter, posed: tuple[Tensor, Tensor, Tensor, Tensor]) -> None:
+def test_noise_is_borne(anny_body: BodyModel, fitter: BodyFitter, posed: tuple[Tensor, Tensor, Tensor, Tensor]) -> None:
     """The fit comes nearer to the true surface than what it was given, the more noise the less near."""
     _, orientations, _, vertices = posed
     generator = torch.Generator().manual_seed(0)
@@ -95,7 +95,7 @@ def test_noise_is_borne(anny_body: AnnyBody, fitter: BodyFitter, posed: tuple[Te
 
 
 def test_frames_of_one_person_share_a_shape(
-    anny_body: AnnyBody, fitter: BodyFitter, posed: tuple[Tensor, Tensor, Tensor, Tensor]
+    anny_body: BodyModel, fitter: BodyFitter, posed: tuple[Tensor, Tensor, Tensor, Tensor]
 ) -> None:
     phenotypes, orientations, _, _ = posed
     person = torch.arange(16) % 2
@@ -132,7 +132,7 @@ def test_order_and_number_of_frames_do_not_matter(fitter: BodyFitter, posed: tup
     assert torch.allclose(many.orientations[16:], few.orientations.flip(0), atol=5e-3)
 
 
-def test_joints_place_the_limbs(anny_body: AnnyBody, posed: tuple[Tensor, ...]) -> None:
+def test_joints_place_the_limbs(anny_body: BodyModel, posed: tuple[Tensor, ...]) -> None:
     """19 joints do not tell twists, but where the limbs are."""
     _, orientations, _, vertices = posed
     regressor = anny_body.regressor(COCO)
@@ -143,7 +143,7 @@ def test_joints_place_the_limbs(anny_body: AnnyBody, posed: tuple[Tensor, ...]) 
     assert angles_deg(fit.orientations, orientations)[:, thighs].median() < 15
 
 
-def test_predictions_of_the_bundle_are_met(anny_body: AnnyBody, fitter: BodyFitter) -> None:
+def test_predictions_of_the_bundle_are_met(anny_body: BodyModel, fitter: BodyFitter) -> None:
     """Example people: the fit stays within 20 mm of the mesh on average, and keeps its joints."""
     recovery = Predictor.load()
     pictures = read_keypoints(Path(__file__).parents[2] / "examples" / "coco_people.json")
@@ -162,7 +162,7 @@ def test_predictions_of_the_bundle_are_met(anny_body: AnnyBody, fitter: BodyFitt
 
 
 def test_measurements_and_their_residuals(
-    anny_body: AnnyBody, fitter: BodyFitter, posed: tuple[Tensor, Tensor, Tensor, Tensor]
+    anny_body: BodyModel, fitter: BodyFitter, posed: tuple[Tensor, Tensor, Tensor, Tensor]
 ) -> None:
     phenotypes, _, translation, vertices = posed
     fit = fitter(vertices)

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.body_models.anny_skeleton import BODY_BONES
+from pose2mesh.body_models.bones import BODY_BONES
+from pose2mesh.body_models.default_body import default_body
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.body_models.joint_regressors import FITTED, extend_with_derived, fitting_error, load_regressor
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.rotations import axis_rotation
@@ -19,8 +20,8 @@ from pose2mesh.skeletons import COCO, HUMAN36, JOINT_SETS
 
 
 @pytest.fixture(scope="module")
-def body() -> AnnyBody:
-    return AnnyBody()
+def body() -> BodyModel:
+    return default_body()
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def script() -> ModuleType:
 
 
 @pytest.mark.parametrize("name", FITTED)
-def test_rows_are_sparse_means_of_vertices(name: str, body: AnnyBody) -> None:
+def test_rows_are_sparse_means_of_vertices(name: str, body: BodyModel) -> None:
     regressor = load_regressor(name)
     assert regressor.shape == (len(JOINT_SETS[name]), len(body.template))
     assert regressor.dtype == np.float32
@@ -54,7 +55,7 @@ def test_unknown_joint_set_is_named(function) -> None:
 
 
 @pytest.mark.parametrize("name", FITTED)
-def test_joints_follow_the_rig(name: str, body: AnnyBody, script: ModuleType) -> None:
+def test_joints_follow_the_rig(name: str, body: BodyModel, script: ModuleType) -> None:
     """A sitting woman with one arm up: no joint is further from its bone than the largest error that is stored."""
     orientations = torch.eye(3).repeat(1, len(BODY_BONES), 1, 1)
     for bones, axis, angle_rad in (
@@ -80,7 +81,7 @@ def test_joints_follow_the_rig(name: str, body: AnnyBody, script: ModuleType) ->
 
 
 @pytest.mark.parametrize("name", FITTED)
-def test_left_and_right_mirror_each_other(name: str, body: AnnyBody) -> None:
+def test_left_and_right_mirror_each_other(name: str, body: BodyModel) -> None:
     joint_set = JOINT_SETS[name]
     joints = load_regressor(name) @ body.template.numpy()
     mirrored = joints * [-1, 1, 1]
@@ -102,7 +103,7 @@ def test_stored_errors_are_those_of_a_usable_regressor(name: str) -> None:
     assert np.nanmax(errors[:, 0]) < 20  # the knees, whose bones slide along the leg with the body's height
 
 
-def test_nose_is_cocos_and_head_top_the_crown(body: AnnyBody) -> None:
+def test_nose_is_cocos_and_head_top_the_crown(body: BodyModel) -> None:
     regressor, template = load_regressor("human36"), body.template.numpy()
     nose = body.regressor(COCO)[COCO.index("nose")].numpy()
     np.testing.assert_allclose(regressor[HUMAN36.index("nose")], nose, atol=1e-7)

@@ -16,7 +16,7 @@ from pose2mesh.cli import main as command_line
 from pose2mesh.crawl import crawl_dataset, crawl_limits
 from pose2mesh.crawl.crawl_limits import CrawlLimits
 from pose2mesh.detectors import registry
-from pose2mesh.detectors.registry import Detection
+from pose2mesh.detectors.detection import Detection
 
 
 def detect(picture: np.ndarray, boxes: Any = None) -> list[Detection]:

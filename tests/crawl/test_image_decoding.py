@@ -11,7 +11,7 @@ from website import photo
 
 from pose2mesh.crawl.crawl_dataset import NEAR_BITS
 from pose2mesh.crawl.image_decoding import RejectedImage, blur_faces, decode_photo, head_circle, large_enough
-from pose2mesh.detectors.registry import Detection
+from pose2mesh.detectors.detection import Detection
 
 
 def person(height: float = 200, score: float = 0.9, seen: int = 17) -> Detection:

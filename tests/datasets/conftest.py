@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.default_body import default_body
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, SyntheticSamples, sample_people
 from pose2mesh.datasets.synthetic.camera_sampling import CameraConfig
 from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig
@@ -238,12 +239,12 @@ def freihand_folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def anny_body() -> AnnyBody:
-    return AnnyBody()
+def anny_body() -> BodyModel:
+    return default_body()
 
 
 @pytest.fixture(scope="session")
-def coco_people(anny_body: AnnyBody) -> SyntheticSamples:
+def coco_people(anny_body: BodyModel) -> SyntheticSamples:
     """1500 people in procedural poses, each seen by one camera; joints in COCO order."""
     config = SyntheticConfig(
         poses=PoseConfig(procedural=1.0), cameras=CameraConfig(), noise=NoiseConfig(model="none"), views=1

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.default_body import default_body
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.label_checks import backwards, crossed, extent_m, implausible_size, mirrored, outside, repeated
 from pose2mesh.datasets.readers.custom import own
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, SyntheticSamples, sample_people
@@ -17,11 +18,11 @@ from pose2mesh.skeletons import COCO, HUMAN36, SMPL, JointSet
 
 
 @pytest.fixture(scope="module")
-def anny() -> AnnyBody:
-    return AnnyBody()
+def anny() -> BodyModel:
+    return default_body()
 
 
-def draw(anny: AnnyBody, joint_set: JointSet, count: int = 200) -> SyntheticSamples:
+def draw(anny: BodyModel, joint_set: JointSet, count: int = 200) -> SyntheticSamples:
     source = PoseSource(None, PoseConfig(procedural=1.0))
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -48,7 +49,7 @@ def test_units(kind: str, size: float) -> None:
     assert large.tolist() == [False, False, True, False]
 
 
-def test_mirrored_points_meet_better_exchanged(anny: AnnyBody) -> None:
+def test_mirrored_points_meet_better_exchanged(anny: BodyModel) -> None:
     joints = draw(anny, COCO).joints_cam.numpy()
     valid = np.ones(joints.shape[:2], bool)
     noisy = joints + np.random.default_rng(0).normal(0, 0.02, joints.shape)
@@ -61,7 +62,7 @@ def test_mirrored_points_meet_better_exchanged(anny: AnnyBody) -> None:
 
 
 @pytest.mark.parametrize(("joint_set", "found"), [(COCO, 0.95), (HUMAN36, 0.95), (SMPL, 0.1)])
-def test_bodies_that_look_over_their_back(anny: AnnyBody, joint_set: JointSet, found: float) -> None:
+def test_bodies_that_look_over_their_back(anny: BodyModel, joint_set: JointSet, found: float) -> None:
     joints = draw(anny, joint_set).joints_cam.numpy()
     valid = np.ones(joints.shape[:2], bool)
     assert not backwards(joints, valid, joint_set.names).any()

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pose2mesh.detectors.registry import Detection
+from pose2mesh.detectors.detection import Detection
 
 BLUE = np.array([0, 0, 200])  # RGB
 SQUARE_PX = 32  # a cell of the finest grid of the network of boxes, in a picture of 640 pixels

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pose2mesh.detectors.image_keypoints import detect_photo
-from pose2mesh.detectors.registry import Detection
+from pose2mesh.detectors.detection import Detection
+from pose2mesh.detectors.image_keypoints import detect_image
 from pose2mesh.skeletons import COCO, COCO17
 
 PHOTO = np.zeros((240, 320, 3), np.uint8)
@@ -14,7 +14,7 @@ PHOTO = np.zeros((240, 320, 3), np.uint8)
 
 def test_people_come_in_the_form_of_keypoint_files(person: Callable[..., Detection]) -> None:
     people = [person(score=0.9), person(50, score=0.4, seen=15)]
-    picture = detect_photo(Path("some/beach.jpg"), PHOTO, lambda photo, boxes=None: people)
+    picture = detect_image(Path("some/beach.jpg"), PHOTO, lambda photo, boxes=None: people)
     assert (picture.stem, picture.image_name, picture.size) == ("beach", "beach.jpg", (320, 240))
     assert [each.identifier for each in picture.people] == [0, 1]
     assert [each.score for each in picture.people] == [0.9, 0.4]
@@ -30,4 +30,4 @@ def test_people_come_in_the_form_of_keypoint_files(person: Callable[..., Detecti
 
 
 def test_a_photo_of_nobody_has_no_people() -> None:
-    assert detect_photo(Path("wall.jpg"), PHOTO, lambda photo, boxes=None: []).people == []
+    assert detect_image(Path("wall.jpg"), PHOTO, lambda photo, boxes=None: []).people == []

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pose2mesh.detectors.detection import Detection
 from pose2mesh.detectors.mediapipe_pose import MediaPipeDetector, square_around, tiles
-from pose2mesh.detectors.registry import Detection, load_detector
+from pose2mesh.detectors.registry import load_detector
 from pose2mesh.errors import InputError
 from pose2mesh.io.image_lookup import match_images
 from pose2mesh.io.images import read_photo

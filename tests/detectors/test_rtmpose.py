@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pose2mesh.detectors.onnx_files import Network
+from pose2mesh.detectors.onnx_files import OnnxNetwork
 from pose2mesh.detectors.registry import load_detector
-from pose2mesh.detectors.rtmpose import PoseNetwork, RTMPoseDetector, crop, padded
-from pose2mesh.detectors.yolox import PeopleFinder
+from pose2mesh.detectors.rtmpose import PoseNetwork, RTMPoseDetector, crop, crop_window
+from pose2mesh.detectors.yolox import PersonDetector
 from pose2mesh.errors import InputError
 
 
@@ -21,7 +21,7 @@ def assert_close(found: np.ndarray, truth: np.ndarray, step: float = 0.75) -> No
 
 @pytest.fixture
 def detector(finder_file: Path, pose_file: Path) -> RTMPoseDetector:
-    return RTMPoseDetector(PeopleFinder(Network(finder_file)), PoseNetwork(Network(pose_file)))
+    return RTMPoseDetector(PersonDetector(OnnxNetwork(finder_file)), PoseNetwork(OnnxNetwork(pose_file)))
 
 
 @pytest.mark.parametrize("size", [(640, 480), (480, 640)])
@@ -73,10 +73,10 @@ def test_known_boxes_give_one_pose_each_in_their_order(
 
 
 def test_one_person_found_twice_is_given_once(end_to_end_file: Path, pose_file: Path, stand: Callable, draw: Callable):
-    network = PoseNetwork(Network(pose_file))
-    detector = RTMPoseDetector(PeopleFinder(Network(end_to_end_file)), network)
+    network = PoseNetwork(OnnxNetwork(pose_file))
+    detector = RTMPoseDetector(PersonDetector(OnnxNetwork(end_to_end_file)), network)
     picture = draw((640, 640), np.zeros((0, 2)), stand(300, 300)[None])
-    detector.finder = lambda _: (
+    detector.person_detector = lambda _: (
         np.array([[240, 220, 360, 370], [250, 230, 350, 380]], np.float32),
         np.array([0.5, 0.9]),
     )
@@ -89,10 +89,10 @@ def test_nobody_gives_an_empty_list(detector: RTMPoseDetector) -> None:
 
 
 def test_boxes_grow_to_the_proportions_of_the_network() -> None:
-    centre, extent = padded(np.array([10.0, 20.0, 110.0, 60.0]), (192, 256))
+    centre, extent = crop_window(np.array([10.0, 20.0, 110.0, 60.0]), (192, 256))
     np.testing.assert_allclose(centre, (60, 40))
     np.testing.assert_allclose(extent, (125, 125 * 256 / 192))
-    centre, extent = padded(np.array([0.0, 0.0, 10.0, 200.0]), (192, 256))
+    centre, extent = crop_window(np.array([0.0, 0.0, 10.0, 200.0]), (192, 256))
     np.testing.assert_allclose(extent, (250 * 192 / 256, 250))
 
 
@@ -125,5 +125,5 @@ def test_a_network_of_other_joints_is_refused(save_network: Callable[..., Path])
         ("Add", ["ones", "nothing"], ["simcc_y"], {}),
     ]
     path = save_network("halpe26.onnx", (192, 256), ["simcc_x", "simcc_y"], nodes, constants)
-    with pytest.raises(InputError, match=r"halpe26\.onnx: answers \(1, 26, 384\).*expected \(1, 17, 384\)"):
-        PoseNetwork(Network(path))(np.zeros((64, 64, 3), np.uint8), np.array([0, 0, 9, 9]))
+    with pytest.raises(InputError, match=r"halpe26\.onnx: outputs \(1, 26, 384\).*expected \(1, 17, 384\)"):
+        PoseNetwork(OnnxNetwork(path))(np.zeros((64, 64, 3), np.uint8), np.array([0, 0, 9, 9]))

@@ -19,13 +19,12 @@ from pose2mesh.body_models.gendered import BodyConfig, GenderedBody
 from pose2mesh.body_models.joint_regressors import load_regressor
 from pose2mesh.body_models.smpl import SmplBody, find_regressors, find_smpl
 from pose2mesh.cli.main import main
-from pose2mesh.config.train_config import DataConfig
+from pose2mesh.datasets.data_config import DataConfig, DatasetConfig
 from pose2mesh.datasets.readers.pw3d import pw3d
-from pose2mesh.datasets.registry import DatasetConfig
 from pose2mesh.errors import InputError
 from pose2mesh.evaluation.dataset_evaluator import ProtocolTest, evaluate_records, open_test
 from pose2mesh.evaluation.evaluate_options import EvaluateOptions
-from pose2mesh.evaluation.evaluator import evaluate_command
+from pose2mesh.evaluation.evaluator import evaluate_model
 from pose2mesh.evaluation.protocols import PROTOCOLS
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.models.bundle.bundle import Bundle, save_bundle
@@ -289,10 +288,10 @@ def test_a_fault_is_named_and_the_rest_goes_on_when_asked(
     moved = (f"data.validation.folder={copy}",)
     options = EvaluateOptions(data=config, overrides=moved)
     with pytest.raises(InputError) as caught:
-        evaluate_command(str(bundle), "cpu", options, print)
+        evaluate_model(Predictor.load(bundle), options, print)
     assert str(caught.value).startswith(f"{labels}: {message}")
     options = EvaluateOptions(data=config, overrides=moved, on_fault="skip")
-    results = evaluate_command(str(bundle), "cpu", options, print)
+    results = evaluate_model(Predictor.load(bundle), options, print)
     assert results["samples"] == 30 - lost
     assert results["faults"] > 0
 
@@ -305,9 +304,9 @@ def test_a_file_cut_short(bundle: Path, config: Path, folder: Path, tmp_path: Pa
     labels.write_text(text[: text.index('"id": 20,')])
     moved = (f"data.validation.folder={copy}",)
     with pytest.raises(InputError, match=r"3DPW_latest_test\.json: cut short at character"):
-        evaluate_command(str(bundle), "cpu", EvaluateOptions(data=config, overrides=moved), print)
+        evaluate_model(Predictor.load(bundle), EvaluateOptions(data=config, overrides=moved), print)
     options = EvaluateOptions(data=config, overrides=moved, on_fault="skip")
-    results = evaluate_command(str(bundle), "cpu", options, print)
+    results = evaluate_model(Predictor.load(bundle), options, print)
     assert (results["samples"], results["faults"]) == (20, 1)
 
 
@@ -327,7 +326,7 @@ def test_own_data_has_the_plain_protocol(
     own.mkdir()
     (own / "annotations.json").write_text(json.dumps({"images": images, "annotations": annotations}))
     overrides = ("data.validation.reader=own", f"data.validation.folder={own}")
-    results = evaluate_command(str(bundle), "cpu", EvaluateOptions(data=config, overrides=overrides), print)
+    results = evaluate_model(Predictor.load(bundle), EvaluateOptions(data=config, overrides=overrides), print)
     assert (results["protocol"], results["samples"]) == ("plain", 30)
     regressor = body.regressor(COCO).numpy()
     found = regressor @ recovery.run(people.coco_px, np.ones(people.coco_px.shape[:2]))[1].astype(np.float64)

@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.default_body import default_body
 from pose2mesh.body_models.gendered import BodyConfig, open_body
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.cli.main import main
 from pose2mesh.datasets.readers.pw3d import pw3d
 from pose2mesh.datasets.synthetic.bodies import (
@@ -24,8 +25,8 @@ from pose2mesh.datasets.synthetic.bodies import (
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.datasets.synthetic.pose_sources import clip_poses
 from pose2mesh.evaluation.dataset_evaluator import evaluate_records
-from pose2mesh.evaluation.evaluator import evaluate_motions
 from pose2mesh.evaluation.protocols import plain_protocol
+from pose2mesh.evaluation.synthetic_evaluator import evaluate_synthetic
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.motion.body_motion import BodyMotion
@@ -44,19 +45,19 @@ ROUNDING_MM = 0.01
 
 
 @pytest.fixture(scope="module")
-def anny() -> AnnyBody:
-    return AnnyBody()
+def anny() -> BodyModel:
+    return default_body()
 
 
 @pytest.fixture(scope="module")
-def models(anny: AnnyBody, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def models(anny: BodyModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     write_anny(folder, anny)
     return folder
 
 
 @pytest.fixture(scope="module")
-def written_clips(anny: AnnyBody, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def written_clips(anny: BodyModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A BVH file of 30 poses from the joint limits, two a second."""
     poses = PoseSource(None, PoseConfig(procedural=1.0)).sample(30, torch.Generator().manual_seed(0))
     seen = (torch.tensor(WORLD_TO_CAMERA) @ poses).numpy()
@@ -67,7 +68,7 @@ def written_clips(anny: AnnyBody, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 @pytest.fixture(autouse=True)
-def one_shape(anny: AnnyBody, monkeypatch: pytest.MonkeyPatch) -> None:
+def one_shape(anny: BodyModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever is drawn has the mean shape, the only one of the model file."""
 
     def sample(self: ShapeConfig, count: int, generator: torch.Generator) -> Tensor:
@@ -76,14 +77,14 @@ def one_shape(anny: AnnyBody, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ShapeConfig, "sample", sample)
 
 
-def drawn(anny: AnnyBody, joint_set: JointSet, clips: Path) -> SyntheticSamples:
+def drawn(anny: BodyModel, joint_set: JointSet, clips: Path) -> SyntheticSamples:
     """Whom `evaluate --motions` draws of a folder of clips for a model of a joint set."""
     generator = torch.Generator().manual_seed(SEED)
     synthesiser = BodySynthesiser(anny, joint_set, None)
     return sample_people(SAMPLES, clip_poses(clips), synthesiser, SyntheticConfig(views=1), generator)
 
 
-def test_both_bodies_are_posed_alike(anny: AnnyBody, models: Path, written_clips: Path) -> None:
+def test_both_bodies_are_posed_alike(anny: BodyModel, models: Path, written_clips: Path) -> None:
     people = drawn(anny, HUMAN36, written_clips)
     pose, translation = (torch.from_numpy(array).float() for array in smpl_parameters(anny, people))
     body = open_body(BodyConfig("smpl", str(models))).main
@@ -94,7 +95,7 @@ def test_both_bodies_are_posed_alike(anny: AnnyBody, models: Path, written_clips
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
-def test_the_commands_agree(anny: AnnyBody, models: Path, written_clips: Path, tmp_path: Path) -> None:
+def test_the_commands_agree(anny: BodyModel, models: Path, written_clips: Path, tmp_path: Path) -> None:
     """A network of Human3.6M's joints, by the protocol of 3DPW and on clips."""
     source = PoseSource(None, PoseConfig(procedural=1.0))
     bundle = save_untrained(tmp_path / "bundle.safetensors", anny, source, HUMAN36)
@@ -119,7 +120,7 @@ def test_the_commands_agree(anny: AnnyBody, models: Path, written_clips: Path, t
 
 
 def test_the_bundle_that_ships_on_validation_clips(
-    anny: AnnyBody, models: Path, shared_data: Path, tmp_path: Path
+    anny: BodyModel, models: Path, shared_data: Path, tmp_path: Path
 ) -> None:
     clips = tmp_path / "clips"
     clips.mkdir()
@@ -130,7 +131,7 @@ def test_the_bundle_that_ships_on_validation_clips(
     records = pw3d(tmp_path / "PW3D", tmp_path / "cache", split="test")
     body = open_body(BodyConfig("smpl", str(models)))
     on_set = evaluate_records(recovery, records, body, plain_protocol(COCO))
-    on_clips = evaluate_motions(recovery, clip_poses(clips), SAMPLES, SEED, "gt", body=anny)
+    on_clips = evaluate_synthetic(recovery, clip_poses(clips), SAMPLES, SEED, "gt", body=anny)
     compare(on_set, on_clips)
     assert on_clips["pa_mpjpe_mm"] < 100
 

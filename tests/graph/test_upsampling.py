@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from pose2mesh.body_models.interface import BodyMesh
 from pose2mesh.graph.coarsening import Hierarchy, build_hierarchy
 from pose2mesh.graph.upsampling import fit_upsampling
-from pose2mesh.models.mesh_topology import Body
 
 LEVEL = 2
 Fit = tuple[Hierarchy, np.ndarray, np.ndarray, np.ndarray]
 
 
 @pytest.fixture(scope="module")
-def fit(body: Body, posed_bodies: np.ndarray) -> Fit:
+def fit(body: BodyMesh, posed_bodies: np.ndarray) -> Fit:
     """The hierarchy, the points' vertices, and the fitted indices and weights."""
     template = body.template.numpy().astype(np.float64)
     hierarchy = build_hierarchy(template, body.faces.numpy(), LEVEL)
@@ -65,7 +65,7 @@ def test_errors_of_the_points_are_damped(fit: Fit) -> None:
     assert np.square(fit[3]).sum(1).max() < 2
 
 
-def test_weights_are_those_of_least_expected_error(body: Body, posed_bodies: np.ndarray, fit: Fit) -> None:
+def test_weights_are_those_of_least_expected_error(body: BodyMesh, posed_bodies: np.ndarray, fit: Fit) -> None:
     """Any other weights that sum to one do worse on fit and noise together."""
     _, points, index, _ = fit
     noise_m = 0.05
@@ -97,7 +97,7 @@ def test_points_are_within_two_rings_of_the_vertexs_own(fit: Fit) -> None:
             assert near[place[node >> LEVEL], used].all()
 
 
-def test_parts_that_are_not_connected_do_not_mix(body: Body, posed_bodies: np.ndarray) -> None:
+def test_parts_that_are_not_connected_do_not_mix(body: BodyMesh, posed_bodies: np.ndarray) -> None:
     """Two bodies as one mesh, the second a hand's breadth away: neither uses a point of the other."""
     count = len(body.template)
     template = np.concatenate([body.template, body.template.numpy() + 0.1]).astype(np.float64)
@@ -111,7 +111,7 @@ def test_parts_that_are_not_connected_do_not_mix(body: Body, posed_bodies: np.nd
     assert np.abs(weight.sum(1) - 1).max() < 1e-6
 
 
-def test_a_part_with_fewer_points_than_neighbours(body: Body, posed_bodies: np.ndarray) -> None:
+def test_a_part_with_fewer_points_than_neighbours(body: BodyMesh, posed_bodies: np.ndarray) -> None:
     """The places left over carry no weight."""
     template = body.template.numpy().astype(np.float64)
     hierarchy = build_hierarchy(template, body.faces.numpy(), 6)

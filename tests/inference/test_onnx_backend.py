@@ -198,7 +198,7 @@ def test_unknown_backend(bundle_file: Path) -> None:
 
 @pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
 def test_missing_packages_are_named(bundle_file: Path, monkeypatch: pytest.MonkeyPatch, package: str) -> None:
-    monkeypatch.delitem(sys.modules, "pose2mesh.models.onnx_graph", raising=False)
+    monkeypatch.delitem(sys.modules, "pose2mesh.models.onnx_graph.network_graph", raising=False)
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(InputError) as caught:
         Predictor.load(bundle_file, backend="onnx")

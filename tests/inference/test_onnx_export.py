@@ -13,9 +13,9 @@ import pytest
 from pose2mesh.cli.main import main
 from pose2mesh.errors import InputError
 from pose2mesh.inference.onnx_export import export_onnx, random_people
-from pose2mesh.models import onnx_graph
 from pose2mesh.models.bundle.bundle import load_bundle, save_bundle
 from pose2mesh.models.bundle.bundle_file import read_bundle
+from pose2mesh.models.onnx_graph import graph_builder
 
 
 def test_the_command(bundle_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -31,7 +31,7 @@ def test_the_command(bundle_file: Path, tmp_path: Path, capsys: pytest.CaptureFi
 def test_answers_that_differ_are_not_written(
     bundle_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(onnx_graph, "BATCHNORM_EPSILON", 0.5)
+    monkeypatch.setattr(graph_builder, "BATCHNORM_EPSILON", 0.5)
     with pytest.raises(InputError, match=r"--onnx .*not written; its answers differ from PyTorch's by up to \d.* m"):
         export_onnx(str(bundle_file), tmp_path / "small.onnx")
     assert list(tmp_path.iterdir()) == []

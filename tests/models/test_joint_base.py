@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from pose2mesh.body_models.interface import BodyMesh
 from pose2mesh.errors import InputError
 from pose2mesh.models.bundle.bundle import Bundle, load_bundle, save_bundle
 from pose2mesh.models.bundle.bundle_info import BundleInfo
-from pose2mesh.models.mesh_topology import Body, MeshTopology, build_surface, fit_joint_base
+from pose2mesh.models.mesh_topology import MeshTopology, build_surface, fit_joint_base
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.skeletons import COCO
@@ -24,7 +25,7 @@ def config(small_config: NetworkConfig) -> NetworkConfig:
 
 
 @pytest.fixture
-def surface(body: Body, posed_bodies: np.ndarray, config: NetworkConfig) -> MeshTopology:
+def surface(body: BodyMesh, posed_bodies: np.ndarray, config: NetworkConfig) -> MeshTopology:
     return build_surface(body, COCO, config, posed_bodies[:40])
 
 
@@ -38,7 +39,7 @@ def test_weights_recover_points_that_are_means_of_joints() -> None:
     assert np.allclose(weights[:, 1:], [[1, 0], [0.5, 0.5]], atol=0.01)
 
 
-def test_base_is_nearer_than_the_mean_shape(surface: MeshTopology, posed_bodies: np.ndarray, body: Body) -> None:
+def test_base_is_nearer_than_the_mean_shape(surface: MeshTopology, posed_bodies: np.ndarray, body: BodyMesh) -> None:
     """On bodies that it was not fitted to, against every point at its place in the mean body."""
     assert surface.joint_base is not None
     regressor = body.regressor(COCO).numpy()

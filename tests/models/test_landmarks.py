@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from pose2mesh.body_models.interface import BodyMesh
 from pose2mesh.errors import InputError
 from pose2mesh.models.bundle.bundle import Bundle, load_bundle, save_bundle
 from pose2mesh.models.bundle.bundle_info import BundleInfo
-from pose2mesh.models.mesh_topology import Body, MeshTopology, build_surface, choose_landmarks
+from pose2mesh.models.mesh_topology import MeshTopology, build_surface, choose_landmarks
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.models.posenet import PoseNet
@@ -27,7 +28,7 @@ def config(small_config: NetworkConfig) -> NetworkConfig:
 
 
 @pytest.fixture
-def surface(body: Body, posed_bodies: np.ndarray, config: NetworkConfig) -> MeshTopology:
+def surface(body: BodyMesh, posed_bodies: np.ndarray, config: NetworkConfig) -> MeshTopology:
     return build_surface(body, COCO, config, posed_bodies[:40])
 
 
@@ -131,4 +132,4 @@ def test_posenet_without_landmarks_has_no_layer_for_them() -> None:
     """Weights of the published network and of bundles written before fit as they are."""
     network = PoseNet(17, width=8, blocks=1)
     assert not any("landmark" in name for name in network.state_dict())
-    assert network.landmark_offsets(torch.zeros(2, 8)) is None
+    assert network(torch.zeros(2, 17, 2)).landmark_offsets is None

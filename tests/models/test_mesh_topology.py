@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 import torch
 
+from pose2mesh.body_models.interface import BodyMesh
 from pose2mesh.errors import InputError
-from pose2mesh.models.mesh_topology import Body, MeshTopology, build_surface
+from pose2mesh.models.mesh_topology import MeshTopology, build_surface
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Upsample
 from pose2mesh.skeletons import COCO
 
 
-def test_coarse_surface(body: Body, small_surface: MeshTopology) -> None:
+def test_coarse_surface(body: BodyMesh, small_surface: MeshTopology) -> None:
     surface = small_surface
     count = len(surface.points)
     assert 162 / 4 <= count < 1.3 * 162 / 4
@@ -26,14 +27,14 @@ def test_coarse_surface(body: Body, small_surface: MeshTopology) -> None:
     assert np.array_equal(surface.joint_regressor, body.regressor(COCO).numpy())
 
 
-def test_coarse_faces_close_the_body(body: Body, small_surface: MeshTopology) -> None:
+def test_coarse_faces_close_the_body(body: BodyMesh, small_surface: MeshTopology) -> None:
     """The triangles between the points enclose most of the ellipsoid, seen from outside."""
     corners = body.template.numpy()[small_surface.points][small_surface.point_faces]
     volume = (corners[:, 0] * np.cross(corners[:, 1], corners[:, 2])).sum() / 6
     assert 0.6 * 4 / 3 * np.pi * 0.3 * 0.2 * 0.9 < volume < 4 / 3 * np.pi * 0.3 * 0.2 * 0.9
 
 
-def test_points_give_the_template_back(body: Body, small_surface: MeshTopology) -> None:
+def test_points_give_the_template_back(body: BodyMesh, small_surface: MeshTopology) -> None:
     assert small_surface.upsample_index is not None
     assert small_surface.upsample_weight is not None
     upsample = Upsample(small_surface.upsample_index, small_surface.upsample_weight)
@@ -41,7 +42,7 @@ def test_points_give_the_template_back(body: Body, small_surface: MeshTopology) 
     assert (vertices - body.template).norm(dim=1).mean() < 0.01
 
 
-def test_finest_level_is_the_mesh_in_its_own_order(body: Body) -> None:
+def test_finest_level_is_the_mesh_in_its_own_order(body: BodyMesh) -> None:
     config = NetworkConfig(coarsenings=3, finest=0)
     surface = build_surface(body, COCO, config, None)
     assert surface.points.tolist() == list(range(162))
@@ -54,7 +55,7 @@ def test_finest_level_is_the_mesh_in_its_own_order(body: Body) -> None:
     assert graph.sum() == 3 * len(body.faces)
 
 
-def test_levels_that_do_not_exist(body: Body) -> None:
+def test_levels_that_do_not_exist(body: BodyMesh) -> None:
     with pytest.raises(InputError, match=r"network.finest is 5, expected 0 to coarsenings \(4\)"):
         build_surface(body, COCO, NetworkConfig(coarsenings=4, finest=5), None)
     with pytest.raises(ValueError, match="needs sample bodies"):

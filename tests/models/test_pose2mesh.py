@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from pose2mesh.body_models.interface import BodyMesh
 from pose2mesh.errors import InputError
 from pose2mesh.graph.laplacian import joint_adjacency
-from pose2mesh.models.mesh_topology import Body, MeshTopology, build_surface
+from pose2mesh.models.mesh_topology import MeshTopology, build_surface
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh, Upsample
 from pose2mesh.skeletons import COCO, HUMAN36, JOINT_SETS, JointSet
@@ -168,7 +169,7 @@ def test_state_dict_holds_weights_and_statistics_alone(network: Pose2Mesh) -> No
 
 
 def test_overfits_one_batch(
-    network: Pose2Mesh, body: Body, posed_bodies: np.ndarray, small_surface: MeshTopology
+    network: Pose2Mesh, body: BodyMesh, posed_bodies: np.ndarray, small_surface: MeshTopology
 ) -> None:
     bodies = torch.from_numpy(posed_bodies[:8]).float()
     joints = body.regressor(COCO) @ bodies
@@ -192,7 +193,7 @@ def test_overfits_one_batch(
 # Configs
 
 
-def test_published_network_fits_any_mesh(body: Body) -> None:
+def test_published_network_fits_any_mesh(body: BodyMesh) -> None:
     """The default config on a mesh of 162 vertices predicts every one, and its weights are the published ones."""
     config = NetworkConfig()
     surface = build_surface(body, HUMAN36, config, None)
@@ -213,7 +214,7 @@ def test_published_network_fits_any_mesh(body: Body) -> None:
     assert torch.allclose(network.joints(points), body.regressor(HUMAN36) @ points, atol=1e-5)
 
 
-def test_hierarchy_may_end_in_a_single_node(body: Body) -> None:
+def test_hierarchy_may_end_in_a_single_node(body: BodyMesh) -> None:
     config = NetworkConfig(posenet_width=8, coarsenings=9, joint_widths=(4,), block_widths=((4, 4),) * 10, head_width=4)
     surface = build_surface(body, COCO, config, None)
     assert surface.adjacency[0].shape[0] < 4

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.body_models.anny_skeleton import BODY_BONES
+from pose2mesh.body_models.bones import BODY_BONES
+from pose2mesh.body_models.default_body import default_body
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.synthetic.mocap import Clip
 from pose2mesh.datasets.synthetic.pose_sampling import to_world
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, rotation_from_vector
@@ -16,8 +17,8 @@ from pose2mesh.motion.body_motion import BodyMotion
 
 
 @pytest.fixture(scope="session")
-def anny_body() -> AnnyBody:
-    return AnnyBody()
+def anny_body() -> BodyModel:
+    return default_body()
 
 
 @pytest.fixture(scope="session")

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import torch
 
-from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.body_models.anny_skeleton import BODY_BONES
+from pose2mesh.body_models.bones import BODY_BONES
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.motion.body_motion import BodyMotion
 from pose2mesh.motion.bvh_writer import write_bvh
 from pose2mesh.motion.glb_writer import write_animated_glb
@@ -76,7 +76,7 @@ def look(path: Path) -> dict[str, np.ndarray]:
         return dict(file)
 
 
-def test_the_animated_mesh(anny_body: AnnyBody, motion: BodyMotion, tmp_path: Path) -> None:
+def test_the_animated_mesh(anny_body: BodyModel, motion: BodyMotion, tmp_path: Path) -> None:
     write_animated_glb(tmp_path / "p0.glb", anny_body, [motion])
     seen = look(tmp_path / "p0.glb")
     assert np.allclose(seen["times"], (FPS, len(motion) - 1))
@@ -86,13 +86,13 @@ def test_the_animated_mesh(anny_body: AnnyBody, motion: BodyMotion, tmp_path: Pa
         assert np.linalg.norm(seen[f"MESH_{step}"] - expected, axis=1).mean() < 1e-4
 
 
-def test_the_time_line_is_everybodys(anny_body: AnnyBody, motion: BodyMotion, tmp_path: Path) -> None:
+def test_the_time_line_is_everybodys(anny_body: BodyModel, motion: BodyMotion, tmp_path: Path) -> None:
     late = replace(motion, name="p1", first_frame=20)
     write_animated_glb(tmp_path / "two.glb", anny_body, [late, motion])
     assert np.allclose(look(tmp_path / "two.glb")["times"], (FPS, len(motion) + 19))
 
 
-def test_a_still(anny_body: AnnyBody, motion: BodyMotion, tmp_path: Path) -> None:
+def test_a_still(anny_body: BodyModel, motion: BodyMotion, tmp_path: Path) -> None:
     still = replace(motion, orientations=motion.orientations[:1], hips_m=motion.hips_m[:1])
     write_animated_glb(tmp_path / "still.glb", anny_body, [still])
     seen = look(tmp_path / "still.glb")
@@ -100,7 +100,7 @@ def test_a_still(anny_body: AnnyBody, motion: BodyMotion, tmp_path: Path) -> Non
     assert np.linalg.norm(seen["MESH_0"] - expected, axis=1).mean() < 1e-4
 
 
-def test_the_bones_of_bvh(anny_body: AnnyBody, motion: BodyMotion, tmp_path: Path) -> None:
+def test_the_bones_of_bvh(anny_body: BodyModel, motion: BodyMotion, tmp_path: Path) -> None:
     write_bvh(tmp_path / "p0.bvh", anny_body, motion)
     seen = look(tmp_path / "p0.bvh")
     assert np.allclose(seen["times"], (FPS, len(motion) - 1), rtol=1e-6)

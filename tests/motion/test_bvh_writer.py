@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.body_models.anny_skeleton import BODY_BONES
+from pose2mesh.body_models.bones import BODY_BONES
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.synthetic.bvh import forward_kinematics, read_bvh
 from pose2mesh.datasets.synthetic.mocap import Clip, load_clip
 from pose2mesh.datasets.synthetic.retarget import retarget
@@ -19,7 +19,7 @@ from pose2mesh.motion.body_motion import Y_UP_FROM_CAMERA, BodyMotion
 from pose2mesh.motion.bvh_writer import _continuous, write_bvh
 
 
-def test_the_joints_read_back(anny_body: AnnyBody, filmed: BodyMotion, tmp_path: Path) -> None:
+def test_the_joints_read_back(anny_body: BodyModel, filmed: BodyMotion, tmp_path: Path) -> None:
     write_bvh(tmp_path / "p0.bvh", anny_body, filmed)
     bvh = read_bvh(tmp_path / "p0.bvh")
     assert len(bvh) == len(filmed)
@@ -34,7 +34,7 @@ def test_the_joints_read_back(anny_body: AnnyBody, filmed: BodyMotion, tmp_path:
 
 
 def test_retargeted_it_is_the_same_motion(
-    anny_body: AnnyBody, made_up_clip: Clip, filmed: BodyMotion, tmp_path: Path
+    anny_body: BodyModel, made_up_clip: Clip, filmed: BodyMotion, tmp_path: Path
 ) -> None:
     """Limb directions, hips and trunk come back; the hips' path is scaled by the length of the legs."""
     write_bvh(tmp_path / "p0.bvh", anny_body, filmed)
@@ -48,7 +48,7 @@ def test_retargeted_it_is_the_same_motion(
 
 
 def test_of_the_mean_body_the_pose_is_the_same_to_two_degrees(
-    anny_body: AnnyBody, made_up_clip: Clip, filmed: BodyMotion, tmp_path: Path
+    anny_body: BodyModel, made_up_clip: Clip, filmed: BodyMotion, tmp_path: Path
 ) -> None:
     mean = replace(filmed, phenotypes=anny_body.mean_phenotypes.numpy())
     write_bvh(tmp_path / "p0.bvh", anny_body, mean)
@@ -57,7 +57,7 @@ def test_of_the_mean_body_the_pose_is_the_same_to_two_degrees(
     assert np.rad2deg(np.arccos(np.clip(cosine, -1, 1))).max() < 2
 
 
-def test_the_rest_pose_stands_on_y_and_faces_z(anny_body: AnnyBody, filmed: BodyMotion, tmp_path: Path) -> None:
+def test_the_rest_pose_stands_on_y_and_faces_z(anny_body: BodyModel, filmed: BodyMotion, tmp_path: Path) -> None:
     write_bvh(tmp_path / "p0.bvh", anny_body, filmed, prefix="")
     bvh = read_bvh(tmp_path / "p0.bvh")
     at = dict(zip(bvh.names, bvh.rest_positions(), strict=True))

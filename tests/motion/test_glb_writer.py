@@ -16,7 +16,7 @@ import pytest
 import trimesh
 from scipy.spatial.transform import Rotation, Slerp
 
-from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.errors import InputError
 from pose2mesh.motion.body_motion import BodyMotion
 from pose2mesh.motion.glb_writer import strongest_weights, write_animated_glb
@@ -35,7 +35,7 @@ def motions(filmed: BodyMotion) -> list[BodyMotion]:
 
 
 @pytest.fixture(scope="module")
-def glb_file(anny_body: AnnyBody, motions: list[BodyMotion], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def glb_file(anny_body: BodyModel, motions: list[BodyMotion], tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("glb") / "two.glb"
     write_animated_glb(path, anny_body, motions, [(0.9, 0.5, 0.3), (0.3, 0.5, 0.9)])
     return path
@@ -103,7 +103,7 @@ def sample(times: np.ndarray, values: np.ndarray, seconds: float, path: str, sam
     return np.array([np.interp(seconds, times, column) for column in values.T])
 
 
-def test_skinned_from_the_file_it_is_the_body(anny_body: AnnyBody, motions: list[BodyMotion], glb_file: Path) -> None:
+def test_skinned_from_the_file_it_is_the_body(anny_body: BodyModel, motions: list[BodyMotion], glb_file: Path) -> None:
     player = Player(glb_file)
     for motion in motions:
         truth = motion.vertices(anny_body) * UP
@@ -115,7 +115,7 @@ def test_skinned_from_the_file_it_is_the_body(anny_body: AnnyBody, motions: list
 
 
 def test_without_the_animation_people_stand_as_in_their_first_frame(
-    anny_body: AnnyBody, motions: list[BodyMotion], glb_file: Path
+    anny_body: BodyModel, motions: list[BodyMotion], glb_file: Path
 ) -> None:
     found = Player(glb_file).vertices("p1", None)
     assert np.linalg.norm(found - motions[1].vertices(anny_body)[0] * UP, axis=1).mean() < 1e-4
@@ -128,7 +128,7 @@ def test_people_are_hidden_where_they_are_not(glb_file: Path) -> None:
     assert np.ptp(player.vertices("p0", 59 / 30), axis=0).max() > 1
 
 
-def test_rotations_take_the_short_way_and_weights_sum_to_one(anny_body: AnnyBody, glb_file: Path) -> None:
+def test_rotations_take_the_short_way_and_weights_sum_to_one(anny_body: BodyModel, glb_file: Path) -> None:
     player = Player(glb_file)
     (animation,) = player.document["animations"]
     for channel in animation["channels"]:
@@ -152,7 +152,7 @@ def test_trimesh_loads_it(glb_file: Path) -> None:
 
 
 def test_khronos_validator_finds_no_fault(
-    anny_body: AnnyBody, motions: list[BodyMotion], glb_file: Path, tmp_path: Path
+    anny_body: BodyModel, motions: list[BodyMotion], glb_file: Path, tmp_path: Path
 ) -> None:
     """With `npm install gltf-validator` in a folder that GLTF_VALIDATOR names."""
     folder = os.environ.get("GLTF_VALIDATOR")
@@ -169,7 +169,7 @@ def test_khronos_validator_finds_no_fault(
         assert (issues["numErrors"], issues["numWarnings"]) == (0, 0), issues["messages"]
 
 
-def test_a_still_has_no_animation(anny_body: AnnyBody, motions: list[BodyMotion], tmp_path: Path) -> None:
+def test_a_still_has_no_animation(anny_body: BodyModel, motions: list[BodyMotion], tmp_path: Path) -> None:
     still = replace(motions[0], orientations=motions[0].orientations[:1], hips_m=motions[0].hips_m[:1])
     write_animated_glb(tmp_path / "still.glb", anny_body, [still])
     player = Player(tmp_path / "still.glb")
@@ -178,7 +178,7 @@ def test_a_still_has_no_animation(anny_body: AnnyBody, motions: list[BodyMotion]
     assert np.linalg.norm(error, axis=1).mean() < 1e-4
 
 
-def test_bad_scenes_are_named(anny_body: AnnyBody, motions: list[BodyMotion], tmp_path: Path) -> None:
+def test_bad_scenes_are_named(anny_body: BodyModel, motions: list[BodyMotion], tmp_path: Path) -> None:
     path = tmp_path / "bad.glb"
     for scene in ([], [motions[0], motions[0]], [motions[0], replace(motions[1], fps=25)]):
         with pytest.raises(InputError, match="expected at least one person, every name once, one frame rate"):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pose2mesh.body_models.anny_skeleton import BODY_BONES
+from pose2mesh.body_models.bones import BODY_BONES
 from pose2mesh.cli.main import main
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "coco_people.json"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
 from pose2mesh.datasets.synthetic.mocap import load_clips
 from pose2mesh.errors import InputError
@@ -127,7 +127,7 @@ def test_a_body_of_one_size_at_one_place() -> None:
     assert np.ptp(statures) / np.mean(statures) < 0.02  # 5 % in the input
 
 
-def test_smoothing_of_recovered_clips(recovery: Predictor, anny_body: AnnyBody, shared_data: Path) -> None:
+def test_smoothing_of_recovered_clips(recovery: Predictor, anny_body: BodyModel, shared_data: Path) -> None:
     """The acceleration error falls threefold and MPJPE does not rise, on clips that nothing was tuned on."""
     files = [shared_data / "mocap" / f"{name}.bvh" for name in ("cmu_actions/walking_5", "cmu/02_03", "deepmimic/kick")]
     synthesiser = BodySynthesiser(anny_body, recovery.joint_set, None)

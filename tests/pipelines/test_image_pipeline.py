@@ -11,8 +11,9 @@ import pytest
 import trimesh
 from PIL import Image
 
+from pose2mesh.body_models.interface import BodyMesh
 from pose2mesh.detectors import registry as detectors
-from pose2mesh.detectors.registry import Detection
+from pose2mesh.detectors.detection import Detection
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import Intrinsics, nominal_intrinsics
 from pose2mesh.inference.predictor import Predictor
@@ -20,7 +21,7 @@ from pose2mesh.io import mesh_files
 from pose2mesh.io.images import read_photo
 from pose2mesh.io.keypoints import read_keypoints
 from pose2mesh.models.bundle.bundle import Bundle, load_bundle, save_bundle
-from pose2mesh.models.mesh_topology import Body, build_surface
+from pose2mesh.models.mesh_topology import build_surface
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.pipelines.formats import writers
@@ -229,7 +230,7 @@ def test_a_model_without_heights_writes_null(bundle_file: Path, tmp_path: Path) 
 
 
 def test_who_lacks_the_joints_of_the_model_is_skipped(
-    body: Body, posed_bodies: np.ndarray, small_config: NetworkConfig, bundle_file: Path, tmp_path: Path
+    body: BodyMesh, posed_bodies: np.ndarray, small_config: NetworkConfig, bundle_file: Path, tmp_path: Path
 ) -> None:
     """Five joints of the face suffice for a file, but a model of Human3.6M joints knows only the nose of them."""
     surface = build_surface(body, HUMAN36, small_config, posed_bodies[:40])

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.config.train_config import TrainConfig, parse_config
 from pose2mesh.datasets import synthetic_source
 from pose2mesh.datasets.source import DataSource
@@ -66,7 +66,7 @@ def parts_made_once() -> Iterator[None]:
             torch.set_rng_state(state)
         return surfaces[key], Pose2Mesh(config.network, JOINT_SETS[config.joint_set], surfaces[key])
 
-    def synthesiser_once(body: AnnyBody, joint_set: JointSet, points: Tensor | None) -> BodySynthesiser:
+    def synthesiser_once(body: BodyModel, joint_set: JointSet, points: Tensor | None) -> BodySynthesiser:
         key = f"{joint_set.name} {None if points is None else points.tolist()}"
         if key not in synthesisers:
             synthesisers[key] = BodySynthesiser(body, joint_set, points)

@@ -14,13 +14,14 @@ import torch
 import yaml
 from torch import Tensor
 
-from pose2mesh.baselines import learned_methods
+from pose2mesh.baselines import registry
 from pose2mesh.baselines.baseline_bundle import load_learned, read_info
 from pose2mesh.baselines.common.body_layer import BodyLayer
-from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.default_body import default_body
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.cli.main import main
 from pose2mesh.errors import InputError
-from pose2mesh.evaluation.evaluator import evaluate_motions
+from pose2mesh.evaluation.synthetic_evaluator import evaluate_synthetic
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.skeletons import COCO
 from pose2mesh.training import baseline_task, loop
@@ -43,12 +44,12 @@ CONFIG: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module", autouse=True)
-def body() -> Iterator[AnnyBody]:
+def body() -> Iterator[BodyModel]:
     """One for all runs, and the tests' own method among the others."""
-    body = AnnyBody()
+    body = default_body()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(baseline_task, "AnnyBody", lambda: body)
-        patch.setitem(learned_methods.METHODS, "tiny", tiny)
+        patch.setattr(baseline_task, "default_body", lambda: body)
+        patch.setitem(registry.LEARNED_METHODS, "tiny", tiny)
         yield body
 
 
@@ -87,7 +88,7 @@ def test_what_a_run_leaves(finished: Path) -> None:
     assert int(last["step"]) == 6
     info = read_info(finished / "bundle.safetensors")
     assert (info.method, info.name, info.seed, info.samples, info.joint_set) == ("tiny", "toy", 3, 384, "coco")
-    assert info.parameters == sum(p.numel() for p in Tiny(BodyLayer(AnnyBody(), COCO), TinySettings()).parameters())
+    assert info.parameters == sum(p.numel() for p in Tiny(BodyLayer(default_body(), COCO), TinySettings()).parameters())
     assert 0 < info.minutes < 5
     assert info.config["motions"] is None
     assert len(info.stature_features) == len(COCO.edges) + 1
@@ -148,7 +149,7 @@ def test_distinct_pictures_come_in_another_order_each_time(tmp_path: Path) -> No
 
 
 def test_a_method_that_fits_without_gradients(
-    tmp_path: Path, body: AnnyBody, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, body: BodyModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = {"fits": True}
     assert main(["train", str(write(tmp_path, settings=settings)), "--out", str(tmp_path / "run")]) == 0
@@ -159,11 +160,11 @@ def test_a_method_that_fits_without_gradients(
     assert info.minutes > 0
 
 
-def test_a_bundle_is_evaluated(finished: Path, monkeypatch: pytest.MonkeyPatch, body: AnnyBody) -> None:
-    monkeypatch.setattr("pose2mesh.baselines.learned_backend.AnnyBody", lambda: body)
+def test_a_bundle_is_evaluated(finished: Path, monkeypatch: pytest.MonkeyPatch, body: BodyModel) -> None:
+    monkeypatch.setattr("pose2mesh.baselines.learned_backend.default_body", lambda: body)
     recovery = Predictor.load(finished)
     source = baseline_task.pose_sources(load_any(finished / "config.yaml").data)[1]  # type: ignore[union-attr]
-    results = evaluate_motions(recovery, source, 4, 0, "noisy", body=body)
+    results = evaluate_synthetic(recovery, source, 4, 0, "noisy", body=body)
     assert results["model"] == "toy"
     assert 0 < results["pa_mpjpe_mm"] < results["mpjpe_mm"]
 

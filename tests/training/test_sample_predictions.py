@@ -15,11 +15,12 @@ from PIL import Image
 
 from pose2mesh import metrics
 from pose2mesh.body_models import anny
-from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.default_body import default_body
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.config.train_config import TrainConfig, parse_config
 from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 from pose2mesh.datasets.synthetic_source import SyntheticSource
-from pose2mesh.evaluation.evaluator import evaluate_motions
+from pose2mesh.evaluation.synthetic_evaluator import evaluate_synthetic
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.inference.torch_backend import TorchBackend
 from pose2mesh.models.bundle.bundle import Bundle
@@ -44,8 +45,8 @@ def config() -> TrainConfig:
 
 
 @pytest.fixture(scope="module")
-def body() -> AnnyBody:
-    return AnnyBody()
+def body() -> BodyModel:
+    return default_body()
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,7 @@ def source(config: TrainConfig) -> PoseSource:
 
 
 @pytest.fixture(scope="module")
-def supply(config: TrainConfig, body: AnnyBody, source: PoseSource) -> SyntheticSource:
+def supply(config: TrainConfig, body: BodyModel, source: PoseSource) -> SyntheticSource:
     return SyntheticSource(body, COCO, (source, source), config.data.synthetic)
 
 
@@ -109,7 +110,7 @@ def test_coordinates_and_errors_agree(stage: str, written: dict[str, Path]) -> N
         assert 1000 < float(truth[:, 1].max() - truth[:, 1].min()) + float(truth[:, 2].max() - truth[:, 2].min()) < 4000
 
 
-def test_joints_and_vertices_share_a_frame(drawn: sample_predictions.SamplePredictions, body: AnnyBody) -> None:
+def test_joints_and_vertices_share_a_frame(drawn: sample_predictions.SamplePredictions, body: BodyModel) -> None:
     """The truth's vertices are turned to the ray as its joints are; both are relative to the regressed root."""
     assert drawn.vertices is not None
     assert drawn.true_vertices is not None
@@ -146,7 +147,7 @@ def test_no_joint_is_missing_and_the_seed_of_the_run_does_not_matter(
 
 
 def test_the_mesh_file_is_the_prediction(
-    written: dict[str, Path], drawn: sample_predictions.SamplePredictions, body: AnnyBody
+    written: dict[str, Path], drawn: sample_predictions.SamplePredictions, body: BodyModel
 ) -> None:
     assert drawn.vertices is not None
     mesh = trimesh.load(written["pose2mesh"] / "sample_3.obj", process=False)
@@ -154,7 +155,7 @@ def test_the_mesh_file_is_the_prediction(
     np.testing.assert_array_equal(mesh.faces, body.faces.numpy())
 
 
-def test_a_tile_shows_input_prediction_and_truth(drawn: sample_predictions.SamplePredictions, body: AnnyBody) -> None:
+def test_a_tile_shows_input_prediction_and_truth(drawn: sample_predictions.SamplePredictions, body: BodyModel) -> None:
     size = sample_predictions.TILE_PX
     lifter = replace(drawn, vertices=None, true_vertices=None)
     for shown, faces in ((drawn, body.faces.numpy()), (lifter, body.faces.numpy())):
@@ -186,7 +187,7 @@ def test_the_sheet_holds_every_sample(written: dict[str, Path]) -> None:
 def test_a_run_ends_with_samples_and_one_body(
     config: TrainConfig,
     network: Pose2Mesh,
-    body: AnnyBody,
+    body: BodyModel,
     source: PoseSource,
     supply: SyntheticSource,
     tmp_path: Path,
@@ -196,7 +197,7 @@ def test_a_run_ends_with_samples_and_one_body(
     fresh.load_state_dict(network.state_dict())
     monkeypatch.setattr(finalize, "MEASURED_SAMPLES", 8)
     with monkeypatch.context() as patch:
-        patch.setattr(anny, "AnnyBody", lambda: pytest.fail("another body was built"))
+        patch.setattr(anny, "default_body", lambda: pytest.fail("another body was built"))
         bundle = finalize.finish(tmp_path / "bundle.safetensors", config, fresh, surface, supply)
     assert {path.name for path in tmp_path.iterdir()} == {"bundle.safetensors", "samples"}
     assert (tmp_path / "samples" / "samples.png").is_file()
@@ -204,5 +205,5 @@ def test_a_run_ends_with_samples_and_one_body(
     # The body that is passed along changes nothing.
     info = BundleInfo("tiny", "coco", "anny", {"network": config.network.as_dict()}, "nothing", "Apache-2.0")
     recovery = Predictor(TorchBackend(Bundle(fresh, surface, info)))
-    own, passed = (evaluate_motions(recovery, source, 4, 1, "gt", body=given) for given in (None, body))
+    own, passed = (evaluate_synthetic(recovery, source, 4, 1, "gt", body=given) for given in (None, body))
     assert own == passed

@@ -17,12 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pose2mesh.body_models.anny_skeleton import BODY_BONES, depth_levels
+from pose2mesh.body_models.bones import BODY_BONES, depth_levels
+from pose2mesh.body_models.interface import PHENOTYPES, Anthropometry
 from pose2mesh.body_models.joint_regressors import extend_with_derived, load_regressor
-from pose2mesh.errors import InputError
+from pose2mesh.body_models.skinning import skin
+from pose2mesh.io.extras import require
 from pose2mesh.skeletons import COCO, COCO17, JointSet
 
-PHENOTYPES = ("gender", "age", "muscle", "weight", "height", "proportions")
 _HALVES = PHENOTYPES[:3], PHENOTYPES[3:]  # a table of all six would be large, six factors for each target slow
 
 
@@ -177,6 +178,13 @@ class AnnyBody(nn.Module):
         z = self._rest_points(self.coefficients(phenotypes), self.rest_vertices, self.shapes)[..., 2]
         return z.amax(1) - z.amin(1)
 
+    def anthropometry(self) -> Anthropometry:
+        """Anny's own measurements of a mesh; building them takes as long as building the body."""
+        model = _anny_model()
+        from anny.anthropometry import Anthropometry as AnnyAnthropometry
+
+        return AnnyAnthropometry(model)
+
     def _rest_points(self, coefficients: Tensor, points: Tensor, shapes: Tensor) -> Tensor:
         return points + (coefficients @ shapes).reshape(len(coefficients), *points.shape)
 
@@ -196,63 +204,6 @@ def _turn_y_to(direction: Tensor) -> Tensor:
     k = 1 / (1 + y).clamp_min(1e-6)
     rows = (1 - x * x * k, x, -x * z * k, -x, y, -z, -x * z * k, z, 1 - z * z * k)
     return torch.stack(rows, dim=-1).reshape(*direction.shape[:-1], 3, 3)
-
-
-def skin(points: Tensor, weights: Tensor, rotations: Tensor, translations: Tensor) -> Tensor:
-    """Linear blend skinning: rest points (B, N, 3), weights (N, bones), bone transforms (B, bones, …) → (B, N, 3)."""
-    batch, bones = translations.shape[:2]
-    affine = torch.cat((rotations, translations[..., None]), dim=-1).reshape(batch, bones, 12)
-    blended = (weights @ affine).reshape(batch, -1, 3, 4)
-    return (blended[..., :3] @ points[..., None])[..., 0] + blended[..., 3]
-
-
-class SkinnedPoints(nn.Module):
-    """Points that a regressor gives from a body's vertices, posed without posing the vertices.
-
-    Σ_v r_v Σ_b w_vb (G_b x_v + t_b) = Σ_b G_b (Σ_v r_v w_vb x_v) + t_b Σ_v r_v w_vb, and the rest vertices x_v are
-    linear in the blend-shape coefficients: both sums over v are taken once, in float64. Exact to 2e-7 m; a float32
-    product of a regressor with all the vertices is not (1e-5 m for a row of thousands of weights).
-
-    Args:
-        body: The body whose vertices are regressed from.
-        regressor: (N, V) one row a point.
-    """
-
-    point: Tensor
-    bone: Tensor
-    mass: Tensor
-    moment: Tensor
-    moment_shape: Tensor
-
-    def __init__(self, body: AnnyBody, regressor: Tensor) -> None:
-        super().__init__()
-        body_weights = body.skin_weights.double()
-        device = body_weights.device
-        regressor = regressor.to(device).double()
-        rest, shapes = body.rest_vertices.double(), body.shapes.double().reshape(-1, *body.rest_vertices.shape)
-        points, bones, masses, moments, moment_shapes = [], [], [], [], []
-        for row, weights in enumerate(regressor):
-            vertices = weights.nonzero()[:, 0]
-            pull = weights[vertices, None] * body_weights[vertices]  # (n, bones)
-            for bone in (pull.abs().sum(0) > 1e-9).nonzero()[:, 0].tolist():
-                points.append(row)
-                bones.append(bone)
-                masses.append(pull[:, bone].sum())
-                moments.append(pull[:, bone] @ rest[vertices])
-                moment_shapes.append(torch.einsum("n,knc->kc", pull[:, bone], shapes[:, vertices]))
-        self.count = len(regressor)
-        self.register_buffer("point", torch.tensor(points, device=device), persistent=False)
-        self.register_buffer("bone", torch.tensor(bones, device=device), persistent=False)
-        self.register_buffer("mass", torch.stack(masses).float()[:, None], persistent=False)
-        self.register_buffer("moment", torch.stack(moments).float(), persistent=False)
-        self.register_buffer("moment_shape", torch.stack(moment_shapes, dim=1).flatten(1).float(), persistent=False)
-
-    def forward(self, coefficients: Tensor, rotations: Tensor, translations: Tensor) -> Tensor:
-        """(B, N, 3) points of blend-shape coefficients and the bone transforms of `AnnyBody.bone_transforms`."""
-        batch = len(coefficients)
-        moment = self.moment + (coefficients @ self.moment_shape).reshape(batch, -1, 3)
-        parts = (rotations[:, self.bone] @ moment[..., None])[..., 0] + self.mass * translations[:, self.bone]
-        return parts.new_zeros(batch, self.count, 3).index_add(1, self.point, parts)
 
 
 def _phenotype_factors(model: Any) -> tuple[dict[str, tuple[Tensor, Tensor]], Tensor]:
@@ -304,10 +255,7 @@ def split_alike(faces: Tensor, vertices: Tensor) -> Tensor:
 
 
 def _anny_model() -> Any:
-    try:
-        import anny
-    except ImportError as error:
-        raise InputError("the Anny body is not installed; `pip install pose2mesh[train]` brings it") from error
+    anny = require("anny", "train", "the Anny body")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return anny.Anny(rig="mixamo", pose_parameterization="world-orient", skinning_method="lbs")

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pose2mesh.body_models.anny import PHENOTYPES, AnnyBody
-from pose2mesh.body_models.anny_skeleton import BODY_BONES, PARENTS, depth_levels
+from pose2mesh.body_models.bones import BODY_BONES, PARENTS, depth_levels
 from pose2mesh.body_models.fit_equations import BONES, Equations, LinearPoints
+from pose2mesh.body_models.interface import PHENOTYPES, BodyModel
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.rotations import nearest_rotation, rotation_from_vector
 
@@ -49,10 +49,10 @@ class BodyFit:
     """Bodies found; `B` frames of `P` people.
 
     Attributes:
-        phenotypes: (P, 6) in the order of `body_models.anny.PHENOTYPES`.
+        phenotypes: (P, 6) in the order of `body_models.interface.PHENOTYPES`.
         person: (B,) whose body each frame shows.
-        orientations: (B, 22, 3, 3) as `AnnyBody` takes them.
-        translation_m: (B, 3) where the hips' bone head is: add it to the vertices of `AnnyBody`.
+        orientations: (B, 22, 3, 3) as `BodyModel` takes them.
+        translation_m: (B, 3) where the hips' bone head is: add it to the vertices of `BodyModel`.
         residual_mm: (B,) mean distance of the fitted points from the given ones.
     """
 
@@ -62,7 +62,7 @@ class BodyFit:
     translation_m: Tensor
     residual_mm: Tensor
 
-    def vertices(self, body: AnnyBody) -> Tensor:
+    def vertices(self, body: BodyModel) -> Tensor:
         """(B, V, 3) the fitted bodies, in the frame of the points given."""
         return body(self.phenotypes[self.person], self.orientations) + self.translation_m[:, None]
 
@@ -79,7 +79,7 @@ class BodyFitter:
 
     def __init__(
         self,
-        body: AnnyBody,
+        body: BodyModel,
         regressor: Tensor | None = None,
         bounds: tuple[tuple[float, float], ...] = ADULTS,
     ) -> None:

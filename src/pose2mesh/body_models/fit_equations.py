@@ -8,8 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pose2mesh.body_models.anny import PHENOTYPES, AnnyBody, SkinnedPoints
-from pose2mesh.body_models.anny_skeleton import BODY_BONES, PARENTS
+from pose2mesh.body_models.bones import BODY_BONES, PARENTS
+from pose2mesh.body_models.interface import PHENOTYPES, BodyModel
+from pose2mesh.body_models.skinning import SkinnedPoints
 
 BONES = len(BODY_BONES)
 _DAMPING = 1e-3
@@ -18,7 +19,7 @@ _DAMPING = 1e-3
 class LinearPoints:
     """Points of the body as sums over its 22 bones of rotation times what the bone carries."""
 
-    def __init__(self, body: AnnyBody, regressor: Tensor) -> None:
+    def __init__(self, body: BodyModel, regressor: Tensor) -> None:
         self.body = body
         skinned = SkinnedPoints(body, regressor)
         self.skinned, self.count = skinned, len(regressor)

@@ -8,14 +8,13 @@ nothing about errors of the mesh itself, such as the size that a single picture 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from pose2mesh.body_models.anny import AnnyBody, _anny_model
 from pose2mesh.body_models.body_fitting import BodyFit
 from pose2mesh.body_models.fit_equations import BONES
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.skeletons import COCO
 
 # From the soles up as straight as joints go, both sides: their summed length stands for the height of a posed body.
@@ -38,7 +37,7 @@ class Measurement:
     residual: Tensor
 
 
-def measure(body: AnnyBody, fit: BodyFit, vertices: Tensor) -> dict[str, Measurement]:
+def measure(body: BodyModel, fit: BodyFit, vertices: Tensor) -> dict[str, Measurement]:
     """`height_m`, `waist_m` (girth), `volume_m3` and `mass_kg` of fitted people; the last three as Anny defines them.
 
     Args:
@@ -46,7 +45,7 @@ def measure(body: AnnyBody, fit: BodyFit, vertices: Tensor) -> dict[str, Measure
         fit: To `vertices`.
         vertices: (B, V, 3) the meshes that were fitted.
     """
-    anthropometry = _anthropometry()
+    anthropometry = body.anthropometry()
     unturned = torch.eye(3, device=vertices.device).expand(len(fit.phenotypes), BONES, 3, 3)
     with torch.no_grad():
         rest = body(fit.phenotypes, unturned)
@@ -63,14 +62,7 @@ def measure(body: AnnyBody, fit: BodyFit, vertices: Tensor) -> dict[str, Measure
     return out
 
 
-def _anthropometry() -> Any:
-    model = _anny_model()
-    from anny.anthropometry import Anthropometry
-
-    return Anthropometry(model)
-
-
-def _chain_length(body: AnnyBody, vertices: Tensor) -> Tensor:
+def _chain_length(body: BodyModel, vertices: Tensor) -> Tensor:
     joints = body.regressor(COCO).to(vertices.device) @ vertices
     a, b = ([COCO.index(bone[end]) for bone in _CHAIN] for end in (0, 1))
     return (joints[:, a] - joints[:, b]).norm(dim=-1).sum(1)

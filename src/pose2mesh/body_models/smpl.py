@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from pose2mesh.body_models.joint_regressors import extend_with_derived
 from pose2mesh.body_models.smpl_files import HAND_MEANS, SmplArrays, SmplModel, read_smpl
 from pose2mesh.errors import InputError, one_line
+from pose2mesh.io.extras import require
 from pose2mesh.skeletons import COCO, HAND, HUMAN36, SMPL, JointSet
 
 # How the axis-angles of a pose, in the order of the model's joints, are parted for `body-models`.
@@ -199,13 +200,12 @@ def _mean_pose(arrays: SmplArrays, model: SmplModel, flat_hand: bool) -> Tensor:
 
 def _layer(arrays: SmplArrays, model: SmplModel, flat_hand: bool) -> Any:
     """The model of `body-models`, which reads files alone, and without restriction: it gets one we wrote."""
-    try:
-        from body_models.mano.torch import MANO as Mano
-        from body_models.smpl.torch import SMPL as Smpl
-        from body_models.smplh.torch import SMPLH as Smplh
-        from body_models.smplx.torch import SMPLX as Smplx
-    except ImportError as error:
-        raise InputError("body-models is not installed; `pip install pose2mesh[smpl]` brings it") from error
+    require("body_models.mano.torch", "smpl", "body-models")
+    from body_models.mano.torch import MANO as Mano
+    from body_models.smpl.torch import SMPL as Smpl
+    from body_models.smplh.torch import SMPLH as Smplh
+    from body_models.smplx.torch import SMPLX as Smplx
+
     shapes = arrays.shapes
     # Where SMPL-H lacks its means, `body-models` would make some up.
     flat = np.zeros(45, np.float32)

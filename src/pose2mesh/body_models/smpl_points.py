@@ -1,8 +1,9 @@
 """Points of a body of the SMPL family, posed without the rest of it: some vertices, and joints regressed from all.
 
 SMPL (Loper et al. 2015) is linear blend skinning of a body at rest that is linear in the shape coefficients and in the
-entries of the joints' rotation matrices. A joint regressor commutes with that, as in `body_models.anny.SkinnedPoints`:
-regressor × skin weights × (template, shapes, pose shapes) is contracted once, in float64.
+entries of the joints' rotation matrices. A joint regressor commutes with that, as in
+`body_models.skinning.SkinnedPoints`: regressor × skin weights × (template, shapes, pose shapes) is contracted once, in
+float64.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pose2mesh.body_models.anny import skin
-from pose2mesh.body_models.anny_skeleton import depth_levels
+from pose2mesh.body_models.bones import depth_levels
+from pose2mesh.body_models.skinning import skin
 from pose2mesh.body_models.smpl import SmplBody
 from pose2mesh.geometry.rotations import rotation_from_vector
 

@@ -24,6 +24,6 @@ def check(path: Path, /, *, options: Annotated[CheckOptions, Parameter(name="*")
     path
         The folder of a data set, a keypoint file in COCO format, or a training config.
     """
-    from pose2mesh.evaluation.dataset_checks.check_datasets import check_command
+    from pose2mesh.evaluation.dataset_checks.check_datasets import check_dataset
 
-    return check_command(path, options, say, warn)
+    return check_dataset(path, options, say, warn)

@@ -28,7 +28,9 @@ def evaluate(
     device
         cpu or cuda.
     """
-    from pose2mesh.evaluation.evaluator import evaluate_command
+    options.check()
+    from pose2mesh.evaluation.evaluator import evaluate_model
+    from pose2mesh.inference.predictor import Predictor
 
-    evaluate_command(model, device, options, say)
+    evaluate_model(Predictor.load(model, device), options, say)
     return 0

@@ -46,7 +46,7 @@ def describe_bundle(name_or_path: str) -> str:
         "input": f"{len(model.joint_set)} joints ({header.joint_set})"
         + (", confidences" if model.config.confidence_input else ""),
         "output": f"{len(surface.template):,} vertices, {len(surface.faces):,} faces ({header.body})",
-        "posenet": millions(model.posenet),
+        "posenet": millions(model.lifter),
         "meshnet": f"{millions(model.meshnet)}, graphs of {graphs} nodes",
         "data": header.data,
         "licence": header.licence,

@@ -24,6 +24,7 @@ from pose2mesh.cli.robustness import robustness
 from pose2mesh.cli.serve import serve
 from pose2mesh.cli.train import train
 from pose2mesh.errors import InputError, one_line
+from pose2mesh.io.extras import not_installed
 
 
 def _shown_default(value: Any) -> str | None:
@@ -67,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] == "pose2mesh":
             raise
-        warn(f"pose2mesh: {error.name} is not installed; `pip install pose2mesh[train]` brings it")
+        warn(f"pose2mesh: {not_installed(error.name, 'train')}")
     except KeyboardInterrupt:
         warn("pose2mesh: interrupted")
         return 130

@@ -26,7 +26,9 @@ def robustness(
     device
         cpu or cuda.
     """
-    from pose2mesh.evaluation.robustness.robustness_run import robustness_command
+    options.check()
+    from pose2mesh.evaluation.robustness.robustness_run import measure_robustness
+    from pose2mesh.inference.predictor import Predictor
 
-    robustness_command(model, device, options, say)
+    measure_robustness(Predictor.load(model, device), model, options, say)
     return 0

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from pose2mesh.cli.console import say, warn
 from pose2mesh.errors import InputError
+from pose2mesh.io.extras import not_installed
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def serve(*, options: Annotated[ServeOptions, Parameter(name="*")] = _DEFAULTS) 
     except ModuleNotFoundError as error:
         if error.name not in ("starlette", "uvicorn", "h11"):
             raise
-        raise InputError(f"serve: {error.name} is not installed; `pip install pose2mesh[serve]` brings it") from error
+        raise InputError(f"serve: {not_installed(error.name, 'serve')}") from error
     return server.serve(
         options.host,
         options.port,

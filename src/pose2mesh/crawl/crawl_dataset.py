@@ -27,7 +27,7 @@ from pose2mesh.crawl.image_decoding import (
 )
 from pose2mesh.crawl.licences import Licence
 from pose2mesh.crawl.urls import url_key
-from pose2mesh.detectors.registry import Detection, Detector
+from pose2mesh.detectors.detection import Detection, Detector
 from pose2mesh.errors import InputError
 from pose2mesh.io.atomic_write import replacing
 from pose2mesh.skeletons import COCO, COCO17

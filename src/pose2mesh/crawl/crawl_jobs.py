@@ -18,6 +18,7 @@ from pose2mesh.crawl.ssrf_guard import AddressGuard
 from pose2mesh.crawl.urls import Site, clean_url, url_key
 from pose2mesh.detectors.registry import load_detector
 from pose2mesh.errors import InputError
+from pose2mesh.io.extras import not_installed
 from pose2mesh.io.interrupts import StopSignals, stop_signals
 
 STATE = "crawl.sqlite"
@@ -62,7 +63,7 @@ def collect(options: CrawlOptions, say: Say, warn: Say) -> int:
 def _require(*libraries: str) -> None:
     for library in libraries:
         if find_spec(library) is None:
-            raise InputError(f"crawl: {library} is not installed; `pip install pose2mesh[crawl]` brings it")
+            raise InputError(f"crawl: {not_installed(library, 'crawl')}")
 
 
 def remove(out: Path, wanted: list[str], say: Say) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.detectors.registry import Detection
+from pose2mesh.detectors.detection import Detection
 
 MOST_PIXELS = 60_000_000
 SMALLEST_SIDE_PX = 200

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,17 +13,14 @@ from torch import Tensor
 from pose2mesh.body_models.gendered import GenderedBody, open_body
 from pose2mesh.body_models.smpl import Variant
 from pose2mesh.datasets.batch import Batch, join_batches, mirror_batch
+from pose2mesh.datasets.data_config import DataConfig, DatasetConfig
 from pose2mesh.datasets.mixed_sampler import MixedSampler
 from pose2mesh.datasets.posed_dataset import Input, LabelSettings, PosedDataset, look
 from pose2mesh.datasets.records import GENDERS, Records
-from pose2mesh.datasets.registry import DatasetConfig
 from pose2mesh.datasets.source import VALIDATION_BATCH, ValidationSample
 from pose2mesh.errors import InputError
 from pose2mesh.io.downloads import cache_folder
 from pose2mesh.skeletons import JointSet
-
-if TYPE_CHECKING:
-    from pose2mesh.config.train_config import DataConfig
 
 VALIDATION = "validation"  # what errors and descriptions call the data set that is validated on
 
@@ -46,7 +42,7 @@ class DatasetMember:
     @property
     def title(self) -> str:
         """Its name and part, as people call them."""
-        return f"{self.config.source(self.name).title} {self.config.part(self.name, self.name == VALIDATION)}".strip()
+        return f"{self.config.spec(self.name).title} {self.config.part(self.name, self.name == VALIDATION)}".strip()
 
 
 class DatasetSource:
@@ -91,8 +87,8 @@ class DatasetSource:
         body = "MANO" if self.body.main.model == "mano" else "SMPL"
         terms = {f"{body}: non-commercial research alone": None}
         for member in self._members:
-            source = member.config.source(member.name)
-            terms[f"{source.title}: {member.config.licence or source.licence}"] = None
+            spec = member.config.spec(member.name)
+            terms[f"{spec.title}: {member.config.licence or spec.licence}"] = None
         return "; ".join(terms)
 
     def prepare(self, points: Tensor | None) -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pose2mesh.body_models.interface import BodyMesh
 from pose2mesh.datasets.batch import Batch
-from pose2mesh.models.mesh_topology import Body
 
 VALIDATION_BATCH = 64  # whatever the batch size is, for the people to be the same
 
@@ -43,7 +43,7 @@ class DataSource(Protocol):
     validation_batches: int
 
     @property
-    def body(self) -> Body: ...
+    def body(self) -> BodyMesh: ...
 
     def describe(self) -> str:
         """What the people are, in one line."""

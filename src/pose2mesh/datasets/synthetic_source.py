@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.batch import Batch
 from pose2mesh.datasets.source import VALIDATION_BATCH, ValidationSample
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, detect, sample_people
@@ -35,7 +35,7 @@ class SyntheticSource:
 
     def __init__(
         self,
-        body: AnnyBody,
+        body: BodyModel,
         joint_set: JointSet,
         sources: tuple[PoseSource, PoseSource],
         config: SyntheticConfig,

@@ -19,10 +19,10 @@ from torch import Tensor
 from pose2mesh.body_models.gendered import GenderedBody, open_body
 from pose2mesh.body_models.joint_regressors import FITTED, load_regressor
 from pose2mesh.datasets.annotation import OnFault
+from pose2mesh.datasets.data_config import DatasetConfig
 from pose2mesh.datasets.dataset_source import VALIDATION, DatasetMember, genders_told
 from pose2mesh.datasets.posed_dataset import Input, PosedDataset, PosedSamples, look
 from pose2mesh.datasets.records import Records
-from pose2mesh.datasets.registry import DatasetConfig
 from pose2mesh.datasets.synthetic.detection_noise import measured_noise
 from pose2mesh.errors import InputError
 from pose2mesh.evaluation.protocol_metrics import (
@@ -41,7 +41,7 @@ from pose2mesh.metrics import BodyPoints
 from pose2mesh.skeletons import JointSet
 
 if TYPE_CHECKING:
-    from pose2mesh.config.train_config import DataConfig
+    from pose2mesh.datasets.data_config import DataConfig
 
 PART = 64  # people posed in full at a time
 
@@ -218,7 +218,7 @@ def open_test(
     test = find_protocol(protocol, readers, joint_set)
     at = next((index for index, reader in enumerate(readers) if reader in test.data_sets), 0)
     name, choice = chosen[at]
-    if input_ == "detected" and not choice.source(name).detections and readers[at] != "pw3d_sequences":
+    if input_ == "detected" and not choice.spec(name).detections and readers[at] != "pw3d_sequences":
         raise InputError(f"--input detected: {readers[at]} has no detections; expected gt or noisy")
     choice = replace(choice, input=input_, on_fault=on_fault or choice.on_fault)
     if test.data_sets:  # the reader's own choices of subjects and frames are the protocol's

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from pose2mesh.errors import InputError
 
-MOST_NOISE = 10.0
+MAX_NOISE_SCALE = 10.0
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,10 @@ class EvaluateOptions:
     report: Path | None = None
 
     def check(self) -> None:
-        """Check what can be checked before any work is done.
+        """Check the options before any model or file is read.
 
         Raises:
-            InputError: names the option, the value and what was expected.
+            InputError: an option is invalid; the message names it, its value and what was expected.
         """
         if sum(choice is not None for choice in (self.data, self.motions, self.keypoints)) != 1:
             raise InputError("evaluate: expected one of --data, --motions and --keypoints")
@@ -63,8 +63,8 @@ class EvaluateOptions:
             raise InputError(f"--seed {self.seed}: expected a number from 0 to 2^63")
         if self.drop_joints < 0:
             raise InputError(f"--drop-joints {self.drop_joints}: expected 0 or more")
-        if not 0 < self.noise_scale <= MOST_NOISE:
-            raise InputError(f"--noise-scale {self.noise_scale:g}: expected more than 0, at most {MOST_NOISE:g}")
+        if not 0 < self.noise_scale <= MAX_NOISE_SCALE:
+            raise InputError(f"--noise-scale {self.noise_scale:g}: expected more than 0, at most {MAX_NOISE_SCALE:g}")
         if self.noise_scale != 1 and self.input_ != "noisy":
             raise InputError(f"--noise-scale {self.noise_scale:g}: goes with --input noisy, not {self.input_}")
         if self.data is None:

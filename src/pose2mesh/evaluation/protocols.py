@@ -7,12 +7,12 @@ of vertices relative to the root joint of the body model's own skeleton, PA-MPVP
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from pose2mesh.errors import InputError
+from pose2mesh.io.names import nearest
 from pose2mesh.skeletons import HAND, HUMAN36, SMPL, JointSet
 
 # Human3.6M's fifteen actions by their numbers in file names, act_02 to act_16.
@@ -38,8 +38,8 @@ class Protocol:
         name: As `evaluate --protocol` takes it.
         title: As tables have it.
         source: Who defined it and where it was read.
-        data_sets: The readers (`catalogue.SOURCES`) whose records it is for, the usual one first; of the last part of
-            each, which is the one to test on.
+        data_sets: The readers (`datasets.registry.DATASETS`) whose records it is for, the usual one first; of the last
+            part of each, which is the one to test on.
         subjects, cameras: Who of the records is tested; empty for everyone.
         joint_set: Of the joints compared; its root is the joints' root.
         joints: Those of them that errors are averaged over.
@@ -178,8 +178,9 @@ def find_protocol(name: str | None, data_sets: Sequence[str], joint_set: JointSe
                 return protocol
         return plain_protocol(joint_set)
     if name not in PROTOCOLS:
-        near = difflib.get_close_matches(name, PROTOCOLS, n=1, cutoff=0.0)[0]
-        raise InputError(f"--protocol {name!r} is not known; the nearest is {near!r} of {', '.join(PROTOCOLS)}")
+        raise InputError(
+            f"--protocol {name!r} is not known; the nearest is {nearest(name, PROTOCOLS)!r} of {', '.join(PROTOCOLS)}"
+        )
     protocol = PROTOCOLS[name]
     if not set(protocol.data_sets) & set(data_sets):
         there = ", ".join(data_sets)

@@ -41,8 +41,7 @@ class TorchBackend:
             InputError: as `load_bundle` and the constructor.
         """
         bundle = load_bundle(name_or_path)
-        bundle.model.posenet.fuse()
-        bundle.model.meshnet.fuse()
+        bundle.model.fuse()
         if device == "cpu":
             halve_exact(bundle.model)
         return cls(bundle, device)

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import scipy.sparse as sp
 
+from pose2mesh.body_models.interface import BodyMesh
 from pose2mesh.errors import InputError
 from pose2mesh.graph.coarsening import build_hierarchy, coarse_faces
 from pose2mesh.graph.laplacian import joint_laplacian, rescaled_laplacian
 from pose2mesh.graph.upsampling import fit_upsampling
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.skeletons import JointSet
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 # The larger, the less the errors of the lifted joints and landmarks add up. Between 64 landmarks of the light network
 # points are 2.2 mm off with this ridge, 1.9 mm with a thousandth of it.
@@ -80,19 +77,7 @@ def laplacians(surface: MeshTopology, joint_set: JointSet, spectrum: str) -> lis
     return [joint_laplacian(joint_set, spectrum), *meshes]
 
 
-class Body(Protocol):
-    """A body mesh, whatever model it comes from: faces (F, 3), template (V, 3) in metres, joint regressors (J, V)."""
-
-    @property
-    def faces(self) -> Tensor: ...
-
-    @property
-    def template(self) -> Tensor: ...
-
-    def regressor(self, joint_set: JointSet) -> Tensor: ...
-
-
-def build_surface(body: Body, joint_set: JointSet, config: NetworkConfig, posed: np.ndarray | None) -> MeshTopology:
+def build_surface(body: BodyMesh, joint_set: JointSet, config: NetworkConfig, posed: np.ndarray | None) -> MeshTopology:
     """Coarsen the body's mesh and choose the points that MeshNet predicts.
 
     Args:

@@ -1,37 +1,47 @@
-"""`NetworkConfig`: the sizes and inputs of the two networks, without the networks."""
+"""`NetworkConfig`: sizes and inputs of the network. Importing it does not import PyTorch."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+# Prefix of a lifter's weights in the state dict of `Pose2Mesh`, whatever the lifter: bundles and checkpoints written
+# when PoseNet was the only one have it.
+LIFTER_PREFIX = "posenet."
+
 
 @dataclass
 class NetworkConfig:
-    """The network's size and inputs. The defaults are the published ones.
+    """Sizes and inputs of the network. The defaults are the published ones.
 
     Attributes:
-        confidence_input: Feed each joint's confidence beside x and y; a missing joint is then told by its 0. The
-            published network knows no missing joints.
-        isotropic: Divide x and y by one standard deviation, which keeps the aspect of the pose; the paper divides each
-            by its own.
+        lifter: Name of the lifter in `models.lifter_registry.LIFTERS`.
+        lifter_settings: Settings of a lifter other than PoseNet, whose sizes are the `posenet_` keys; see
+            `Lifter.settings`.
+        confidence_input: Give each joint's confidence to the network beside x and y, so that it can tell a missing
+            joint by its 0. The published network has no notion of missing joints.
+        isotropic: Divide x and y by one common standard deviation, which keeps the aspect ratio of the pose; the paper
+            divides each by its own.
         posenet_width, posenet_blocks, posenet_dropout: See `PoseNet`.
-        posenet_unit_m: What PoseNet's last layer counts in: millimetres, as published, or 1.0 for metres. RMSprop and
-            Adam take steps of one size whatever the gradient's: with a last layer in metres, the published rate moves
-            joints a thousand times as far.
-        coarsenings: How many times the mesh's graph is halved for the coarsest level.
+        posenet_unit_m: Unit of PoseNet's last layer: millimetres (0.001), as published, or metres (1.0). RMSprop and
+            Adam take steps of the same size whatever the size of the gradient: with a last layer in metres, the
+            published learning rate moves joints a thousand times as far.
+        coarsenings: How many times the mesh's graph is halved to reach the coarsest level.
         finest: The level whose nodes MeshNet predicts: 0 is the mesh itself (the paper); 4 has a sixteenth of the
             vertices and is followed by a fixed linear step to all of them.
         joint_base: MeshNet predicts offsets from points interpolated linearly between the lifted joints.
             Differs from the paper, whose MeshNet predicts positions: after 48,000 samples of the light network's stage
             two the mesh's joints were 96.4 mm off with it and 117.3 mm without, its points 126 and 154 mm.
-        landmarks: Points of the surface that PoseNet lifts besides the joints, for MeshNet's points to be interpolated
-            between as well; 0 for none, as in the paper. Needs `joint_base`. PoseNet knows more of a pose than its
-            joints say: where a hand is whose wrist is not seen, which way a forearm is turned.
+        landmarks: Number of surface points that the lifter predicts besides the joints, as further handles between
+            which MeshNet's points are interpolated; 0 for none, as in the paper. Needs `joint_base`. The lifter's input
+            determines more of a pose than its joints express: where a hand is whose wrist is not visible, which way a
+            forearm is turned.
         joint_widths, block_widths, head_width, chebyshev_order: See `MeshNet`; one block per level, coarsest first.
         spectrum: See `graph.laplacian.rescaled_laplacian`.
     """
 
+    lifter: str = "posenet"
+    lifter_settings: dict[str, Any] = field(default_factory=dict)
     confidence_input: bool = False
     isotropic: bool = False
     posenet_width: int = 4096
@@ -52,5 +62,21 @@ class NetworkConfig:
     chebyshev_order: int = 3
     spectrum: str = "unit"
 
+    @property
+    def in_channels(self) -> int:
+        """C, channels of the network's input per joint: x and y, and the confidence where that is an input."""
+        return 2 + int(self.confidence_input)
+
     def as_dict(self) -> dict[str, Any]:
+        """The values as they are stored in a bundle."""
         return asdict(self)
+
+    @classmethod
+    def from_bundle(cls, values: dict[str, Any]) -> NetworkConfig:
+        """The inverse of `as_dict`, for values of a bundle of any age.
+
+        Raises:
+            TypeError: an unknown key.
+        """
+        # In bundles written before there was a choice, the last layer of PoseNet is in metres.
+        return cls(**({"posenet_unit_m": 1.0} | values))

@@ -1,4 +1,4 @@
-"""The whole network: pixels and confidences → lifted joints → surface → vertices and joints."""
+"""The whole network: pixels and confidences → lifted joints → points of the surface → vertices and joints."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ import torch
 from torch import Tensor, nn
 
 from pose2mesh.errors import InputError
-from pose2mesh.models.layers.chebyshev import GraphLaplacian
+from pose2mesh.models.layers.chebyshev_fused import GraphLaplacian
+from pose2mesh.models.lifter import Lifted, Lifter
+from pose2mesh.models.lifter_registry import find_lifter
 from pose2mesh.models.mesh_topology import MeshTopology, laplacians
 from pose2mesh.models.meshnet import MeshNet
 from pose2mesh.models.network_config import NetworkConfig
-from pose2mesh.models.posenet import PoseNet
 from pose2mesh.skeletons import JointSet
 
 
 class Prediction(NamedTuple):
-    """Of one batch, in metres, camera axes, relative to the root joint.
+    """Output for one batch, in metres, camera axes, relative to the root joint.
 
     Attributes:
-        lifted: (B, J, 3) PoseNet's joints.
-        points: (B, R, 3) MeshNet's points on the surface.
-        landmarks: (B, L, 3) PoseNet's points on the surface, of a network that has them.
+        lifted: (B, J, 3) joints of the lifter.
+        points: (B, R, 3) points of MeshNet on the surface.
+        landmarks: (B, L, 3) points of the lifter on the surface; None for a network without landmarks.
     """
 
     lifted: Tensor
@@ -32,7 +33,7 @@ class Prediction(NamedTuple):
 
 
 class Pose2Mesh(nn.Module):
-    """PoseNet and MeshNet for one body and one joint set.
+    """A lifter and MeshNet for one body and one joint set.
 
     Args:
         config: Sizes and inputs.
@@ -40,7 +41,7 @@ class Pose2Mesh(nn.Module):
         surface: The body mesh and its hierarchy.
 
     Raises:
-        InputError: the config does not fit the hierarchy.
+        InputError: the config does not fit the hierarchy, or its lifter is unknown.
     """
 
     nodes: Tensor
@@ -52,22 +53,13 @@ class Pose2Mesh(nn.Module):
     def __init__(self, config: NetworkConfig, joint_set: JointSet, surface: MeshTopology) -> None:
         super().__init__()
         self.config, self.joint_set = config, joint_set
-        J = len(joint_set)
-        extra = int(config.confidence_input)
-        self.posenet = PoseNet(
-            J,
-            2 + extra,
-            config.posenet_width,
-            config.posenet_blocks,
-            config.posenet_dropout,
-            config.posenet_unit_m,
-            config.landmarks,
-        )
+        # Named `posenet` whatever the lifter, as are its weights in every bundle and checkpoint; see `LIFTER_PREFIX`.
+        self.posenet = find_lifter(config.lifter).network().from_config(config, len(joint_set))
         joint_graph, *mesh_graphs = map(GraphLaplacian, laplacians(surface, joint_set, config.spectrum))
         self.meshnet = MeshNet(
             joint_graph,
             mesh_graphs,
-            5 + extra,
+            config.in_channels + 3,
             tuple(config.joint_widths),
             tuple(tuple(block) for block in config.block_widths),
             config.head_width,
@@ -86,69 +78,90 @@ class Pose2Mesh(nn.Module):
             raise InputError(f"network.landmarks is {config.landmarks}, but the surface has no weights for so many")
         self.register_buffer("point_regressor", torch.from_numpy(surface.point_regressor()), persistent=False)
 
-    def normalise(self, joints_px: Tensor, confidence: Tensor) -> Tensor:
-        """Network inputs (B, J, 2 or 3) from pixels (B, J, 2) and confidences (B, J).
+    @property
+    def lifter(self) -> Lifter:
+        """The first network."""
+        return self.posenet
 
-        Subtract the mean and divide by the standard deviation over the joints that are there, weighted by their
+    def normalise(self, joints_px: Tensor, confidence: Tensor) -> Tensor:
+        """Network inputs (…, J, C) from pixels (…, J, 2) and confidences (…, J).
+
+        Subtract the mean and divide by the standard deviation over the joints that are present, weighted by their
         confidence where the network has it as an input. A missing joint (confidence 0) is zero in every channel,
         whatever its coordinates hold.
         """
-        there = confidence[..., None] > 0
-        joints_px = torch.where(there, joints_px, 0.0)
-        weight = confidence[..., None] if self.config.confidence_input else there.to(joints_px.dtype)
-        total = weight.sum(1, keepdim=True).clamp_min(1e-6)
-        centred = joints_px - (weight * joints_px).sum(1, keepdim=True) / total
-        variance = (weight * centred.square()).sum(1, keepdim=True) / total
+        present = confidence[..., None] > 0
+        joints_px = torch.where(present, joints_px, 0.0)
+        weight = confidence[..., None] if self.config.confidence_input else present.to(joints_px.dtype)
+        total = weight.sum(-2, keepdim=True).clamp_min(1e-6)
+        centred = joints_px - (weight * joints_px).sum(-2, keepdim=True) / total
+        variance = (weight * centred.square()).sum(-2, keepdim=True) / total
         if self.config.isotropic:
             variance = variance.mean(-1, keepdim=True)
-        # Joints in a line along an axis have no spread but rounding's, some 1e-4 pixels, which is not to be blown up.
-        x = torch.where(there, centred / variance.clamp_min(1e-6).sqrt(), 0.0)
+        # Joints on a line along an axis have a spread of rounding errors alone, some 1e-4 pixels: not to be amplified.
+        x = torch.where(present, centred / variance.clamp_min(1e-6).sqrt(), 0.0)
         return torch.cat((x, confidence[..., None]), dim=-1) if self.config.confidence_input else x
 
     def forward(self, joints_px: Tensor, confidence: Tensor) -> Prediction:
-        """Pixels (B, J, 2) and confidences (B, J) in [0, 1] → `Prediction`."""
+        """Predict the surface.
+
+        Args:
+            joints_px: (B, J, 2) pixels; for a lifter with a window also (B, window, J, 2), consecutive frames, of which
+                the middle one is predicted.
+            confidence: (B, J) or (B, window, J) in [0, 1].
+        """
         x = self.normalise(joints_px, confidence)
         lifted, offsets = self._lift(x)
-        # The lifter learns from its own loss alone: MeshNet's gradient stops here (as in the paper).
+        if x.ndim == 4:
+            x = x[:, x.shape[1] // 2]
+        # The lifter is trained by its own loss alone: MeshNet's gradient stops here (as in the paper).
         nodes = self.meshnet(torch.cat((x, lifted.detach().to(x.dtype)), dim=-1))
         points = nodes.index_select(1, self.nodes)
         if self.joint_base is not None:
-            with torch.autocast(lifted.device.type, enabled=False):  # positions in metres do not survive bfloat16
+            with torch.autocast(lifted.device.type, enabled=False):  # bfloat16 is too coarse for positions in metres
                 points = points.float() + self.joint_base @ self._rooted(lifted).detach()
                 if offsets is not None and self.landmark_base is not None:
                     points = points + self.landmark_base @ offsets.detach().float()
         return Prediction(lifted, points, self._landmarks(lifted, offsets))
 
     def lift(self, joints_px: Tensor, confidence: Tensor) -> Prediction:
-        """What PoseNet alone makes of pixels (B, J, 2) and confidences (B, J): a prediction without points."""
+        """The lifter's part of `forward`: a prediction without points."""
         lifted, offsets = self._lift(self.normalise(joints_px, confidence))
         return Prediction(lifted, lifted.new_zeros(0), self._landmarks(lifted, offsets))
 
-    def _lift(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Joints (B, J, 3), and how far the landmarks (B, L, 3) lie from where the joints lead."""
-        features = self.posenet.features(x)
-        return self.posenet.joints(features), self.posenet.landmark_offsets(features)
+    def _lift(self, x: Tensor) -> Lifted:
+        """Output of the lifter for x (B, J, C) or (B, window, J, C)."""
+        if self.posenet.window > 1 and x.ndim == 3:
+            x = x[:, None].expand(-1, self.posenet.window, -1, -1)  # as if the person stood still
+        return self.posenet(x)
 
     def _rooted(self, lifted: Tensor) -> Tensor:
+        """Joints (B, J, 3) relative to the root joint, float32."""
         return (lifted - lifted[:, self.joint_set.root_index, None]).float()
 
     def _landmarks(self, lifted: Tensor, offsets: Tensor | None) -> Tensor | None:
+        """(B, L, 3) landmarks: their interpolation between the joints, and the offsets from there."""
         if offsets is None or self.joint_base is None:
             return None
         with torch.autocast(lifted.device.type, enabled=False):
             return self.joint_base[self.landmarks] @ self._rooted(lifted) + offsets.float()
 
     def joints(self, points: Tensor) -> Tensor:
-        """(B, J, 3) joints regressed from the mesh that the points (B, R, 3) stand for."""
+        """(B, J, 3) joints regressed from the mesh that is upsampled from the points (B, R, 3)."""
         return self.point_regressor @ points
 
     def vertices(self, points: Tensor) -> Tensor:
         """(B, V, 3) all vertices from the points (B, R, 3)."""
         return points if self.upsample is None else self.upsample(points)
 
+    def fuse(self) -> None:
+        """Fold the BatchNorms of both networks into fixed steps: the same function, for inference only."""
+        self.posenet.fuse()
+        self.meshnet.fuse()
+
 
 class Upsample(nn.Module):
-    """The fixed linear step from R points to V vertices: each a weighted sum of a few points near it.
+    """The fixed linear step from R points to V vertices: each vertex is a weighted sum of n points near it.
 
     Args:
         index: (V, n) into the points.

@@ -1,4 +1,4 @@
-"""PoseNet: the fully connected network that lifts a 2D pose to 3D (after Martinez et al. 2017)."""
+"""PoseNet: a fully connected lifter with residual blocks (after Martinez et al. 2017)."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from pose2mesh.models.layers.linear import Linear
+from pose2mesh.models.lifter import Lifted, Lifter
+from pose2mesh.models.network_config import NetworkConfig
 
 
 class Affine(nn.Module):
-    """What a trained BatchNorm is in use: a factor and a shift for each channel."""
+    """A BatchNorm in evaluation mode: one factor and one shift per channel."""
 
     scale: Tensor
     shift: Tensor
@@ -28,7 +30,7 @@ class Affine(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Twice {BatchNorm, ReLU, dropout, linear}, added to the input."""
+    """BatchNorm, ReLU, dropout and a linear layer, all twice, added to the input."""
 
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
@@ -38,20 +40,21 @@ class ResidualBlock(nn.Module):
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, width) → (B, width)."""
         return x + self.layers(x)
 
 
-class PoseNet(nn.Module):
+class PoseNet(Lifter):
     """(B, J, C) normalised 2D joints → (B, J, 3) root-relative 3D joints in metres.
 
     Args:
         joints: J.
-        in_channels: 2 for x and y as in the paper, 3 with a confidence.
-        width: Of the hidden layers; 4096 in the paper.
-        blocks: Residual blocks; 2 in the paper.
+        in_channels: C; 2 for x and y as in the paper, 3 with a confidence.
+        width: Channels of the hidden layers; 4096 in the paper.
+        blocks: Number of residual blocks; 2 in the paper.
         dropout: Share of activations dropped in training; 0.5 in the paper.
-        unit_m: What the last layer counts in, metres; see `NetworkConfig`.
-        landmarks: L, points of the surface that are lifted besides; see `NetworkConfig`.
+        unit_m: Unit of the last layer's output, in metres; see `NetworkConfig.posenet_unit_m`.
+        landmarks: L, number of surface points that are lifted besides the joints; see `NetworkConfig.landmarks`.
     """
 
     def __init__(
@@ -71,33 +74,52 @@ class PoseNet(nn.Module):
         self.head = Linear(width, joints * 3)
         self.landmark_head: Linear | None = None
         if landmarks:
-            # At first landmarks lie where the joints lead: nothing of a lifter that is trained is lost to them.
+            # Zero, so that landmarks start at their interpolation between the joints: a trained lifter that gets
+            # landmarks keeps its accuracy.
             self.landmark_head = Linear(width, landmarks * 3)
             nn.init.zeros_(self.landmark_head.weight)
             nn.init.zeros_(self.landmark_head.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.joints(self.features(x))
+    @classmethod
+    def from_config(cls, config: NetworkConfig, joints: int) -> PoseNet:
+        """See `Lifter.from_config`; the sizes are the `posenet_` keys."""
+        return cls(
+            joints,
+            config.in_channels,
+            config.posenet_width,
+            config.posenet_blocks,
+            config.posenet_dropout,
+            config.posenet_unit_m,
+            config.landmarks,
+        )
 
-    def features(self, x: Tensor) -> Tensor:
-        """(B, J, C) → (B, width), what the last layers read."""
-        return self.blocks(self.lift(x.flatten(1)))
+    def forward(self, x: Tensor) -> Lifted:
+        """See `Lifter.forward`."""
+        features = self.blocks(self.lift(x.flatten(1)))
+        joints = self._metres(self.head(features))
+        return Lifted(joints, None if self.landmark_head is None else self._metres(self.landmark_head(features)))
 
-    def joints(self, features: Tensor) -> Tensor:
-        """(B, width) → (B, J, 3)."""
-        return self.unit_m * self.head(features).unflatten(1, (-1, 3))
-
-    def landmark_offsets(self, features: Tensor) -> Tensor | None:
-        """(B, width) → (B, L, 3) how far the landmarks lie from where the joints lead, in metres."""
-        if self.landmark_head is None:
-            return None
-        return self.unit_m * self.landmark_head(features).unflatten(1, (-1, 3))
+    def _metres(self, x: Tensor) -> Tensor:
+        """(B, N · 3) output of a last layer → (B, N, 3) in metres."""
+        return self.unit_m * x.unflatten(1, (-1, 3))
 
     def fuse(self) -> None:
-        """Replace every BatchNorm by what it is in use; for use alone, not for training.
+        """Replace every BatchNorm by an `Affine` layer: the same function, for inference only.
 
-        They are not folded into the linear layers, whose weights would no longer be what float16 holds exactly.
+        They are not folded into the linear layers, so that the weights of these stay exactly representable in float16.
         """
         for name, module in list(self.named_modules()):
             if isinstance(module, nn.BatchNorm1d):
                 self.set_submodule(name, Affine(module))
+
+    def convert_weights(
+        self, state: dict[str, Tensor], source: NetworkConfig, same_landmarks: bool
+    ) -> dict[str, Tensor]:
+        """See `Lifter.convert_weights`: the last layers are rescaled to this network's unit."""
+        converted = {}
+        for name, value in state.items():
+            if name.startswith("landmark_head.") and not same_landmarks:
+                continue
+            last = name.startswith(("head.", "landmark_head."))
+            converted[name] = value * (source.posenet_unit_m / self.unit_m) if last else value
+        return converted

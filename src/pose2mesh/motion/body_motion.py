@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pose2mesh.body_models.anny import AnnyBody
 from pose2mesh.body_models.fit_equations import BONES
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA
 
@@ -92,7 +92,7 @@ class BodyMotion:
         """(T, 3) the hips in the Y-up frame of files, metres."""
         return self.hips_m.astype(np.float64) @ Y_UP_FROM_CAMERA.T
 
-    def vertices(self, body: AnnyBody) -> Floats:
+    def vertices(self, body: BodyModel) -> Floats:
         """(T, V, 3) in the camera's frame."""
         phenotypes = torch.as_tensor(self.phenotypes).float().expand(len(self), -1)
         with torch.no_grad():
@@ -115,8 +115,8 @@ class RestRig:
     vertices: Floats
 
 
-def rest_rig(body: AnnyBody, phenotypes: Floats) -> RestRig:
-    """The rig of a shape (6,): skinning with head + turn · `to_rest` gives what `AnnyBody` gives."""
+def rest_rig(body: BodyModel, phenotypes: Floats) -> RestRig:
+    """The rig of a shape (6,): skinning with head + turn · `to_rest` gives what `BodyModel` gives."""
     shape = torch.as_tensor(phenotypes).float()[None]
     unturned = torch.eye(3).expand(1, BONES, 3, 3)
     with torch.no_grad():

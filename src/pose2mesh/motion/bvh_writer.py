@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.body_models.anny_skeleton import BODY_BONES, PARENTS
+from pose2mesh.body_models.bones import BODY_BONES, PARENTS
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.synthetic.retarget import TEMPLATE_BONES
 from pose2mesh.io.mesh_files import atomic_write
 from pose2mesh.motion.body_motion import Y_UP_FROM_BODY, BodyMotion, Floats, rest_rig
@@ -25,7 +25,7 @@ _CM = 100.0
 _ROOT_ORDER, _ORDER = "YXZ", "ZYX"
 
 
-def write_bvh(path: str | Path, body: AnnyBody, motion: BodyMotion, prefix: str = PREFIX) -> None:
+def write_bvh(path: str | Path, body: BodyModel, motion: BodyMotion, prefix: str = PREFIX) -> None:
     """Write one person.
 
     Args:

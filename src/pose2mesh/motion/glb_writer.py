@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.body_models.anny_skeleton import BODY_BONES
+from pose2mesh.body_models.bones import BODY_BONES
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.errors import InputError
 from pose2mesh.io.mesh_files import (
     ARRAY_BUFFER,
@@ -38,7 +38,7 @@ _SKIN_WEIGHTS = 4
 
 
 def write_animated_glb(
-    path: str | Path, body: AnnyBody, motions: Sequence[BodyMotion], colours: Sequence[Colour] | None = None
+    path: str | Path, body: BodyModel, motions: Sequence[BodyMotion], colours: Sequence[Colour] | None = None
 ) -> None:
     """Write one or several people; a motion of one frame is written as a pose without an animation.
 
@@ -65,7 +65,7 @@ def write_animated_glb(
 class _Scene:
     """The glTF document while it grows."""
 
-    def __init__(self, body: AnnyBody, motions: Sequence[BodyMotion]) -> None:
+    def __init__(self, body: BodyModel, motions: Sequence[BodyMotion]) -> None:
         self.body, self.glb, self.fps = body, GlbBuffer(), motions[0].fps
         self.start = min(motion.first_frame for motion in motions)
         self.end = max(motion.first_frame + len(motion) for motion in motions)

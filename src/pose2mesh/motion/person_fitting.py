@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pose2mesh.body_models.anny import PHENOTYPES, AnnyBody
-from pose2mesh.body_models.anny_skeleton import BODY_BONES
 from pose2mesh.body_models.body_fitting import BodyFitter
+from pose2mesh.body_models.bones import BODY_BONES
+from pose2mesh.body_models.default_body import default_body
+from pose2mesh.body_models.interface import PHENOTYPES
 from pose2mesh.body_models.measurements import Measurement, measure
 from pose2mesh.inference.predictor import Person
 from pose2mesh.skeletons import JOINT_SETS
@@ -25,7 +26,7 @@ class RigFit:
     """`P` people fitted in `B` frames, of which each person has at least one.
 
     Attributes:
-        phenotypes: (P, 6) in the order of `body_models.anny.PHENOTYPES`.
+        phenotypes: (P, 6) in the order of `body_models.interface.PHENOTYPES`.
         orientations: (B, 22, 3, 3) of the bones, from the mean adult's rest pose to the axes of the meshes.
         hips_m: (B, 3) where the hips' bone head is, in the frame of the meshes.
         residual_mm: (B,) mean distance of the fitted points from the meshes'.
@@ -59,7 +60,7 @@ class Rig:
     """
 
     def __init__(self, joint_set: str) -> None:
-        self.body = AnnyBody()
+        self.body = default_body()
         self.fitter = BodyFitter(self.body)
         self.regressor = self.body.regressor(JOINT_SETS[joint_set])
 

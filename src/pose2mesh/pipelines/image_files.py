@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pose2mesh.errors import InputError
 from pose2mesh.inference.predictor import Predictor
+from pose2mesh.io.extras import not_installed
 from pose2mesh.pipelines.formats import ImageOutput, name_files, write_files, writers
 from pose2mesh.visualization.image_result import ImageResult
 from pose2mesh.visualization.overlay import USUAL_PARTS, OverlayParts
@@ -52,7 +53,7 @@ def find_rig(predictor: Predictor) -> Rig:
         names = [name for name, writer in writers("video").items() if writer.needs_body]
         raise InputError(f"model {predictor.info.name!r} has another body than Anny, which {', '.join(names)} need")
     if find_spec("anny") is None:
-        raise InputError("the Anny body is not installed; `pip install pose2mesh[video]` brings it")
+        raise InputError(not_installed("the Anny body", "video"))
     from pose2mesh.motion.person_fitting import load_rig
 
     return load_rig(predictor.joint_set.name)

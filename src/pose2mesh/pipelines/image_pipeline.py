@@ -30,7 +30,7 @@ from pose2mesh.pipelines.video.video_options import VIDEO_SUFFIXES, VideoInput, 
 from pose2mesh.visualization.image_result import ImageResult
 
 if TYPE_CHECKING:
-    from pose2mesh.detectors.registry import Detector
+    from pose2mesh.detectors.detection import Detector
 
 
 @dataclass(frozen=True)
@@ -116,11 +116,11 @@ def predict_files(
                 continue
             picture = job.picture
             if picture is None:
-                from pose2mesh.detectors.image_keypoints import detect_photo
+                from pose2mesh.detectors.image_keypoints import detect_image
 
                 assert detector is not None
                 assert job.photo is not None
-                picture = detect_photo(job.photo, read_photo(job.photo), detector)
+                picture = detect_image(job.photo, read_photo(job.photo), detector)
             for line in write_picture(recovery, picture, job.photo, options):
                 say(line)
         except InputError as error:

@@ -28,7 +28,7 @@ from pose2mesh.visualization.image_result import ImageResult
 from pose2mesh.visualization.scene import describe_frame
 
 if TYPE_CHECKING:
-    from pose2mesh.detectors.registry import Detector
+    from pose2mesh.detectors.detection import Detector
 
 
 # The formats in which results can be downloaded.

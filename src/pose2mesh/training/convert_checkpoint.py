@@ -22,7 +22,7 @@ def convert_checkpoint(checkpoint: Path, config: Path, out: Path) -> Path:
     Raises:
         InputError: the checkpoint or the config cannot be used, they do not fit, or the bundle cannot be written.
     """
-    from pose2mesh.body_models.anny import AnnyBody
+    from pose2mesh.body_models.default_body import default_body
     from pose2mesh.config.train_config import load_config
     from pose2mesh.models.bundle import reference_checkpoint
     from pose2mesh.models.bundle.bundle import Bundle, save_bundle
@@ -41,7 +41,7 @@ def convert_checkpoint(checkpoint: Path, config: Path, out: Path) -> Path:
         raise InputError(f"--out {out}: expected the name of a file in a folder that exists")
     found = reference_checkpoint.read_reference(checkpoint)
     joint_set = JOINT_SETS[settings.joint_set]
-    surface = build_surface(AnnyBody(), joint_set, settings.network, None)
+    surface = build_surface(default_body(), joint_set, settings.network, None)
     network = Pose2Mesh(settings.network, joint_set, surface).eval()
     reference_checkpoint.load_posenet(network, found)
     if settings.stage == "pose2mesh":

@@ -10,7 +10,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.config.config_files import dump_config
 from pose2mesh.config.train_config import TrainConfig
 from pose2mesh.datasets.dataset_source import DatasetSource
@@ -19,7 +19,7 @@ from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig
 from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig
 from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 from pose2mesh.datasets.synthetic_source import SyntheticSource
-from pose2mesh.evaluation.evaluator import evaluate_motions
+from pose2mesh.evaluation.synthetic_evaluator import evaluate_synthetic
 from pose2mesh.inference.predictor import Predictor, bone_log_lengths
 from pose2mesh.inference.torch_backend import TorchBackend
 from pose2mesh.metrics import BodyPoints, compute_errors
@@ -80,7 +80,7 @@ def measure_drawn(recovery: Predictor, supply: SyntheticSource) -> None:
     info, body = recovery.info, supply.body.cpu()
     info.stature_features = fit_stature(recovery, body, supply.train_poses, supply.config)
     for input_ in ("gt", "noisy"):
-        results = evaluate_motions(
+        results = evaluate_synthetic(
             recovery, supply.validation_poses, MEASURED_SAMPLES, MEASURED_SEED, input_, body=body
         )
         measured = {name: round(value, 1) for name, value in results.items() if name.endswith("_mm")}
@@ -102,7 +102,7 @@ def measure_recorded(recovery: Predictor, supply: DatasetSource) -> None:
     recovery.info.errors[supply.validation_title] = measured
 
 
-def fit_stature(recovery: Predictor, body: AnnyBody, source: PoseSource, config: SyntheticConfig) -> list[float]:
+def fit_stature(recovery: Predictor, body: BodyModel, source: PoseSource, config: SyntheticConfig) -> list[float]:
     """Weights and offset of `Predictor.stature`: which standing height predicted bone lengths stand for.
 
     A network that cannot tell sizes answers with some middle size. The height that its answer stands for is the true

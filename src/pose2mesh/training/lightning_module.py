@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pose2mesh.config.train_config import OptimiserConfig
+from pose2mesh.models.network_config import LIFTER_PREFIX
 from pose2mesh.training.callbacks.prefetch import Prefetcher
 
 VALIDATION_SEED = 987_654_321
@@ -191,7 +192,7 @@ def build_optimiser(config: OptimiserConfig, network: nn.Module) -> torch.optim.
             chosen = [
                 parameter
                 for name, parameter in network.named_parameters()
-                if name.startswith("posenet.") == of_posenet and (parameter.ndim > 1) == is_matrix
+                if name.startswith(LIFTER_PREFIX) == of_posenet and (parameter.ndim > 1) == is_matrix
             ]
             if chosen:
                 rate = config.learning_rate * (config.posenet_factor if of_posenet else 1.0)

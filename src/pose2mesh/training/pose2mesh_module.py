@@ -52,7 +52,7 @@ class Pose2MeshModule(TrainingStep[Batch]):
 
     @property
     def trained(self) -> nn.Module:
-        return self.network if self.surface_stage else self.network.posenet
+        return self.network if self.surface_stage else self.network.lifter
 
     def draw(self, step: int, count: int, epoch: int = 0) -> Batch:
         generator = torch.Generator(self.device).manual_seed(self.seed_of(step, epoch))
@@ -69,9 +69,9 @@ class Pose2MeshModule(TrainingStep[Batch]):
 
     def on_train_start(self) -> None:
         if self.surface_stage and self.config.optimiser.posenet_factor == 0:
-            self.network.posenet.eval()
+            self.network.lifter.eval()
         if self.config.optimiser.keep_statistics:
-            for module in self.network.posenet.modules():
+            for module in self.network.lifter.modules():
                 if isinstance(module, nn.BatchNorm1d):
                     module.eval()
 
@@ -157,4 +157,4 @@ def freeze_untrained(config: TrainConfig, network: Pose2Mesh) -> None:
     if config.stage == "posenet":
         network.meshnet.requires_grad_(False)
     elif config.optimiser.posenet_factor == 0:
-        network.posenet.requires_grad_(False)
+        network.lifter.requires_grad_(False)

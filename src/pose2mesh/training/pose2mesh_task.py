@@ -9,7 +9,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.default_body import default_body
 from pose2mesh.config.train_config import TrainConfig
 from pose2mesh.datasets.dataset_source import open_recorded
 from pose2mesh.datasets.source import DataSource
@@ -77,7 +77,8 @@ def open_supply(config: TrainConfig) -> DataSource:
     if data.sets:
         return open_recorded(data, joint_set, config.seed)
     people, validation = data.samples_per_epoch, data.validation_samples
-    return SyntheticSource(AnnyBody(), joint_set, pose_sources(data), data.synthetic, people, validation, data.motions)
+    body, poses = default_body(), pose_sources(data)
+    return SyntheticSource(body, joint_set, poses, data.synthetic, people, validation, data.motions)
 
 
 def build_network(config: TrainConfig, supply: DataSource) -> tuple[MeshTopology, Pose2Mesh]:

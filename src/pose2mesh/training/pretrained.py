@@ -11,6 +11,7 @@ from pose2mesh.config.train_config import load_config
 from pose2mesh.errors import InputError
 from pose2mesh.models.bundle.bundle import load_bundle
 from pose2mesh.models.bundle.bundle_info import BUNDLE
+from pose2mesh.models.network_config import LIFTER_PREFIX, NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.training.checkpoints import BEST, LAST
 from pose2mesh.training.resume import (
@@ -20,9 +21,6 @@ from pose2mesh.training.resume import (
     refuse_misfit,
     refuse_other_landmarks,
 )
-
-POSENET = "posenet."
-HEAD, LANDMARK_HEAD = "posenet.head.", "posenet.landmark_head."
 
 
 def load_pretrained(network: Pose2Mesh, source: Path, whole: bool, say: Callable[[str], None]) -> None:
@@ -40,15 +38,14 @@ def load_pretrained(network: Pose2Mesh, source: Path, whole: bool, say: Callable
             fit, not one matrix does.
     """
     source = find_weights(source)
-    learnt, unit_m, landmarks = read_posenet(source)
+    learnt, config, landmarks = read_lifter(source)
+    if config.lifter != network.config.lifter:
+        raise InputError(f"{source}: its network.lifter is {config.lifter!r}, expected {network.config.lifter!r}")
     if whole:
         refuse_other_landmarks(source, landmarks, network)
-    elif other_landmarks(landmarks, network):
-        learnt = {name: value for name, value in learnt.items() if not name.startswith(LANDMARK_HEAD)}
-    own = {name: value for name, value in network.state_dict().items() if name.startswith(POSENET)}
-    for name in learnt:
-        if name.startswith((HEAD, LANDMARK_HEAD)):
-            learnt[name] = learnt[name] * (unit_m / network.posenet.unit_m)
+    learnt = network.lifter.convert_weights(learnt, config, whole or not other_landmarks(landmarks, network))
+    learnt = {LIFTER_PREFIX + name: value for name, value in learnt.items()}
+    own = {name: value for name, value in network.state_dict().items() if name.startswith(LIFTER_PREFIX)}
     if whole:
         refuse_misfit(source, learnt, own, "its PoseNet")
     fits = {name: value for name, value in learnt.items() if name in own and own[name].shape == value.shape}
@@ -75,8 +72,8 @@ def find_weights(source: Path) -> Path:
     return found
 
 
-def read_posenet(source: Path) -> tuple[dict[str, Tensor], float, list[int] | None]:
-    """PoseNet's weights by their names in `Pose2Mesh`, what its last layers count in, in metres, and its landmarks.
+def read_lifter(source: Path) -> tuple[dict[str, Tensor], NetworkConfig, list[int] | None]:
+    """The weights of a lifter by their names in it, the config of its network, and its landmarks.
 
     Raises:
         InputError: the file cannot be read, or the config beside a checkpoint is missing.
@@ -85,9 +82,10 @@ def read_posenet(source: Path) -> tuple[dict[str, Tensor], float, list[int] | No
         checkpoint = read_checkpoint(source)
         state, landmarks = checkpoint["state_dict"], checkpoint.get(LANDMARKS)
         state = {name.removeprefix("network."): value for name, value in state.items()}
-        unit_m = load_config(source.with_name("config.yaml")).network.posenet_unit_m
+        config = load_config(source.with_name("config.yaml")).network
     else:
         model = load_bundle(source).model
-        state, unit_m = model.state_dict(), model.config.posenet_unit_m
+        state, config = model.state_dict(), model.config
         landmarks = None if model.landmarks is None else model.landmarks.tolist()
-    return {name: value for name, value in state.items() if name.startswith(POSENET)}, unit_m, landmarks
+    learnt = {name: value for name, value in state.items() if name.startswith(LIFTER_PREFIX)}
+    return {name.removeprefix(LIFTER_PREFIX): value for name, value in learnt.items()}, config, landmarks

@@ -7,15 +7,15 @@ from dataclasses import replace
 import pytest
 import torch
 
-from pose2mesh.baselines.common.body_layer import BodyGuess, BodyLayer
+from pose2mesh.baselines.common.body_layer import BodyLayer, BodyParameters
 from pose2mesh.baselines.common.fitting import Fitter
 from pose2mesh.baselines.common.landmarks import MIRROR, NAMES, landmark_vertices
 from pose2mesh.baselines.common.random_forest import ForestConfig
 from pose2mesh.baselines.methods.lassner import Lassner, LassnerSettings, landmarks_near, rotation_of_columns
 from pose2mesh.baselines.observation import LANDMARKS, Crops, GroundTruth, Observation
-from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.body_models.anny_skeleton import BODY_BONES
-from pose2mesh.body_models.anny_skeleton import MIRROR as MIRRORED_BONES
+from pose2mesh.body_models.bones import BODY_BONES
+from pose2mesh.body_models.bones import MIRROR as MIRRORED_BONES
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, detect, sample_people
 from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource, to_local
@@ -27,7 +27,7 @@ SMALL = LassnerSettings(growth=ForestConfig(trees=3, leaves=60, considered=8), r
 CHUNKS, PEOPLE = 3, 160  # in each
 
 
-def drawn(body: AnnyBody, seed: int, count: int = PEOPLE) -> tuple[Observation, GroundTruth]:
+def drawn(body: BodyModel, seed: int, count: int = PEOPLE) -> tuple[Observation, GroundTruth]:
     """People in poses from joint limits, landmarks seen exactly; of every other person the 3D is not a number."""
     generator = torch.Generator().manual_seed(seed)
     columns = torch.tensor([*landmark_vertices(body).values()])
@@ -108,11 +108,11 @@ def test_each_bone_sees_its_own_landmarks_and_the_other_side_sees_the_mirror_ima
             assert {MIRROR[index] for index in grown.near[bone].tolist()} == set(grown.near[other].tolist())
 
 
-def some_guess(count: int = 4) -> BodyGuess:
+def some_guess(count: int = 4) -> BodyParameters:
     generator = torch.Generator().manual_seed(3)
     rotations = rotation_from_vector(0.2 * torch.randn(count, 22, 3, generator=generator))
     rotations[:, 0] = axis_rotation(0, torch.full((count,), torch.pi / 2)) @ rotations[:, 0]
-    return BodyGuess(
+    return BodyParameters(
         0.3 * torch.randn(count, 6, generator=generator), rotations, torch.zeros(count), torch.zeros(count, 2)
     )
 

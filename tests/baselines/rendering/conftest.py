@@ -5,14 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.default_body import default_body
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.synthetic.camera_sampling import Cameras
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA
 
 
 @pytest.fixture(scope="session")
-def anny_body() -> AnnyBody:
-    return AnnyBody()
+def anny_body() -> BodyModel:
+    return default_body()
 
 
 @pytest.fixture(scope="session")

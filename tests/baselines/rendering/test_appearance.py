@@ -15,33 +15,33 @@ from pose2mesh.baselines.rendering.outfits import Wardrobe
 from pose2mesh.baselines.rendering.rasterizer import Rasteriser
 from pose2mesh.baselines.rendering.surface_regions import SurfaceRegions
 from pose2mesh.baselines.rendering.visibility import Visibility, crop_cameras, look
-from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.body_models.anny_skeleton import BODY_BONES
+from pose2mesh.body_models.bones import BODY_BONES
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.synthetic.camera_sampling import Cameras
 
 B = 40
 
 
 @pytest.fixture(scope="module")
-def surface(anny_body: AnnyBody) -> SurfaceRegions:
+def surface(anny_body: BodyModel) -> SurfaceRegions:
     return SurfaceRegions.of(anny_body)
 
 
 @pytest.fixture(scope="module")
-def vertices_cam(anny_body: AnnyBody, facing: Cameras) -> torch.Tensor:
+def vertices_cam(anny_body: BodyModel, facing: Cameras) -> torch.Tensor:
     """B times the mean adult, facing the camera."""
     return (anny_body.template[None] @ facing.rotation.mT).expand(B, -1, -1).contiguous()
 
 
 @pytest.fixture(scope="module")
-def view(anny_body: AnnyBody, facing: Cameras, vertices_cam: torch.Tensor) -> Visibility:
+def view(anny_body: BodyModel, facing: Cameras, vertices_cam: torch.Tensor) -> Visibility:
     crops = Crops(torch.tensor([[500.0, 500.0]]), torch.tensor([400.0]))
     one = look(Rasteriser(anny_body.faces.numpy(), CROP_PX), vertices_cam[:1], crop_cameras(facing, crops))
     who = torch.arange(B).repeat_interleave(len(one.face))
     return Visibility(B, who, one.pixel.repeat(B), one.face.repeat(B))
 
 
-def test_places_on_limbs(anny_body: AnnyBody, surface: SurfaceRegions) -> None:
+def test_places_on_limbs(anny_body: BodyModel, surface: SurfaceRegions) -> None:
     """Elbow and knee are at a half, the wrist at 1: where the bones that meet there move a face alike."""
     weights = anny_body.body_bone_weights()[anny_body.faces].mean(1)
 
@@ -70,7 +70,7 @@ def test_clothes_end_where_they_are_cut(surface: SurfaceRegions, view: Visibilit
     assert colour[spot].mean() < 0.7 * colour[hand].mean()
 
 
-def test_light_comes_from_somewhere(anny_body: AnnyBody, view: Visibility, vertices_cam: torch.Tensor) -> None:
+def test_light_comes_from_somewhere(anny_body: BodyModel, view: Visibility, vertices_cam: torch.Tensor) -> None:
     normals = view_normals(view, vertices_cam, anny_body.faces)
     torch.testing.assert_close(normals.norm(dim=1), torch.ones(len(normals)))
     assert (normals[:, 2] < 0.1).all()  # what is seen is turned to the camera
@@ -81,7 +81,7 @@ def test_light_comes_from_somewhere(anny_body: AnnyBody, view: Visibility, verti
     assert min(uneven) < -0.01 < 0.01 < max(uneven)
 
 
-def test_what_hides_hides(anny_body: AnnyBody, view: Visibility, vertices_cam: torch.Tensor) -> None:
+def test_what_hides_hides(anny_body: BodyModel, view: Visibility, vertices_cam: torch.Tensor) -> None:
     """People behind a thing are not seen through it, and beyond the border all is grey."""
     hidden = torch.zeros(B, CROP_PX, CROP_PX, dtype=torch.bool)
     hidden[:, :, 64:] = True
@@ -102,7 +102,7 @@ def test_what_hides_hides(anny_body: AnnyBody, view: Visibility, vertices_cam: t
     assert difference[shown].mean() > 0.1
 
 
-def test_company_stays_behind(anny_body: AnnyBody, view: Visibility, vertices_cam: torch.Tensor) -> None:
+def test_company_stays_behind(anny_body: BodyModel, view: Visibility, vertices_cam: torch.Tensor) -> None:
     hidden = torch.zeros(B, CROP_PX, CROP_PX, dtype=torch.bool)
     pictures = [
         Painter(anny_body, 0, share)(view, vertices_cam, hidden, ~hidden, torch.Generator().manual_seed(0))

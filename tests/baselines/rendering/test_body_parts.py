@@ -16,7 +16,7 @@ from pose2mesh.baselines.rendering.body_parts import (
 )
 from pose2mesh.baselines.rendering.rasterizer import Rasteriser
 from pose2mesh.baselines.rendering.visibility import crop_cameras, look
-from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.synthetic.camera_sampling import Cameras
 
 
@@ -35,7 +35,7 @@ def test_bones() -> None:
     assert PART_NAMES[part_of_bone("Neck")] == "head"
 
 
-def test_faces(anny_body: AnnyBody) -> None:
+def test_faces(anny_body: BodyModel) -> None:
     torch.testing.assert_close(vertex_parts(anny_body).sum(1), torch.ones(len(anny_body.template)))
     part = face_parts(anny_body)
     middle = anny_body.template[anny_body.faces].mean(1)
@@ -48,7 +48,7 @@ def test_faces(anny_body: AnnyBody) -> None:
             assert (middle[part == index, 0] > 0).all()
 
 
-def test_the_left_hand_of_who_faces_the_camera_is_on_the_right(anny_body: AnnyBody, facing: Cameras) -> None:
+def test_the_left_hand_of_who_faces_the_camera_is_on_the_right(anny_body: BodyModel, facing: Cameras) -> None:
     crops = Crops(torch.tensor([[500.0, 500.0]]), torch.tensor([400.0]))
     vertices = anny_body.template[None] @ facing.rotation.mT
     labels = label_image(

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pose2mesh.baselines.rendering.rasterizer import Rasteriser
-from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.synthetic.camera_sampling import Cameras
 from pose2mesh.visualization.renderer import rasterise
 
@@ -55,7 +55,7 @@ def test_as_every_face_tested_at_every_pixel(triangles: tuple[np.ndarray, np.nda
     assert (seen(*triangles) != expected).sum() <= 2  # depths that are equal to rounding
 
 
-def test_as_the_exact_renderer_on_a_body(anny_body: AnnyBody, facing: Cameras) -> None:
+def test_as_the_exact_renderer_on_a_body(anny_body: BodyModel, facing: Cameras) -> None:
     with torch.no_grad():
         vertices = anny_body.template[None] @ facing.rotation.mT
         places = (facing.project(vertices)[0].numpy() - (150, 150)) * (128 / 700)

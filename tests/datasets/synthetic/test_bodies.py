@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import torch
 
-from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.batch import Batch
 from pose2mesh.datasets.synthetic.bodies import (
     BodySynthesiser,
@@ -32,7 +32,7 @@ COUNT = 65  # odd: the last body is seen once
 
 
 def draw(
-    body: AnnyBody, joint_set: JointSet, points: torch.Tensor | None, views: int = 2, seed: int = 0
+    body: BodyModel, joint_set: JointSet, points: torch.Tensor | None, views: int = 2, seed: int = 0
 ) -> SyntheticSamples:
     config = SyntheticConfig(poses=PoseConfig(procedural=1.0), views=views)
     source = PoseSource(None, config.poses)
@@ -41,7 +41,7 @@ def draw(
 
 
 @pytest.fixture(scope="module")
-def people(anny_body: AnnyBody) -> SyntheticSamples:
+def people(anny_body: BodyModel) -> SyntheticSamples:
     return draw(anny_body, COCO, POINTS)
 
 
@@ -68,7 +68,7 @@ def test_shapes(batch: Batch) -> None:
 
 
 @pytest.mark.parametrize("name", BODY_JOINT_SETS)
-def test_joints_alone_are_the_same_joints(name: str, anny_body: AnnyBody) -> None:
+def test_joints_alone_are_the_same_joints(name: str, anny_body: BodyModel) -> None:
     joint_set = BODY_JOINT_SETS[name]
     alone, both = (draw(anny_body, joint_set, points) for points in (None, POINTS))
     assert alone.points_cam is None
@@ -77,7 +77,7 @@ def test_joints_alone_are_the_same_joints(name: str, anny_body: AnnyBody) -> Non
     assert alone.joints_cam[:, joint_set.root_index].abs().max() < 1e-6
 
 
-def test_the_same_state_gives_the_same_people(people: SyntheticSamples, anny_body: AnnyBody) -> None:
+def test_the_same_state_gives_the_same_people(people: SyntheticSamples, anny_body: BodyModel) -> None:
     again, other = draw(anny_body, COCO, POINTS), draw(anny_body, COCO, POINTS, seed=1)
     assert torch.equal(people.joints_cam, again.joints_cam)
     assert torch.equal(people.joints_px, again.joints_px)
@@ -131,7 +131,7 @@ def test_weighted_centre_ignores_missing_joints() -> None:
 
 
 @pytest.mark.parametrize("joint_set", [COCO, HUMAN36], ids=lambda joint_set: joint_set.name)
-def test_points_and_joints_agree_with_the_full_body(joint_set: JointSet, anny_body: AnnyBody) -> None:
+def test_points_and_joints_agree_with_the_full_body(joint_set: JointSet, anny_body: BodyModel) -> None:
     people = draw(anny_body, joint_set, POINTS, seed=3)
     some = slice(0, 8)
     vertices = anny_body(people.phenotypes[some], people.orientations[some])
@@ -159,14 +159,14 @@ def test_shapes_lie_in_their_bounds_and_fill_them() -> None:
     assert drawn[:, 0].max() > 0.98
 
 
-def test_adults_have_adult_statures(anny_body: AnnyBody) -> None:
+def test_adults_have_adult_statures(anny_body: BodyModel) -> None:
     stature = anny_body.stature(ShapeConfig().sample(300, torch.Generator().manual_seed(5)))
     assert stature.min() > 1.35
     assert stature.max() < 2.3
     assert 1.6 < stature.mean() < 1.9
 
 
-def test_people_fill_the_picture_as_configured(anny_body: AnnyBody) -> None:
+def test_people_fill_the_picture_as_configured(anny_body: BodyModel) -> None:
     config = SyntheticConfig(
         poses=PoseConfig(procedural=1.0, tumble=0.0), cameras=CameraConfig(fill=(0.5, 0.5), steep=0.0), views=1
     )
@@ -177,7 +177,7 @@ def test_people_fill_the_picture_as_configured(anny_body: AnnyBody) -> None:
     assert 0.4 < extent.median() < 0.6
 
 
-def test_a_video_is_filmed_by_one_camera_that_nobody_comes_too_near(anny_body: AnnyBody) -> None:
+def test_a_video_is_filmed_by_one_camera_that_nobody_comes_too_near(anny_body: BodyModel) -> None:
     """People walk their clip's path before it, from where they were drawn to be away from it."""
     config = SyntheticConfig(views=1, cameras=CameraConfig(steep=0.0))
     synthesiser = BodySynthesiser(anny_body, COCO, None)

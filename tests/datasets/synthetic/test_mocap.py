@@ -10,7 +10,7 @@ import pytest
 import yaml
 from scipy.spatial.transform import Rotation
 
-from pose2mesh.body_models.anny_skeleton import BODY_BONES
+from pose2mesh.body_models.bones import BODY_BONES
 from pose2mesh.datasets.synthetic.bvh import forward_kinematics, read_bvh
 from pose2mesh.datasets.synthetic.joint_mapping import find_roles
 from pose2mesh.datasets.synthetic.mocap import Clip, load_clip, load_clips, load_split

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from pose2mesh.baselines.common.pose_prior import rotation_vectors
-from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.body_models.anny_skeleton import BODY_BONES, PARENTS
+from pose2mesh.body_models.bones import BODY_BONES, PARENTS
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
 from pose2mesh.datasets.synthetic.pose_sampling import (
     PoseConfig,
@@ -37,7 +37,7 @@ def any_poses(count: int, seed: int = 0) -> Tensor:
     return random_rotations(count * len(BODY_BONES), seeded(seed)).reshape(count, len(BODY_BONES), 3, 3)
 
 
-def joints_of(body: AnnyBody, joint_set: JointSet, poses: Tensor) -> dict[str, Tensor]:
+def joints_of(body: BodyModel, joint_set: JointSet, poses: Tensor) -> dict[str, Tensor]:
     """Each joint (count, 3) of the mean adult, metres."""
     joints, _, _ = BodySynthesiser(body, joint_set, None)(body.mean_phenotypes.expand(len(poses), -1), poses)
     return dict(zip(joint_set.names, joints.unbind(1), strict=True))
@@ -64,7 +64,7 @@ def test_mirror_twice_is_nothing() -> None:
 
 
 @pytest.mark.parametrize("joint_set", [COCO, SMPL], ids=lambda joint_set: joint_set.name)
-def test_mirror_mirrors_the_body(joint_set: JointSet, anny_body: AnnyBody) -> None:
+def test_mirror_mirrors_the_body(joint_set: JointSet, anny_body: BodyModel) -> None:
     """Sides exchanged, x negated; Anny itself is symmetric to a centimetre."""
     poses = sample_procedural(20, seeded(), tumble=0.5)
     seen = torch.stack(list(joints_of(anny_body, joint_set, poses).values()), dim=1)
@@ -94,7 +94,7 @@ def test_procedural_poses_are_rotations() -> None:
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_knees_bend_backwards_only(side: str, anny_body: AnnyBody) -> None:
+def test_knees_bend_backwards_only(side: str, anny_body: BodyModel) -> None:
     poses = sample_procedural(800, seeded(1))
     joints = joints_of(anny_body, SMPL, poses)
     thigh_frame = poses[:, BODY_BONES.index(f"{side.title()}UpLeg")]
@@ -107,7 +107,7 @@ def test_knees_bend_backwards_only(side: str, anny_body: AnnyBody) -> None:
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_elbows_bend_forwards_only_and_can_be_straight(side: str, anny_body: AnnyBody) -> None:
+def test_elbows_bend_forwards_only_and_can_be_straight(side: str, anny_body: BodyModel) -> None:
     poses = sample_procedural(800, seeded(2))
     joints = joints_of(anny_body, SMPL, poses)
     arm_frame = poses[:, BODY_BONES.index(f"{side.title()}Arm")]
@@ -122,7 +122,7 @@ def test_elbows_bend_forwards_only_and_can_be_straight(side: str, anny_body: Ann
     assert 130 < bend.max() < 155
 
 
-def test_heads_are_above_pelves_unless_people_tumble(anny_body: AnnyBody) -> None:
+def test_heads_are_above_pelves_unless_people_tumble(anny_body: BodyModel) -> None:
     upright = joints_of(anny_body, SMPL, sample_procedural(800, seeded(3), tumble=0.0))
     assert ((upright["head"] - upright["pelvis"])[:, 2] > 0).float().mean() > 0.995
     tumbling = joints_of(anny_body, SMPL, sample_procedural(800, seeded(3), tumble=1.0))

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.default_body import default_body
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
 from pose2mesh.evaluation.robustness.sample_sets import SampleSet
 from pose2mesh.skeletons import COCO, JointSet
@@ -52,10 +53,10 @@ def make_people(count: int = 6, seed: int = 0, joint_set: JointSet = COCO) -> Sa
 
 
 @pytest.fixture(scope="session")
-def anny() -> AnnyBody:
-    return AnnyBody()
+def anny() -> BodyModel:
+    return default_body()
 
 
 @pytest.fixture(scope="session")
-def synthesiser(anny: AnnyBody) -> BodySynthesiser:
+def synthesiser(anny: BodyModel) -> BodySynthesiser:
     return BodySynthesiser(anny, COCO, None)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.body_models.anny_skeleton import BODY_BONES
+from pose2mesh.body_models.bones import BODY_BONES
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.synthetic.pose_sampling import sample_procedural, to_world
 from pose2mesh.evaluation.robustness.joint_angles import LIMITS, BoneRotations, beyond_limits, joint_angles
 from pose2mesh.geometry.rotations import rotation_from_vector
@@ -24,7 +24,7 @@ def angles(bone: str = "Hips", vector_deg: tuple[float, float, float] = (0, 0, 0
     return joint_angles(posed(bone, vector_deg).double().numpy())
 
 
-def test_rotations_are_found_from_vertices(anny: AnnyBody) -> None:
+def test_rotations_are_found_from_vertices(anny: BodyModel) -> None:
     orientations = sample_procedural(8, torch.Generator().manual_seed(0))
     with torch.no_grad():
         vertices = anny(anny.mean_phenotypes[None].expand(8, -1), orientations)

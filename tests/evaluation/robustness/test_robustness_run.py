@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.cli.main import main
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.errors import InputError
@@ -23,7 +23,7 @@ from .test_sample_sets import annotations
 
 
 @pytest.fixture(scope="module")
-def anny_bundle(anny: AnnyBody, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def anny_bundle(anny: BodyModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of a small untrained network on the Anny body."""
     source = PoseSource(None, PoseConfig(procedural=1.0))
     path = tmp_path_factory.mktemp("run") / "bundle.safetensors"

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.body_models.anny_skeleton import BODY_BONES
+from pose2mesh.body_models.bones import BODY_BONES
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
 from pose2mesh.datasets.synthetic.mocap import Clip
 from pose2mesh.datasets.synthetic.pose_sampling import sample_procedural
@@ -26,7 +26,7 @@ def clip(name: str, frames: int, seed: int) -> Clip:
 
 
 @pytest.fixture(scope="module")
-def people(anny: AnnyBody, synthesiser: BodySynthesiser) -> SampleSet:
+def people(anny: BodyModel, synthesiser: BodySynthesiser) -> SampleSet:
     return from_clips("some", "clips", [clip("a", 3, 0), clip("b/c", 40, 1)], anny, synthesiser, 11, 5)
 
 
@@ -37,7 +37,7 @@ def test_every_clip_gives_as_many(people: SampleSet) -> None:
     assert len(set(people.labels[-5:])) == 5  # the longer one never
 
 
-def test_the_truth_is_what_the_cameras_see(people: SampleSet, anny: AnnyBody) -> None:
+def test_the_truth_is_what_the_cameras_see(people: SampleSet, anny: BodyModel) -> None:
     truth = people.truth
     assert truth is not None
     joints = np.einsum("jv,pvc->pjc", anny.regressor(COCO).numpy(), truth.vertices)
@@ -71,7 +71,7 @@ def test_yaw(turn_deg: float, expected: float) -> None:
     assert BODY_BONES[0] == "Hips"
 
 
-def test_the_same_seed_gives_the_same_people(anny: AnnyBody, synthesiser: BodySynthesiser, people: SampleSet) -> None:
+def test_the_same_seed_gives_the_same_people(anny: BodyModel, synthesiser: BodySynthesiser, people: SampleSet) -> None:
     again = from_clips("some", "clips", [clip("a", 3, 0), clip("b/c", 40, 1)], anny, synthesiser, 11, 5)
     np.testing.assert_array_equal(again.joints_px, people.joints_px)
     other = from_clips("some", "clips", [clip("a", 3, 0), clip("b/c", 40, 1)], anny, synthesiser, 11, 6)

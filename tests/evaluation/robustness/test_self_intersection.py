@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.evaluation.robustness.self_intersection import Capsules, segment_distance
 from pose2mesh.skeletons import COCO, HUMAN36, SMPL, JointSet
 
@@ -44,7 +44,7 @@ def test_no_pair_of_points_is_nearer(seed: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def rest(anny: AnnyBody) -> tuple[np.ndarray, np.ndarray]:
+def rest(anny: BodyModel) -> tuple[np.ndarray, np.ndarray]:
     vertices = anny.template.numpy()
     return anny.regressor(COCO).numpy() @ vertices, vertices
 
@@ -88,7 +88,7 @@ def test_joints_that_are_shared_are_no_overlap(rest: tuple[np.ndarray, np.ndarra
 
 
 @pytest.mark.parametrize("joint_set", [HUMAN36, SMPL])
-def test_other_joint_sets(joint_set: JointSet, anny: AnnyBody) -> None:
+def test_other_joint_sets(joint_set: JointSet, anny: BodyModel) -> None:
     vertices = anny.template.numpy()
     joints = anny.regressor(joint_set).numpy() @ vertices
     capsules = Capsules(joint_set, joints, vertices)

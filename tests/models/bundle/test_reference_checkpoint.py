@@ -21,11 +21,12 @@ import torch
 import yaml
 from torch import Tensor, nn
 
+from pose2mesh.body_models.interface import BodyMesh
 from pose2mesh.cli.main import main
 from pose2mesh.errors import InputError
 from pose2mesh.models.bundle import reference_checkpoint
 from pose2mesh.models.bundle.bundle import load_bundle
-from pose2mesh.models.mesh_topology import Body, MeshTopology, build_surface
+from pose2mesh.models.mesh_topology import MeshTopology, build_surface
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.skeletons import COCO
@@ -130,7 +131,7 @@ class Whole(nn.Module):
 
 
 @pytest.fixture(scope="module")
-def surface(body: Body) -> MeshTopology:
+def surface(body: BodyMesh) -> MeshTopology:
     return build_surface(body, COCO, NetworkConfig(**SIZES), None)
 
 
@@ -234,7 +235,7 @@ def test_a_lifter_alone(prefix: str, whole: Whole, network: Pose2Mesh, tmp_path:
     x = torch.randn(5, len(COCO), 2)
     with torch.no_grad():
         lifted_mm = whole.pose_lifter(x.flatten(1))
-        torch.testing.assert_close(network.posenet(x).flatten(1), lifted_mm / 1000, atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(network.posenet(x).joints.flatten(1), lifted_mm / 1000, atol=1e-6, rtol=1e-5)
     with pytest.raises(InputError, match="holds a PoseNet alone; expected a config of stage posenet"):
         reference_checkpoint.load_meshnet(network, found)
 
@@ -362,7 +363,7 @@ def test_convert_makes_a_bundle(
     assert bundle.info.data == "as the reference implementation's checkpoint final.pth.tar, epoch 15"
     x = torch.randn(5, len(COCO), 2)
     with torch.no_grad():
-        lifted = bundle.model.posenet(x).flatten(1)
+        lifted = bundle.model.posenet(x).joints.flatten(1)
         torch.testing.assert_close(lifted, whole.pose_lifter(x.flatten(1)) / 1000, atol=1e-5, rtol=1e-5)
 
     assert bundle.info.config["network"]["posenet_width"] == 48

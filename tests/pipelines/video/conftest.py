@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.detectors.registry import Detection
+from pose2mesh.body_models.default_body import default_body
+from pose2mesh.body_models.interface import BodyModel
+from pose2mesh.detectors.detection import Detection
 from pose2mesh.pipelines.video.mp4_writer import Mp4Writer
 
 pytest.importorskip("av")
@@ -100,5 +101,5 @@ def video_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def anny_body() -> AnnyBody:
-    return AnnyBody()
+def anny_body() -> BodyModel:
+    return default_body()

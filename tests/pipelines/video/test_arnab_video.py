@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from pose2mesh.baselines.common.fitting import Fitter
 from pose2mesh.baselines.common.initial_bodies import NetworkStart
 from pose2mesh.baselines.common.pose_prior import PosePrior
+from pose2mesh.baselines.fitting_backend import FittingBackend, VideoFittingBackend
 from pose2mesh.baselines.methods.arnab import Arnab
 from pose2mesh.baselines.methods.smplify import Schedule, SMPLify
-from pose2mesh.baselines.registry import BaselineBackend, VideoBackend
-from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.motion.smoothing import bone_lengths
 from pose2mesh.pipelines.video.video_options import VideoInput, VideoOptions
@@ -40,13 +40,13 @@ def someone() -> NDArray[np.float64]:
 
 
 @pytest.fixture(scope="module")
-def single(anny_body: AnnyBody) -> SMPLify:
+def single(anny_body: BodyModel) -> SMPLify:
     """`smplify-started` that tries less hard."""
     fitter = Fitter(anny_body, COCO, PosePrior.load())
     return SMPLify("single", fitter, NetworkStart(Predictor.load(), fitter), Schedule(0, ((1.0, 20),)))
 
 
-def recover(keypoints: Path, backend: BaselineBackend, out: Path) -> dict[str, NDArray[np.float32]]:
+def recover(keypoints: Path, backend: FittingBackend, out: Path) -> dict[str, NDArray[np.float32]]:
     asked = VideoOptions(out, ("npz",), "coco", None, None, False, "", USUAL_PARTS)
     source = VideoInput("walk", keypoints, None, keypoints, 25.0)
     predict_video(source, asked, Predictor(backend), None, None, lambda _: None, lambda _: None)
@@ -54,10 +54,12 @@ def recover(keypoints: Path, backend: BaselineBackend, out: Path) -> dict[str, N
         return dict(file)
 
 
-def test_steadier_than_frame_by_frame(single: SMPLify, anny_body: AnnyBody, tmp_path: Path) -> None:
+def test_steadier_than_frame_by_frame(single: SMPLify, anny_body: BodyModel, tmp_path: Path) -> None:
     np.save(tmp_path / "walk.npy", someone())
-    alone = recover(tmp_path / "walk.npy", BaselineBackend(single, anny_body), tmp_path / "alone")
-    together = recover(tmp_path / "walk.npy", VideoBackend(Arnab(single, rounds=30), anny_body), tmp_path / "together")
+    alone = recover(tmp_path / "walk.npy", FittingBackend(single, anny_body), tmp_path / "alone")
+    together = recover(
+        tmp_path / "walk.npy", VideoFittingBackend(Arnab(single, rounds=30), anny_body), tmp_path / "together"
+    )
     for found in (alone, together):
         assert found["frame"].tolist() == list(range(FRAMES))
         assert found["bridged"].nonzero()[0].tolist() == [5, 6]
@@ -71,9 +73,9 @@ def test_steadier_than_frame_by_frame(single: SMPLify, anny_body: AnnyBody, tmp_
     assert (lengths.std(0) / lengths.mean(0)).max() < 0.01  # one shape
 
 
-def test_a_video_of_two_frames(single: SMPLify, anny_body: AnnyBody, tmp_path: Path) -> None:
+def test_a_video_of_two_frames(single: SMPLify, anny_body: BodyModel, tmp_path: Path) -> None:
     """Nothing can be said of how motion changes, and there is an answer all the same."""
     np.save(tmp_path / "walk.npy", someone()[:2])
-    found = recover(tmp_path / "walk.npy", VideoBackend(Arnab(single, rounds=3), anny_body), tmp_path / "out")
+    found = recover(tmp_path / "walk.npy", VideoFittingBackend(Arnab(single, rounds=3), anny_body), tmp_path / "out")
     assert found["vertices"].shape == (2, *anny_body.template.shape)
     assert np.isfinite(found["vertices"]).all()

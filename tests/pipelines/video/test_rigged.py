@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.cli.main import main
 from pose2mesh.datasets.synthetic.bvh import forward_kinematics, read_bvh
 from pose2mesh.motion.body_motion import Y_UP_FROM_CAMERA
@@ -54,7 +54,7 @@ def test_one_shape_for_all_frames(out: Path, arrays: dict[str, np.ndarray]) -> N
     assert spread[[COCO.bones.index(bone) for bone in COCO.bones if "knee" in "".join(bone)]].max() < 0.01
 
 
-def test_the_vertices_are_those_of_the_rig(arrays: dict[str, np.ndarray], anny_body: AnnyBody) -> None:
+def test_the_vertices_are_those_of_the_rig(arrays: dict[str, np.ndarray], anny_body: BodyModel) -> None:
     shape = torch.from_numpy(arrays["phenotypes"]).expand(FRAMES, -1)
     with torch.no_grad():
         bodies = anny_body(shape, torch.from_numpy(arrays["orientations"])).numpy() + arrays["hips_m"][:, None]
@@ -62,7 +62,7 @@ def test_the_vertices_are_those_of_the_rig(arrays: dict[str, np.ndarray], anny_b
     assert np.abs(bodies - given).max() < 1e-4
 
 
-def test_the_bvh_reads_back_to_the_same_joints(out: Path, arrays: dict[str, np.ndarray], anny_body: AnnyBody) -> None:
+def test_the_bvh_reads_back_to_the_same_joints(out: Path, arrays: dict[str, np.ndarray], anny_body: BodyModel) -> None:
     bvh = read_bvh(out / "walk_0.bvh")
     assert (len(bvh), bvh.frame_time) == (FRAMES, pytest.approx(1 / 25))
     _, positions = forward_kinematics(bvh)

@@ -15,8 +15,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor, nn
 
-from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.body_models.anny_skeleton import BODY_BONES
+from pose2mesh.body_models.bones import BODY_BONES
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.skeletons import COCO, COCO17
 
 _FRONT, _BACK, _OUT, _IN = (0.0, -1.0, 0.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0), (-1.0, 0.0, 0.0)
@@ -96,7 +96,7 @@ MIRROR: tuple[int, ...] = tuple(
 )
 
 
-def landmark_regressor(body: AnnyBody) -> Tensor:
+def landmark_regressor(body: BodyModel) -> Tensor:
     """(91, V) rows that sum to one and give the landmarks from the vertices, in the order of `NAMES`.
 
     Rows of the 17 joints are COCO's; each of the others is 1 at a single vertex.
@@ -106,7 +106,7 @@ def landmark_regressor(body: AnnyBody) -> Tensor:
     return torch.cat((joints, nn.functional.one_hot(vertices, joints.shape[1]).to(joints)))
 
 
-def landmark_vertices(body: AnnyBody) -> dict[str, int]:
+def landmark_vertices(body: BodyModel) -> dict[str, int]:
     """The vertex of each landmark that is no joint, by name, in the order of `NAMES`."""
     template, heads = body.template, body.template_heads()
     skin = _skin(body)
@@ -138,7 +138,7 @@ def landmark_vertices(body: AnnyBody) -> dict[str, int]:
     return {name: found[name] for name in NAMES[len(COCO17) :]}
 
 
-def _skin(body: AnnyBody) -> Tensor:
+def _skin(body: BodyModel) -> Tensor:
     """(V,) of the largest piece of the mesh: eyes, teeth and tongue are pieces of their own."""
     faces, count = body.faces.cpu().numpy(), len(body.template)
     ends = faces[:, [0, 1]], faces[:, [1, 2]]

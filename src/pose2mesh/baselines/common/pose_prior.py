@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from torch import Tensor, nn
 
-from pose2mesh.body_models.anny_skeleton import BODY_BONES
+from pose2mesh.body_models.bones import BODY_BONES
 from pose2mesh.datasets.synthetic.pose_sampling import to_local
 
 TURNING = len(BODY_BONES) - 1  # bones that a pose turns: all but the hips

@@ -12,7 +12,7 @@ from pose2mesh.baselines.rendering.lighting import draw_light, view_normals
 from pose2mesh.baselines.rendering.outfits import Wardrobe
 from pose2mesh.baselines.rendering.surface_regions import SurfaceRegions
 from pose2mesh.baselines.rendering.visibility import Visibility
-from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.interface import BodyModel
 
 BEYOND = 0.5  # the grey of what lies beyond the border of the picture that a crop is from
 
@@ -26,7 +26,7 @@ class Painter:
         accompanied: Share of people with somebody else behind or beside them.
     """
 
-    def __init__(self, body: AnnyBody, backgrounds: int, accompanied: float) -> None:
+    def __init__(self, body: BodyModel, backgrounds: int, accompanied: float) -> None:
         self.faces, self.accompanied = body.faces, accompanied
         self.wardrobe = Wardrobe(SurfaceRegions.of(body))
         self.backgrounds = Backgrounds(backgrounds)

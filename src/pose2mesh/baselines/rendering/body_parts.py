@@ -7,8 +7,8 @@ from torch import Tensor
 
 from pose2mesh.baselines.observation import CROP_PX, MAP_PX, PARTS
 from pose2mesh.baselines.rendering.visibility import Visibility
-from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.body_models.anny_skeleton import BODY_BONES
+from pose2mesh.body_models.bones import BODY_BONES
+from pose2mesh.body_models.interface import BodyModel
 
 _OF_A_SIDE = ("upper_arm", "forearm", "thigh", "shank", "foot")
 PART_NAMES = ("head", "torso", *(f"{side}_{part}" for part in _OF_A_SIDE for side in ("left", "right")))
@@ -29,14 +29,14 @@ def part_of_bone(bone: str) -> int:
     return PART_NAMES.index(f"{side.lower()}_{part}" if part in _OF_A_SIDE else part)
 
 
-def vertex_parts(body: AnnyBody) -> Tensor:
+def vertex_parts(body: BodyModel) -> Tensor:
     """(V, PARTS) how much of each vertex the bones of each part move; rows sum to one."""
     weights = body.body_bone_weights()
     part = torch.tensor([part_of_bone(bone) for bone in BODY_BONES])
     return weights.new_zeros(len(weights), PARTS).index_add_(1, part, weights)
 
 
-def face_parts(body: AnnyBody) -> Tensor:
+def face_parts(body: BodyModel) -> Tensor:
     """(F,) the part each face belongs to: the one that moves its corners most."""
     return vertex_parts(body)[body.faces].sum(1).argmax(1)
 

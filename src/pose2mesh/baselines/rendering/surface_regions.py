@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pose2mesh.baselines.rendering.body_parts import PART_NAMES, face_parts
-from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.skeletons import COCO
 
 _HEAD, _TORSO = PART_NAMES.index("head"), PART_NAMES.index("torso")
@@ -45,7 +45,7 @@ class SurfaceRegions:
     spot: Tensor
 
     @classmethod
-    def of(cls, body: AnnyBody) -> SurfaceRegions:
+    def of(cls, body: BodyModel) -> SurfaceRegions:
         """Of the Anny body."""
         part = face_parts(body)
         kind = [name.removeprefix("left_").removeprefix("right_") for name in PART_NAMES]

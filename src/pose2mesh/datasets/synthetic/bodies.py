@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
-from pose2mesh.body_models.anny import AnnyBody, SkinnedPoints, skin
+from pose2mesh.body_models.interface import BodyModel
+from pose2mesh.body_models.skinning import SkinnedPoints, skin
 from pose2mesh.datasets.batch import Batch
 from pose2mesh.datasets.synthetic.camera_sampling import CameraConfig, Cameras, sample_cameras
 from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig, synthesise
@@ -38,7 +39,7 @@ class ShapeConfig:
     proportions: tuple[float, float] = (0.0, 1.0)
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
-        """(count, 6) phenotypes in the order of `body_models.anny.PHENOTYPES`."""
+        """(count, 6) phenotypes in the order of `body_models.interface.PHENOTYPES`."""
         bounds = (self.gender, self.age, self.muscle, self.weight, self.height, self.proportions)
         low, high = torch.tensor(bounds, device=generator.device).unbind(1)
         return low + (high - low) * torch.rand(count, 6, generator=generator, device=generator.device)
@@ -110,7 +111,7 @@ class BodySynthesiser(nn.Module):
     point_shapes: Tensor
     point_weights: Tensor
 
-    def __init__(self, body: AnnyBody, joint_set: JointSet, points: Tensor | None) -> None:
+    def __init__(self, body: BodyModel, joint_set: JointSet, points: Tensor | None) -> None:
         super().__init__()
         self.body, self.joint_set = body, joint_set
         self.joints = SkinnedPoints(body, body.regressor(joint_set))

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.body_models.anny_skeleton import BODY_BONES
+from pose2mesh.body_models.bones import BODY_BONES
 from pose2mesh.datasets.synthetic.bvh import read_bvh
 from pose2mesh.datasets.synthetic.retarget import TEMPLATE_BONES, Up, retarget
 from pose2mesh.errors import InputError, one_line

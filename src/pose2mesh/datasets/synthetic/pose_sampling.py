@@ -1,7 +1,7 @@
 """Poses to train on: frames of motion clips, poses drawn inside anatomical joint limits, and what makes few go far.
 
 A pose is (22, 3, 3): the world rotation of each body bone from the mean body's rest pose
-(`body_models.anny_skeleton.BODY_BONES`; z up, facing −y, arms half lowered), the identity for a body at rest.
+(`body_models.bones.BODY_BONES`; z up, facing −y, arms half lowered), the identity for a body at rest.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pose2mesh.body_models.anny_skeleton import BODY_BONES, MIRROR, PARENTS, depth_levels
+from pose2mesh.body_models.bones import BODY_BONES, MIRROR, PARENTS, depth_levels
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.rotations import axis_rotation, rotation_from_vector
 

@@ -14,14 +14,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.body_models.anny_skeleton import BODY_BONES
+from pose2mesh.body_models.bones import BODY_BONES
 from pose2mesh.datasets.synthetic.bvh import Array, Bvh, forward_kinematics
 from pose2mesh.datasets.synthetic.joint_mapping import Roles, find_roles
 from pose2mesh.errors import InputError
 
 Up = Literal["y", "z"]
 
-# The bones of `body_models.anny_skeleton`, each with the way from its head to its child's in the template (default
+# The bones of `body_models.bones`, each with the way from its head to its child's in the template (default
 # phenotype), in metres. Written out so that motion is read without building the body; a test compares them with it.
 TEMPLATE_BONES: dict[str, tuple[float, float, float]] = {
     "Hips": (-0.0014, -0.0031, 0.0932),

@@ -21,7 +21,7 @@ from pose2mesh.evaluation.dataset_checks.folder_layout import DatasetSplit, conf
 from pose2mesh.io.downloads import cache_folder
 
 
-def check_command(path: Path, options: CheckOptions, say: Callable[[str], None], warn: Callable[[str], None]) -> int:
+def check_dataset(path: Path, options: CheckOptions, say: Callable[[str], None], warn: Callable[[str], None]) -> int:
     """Check every split of a data set, and report what was found.
 
     Args:

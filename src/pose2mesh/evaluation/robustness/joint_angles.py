@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.body_models.anny_skeleton import BODY_BONES, PARENTS
+from pose2mesh.body_models.bones import BODY_BONES, PARENTS
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.synthetic.retarget import TEMPLATE_BONES
 from pose2mesh.geometry.rotations import nearest_rotation
 
@@ -47,7 +47,7 @@ _SIDES = (("Left", 1.0), ("Right", -1.0))
 class BoneRotations:
     """Finds the rotations of the 22 body bones on Anny meshes."""
 
-    def __init__(self, body: AnnyBody) -> None:
+    def __init__(self, body: BodyModel) -> None:
         weights = body.body_bone_weights()
         # Vertices that a bone carries nearly alone; a bone between others has few, so the best tenth at least.
         best = weights.amax(0).clamp_max(0.9)

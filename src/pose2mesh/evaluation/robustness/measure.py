@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
 from pose2mesh.datasets.synthetic.mocap import Clip
 from pose2mesh.errors import InputError
@@ -89,7 +89,7 @@ class Meter:
         InputError: the model is of another body.
     """
 
-    def __init__(self, recovery: Predictor, body: AnnyBody, synthesiser: BodySynthesiser) -> None:
+    def __init__(self, recovery: Predictor, body: BodyModel, synthesiser: BodySynthesiser) -> None:
         if len(recovery.template) != len(body.template):
             name, other = recovery.info.name, recovery.info.body
             raise InputError(f"model {name!r} is of body {other!r}; robustness is measured of models of body 'anny'")

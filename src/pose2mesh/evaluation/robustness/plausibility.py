@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pose2mesh.body_models.anny import AnnyBody
-from pose2mesh.body_models.anny_skeleton import BODY_BONES
+from pose2mesh.body_models.bones import BODY_BONES
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, ShapeConfig
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.evaluation.robustness.joint_angles import LIMITS, BoneRotations, beyond_limits, joint_angles
@@ -68,7 +68,7 @@ class PlausibilityMeter:
         synthesiser: Of that body and the model's joint set.
     """
 
-    def __init__(self, body: AnnyBody, synthesiser: BodySynthesiser) -> None:
+    def __init__(self, body: BodyModel, synthesiser: BodySynthesiser) -> None:
         self.joint_set: JointSet = synthesiser.joint_set
         self.rotations = BoneRotations(body)
         rest = body.template.numpy()

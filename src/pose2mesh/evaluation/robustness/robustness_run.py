@@ -6,39 +6,36 @@ import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from pose2mesh.body_models.default_body import default_body
+from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
+from pose2mesh.datasets.synthetic.mocap import load_clips, load_split
 from pose2mesh.errors import InputError
+from pose2mesh.evaluation.robustness.generalization_gap import measure_gap, verdict
+from pose2mesh.evaluation.robustness.measure import Meter
+from pose2mesh.evaluation.robustness.report import write_report
 from pose2mesh.evaluation.robustness.robustness_options import RobustnessOptions
+from pose2mesh.evaluation.robustness.sample_sets import Role, SampleSet, from_clips, from_keypoints
+from pose2mesh.inference.predictor import Predictor
 
 Say = Callable[[str], None]
 
 
-def robustness_command(model: str, device: str, options: RobustnessOptions, say: Say) -> None:
-    """Measure a model and write the report.
+def measure_robustness(predictor: Predictor, model: str, options: RobustnessOptions, say: Say) -> None:
+    """Measure a model on every sample set of the options and write the report.
 
     Args:
-        model: `default`, a bundle, or a run folder that holds one.
-        device: `cpu` or `cuda`.
-        options: See there.
-        say: Takes lines of progress and results.
+        predictor: The model.
+        model: Its name or file, for the command line that the report repeats.
+        options: What to measure; `RobustnessOptions.check` has passed.
+        say: Prints a line of progress or results.
 
     Raises:
-        InputError: an option, the model or a file cannot be used, or the report cannot be written.
+        InputError: a file cannot be used, or the report cannot be written.
     """
-    options.check()
-    from pose2mesh.body_models.anny import AnnyBody
-    from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
-    from pose2mesh.datasets.synthetic.mocap import load_clips, load_split
-    from pose2mesh.evaluation.robustness.generalization_gap import measure_gap, verdict
-    from pose2mesh.evaluation.robustness.measure import Meter
-    from pose2mesh.evaluation.robustness.report import write_report
-    from pose2mesh.evaluation.robustness.sample_sets import Role, SampleSet, from_clips, from_keypoints
-    from pose2mesh.inference.predictor import Predictor
-
-    recovery = Predictor.load(model, device)
     own: list[SampleSet] = []
     folders: Sequence[Path | None] = options.images or [None] * len(options.keypoints)
     for (name, file), folder in zip(options.named_files(), folders, strict=True):
-        own.append(from_keypoints(name, file, folder, recovery.joint_set, options.samples, options.seed))
+        own.append(from_keypoints(name, file, folder, predictor.joint_set, options.samples, options.seed))
     parts: list[tuple[str, Role, list]] = []
     if options.motions is not None:
         clips = load_clips(options.motions)
@@ -47,9 +44,9 @@ def robustness_command(model: str, device: str, options: RobustnessOptions, say:
         else:
             train, validation = load_split(options.split, clips)
             parts = [("training clips", "train", train), ("validation clips", "validation", validation)]
-    body = AnnyBody()
-    synthesiser = BodySynthesiser(body, recovery.joint_set, None)
-    meter = Meter(recovery, body, synthesiser)
+    body = default_body()
+    synthesiser = BodySynthesiser(body, predictor.joint_set, None)
+    meter = Meter(predictor, body, synthesiser)
     try:
         options.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -66,7 +63,7 @@ def robustness_command(model: str, device: str, options: RobustnessOptions, say:
         compared = train_errors, validation_errors
         gap = measure_gap(train_errors, validation_errors, options.seed)
     try:
-        write_report(options.out, recovery, _command_line(model, options), measured, gap, compared, options.seed)
+        write_report(options.out, predictor, _command_line(model, options), measured, gap, compared, options.seed)
     except OSError as error:
         raise InputError(f"{options.out}: the report cannot be written ({error.strerror or error})") from error
     say(verdict(gap))

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pose2mesh.body_models.anny import AnnyBody
+from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.synthetic.bodies import (
     BodySynthesiser,
     SyntheticConfig,
@@ -122,7 +122,7 @@ def from_clips(
     name: str,
     role: Role,
     clips: Sequence[Clip],
-    body: AnnyBody,
+    body: BodyModel,
     synthesiser: BodySynthesiser,
     samples: int,
     seed: int,

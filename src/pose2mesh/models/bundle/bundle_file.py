@@ -54,8 +54,7 @@ def read_bundle(name_or_path: str | Path) -> BundleFile:
         raise InputError(f"{path}: bundle version {metadata.get('version')}, expected {VERSION}")
     with fitting(path):
         info = BundleInfo(**json.loads(metadata["info"]))
-        # Written before there was a choice, PoseNet's last layer counts in metres.
-        network = NetworkConfig(**({"posenet_unit_m": 1.0} | info.config["network"]))
+        network = NetworkConfig.from_bundle(info.config["network"])
         weights = {name: _single(array) for name, array in _part("weights.", tensors).items()}
         return BundleFile(path, info, network, _surface(_part("surface.", tensors)), weights)
 

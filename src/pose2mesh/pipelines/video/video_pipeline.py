@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pose2mesh.detectors.registry import Detector
+from pose2mesh.detectors.detection import Detector
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import nominal_intrinsics
 from pose2mesh.inference.predictor import Predictor

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from pose2mesh.body_models.anny_skeleton import BODY_BONES
+from pose2mesh.body_models.bones import BODY_BONES
 from pose2mesh.io.mesh_files import atomic_write, in_unit
 from pose2mesh.pipelines.video.frame_reader import Video
 from pose2mesh.pipelines.video.mp4_writer import Mp4Writer

@@ -1,6 +1,6 @@
 """The bones that carry a pose: their order, parents and mirror images. Light: needs neither PyTorch nor the body.
 
-A pose of the body is one rotation per bone in this order; see `body_models.anny.AnnyBody.bone_transforms`.
+A pose of the body is one rotation per bone in this order; see `body_models.interface.BodyModel.bone_transforms`.
 """
 
 from __future__ import annotations

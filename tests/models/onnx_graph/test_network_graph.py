@@ -13,11 +13,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pose2mesh.body_models.interface import BodyMesh
 from pose2mesh.models.bundle.bundle_file import BundleFile
 from pose2mesh.models.bundle.bundle_info import BundleInfo
-from pose2mesh.models.mesh_topology import Body, build_surface
+from pose2mesh.models.mesh_topology import build_surface
 from pose2mesh.models.network_config import NetworkConfig
-from pose2mesh.models.onnx_graph import build, interpolation
+from pose2mesh.models.onnx_graph.meshnet_nodes import interpolation
+from pose2mesh.models.onnx_graph.network_graph import build
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.skeletons import JOINT_SETS
 
@@ -39,7 +41,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-def trained(body: Body, posed: np.ndarray, config: NetworkConfig, **changes: Any) -> tuple[Pose2Mesh, BundleFile]:
+def trained(body: BodyMesh, posed: np.ndarray, config: NetworkConfig, **changes: Any) -> tuple[Pose2Mesh, BundleFile]:
     """A network whose BatchNorms have statistics of their own, and what its bundle holds."""
     joint_set = JOINT_SETS[changes.pop("joint_set", "coco")]
     config = dataclasses.replace(config, **changes)
@@ -83,7 +85,7 @@ def expected(model: Pose2Mesh, pixels: np.ndarray, confidence: np.ndarray) -> di
 
 @pytest.mark.parametrize("changes", VARIANTS.values(), ids=VARIANTS.keys())
 def test_answers_are_those_of_pytorch(
-    body: Body, posed_bodies: np.ndarray, small_config: NetworkConfig, changes: dict[str, Any]
+    body: BodyMesh, posed_bodies: np.ndarray, small_config: NetworkConfig, changes: dict[str, Any]
 ) -> None:
     model, bundle = trained(body, posed_bodies, small_config, **changes)
     graph = build(bundle)
@@ -99,7 +101,9 @@ def test_answers_are_those_of_pytorch(
 
 
 @pytest.mark.parametrize("count", [1, 3, 70])
-def test_any_number_of_people(body: Body, posed_bodies: np.ndarray, small_config: NetworkConfig, count: int) -> None:
+def test_any_number_of_people(
+    body: BodyMesh, posed_bodies: np.ndarray, small_config: NetworkConfig, count: int
+) -> None:
     model, bundle = trained(body, posed_bodies, small_config, joint_base=True)
     graph = build(bundle)
     for value in (*graph.graph.input, *graph.graph.output):
@@ -112,7 +116,7 @@ def test_any_number_of_people(body: Body, posed_bodies: np.ndarray, small_config
         np.testing.assert_allclose(found[name], value.numpy(), atol=1e-5 * max(1, float(value.abs().max())))
 
 
-def test_compact_is_smaller_and_the_same(body: Body, posed_bodies: np.ndarray, small_config: NetworkConfig) -> None:
+def test_compact_is_smaller_and_the_same(body: BodyMesh, posed_bodies: np.ndarray, small_config: NetworkConfig) -> None:
     _, bundle = trained(body, posed_bodies, small_config, posenet_width=128)
     bundle.weights = {
         name: value if "running" in name or value.dtype != np.float32 else value.astype(np.float16).astype(np.float32)
@@ -128,7 +132,7 @@ def test_compact_is_smaller_and_the_same(body: Body, posed_bodies: np.ndarray, s
 
 
 def test_compact_keeps_what_float16_cannot_hold(
-    body: Body, posed_bodies: np.ndarray, small_config: NetworkConfig
+    body: BodyMesh, posed_bodies: np.ndarray, small_config: NetworkConfig
 ) -> None:
     model, bundle = trained(body, posed_bodies, small_config)
     given = people(4, 19)
@@ -143,7 +147,7 @@ def test_interpolation_is_that_of_pytorch(C_in: int, C_out: int) -> None:
     np.testing.assert_allclose(x.numpy() @ interpolation(C_in, C_out), wanted.numpy(), atol=1e-6)
 
 
-def test_weights_that_do_not_fit(body: Body, posed_bodies: np.ndarray, small_config: NetworkConfig) -> None:
+def test_weights_that_do_not_fit(body: BodyMesh, posed_bodies: np.ndarray, small_config: NetworkConfig) -> None:
     _, bundle = trained(body, posed_bodies, small_config)
     more = dataclasses.replace(bundle, weights={**bundle.weights, "more": np.ones(1, np.float32)})
     with pytest.raises(ValueError, match=r"Unexpected key\(s\): more"):

@@ -1,0 +1,61 @@
+"""The lifters by name. Importing this module does not import PyTorch, so that ONNX inference can use it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from pose2mesh.errors import InputError
+
+if TYPE_CHECKING:
+    from pose2mesh.models.lifter import Lifter
+    from pose2mesh.models.network_config import NetworkConfig
+    from pose2mesh.models.onnx_graph.graph_builder import OnnxGraph
+
+# Arguments: the graph, the name of the input (B, J, C), the config, J. Adds the lifter's nodes and returns the names
+# of the joints (B, J, 3), which must be `lifted`, and of the landmark offsets (B, L, 3) or None, as in `Lifted`.
+# The weights are named as in the lifter's state dict, after `network_config.LIFTER_PREFIX`.
+OnnxWriter: TypeAlias = "Callable[[OnnxGraph, str, NetworkConfig, int], tuple[str, str | None]]"
+
+
+class LifterEntry(NamedTuple):
+    """A lifter; both functions import its code on first use.
+
+    Attributes:
+        network: Returns the class.
+        onnx_writer: Returns the function that writes its ONNX nodes. Where that function's module does not import
+            PyTorch, bundles run in ONNX Runtime without PyTorch; exported files always do.
+    """
+
+    network: Callable[[], type[Lifter]]
+    onnx_writer: Callable[[], OnnxWriter]
+
+
+def _posenet() -> type[Lifter]:
+    from pose2mesh.models.posenet import PoseNet
+
+    return PoseNet
+
+
+def _posenet_onnx() -> OnnxWriter:
+    from pose2mesh.models.onnx_graph.posenet_nodes import write_posenet
+
+    return write_posenet
+
+
+LIFTERS: dict[str, LifterEntry] = {
+    "posenet": LifterEntry(_posenet, _posenet_onnx),
+}
+
+
+def find_lifter(name: str, source: str = "") -> LifterEntry:
+    """A lifter by name; `source` stands before `network.lifter` in the error.
+
+    Raises:
+        InputError: there is none of that name; the nearest is named.
+    """
+    if name not in LIFTERS:
+        nearest = difflib.get_close_matches(name, LIFTERS, n=1, cutoff=0.0)[0]
+        raise InputError(f"{source}network.lifter {name!r} is not known; the nearest is {nearest!r}")
+    return LIFTERS[name]
