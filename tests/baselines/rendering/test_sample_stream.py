@@ -19,7 +19,7 @@ from pose2mesh.skeletons import COCO
 from tests.moving_poses import TURN_RAD, moving_poses
 
 Drawn = tuple[Observation, GroundTruth]
-ALL: frozenset[Need] = frozenset(("pictures", "parts", "silhouettes"))
+ALL: frozenset[Need] = frozenset(("images", "parts", "silhouettes"))
 SOURCE = PoseSource(None, PoseConfig(procedural=1.0))
 EXACT = NoiseConfig(model="none", drop=0.0, clean=1.0, plain_confidence=1.0, out_of_picture=False)
 
@@ -37,7 +37,7 @@ def sampled(stream: SampleStream) -> tuple[Observation, GroundTruth]:
 @pytest.fixture(scope="module")
 def exact(anny_body: BodyModel) -> tuple[Observation, GroundTruth]:
     config = RenderingConfig(SyntheticConfig(noise=EXACT, views=1), errors=False, occluded=0.0)
-    return SampleStream(anny_body, COCO, SOURCE, config, ALL - {"pictures"}).sample(0, seed=0)
+    return SampleStream(anny_body, COCO, SOURCE, config, ALL - {"images"}).sample(0, seed=0)
 
 
 def same(a: Observation | GroundTruth, b: Observation | GroundTruth) -> bool:
@@ -47,11 +47,11 @@ def same(a: Observation | GroundTruth, b: Observation | GroundTruth) -> bool:
 
 def test_shapes_and_types(sampled: Drawn) -> None:
     observation, ground_truth = sampled
-    assert observation.pictures is not None
+    assert observation.images is not None
     assert observation.parts is not None
     assert observation.silhouettes is not None
     assert observation.joints.shape == (CHUNK, len(COCO), 2)
-    assert observation.pictures.shape == (CHUNK, 3, CROP_PX, CROP_PX)
+    assert observation.images.shape == (CHUNK, 3, CROP_PX, CROP_PX)
     assert observation.parts.shape == (CHUNK, PARTS, MAP_PX, MAP_PX)
     assert observation.silhouettes.shape == (CHUNK, MAP_PX, MAP_PX)
     assert ground_truth.vertices is not None
@@ -60,7 +60,7 @@ def test_shapes_and_types(sampled: Drawn) -> None:
     for value in (
         observation.joints,
         observation.confidence,
-        observation.pictures,
+        observation.images,
         observation.parts,
         observation.silhouettes,
         ground_truth.visible,
@@ -69,7 +69,7 @@ def test_shapes_and_types(sampled: Drawn) -> None:
         assert value.isfinite().all()
     for value in (
         observation.confidence,
-        observation.pictures,
+        observation.images,
         observation.parts,
         observation.silhouettes,
         ground_truth.visible,
@@ -89,9 +89,9 @@ def test_needs_do_not_change_other_fields(anny_body: BodyModel, sampled: Drawn) 
     observation, ground_truth = SampleStream(
         anny_body, COCO, SOURCE, RenderingConfig(), frozenset(("silhouettes",))
     ).sample(3, seed=1)
-    assert observation.pictures is None
+    assert observation.images is None
     assert observation.parts is None
-    assert same(observation, replace(sampled[0], pictures=None, parts=None))
+    assert same(observation, replace(sampled[0], images=None, parts=None))
     assert same(ground_truth, sampled[1])
 
 
@@ -164,7 +164,7 @@ def test_errors_off_is_exact(exact: Drawn) -> None:
 
 def test_errors_are_moderate(anny_body: BodyModel, sampled: Drawn) -> None:
     config = RenderingConfig(errors=False)
-    exact = SampleStream(anny_body, COCO, SOURCE, config, ALL - {"pictures"}).sample(3, seed=1)[0]
+    exact = SampleStream(anny_body, COCO, SOURCE, config, ALL - {"images"}).sample(3, seed=1)[0]
     for found, true in ((sampled[0].parts, exact.parts), (sampled[0].silhouettes, exact.silhouettes)):
         assert found is not None
         assert true is not None
@@ -179,18 +179,16 @@ def test_people_cut_by_the_image_border(anny_body: BodyModel, sampled: Drawn) ->
     who, joint = outside.nonzero(as_tuple=True)
     assert len(who) > 0
     column, row = ((ground_truth.joints_2d[who, joint] + 1) * (CROP_PX / 2)).long().unbind(-1)
-    assert observation.pictures is not None
-    assert (observation.pictures[who, :, row, column] == 0.5).all(1).float().mean() > 0.9
+    assert observation.images is not None
+    assert (observation.images[who, :, row, column] == 0.5).all(1).float().mean() > 0.9
 
 
 def test_without_a_border_everything_is_visible(anny_body: BodyModel) -> None:
     config = RenderingConfig(SyntheticConfig(noise=EXACT, views=1))
-    observation, ground_truth = SampleStream(anny_body, COCO, SOURCE, config, frozenset(("pictures",))).sample(
-        0, seed=0
-    )
+    observation, ground_truth = SampleStream(anny_body, COCO, SOURCE, config, frozenset(("images",))).sample(0, seed=0)
     assert (ground_truth.visible == 1).all()
-    assert observation.pictures is not None
-    assert not (observation.pictures == 0.5).all(1).flatten(1).float().mean(1).gt(0.05).any()
+    assert observation.images is not None
+    assert not (observation.images == 0.5).all(1).flatten(1).float().mean(1).gt(0.05).any()
 
 
 @pytest.fixture(scope="module")

@@ -26,17 +26,18 @@ from pose2mesh.io.atomic_write import replacing
 
 # Fields stored as integers: the type, and the integer that stands for 1.0.
 _WHOLE: dict[str, tuple[type, float]] = {
-    "pictures": (np.uint8, 255.0),
+    "images": (np.uint8, 255.0),
     "parts": (np.uint8, 255.0),
     "silhouettes": (np.uint8, 255.0),
 }
 # The fields of `Observation` that each need provides.
 _FIELDS: dict[Need, tuple[str, ...]] = {
-    "pictures": ("pictures",),
+    "images": ("images",),
     "parts": ("parts",),
     "silhouettes": ("silhouettes",),
     "landmarks": ("landmarks", "landmark_confidence"),
 }
+_STEMS = {"images": "pictures"}  # file names that differ from the field name, so that existing caches stay readable
 _ALWAYS = ("joints", "confidence")
 _TRUTH = tuple(item.name for item in fields(GroundTruth) if item.name not in ("vertices", "labelled"))
 
@@ -63,7 +64,7 @@ class SampleStore:
         if self.stream.config.distinct is not None:
             chunk %= self.stream.config.distinct // CHUNK
         place = self.folder / self._digest / str(seed) / f"{chunk:06d}"
-        observation = {name: place / f"{name}.npy" for name in self._names}
+        observation = {name: place / f"{_STEMS.get(name, name)}.npy" for name in self._names}
         ground_truth = {name: place / f"true_{name}.npy" for name in _TRUTH}
         try:
             if not all(file.is_file() for file in (*observation.values(), *ground_truth.values())):

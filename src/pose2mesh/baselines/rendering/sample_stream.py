@@ -56,11 +56,11 @@ class SampleStream:
         self.body, self.joint_set, self.source, self.config, self.needs = body, joint_set, source, config, needs
         self._root = body.regressor(joint_set)[joint_set.root_index, None]
         self._synthesiser = BodySynthesiser(body, joint_set, None)
-        if needs & {"pictures", "parts", "silhouettes"}:
+        if needs & {"images", "parts", "silhouettes"}:
             self._rasteriser = Rasteriser(body.faces.numpy(), CROP_PX)
             self._face_parts = face_parts(body)
             self._segmenter = SimulatedSegmenter()
-        if "pictures" in needs:
+        if "images" in needs:
             self._renderer = CropRenderer(body, config.backgrounds, config.accompanied)
         if "landmarks" in needs:
             self._landmarks = landmark_regressor(body).to_sparse()
@@ -125,15 +125,15 @@ class SampleStream:
 
         crops = Crops.around(joints_px, confidence)
         observation = Observation(crops.units(joints_px) * (confidence > 0)[..., None], confidence)
-        if self.needs & {"pictures", "parts", "silhouettes"}:
+        if self.needs & {"images", "parts", "silhouettes"}:
             view = visible_surface(self._rasteriser, vertices_cam, crop_cameras(samples.cameras, crops))
             hidden = sample_occluders(view.count, self.config.occluded, generator_of(_OCCLUDERS))
             inside = torch.ones_like(hidden)
             if self.config.synthetic.noise.out_of_picture:
                 inside = inside_image(samples.cameras, crops)
-            if "pictures" in self.needs:
-                pictures = self._renderer(view, vertices_cam, hidden, inside, generator_of(_APPEARANCE))
-                observation = replace(observation, pictures=pictures)
+            if "images" in self.needs:
+                images = self._renderer(view, vertices_cam, hidden, inside, generator_of(_APPEARANCE))
+                observation = replace(observation, images=images)
             observation = self._with_segmentation(
                 observation, view.where(inside & ~hidden), generator_of(_PARTS), generator_of(_SILHOUETTES)
             )
