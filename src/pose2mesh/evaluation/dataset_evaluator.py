@@ -60,7 +60,7 @@ class EvaluationBatch:
     rows: NDArray[np.int64]
     pixels: NDArray[np.float32]
     confidence: NDArray[np.float32]
-    truth: BodyPoints
+    ground_truth: BodyPoints
     cameras: list[Intrinsics] | None
 
 
@@ -80,18 +80,18 @@ class ProtocolTest:
         InputError: the model's mesh has no such joints.
     """
 
-    def __init__(self, recovery: Predictor, records: Records, body: GenderedBody, protocol: Protocol) -> None:
-        self.protocol, self.records, self.joint_set = protocol, records, recovery.joint_set
+    def __init__(self, predictor: Predictor, records: Records, body: GenderedBody, protocol: Protocol) -> None:
+        self.protocol, self.records, self.joint_set = protocol, records, predictor.joint_set
         self.data = PosedDataset(records, body, self.joint_set, torch.arange(len(body.template)))
         self.true_regressor, self.true_root = self._regressors(body)
-        self.same_mesh = np.array_equal(recovery.faces, body.faces.numpy())
+        self.same_mesh = np.array_equal(predictor.faces, body.faces.numpy())
         if self.same_mesh:
             self.regressor = self.true_regressor
-        elif recovery.info.body == "anny" and protocol.joint_set.name in FITTED:
+        elif predictor.info.body == "anny" and protocol.joint_set.name in FITTED:
             self.regressor = torch.from_numpy(load_regressor(protocol.joint_set.name)).double()
         else:
             raise InputError(
-                f"model {recovery.info.name!r} is of body {recovery.info.body!r}, of which joint set "
+                f"model {predictor.info.name!r} is of body {predictor.info.body!r}, of which joint set "
                 f"{protocol.joint_set.name!r} is not known; {protocol.name} needs it"
             )
         self.left_out: Counter[str] = Counter()
@@ -143,14 +143,16 @@ class ProtocolTest:
             if keep.any():
                 cameras = intrinsics(people)
                 kept = None if cameras is None else [cameras[index] for index in keep.nonzero()[0]]
-                yield EvaluationBatch(part[keep], pixels[keep], confidence[keep], self.truth(people, part, keep), kept)
+                yield EvaluationBatch(
+                    part[keep], pixels[keep], confidence[keep], self.ground_truth(people, part, keep), kept
+                )
 
-    def truth(self, people: PosedSamples, rows: NDArray[np.int64], keep: NDArray[np.bool_]) -> BodyPoints:
+    def ground_truth(self, people: PosedSamples, rows: NDArray[np.int64], keep: NDArray[np.bool_]) -> BodyPoints:
         """What is true of those of the people to `keep`, (B,)."""
         assert people.points_cam is not None
         vertices = people.points_cam[torch.from_numpy(keep)].double()
         joints = self.true_regressor @ vertices
-        if self.protocol.truth == "labels":
+        if self.protocol.ground_truth == "labels":
             assert self.records.joints_m is not None
             joints = torch.from_numpy(self.records.joints_m[rows[keep]]).double()
         return BodyPoints(joints, vertices, self.true_root @ vertices)
@@ -235,7 +237,7 @@ def open_test(
 
 
 def evaluate_records(
-    recovery: Predictor,
+    predictor: Predictor,
     records: Records,
     body: GenderedBody,
     protocol: Protocol,
@@ -261,7 +263,7 @@ def evaluate_records(
     """
     from tqdm import tqdm
 
-    test = ProtocolTest(recovery, records, body, protocol)
+    test = ProtocolTest(predictor, records, body, protocol)
     rows = test.rows(input_)
     whole = samples is None or samples >= len(rows)
     if not whole:
@@ -272,15 +274,17 @@ def evaluate_records(
     with torch.no_grad():
         parts = test.parts(rows, input_, seed)
         for part in tqdm(parts, total=-(-len(rows) // PART), desc="evaluating", unit="part", disable=None):
-            found = test.found(recovery.run(part.pixels, part.confidence)[1])
-            for name, values in person_errors(protocol, found, part.truth).items():
+            found = test.found(predictor.run(part.pixels, part.confidence)[1])
+            for name, values in person_errors(protocol, found, part.ground_truth).items():
                 errors.setdefault(name, []).append(values.numpy())
             if part.cameras is not None:
-                looked = test.found(recovery.run(part.pixels, part.confidence, part.cameras)[1])
+                looked = test.found(predictor.run(part.pixels, part.confidence, part.cameras)[1])
                 # A turn of the axes is what the other errors forgive.
-                for name, values in person_errors(protocol, looked, part.truth, aligned=False).items():
+                for name, values in person_errors(protocol, looked, part.ground_truth, aligned=False).items():
                     errors.setdefault(f"known_camera_{name}", []).append(values.numpy())
-            joints.append((relative_joints(protocol, found.joints), relative_joints(protocol, part.truth.joints)))
+            joints.append(
+                (relative_joints(protocol, found.joints), relative_joints(protocol, part.ground_truth.joints))
+            )
             measured.append(part.rows)
     if not measured:
         raise test.nobody()

@@ -27,7 +27,7 @@ LEAST_LABELLED = 12  # people with fewer labelled joints say little about a whol
 
 
 def evaluate_keypoints(
-    recovery: Predictor,
+    predictor: Predictor,
     annotations: Path,
     images: Path,
     still_poses: dict[str, tuple[NDArray[np.floating], NDArray[np.floating]]] | None = None,
@@ -48,13 +48,13 @@ def evaluate_keypoints(
     Raises:
         InputError: the model has other joints, a file cannot be used, or nobody in it can be measured.
     """
-    if recovery.joint_set is not COCO:
-        raise InputError(f"model {recovery.info.name!r} has joint set {recovery.joint_set.name!r}; expected 'coco'")
+    if predictor.joint_set is not COCO:
+        raise InputError(f"model {predictor.info.name!r} has joint set {predictor.joint_set.name!r}; expected 'coco'")
     scores: dict[str, list[tuple[float, float]]] = {"": []}
     for person, mask, file in measurable_people(annotations, images):
         size = mask.shape[1], mask.shape[0]
-        photo = resized(read_photo(file, size), size) if recovery.looks else None
-        found = recovery.recover_converted(
+        photo = resized(read_photo(file, size), size) if predictor.looks else None
+        found = predictor.recover_converted(
             person.joints_px[None], person.confidence[None], image_size=size, photo=photo
         )[0]
         bodies = {"": (found.joints, found.vertices, found.camera)}
@@ -62,12 +62,12 @@ def evaluate_keypoints(
             camera = solve_camera(joints, person.joints_px, person.confidence, None, size)
             bodies[f"{name}_"] = (joints, vertices, camera)
         for prefix, (joints, vertices, camera) in bodies.items():
-            score = score_person(person, mask, joints, vertices, camera, recovery.faces)
+            score = score_person(person, mask, joints, vertices, camera, predictor.faces)
             scores.setdefault(prefix, []).append(score)
     people = len(scores[""])
     if not people:
         raise InputError(f"{annotations}: nobody has {LEAST_LABELLED} labelled joints and a polygon mask; expected one")
-    results: dict[str, Any] = {"model": recovery.info.name, "input": "gt", "people": people}
+    results: dict[str, Any] = {"model": predictor.info.name, "input": "gt", "people": people}
     for prefix, values in scores.items():
         oks, iou = np.mean(values, axis=0)
         results[f"{prefix}oks"], results[f"{prefix}iou"] = round(float(oks), 3), round(float(iou), 3)
@@ -85,11 +85,11 @@ def measurable_people(annotations: Path, images: Path) -> Iterator[tuple[PoseInp
     for picture in pictures:
         if picture.stem in photos:
             photo = photos[picture.stem]
-            for person, mask in measurable_in_picture(picture, _size(photo, picture.size), annotations):
+            for person, mask in measurable_in_image(picture, _size(photo, picture.size), annotations):
                 yield person, mask, photo
 
 
-def measurable_in_picture(
+def measurable_in_image(
     picture: ImageInput, size: tuple[int, int], annotations: Path
 ) -> Iterator[tuple[PoseInput, NDArray[np.bool_]]]:
     """`measurable_people` of one picture of `size` (width, height); `annotations` is named in an error."""

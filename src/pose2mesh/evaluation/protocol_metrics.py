@@ -82,7 +82,7 @@ def stretches(
 
 
 def sequence_errors(
-    found: NDArray[np.floating], truth: NDArray[np.floating], runs: list[NDArray[np.int64]], fps: float
+    found: NDArray[np.floating], ground_truth: NDArray[np.floating], runs: list[NDArray[np.int64]], fps: float
 ) -> dict[str, Any]:
     """Errors over time of root-relative joints (N, J, 3) in metres, as recovered and after a One-Euro filter.
 
@@ -107,7 +107,7 @@ def sequence_errors(
         accelerations, errors = [], []
         for run in runs:
             points = found[run] if both_ways is None else smooth(found[run], fps, both_ways=both_ways)
-            one, other = (torch.from_numpy(np.asarray(each, np.float64)) for each in (points, truth[run]))
+            one, other = (torch.from_numpy(np.asarray(each, np.float64)) for each in (points, ground_truth[run]))
             accelerations.append((float(metrics.acceleration_error(one, other)), len(run) - 2))
             errors.append((metrics.mean_distance(one, other), metrics.procrustes_distance(one, other)))
         values, weights = np.array(accelerations).T

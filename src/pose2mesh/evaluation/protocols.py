@@ -57,7 +57,7 @@ class Protocol:
     source: str
     data_sets: tuple[str, ...]
     joint_set: JointSet
-    truth: Literal["labels", "mesh"]
+    ground_truth: Literal["labels", "mesh"]
     mesh_root: JointSet
     subjects: tuple[int, ...] = ()
     cameras: tuple[int, ...] = ()
@@ -84,7 +84,7 @@ PROTOCOLS: dict[str, Protocol] = {
             subjects=(11,),
             cameras=(4,),
             joint_set=HUMAN36,
-            truth="labels",
+            ground_truth="labels",
             mesh_root=SMPL,
             actions=HUMAN36M_ACTIONS,
         ),
@@ -95,7 +95,7 @@ PROTOCOLS: dict[str, Protocol] = {
             data_sets=("human36m",),
             subjects=(9, 11),
             joint_set=HUMAN36,
-            truth="labels",
+            ground_truth="labels",
             mesh_root=SMPL,
             actions=HUMAN36M_ACTIONS,
         ),
@@ -107,7 +107,7 @@ PROTOCOLS: dict[str, Protocol] = {
             subjects=(9, 11),
             cameras=(4,),
             joint_set=HUMAN36,
-            truth="labels",
+            ground_truth="labels",
             mesh_root=SMPL,
             actions=HUMAN36M_ACTIONS,
         ),
@@ -117,7 +117,7 @@ PROTOCOLS: dict[str, Protocol] = {
             source=f"{_POSE2MESH}, as SPIN's: joints in Human3.6M's order from the true mesh of the person's gender",
             data_sets=("pw3d", "pw3d_sequences"),
             joint_set=HUMAN36,
-            truth="mesh",
+            ground_truth="mesh",
             mesh_root=SMPL,
             frames_per_second=30.0,  # the readme of 3DPW
         ),
@@ -127,7 +127,7 @@ PROTOCOLS: dict[str, Protocol] = {
             source=f"{_POSE2MESH}: SMPL's 24 joints, from the true mesh",
             data_sets=("surreal",),
             joint_set=SMPL,
-            truth="mesh",
+            ground_truth="mesh",
             mesh_root=SMPL,
         ),
         Protocol(
@@ -136,7 +136,7 @@ PROTOCOLS: dict[str, Protocol] = {
             source="FreiHAND (Zimmermann et al., ICCV 2019) and its eval.py: 21 joints, F-scores at 5 and 15 mm",
             data_sets=("freihand", "freihand_coco"),
             joint_set=HAND,
-            truth="mesh",
+            ground_truth="mesh",
             mesh_root=HAND,
             aligned_only=True,
             f_scores_mm=(5.0, 15.0),
@@ -156,7 +156,7 @@ def plain_protocol(joint_set: JointSet) -> Protocol:
         source=f"No protocol of the literature: joint set {joint_set.name} from the true mesh, relative to its root",
         data_sets=(),
         joint_set=joint_set,
-        truth="mesh",
+        ground_truth="mesh",
         mesh_root=joint_set,
     )
 
