@@ -228,7 +228,7 @@ def test_a_model_of_another_mesh_is_measured_by_its_joints(people: People, body:
     assert results["mpvpe_mm"] is results["pa_mpvpe_mm"] is None
     known.info = SimpleNamespace(name="other", body="ellipsoid")
     with pytest.raises(
-        InputError, match="model 'other' is of body 'ellipsoid', of which joint set 'human36' is not known"
+        InputError, match="model 'other' is of body 'ellipsoid', for which joint set 'human36' is not known"
     ):
         evaluate_records(known, records, body, PROTOCOLS["3dpw"])  # type: ignore[arg-type]
 
@@ -238,7 +238,7 @@ def test_who_is_of_the_protocol(predictor: Predictor, body: GenderedBody, folder
     protocol = replace(PROTOCOLS["3dpw"], subjects=(1,), frames_per_second=0.0)
     results = evaluate_records(predictor, records, body, protocol)
     assert results["samples"] == 15
-    with pytest.raises(InputError, match="3dpw: nobody of 30 people is of its subjects and cameras"):
+    with pytest.raises(InputError, match="3dpw: none of 30 samples is of its subjects and cameras"):
         evaluate_records(predictor, records, body, replace(protocol, cameras=(4,)))
 
 

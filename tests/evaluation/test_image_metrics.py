@@ -130,7 +130,7 @@ def test_people_who_cannot_be_measured(bundle_file: Path, tmp_path: Path, photos
         annotation(tmp_path / "few.json", labelled=11),
         annotation(tmp_path / "run.json", mask={"counts": [1, 2], "size": [240, 320]}),
     ):
-        with pytest.raises(InputError, match=f"{source.name}: nobody has 12 labelled joints and a polygon mask"):
+        with pytest.raises(InputError, match=f"{source.name}: no person has 12 labelled joints and a polygon mask"):
             evaluate_keypoints(predictor, source, photos)
 
 
@@ -157,7 +157,7 @@ def test_files_that_do_not_fit(
 
 def test_a_photo_that_is_none(bundle_file: Path, tmp_path: Path, photos: Path) -> None:
     (photos / "a.png").write_text("text")
-    with pytest.raises(InputError, match=r"a\.png: cannot be read as a picture"):
+    with pytest.raises(InputError, match=r"a\.png: cannot be read as an image"):
         evaluate_keypoints(Predictor.load(bundle_file), annotation(tmp_path / "a.json"), photos)
 
 

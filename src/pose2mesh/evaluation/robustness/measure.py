@@ -21,7 +21,7 @@ from pose2mesh.evaluation.robustness.curves import Curve, by_view, noise_and_mis
 from pose2mesh.evaluation.robustness.generalization_gap import ClipErrors
 from pose2mesh.evaluation.robustness.plausibility import Plausibility, PlausibilityMeter
 from pose2mesh.evaluation.robustness.pose_difficulty import PoseDifficulty
-from pose2mesh.evaluation.robustness.predictions import PredictionSet, predict, errors_mm, reproject, silhouette_iou
+from pose2mesh.evaluation.robustness.predictions import PredictionSet, errors_mm, predict, reproject, silhouette_iou
 from pose2mesh.evaluation.robustness.sample_sets import SampleSet, from_clips
 from pose2mesh.inference.predictor import Predictor
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from pose2mesh import metrics
-from pose2mesh.evaluation.image_metrics import LEAST_LABELLED
+from pose2mesh.evaluation.image_metrics import MIN_LABELLED_JOINTS
 from pose2mesh.evaluation.robustness.sample_sets import SampleSet
 from pose2mesh.inference.predictor import Predictor, solve_camera
 from pose2mesh.metrics import BodyPoints, compute_errors
@@ -123,7 +123,7 @@ def silhouette_iou(predictions: PredictionSet, people: SampleSet, predictor: Pre
     out = np.full(len(people), np.nan)
     derived = [predictor.joint_set.index(name) for name, _ in predictor.joint_set.derived]
     labelled = np.delete(people.confidence > 0, derived, axis=1).sum(1)
-    for person in np.flatnonzero(labelled >= LEAST_LABELLED):
+    for person in np.flatnonzero(labelled >= MIN_LABELLED_JOINTS):
         mask = people.mask(int(person))
         if mask is None:
             continue
