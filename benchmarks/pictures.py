@@ -32,8 +32,8 @@ NEEDS: tuple[tuple[Need, ...], ...] = (
     ("landmarks",),
     ("silhouettes",),
     ("parts",),
-    ("pictures",),
-    ("pictures", "parts", "silhouettes", "landmarks"),
+    ("images",),
+    ("images", "parts", "silhouettes", "landmarks"),
 )
 
 

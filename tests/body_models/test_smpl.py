@@ -225,7 +225,7 @@ def test_wrong_regressor_file(rows: np.ndarray, message: str, smpl: SmplBody, tm
 
 def test_without_the_extra(smpl: SmplBody, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "body_models.mano.torch", None)
-    with pytest.raises(InputError, match=r"body-models is not installed; `pip install pose2mesh\[smpl\]` brings it"):
+    with pytest.raises(InputError, match=r'body-models is not installed; `pip install "pose2mesh\[smpl\]"` brings it'):
         SmplBody(smpl.path)
 
 

@@ -23,7 +23,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_without_any_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "find_spec", lambda _: None)
-    with pytest.raises(InputError, match=r"no detector is installed; `pip install pose2mesh\[mediapipe\]`"):
+    with pytest.raises(InputError, match=r'no detector is installed; `pip install "pose2mesh\[mediapipe\]"`'):
         load_detector("auto")
 
 
@@ -32,7 +32,7 @@ def test_without_any_library_it_says_what_to_install(monkeypatch: pytest.MonkeyP
 )
 def test_without_its_library_it_says_what_to_install(name: str, library: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(InputError, match=rf"`pip install pose2mesh\[{name}\]` brings it"):
+    with pytest.raises(InputError, match=rf'`pip install "pose2mesh\[{name}\]"` brings it'):
         load_detector(name, offline=True)
 
 

@@ -14,7 +14,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from pose2mesh.baselines import learned_methods
+from pose2mesh.baselines import registry
 from pose2mesh.baselines.baseline_bundle import load_learned, read_info
 from pose2mesh.baselines.common.body_layer import BodyLayer
 from pose2mesh.body_models.default_body import default_body
@@ -49,7 +49,7 @@ def body() -> Iterator[BodyModel]:
     body = default_body()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(baseline_task, "default_body", lambda: body)
-        patch.setitem(learned_methods.METHODS, "tiny", tiny)
+        patch.setitem(registry.LEARNED_METHODS, "tiny", tiny)
         yield body
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from pose2mesh.baselines.learned_methods import READER, Method, find_method
+from pose2mesh.baselines.registry import PRETRAINING, LearnedMethod, find_learned_method
 from pose2mesh.baselines.rendering.rendering_config import CHUNK, RenderingConfig
 from pose2mesh.config.config_files import instantiate, refuse_unknown
 from pose2mesh.config.train_config import OptimiserConfig, check_optimiser
@@ -116,7 +116,7 @@ def parse_baseline_config(values: dict[str, Any], source: str) -> BaselineConfig
     refuse_unknown(values, BaselineConfig, source)
     if "method" not in values:
         raise InputError(f"{source}: method is missing, expected the name of one")
-    method = find_method(values["method"], source)
+    method = find_learned_method(values["method"], source)
     if not isinstance(settings, dict):
         raise InputError(f"{source}: 'settings' is {settings!r}, expected a group of keys")
     refuse_unknown(settings, method.settings, source, "settings.")
@@ -127,13 +127,13 @@ def parse_baseline_config(values: dict[str, Any], source: str) -> BaselineConfig
     return config
 
 
-def _check_start(config: BaselineConfig, method: Method, source: str) -> None:
+def _check_start(config: BaselineConfig, method: LearnedMethod, source: str) -> None:
     """Whether `pretrained` is there where it has to be, and not where it has no use."""
     if config.pretrained is not None and method.starts_from is None:
         raise InputError(
             f"{source}: pretrained is {config.pretrained!r}; method {config.method!r} starts from nothing: leave it out"
         )
-    if config.pretrained is None and method.starts_from not in (None, READER):
+    if config.pretrained is None and method.starts_from not in (None, PRETRAINING):
         raise InputError(
             f"{source}: pretrained is missing; method {config.method!r} starts from a bundle of {method.starts_from!r}"
         )

@@ -24,6 +24,7 @@ from pose2mesh.detectors.detection import Detection, check_boxes, check_image, z
 from pose2mesh.detectors.nms import box_iou, pose_similarity, remove_duplicates
 from pose2mesh.detectors.quiet_stderr import quiet_stderr
 from pose2mesh.errors import InputError, one_line
+from pose2mesh.io.extras import not_installed
 from pose2mesh.skeletons import COCO17, MEDIAPIPE33
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class MediaPipeDetector:
         try:
             import mediapipe.tasks.python.vision  # noqa: F401
         except ModuleNotFoundError as error:
-            raise InputError(f"{error.name} is not installed; `pip install pose2mesh[mediapipe]` brings it") from error
+            raise InputError(not_installed(str(error.name), "mediapipe")) from error
         except (ImportError, OSError) as error:
             raise _lacks_gl(error) from error
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from pose2mesh.errors import InputError, one_line
 from pose2mesh.inference.onnx_backend import open_session
+from pose2mesh.io.extras import require
 
 
 def require_onnxruntime() -> None:
@@ -17,12 +18,7 @@ def require_onnxruntime() -> None:
     Raises:
         InputError: it is not; the message says what to install.
     """
-    try:
-        import onnxruntime  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise InputError(f"{error.name} is not installed; `pip install pose2mesh[rtmpose]` brings it") from error
-    except (ImportError, OSError) as error:
-        raise InputError(f"ONNX Runtime does not load ({one_line(error)})") from error
+    require("onnxruntime", "rtmpose")
 
 
 class OnnxNetwork:

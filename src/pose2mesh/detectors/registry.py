@@ -9,6 +9,7 @@ from pathlib import Path
 from pose2mesh.detectors.detection import Detector
 from pose2mesh.errors import InputError
 from pose2mesh.io import downloads
+from pose2mesh.io.extras import install_command
 
 Files = tuple[Path, ...] | None
 
@@ -83,8 +84,8 @@ def _auto(files: Files, offline: bool) -> Detector:
     if has_onnxruntime:
         return _rtmpose(None, offline)
     raise InputError(
-        "--detector auto: no detector is installed; `pip install pose2mesh[mediapipe]` brings one for a few large "
-        "people, `pip install pose2mesh[rtmpose]` one for crowds"
+        f"--detector auto: no detector is installed; {install_command('mediapipe')} brings one for a few large "
+        f"people, {install_command('rtmpose')} one for crowds"
     )
 
 

@@ -33,10 +33,10 @@ def test_a_spot_lies_where_the_window_says(window: tuple[float, float, float], p
     spot = np.exp(-0.5 * ((column - place[0]) ** 2 + (row - place[1]) ** 2) / spread**2)
     photo = np.repeat((255 * spot).astype(np.uint8)[..., None], 3, axis=2)
     seen = crops_of(photo, joints, confidence)
-    assert seen.pictures is not None
+    assert seen.images is not None
     across, down = ((crops.units(torch.tensor([[place]]))[0, 0] + 1) * (CROP_PX / 2)).tolist()
     left, top = int(across) - 8, int(down) - 8
-    near = seen.pictures[0, 0, top : top + 17, left : left + 17]
+    near = seen.images[0, 0, top : top + 17, left : left + 17]
     middle = torch.arange(17) + 0.5
     assert abs(float((near.sum(0) * middle).sum() / near.sum()) + left - across) < 0.2
     assert abs(float((near.sum(1) * middle).sum() / near.sum()) + top - down) < 0.2
@@ -46,8 +46,8 @@ def test_a_window_much_larger_than_the_photo() -> None:
     joints, confidence = person(200.0, 150.0, 5000.0)
     photo = np.full((300, 400, 3), 255, np.uint8)
     seen = crops_of(photo, joints, confidence)
-    assert seen.pictures is not None
-    bright = (seen.pictures[0].amin(0) > 0.6).nonzero()
+    assert seen.images is not None
+    bright = (seen.images[0].amin(0) > 0.6).nonzero()
     assert 4 <= len(bright) <= 16  # 4 × 3 pixels of 102
     assert ((bright.float().mean(0) + 0.5 - CROP_PX / 2).abs() < 1).all()
 
@@ -55,8 +55,8 @@ def test_a_window_much_larger_than_the_photo() -> None:
 def test_grey_beyond_the_border() -> None:
     joints, confidence = person(10.0, 100.0, 80.0)
     seen = crops_of(np.zeros((200, 200, 3), np.uint8), joints, confidence)
-    assert seen.pictures is not None
-    grey = (seen.pictures[0] - 0.5).abs().amax(0) < 0.01
+    assert seen.images is not None
+    grey = (seen.images[0] - 0.5).abs().amax(0) < 0.01
     border = CROP_PX // 2 - round(10 / 104 * CROP_PX / 2)
     assert grey[:, : border - 1].all()
     assert not grey[8:-8, border + 1 :].any()
@@ -68,8 +68,8 @@ def test_detail_is_averaged_not_skipped() -> None:
     photo[::2, ::2] = photo[1::2, 1::2] = 255
     joints, confidence = person(600.0, 600.0, 400.0)
     seen = crops_of(photo, joints, confidence)
-    assert seen.pictures is not None
-    assert seen.pictures.std() < 0.03
+    assert seen.images is not None
+    assert seen.images.std() < 0.03
 
 
 def test_joints_in_units_of_the_crop() -> None:
@@ -78,7 +78,7 @@ def test_joints_in_units_of_the_crop() -> None:
     seen = seen_of_joints(joints, confidence)
     assert (seen.joints[0, 3] == 0).all()
     assert seen.joints.abs().max() < 1
-    assert crops_of(np.zeros((9, 9, 3), np.uint8), joints[:0], confidence[:0]).pictures.shape == (
+    assert crops_of(np.zeros((9, 9, 3), np.uint8), joints[:0], confidence[:0]).images.shape == (
         0,
         3,
         CROP_PX,

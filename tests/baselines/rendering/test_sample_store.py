@@ -39,14 +39,15 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_what_is_kept_is_what_is_drawn(layer: BodyLayer, tmp_path: Path, counted: list[int]) -> None:
-    fresh = stream(layer, "pictures", "silhouettes", "landmarks")
+    fresh = stream(layer, "images", "silhouettes", "landmarks")
     kept = SampleStore(fresh, tmp_path)
     drawn, first = fresh.draw(1, 0), kept.draw(1, 0)
+    assert len(list(tmp_path.rglob("pictures.npy"))) == 1  # the name in stores of earlier versions
     counted.clear()
-    same = SampleStore(stream(layer, "pictures", "silhouettes", "landmarks"), tmp_path)
+    same = SampleStore(stream(layer, "images", "silhouettes", "landmarks"), tmp_path)
     again = same.draw(1 + 2, 0)  # of 2 chunks
     assert counted == []
-    limits = {"pictures": 0.5 / 255, "silhouettes": 0.5 / 255}
+    limits = {"images": 0.5 / 255, "silhouettes": 0.5 / 255}
     for one, other, last in zip(drawn, first, again, strict=True):
         for item in fields(one):
             value, read = getattr(one, item.name), getattr(other, item.name)

@@ -19,7 +19,7 @@ from pose2mesh.skeletons import COCO
 from tests.moving_poses import TURN_RAD, moving_poses
 
 Drawn = tuple[Observation, GroundTruth]
-ALL: frozenset[Need] = frozenset(("pictures", "parts", "silhouettes"))
+ALL: frozenset[Need] = frozenset(("images", "parts", "silhouettes"))
 SOURCE = PoseSource(None, PoseConfig(procedural=1.0))
 EXACT = NoiseConfig(model="none", drop=0.0, clean=1.0, plain_confidence=1.0, out_of_picture=False)
 
@@ -37,7 +37,7 @@ def drawn(stream: SampleStream) -> tuple[Observation, GroundTruth]:
 @pytest.fixture(scope="module")
 def exact(anny_body: BodyModel) -> tuple[Observation, GroundTruth]:
     config = RenderingConfig(SyntheticConfig(noise=EXACT, views=1), errors=False, occluded=0.0)
-    return SampleStream(anny_body, COCO, SOURCE, config, ALL - {"pictures"}).draw(0, seed=0)
+    return SampleStream(anny_body, COCO, SOURCE, config, ALL - {"images"}).draw(0, seed=0)
 
 
 def same(a: Observation | GroundTruth, b: Observation | GroundTruth) -> bool:
@@ -47,20 +47,20 @@ def same(a: Observation | GroundTruth, b: Observation | GroundTruth) -> bool:
 
 def test_shapes_and_types(drawn: Drawn) -> None:
     seen, truth = drawn
-    assert seen.pictures is not None
+    assert seen.images is not None
     assert seen.parts is not None
     assert seen.silhouettes is not None
     assert seen.joints.shape == (CHUNK, len(COCO), 2)
-    assert seen.pictures.shape == (CHUNK, 3, CROP_PX, CROP_PX)
+    assert seen.images.shape == (CHUNK, 3, CROP_PX, CROP_PX)
     assert seen.parts.shape == (CHUNK, PARTS, MAP_PX, MAP_PX)
     assert seen.silhouettes.shape == (CHUNK, MAP_PX, MAP_PX)
     assert truth.vertices is not None
     assert truth.vertices.shape == (CHUNK, 13718, 3)
     assert truth.index.tolist() == list(range(3 * CHUNK, 4 * CHUNK))
-    for value in (seen.joints, seen.confidence, seen.pictures, seen.parts, seen.silhouettes, truth.visible):
+    for value in (seen.joints, seen.confidence, seen.images, seen.parts, seen.silhouettes, truth.visible):
         assert value.dtype == torch.float32
         assert value.isfinite().all()
-    for value in (seen.confidence, seen.pictures, seen.parts, seen.silhouettes, truth.visible):
+    for value in (seen.confidence, seen.images, seen.parts, seen.silhouettes, truth.visible):
         assert 0 <= value.min() <= value.max() <= 1
 
 
@@ -74,9 +74,9 @@ def test_the_same_for_the_same_numbers(stream: SampleStream, drawn: Drawn) -> No
 
 def test_what_is_needed_changes_nothing_else(anny_body: BodyModel, drawn: Drawn) -> None:
     seen, truth = SampleStream(anny_body, COCO, SOURCE, RenderingConfig(), frozenset(("silhouettes",))).draw(3, seed=1)
-    assert seen.pictures is None
+    assert seen.images is None
     assert seen.parts is None
-    assert same(seen, replace(drawn[0], pictures=None, parts=None))
+    assert same(seen, replace(drawn[0], images=None, parts=None))
     assert same(truth, drawn[1])
 
 
@@ -145,7 +145,7 @@ def test_errors_off_is_exact(exact: Drawn) -> None:
 
 def test_errors_are_moderate(anny_body: BodyModel, drawn: Drawn) -> None:
     config = RenderingConfig(errors=False)
-    exact = SampleStream(anny_body, COCO, SOURCE, config, ALL - {"pictures"}).draw(3, seed=1)[0]
+    exact = SampleStream(anny_body, COCO, SOURCE, config, ALL - {"images"}).draw(3, seed=1)[0]
     for found, true in ((drawn[0].parts, exact.parts), (drawn[0].silhouettes, exact.silhouettes)):
         assert found is not None
         assert true is not None
@@ -160,16 +160,16 @@ def test_people_cut_by_the_border(anny_body: BodyModel, drawn: Drawn) -> None:
     who, joint = outside.nonzero(as_tuple=True)
     assert len(who) > 0
     column, row = ((truth.joints_2d[who, joint] + 1) * (CROP_PX / 2)).long().unbind(-1)
-    assert seen.pictures is not None
-    assert (seen.pictures[who, :, row, column] == 0.5).all(1).float().mean() > 0.9
+    assert seen.images is not None
+    assert (seen.images[who, :, row, column] == 0.5).all(1).float().mean() > 0.9
 
 
 def test_without_a_border_everything_is_visible(anny_body: BodyModel) -> None:
     config = RenderingConfig(SyntheticConfig(noise=EXACT, views=1))
-    seen, truth = SampleStream(anny_body, COCO, SOURCE, config, frozenset(("pictures",))).draw(0, seed=0)
+    seen, truth = SampleStream(anny_body, COCO, SOURCE, config, frozenset(("images",))).draw(0, seed=0)
     assert (truth.visible == 1).all()
-    assert seen.pictures is not None
-    assert not (seen.pictures == 0.5).all(1).flatten(1).float().mean(1).gt(0.05).any()
+    assert seen.images is not None
+    assert not (seen.images == 0.5).all(1).flatten(1).float().mean(1).gt(0.05).any()
 
 
 @pytest.fixture(scope="module")

@@ -26,17 +26,18 @@ from pose2mesh.io.atomic_write import replacing
 
 # Kept as whole numbers of this type, so many of them to one.
 _WHOLE: dict[str, tuple[type, float]] = {
-    "pictures": (np.uint8, 255.0),
+    "images": (np.uint8, 255.0),
     "parts": (np.uint8, 255.0),
     "silhouettes": (np.uint8, 255.0),
 }
 # What of `Observation` each need stands for.
 _FIELDS: dict[Need, tuple[str, ...]] = {
-    "pictures": ("pictures",),
+    "images": ("images",),
     "parts": ("parts",),
     "silhouettes": ("silhouettes",),
     "landmarks": ("landmarks", "landmark_confidence"),
 }
+_STEMS = {"images": "pictures"}  # file names that differ from the field, so that existing stores stay readable
 _ALWAYS = ("joints", "confidence")
 _TRUTH = tuple(item.name for item in fields(GroundTruth) if item.name not in ("vertices", "labelled"))
 
@@ -63,7 +64,7 @@ class SampleStore:
         if self.stream.config.distinct is not None:
             chunk %= self.stream.config.distinct // CHUNK
         place = self.folder / self._digest / str(seed) / f"{chunk:06d}"
-        seen = {name: place / f"{name}.npy" for name in self._names}
+        seen = {name: place / f"{_STEMS.get(name, name)}.npy" for name in self._names}
         truth = {name: place / f"true_{name}.npy" for name in _TRUTH}
         try:
             if not all(file.is_file() for file in (*seen.values(), *truth.values())):

@@ -56,11 +56,11 @@ class SampleStream:
         self.body, self.joint_set, self.source, self.config, self.needs = body, joint_set, source, config, needs
         self._root = body.regressor(joint_set)[joint_set.root_index, None]
         self._synthesiser = BodySynthesiser(body, joint_set, None)
-        if needs & {"pictures", "parts", "silhouettes"}:
+        if needs & {"images", "parts", "silhouettes"}:
             self._rasteriser = Rasteriser(body.faces.numpy(), CROP_PX)
             self._face_parts = face_parts(body)
             self._segmenter = Segmenter()
-        if "pictures" in needs:
+        if "images" in needs:
             self._painter = Painter(body, config.backgrounds, config.accompanied)
         if "landmarks" in needs:
             self._landmarks = landmark_regressor(body).to_sparse()
@@ -125,15 +125,15 @@ class SampleStream:
 
         crops = Crops.around(joints_px, confidence)
         seen = Observation(crops.units(joints_px) * (confidence > 0)[..., None], confidence)
-        if self.needs & {"pictures", "parts", "silhouettes"}:
+        if self.needs & {"images", "parts", "silhouettes"}:
             view = look(self._rasteriser, vertices_cam, crop_cameras(people.cameras, crops))
             hidden = draw_occluders(view.count, self.config.occluded, draws(_OCCLUDERS))
             inside = torch.ones_like(hidden)
             if self.config.synthetic.noise.out_of_picture:
                 inside = within_picture(people.cameras, crops)
-            if "pictures" in self.needs:
-                pictures = self._painter(view, vertices_cam, hidden, inside, draws(_APPEARANCE))
-                seen = replace(seen, pictures=pictures)
+            if "images" in self.needs:
+                images = self._painter(view, vertices_cam, hidden, inside, draws(_APPEARANCE))
+                seen = replace(seen, images=images)
             seen = self._segmented(seen, view.where(inside & ~hidden), draws(_PARTS), draws(_SILHOUETTES))
         if "landmarks" in self.needs:
             seen = self._with_landmarks(seen, vertices_cam, people, crops, draws(_LANDMARKS))
