@@ -15,7 +15,7 @@ from pose2mesh.evaluation.robustness.consistency import (
     mirror_twins,
     without,
 )
-from pose2mesh.evaluation.robustness.predictions import PredictionSet, predict, person_box_px
+from pose2mesh.evaluation.robustness.predictions import PredictionSet, person_box_px, predict
 from pose2mesh.evaluation.robustness.sample_sets import SampleSet
 from pose2mesh.skeletons import COCO
 
