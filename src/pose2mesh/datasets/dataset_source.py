@@ -15,7 +15,7 @@ from pose2mesh.body_models.smpl import Variant
 from pose2mesh.datasets.batch import Batch, join_batches, mirror_batch
 from pose2mesh.datasets.data_config import DataConfig, DatasetConfig
 from pose2mesh.datasets.mixed_sampler import MixedSampler
-from pose2mesh.datasets.posed_dataset import Input, LabelSettings, PosedDataset, look
+from pose2mesh.datasets.posed_dataset import Input, LabelSettings, PosedDataset, make_batch
 from pose2mesh.datasets.records import GENDERS, Records
 from pose2mesh.datasets.source import VALIDATION_BATCH, ValidationSample
 from pose2mesh.errors import InputError
@@ -121,7 +121,7 @@ class DatasetSource:
                 continue
             data = self._labelled(member, points)
             rows = _spread(np.flatnonzero(member.records.body_valid), share)
-            people = data.people(rows, generator)
+            people = data.samples(rows, generator)
             assert people.points_cam is not None
             bodies.append(people.points_cam[people.surface_valid].numpy())
         return np.concatenate(bodies)
@@ -143,8 +143,8 @@ class DatasetSource:
         return batch
 
     def _see(self, data: PosedDataset, rows: np.ndarray, input: Input, generator: torch.Generator) -> Batch:
-        people = data.to(generator.device).people(rows, generator)
-        return look(people, input, self.joint_set, self._data.synthetic.noise, generator)
+        people = data.to(generator.device).samples(rows, generator)
+        return make_batch(people, input, self.joint_set, self._data.synthetic.noise, generator)
 
     def validate(self, index: int, generator: torch.Generator) -> Batch:
         first = VALIDATION_BATCH * (index % self.validation_batches)
@@ -166,7 +166,7 @@ class DatasetSource:
         return ValidationSample(batch, batch.points)
 
 
-def open_recorded(data: DataConfig, joint_set: JointSet, seed: int) -> DatasetSource:
+def open_dataset_source(data: DataConfig, joint_set: JointSet, seed: int) -> DatasetSource:
     """The data sets and the body of a config.
 
     Raises:
@@ -179,12 +179,12 @@ def open_recorded(data: DataConfig, joint_set: JointSet, seed: int) -> DatasetSo
     held_out = DatasetMember(
         VALIDATION, data.validation, data.validation.open(VALIDATION, root, cache, validation=True)
     )
-    genders = genders_told([*members, held_out]) if data.body.model == "smpl" else {}
+    genders = labelled_genders([*members, held_out]) if data.body.model == "smpl" else {}
     body = open_body(data.body, genders)
     return DatasetSource(body, data.body.name, joint_set, members, held_out, data, seed)
 
 
-def genders_told(members: list[DatasetMember]) -> Mapping[int, Variant]:
+def labelled_genders(members: list[DatasetMember]) -> Mapping[int, Variant]:
     """The genders that people have who are to be posed by the body of theirs."""
     columns = [
         np.unique(member.records.gender[member.records.body_valid])

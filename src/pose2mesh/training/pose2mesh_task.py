@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pose2mesh.body_models.default_body import default_body
 from pose2mesh.config.train_config import TrainConfig
-from pose2mesh.datasets.dataset_source import open_recorded
+from pose2mesh.datasets.dataset_source import open_dataset_source
 from pose2mesh.datasets.source import DataSource
 from pose2mesh.datasets.synthetic.pose_sources import pose_sources
 from pose2mesh.datasets.synthetic_source import SyntheticSource
@@ -75,7 +75,7 @@ def open_supply(config: TrainConfig) -> DataSource:
     """
     data, joint_set = config.data, JOINT_SETS[config.joint_set]
     if data.sets:
-        return open_recorded(data, joint_set, config.seed)
+        return open_dataset_source(data, joint_set, config.seed)
     people, validation = data.samples_per_epoch, data.validation_samples
     body, poses = default_body(), pose_sources(data)
     return SyntheticSource(body, joint_set, poses, data.synthetic, people, validation, data.motions)
