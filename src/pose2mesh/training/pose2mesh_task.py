@@ -44,7 +44,7 @@ class Pose2MeshTask(Task):
         self.surface, network = build_network(config, self.supply)
         self.supply.prepare(wanted_points(self.surface, config.stage))
         self.module = Pose2MeshModule(config, network, self.supply, torch.from_numpy(self.surface.point_faces))
-        self.people, self.validation_batches = self.supply.people, self.supply.validation_batches
+        self.people, self.validation_batches = self.supply.samples_per_epoch, self.supply.validation_batches
         # The surface in stage two: its joints follow the lifter's from the first epochs on, while it still improves.
         self.monitored = "val/surface_mm" if config.stage == "pose2mesh" else "val/lifted_mpjpe_mm"
 
