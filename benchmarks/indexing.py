@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from pose2mesh.datasets.readers.read_human36m import PROTOCOLS, read_human36m
+
 from pose2mesh.datasets.records import Records, open_records
 
 CAMERAS, ACTIONS, SUBACTIONS = 4, range(2, 17), (1, 2)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 from indexing import Index, private_mb, visit, write_set
-
 from pose2mesh.datasets.readers.read_human36m import read_human36m
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pose2mesh.body_models.anny import AnnyBody, split_alike
+from pose2mesh.body_models.anny import AnnyBody, split_quads
 from pose2mesh.body_models.bones import BODY_BONES, MIRROR, PARENTS, depth_levels
 from pose2mesh.body_models.interface import PHENOTYPES
 from pose2mesh.body_models.skinning import SkinnedPoints, skin
@@ -138,7 +138,7 @@ def test_faces_are_counter_clockwise_seen_from_outside(anny_body: AnnyBody) -> N
     assert 0.04 < volume < 0.12  # cubic metres: a person weighs as much as water
 
 
-def test_quads_are_split_alike_however_anny_splits_them(anny_body: AnnyBody, anny_model: Any) -> None:
+def test_quads_are_split_the_same_however_anny_splits_them(anny_body: AnnyBody, anny_model: Any) -> None:
     """Which of equally long diagonals Anny takes differs between processors."""
     first, second = anny_model.faces[0::2], anny_model.faces[1::2]
     along_ac = (first[:, 0] == second[:, 2])[:, None]
@@ -148,7 +148,7 @@ def test_quads_are_split_alike_however_anny_splits_them(anny_body: AnnyBody, ann
     other = torch.where(along_ac, along_bd, torch.stack((a, b, c, c, d, a), dim=1)).reshape(-1, 3)
     assert not (other == anny_model.faces).all(1).any()
     for faces in (anny_model.faces, other):
-        assert torch.equal(split_alike(faces, anny_model.template_vertices), anny_body.faces)
+        assert torch.equal(split_quads(faces, anny_model.template_vertices), anny_body.faces)
     changed = (anny_body.faces != anny_model.faces).any(1).sum()
     assert changed <= 2 * 56  # ties alone
 

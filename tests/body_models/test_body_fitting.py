@@ -57,7 +57,7 @@ def test_bounds_are_those_of_training_bodies() -> None:
 def test_points_are_linear_in_the_rotations(fitter: BodyFitter, posed: tuple[Tensor, ...]) -> None:
     phenotypes, orientations, translation, vertices = posed
     with torch.no_grad():
-        points = torch.einsum("bsij,bnsj->bni", orientations, fitter.points.carried(phenotypes))
+        points = torch.einsum("bsij,bnsj->bni", orientations, fitter.points.lever_arms(phenotypes))
     assert torch.allclose(points + translation[:, None], vertices[:, fitter.chosen], atol=2e-6)
 
 

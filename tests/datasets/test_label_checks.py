@@ -73,7 +73,9 @@ def test_bodies_that_look_over_their_back(anny: BodyModel, joint_set: JointSet, 
 
 def test_labels_of_photos(shared_data: Path, tmp_path: Path) -> None:
     """Those of COCO are right; with the hips exchanged, everybody whose trunk is wide is found."""
-    records = read_custom(shared_data / "coco_mini", tmp_path, annotations=shared_data / "coco_mini" / "person_keypoints.json")
+    records = read_custom(
+        shared_data / "coco_mini", tmp_path, annotations=shared_data / "coco_mini" / "person_keypoints.json"
+    )
     joints = np.array(records.joints_px)
     assert not crossed(joints, COCO.names).any()
     exchanged = joints.copy()

@@ -23,7 +23,7 @@ from pose2mesh.motion.smoothing import (
     smooth,
     smooth_bodies,
 )
-from pose2mesh.motion.synthetic_video import film
+from pose2mesh.motion.synthetic_video import synthesise_video
 from pose2mesh.skeletons import COCO
 
 FPS = 30.0
@@ -133,7 +133,7 @@ def test_smoothing_of_recovered_clips(recovery: Predictor, anny_body: BodyModel,
     synthesiser = BodySynthesiser(anny_body, recovery.joint_set, None)
     errors = []
     for seed, clip in enumerate(load_clips(files)):
-        video = film(clip, synthesiser, seed, most_frames=90)
+        video = synthesise_video(clip, synthesiser, seed, most_frames=90)
         joints, _ = recovery.run(video.joints_px, video.confidence)
         still = np.ones((len(joints), 3), np.float32)
         stream = BodySmoother(video.fps, COCO)

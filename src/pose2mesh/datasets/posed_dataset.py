@@ -26,7 +26,7 @@ from pose2mesh.datasets.fit_distance import fit_error_crop_px, fit_error_mm
 from pose2mesh.datasets.records import Records
 from pose2mesh.datasets.synthetic.bodies import rotation_to_ray, weighted_centre
 from pose2mesh.datasets.synthetic.camera_sampling import CameraConfig, sample_cameras
-from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig, derive, add_detection_noise
+from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig, add_detection_noise, derive
 from pose2mesh.errors import InputError
 from pose2mesh.skeletons import COCO, HUMAN36, JointSet, convert
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from pose2mesh.datasets.readers.custom import read_custom
 from pose2mesh.datasets.readers.read_amass import read_amass
 from pose2mesh.datasets.readers.read_coco import read_coco
-from pose2mesh.datasets.readers.custom import read_custom
 from pose2mesh.datasets.readers.read_freihand import read_freihand, read_freihand_coco
 from pose2mesh.datasets.readers.read_human36m import read_human36m
 from pose2mesh.datasets.readers.read_muco import read_muco

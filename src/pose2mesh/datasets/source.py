@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pose2mesh.body_models.interface import Body
+from pose2mesh.body_models.interface import BodyMesh
 from pose2mesh.datasets.batch import Batch
 
 # Validation batches have a size of their own, so that validation samples do not depend on the training batch size.
@@ -43,7 +43,7 @@ class DataSource(Protocol):
     validation_batches: int
 
     @property
-    def body(self) -> Body:
+    def body(self) -> BodyMesh:
         """Body model whose mesh the network predicts."""
 
     def describe(self) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-
 from pose2mesh.datasets.readers.read_surreal import read_surreal
 
 

@@ -17,10 +17,10 @@ from pose2mesh.datasets.synthetic.detection_noise import (
     _draw_kinds,
     _neighbours,
     _place_errors,
+    add_detection_noise,
     kind_probabilities,
     person_area,
     similarity_distance,
-    add_detection_noise,
 )
 from pose2mesh.skeletons import COCO, HUMAN36, JOINT_SETS, JointSet
 
@@ -141,7 +141,9 @@ def test_area_of_a_thin_box_does_not_vanish() -> None:
 
 def test_the_scale_scales_the_errors(truth: Tensor) -> None:
     def size(scale: float) -> Tensor:
-        noisy, _ = add_detection_noise(truth, COCO, NoiseConfig(**{**FULL, "scale": (scale, scale), "swap": 0.0}), seeded(3))
+        noisy, _ = add_detection_noise(
+            truth, COCO, NoiseConfig(**{**FULL, "scale": (scale, scale), "swap": 0.0}), seeded(3)
+        )
         return ((noisy - truth).norm(dim=-1)[:, LABELLED]).median()
 
     torch.testing.assert_close(size(0.5) / size(1.0), torch.tensor(0.5), atol=0.06, rtol=0)

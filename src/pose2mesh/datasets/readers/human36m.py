@@ -157,7 +157,9 @@ class _Subject:
         frames = {}
         for action, subactions in members(path := self.paths[kind]):
             for subaction, found in read_annotation(path, "action", subactions, action).values.items():
-                for frame, value in read_annotation(path, f"action {action}, subaction", found, subaction).values.items():
+                for frame, value in read_annotation(
+                    path, f"action {action}, subaction", found, subaction
+                ).values.items():
                     if not frame.isdecimal() or int(frame) % self.stride == 0:
                         frames[action, subaction, frame] = _packed(value)
         return frames
