@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 from indexing import Index, private_mb, visit, write_set
-from pose2mesh.datasets.readers.read_human36m import read_human36m
+
+from pose2mesh.datasets.readers.human36m import read_human36m
 
 
 def test_the_set_it_writes_is_read(tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pose2mesh.datasets.readers.read_coco import read_coco
 
 from pose2mesh.datasets.annotation import Annotation
 from pose2mesh.datasets.cache import RecordWriter, cached
+from pose2mesh.datasets.readers.coco import read_coco
 from pose2mesh.datasets.records import Records, Schema, describe, open_records
 from pose2mesh.errors import InputError
 from pose2mesh.skeletons import HUMAN36

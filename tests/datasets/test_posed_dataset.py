@@ -9,18 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from pose2mesh.datasets.readers.read_amass import read_amass
-from pose2mesh.datasets.readers.read_coco import read_coco
-from pose2mesh.datasets.readers.read_freihand import read_freihand, read_freihand_coco
-from pose2mesh.datasets.readers.read_human36m import read_human36m
-from pose2mesh.datasets.readers.read_muco import read_muco
-from pose2mesh.datasets.readers.read_pw3d import read_pw3d
-from pose2mesh.datasets.readers.read_surreal import read_surreal
 
 from pose2mesh.body_models.gendered import BodyConfig, GenderedBody, open_body
 from pose2mesh.datasets.batch import mirror_batch
 from pose2mesh.datasets.posed_dataset import LabelSettings, PosedDataset, make_batch
+from pose2mesh.datasets.readers.amass import read_amass
+from pose2mesh.datasets.readers.coco import read_coco
 from pose2mesh.datasets.readers.custom import read_custom
+from pose2mesh.datasets.readers.freihand import read_freihand, read_freihand_coco
+from pose2mesh.datasets.readers.human36m import read_human36m
+from pose2mesh.datasets.readers.muco import read_muco
+from pose2mesh.datasets.readers.pw3d import read_pw3d
+from pose2mesh.datasets.readers.surreal import read_surreal
 from pose2mesh.datasets.records import Records
 from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig
 from pose2mesh.errors import InputError

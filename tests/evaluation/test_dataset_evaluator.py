@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pose2mesh.datasets.readers.read_pw3d import read_pw3d
 from scipy.spatial.transform import Rotation
 
 from pose2mesh.body_models.gendered import BodyConfig, GenderedBody
@@ -21,6 +20,7 @@ from pose2mesh.body_models.joint_regressors import load_regressor
 from pose2mesh.body_models.smpl import SmplBody, find_regressors, find_smpl
 from pose2mesh.cli.main import main
 from pose2mesh.datasets.data_config import DataConfig, DatasetConfig
+from pose2mesh.datasets.readers.pw3d import read_pw3d
 from pose2mesh.errors import InputError
 from pose2mesh.evaluation.dataset_evaluator import ProtocolTest, evaluate_records, open_test
 from pose2mesh.evaluation.evaluator import EvaluateOptions, evaluate_model

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from pose2mesh.datasets.readers.read_pw3d import read_pw3d
 from torch import Tensor
 
 from pose2mesh.body_models.default_body import default_body
 from pose2mesh.body_models.gendered import BodyConfig, open_body
 from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.cli.main import main
+from pose2mesh.datasets.readers.pw3d import read_pw3d
 from pose2mesh.datasets.synthetic.bodies import (
     BodySynthesiser,
     ShapeConfig,

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pose2mesh.body_models.gendered import BodyConfig
 from pose2mesh.datasets.annotation import OnFault
 from pose2mesh.datasets.fit_distance import LARGEST_ERROR_CROP_PX, LARGEST_ERROR_MM
-from pose2mesh.datasets.readers.read_pw3d import read_pw3d
+from pose2mesh.datasets.readers.pw3d import read_pw3d
 from pose2mesh.datasets.records import Records
 from pose2mesh.datasets.registry import DATASETS, DatasetSpec
 from pose2mesh.datasets.synthetic.bodies import SyntheticConfig

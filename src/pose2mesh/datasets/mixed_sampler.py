@@ -36,7 +36,7 @@ class MixedSampler:
         self._index: NDArray[np.int32] = np.zeros(0, np.int32)
 
     def sample(self, epoch: int, first: int, count: int) -> tuple[NDArray[np.int8], NDArray[np.int32]]:
-        """The `count` samples from position `first` of an epoch on: data set (count,), and index of the sample in it."""
+        """Samples from position `first` of an epoch on: data set (count,), and index of the sample in it (count,)."""
         if epoch != self._epoch:
             self._which, self._index = self._order(epoch)
             self._epoch = epoch

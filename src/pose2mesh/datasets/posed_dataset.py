@@ -1,8 +1,8 @@
-"""People of a data set, posed where the network is: from `Records` and a body model to `PosedSamples` and a `Batch`.
+"""Samples of a data set with posed bodies: from `Records` and a body model to `PosedSamples`, and to a `Batch`.
 
-A `PosedDataset` holds memory-mapped columns and a body. `samples` picks rows and poses all of them at once; `make_batch` makes
-the common batch of them, with true, noisy or detected 2D joints. Training draws rows at random
-(`datasets/mixed_sampler.py`), an evaluation takes them in order; both through the same two calls:
+A `PosedDataset` holds the memory-mapped columns and the body model. `samples` poses the bodies of some rows at once, on
+the device of the network; `make_batch` makes the common `Batch` of them, with true, noisy or detected 2D joints.
+Training takes rows in random order (`datasets/mixed_sampler.py`), an evaluation in file order; both by the same calls:
 
     data = PosedDataset(records, body, joint_set, points=torch.arange(len(body.template)))
     people = data.samples(rows)                                # truth in the camera's axes, relative to the root joint

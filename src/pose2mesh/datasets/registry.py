@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from pose2mesh.datasets.readers.amass import read_amass
+from pose2mesh.datasets.readers.coco import read_coco
 from pose2mesh.datasets.readers.custom import read_custom
-from pose2mesh.datasets.readers.read_amass import read_amass
-from pose2mesh.datasets.readers.read_coco import read_coco
-from pose2mesh.datasets.readers.read_freihand import read_freihand, read_freihand_coco
-from pose2mesh.datasets.readers.read_human36m import read_human36m
-from pose2mesh.datasets.readers.read_muco import read_muco
-from pose2mesh.datasets.readers.read_pw3d import read_pw3d, read_pw3d_sequences
-from pose2mesh.datasets.readers.read_surreal import read_surreal
+from pose2mesh.datasets.readers.freihand import read_freihand, read_freihand_coco
+from pose2mesh.datasets.readers.human36m import read_human36m
+from pose2mesh.datasets.readers.muco import read_muco
+from pose2mesh.datasets.readers.pw3d import read_pw3d, read_pw3d_sequences
+from pose2mesh.datasets.readers.surreal import read_surreal
 from pose2mesh.datasets.records import Records
 
 
@@ -50,7 +50,8 @@ DATASETS: dict[str, DatasetSpec] = {
         (("test", "absnet_output_on_testset.json"),), shape_limit=3.0,
     ),
     "coco": DatasetSpec(
-        read_coco, "COCO", "COCO", "annotations CC BY 4.0, photos under their own terms", ("train", "val"), shape_limit=3.0
+        read_coco, "COCO", "COCO", "annotations CC BY 4.0, photos under their own terms", ("train", "val"),
+        shape_limit=3.0,
     ),
     "muco": DatasetSpec(read_muco, "MuCo-3DHP", "MuCo", _RESEARCH, shape_limit=3.0),
     "pw3d": DatasetSpec(

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pose2mesh.datasets.readers.read_amass import read_amass
 
+from pose2mesh.datasets.readers.amass import read_amass
 from pose2mesh.errors import InputError
 
 

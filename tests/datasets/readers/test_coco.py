@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pose2mesh.datasets.readers.read_coco import read_coco
 
+from pose2mesh.datasets.readers.coco import read_coco
 from pose2mesh.errors import InputError
 
 

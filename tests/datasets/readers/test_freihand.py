@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pose2mesh.datasets.readers.read_freihand import read_freihand, read_freihand_coco
 
+from pose2mesh.datasets.readers.freihand import read_freihand, read_freihand_coco
 from pose2mesh.errors import InputError
 
 

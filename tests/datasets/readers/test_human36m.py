@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pose2mesh.datasets.readers.read_human36m import read_human36m
 
+from pose2mesh.datasets.readers.human36m import read_human36m
 from pose2mesh.errors import InputError
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pose2mesh.datasets.readers.read_muco import MUCO21, read_muco
 
+from pose2mesh.datasets.readers.muco import MUCO21, read_muco
 from pose2mesh.errors import InputError
 
 

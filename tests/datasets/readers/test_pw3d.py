@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from pose2mesh.datasets.readers.read_pw3d import read_pw3d, read_pw3d_sequences
 
+from pose2mesh.datasets.readers.pw3d import read_pw3d, read_pw3d_sequences
 from pose2mesh.errors import InputError
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from pose2mesh.datasets.readers.read_surreal import read_surreal
+
+from pose2mesh.datasets.readers.surreal import read_surreal
 
 
 def test_people(surreal_folder: Path, cache: Path) -> None:

@@ -158,7 +158,7 @@ class _Sequence:
 
     def __init__(self, path: Path, images: Path | None) -> None:
         whole = read_plain(path)
-        self.read_annotation = found = read_annotation(path, "sequence", whole, path.stem)
+        self.annotation = found = read_annotation(path, "sequence", whole, path.stem)
         self.name = str(found.get("sequence"))
         matrix = found.array("cam_intrinsics", 3, 3)
         self.intrinsics = [matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2]]
@@ -191,7 +191,7 @@ class _Sequence:
                     self._person(writer, frame, person, gender, camera)
 
     def _person(self, writer: RecordWriter, frame: int, person: int, gender: int, camera: NDArray) -> None:
-        where = Annotation(self.read_annotation.path, f"person {person}, frame {frame}", {})
+        where = Annotation(self.annotation.path, f"person {person}, frame {frame}", {})
         rotation, origin_m = camera[:3, :3], camera[:3, 3]
         joints_m = self.joints_m[person, frame] @ rotation.T + origin_m
         pixels = projected(joints_m, self.intrinsics)
