@@ -23,7 +23,8 @@ from pose2mesh.datasets.data_config import DataConfig, DatasetConfig
 from pose2mesh.datasets.readers.pw3d import read_pw3d
 from pose2mesh.errors import InputError
 from pose2mesh.evaluation.dataset_evaluator import ProtocolTest, evaluate_records, open_test
-from pose2mesh.evaluation.evaluator import EvaluateOptions, evaluate_model
+from pose2mesh.evaluation.evaluate_options import EvaluateOptions
+from pose2mesh.evaluation.evaluator import evaluate_model
 from pose2mesh.evaluation.protocols import PROTOCOLS
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.models.bundle.bundle import Bundle, save_bundle

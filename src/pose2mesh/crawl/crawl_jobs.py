@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from pose2mesh.crawl.crawl_dataset import Dataset, ImageOrigin
 from pose2mesh.crawl.crawl_limits import LARGEST_FILE_BYTES, CrawlLimits
+from pose2mesh.crawl.crawl_options import CrawlOptions
 from pose2mesh.crawl.frontier import CrawlTarget, Frontier
 from pose2mesh.crawl.image_decoding import RejectedImage
 from pose2mesh.crawl.pages import IMAGE_SUFFIXES, is_image_url
@@ -26,59 +26,26 @@ _PROGRESS = 20  # photos from one line of progress to the next
 Say = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class CrawlOptions:
-    """What to collect and how; see the command's help.
-
-    Attributes:
-        start: URLs, or text files of them, a URL a line.
-        domains: Hosts beside those of the start URLs.
-        only_open: Keep only photos under an open licence.
-        private: The named hosts may have private addresses.
-        detector, detector_files: As `load_detector` takes them; `none` for no detector.
-        blur: Blur faces.
-        folder: Photos on disk, in place of the web.
-    """
-
-    out: Path
-    start: tuple[str, ...] = ()
-    domains: tuple[str, ...] = ()
-    only_open: bool = False
-    private: bool = False
-    detector: str = "auto"
-    detector_files: tuple[Path, ...] = ()
-    blur: bool = False
-    folder: Path | None = None
-
-    def __post_init__(self) -> None:
-        if bool(self.start) == (self.folder is not None):
-            raise InputError("crawl: expected either --start or --from-folder")
-        if self.folder is not None and self.only_open:
-            raise InputError("--licences open: photos of --from-folder state no licence; expected --licences any")
-        if self.folder is not None and not self.folder.is_dir():
-            raise InputError(f"--from-folder {self.folder}: no such folder")
-        if self.blur and self.detector == "none":
-            raise InputError("--blur-faces: needs a detector to find the faces; --detector is none")
-
-
-def collect(options: CrawlOptions, limits: CrawlLimits, say: Say, warn: Say) -> int:
+def collect(options: CrawlOptions, say: Say, warn: Say) -> int:
     """Collect photos into `options.out`, going on from what is there. Returns the exit status.
 
     Raises:
         InputError: an option is no good, the detector cannot be had, or the disk is full.
     """
-    _require("imagehash", *([] if options.folder else ["scrapy"]))
-    targets = [] if options.folder else _start_targets(options.start)
-    site = Site.of([target.url for target in targets], options.domains)
-    detector = None if options.detector == "none" else load_detector(options.detector, options.detector_files)
+    options.check()
+    limits = options.limits
+    _require("imagehash", *([] if options.from_folder else ["scrapy"]))
+    targets = [] if options.from_folder else _start_targets(options.start)
+    site = Site.of([target.url for target in targets], options.domain)
+    detector = None if options.detector == "none" else load_detector(options.detector, options.detector_model)
     frontier = _open_frontier(options.out)
     try:
-        dataset = Dataset(options.out, detector, options.blur)
+        dataset = Dataset(options.out, detector, options.blur_faces)
         with stop_signals() as signals:
             signals.deferred = True
             try:
-                if options.folder is not None:
-                    notes = _from_folder(options.folder, dataset, limits, signals, say)
+                if options.from_folder is not None:
+                    notes = _from_folder(options.from_folder, dataset, limits, signals, say)
                 else:
                     notes = _from_web(options, targets, site, frontier, dataset, limits, signals, say)
                 dataset.write_results()
@@ -135,14 +102,22 @@ def _from_web(
     from pose2mesh.crawl.spider import Crawl, run
 
     named = {urlsplit(target.url).hostname or "" for target in targets}
-    named |= {domain.lower() for domain in options.domains}
-    guard = AddressGuard(frozenset(named) if options.private else frozenset())
+    named |= {domain.lower() for domain in options.domain}
+    guard = AddressGuard(frozenset(named) if options.allow_private else frozenset())
     frontier.leave_out((record["url"] for record in dataset.records), "kept")
     frontier.leave_out((record["url"] for record in dataset.removed), "removed")
     frontier.add(targets)
     share = -(-limits.pages // len({target.host for target in targets}))
     crawl = Crawl(
-        frontier, dataset, site, limits, share, options.only_open, guard, lambda: signals.received is not None, say
+        frontier,
+        dataset,
+        site,
+        limits,
+        share,
+        options.licences == "open",
+        guard,
+        lambda: signals.received is not None,
+        say,
     )
     manners = run(crawl)
     notes = []
