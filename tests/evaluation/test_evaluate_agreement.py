@@ -127,11 +127,11 @@ def test_the_bundle_that_ships_on_validation_clips(
     for name in VALIDATION_CLIPS:
         shutil.copy(shared_data / "mocap" / "deepmimic" / f"{name}.bvh", clips)
     write_people(tmp_path / "PW3D", anny, drawn(anny, COCO, clips))
-    recovery = Predictor.load("default")
+    predictor = Predictor.load("default")
     records = pw3d(tmp_path / "PW3D", tmp_path / "cache", split="test")
     body = open_body(BodyConfig("smpl", str(models)))
-    on_set = evaluate_records(recovery, records, body, plain_protocol(COCO))
-    on_clips = evaluate_synthetic(recovery, clip_poses(clips), SAMPLES, SEED, "gt", body=anny)
+    on_set = evaluate_records(predictor, records, body, plain_protocol(COCO))
+    on_clips = evaluate_synthetic(predictor, clip_poses(clips), SAMPLES, SEED, "gt", body=anny)
     compare(on_set, on_clips)
     assert on_clips["pa_mpjpe_mm"] < 100
 

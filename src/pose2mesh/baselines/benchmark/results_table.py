@@ -210,7 +210,7 @@ def markdown(rows: Mapping[str, Mapping[str, Any]], samples: int) -> str:
     lines += [table_line("method", "MPJPE", "PA-MPJPE", "source"), table_line(*["---"] * 4)]
     names = [row.published for row in ROWS.values() if row.published]
     for published in PUBLISHED:
-        if published.protocol == "human36m-p2" and published.method in names and published.seen != "gt":
+        if published.protocol == "human36m-p2" and published.method in names and published.input_ != "gt":
             errors = ["–" if value is None else f"{value:.1f}" for value in (published.mpjpe, published.pa_mpjpe)]
             lines.append(table_line(published.method, *errors, published.source))
     return "\n".join(lines)
