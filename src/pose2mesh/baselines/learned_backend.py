@@ -15,7 +15,7 @@ from pose2mesh.baselines.common.body_layer import BodyLayer
 from pose2mesh.baselines.interface import BodyEstimate, LearnedBaseline
 from pose2mesh.baselines.methods.pretraining_network import PretrainingNetwork
 from pose2mesh.baselines.observation import Observation
-from pose2mesh.baselines.rendering.image_crops import crops_of
+from pose2mesh.baselines.rendering.image_crops import crop_image
 from pose2mesh.baselines.rendering.rendering_config import CHUNK
 from pose2mesh.baselines.rendering.sample_stream import SampleStream
 from pose2mesh.body_models.default_body import default_body
@@ -69,7 +69,7 @@ class LearnedBackend:
         """See `inference.backend.ImageBackend`."""
         seen = pictures
         if isinstance(pictures, np.ndarray):
-            seen = self._read(crops_of(pictures, torch.from_numpy(pixels), torch.from_numpy(confidence)))
+            seen = self._read(crop_image(pictures, torch.from_numpy(pixels), torch.from_numpy(confidence)))
         found = self.estimate(cast(Observation, seen))
         return found.joints.numpy(), found.vertices.numpy()
 
