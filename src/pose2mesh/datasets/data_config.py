@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pose2mesh.body_models.gendered import BodyConfig
 from pose2mesh.datasets.annotation import OnFault
 from pose2mesh.datasets.fit_distance import LARGEST_ERROR_CROP_PX, LARGEST_ERROR_MM
-from pose2mesh.datasets.readers.pw3d import pw3d
+from pose2mesh.datasets.readers.pw3d import read_pw3d
 from pose2mesh.datasets.records import Records
 from pose2mesh.datasets.registry import DATASETS, DatasetSpec
 from pose2mesh.datasets.synthetic.bodies import SyntheticConfig
@@ -141,7 +141,7 @@ class DatasetConfig:
         if part := self.part(name, validation):
             choices["split"] = part
             usual = dict(found.detections).get(part)
-            if self.input == "detected" and usual and self.detections is None and found.read is not pw3d:
+            if self.input == "detected" and usual and self.detections is None and found.read is not read_pw3d:
                 choices["detections"] = usual
         for file in ("detections", "annotations", "fits"):
             if file in choices and choices[file] not in ("darkpose", "openpose"):
