@@ -140,11 +140,11 @@ def test_a_loss_that_is_no_number_stops_the_run(
 
 def test_distinct_pictures_come_in_another_order_each_time(tmp_path: Path) -> None:
     module = BaselineTask(load_any(write(tmp_path))).module  # type: ignore[arg-type]
-    numbers = [int(module.training_pictures(number)[1].index[0]) // 64 for number in range(8)]
+    numbers = [int(module.training_chunks(number)[1].index[0]) // 64 for number in range(8)]
     passes = [numbers[start : start + 2] for start in range(0, 8, 2)]
     assert all(sorted(each) == [0, 1] for each in passes)
     assert len({tuple(each) for each in passes}) == 2
-    first, again = (module.training_pictures(0)[0].joints for _ in range(2))
+    first, again = (module.training_chunks(0)[0].joints for _ in range(2))
     assert torch.equal(first, again)
 
 

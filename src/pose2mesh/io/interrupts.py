@@ -37,10 +37,7 @@ class StopSignals:
         self._before: dict[int, Any] = {}
 
     def listen(self) -> None:
-        """Handle SIGINT and SIGTERM (again: a trainer takes SIGTERM for itself when it starts).
-
-        Not in another thread than the main one, which Python gives no signals.
-        """
+        """Handle SIGINT and SIGTERM; does nothing outside of the main thread, where Python delivers no signals."""
         if threading.current_thread() is not threading.main_thread():
             return
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -51,6 +48,15 @@ class StopSignals:
         """Put back the handlers that were there."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+    @contextmanager
+    def deferring(self) -> Iterator[None]:
+        """Within the block, only record signals, for a loop to check between steps."""
+        self.deferred = True
+        try:
+            yield
+        finally:
+            self.deferred = False
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         self.received = number

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from pose2mesh.config.train_config import TrainConfig
 from pose2mesh.errors import InputError
 from pose2mesh.training import loop, pose2mesh_task
-from pose2mesh.training.callbacks.epoch_log import MetricsTable
+from pose2mesh.training.epoch_log import MetricsTable
 from pose2mesh.training.pose2mesh_module import Pose2MeshModule
 
 Tiny = Callable[..., TrainConfig]
@@ -25,14 +26,14 @@ def told(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str
     """The lines and rows of a run whose drawing takes its time: 200 ms a step, of which there are four an epoch."""
     folder = tmp_path_factory.mktemp("log")
     lines: list[str] = []
-    draw = Pose2MeshModule.draw
+    make = Pose2MeshModule.training_batch
 
     def slow(self: Pose2MeshModule, step: int, count: int, epoch: int = 0) -> Any:
         time.sleep(0.2)
-        return draw(self, step, count, epoch)
+        return make(self, step, count, epoch)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Pose2MeshModule, "draw", slow)
+        patch.setattr(Pose2MeshModule, "training_batch", slow)
         patch.setattr(pose2mesh_task, "finish", lambda *_: None)
         data = {"samples_per_epoch": 256, "validation_samples": 64, "synthetic": {"poses": {"procedural": 1.0}}}
         losses = {"edge_from_epoch": 1}
@@ -89,12 +90,8 @@ def test_a_table_goes_on_after_the_rows_that_are_kept(tmp_path: Path) -> None:
 def test_tensorboard_that_is_not_installed_is_told_before_anything_is_written(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lightning.pytorch.loggers import tensorboard
-
-    def missing(*_: Any, **__: Any) -> Any:
-        raise ModuleNotFoundError("Neither `tensorboard` nor `tensorboardX` is available.")
-
-    monkeypatch.setattr(tensorboard.TensorBoardLogger, "__init__", missing)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
     with pytest.raises(InputError, match=r'not installed; `pip install "pose2mesh\[tensorboard\]"` brings it'):
         loop.train(tiny(tensorboard=True), tmp_path / "run")
     assert not (tmp_path / "run").exists()
