@@ -21,7 +21,7 @@ from pose2mesh.baselines.benchmark.video_benchmark import judge_videos
 from pose2mesh.baselines.common.fitting import Fitter
 from pose2mesh.baselines.common.pose_prior import PosePrior
 from pose2mesh.baselines.methods.arnab import Arnab
-from pose2mesh.baselines.registry import MAKERS
+from pose2mesh.baselines.registry import FITTING_METHODS
 from pose2mesh.body_models.default_body import default_body
 from pose2mesh.datasets.synthetic.detection_noise import measured_noise
 from pose2mesh.datasets.synthetic.mocap import load_clips, load_split
@@ -47,7 +47,7 @@ def main() -> None:
     clips = train if options.part == "train" else validation
     fitter, recovery = Fitter(default_body(), COCO, PosePrior.load()), Predictor.load()
     if options.what == "videos":
-        arnab = MAKERS["arnab"](fitter)
+        arnab = FITTING_METHODS["arnab"](fitter)
         assert isinstance(arnab, Arnab)
         noise = measured_noise(options.input, COCO)
         errors = judge_videos(arnab, recovery, fitter, clips, options.frames, noise)
@@ -57,7 +57,7 @@ def main() -> None:
         print(*(f"{name}: {spent:.0f} ms a frame" for name, spent in errors.ms_a_frame.items()))
         return
     methods = {"mean body": mean_body(fitter), "default": of_bundle(recovery)}
-    methods |= {name: of_joints(MAKERS[name](fitter)) for name in ("smplify", "smplify-started")}
+    methods |= {name: of_joints(FITTING_METHODS[name](fitter)) for name in ("smplify", "smplify-started")}
     found = judge(methods, fitter.layer, unchanged_poses(clips), options.samples, options.input)
     print(
         f"{options.samples} people          MPJPE  PA-MPJPE     MPVPE  PA-MPVPE  ms/person  (± standard error of MPJPE)"

@@ -25,9 +25,10 @@ from pose2mesh.body_models.bones import BODY_BONES
 from pose2mesh.body_models.default_body import default_body
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.datasets.synthetic.pose_sources import clip_poses
-from pose2mesh.detectors.image_keypoints import detect_photo
-from pose2mesh.detectors.registry import Detector, load_detector
-from pose2mesh.evaluation.image_metrics import evaluate_keypoints, measurable_in_picture, score_person
+from pose2mesh.detectors.detection import Detector
+from pose2mesh.detectors.image_keypoints import detect_image
+from pose2mesh.detectors.registry import load_detector
+from pose2mesh.evaluation.image_metrics import evaluate_keypoints, measurable_in_image, score_person
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, axis_rotation
 from pose2mesh.inference.predictor import Person, Predictor
 from pose2mesh.io.image_lookup import match_images
@@ -90,10 +91,10 @@ def measure_detected(recovery: Predictor, detector: Detector, keypoints: Path, i
             continue
         photo = read_photo(photos[picture.stem], picture.size)
         size = photo.shape[1], photo.shape[0]
-        found = detect_photo(photos[picture.stem], photo, detector)
+        found = detect_image(photos[picture.stem], photo, detector)
         overlay = draw_overlay(photo_ground(photo, size), recover_all(recovery, found.people, size), recovery)
         sheet.append((overlay, f"{picture.stem}: {len(found.people)} found"))
-        for person, mask in measurable_in_picture(picture, size, keypoints):
+        for person, mask in measurable_in_image(picture, size, keypoints):
             measurable += 1
             likeness = [alike(person, other, mask) for other in found.people]
             if likeness and max(likeness) >= FOUND_OKS:

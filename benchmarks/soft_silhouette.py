@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from pose2mesh.baselines.common.baseline_camera import NOMINAL_DISTANCE_M, project
-from pose2mesh.baselines.common.body_layer import BodyGuess, BodyLayer
+from pose2mesh.baselines.common.body_layer import BodyLayer, BodyParameters
 from pose2mesh.baselines.common.soft_silhouette import SoftSilhouette, overlap_loss
 from pose2mesh.baselines.observation import Crops
 from pose2mesh.body_models.default_body import default_body
@@ -44,19 +44,19 @@ def main() -> None:
             measure(SoftSilhouette(layer.body, balls, size), guess, vertices, fine)
 
 
-def some_bodies(layer: BodyLayer, count: int) -> BodyGuess:
+def some_bodies(layer: BodyLayer, count: int) -> BodyParameters:
     """Bodies under cameras that show their joints as crops do."""
     generator = torch.Generator().manual_seed(0)
     yaw = axis_rotation(2, 2 * torch.pi * torch.rand(count, generator=generator))
     orientations = (torch.tensor(WORLD_TO_CAMERA) @ yaw)[:, None] @ sample_procedural(count, generator)
     shape = layer.shape_of(ShapeConfig().sample(count, generator))
-    guess = BodyGuess(shape, to_local(orientations), torch.zeros(count), torch.zeros(count, 2))
+    guess = BodyParameters(shape, to_local(orientations), torch.zeros(count), torch.zeros(count, 2))
     far = project(layer.joints(guess), torch.ones(count), torch.zeros(count, 2))
     crops = Crops.around(1000 * far, torch.ones(far.shape[:2]))
-    return BodyGuess(shape, guess.rotations, (1000 / crops.half_px).log(), -crops.centre_px / 1000)
+    return BodyParameters(shape, guess.rotations, (1000 / crops.half_px).log(), -crops.centre_px / 1000)
 
 
-def exact_silhouettes(layer: BodyLayer, guess: BodyGuess, vertices: torch.Tensor) -> torch.Tensor:
+def exact_silhouettes(layer: BodyLayer, guess: BodyParameters, vertices: torch.Tensor) -> torch.Tensor:
     """(B, FINE_PX, FINE_PX) 1 where the body is, 0 elsewhere."""
     pixels = ((guess.project(vertices) + 1) * (FINE_PX / 2) - 0.5).double().numpy()
     depth = (NOMINAL_DISTANCE_M + vertices[..., 2]).double().numpy()
@@ -65,7 +65,7 @@ def exact_silhouettes(layer: BodyLayer, guess: BodyGuess, vertices: torch.Tensor
     return torch.from_numpy(np.stack(masks)).float()
 
 
-def measure(silhouette: SoftSilhouette, guess: BodyGuess, vertices: torch.Tensor, fine: torch.Tensor) -> None:
+def measure(silhouette: SoftSilhouette, guess: BodyParameters, vertices: torch.Tensor, fine: torch.Tensor) -> None:
     """Print a row."""
     count = len(fine)
     wanted = torch.nn.functional.adaptive_avg_pool2d(fine, silhouette.size)

@@ -14,32 +14,11 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 
+from pose2mesh.models.layers.chebyshev import ChebyshevConvolution, coordinates
 from pose2mesh.models.mesh_topology import MeshTopology, laplacians
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh, Prediction
 from pose2mesh.skeletons import JointSet
-
-
-class TextbookConvolution(nn.Module):
-    """y = Σ_k T_k(L) x W_k + b, with T_0 = I, T_1 = L, T_k = 2 L T_{k−1} − T_{k−2}."""
-
-    def __init__(self, in_channels: int, out_channels: int, order: int) -> None:
-        super().__init__()
-        self.order = order
-        self.linear = nn.Linear(order * in_channels, out_channels)
-
-    def forward(self, x: Tensor, laplacian: Tensor) -> Tensor:
-        """(B, V, C_in) → (B, V, C_out)."""
-        B, V, C = x.shape
-        # On the CPU there is no sparse product in half precision.
-        with torch.autocast(x.device.type, enabled=False):
-            terms = [x.to(laplacian.dtype).permute(1, 2, 0).reshape(V, C * B)]
-            if self.order > 1:
-                terms.append(torch.sparse.mm(laplacian, terms[0]))
-            for _ in range(2, self.order):
-                terms.append(2 * torch.sparse.mm(laplacian, terms[-1]) - terms[-2])
-        rows = torch.stack(terms).view(self.order, V, C, B).permute(3, 1, 0, 2).reshape(B * V, self.order * C)
-        return self.linear(rows).view(B, V, -1)
 
 
 class TextbookLayer(nn.Module):
@@ -47,7 +26,7 @@ class TextbookLayer(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, order: int) -> None:
         super().__init__()
-        self.convolution = TextbookConvolution(in_channels, out_channels, order)
+        self.convolution = ChebyshevConvolution(in_channels, out_channels, order)
         self.norm = nn.BatchNorm1d(out_channels)
 
     def forward(self, x: Tensor, laplacian: Tensor) -> Tensor:
@@ -100,7 +79,7 @@ class TextbookMeshNet(nn.Module):
             self.blocks.append(TextbookBlock((width, *block), order))
             width = block[-1]
         self.head = TextbookLayer(width, config.head_width, order)
-        self.out = TextbookConvolution(config.head_width, 3, order)
+        self.out = ChebyshevConvolution(config.head_width, 3, order)
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in self.joint_layers:
@@ -135,11 +114,3 @@ class TextbookPose2Mesh(Pose2Mesh):
                 if base is not None and handles is not None:
                     points = points.to(base.dtype) + base @ handles.detach().to(base.dtype)
         return Prediction(lifted, points, self._landmarks(lifted, offsets))
-
-
-def coordinates(matrix: sp.csr_array) -> Tensor:
-    """A sparse matrix in coordinate format, float32."""
-    entries = matrix.tocoo()
-    index = torch.stack([torch.from_numpy(entries.row).long(), torch.from_numpy(entries.col).long()])
-    values = torch.from_numpy(entries.data).float()
-    return torch.sparse_coo_tensor(index, values, matrix.shape, check_invariants=True).coalesce()

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from pose2mesh import load
-from pose2mesh.detectors.registry import Detector, load_detector
+from pose2mesh.detectors.detection import Detector
+from pose2mesh.detectors.registry import load_detector
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.motion.body_motion import BodyMotion
 from pose2mesh.motion.bvh_writer import write_bvh

@@ -22,7 +22,7 @@ from picture_sheet import PART_COLOURS, enlarged, to_bytes
 from PIL import Image
 from torch import Tensor
 
-from pose2mesh.baselines.baseline_samples import measured_pictures
+from pose2mesh.baselines.baseline_samples import benchmark_rendering
 from pose2mesh.baselines.benchmark.method_benchmark import BenchmarkedMethod, of_joints
 from pose2mesh.baselines.benchmark.results_table import ROWS, contenders
 from pose2mesh.baselines.common.baseline_camera import NOMINAL_DISTANCE_M, project, solve_camera
@@ -31,7 +31,7 @@ from pose2mesh.baselines.common.pose_prior import PosePrior
 from pose2mesh.baselines.interface import BaselineInput, BodyEstimate
 from pose2mesh.baselines.methods.arnab import Arnab
 from pose2mesh.baselines.observation import CROP_PX, Crops, GroundTruth, Need, Observation
-from pose2mesh.baselines.registry import MAKERS
+from pose2mesh.baselines.registry import FITTING_METHODS
 from pose2mesh.baselines.rendering.sample_stream import SampleStream
 from pose2mesh.body_models.default_body import default_body
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
@@ -39,7 +39,7 @@ from pose2mesh.datasets.synthetic.mocap import load_clips, load_split
 from pose2mesh.datasets.synthetic.pose_sources import unchanged_poses
 from pose2mesh.geometry.rotations import axis_rotation
 from pose2mesh.io.mesh_files import atomic_write
-from pose2mesh.motion.synthetic_video import SyntheticVideo, film
+from pose2mesh.motion.synthetic_video import SyntheticVideo, synthesise_video
 from pose2mesh.skeletons import COCO
 from pose2mesh.visualization import renderer
 
@@ -63,17 +63,17 @@ def main() -> None:
     torch.set_grad_enabled(False)
     _, clips = load_split(ROOT / "configs/mocap_split.yaml", load_clips(options.motions))
     fitter = Fitter(default_body(), COCO, PosePrior.load())
-    methods = {"smplify": of_joints(MAKERS["smplify"](fitter))}
+    methods = {"smplify": of_joints(FITTING_METHODS["smplify"](fitter))}
     methods |= {name: found.judged[0] for name, found in contenders(fitter, options.runs).items() if name in ROWS}
-    needs = frozenset[Need](("pictures", "parts", "silhouettes", "landmarks"))
-    pictures = measured_pictures("noisy", fitter.layer)
+    needs = frozenset[Need](("images", "parts", "silhouettes", "landmarks"))
+    pictures = benchmark_rendering("noisy", fitter.layer)
     stream = SampleStream(fitter.body, COCO, unchanged_poses(clips), pictures, needs)
-    seen, truth = (group[:PEOPLE] for group in stream.draw(options.chunk, SEED))
+    seen, truth = (group[:PEOPLE] for group in stream.sample(options.chunk, SEED))
     for name in options.method:
         if name in methods:
             save(draw(name, methods[name], seen, truth, fitter.body.faces.numpy()), options.out / f"{name}.png")
     if "arnab" in options.method:
-        video = film(clips[VIDEO], BodySynthesiser(fitter.body, COCO, None), SEED, most_frames=FRAMES)
+        video = synthesise_video(clips[VIDEO], BodySynthesiser(fitter.body, COCO, None), SEED, most_frames=FRAMES)
         save(draw_video(video, fitter), options.out / "arnab.png")
 
 
@@ -100,7 +100,7 @@ def draw(
 
 def draw_video(video: SyntheticVideo, fitter: Fitter) -> NDArray[np.uint8]:
     """(4 · CROP_PX, PEOPLE · CROP_PX, 3): every so many frames of the middle of a video, one after the other."""
-    arnab = MAKERS["arnab"](fitter)
+    arnab = FITTING_METHODS["arnab"](fitter)
     assert isinstance(arnab, Arnab)
     joints_px, confidence = torch.from_numpy(video.joints_px), torch.from_numpy(video.confidence)
     frames = len(joints_px)
@@ -133,9 +133,9 @@ def draw_video(video: SyntheticVideo, fitter: Fitter) -> NDArray[np.uint8]:
 
 def looked_at(name: str, seen: Observation) -> list[NDArray[np.uint8]]:
     """What a method is given of each person."""
-    assert seen.pictures is not None
+    assert seen.images is not None
     if name in ("hmr", "graphcmr", "spin"):
-        return [to_bytes(255 * picture.permute(1, 2, 0)) for picture in seen.pictures]
+        return [to_bytes(255 * picture.permute(1, 2, 0)) for picture in seen.images]
     dark = np.full((CROP_PX, CROP_PX, 3), 70, np.uint8)
     if name == "nbf":
         assert seen.parts is not None
@@ -159,7 +159,7 @@ def found_bodies(
     found: BodyEstimate, scale: float, seen: Observation, faces: NDArray[np.int64]
 ) -> list[NDArray[np.uint8]]:
     """The bodies over their pictures, where the method's own camera sees them."""
-    assert seen.pictures is not None
+    assert seen.images is not None
     camera = solve_camera(found.joints, scale * found.joints_px, torch.ones_like(seen.confidence))
     places = _pixels(project(found.vertices, *camera))
     return [
@@ -167,7 +167,7 @@ def found_bodies(
             to_bytes(255 * picture.permute(1, 2, 0)),
             place.numpy(), (body[:, 2] + NOMINAL_DISTANCE_M).numpy(), body.numpy(), faces, FOUND,
         )
-        for picture, place, body in zip(seen.pictures, places, found.vertices, strict=True)
+        for picture, place, body in zip(seen.images, places, found.vertices, strict=True)
     ]  # fmt: skip
 
 

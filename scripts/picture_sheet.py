@@ -22,7 +22,7 @@ from pose2mesh.baselines.observation import CROP_PX, MAP_PX, Observation
 from pose2mesh.baselines.rendering.rendering_config import RenderingConfig
 from pose2mesh.baselines.rendering.sample_stream import SampleStream
 from pose2mesh.body_models.default_body import default_body
-from pose2mesh.config.train_config import DataConfig
+from pose2mesh.datasets.data_config import DataConfig
 from pose2mesh.datasets.synthetic.detection_noise import measured_noise
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.datasets.synthetic.pose_sources import pose_sources
@@ -55,8 +55,8 @@ def main() -> None:
     if options.exact:
         synthetic = replace(config.synthetic, noise=measured_noise("gt", COCO))
         config = replace(config, synthetic=synthetic, errors=False)
-    needs = frozenset(("pictures", "parts", "silhouettes"))
-    seen, _ = SampleStream(default_body(), COCO, source, config, needs).draw(options.chunk, options.seed)
+    needs = frozenset(("images", "parts", "silhouettes"))
+    seen, _ = SampleStream(default_body(), COCO, source, config, needs).sample(options.chunk, options.seed)
     tiles = [draw_tile(seen, person) for person in range(PEOPLE)]
     rows = [np.concatenate(tiles[first : first + COLUMNS], axis=1) for first in range(0, PEOPLE, COLUMNS)]
     # A palette: grain does not compress, and 256 colours show all there is to see.
@@ -68,7 +68,7 @@ def main() -> None:
 
 def draw_tile(seen: Observation, person: int) -> NDArray[np.uint8]:
     """(CROP_PX, 3 · CROP_PX, 3): picture, parts, silhouette with the joints."""
-    assert seen.pictures is not None
+    assert seen.images is not None
     assert seen.parts is not None
     assert seen.silhouettes is not None
     parts = torch.einsum("khw,kc->hwc", seen.parts[person], torch.tensor(PART_COLOURS).float())
@@ -77,7 +77,7 @@ def draw_tile(seen: Observation, person: int) -> NDArray[np.uint8]:
     skeleton = renderer.draw_skeleton(
         enlarged(silhouette), joints_px, seen.confidence[person].numpy(), COCO.edges, (250, 190, 60)
     )
-    return np.concatenate((to_bytes(255 * seen.pictures[person].permute(1, 2, 0)), enlarged(parts), skeleton), axis=1)
+    return np.concatenate((to_bytes(255 * seen.images[person].permute(1, 2, 0)), enlarged(parts), skeleton), axis=1)
 
 
 def to_bytes(picture: torch.Tensor) -> NDArray[np.uint8]:

@@ -25,7 +25,7 @@ from pose2mesh.baselines.benchmark.video_benchmark import judge_videos
 from pose2mesh.baselines.common.fitting import Fitter
 from pose2mesh.baselines.common.pose_prior import PosePrior
 from pose2mesh.baselines.methods.arnab import Arnab
-from pose2mesh.baselines.registry import MAKERS
+from pose2mesh.baselines.registry import FITTING_METHODS
 from pose2mesh.body_models.default_body import default_body
 from pose2mesh.datasets.synthetic.detection_noise import measured_noise
 from pose2mesh.datasets.synthetic.mocap import load_clips, load_split
@@ -150,7 +150,7 @@ def write_table(motions: Path, runs: Path, samples: int, frames: int, out: Path)
         found = contenders(fitter, runs)
         answers = judge_all(found, fitter.layer, unchanged_poses(clips), samples)
         rows = summary(found, answers)
-        arnab = MAKERS["arnab"](fitter)
+        arnab = FITTING_METHODS["arnab"](fitter)
         assert isinstance(arnab, Arnab)
         videos = {
             input_: judge_videos(arnab, Predictor.load(), fitter, clips, frames, measured_noise(input_, COCO))

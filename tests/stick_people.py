@@ -15,7 +15,7 @@ from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, axis_rotation
 _STICK = 0.06  # half its width, in units of the crop
 
 
-def draw_sticks(
+def sample_stick_people(
     layer: BodyLayer, count: int, generator: torch.Generator, labelled: float = 0.2
 ) -> tuple[Observation, GroundTruth]:
     """`count` people in procedural poses, facing anywhere, from the nominal distance; parts and landmarks exact."""

@@ -13,7 +13,7 @@ from PIL import Image
 
 from pose2mesh.cli.main import main
 from pose2mesh.datasets.synthetic.pose_sources import clip_poses
-from pose2mesh.evaluation.evaluator import evaluate_motions
+from pose2mesh.evaluation.synthetic_evaluator import evaluate_synthetic
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.models.bundle.bundle_info import DEFAULT, resolve
 from pose2mesh.skeletons import COCO
@@ -117,6 +117,6 @@ def test_five_missing_joints_cost_little(
         if name.startswith("deepmimic/"):
             (tmp_path / f"{Path(name).name}.bvh").symlink_to(shared_data / "mocap" / f"{name}.bvh")
     clips = clip_poses(tmp_path)
-    whole, fewer = (evaluate_motions(recovery, clips, 256, 1, input_, drop_joints=count) for count in (0, 5))
+    whole, fewer = (evaluate_synthetic(recovery, clips, 256, 1, input_, drop_joints=count) for count in (0, 5))
     assert fewer["mpvpe_mm"] < most * whole["mpvpe_mm"]
     assert whole["pa_mpvpe_mm"] < whole["mpvpe_mm"] < 200

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from pose2mesh.baselines.baseline_bundle import LearnedInfo, save_learned
 from pose2mesh.baselines.common.body_layer import BodyLayer
 from pose2mesh.baselines.common.parameter_regressor import ParameterRegressor
-from pose2mesh.baselines.interface import BodyEstimate
-from pose2mesh.baselines.learned_methods import Method
-from pose2mesh.baselines.observation import GroundTruth, LearnedBaseline, Need, Observation
+from pose2mesh.baselines.interface import BodyEstimate, LearnedBaseline
+from pose2mesh.baselines.observation import GroundTruth, Need, Observation
+from pose2mesh.baselines.registry import LearnedMethod
 from pose2mesh.config.config_files import plain_values
 
 
@@ -47,32 +47,32 @@ class Tiny(LearnedBaseline):
     def prepare(self, orientations: Tensor, phenotypes: Tensor) -> None:
         self.known = phenotypes
 
-    def losses(self, seen: Observation, truth: GroundTruth, progress: float) -> dict[str, Tensor]:
+    def losses(self, observation: Observation, ground_truth: GroundTruth, progress: float) -> dict[str, Tensor]:
         assert self.known is not None
-        guess = self.regressor(self.body(seen.joints.flatten(1)))[-1]
+        guess = self.regressor(self.body(observation.joints.flatten(1)))[-1]
         shape = self.layer.phenotypes(guess.shape)
         some = self.known[torch.randint(len(self.known), (len(shape),))]
         return {
-            "joints": (self.layer.joints(guess) - truth.joints).abs().mean(),
+            "joints": (self.layer.joints(guess) - ground_truth.joints).abs().mean(),
             "shape": (1 - progress) * (shape - some).abs().mean(),
         }
 
-    def fit(self, draw, chunks, say) -> bool:  # type: ignore[no-untyped-def]
+    def fit(self, chunks, count, log) -> bool:  # type: ignore[no-untyped-def]
         if not self.settings.fits:
             return False
-        means = torch.stack([draw(chunk)[0].joints.mean() for chunk in range(chunks)])
+        means = torch.stack([chunks(chunk)[0].joints.mean() for chunk in range(count)])
         with torch.no_grad():
             self.body[0].bias.fill_(means.mean())
-        say(f"fitted to {chunks} chunks")
+        log(f"fitted to {count} chunks")
         return True
 
     @torch.no_grad()
-    def estimate(self, seen: Observation) -> BodyEstimate:
-        return self.layer.estimate(self.regressor(self.body(seen.joints.flatten(1)))[-1])
+    def estimate(self, observation: Observation) -> BodyEstimate:
+        return self.layer.estimate(self.regressor(self.body(observation.joints.flatten(1)))[-1])
 
 
-def tiny() -> Method:
-    return Method(Tiny, TinySettings)
+def tiny() -> LearnedMethod:
+    return LearnedMethod(Tiny, TinySettings)
 
 
 def save_untrained(path: Path, network: LearnedBaseline, method: str, settings: object) -> Path:

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from pose2mesh.baselines.baseline_config import BaselineConfig
-from pose2mesh.baselines.learned_methods import METHODS
 from pose2mesh.baselines.methods.hmr import HMRSettings
+from pose2mesh.baselines.registry import LEARNED_METHODS
 from pose2mesh.config.config_files import dump_config
 from pose2mesh.errors import InputError
 from pose2mesh.models.bundle.bundle_info import LEARNED
@@ -29,8 +29,8 @@ def load(folder: Path, values: dict[str, Any], *overrides: str) -> BaselineConfi
 
 
 def test_every_method_has_a_config_and_a_name_that_models_are_asked_for_by() -> None:
-    assert set(METHODS) == set(LEARNED)
-    assert set(METHODS) <= set(HUB)
+    assert set(LEARNED_METHODS) == set(LEARNED)
+    assert set(LEARNED_METHODS) <= set(HUB)
 
 
 @pytest.mark.parametrize("name", HUB)
@@ -38,7 +38,7 @@ def test_the_configs_of_the_hub(name: str, tmp_path: Path) -> None:
     config = load_any(CONFIGS / f"{name}.yaml", ["motions=clips"])
     assert isinstance(config, BaselineConfig)
     assert config.name == name
-    assert isinstance(config.settings, METHODS[config.method]().settings)
+    assert isinstance(config.settings, LEARNED_METHODS[config.method]().settings)
     again = tmp_path / "again.yaml"
     again.write_text(dump_config(config))
     assert load_any(again) == config

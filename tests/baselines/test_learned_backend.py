@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from pose2mesh.baselines import learned_backend, learned_methods
-from pose2mesh.baselines.baseline_bundle import load_backbone, load_learned, load_reader, read_info
+from pose2mesh.baselines import learned_backend, registry
+from pose2mesh.baselines.baseline_bundle import load_backbone, load_learned, load_pretraining_network, read_info
 from pose2mesh.baselines.common.body_layer import BodyLayer
 from pose2mesh.baselines.methods.hmr import HMR, HMRSettings
 from pose2mesh.baselines.methods.pretraining_network import PretrainingNetwork, PretrainingSettings
@@ -29,7 +29,7 @@ from tests.tiny_baseline import Tiny, TinySettings, save_untrained, tiny
 @pytest.fixture(scope="module", autouse=True)
 def tiny_known(layer: BodyLayer) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(learned_methods.METHODS, "tiny", tiny)
+        patch.setitem(registry.LEARNED_METHODS, "tiny", tiny)
         patch.setattr(learned_backend, "default_body", lambda: layer.body)
         yield
 
@@ -89,14 +89,14 @@ def test_files_that_are_no_bundles_of_a_baseline(folder: Path, layer: BodyLayer,
     with pytest.raises(InputError, match="not the bundle of a learned baseline"):
         read_info(bundle_info.resolve("default"))
     with pytest.raises(InputError, match="is a bundle of method 'hmr'; expected one of 'reader'"):
-        load_reader(layer, folder / "hmr.safetensors")
+        load_pretraining_network(layer, folder / "hmr.safetensors")
     narrow = save_untrained(tmp_path / "narrow.safetensors", Tiny(layer, TinySettings(4)), "tiny", TinySettings(8))
     with pytest.raises(InputError, match="does not fit its own description"):
         load_learned(narrow, layer)
 
 
 def test_a_backbone_starts_from_the_readers(folder: Path, layer: BodyLayer) -> None:
-    reader, network = load_reader(layer, folder / "reader.safetensors"), HMR(layer)
+    reader, network = load_pretraining_network(layer, folder / "reader.safetensors"), HMR(layer)
     said: list[str] = []
     load_backbone(network, reader, said.append)
     assert said == ["the backbone starts from the reader's"]

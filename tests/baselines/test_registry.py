@@ -1,85 +1,42 @@
-"""A baseline in the place of a model: by name, through `Predictor`, and refused where it cannot be had."""
+"""Registry: every name is known to the command line, has a page and a test, and builds its method."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 
-from pose2mesh.baselines import registry
-from pose2mesh.baselines.common.fitting import Fitter
-from pose2mesh.baselines.common.initial_bodies import mean_pose
-from pose2mesh.baselines.methods.smplify import Schedule, SMPLify
-from pose2mesh.baselines.registry import MAKERS, BaselineBackend
-from pose2mesh.cli.main import main
-from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
+from pose2mesh.baselines.registry import FITTING_METHODS, LEARNED_METHODS, PRETRAINING, find_learned_method
 from pose2mesh.errors import InputError
-from pose2mesh.evaluation.evaluator import evaluate_motions
-from pose2mesh.inference.predictor import Predictor
-from pose2mesh.models.bundle.bundle_info import BASELINES
-from pose2mesh.skeletons import COCO
+from pose2mesh.models.bundle.bundle_info import BASELINES, LEARNED
+
+ROOT = Path(__file__).parents[2]
+# Variants that share the page and the file of another method.
+PAGES = {"smplify-started": "smplify", "retrained": "arnab"}
+FILES = {"smplify-started": "smplify", "retrained": "hmr_video_fits", PRETRAINING: "pretraining_network"}
 
 
-@pytest.fixture(scope="module")
-def recovery(fitter: Fitter) -> Predictor:
-    """SMPLify that hardly tries."""
-    return Predictor(BaselineBackend(SMPLify("quick", fitter, mean_pose, Schedule(1, ((1.0, 2),))), fitter.body))
+def test_the_command_line_knows_every_name() -> None:
+    assert tuple(FITTING_METHODS) == BASELINES
+    assert set(LEARNED_METHODS) == set(LEARNED)
 
 
-def test_every_name_has_its_maker() -> None:
-    assert tuple(MAKERS) == BASELINES
+@pytest.mark.parametrize("name", [*FITTING_METHODS, *LEARNED_METHODS])
+def test_every_name_has_a_page_and_a_test(name: str) -> None:
+    file = FILES.get(name, name)
+    assert (ROOT / f"src/pose2mesh/baselines/methods/{file}.py").is_file()
+    assert (ROOT / f"tests/baselines/methods/test_{file}.py").is_file()
+    assert (ROOT / f"docs/baselines/{PAGES.get(name, name)}.md").is_file()
+    assert f"`{name}`" in (ROOT / "docs/baselines.md").read_text() + (ROOT / "docs/baselines/training.md").read_text()
 
 
-def test_people_from_pixels(recovery: Predictor, fitter: Fitter) -> None:
-    keypoints = np.random.default_rng(0).uniform(100, 400, (3, 17, 2))
-    people = recovery.recover(keypoints, height_m=1.9)
-    assert len(people) == 3
-    for person in people:
-        assert person.vertices.shape == fitter.body.template.shape
-        assert person.stature_m == pytest.approx(1.9)
-        np.testing.assert_allclose(person.joints[COCO.root_index], 0, atol=1e-6)
+@pytest.mark.parametrize("name", LEARNED_METHODS)
+def test_learned_methods_have_settings_with_defaults(name: str) -> None:
+    method = find_learned_method(name, "test")
+    method.settings()
+    assert method.starts_from is None or method.starts_from in LEARNED_METHODS
 
 
-def test_clips_are_evaluated(recovery: Predictor, fitter: Fitter) -> None:
-    source = PoseSource(None, PoseConfig(procedural=1.0))
-    results = evaluate_motions(recovery, source, 4, 0, "noisy", body=fitter.body)
-    assert results["model"] == "quick"
-    assert 0 < results["pa_mpjpe_mm"] < results["mpjpe_mm"]
-    assert results["known_height_mpjpe_mm"] > 0
-
-
-def test_bodies_tell_their_height(recovery: Predictor, fitter: Fitter) -> None:
-    phenotypes = torch.tensor([[0.5, 0.8, 0.5, 0.5, height, 0.5] for height in (0.3, 0.5, 0.7)])
-    joints = fitter.body.regressor(COCO) @ fitter.body(phenotypes, torch.eye(3).expand(3, 22, 3, 3))
-    told = [recovery.stature(person.numpy()) for person in joints]
-    np.testing.assert_allclose(told, fitter.body.stature(phenotypes).numpy(), rtol=0.04)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "fault"),
-    [
-        (["--model", "smplify", "--device", "cuda"], "--device cuda: model 'smplify' runs on the cpu"),
-        (["--model", "arnab", "--backend", "onnx"], "--backend onnx: model 'arnab' is run by torch"),
-        (["--model", "spline"], "expected 'default', smplify, smplify-started, arnab, lassner, pavlakos"),
-    ],
-)
-def test_what_is_refused(arguments: list[str], fault: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    np.save(tmp_path / "pose.npy", np.random.default_rng(0).uniform(0, 100, (17, 2)))
-    out = tmp_path / "out"
-    assert main(["predict", str(tmp_path / "pose.npy"), "--out", str(out), *arguments]) == 2
-    error = capsys.readouterr().err
-    assert fault in error
-    assert error.count("\n") == 1
-    assert not out.exists()
-
-
-def test_only_methods_for_videos_take_tracks(fitter: Fitter, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "default_body", lambda: fitter.body)
-    assert [Predictor.load(name).window for name in ("smplify", "arnab")] == [None, (300, 30)]
-
-
-def test_the_onnx_backend_says_so() -> None:
-    with pytest.raises(InputError, match="is run by torch"):
-        Predictor.load("smplify", backend="onnx")
+def test_the_nearest_name_is_given() -> None:
+    with pytest.raises(InputError, match="run: method 'hrm' is not known; the nearest is 'hmr'"):
+        find_learned_method("hrm", "run")

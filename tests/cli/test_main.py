@@ -143,7 +143,7 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     monkeypatch.setitem(sys.modules, "jsonargparse", None)
     config = Path(__file__).parents[2] / "configs" / "light_posenet.yaml"
     assert main(["train", str(config)]) == 2
-    assert "jsonargparse is not installed; `pip install pose2mesh[train]` brings it" in one_line(capsys)
+    assert 'jsonargparse is not installed; `pip install "pose2mesh[train]"` brings it' in one_line(capsys)
 
 
 def test_an_own_fault_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from pose2mesh.datasets.registry import CHOICES, SOURCES, DatasetConfig
+from pose2mesh.datasets.data_config import CHOICES, DatasetConfig
+from pose2mesh.datasets.registry import DATASETS
 from pose2mesh.errors import InputError
 from tests.datasets.literature import PEOPLE, write_data_sets
 
@@ -18,7 +19,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_data_sets(tmp_path_factory.mktemp("sets"))
 
 
-@pytest.mark.parametrize("name", [name for name in SOURCES if name != "own"])
+@pytest.mark.parametrize("name", [name for name in DATASETS if name != "own"])
 def test_every_data_set_opens_from_its_usual_folder(name: str, root: Path, tmp_path: Path) -> None:
     if name == "pw3d_sequences":
         with pytest.raises(InputError, match=r"PW3D/sequenceFiles/train: has no \.pkl file"):
@@ -27,14 +28,14 @@ def test_every_data_set_opens_from_its_usual_folder(name: str, root: Path, tmp_p
     split = "test" if name == "pw3d" else None
     records = DatasetConfig(split=split).open(name, root, tmp_path)
     assert len(records) >= min(PEOPLE, 3)
-    assert SOURCES[name].body in ("", records.schema.body)
+    assert DATASETS[name].body in ("", records.schema.body)
 
 
 def test_what_readers_take_can_be_chosen() -> None:
     """But for folders and faults every argument of every reader is a key of a config, and the other way round."""
-    taken = {key for source in SOURCES.values() for key in inspect.signature(source.read).parameters}
+    taken = {key for source in DATASETS.values() for key in inspect.signature(source.read).parameters}
     assert taken - {"folder", "cache", "images", "on_fault", "split"} == set(CHOICES)
-    for source in SOURCES.values():
+    for source in DATASETS.values():
         assert ("split" in inspect.signature(source.read).parameters) == bool(source.splits)
 
 

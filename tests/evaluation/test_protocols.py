@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pose2mesh.datasets.readers.human36m import PROTOCOLS as SPLITS
-from pose2mesh.datasets.registry import SOURCES
+from pose2mesh.datasets.registry import DATASETS
 from pose2mesh.errors import InputError
 from pose2mesh.evaluation.protocols import HUMAN36M_ACTIONS, PROTOCOLS, find_protocol
 from pose2mesh.skeletons import COCO, HUMAN36
@@ -15,7 +15,7 @@ def test_every_protocol_says_where_it_is_from_and_is_for_a_data_set_that_is_read
     for name, protocol in PROTOCOLS.items():
         assert protocol.name == name
         assert protocol.source
-        assert set(protocol.data_sets) <= set(SOURCES)
+        assert set(protocol.data_sets) <= set(DATASETS)
         assert protocol.mesh_root.root in protocol.mesh_root.names
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from pose2mesh.errors import InputError
 from pose2mesh.graph.coarsening import build_hierarchy
 from pose2mesh.graph.laplacian import joint_adjacency, rescaled_laplacian
-from pose2mesh.models.layers.chebyshev import ChebyshevConvolution, GraphLaplacian, values
+from pose2mesh.models.layers.chebyshev_fused import FusedChebyshevConvolution, GraphLaplacian, values
 from pose2mesh.models.meshnet import GraphBlock, GraphLayer, MeshNet
 from pose2mesh.skeletons import HUMAN36
 
@@ -37,7 +37,7 @@ def small(order: int = 3) -> MeshNet:
 def dense_forward(network: MeshNet, joints: Tensor) -> Tensor:
     """A forward pass in evaluation mode with dense matrices, one sample at a time, in float64."""
 
-    def convolve(module: ChebyshevConvolution, x: Tensor, graph: GraphLaplacian) -> Tensor:
+    def convolve(module: FusedChebyshevConvolution, x: Tensor, graph: GraphLaplacian) -> Tensor:
         laplacian = graph.dense().double()
         terms = [x, laplacian @ x]
         for _ in range(2, module.order):

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pose2mesh.detectors.registry import Detection
+from pose2mesh.detectors.detection import Detection
 from pose2mesh.server.request_limits import RequestLimits
 from pose2mesh.server.server import make_server
 from pose2mesh.server.service import Service

@@ -200,7 +200,7 @@ def test_without_the_extra_it_says_what_to_install(
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     assert main(["serve"]) == 2
     assert capsys.readouterr().err == (
-        "pose2mesh: serve: uvicorn is not installed; `pip install pose2mesh[serve]` brings it\n"
+        'pose2mesh: serve: uvicorn is not installed; `pip install "pose2mesh[serve]"` brings it\n'
     )
 
 

@@ -14,14 +14,14 @@ import torch
 import yaml
 from torch import Tensor
 
-from pose2mesh.baselines import learned_methods
+from pose2mesh.baselines import registry
 from pose2mesh.baselines.baseline_bundle import load_learned, read_info
 from pose2mesh.baselines.common.body_layer import BodyLayer
 from pose2mesh.body_models.default_body import default_body
 from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.cli.main import main
 from pose2mesh.errors import InputError
-from pose2mesh.evaluation.evaluator import evaluate_motions
+from pose2mesh.evaluation.synthetic_evaluator import evaluate_synthetic
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.skeletons import COCO
 from pose2mesh.training import baseline_task, loop
@@ -49,7 +49,7 @@ def body() -> Iterator[BodyModel]:
     body = default_body()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(baseline_task, "default_body", lambda: body)
-        patch.setitem(learned_methods.METHODS, "tiny", tiny)
+        patch.setitem(registry.LEARNED_METHODS, "tiny", tiny)
         yield body
 
 
@@ -164,7 +164,7 @@ def test_a_bundle_is_evaluated(finished: Path, monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr("pose2mesh.baselines.learned_backend.default_body", lambda: body)
     recovery = Predictor.load(finished)
     source = baseline_task.pose_sources(load_any(finished / "config.yaml").data)[1]  # type: ignore[union-attr]
-    results = evaluate_motions(recovery, source, 4, 0, "noisy", body=body)
+    results = evaluate_synthetic(recovery, source, 4, 0, "noisy", body=body)
     assert results["model"] == "toy"
     assert 0 < results["pa_mpjpe_mm"] < results["mpjpe_mm"]
 

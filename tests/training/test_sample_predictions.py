@@ -20,7 +20,7 @@ from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.config.train_config import TrainConfig, parse_config
 from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 from pose2mesh.datasets.synthetic_source import SyntheticSource
-from pose2mesh.evaluation.evaluator import evaluate_motions
+from pose2mesh.evaluation.synthetic_evaluator import evaluate_synthetic
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.inference.torch_backend import TorchBackend
 from pose2mesh.models.bundle.bundle import Bundle
@@ -205,5 +205,5 @@ def test_a_run_ends_with_samples_and_one_body(
     # The body that is passed along changes nothing.
     info = BundleInfo("tiny", "coco", "anny", {"network": config.network.as_dict()}, "nothing", "Apache-2.0")
     recovery = Predictor(TorchBackend(Bundle(fresh, surface, info)))
-    own, passed = (evaluate_motions(recovery, source, 4, 1, "gt", body=given) for given in (None, body))
+    own, passed = (evaluate_synthetic(recovery, source, 4, 1, "gt", body=given) for given in (None, body))
     assert own == passed

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, cast
 from torch import Tensor
 
 from pose2mesh.baselines.common.body_layer import BodyLayer
-from pose2mesh.baselines.learned_methods import READER, find_method
-from pose2mesh.baselines.observation import LearnedBaseline
+from pose2mesh.baselines.interface import LearnedBaseline
+from pose2mesh.baselines.registry import PRETRAINING, find_learned_method
 from pose2mesh.config.config_files import instantiate
 from pose2mesh.errors import InputError, one_line
 from pose2mesh.io.atomic_write import replacing
@@ -106,10 +106,10 @@ def load_learned(
     path = resolve(name_or_path)
     info = read_info(path)
     with fitting(path):
-        method = find_method(info.method, str(path))
+        method = find_learned_method(info.method, str(path))
         settings = info.config["settings"] | dict(changes or {})
         network = method.make(layer, instantiate(method.settings, settings, str(path), "settings."))
-        network.forget()
+        network.drop_training_state()
         weights = load_file(path)
         network.load_state_dict({name: _single(value) for name, value in weights.items()})
     return network.eval(), info
@@ -119,13 +119,13 @@ def _single(value: Tensor) -> Tensor:
     return value.float() if value.is_floating_point() else value
 
 
-def load_reader(layer: BodyLayer, source: str | Path = READER) -> PretrainingNetwork:
+def load_pretraining_network(layer: BodyLayer, source: str | Path = PRETRAINING) -> PretrainingNetwork:
     """The reader, which finds parts, silhouettes and landmarks in pictures.
 
     Raises:
         InputError: there is none, or it is the bundle of another method.
     """
-    return cast("PretrainingNetwork", _load_method(READER, layer, source))
+    return cast("PretrainingNetwork", _load_method(PRETRAINING, layer, source))
 
 
 def _load_method(method: str, layer: BodyLayer, source: str | Path) -> LearnedBaseline:
@@ -135,7 +135,7 @@ def _load_method(method: str, layer: BodyLayer, source: str | Path) -> LearnedBa
     return network
 
 
-def start_from(
+def initialise_from(
     network: LearnedBaseline, method: str, layer: BodyLayer, source: str, say: Callable[[str], None]
 ) -> None:
     """Start a network from what another one learnt: from its backbone, if that is the reader, else from all of it.
@@ -150,8 +150,8 @@ def start_from(
     Raises:
         InputError: there is none, it is of another method, or it does not fit.
     """
-    if method == READER:
-        load_backbone(network, load_reader(layer, source), say)
+    if method == PRETRAINING:
+        load_backbone(network, load_pretraining_network(layer, source), say)
     else:
         load_all(network, _load_method(method, layer, source), source, say)
 

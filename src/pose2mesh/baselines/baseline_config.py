@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from pose2mesh.baselines.learned_methods import READER, Method, find_method
+from pose2mesh.baselines.registry import PRETRAINING, LearnedMethod, find_learned_method
 from pose2mesh.baselines.rendering.rendering_config import CHUNK, RenderingConfig
 from pose2mesh.config.config_files import instantiate, refuse_unknown
-from pose2mesh.config.train_config import DataConfig, OptimiserConfig, check_drawn, check_optimiser
+from pose2mesh.config.train_config import OptimiserConfig, check_optimiser
+from pose2mesh.datasets.data_config import DataConfig, check_synthetic
 from pose2mesh.errors import InputError
 
 
@@ -22,7 +23,7 @@ class BaselineConfig:
         pictures: What is drawn at random: people, and the pictures and detections of them.
         kept: Folder to keep drawn people in, so that no epoch, run or method draws them again; needs
             `pictures.distinct`. Some 60 to 110 kB a person.
-        motions, split, fps: See `config.train_config.DataConfig`.
+        motions, split, fps: See `datasets.data_config.DataConfig`.
         optimiser: How weights are updated.
         pretrained: A bundle or run folder of what the method starts from (`methods.Method.starts_from`).
         epochs, seed: As they say.
@@ -101,7 +102,7 @@ class BaselineConfig:
         if self.kept is not None and self.pictures.distinct is None:
             raise InputError(f"{source}: pictures.distinct is missing; with kept it must say how many there are")
         check_optimiser(self.optimiser, source)
-        check_drawn(self.pictures.synthetic, source, "pictures.synthetic")
+        check_synthetic(self.pictures.synthetic, source, "pictures.synthetic")
         try:
             self.pictures.check()
         except InputError as error:
@@ -115,7 +116,7 @@ def parse_baseline_config(values: dict[str, Any], source: str) -> BaselineConfig
     refuse_unknown(values, BaselineConfig, source)
     if "method" not in values:
         raise InputError(f"{source}: method is missing, expected the name of one")
-    method = find_method(values["method"], source)
+    method = find_learned_method(values["method"], source)
     if not isinstance(settings, dict):
         raise InputError(f"{source}: 'settings' is {settings!r}, expected a group of keys")
     refuse_unknown(settings, method.settings, source, "settings.")
@@ -126,13 +127,13 @@ def parse_baseline_config(values: dict[str, Any], source: str) -> BaselineConfig
     return config
 
 
-def _check_start(config: BaselineConfig, method: Method, source: str) -> None:
+def _check_start(config: BaselineConfig, method: LearnedMethod, source: str) -> None:
     """Whether `pretrained` is there where it has to be, and not where it has no use."""
     if config.pretrained is not None and method.starts_from is None:
         raise InputError(
             f"{source}: pretrained is {config.pretrained!r}; method {config.method!r} starts from nothing: leave it out"
         )
-    if config.pretrained is None and method.starts_from not in (None, READER):
+    if config.pretrained is None and method.starts_from not in (None, PRETRAINING):
         raise InputError(
             f"{source}: pretrained is missing; method {config.method!r} starts from a bundle of {method.starts_from!r}"
         )

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pose2mesh.baselines.baseline_bundle import LearnedInfo, load_learned, load_reader
-from pose2mesh.baselines.baseline_samples import measured_pictures
+from pose2mesh.baselines.baseline_bundle import LearnedInfo, load_learned, load_pretraining_network
+from pose2mesh.baselines.baseline_samples import benchmark_rendering
 from pose2mesh.baselines.common.body_layer import BodyLayer
-from pose2mesh.baselines.interface import BodyEstimate
+from pose2mesh.baselines.interface import BodyEstimate, LearnedBaseline
 from pose2mesh.baselines.methods.pretraining_network import PretrainingNetwork
-from pose2mesh.baselines.observation import LearnedBaseline, Observation
-from pose2mesh.baselines.rendering.image_crops import crops_of
+from pose2mesh.baselines.observation import Observation
+from pose2mesh.baselines.rendering.image_crops import crop_image
 from pose2mesh.baselines.rendering.rendering_config import CHUNK
 from pose2mesh.baselines.rendering.sample_stream import SampleStream
 from pose2mesh.body_models.default_body import default_body
@@ -42,7 +42,7 @@ class LearnedBackend:
     def __init__(
         self, network: LearnedBaseline, info: LearnedInfo, layer: BodyLayer, reader: PretrainingNetwork | None = None
     ) -> None:
-        if not network.gives_bodies:
+        if not network.predicts_bodies:
             raise InputError(f"model {info.name!r} reads pictures and gives no bodies; expected a method that does")
         self.info: BundleInfo = info
         self.network, self.layer = network, layer
@@ -69,7 +69,7 @@ class LearnedBackend:
         """See `inference.backend.ImageBackend`."""
         seen = pictures
         if isinstance(pictures, np.ndarray):
-            seen = self._read(crops_of(pictures, torch.from_numpy(pixels), torch.from_numpy(confidence)))
+            seen = self._read(crop_image(pictures, torch.from_numpy(pixels), torch.from_numpy(confidence)))
         found = self.estimate(cast(Observation, seen))
         return found.joints.numpy(), found.vertices.numpy()
 
@@ -80,13 +80,13 @@ class LearnedBackend:
         return BodyEstimate.joined([self.network.estimate(seen[part]) for part in people.split(CHUNK)])
 
     def _read(self, seen: Observation) -> Observation:
-        if not self.network.needs - {"pictures"}:
+        if not self.network.needs - {"images"}:
             return seen
         if self._reader is None:
-            self._reader = load_reader(self.layer)
+            self._reader = load_pretraining_network(self.layer)
         return self._reader.read(seen)
 
-    def onlooker(self, poses: PoseSource, input_: str) -> SampleStream:
+    def sample_observer(self, poses: PoseSource, input_: str) -> SampleStream:
         """Shows drawn people as this method is measured on them: with `gt` or `noisy` maps and landmarks."""
-        pictures = measured_pictures(input_, self.layer)
+        pictures = benchmark_rendering(input_, self.layer)
         return SampleStream(self.layer.body, self.network.joint_set, poses, pictures, self.network.needs)

@@ -1,124 +1,142 @@
-"""The baselines by name, and one of them in the place of a trained model: a backend of
-`inference.predictor.Predictor`."""
+"""Registry of the baselines by name: the methods that fit a body to 2D joints, and those that are trained.
+
+A method's file is imported when the method is requested, because it may need libraries that the others do not.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-
-from pose2mesh.baselines.common.fitting import Fitter
-from pose2mesh.baselines.common.initial_bodies import NetworkStart, mean_pose
-from pose2mesh.baselines.common.pose_prior import PosePrior
-from pose2mesh.baselines.interface import Baseline, BaselineInput
-from pose2mesh.baselines.methods.arnab import Arnab
-from pose2mesh.baselines.methods.smplify import FROM_A_GOOD_START, FROM_NOTHING, SMPLify
-from pose2mesh.body_models.default_body import default_body
-from pose2mesh.body_models.interface import BodyModel
-from pose2mesh.datasets.synthetic.bodies import ShapeConfig
-from pose2mesh.datasets.synthetic.pose_sampling import sample_procedural
 from pose2mesh.errors import InputError
-from pose2mesh.inference.predictor import Predictor, bone_log_lengths
-from pose2mesh.models.bundle.bundle_info import BundleInfo
-from pose2mesh.skeletons import COCO, JointSet
+from pose2mesh.io.names import nearest
 
-_BODIES = 200  # from which standing heights are told
+if TYPE_CHECKING:
+    from pose2mesh.baselines.common.body_layer import BodyLayer
+    from pose2mesh.baselines.common.fitting import Fitter
+    from pose2mesh.baselines.interface import FittingBaseline, LearnedBaseline
+    from pose2mesh.baselines.methods.arnab import Arnab
+    from pose2mesh.baselines.methods.smplify import SMPLify
+
+PRETRAINING = "reader"  # the network that pre-trains the backbone of the image methods
+
+
+class LearnedMethod(NamedTuple):
+    """A method that is trained.
+
+    Attributes:
+        make: Builds the network, freshly initialised, from a body layer and settings.
+        settings: Dataclass of the method's settings.
+        starts_from: Method whose trained bundle initialises the network (`pretrained` of a config names the bundle).
+            `PRETRAINING`: the backbone is initialised, and the bundle is optional. Any other method: all weights that
+            both networks have are initialised, and the bundle is required. None: random initialisation only.
+    """
+
+    make: Callable[[BodyLayer, Any], LearnedBaseline]
+    settings: type
+    starts_from: str | None = None
 
 
 def _smplify(fitter: Fitter) -> SMPLify:
-    return SMPLify("smplify", fitter, mean_pose, FROM_NOTHING)
+    from pose2mesh.baselines.common.initial_bodies import mean_pose
+    from pose2mesh.baselines.methods.smplify import FROM_MEAN_POSE, SMPLify
+
+    return SMPLify("smplify", fitter, mean_pose, FROM_MEAN_POSE)
 
 
 def _smplify_started(fitter: Fitter) -> SMPLify:
-    return SMPLify("smplify-started", fitter, NetworkStart(Predictor.load(), fitter), FROM_A_GOOD_START)
+    from pose2mesh.baselines.common.initial_bodies import NetworkStart
+    from pose2mesh.baselines.methods.smplify import FROM_NETWORK, SMPLify
+    from pose2mesh.inference.predictor import Predictor
+    from pose2mesh.inference.torch_backend import TorchBackend
+    from pose2mesh.models.bundle.bundle_info import DEFAULT
+
+    network = Predictor(TorchBackend.load(DEFAULT, "cpu"))
+    return SMPLify("smplify-started", fitter, NetworkStart(network, fitter), FROM_NETWORK)
 
 
 def _arnab(fitter: Fitter) -> Arnab:
+    from pose2mesh.baselines.methods.arnab import Arnab
+
     return Arnab(_smplify_started(fitter))
 
 
-MAKERS: dict[str, Callable[[Fitter], Baseline]] = {
+def _reader() -> LearnedMethod:
+    from pose2mesh.baselines.methods.pretraining_network import PretrainingNetwork, PretrainingSettings
+
+    return LearnedMethod(PretrainingNetwork, PretrainingSettings)
+
+
+def _hmr() -> LearnedMethod:
+    from pose2mesh.baselines.methods.hmr import HMR, HMRSettings
+
+    return LearnedMethod(HMR, HMRSettings, starts_from=PRETRAINING)
+
+
+def _nbf() -> LearnedMethod:
+    from pose2mesh.baselines.methods.nbf import NBF, NBFSettings
+
+    return LearnedMethod(NBF, NBFSettings)
+
+
+def _pavlakos() -> LearnedMethod:
+    from pose2mesh.baselines.methods.pavlakos import Pavlakos, PavlakosSettings
+
+    return LearnedMethod(Pavlakos, PavlakosSettings)
+
+
+def _graphcmr() -> LearnedMethod:
+    from pose2mesh.baselines.methods.graphcmr import GraphCMR, GraphCMRSettings
+
+    return LearnedMethod(GraphCMR, GraphCMRSettings, starts_from=PRETRAINING)
+
+
+def _spin() -> LearnedMethod:
+    from pose2mesh.baselines.methods.spin import SPIN, SPINSettings
+
+    return LearnedMethod(SPIN, SPINSettings, starts_from=PRETRAINING)
+
+
+def _retrained() -> LearnedMethod:
+    from pose2mesh.baselines.methods.hmr_video_fits import HMRVideoFits, HMRVideoFitsSettings
+
+    return LearnedMethod(HMRVideoFits, HMRVideoFitsSettings, starts_from="hmr")
+
+
+def _lassner() -> LearnedMethod:
+    from pose2mesh.baselines.methods.lassner import Lassner, LassnerSettings
+
+    return LearnedMethod(Lassner, LassnerSettings)
+
+
+FITTING_METHODS: dict[str, Callable[[Fitter], FittingBaseline]] = {
     "smplify": _smplify,
     "smplify-started": _smplify_started,
     "arnab": _arnab,
 }
+LEARNED_METHODS: dict[str, Callable[[], LearnedMethod]] = {
+    "lassner": _lassner,
+    "pavlakos": _pavlakos,
+    "nbf": _nbf,
+    "hmr": _hmr,
+    "graphcmr": _graphcmr,
+    "spin": _spin,
+    "retrained": _retrained,
+    PRETRAINING: _reader,
+}
 
 
-class BaselineBackend:
-    """See `inference.backend.Backend`.
+def find_learned_method(name: str, source: str) -> LearnedMethod:
+    """A learned method by name.
 
     Args:
-        baseline: The method.
-        body: Whose mesh it gives.
+        name: A key of `LEARNED_METHODS`.
+        source: File or run that names the method, for the error message.
+
+    Raises:
+        InputError: there is no such method; the message gives the nearest name.
     """
-
-    def __init__(self, baseline: Baseline, body: BodyModel) -> None:
-        self.baseline = baseline
-        self.faces = body.faces.numpy().astype(np.int32)
-        self.template = body.template.numpy()
-        self.info = BundleInfo(
-            name=baseline.name,
-            joint_set=baseline.joint_set.name,
-            body="anny",
-            config={},
-            data="a pose prior from the training clips",
-            licence="Apache-2.0",
-            stature_features=stature_features(body, baseline.joint_set),
-        )
-
-    @staticmethod
-    def load(name: str, device: str) -> BaselineBackend:
-        """A baseline of `MAKERS`.
-
-        Raises:
-            InputError: another device than the CPU, or the body is not installed.
-        """
-        if device != "cpu":
-            raise InputError(f"--device {device}: model {name!r} runs on the cpu")
-        body = default_body()
-        baseline = MAKERS[name](Fitter(body, COCO, PosePrior.load()))
-        return VideoBackend(baseline, body) if isinstance(baseline, Arnab) else BaselineBackend(baseline, body)
-
-    def run(
-        self, pixels: NDArray[np.float32], confidence: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """See `inference.backend.Backend`: everyone is somebody else."""
-        people = torch.arange(len(pixels))
-        found = self.baseline(BaselineInput(torch.from_numpy(pixels), torch.from_numpy(confidence), people))
-        return found.joints.numpy(), found.vertices.numpy()
-
-
-class VideoBackend(BaselineBackend):
-    """See `inference.backend.TrackBackend`: a method that fits the frames of a video together."""
-
-    # A window's vertices are in memory together, 50 MB. Shorter ones know less of the shape: of two training clips with
-    # noisy 2D, 360 frames in windows of 120 had 4 % larger errors than in one.
-    window, overlap = 300, 30
-
-    def run_track(
-        self, pixels: NDArray[np.float32], confidence: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        """See `inference.backend.TrackBackend`."""
-        person = torch.zeros(len(pixels), dtype=torch.long)
-        found = self.baseline(BaselineInput(torch.from_numpy(pixels), torch.from_numpy(confidence), person))
-        return found.joints.numpy(), found.vertices.numpy(), found.joints_px.numpy()
-
-
-def stature_features(body: BodyModel, joint_set: JointSet) -> list[float]:
-    """`BundleInfo.stature_features` of the body itself: its standing height from the lengths of its bones, by ridge."""
-    generator = torch.Generator().manual_seed(0)
-    phenotypes = ShapeConfig().sample(_BODIES, generator)
-    with torch.no_grad():
-        parts = phenotypes.split(50)
-        regressor = body.regressor(joint_set)
-        joints = torch.cat([regressor @ body(part, sample_procedural(len(part), generator)) for part in parts])
-        goal = np.log(body.stature(phenotypes).double().numpy())
-    features = bone_log_lengths(joints.numpy(), joint_set)
-    middle = features.mean(0)
-    centred = features - middle
-    weights = np.linalg.solve(
-        centred.T @ centred + 1e-4 * len(centred) * np.eye(centred.shape[1]), centred.T @ (goal - goal.mean())
-    )
-    return [*weights.tolist(), float(goal.mean() - middle @ weights)]
+    if name not in LEARNED_METHODS:
+        near = nearest(str(name), LEARNED_METHODS)
+        raise InputError(f"{source}: method {name!r} is not known; the nearest is {near!r}")
+    return LEARNED_METHODS[name]()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from pose2mesh.errors import InputError, one_line
+from pose2mesh.io.names import nearest
 
 _Config = TypeVar("_Config")
 
@@ -119,8 +119,8 @@ def refuse_unknown(values: dict[str, Any], config_class: type, source: str, pref
     known = {item.name for item in fields(config_class)}
     for key, value in values.items():
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.0)
-            raise InputError(f"{source}: key {prefix + str(key)!r} is not known; the nearest is {prefix + near[0]!r}")
+            near = prefix + nearest(str(key), known)
+            raise InputError(f"{source}: key {prefix + str(key)!r} is not known; the nearest is {near!r}")
         group, named = _group(hints[key])
         if group is None or (value is None and not is_dataclass(hints[key])):
             continue

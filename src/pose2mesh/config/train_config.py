@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pose2mesh.body_models.gendered import BodyConfig
 from pose2mesh.config.config_files import instantiate, read_values, refuse_unknown
-from pose2mesh.datasets.registry import DatasetConfig
-from pose2mesh.datasets.synthetic.bodies import SyntheticConfig
+from pose2mesh.datasets.data_config import DataConfig
 from pose2mesh.errors import InputError
 from pose2mesh.models.lifter_registry import find_lifter
 from pose2mesh.models.losses import LossWeights
 from pose2mesh.models.network_config import NetworkConfig
-from pose2mesh.skeletons import BODY_JOINT_SETS, HAND
 
 
 @dataclass
@@ -46,41 +43,6 @@ class OptimiserConfig:
     clip: float = 0.0
     posenet_factor: float = 1.0
     keep_statistics: bool = False
-
-
-@dataclass
-class DataConfig:
-    """Where people come from: drawn on the Anny body, or those of data sets (`sets`) on a body of the user's.
-
-    Attributes:
-        motions: Folder of BVH clips, or None for poses drawn from joint limits alone.
-        split: YAML file that names the training and the validation clips; needed with `motions`.
-        fps: Clips are read at this rate.
-        body: The body whose mesh is predicted.
-        sets: Data sets to train on, each under its reader's name, or under any with `reader` (see `DatasetConfig`).
-        validation: The data set to validate on; needed with `sets`, and with its `reader`.
-        folder: Where the data sets' usual folders are.
-        cache: Where their indices are kept; the user's cache folder by default.
-        mirror: Share of the people of data sets who are seen as in a mirror; for joints alone.
-        synthetic: What is drawn at random while training. Of data sets only cameras (where they have none) and noise.
-        samples_per_epoch: People in an epoch. None is 200,000 of the drawn ones, none of whom comes twice, and for data
-            sets as many as show each of them whole.
-        validation_samples: Validation people: of the validation clips (or new procedural poses), drawn once, by a seed
-            of their own; or evenly spread over the data set.
-    """
-
-    motions: str | None = None
-    split: str | None = None
-    fps: float = 30.0
-    body: BodyConfig = field(default_factory=BodyConfig)
-    sets: dict[str, DatasetConfig] = field(default_factory=dict)
-    validation: DatasetConfig | None = None
-    folder: str | None = None
-    cache: str | None = None
-    mirror: float = 0.0
-    synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
-    samples_per_epoch: int | None = None
-    validation_samples: int = 4000
 
 
 @dataclass
@@ -144,12 +106,8 @@ class TrainConfig:
                 f"{source}: optimiser.keep_statistics is true, expected false without pretrained: a fresh network has "
                 "none to keep"
             )
-        if self.data.sets:
-            self._check_sets(source)
-        else:
-            self._check_drawn(source)
-        if self.data.synthetic.noise.model == "human36" and self.joint_set != "human36":
-            raise InputError(f"{source}: data.synthetic.noise.model human36 needs joint_set human36")
+        self.data.check(source, self.joint_set)
+        self._check_mirror(source)
         if self.batch_size < 2:
             raise InputError(f"{source}: batch_size is {self.batch_size}, expected at least 2, for BatchNorm's spread")
         if not 0 <= self.seed < 2**24:
@@ -170,64 +128,19 @@ class TrainConfig:
                 f"{source}: network.confidence_input is false, expected true for network.lifter {net.lifter!r}"
             )
 
-    def _check_drawn(self, source: str) -> None:
+    def _check_mirror(self, source: str) -> None:
         data = self.data
-        for key, given in (("validation", data.validation), ("mirror", data.mirror)):
-            if given:
-                raise InputError(f"{source}: data.{key} goes with data.sets, which are not given")
-        if data.body.model != "anny":
-            raise InputError(
-                f"{source}: data.body.model is {data.body.model}, which goes with data.sets; expected anny"
-            )
-        if self.joint_set not in BODY_JOINT_SETS:
-            expected = ", ".join(BODY_JOINT_SETS)
-            raise InputError(f"{source}: joint_set is {self.joint_set}, expected one of the Anny body: {expected}")
-        if data.motions is not None and data.split is None:
-            raise InputError(f"{source}: data.split is missing; with data.motions it must name the split file")
-        if data.motions is None and data.synthetic.poses.procedural < 1:
-            raise InputError(
-                f"{source}: data.motions is missing; without clips data.synthetic.poses.procedural must be 1, "
-                f"found {data.synthetic.poses.procedural}"
-            )
-
-    def _check_sets(self, source: str) -> None:
-        data = self.data
-        if data.motions is not None:
-            raise InputError(f"{source}: data.motions and data.sets are both given, expected one of them")
-        if data.validation is None:
-            raise InputError(f"{source}: data.validation is missing; with data.sets it must say what to validate on")
-        chosen = [(f"data.sets.{name}", name, choice) for name, choice in data.sets.items()]
-        for key, name, choice in [*chosen, ("data.validation", "validation", data.validation)]:
-            choice.check(source, key, name)
-            body = choice.source(name).body
-            if body and body != data.body.model:
-                raise InputError(f"{source}: data.body.model is {data.body.model}, expected {body}, that of {key}")
-        if data.body.model == "anny":
-            raise InputError(f"{source}: data.body.model is anny, expected smpl or mano, that of data.sets")
-        if (self.joint_set == HAND.name) != (data.body.model == "mano"):
-            raise InputError(f"{source}: joint_set {self.joint_set} does not go with data.body.model {data.body.model}")
-        if data.mirror and (self.stage == "pose2mesh" or self.network.landmarks):
+        if data.sets and data.mirror and (self.stage == "pose2mesh" or self.network.landmarks):
             which = "in stage pose2mesh" if self.stage == "pose2mesh" else "with network.landmarks"
             raise InputError(f"{source}: data.mirror is {data.mirror}, expected 0 {which}: no mesh is mirrored")
 
     def _check_numbers(self, source: str) -> None:
-        """Counts are at least 1, shares lie in [0, 1], and of two bounds the smaller comes first."""
-        data = self.data
-        for key, value in (
-            ("epochs", self.epochs),
-            ("accumulate", self.accumulate),
-            ("data.samples_per_epoch", 1 if data.samples_per_epoch is None else data.samples_per_epoch),
-            ("data.validation_samples", data.validation_samples),
-        ):
+        for key, value in (("epochs", self.epochs), ("accumulate", self.accumulate)):
             if value < 1:
                 raise InputError(f"{source}: {key} is {value}, expected at least 1")
-        for key, number in (("data.fps", data.fps), ("checkpoint_minutes", self.checkpoint_minutes)):
-            if not number > 0:
-                raise InputError(f"{source}: {key} is {number}, expected more than 0")
-        if not 0 <= data.mirror <= 1:
-            raise InputError(f"{source}: data.mirror is {data.mirror}, expected 0 to 1")
+        if not self.checkpoint_minutes > 0:
+            raise InputError(f"{source}: checkpoint_minutes is {self.checkpoint_minutes}, expected more than 0")
         check_optimiser(self.optimiser, source)
-        check_drawn(data.synthetic, source, "data.synthetic")
 
 
 def check_optimiser(optimiser: OptimiserConfig, source: str) -> None:
@@ -238,35 +151,6 @@ def check_optimiser(optimiser: OptimiserConfig, source: str) -> None:
     """
     if not optimiser.learning_rate > 0:
         raise InputError(f"{source}: optimiser.learning_rate is {optimiser.learning_rate}, expected more than 0")
-
-
-def check_drawn(drawn: SyntheticConfig, source: str, prefix: str) -> None:
-    """Refuse what cannot be drawn; `prefix` is where a config has it.
-
-    Raises:
-        InputError: names the file, the key and the value.
-    """
-    if drawn.views < 1:
-        raise InputError(f"{source}: {prefix}.views is {drawn.views}, expected at least 1")
-    shares = {
-        "poses": ("procedural", "mirror", "recombine", "perturb", "tumble"),
-        "noise": ("swap", "drop", "scattered", "plain_confidence", "clean"),
-        "cameras": ("steep",),
-    }
-    for group, names in shares.items():
-        for name in names:
-            share = getattr(getattr(drawn, group), name)
-            if not 0 <= share <= 1:
-                raise InputError(f"{source}: {prefix}.{group}.{name} is {share}, expected 0 to 1")
-    bounds = {f"shapes.{item.name}": getattr(drawn.shapes, item.name) for item in fields(drawn.shapes)}
-    bounds |= {
-        "noise.scale": drawn.noise.scale,
-        "cameras.view_deg": drawn.cameras.view_deg,
-        "cameras.fill": drawn.cameras.fill,
-    }
-    for name, (low, high) in bounds.items():
-        if low > high:
-            raise InputError(f"{source}: {prefix}.{name} is [{low}, {high}], expected the smaller first")
 
 
 def load_config(path: Path, overrides: list[str] | None = None) -> TrainConfig:

@@ -1,4 +1,4 @@
-"""From a photo to the form in which `predict` takes people from keypoint files."""
+"""Detections in an image as the `ImageInput` that `predict` otherwise reads from a keypoint file."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.detectors.registry import Detection, Detector
+from pose2mesh.detectors.detection import Detection, Detector
 from pose2mesh.io.keypoints import ImageInput, PoseInput
 from pose2mesh.skeletons import COCO, COCO17, convert
 
 
-def detect_photo(path: Path, photo: NDArray[np.uint8], detector: Detector) -> ImageInput:
-    """The people in a photo, best score first.
+def detect_image(path: Path, image: NDArray[np.uint8], detector: Detector) -> ImageInput:
+    """Detect the people of an image, best score first.
 
     Args:
-        path: Of the photo, for the names of the results.
-        photo: (H, W, 3) RGB, as `io.images.read_photo` gives it.
-        detector: As `load_detector` gives it.
+        path: Of the image file; the results are named after it.
+        image: (H, W, 3) RGB.
+        detector: As `load_detector` returns it.
     """
-    people = [pose_input(person, index) for index, person in enumerate(detector(photo))]
-    return ImageInput(path.stem, image_name=path.name, size=(photo.shape[1], photo.shape[0]), people=people)
+    people = [pose_input(person, index) for index, person in enumerate(detector(image))]
+    return ImageInput(path.stem, image_name=path.name, size=(image.shape[1], image.shape[0]), people=people)
 
 
 def pose_input(person: Detection, index: int) -> PoseInput:
-    """A detected person as if read from a keypoint file, identified by `index`."""
+    """A detection in the form of a person of a keypoint file, identified by `index`."""
     rows = np.column_stack([person.joints_px, person.confidence]).astype(np.float32)
     rows[rows[:, 2] <= 0, :2] = 0
     joints_px, confidence = convert(rows[:, :2], rows[:, 2], COCO17, COCO)

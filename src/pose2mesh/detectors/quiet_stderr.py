@@ -1,4 +1,4 @@
-"""Keep what a library writes to standard error from below Python out of the user's sight."""
+"""Suppress what native libraries write to standard error, below Python."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_LOCK = threading.Lock()  # two at a time would each restore what the other had put in place
+_LOCK = threading.Lock()  # two threads at once would each restore the other's replacement
 
 
 @contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Standard error leads nowhere while the block runs, for the whole process: keep the block short."""
+    """Discard standard error while the block runs, for the whole process: keep the block short."""
     with _LOCK:
         sys.stderr.flush()
         try:
             kept = os.dup(2)
-        except OSError:  # there is none
+        except OSError:  # standard error is closed
             yield
             return
         nowhere = os.open(os.devnull, os.O_WRONLY)

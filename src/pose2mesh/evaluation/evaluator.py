@@ -1,153 +1,49 @@
-"""Measure a model: on data sets by their protocols, on motion clips posed as bodies of known shape, and on photos.
-
-On clips the network gets pixels alone, as a user without a calibrated camera has them; the same errors are reported
-again for what a user may know besides: the camera, and the person's height.
-"""
+"""Evaluation of a model as `pose2mesh evaluate` runs it: choose the test by the options, run it, write the report."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-
 from pose2mesh.errors import InputError
-from pose2mesh.geometry.camera import nominal_intrinsics
-from pose2mesh.inference.predictor import LEAST_JOINTS, Predictor
+from pose2mesh.evaluation.evaluate_options import EvaluateOptions
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.io.atomic_write import replacing
 from pose2mesh.io.mesh_files import write_json
-from pose2mesh.metrics import BodyPoints, Measure, compute_errors
-from pose2mesh.skeletons import JointSet
 
-if TYPE_CHECKING:
-    from pose2mesh.body_models.interface import BodyModel
+if TYPE_CHECKING:  # each test imports its own requirements: images need neither a body model nor the training extra
     from pose2mesh.config.train_config import TrainConfig
-    from pose2mesh.datasets.annotation import OnFault
-    from pose2mesh.datasets.posed_dataset import Input
-    from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 
-PART = 64  # people posed in full at a time
-MOTION_SAMPLES = 4000
-MOST_NOISE = 10.0
-# In the order of the report.
-ALL_MEASURES: tuple[Measure, ...] = ("mpjpe", "mpvpe", "pa_mpjpe", "pa_mpvpe", "scaled_mpjpe", "scaled_mpvpe")
+DEFAULT_SYNTHETIC_SAMPLES = 4000
 
 
-@dataclass(frozen=True)
-class EvaluateOptions:
-    """What a user asked `evaluate` for.
-
-    Attributes:
-        data, motions, keypoints: The test, one of them: a training config, a folder of BVH clips, a COCO file.
-        images: The photos that go with `keypoints`.
-        samples, seed: How many people are drawn, and what decides them; None for 4,000 of clips, for everyone of a
-            data set.
-        input_: `gt`, `noisy` or `detected`.
-        drop_joints: So many joints of each person in the clips are taken away at random.
-        noise_scale: The size of `noisy` errors in the clips, against those of a detector.
-        report: JSON file for the results; for a data set its tables are written beside it, as Markdown.
-        protocol: Of a data set; its usual one where None.
-        on_fault: What to do about entries of a data set that cannot be used; as the config says where None.
-        overrides: `key=value` that change the config.
-    """
-
-    data: Path | None = None
-    motions: Path | None = None
-    keypoints: Path | None = None
-    images: Path | None = None
-    samples: int | None = None
-    seed: int = 7
-    input_: Input = "gt"
-    drop_joints: int = 0
-    noise_scale: float = 1.0
-    report: Path | None = None
-    protocol: str | None = None
-    on_fault: OnFault | None = None
-    overrides: tuple[str, ...] = ()
-
-    def check(self) -> None:
-        """Check what can be checked before any work is done.
-
-        Raises:
-            InputError: names the option, the value and what was expected.
-        """
-        if sum(choice is not None for choice in (self.data, self.motions, self.keypoints)) != 1:
-            raise InputError("evaluate: expected one of --data, --motions and --keypoints")
-        if self.samples is not None and self.samples < 1:
-            raise InputError(f"--samples {self.samples}: expected at least 1")
-        if not 0 <= self.seed < 2**63:
-            raise InputError(f"--seed {self.seed}: expected a number from 0 to 2^63")
-        if self.drop_joints < 0:
-            raise InputError(f"--drop-joints {self.drop_joints}: expected 0 or more")
-        if not 0 < self.noise_scale <= MOST_NOISE:
-            raise InputError(f"--noise-scale {self.noise_scale:g}: expected more than 0, at most {MOST_NOISE:g}")
-        if self.noise_scale != 1 and self.input_ != "noisy":
-            raise InputError(f"--noise-scale {self.noise_scale:g}: goes with --input noisy, not {self.input_}")
-        if self.data is None:
-            given = (("--protocol", self.protocol), ("--on-fault", self.on_fault), ("--set", self.overrides))
-            for option, value in given:
-                if value:
-                    raise InputError(f"{option}: goes with --data, which is not given")
-            if self.input_ == "detected":
-                raise InputError("--input detected: is for data sets with detections (--data); expected gt or noisy")
-        if self.keypoints is None and self.images is not None:
-            raise InputError(f"--images {self.images}: goes with --keypoints, which is not given")
-        if self.keypoints is not None:
-            if self.images is None:
-                raise InputError("evaluate: --keypoints needs --images, the folder of the photos")
-            if self.input_ == "noisy" or self.drop_joints:
-                raise InputError("evaluate: --input noisy and --drop-joints are for clips, not for --keypoints")
-        if self.report is not None and (self.report.is_dir() or not self.report.parent.is_dir()):
-            raise InputError(f"--report {self.report}: expected the name of a file in a folder that exists")
-
-
-def evaluate_command(model: str, device: str, options: EvaluateOptions, say: Callable[[str], None]) -> dict[str, Any]:
-    """`pose2mesh evaluate`: choose the test, run it, say and write the results.
+def evaluate_model(predictor: Predictor, options: EvaluateOptions, say: Callable[[str], None]) -> dict[str, Any]:
+    """Evaluate a model on the test that the options select; print the results and write the report.
 
     Args:
-        model: A bundle, or a run folder that holds one.
-        device: `cpu` or `cuda`.
-        options: The test.
-        say: Takes a line for each result.
+        predictor: The model.
+        options: The test; `EvaluateOptions.check` has passed.
+        say: Prints a line of results.
 
     Returns:
         The report.
 
     Raises:
-        InputError: an option, the model, or a file of the test cannot be used.
+        InputError: the model does not fit the test, or a file of the test cannot be used.
     """
-    options.check()
-    recovery = Predictor.load(model, device)
+    config = None
     if options.data is not None:
         from pose2mesh.config.train_config import load_config
 
         config = load_config(options.data, list(options.overrides))
-        if config.data.sets:
-            return _evaluate_set(recovery, config, options, say)
+    if config is not None and config.data.sets:
+        return _evaluate_dataset(predictor, config, options, say)
     if options.keypoints is not None and options.images is not None:
         from pose2mesh.evaluation.image_metrics import evaluate_keypoints
 
-        results = evaluate_keypoints(recovery, options.keypoints, options.images)
+        results = evaluate_keypoints(predictor, options.keypoints, options.images)
     else:
-        if options.motions is not None:
-            from pose2mesh.datasets.synthetic.pose_sources import clip_poses
-
-            source = clip_poses(options.motions)
-        else:
-            from pose2mesh.datasets.synthetic.pose_sources import pose_sources
-
-            if options.protocol or options.input_ == "detected":
-                option = f"--protocol {options.protocol}" if options.protocol else "--input detected"
-                raise InputError(f"{option}: is for data sets, and {options.data} has none in data.sets")
-            source = pose_sources(config.data)[1]
-        samples = options.samples or MOTION_SAMPLES
-        results = evaluate_motions(
-            recovery, source, samples, options.seed, options.input_, options.drop_joints, options.noise_scale
-        )
+        results = _evaluate_clips(predictor, config, options)
     if options.report is not None:
         write_json(options.report, results, decimals=3)
     for name, value in results.items():
@@ -156,171 +52,51 @@ def evaluate_command(model: str, device: str, options: EvaluateOptions, say: Cal
     return results
 
 
-def _evaluate_set(
-    recovery: Predictor, config: TrainConfig, options: EvaluateOptions, say: Callable[[str], None]
+def _evaluate_clips(predictor: Predictor, config: TrainConfig | None, options: EvaluateOptions) -> dict[str, Any]:
+    """Evaluate on synthetic samples posed by the clips of a folder, or by the validation poses of a config."""
+    from pose2mesh.datasets.synthetic.pose_sources import clip_poses, pose_sources
+    from pose2mesh.evaluation.synthetic_evaluator import evaluate_synthetic
+
+    if config is None:
+        assert options.motions is not None
+        source = clip_poses(options.motions)
+    else:
+        if options.protocol or options.input_ == "detected":
+            option = f"--protocol {options.protocol}" if options.protocol else "--input detected"
+            raise InputError(f"{option}: is for data sets, and {options.data} has none in data.sets")
+        source = pose_sources(config.data)[1]
+    samples = options.samples or DEFAULT_SYNTHETIC_SAMPLES
+    return evaluate_synthetic(
+        predictor, source, samples, options.seed, options.input_, options.drop_joints, options.noise_scale
+    )
+
+
+def _evaluate_dataset(
+    predictor: Predictor, config: TrainConfig, options: EvaluateOptions, say: Callable[[str], None]
 ) -> dict[str, Any]:
-    """On a data set of a config: results as JSON, and as tables that stand beside the published ones."""
-    from pose2mesh.evaluation import published_results
+    """Evaluate on a data set of a config; write the results as JSON and as tables beside the published results."""
     from pose2mesh.evaluation.dataset_evaluator import evaluate_records, open_test
+    from pose2mesh.evaluation.published_results import report_tables
 
     if options.drop_joints:
         raise InputError("--drop-joints: is for clips, not for data sets")
     if options.noise_scale != 1:
         raise InputError("--noise-scale: is for clips, not for data sets")
     test = open_test(
-        config.data, str(options.data), recovery.joint_set, options.protocol, options.input_, options.on_fault
+        config.data, str(options.data), predictor.joint_set, options.protocol, options.input_, options.on_fault
     )
-    results: dict[str, Any] = {"model": recovery.info.name, "protocol": test.protocol.name, "seed": options.seed}
+    results: dict[str, Any] = {"model": predictor.info.name, "protocol": test.protocol.name, "seed": options.seed}
     results |= {"input": options.input_, "data_set": test.records.schema.name}
     if options.input_ == "detected" and test.member.config.detections is not None:
         results["detections"] = test.member.config.detections
     results |= evaluate_records(
-        recovery, test.records, test.body, test.protocol, options.input_, options.samples, options.seed
+        predictor, test.records, test.body, test.protocol, options.input_, options.samples, options.seed
     )
     results["faults"] = test.records.faults
-    text = published_results.report_tables(test.protocol, results)
+    tables = report_tables(test.protocol, results)
     if options.report is not None:
         write_json(options.report, results, decimals=3)
         with replacing(options.report.with_suffix(".md")) as partial:
-            partial.write_text(text + "\n", encoding="utf-8")
-    say(text)
+            partial.write_text(tables + "\n", encoding="utf-8")
+    say(tables)
     return results
-
-
-def evaluate_motions(
-    recovery: Predictor,
-    source: PoseSource,
-    samples: int,
-    seed: int,
-    input_: str,
-    drop_joints: int = 0,
-    noise_scale: float = 1.0,
-    body: BodyModel | None = None,
-) -> dict[str, Any]:
-    """Errors in millimetres over people drawn from `source`, with cameras, shapes and noise of the default configs.
-
-    Args:
-        recovery: A model of the Anny body.
-        source: The test poses.
-        samples: How many people.
-        seed: Decides them all.
-        input_: `gt` or `noisy`.
-        drop_joints: So many joints of each person are taken away at random.
-        noise_scale: The size of `noisy` errors; see `datasets.synthetic.detection_noise.measured_noise`.
-        body: The Anny body on the CPU, where there is one already: to build it takes seconds.
-
-    Returns:
-        Means over people. `mpjpe_mm`, `pa_mpjpe_mm`, `mpvpe_mm`, `pa_mpvpe_mm`: pixels alone. `scaled_…`: after the
-        best scale. `nominal_camera_…`: with intrinsics guessed from the size of the picture. `known_camera_…`,
-        `known_height_…`, `known_both_…`: with intrinsics, with the standing height, with both. `spread_mm`: the
-        standard error of `mpjpe_mm`, where there is more than one person.
-
-    Raises:
-        InputError: the model has another body, or more joints are to go than the model can do without.
-    """
-    from tqdm import tqdm
-
-    from pose2mesh.body_models.default_body import default_body
-    from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, detect, sample_people
-    from pose2mesh.datasets.synthetic.detection_noise import measured_noise
-
-    joint_set = recovery.joint_set
-    most = len(joint_set) - len(joint_set.derived) - LEAST_JOINTS
-    if drop_joints > most:
-        raise InputError(f"--drop-joints {drop_joints}: expected at most {most} for joint set {joint_set.name!r}")
-    body = body or default_body()
-    if len(recovery.template) != len(body.template):
-        name, body_name = recovery.info.name, recovery.info.body
-        raise InputError(f"model {name!r} is of body {body_name!r}; clips are posed as 'anny', so it must be of that")
-    synthesiser = BodySynthesiser(body, joint_set, None)
-    config = SyntheticConfig(views=1)
-    noise = measured_noise(input_, joint_set, noise_scale)
-    generator = torch.Generator().manual_seed(seed)
-    regressor = body.regressor(joint_set).double()  # the sum of a long row is off by 1e-5 m in single precision
-    onlooker = None
-    if recovery.looks:
-        from pose2mesh.baselines.learned_backend import LearnedBackend
-
-        assert isinstance(recovery.backend, LearnedBackend)
-        onlooker = recovery.backend.onlooker(source, input_)
-    errors: dict[str, list[torch.Tensor]] = {}
-    for start in tqdm(range(0, samples, PART), desc="evaluating", unit="part", disable=None):
-        count = min(PART, samples - start)
-        with torch.no_grad():
-            people = sample_people(count, source, synthesiser, config, generator)
-            batch = detect(people, joint_set, noise, generator)
-            vertices = people.cameras.to_camera(body(people.phenotypes, people.orientations))
-            joints = (regressor @ vertices.double()).float()
-            truth = BodyPoints(joints, vertices)
-            heights = body.stature(people.phenotypes).numpy()
-        pixels, confidence = batch.joints_px.numpy(), batch.confidence.numpy()
-        if drop_joints:
-            pixels, confidence = take_away(pixels, confidence, drop_joints, seed + start, joint_set)
-        shown = None
-        if onlooker is not None:
-            shown = onlooker.show(people, torch.from_numpy(pixels), torch.from_numpy(confidence), start // PART, seed)
-        sizes = [(int(width), int(height)) for width, height in people.cameras.size_px]
-        nominal = [nominal_intrinsics(size) for size in sizes]
-        for name, intrinsics in (
-            ("", None),
-            ("nominal_camera_", nominal),
-            ("known_camera_", people.cameras.intrinsics()),
-        ):
-            found_joints, found_vertices = recovery.run(pixels, confidence, intrinsics, shown)
-            found = BodyPoints(torch.from_numpy(found_joints), torch.from_numpy(found_vertices))
-            _collect(errors, name, found, truth, joint_set)
-            if intrinsics is nominal:
-                continue
-            statures = np.array([recovery.stature(person) for person in found_joints])
-            if np.isfinite(statures).all():
-                factor = torch.from_numpy(heights / statures)[:, None, None].float()
-                sized = "known_both_" if name else "known_height_"
-                resized = BodyPoints(found.joints * factor, torch.from_numpy(found_vertices) * factor)
-                _collect(errors, sized, resized, truth, joint_set)
-    results: dict[str, Any] = {"model": recovery.info.name, "samples": samples, "seed": seed, "input": input_}
-    results |= {"dropped_joints": drop_joints, "noise_scale": noise_scale}
-    results |= {f"{name}_mm": float(1000 * torch.cat(values).mean()) for name, values in errors.items()}
-    if samples > 1:
-        per_person = torch.cat(errors["mpjpe"])
-        results["spread_mm"] = float(1000 * per_person.std() / samples**0.5)
-    return results
-
-
-def _collect(
-    errors: dict[str, list[torch.Tensor]],
-    prefix: str,
-    prediction: BodyPoints,
-    ground_truth: BodyPoints,
-    joint_set: JointSet,
-) -> None:
-    """Append a batch's errors in metres to `errors`, by name.
-
-    Errors after alignment or scaling only without a `prefix`: they do not depend on the camera or the height.
-    """
-    measures: tuple[Measure, ...] = ("mpjpe", "mpvpe") if prefix else ALL_MEASURES
-    for name, values in compute_errors(prediction, ground_truth, joint_set, measures).items():
-        errors.setdefault(prefix + name, []).append(values)
-
-
-def take_away(
-    pixels: NDArray[np.floating], confidence: NDArray[np.floating], count: int, seed: int, joint_set: JointSet
-) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    """Make `count` joints of each person missing at random; joints derived from a missing one go with it.
-
-    Args:
-        pixels, confidence: (B, J, 2) and (B, J); changed copies are returned.
-        count: How many of the joints that are not derived.
-        seed: Decides which.
-        joint_set: The `J` joints.
-    """
-    rng = np.random.default_rng(seed)
-    pixels, confidence = pixels.copy(), confidence.copy()
-    derived = dict(joint_set.derived)
-    labelled = [index for index, name in enumerate(joint_set.names) if name not in derived]
-    for person in range(len(pixels)):
-        confidence[person, rng.choice(labelled, count, replace=False)] = 0
-    for name, parts in derived.items():
-        sources = confidence[:, [joint_set.index(part) for part in parts]]
-        confidence[:, joint_set.index(name)] = np.minimum(confidence[:, joint_set.index(name)], sources.min(axis=1))
-    pixels[confidence <= 0] = 0
-    return pixels, confidence

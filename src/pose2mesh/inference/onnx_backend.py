@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2mesh.errors import InputError, one_line
+from pose2mesh.io.extras import require
 from pose2mesh.models.bundle.bundle_info import BundleInfo
 from pose2mesh.skeletons import JOINT_SETS
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 FORMAT, VERSION = "pose2mesh-onnx", 1
 SUFFIX = ".onnx"
 CHUNK = 16  # people in one run: what it computes on the way stays in the processor's cache
-NOT_INSTALLED = '{} is not installed; `pip install "pose2mesh[onnx]"` brings it'
 
 
 class OnnxBackend:
@@ -58,10 +58,9 @@ class OnnxBackend:
         )
 
         bundle = read_bundle(name_or_path)
-        try:
-            from pose2mesh.models.onnx_graph.network_graph import build
-        except ModuleNotFoundError as error:
-            raise InputError(NOT_INSTALLED.format(error.name)) from error
+        require("onnx", "onnx")
+        from pose2mesh.models.onnx_graph.network_graph import build
+
         with fitting(bundle.path):
             return cls(open_session(build(bundle).SerializeToString(), providers), bundle.info)
 
@@ -120,10 +119,7 @@ def find_providers(device: str) -> list[str]:
     Raises:
         InputError: ONNX Runtime is missing, or was built without CUDA and is asked for it.
     """
-    try:
-        import onnxruntime
-    except ModuleNotFoundError as error:
-        raise InputError(NOT_INSTALLED.format(error.name)) from error
+    onnxruntime = require("onnxruntime", "onnx")
     if device == "cpu":
         return ["CPUExecutionProvider"]
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():

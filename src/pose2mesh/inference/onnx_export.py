@@ -8,7 +8,6 @@ import numpy as np
 
 from pose2mesh.errors import InputError
 from pose2mesh.inference.onnx_backend import (
-    NOT_INSTALLED,
     SUFFIX,
     OnnxBackend,
     describe,
@@ -19,6 +18,7 @@ from pose2mesh.inference.onnx_backend import (
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.inference.torch_backend import TorchBackend
 from pose2mesh.io.atomic_write import replacing
+from pose2mesh.io.extras import require
 from pose2mesh.models.bundle.bundle_file import BundleFile, fitting, read_bundle
 from pose2mesh.models.bundle.bundle_info import DEFAULT
 
@@ -44,12 +44,9 @@ def export_onnx(model: str, path: Path) -> str:
         raise InputError(f"{model}: is an ONNX file; expected {DEFAULT!r} or a bundle")
     if not is_onnx(path) or not path.parent.is_dir():
         raise InputError(f"--onnx {path}: expected the name of a {SUFFIX} file in a folder that exists")
-    try:
-        import onnx
+    onnx = require("onnx", "onnx")
+    from pose2mesh.models.onnx_graph.network_graph import build
 
-        from pose2mesh.models.onnx_graph.network_graph import build
-    except ModuleNotFoundError as error:
-        raise InputError(NOT_INSTALLED.format(error.name)) from error
     providers = find_providers("cpu")
     bundle = read_bundle(model)
     reference = Predictor(TorchBackend.load(model, "cpu"))

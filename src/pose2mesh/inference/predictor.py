@@ -119,9 +119,9 @@ class Predictor:
         if name_or_path in BASELINES:
             if backend == "onnx":
                 raise InputError(f"--backend onnx: model {name_or_path!r} is run by torch")
-            from pose2mesh.baselines.registry import BaselineBackend
+            from pose2mesh.baselines.fitting_backend import FittingBackend
 
-            return cls(BaselineBackend.load(str(name_or_path), device))
+            return cls(FittingBackend.load(str(name_or_path), device))
         if is_learned(name_or_path):
             if backend == "onnx":
                 raise InputError(f"--backend onnx: model {str(name_or_path)!r} is run by torch")

@@ -9,7 +9,13 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_linear_bn_eval
 
 from pose2mesh.errors import InputError
-from pose2mesh.models.layers.chebyshev import CACHE_BYTES, ChebyshevConvolution, GraphLaplacian, Normed, values
+from pose2mesh.models.layers.chebyshev_fused import (
+    CACHE_BYTES,
+    FusedChebyshevConvolution,
+    GraphLaplacian,
+    Normed,
+    values,
+)
 from pose2mesh.models.layers.linear import Linear
 
 
@@ -18,7 +24,7 @@ class GraphLayer(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, order: int) -> None:
         super().__init__()
-        self.convolution = ChebyshevConvolution(in_channels, out_channels, order)
+        self.convolution = FusedChebyshevConvolution(in_channels, out_channels, order)
         self.norm: nn.BatchNorm1d | None = nn.BatchNorm1d(out_channels)
 
     def forward(self, x: Tensor | Normed, laplacian: GraphLaplacian) -> Tensor | Normed:
@@ -112,7 +118,7 @@ class MeshNet(nn.Module):
             GraphBlock(width, block, order) for width, block in zip(inputs[:-1], block_widths, strict=True)
         )
         self.head = GraphLayer(inputs[-1], head_width, order)
-        self.out = ChebyshevConvolution(head_width, 3, order)
+        self.out = FusedChebyshevConvolution(head_width, 3, order)
         self.sample_bytes = 4 * order * inputs[-1] * mesh_graphs[-1].size  # of the terms of a convolution
 
     def forward(self, joints: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pose2mesh.errors import InputError
-from pose2mesh.models.layers.chebyshev import GraphLaplacian
+from pose2mesh.models.layers.chebyshev_fused import GraphLaplacian
 from pose2mesh.models.lifter import Lifted, Lifter
 from pose2mesh.models.lifter_registry import find_lifter
 from pose2mesh.models.mesh_topology import MeshTopology, laplacians

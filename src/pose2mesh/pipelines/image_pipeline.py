@@ -23,13 +23,14 @@ from pose2mesh.io.atomic_write import move_all
 from pose2mesh.io.image_lookup import IMAGE_SUFFIXES, match_images
 from pose2mesh.io.images import read_photo, resized
 from pose2mesh.io.keypoints import ImageInput, Skipped, read_keypoints
-from pose2mesh.pipelines.formats import find_rig, write_formats
+from pose2mesh.pipelines.formats import writers
+from pose2mesh.pipelines.image_files import find_rig, write_image_files
 from pose2mesh.pipelines.options import NOMINAL, PredictOptions
-from pose2mesh.pipelines.video.video_options import RIGGED, VIDEO_SUFFIXES, VideoInput, VideoOptions
+from pose2mesh.pipelines.video.video_options import VIDEO_SUFFIXES, VideoInput, VideoOptions
 from pose2mesh.visualization.image_result import ImageResult
 
 if TYPE_CHECKING:
-    from pose2mesh.detectors.registry import Detector
+    from pose2mesh.detectors.detection import Detector
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ def predict_files(
     Raises:
         InputError: the model or the detector cannot be used; nothing has been written then.
     """
+    options.check()
     jobs: list[Job] = []
     origin: dict[str, Path] = {}
     faults = 0
@@ -101,10 +103,10 @@ def predict_files(
     if any(job.needs_detector for job in jobs):
         from pose2mesh.detectors.registry import load_detector
 
-        detector = load_detector(options.detector, options.detector_files or None, options.offline)
+        detector = load_detector(options.detector, options.detector_model or None, options.offline)
     recovery = Predictor.load(model, device, backend)
-    if options.height_m is not None:
-        recovery.require_heights(options.height_m)
+    if options.height is not None:
+        recovery.require_heights(options.height)
     written = 0
     for job in jobs:
         try:
@@ -114,11 +116,11 @@ def predict_files(
                 continue
             picture = job.picture
             if picture is None:
-                from pose2mesh.detectors.image_keypoints import detect_photo
+                from pose2mesh.detectors.image_keypoints import detect_image
 
                 assert detector is not None
                 assert job.photo is not None
-                picture = detect_photo(job.photo, read_photo(job.photo), detector)
+                picture = detect_image(job.photo, read_photo(job.photo), detector)
             for line in write_picture(recovery, picture, job.photo, options):
                 say(line)
         except InputError as error:
@@ -199,20 +201,21 @@ def write_video(
     from pose2mesh.pipelines.video.video_pipeline import predict_video
 
     formats = options.video_formats
-    is_asked = options.formats is not None and bool(set(RIGGED) & set(formats))
-    rig = find_rig(recovery) if is_asked or recovery.info.body == "anny" else None
+    needing_body = [name for name in formats if writers("video")[name].needs_body]
+    is_requested = options.formats is not None and bool(needing_body)
+    rig = find_rig(recovery) if is_requested or recovery.info.body == "anny" else None
     if rig is None:
-        formats = tuple(name for name in formats if name not in RIGGED)
-    names = [options.detector, *(str(file) for file in options.detector_files)]
+        formats = tuple(name for name in formats if name not in needing_body)
+    names = [options.detector, *(str(file) for file in options.detector_model)]
     asked = VideoOptions(
         options.out,
         formats,
         options.joints,
-        options.intrinsics,
-        options.height_m,
-        options.smooth,
+        options.camera,
+        options.height,
+        options.smooth != "off",
         " ".join(names),
-        options.overlay,
+        options.overlay_parts,
     )
     predict_video(video, asked, recovery, detector, rig, say, warn)
 
@@ -228,13 +231,13 @@ def write_picture(
     Raises:
         InputError: the photo cannot be used or the files cannot be written; none of them is there then.
     """
-    formats = options.photo_formats
+    formats = options.image_formats
     if recovery.looks and photo_path is None:
         raise InputError(f"{picture.stem}: model {recovery.info.name!r} looks at the photo; give it with --image")
     photo = None if photo_path is None else read_photo(photo_path, picture.size)
     result = recover_picture(recovery, picture, photo, options)
     with all_or_none(options.out) as folder:
-        write_formats(folder, recovery, result, formats, options.overlay)
+        write_image_files(folder, recovery, result, formats, options.overlay_parts)
     lines = [f"{picture.stem}: {len(result.people)} recovered, {len(result.skipped)} skipped"]
     return lines + [f"  skipped {skip.identifier}: {skip.reason}" for skip in result.skipped]
 
@@ -285,7 +288,7 @@ def _recover_people(
     photo: NDArray[np.uint8] | None,
 ) -> tuple[list[Person], list[int | str | None], list[Skipped]]:
     """The people, their ids, and those who are skipped: by the reader, or because the model lacks their joints."""
-    intrinsics = options.intrinsics
+    intrinsics = options.camera
     if intrinsics == NOMINAL:
         if size is None:
             raise InputError(
@@ -295,5 +298,5 @@ def _recover_people(
     kept, pixels, confidence, unusable = usable_people(picture.people, recovery.joint_set)
     if photo is not None and recovery.looks and size is not None:
         photo = resized(photo, size)
-    people = recovery.recover_converted(pixels, confidence, intrinsics, options.height_m, size, photo)
+    people = recovery.recover_converted(pixels, confidence, intrinsics, options.height, size, photo)
     return people, [picture.people[index].identifier for index in kept], [*picture.skipped, *unusable]

@@ -19,7 +19,7 @@ from pose2mesh.server.request_limits import RequestLimits
 from pose2mesh.server.service import Service
 
 if TYPE_CHECKING:
-    from pose2mesh.detectors.registry import Detector
+    from pose2mesh.detectors.detection import Detector
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # For a client to read a refusal while it still sends: so long, and so much of what it sends, is thrown away.

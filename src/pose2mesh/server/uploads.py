@@ -25,7 +25,7 @@ from pose2mesh.visualization import renderer
 from pose2mesh.visualization.overlay import LONGEST_OVERLAY_PX
 
 if TYPE_CHECKING:
-    from pose2mesh.detectors.registry import Detector
+    from pose2mesh.detectors.detection import Detector
 
 # How a file begins → the suffix that it is kept under, whatever its name says.
 _SIGNATURES = (
@@ -163,7 +163,7 @@ def read_uploads(
 def _detect(
     photos: list[Path], limits: RequestLimits, detector: Detector | None, check: Callable[[], None]
 ) -> Iterator[Uploaded]:
-    from pose2mesh.detectors.image_keypoints import detect_photo
+    from pose2mesh.detectors.image_keypoints import detect_image
 
     if photos and detector is None:
         raise HTTPException(415, "this server has no detector for photos; send keypoints")
@@ -172,7 +172,7 @@ def _detect(
         check()
         photo = _open_photo(file, limits)
         assert detector is not None
-        picture = detect_photo(file, photo, detector)
+        picture = detect_image(file, photo, detector)
         people += len(picture.people)
         check_people(people, limits)
         yield Uploaded(picture, renderer.fit_within(photo, LONGEST_OVERLAY_PX)[0])

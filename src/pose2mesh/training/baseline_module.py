@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from pose2mesh.baselines.baseline_config import BaselineConfig
-from pose2mesh.baselines.baseline_samples import Chunks
 from pose2mesh.baselines.benchmark.method_benchmark import MEASURES, person_errors
-from pose2mesh.baselines.observation import GroundTruth, LearnedBaseline, Observation
+from pose2mesh.baselines.interface import Chunks, LearnedBaseline
+from pose2mesh.baselines.observation import GroundTruth, Observation
 from pose2mesh.training.lightning_module import TrainingStep
 
 Pictures: TypeAlias = tuple[Observation, GroundTruth]
@@ -58,7 +58,7 @@ class BaselineModule(TrainingStep[Pictures]):
         return self.trainer.global_step / max(1, int(self.trainer.estimated_stepping_batches))
 
     def validation_step(self, batch: Pictures, _: int) -> None:
-        if self.network.gives_bodies:
+        if self.network.predicts_bodies:
             seen, truth = batch
             assert truth.vertices is not None
             with torch.autocast(self.device.type, enabled=False):

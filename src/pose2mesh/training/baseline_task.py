@@ -8,12 +8,12 @@ from pathlib import Path
 
 import lightning as L
 
-from pose2mesh.baselines.baseline_bundle import LearnedInfo, save_learned, start_from
+from pose2mesh.baselines.baseline_bundle import LearnedInfo, initialise_from, save_learned
 from pose2mesh.baselines.baseline_config import BaselineConfig
-from pose2mesh.baselines.baseline_samples import known_people, training_chunks, validation_chunks
+from pose2mesh.baselines.baseline_samples import prior_bodies, training_chunks, validation_chunks
 from pose2mesh.baselines.common.body_layer import BodyLayer
-from pose2mesh.baselines.learned_methods import find_method
-from pose2mesh.baselines.registry import stature_features
+from pose2mesh.baselines.common.stature import stature_features
+from pose2mesh.baselines.registry import find_learned_method
 from pose2mesh.body_models.default_body import default_body
 from pose2mesh.config.config_files import plain_values
 from pose2mesh.datasets.synthetic.pose_sources import describe_poses, pose_sources
@@ -49,10 +49,10 @@ class BaselineTask(Task):
         L.seed_everything(config.seed, verbose=False)
         self.config = config
         self.layer = BodyLayer(default_body(), COCO)
-        method = find_method(config.method, config.name)
+        method = find_learned_method(config.method, config.name)
         network = method.make(self.layer, config.settings)
         train, validation = pose_sources(config.data)
-        network.prepare(*known_people(config, train, BODIES_KNOWN))
+        network.prepare(*prior_bodies(config, train, BODIES_KNOWN))
         pictures = training_chunks(config, self.layer, train, network)
         unseen = validation_chunks(self.layer, validation, network, VALIDATION_SEED)
         self.module = BaselineModule(config, network, pictures, unseen)
@@ -61,9 +61,9 @@ class BaselineTask(Task):
         self.fit_seconds = 0.0
 
     def start(self, say: Callable[[str], None]) -> None:
-        method = find_method(self.config.method, self.config.name)
+        method = find_learned_method(self.config.method, self.config.name)
         if self.config.pretrained is not None and method.starts_from is not None:
-            start_from(self.module.network, method.starts_from, self.layer, self.config.pretrained, say)
+            initialise_from(self.module.network, method.starts_from, self.layer, self.config.pretrained, say)
         began = time.perf_counter()
         self.module.network.begin(self.module.training_pictures, say)
         self.fit_seconds = time.perf_counter() - began
@@ -80,7 +80,7 @@ class BaselineTask(Task):
 
     def finish(self, bundle: Path) -> None:
         config, network = self.config, self.module.network.eval()
-        network.forget()
+        network.drop_training_state()
         learnt = list(network.parameters()) or list(network.state_dict().values())
         rows = read_rows(bundle.with_name("metrics.csv"))
         seconds = self.fit_seconds + sum(config.samples_per_epoch / float(row["samples_per_second"]) for row in rows)

@@ -19,7 +19,7 @@ from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig
 from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig
 from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 from pose2mesh.datasets.synthetic_source import SyntheticSource
-from pose2mesh.evaluation.evaluator import evaluate_motions
+from pose2mesh.evaluation.synthetic_evaluator import evaluate_synthetic
 from pose2mesh.inference.predictor import Predictor, bone_log_lengths
 from pose2mesh.inference.torch_backend import TorchBackend
 from pose2mesh.metrics import BodyPoints, compute_errors
@@ -80,7 +80,7 @@ def measure_drawn(recovery: Predictor, supply: SyntheticSource) -> None:
     info, body = recovery.info, supply.body.cpu()
     info.stature_features = fit_stature(recovery, body, supply.train_poses, supply.config)
     for input_ in ("gt", "noisy"):
-        results = evaluate_motions(
+        results = evaluate_synthetic(
             recovery, supply.validation_poses, MEASURED_SAMPLES, MEASURED_SEED, input_, body=body
         )
         measured = {name: round(value, 1) for name, value in results.items() if name.endswith("_mm")}
@@ -91,7 +91,7 @@ def measure_recorded(recovery: Predictor, supply: DatasetSource) -> None:
     """Measure a network on the validation people of data sets, seen as in validation."""
     joint_set, errors = recovery.joint_set, dict[str, list[Tensor]]()
     with torch.no_grad():
-        for batch in supply.validate_whole(torch.Generator().manual_seed(MEASURED_SEED)):
+        for batch in supply.whole_validation_batches(torch.Generator().manual_seed(MEASURED_SEED)):
             assert batch.points is not None
             found = recovery.run(batch.joints_px.numpy(), batch.confidence.numpy())
             joints, vertices = map(torch.from_numpy, found)

@@ -24,6 +24,7 @@ from pose2mesh.config.config_files import dump_config
 from pose2mesh.config.train_config import TrainConfig
 from pose2mesh.errors import InputError
 from pose2mesh.io.atomic_write import replacing
+from pose2mesh.io.extras import not_installed
 from pose2mesh.io.interrupts import Interrupted, StopSignals, stop_signals
 from pose2mesh.models.bundle.bundle_info import BUNDLE
 from pose2mesh.models.layers.linear import has_bfloat16
@@ -233,4 +234,4 @@ def tensorboard_log(out: Path) -> Any:
     try:
         return TensorBoardLogger(out, name="", version="tensorboard")
     except ModuleNotFoundError as error:
-        raise InputError("tensorboard: not installed; `pip install pose2mesh[tensorboard]` brings it") from error
+        raise InputError(f"tensorboard: {not_installed('TensorBoard', 'tensorboard')}") from error

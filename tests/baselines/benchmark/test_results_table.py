@@ -25,7 +25,7 @@ from pose2mesh.baselines.common.fitting import Fitter
 from pose2mesh.baselines.interface import Parameters
 from pose2mesh.baselines.methods.hmr import HMR, HMRSettings
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
-from pose2mesh.evaluation.evaluator import evaluate_motions
+from pose2mesh.evaluation.synthetic_evaluator import evaluate_synthetic
 from pose2mesh.inference.predictor import Predictor
 from tests.tiny_baseline import save_untrained
 
@@ -62,7 +62,7 @@ def test_the_people_are_those_of_evaluate(fitter: Fitter) -> None:
     recovery = Predictor.load()
     methods = {"default": of_bundle(recovery), "mean body": mean_body(fitter)}
     found = judge(methods, fitter.layer, PROCEDURAL, PEOPLE, "noisy", seed=5)
-    expected = evaluate_motions(recovery, PROCEDURAL, PEOPLE, 5, "noisy", body=fitter.body)
+    expected = evaluate_synthetic(recovery, PROCEDURAL, PEOPLE, 5, "noisy", body=fitter.body)
     names = ("mpjpe_mm", "pa_mpjpe_mm", "mpvpe_mm", "pa_mpvpe_mm")
     errors = found["default"].errors_mm.mean(0).tolist()
     assert errors == pytest.approx([expected[name] for name in names], abs=0.05)

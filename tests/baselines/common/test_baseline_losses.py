@@ -13,17 +13,17 @@ from pose2mesh.baselines.common.baseline_losses import (
     rotation_loss,
     shape_loss,
 )
-from pose2mesh.baselines.common.body_layer import BodyGuess, BodyLayer
-from pose2mesh.baselines.common.parameter_regressor import mean_guess
+from pose2mesh.baselines.common.body_layer import BodyLayer, BodyParameters
+from pose2mesh.baselines.common.parameter_regressor import mean_parameters
 from pose2mesh.baselines.observation import GroundTruth
 from pose2mesh.geometry.rotations import axis_rotation
 
 
-def guesses(layer: BodyLayer, count: int) -> BodyGuess:
-    return mean_guess(layer)[torch.zeros(count, dtype=torch.long)]
+def guesses(layer: BodyLayer, count: int) -> BodyParameters:
+    return mean_parameters(layer)[torch.zeros(count, dtype=torch.long)]
 
 
-def truth_of(guess: BodyGuess, layer: BodyLayer, labelled: Tensor) -> GroundTruth:
+def truth_of(guess: BodyParameters, layer: BodyLayer, labelled: Tensor) -> GroundTruth:
     joints = layer.joints(guess)
     root = joints[:, layer.joint_set.root_index, None]
     return GroundTruth(
@@ -75,7 +75,7 @@ def test_unseen_joints_do_not_count() -> None:
 def test_nobody_labelled_leaves_2d_alone_and_finite_gradients(layer: BodyLayer) -> None:
     guess = guesses(layer, 2)
     truth = truth_of(guess, layer, torch.zeros(2, dtype=torch.bool))
-    leaves = BodyGuess(*(value.clone().requires_grad_() for value in vars(guess).values()))
+    leaves = BodyParameters(*(value.clone().requires_grad_() for value in vars(guess).values()))
     terms = parameter_losses(leaves, truth, layer)
     assert all(terms[name] == 0 for name in ("rotations", "shape", "joints"))
     sum(terms.values(), torch.zeros(())).backward()

@@ -6,7 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from pose2mesh.baselines.common.discriminator import Discriminator, DiscriminatorInput, fooling_loss, telling_loss
+from pose2mesh.baselines.common.discriminator import (
+    Discriminator,
+    DiscriminatorInput,
+    adversarial_loss,
+    discriminator_loss,
+)
 from pose2mesh.geometry.rotations import rotation_from_vector
 
 
@@ -31,24 +36,24 @@ def test_losses_at_known_scores() -> None:
     rotations = judged(3).rotations
     made_up, people = DiscriminatorInput(rotations, torch.zeros(3, 6)), DiscriminatorInput(rotations, torch.ones(3, 6))
     perfect, blind, fooled = Always(0, 1), Always(0.5, 0.5), Always(1, 0)
-    assert telling_loss(perfect, people, made_up) == 0
-    assert fooling_loss(perfect, made_up) == pytest.approx(23)
-    assert telling_loss(blind, people, made_up) == pytest.approx(23 * 0.5)
-    assert fooling_loss(blind, made_up) == pytest.approx(23 * 0.25)
-    assert telling_loss(fooled, people, made_up) == pytest.approx(23 * 2)
-    assert fooling_loss(fooled, made_up) == 0
+    assert discriminator_loss(perfect, people, made_up) == 0
+    assert adversarial_loss(perfect, made_up) == pytest.approx(23)
+    assert discriminator_loss(blind, people, made_up) == pytest.approx(23 * 0.5)
+    assert adversarial_loss(blind, made_up) == pytest.approx(23 * 0.25)
+    assert discriminator_loss(fooled, people, made_up) == pytest.approx(23 * 2)
+    assert adversarial_loss(fooled, made_up) == 0
 
 
 def test_each_loss_teaches_one_side_alone() -> None:
     torch.manual_seed(0)
     critics, people = Discriminator(), judged(4)
     made_up = DiscriminatorInput(*(value.requires_grad_() for value in vars(judged(4)).values()))
-    fooling_loss(critics, made_up).backward()
+    adversarial_loss(critics, made_up).backward()
     assert all(weight.grad is None for weight in critics.parameters())
     for value in vars(made_up).values():
         assert value.grad.abs().sum() > 0
         value.grad = None
-    telling_loss(critics, people, made_up).backward()
+    discriminator_loss(critics, people, made_up).backward()
     assert all(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in critics.parameters())
     assert all(value.grad is None for value in vars(made_up).values())
 
@@ -68,7 +73,7 @@ def test_critics_learn_to_tell_straight_limbs_from_bent_ones() -> None:
     critics = Discriminator()
     optimiser = torch.optim.AdamW(critics.parameters(), 1e-3)
     for _ in range(200):
-        loss = telling_loss(critics, judged(32, spread=0.1), judged(32, spread=1.0))
+        loss = discriminator_loss(critics, judged(32, spread=0.1), judged(32, spread=1.0))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

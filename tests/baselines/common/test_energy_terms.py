@@ -52,13 +52,13 @@ def test_steady_motion_costs_nothing() -> None:
     points = time[:, None, None] * torch.tensor([1.0, 0.0, 2.0]).expand(1, 3, 3)
     expected = torch.tensor([0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0]) * 3 * (2**2 + 4**2)
     expected[4] = expected[3]
-    torch.testing.assert_close(energy_terms.unsteadiness(points, PEOPLE), expected)
+    torch.testing.assert_close(energy_terms.second_difference(points, PEOPLE), expected)
 
 
 @pytest.mark.parametrize("frames", [1, 2])
 def test_short_videos_are_steady(frames: int) -> None:
     torch.testing.assert_close(
-        energy_terms.unsteadiness(torch.randn(frames, 4, 3), PEOPLE[:frames]), torch.zeros(frames)
+        energy_terms.second_difference(torch.randn(frames, 4, 3), PEOPLE[:frames]), torch.zeros(frames)
     )
 
 
@@ -87,7 +87,7 @@ def test_where_all_is_well_nothing_pulls() -> None:
     well = energy_terms.reprojection(points, seen, weight, 0.1) + energy_terms.distance(
         points, torch.zeros(3, 2, 2), 0.1
     )
-    well = well + energy_terms.unsteadiness(points, torch.zeros(3, dtype=torch.long))
+    well = well + energy_terms.second_difference(points, torch.zeros(3, dtype=torch.long))
     (slope,) = torch.autograd.grad(well.sum(), points)
     assert torch.equal(slope, torch.zeros_like(slope))
 
@@ -131,7 +131,7 @@ def test_gradients() -> None:
         (lambda x: energy_terms.reprojection(x, seen, weight, 0.7), double(2, 3, 2)),
         (lambda x: energy_terms.beyond_limits(x, limits), double(2, 21, 3)),
         (energy_terms.unusual_shape, double(2, 6)),
-        (lambda x: energy_terms.unsteadiness(x, people), double(7, 2, 3)),
+        (lambda x: energy_terms.second_difference(x, people), double(7, 2, 3)),
         (lambda x: energy_terms.distance(x, torch.zeros_like(x), 0.7), double(2, 3, 3)),
     )
     for term, point in cases:

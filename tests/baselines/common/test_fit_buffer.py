@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from pose2mesh.baselines.common.baseline_losses import parameter_losses
-from pose2mesh.baselines.common.body_layer import BodyGuess, BodyLayer
+from pose2mesh.baselines.common.body_layer import BodyLayer, BodyParameters
 from pose2mesh.baselines.common.fit_buffer import FitBuffer, FitSettings, FitStarter, FitSupervisor, FittedImages
-from pose2mesh.baselines.methods.arnab import VideoWeights
+from pose2mesh.baselines.common.temporal_terms import VideoWeights
 from pose2mesh.baselines.observation import GroundTruth, Observation
 from pose2mesh.datasets.synthetic.pose_sampling import to_local
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.rotations import axis_rotation, rotation_from_vector
-from tests.stick_people import draw_sticks
+from tests.stick_people import sample_stick_people
 
 ALONE = torch.arange(8)
 TWO_VIDEOS = torch.arange(8) // 4
@@ -23,7 +23,7 @@ TWO_VIDEOS = torch.arange(8) // 4
 
 @pytest.fixture(scope="module")
 def people(layer: BodyLayer) -> tuple[Observation, GroundTruth]:
-    seen, truth = draw_sticks(layer, 8, torch.Generator().manual_seed(0))
+    seen, truth = sample_stick_people(layer, 8, torch.Generator().manual_seed(0))
     return seen, replace(truth, labelled=torch.arange(8) < 2)
 
 
@@ -33,20 +33,20 @@ def fits_of(turn: float, distance: list[float]) -> FittedImages:
     return FittedImages(torch.full((count, 6), turn), rotations, torch.tensor(distance))
 
 
-def near(truth: GroundTruth, layer: BodyLayer, error_rad: float) -> BodyGuess:
+def near(truth: GroundTruth, layer: BodyLayer, error_rad: float) -> BodyParameters:
     """Guesses that are off by so much a bone."""
     count = len(truth.index)
     generator = torch.Generator().manual_seed(3)
     off = rotation_from_vector(error_rad * torch.randn(count, 22, 3, generator=generator))
-    guess = BodyGuess(
+    guess = BodyParameters(
         torch.zeros(count, 6), to_local(truth.orientations) @ off, torch.zeros(count), torch.zeros(count, 2)
     )
     return guess
 
 
-def taught(layer: BodyLayer, truth: GroundTruth, **settings: float) -> tuple[GroundTruth, FitSupervisor]:
+def supervise(layer: BodyLayer, truth: GroundTruth, **settings: float) -> tuple[GroundTruth, FitSupervisor]:
     teacher = FitSupervisor(layer, FitSettings(**{"camera_rounds": 2, "rounds": 4, **settings}), 16)  # type: ignore[arg-type]
-    return teacher.taught(near(truth, layer, 0.1), truth, 1), teacher
+    return teacher.supervise(near(truth, layer, 0.1), truth, 1), teacher
 
 
 def test_the_nearest_fit_is_remembered() -> None:
@@ -109,7 +109,7 @@ def test_a_video_has_one_shape_and_moves_steadily(layer: BodyLayer, people: tupl
     assert not torch.equal(alone.shape[0], alone.shape[1])
 
     def bends(rotations: torch.Tensor) -> float:
-        joints = layer.joints(BodyGuess(torch.zeros(8, 6), rotations, torch.zeros(8), torch.zeros(8, 2)))
+        joints = layer.joints(BodyParameters(torch.zeros(8, 6), rotations, torch.zeros(8), torch.zeros(8, 2)))
         return float(joints.unflatten(0, (2, 4)).diff(n=2, dim=1).norm(dim=-1).mean())
 
     assert bends(whole.rotations) < 0.5 * bends(alone.rotations) < bends(guess.rotations)
@@ -123,28 +123,28 @@ def test_a_video_is_fitted_as_a_whole(layer: BodyLayer, people: tuple[Observatio
     asked: list[list[int]] = []
     fit = teacher.starter.fit
 
-    def noted(guess: BodyGuess, joints: torch.Tensor, weight: torch.Tensor, person: torch.Tensor) -> FittedImages:
+    def noted(guess: BodyParameters, joints: torch.Tensor, weight: torch.Tensor, person: torch.Tensor) -> FittedImages:
         asked.append(person.tolist())
         return fit(guess, joints, weight, person)
 
     teacher.starter.fit = noted  # type: ignore[method-assign]
-    assert teacher.known(truth) is truth
+    assert teacher.with_fits(truth) is truth
     teacher.fit(near(truth, layer, 0.1), truth.index, truth.joints_2d, truth.visible)
     assert asked == [[0, 0, 0, 0, 1, 1, 1, 1]]
-    found = teacher.known(truth)
+    found = teacher.with_fits(truth)
     assert found.labelled.all()
     assert torch.equal(found.joints[:4], truth.joints[:4])
     assert torch.equal(found.phenotypes[4:], found.phenotypes[4:5].expand(4, -1))
     assert not torch.equal(found.orientations[4:], truth.orientations[4:])
     mixed = torch.tensor([7, 2, 5])
-    assert torch.equal(teacher.known(truth[mixed]).orientations, found.orientations[mixed])
+    assert torch.equal(teacher.with_fits(truth[mixed]).orientations, found.orientations[mixed])
 
 
 def test_fits_take_the_place_of_what_is_not_known_alone(
     layer: BodyLayer, people: tuple[Observation, GroundTruth]
 ) -> None:
     _, truth = people
-    found, teacher = taught(layer, truth, worst=1.0)
+    found, teacher = supervise(layer, truth, worst=1.0)
     assert found.labelled.all()
     known = slice(0, 2)
     for name in ("joints", "phenotypes", "orientations"):
@@ -152,20 +152,20 @@ def test_fits_take_the_place_of_what_is_not_known_alone(
         assert not torch.equal(getattr(found, name)[2:], getattr(truth, name)[2:])
     fits = teacher.best.recall(truth.index)
     assert torch.isinf(fits.distance[known]).all()
-    guess = BodyGuess(fits.shape, fits.rotations, torch.zeros(8), torch.zeros(8, 2))
+    guess = BodyParameters(fits.shape, fits.rotations, torch.zeros(8), torch.zeros(8, 2))
     terms = parameter_losses(guess[2:], found[torch.arange(2, 8)], layer)
     assert all(terms[name] < 1e-4 for name in ("rotations", "shape", "joints"))
 
     nothing = torch.zeros_like(truth.joints)
     blind = replace(truth, joints=nothing, orientations=torch.zeros_like(truth.orientations))  # 3D is not looked at
     again = FitSupervisor(layer, FitSettings(2, 4, worst=1.0), 16)
-    seen = again.taught(near(truth, layer, 0.1), blind, 1)
+    seen = again.supervise(near(truth, layer, 0.1), blind, 1)
     assert torch.allclose(seen.joints[2:], found.joints[2:], atol=1e-5)
 
 
 def test_bad_fits_teach_nothing(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
     _, truth = people
-    found, _ = taught(layer, truth, worst=1e-6)
+    found, _ = supervise(layer, truth, worst=1e-6)
     assert torch.equal(found.labelled, truth.labelled)
     assert torch.equal(found.joints, truth.joints)
 
@@ -173,7 +173,7 @@ def test_bad_fits_teach_nothing(layer: BodyLayer, people: tuple[Observation, Gro
 def test_a_picture_without_a_place_is_refused(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
     _, truth = people
     with pytest.raises(InputError, match=r"picture 16 .* 16 of settings\.pictures"):
-        taught(layer, replace(truth, index=truth.index + 9))
+        supervise(layer, replace(truth, index=truth.index + 9))
 
 
 def test_fits_do_not_learn_sizes_from_guesses(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:

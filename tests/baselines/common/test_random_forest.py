@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import builtins
+import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -113,15 +112,8 @@ def test_samples_that_do_not_fit() -> None:
 
 
 def test_without_scikit_learn_one_line_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def without(name: str, *rest: Any, **named: Any) -> Any:
-        if name.startswith("sklearn"):
-            raise ImportError(name)
-        return real(name, *rest, **named)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(InputError, match=r"pip install pose2mesh\[baselines\]"):
+    monkeypatch.setitem(sys.modules, "sklearn.ensemble", None)
+    with pytest.raises(InputError, match=r'scikit-learn, .* is not installed; `pip install "pose2mesh\[baselines\]"`'):
         Forest(7, 3, GROWTH).grow(torch.zeros(5, 7), torch.zeros(5, 3), seed=0)
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from pose2mesh.baselines.common.body_layer import BodyGuess, BodyLayer
-from pose2mesh.baselines.common.parameter_regressor import mean_guess
+from pose2mesh.baselines.common.body_layer import BodyLayer, BodyParameters
+from pose2mesh.baselines.common.parameter_regressor import mean_parameters
 from pose2mesh.baselines.common.soft_silhouette import SoftSilhouette, overlap_loss
 from pose2mesh.datasets.synthetic.pose_sampling import sample_procedural
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA
@@ -24,22 +24,22 @@ def silhouette(layer: BodyLayer) -> SoftSilhouette:
     return SoftSilhouette(layer.body)
 
 
-def some_bodies(layer: BodyLayer, count: int) -> BodyGuess:
+def some_bodies(layer: BodyLayer, count: int) -> BodyParameters:
     """Bodies of many shapes in procedural poses, facing the camera more or less, within the crop."""
     generator = torch.Generator().manual_seed(0)
     poses = sample_procedural(count, generator, tumble=0.0)
     rotations = poses.clone()
     rotations[:, 0] = torch.tensor(WORLD_TO_CAMERA) @ poses[:, 0]
-    mean = mean_guess(layer)[torch.zeros(count, dtype=torch.long)]
+    mean = mean_parameters(layer)[torch.zeros(count, dtype=torch.long)]
     shape = 2 * torch.randn(count, 6, generator=generator)
     return replace(mean, shape=shape, rotations=rotations, log_scale=mean.log_scale - 0.2)
 
 
-def soft(silhouette: SoftSilhouette, layer: BodyLayer, guess: BodyGuess) -> Tensor:
+def soft(silhouette: SoftSilhouette, layer: BodyLayer, guess: BodyParameters) -> Tensor:
     return silhouette(layer.vertices(guess)[:, silhouette.vertices], guess)
 
 
-def exact(layer: BodyLayer, guess: BodyGuess) -> Tensor:
+def exact(layer: BodyLayer, guess: BodyParameters) -> Tensor:
     """(B, FINE, FINE)"""
     vertices = layer.vertices(guess)
     pixels = ((guess.project(vertices) + 1) * (FINE / 2) - 0.5).double().numpy()
@@ -68,7 +68,7 @@ def test_one_ball_is_a_disc(layer: BodyLayer, silhouette: SoftSilhouette) -> Non
     count = len(silhouette.share)
     ends = torch.zeros(1, 2 * count, 3)
     ends[:, :count, 1], ends[:, count:, 1] = 0.5, -0.5
-    guess = replace(mean_guess(layer), log_scale=torch.zeros(1), shift_m=torch.zeros(1, 2))
+    guess = replace(mean_parameters(layer), log_scale=torch.zeros(1), shift_m=torch.zeros(1, 2))
     centre, radius = silhouette.discs(ends, guess)
     assert torch.allclose(centre, torch.zeros(1, count, 2), atol=1e-6)
     assert torch.allclose(radius[0], 0.5 * silhouette.share + silhouette.gap_m, atol=1e-6)
@@ -77,7 +77,7 @@ def test_one_ball_is_a_disc(layer: BodyLayer, silhouette: SoftSilhouette) -> Non
 
 
 def test_thicker_bodies_cover_more(silhouette: SoftSilhouette, layer: BodyLayer) -> None:
-    guess = mean_guess(layer)
+    guess = mean_parameters(layer)
     weight = guess.shape.clone().requires_grad_()
     soft(silhouette, layer, replace(guess, shape=weight)).sum().backward()
     assert weight.grad is not None
@@ -88,12 +88,12 @@ def test_thicker_bodies_cover_more(silhouette: SoftSilhouette, layer: BodyLayer)
 def test_gradient(silhouette: SoftSilhouette, layer: BodyLayer) -> None:
     """Against finite differences, of all that can change: points, scale and shift."""
     exactly = SoftSilhouette(layer.body, balls=40, size=16).double()
-    guess = mean_guess(layer)
+    guess = mean_parameters(layer)
     points = layer.vertices(guess)[:, exactly.vertices].double()
     target = torch.rand(1, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.double)
 
     def loss(points: Tensor, log_scale: Tensor, shift_m: Tensor) -> Tensor:
-        seen = BodyGuess(guess.shape, guess.rotations, log_scale, shift_m)
+        seen = BodyParameters(guess.shape, guess.rotations, log_scale, shift_m)
         return overlap_loss(exactly(points, seen), target, torch.ones(1))
 
     generator = torch.Generator().manual_seed(1)
@@ -110,7 +110,7 @@ def test_gradient(silhouette: SoftSilhouette, layer: BodyLayer) -> None:
 
 def test_descends_to_a_silhouette(silhouette: SoftSilhouette, layer: BodyLayer) -> None:
     """A body is moved, scaled and widened onto the exact silhouette of another."""
-    mean = mean_guess(layer)
+    mean = mean_parameters(layer)
     other = torch.zeros(1, 6)
     other[0, 3] = 1.5
     goal = replace(mean, shape=other, log_scale=mean.log_scale - 0.25, shift_m=mean.shift_m + torch.tensor([0.1, -0.1]))
@@ -120,7 +120,7 @@ def test_descends_to_a_silhouette(silhouette: SoftSilhouette, layer: BodyLayer) 
     overlaps = []
     for _ in range(120):
         shape, log_scale, shift_m = leaves
-        guess = BodyGuess(shape, mean.rotations, log_scale, shift_m)
+        guess = BodyParameters(shape, mean.rotations, log_scale, shift_m)
         loss = overlap_loss(soft(silhouette, layer, guess), target, torch.ones(1))
         optimiser.zero_grad()
         loss.backward()

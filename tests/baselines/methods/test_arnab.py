@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from pose2mesh.baselines.common.fitting import FitState, FitTarget, Fitter
+from pose2mesh.baselines.common.temporal_terms import VideoWeights
 from pose2mesh.baselines.interface import BaselineInput
-from pose2mesh.baselines.methods.arnab import Arnab, VideoWeights
+from pose2mesh.baselines.methods.arnab import Arnab
 from pose2mesh.baselines.methods.smplify import Schedule, SMPLify
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, axis_rotation
 from pose2mesh.metrics import acceleration_error

@@ -12,12 +12,12 @@ from pose2mesh.baselines.common.backbone import FEATURES
 from pose2mesh.baselines.common.body_layer import BodyLayer
 from pose2mesh.baselines.methods.graphcmr import GraphCMR, GraphCMRSettings, GraphResidual, Mesh
 from pose2mesh.baselines.observation import GroundTruth, Observation
-from tests.stick_people import draw_sticks
+from tests.stick_people import sample_stick_people
 
 
 @pytest.fixture(scope="module")
 def people(layer: BodyLayer) -> tuple[Observation, GroundTruth]:
-    return draw_sticks(layer, 8, torch.Generator().manual_seed(0), labelled=0.5)
+    return sample_stick_people(layer, 8, torch.Generator().manual_seed(0), labelled=0.5)
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,12 @@ from pose2mesh.baselines.methods.hmr import HMR, HMRSettings
 from pose2mesh.baselines.observation import GroundTruth, Observation
 from pose2mesh.datasets.synthetic.bodies import ShapeConfig
 from pose2mesh.datasets.synthetic.pose_sampling import sample_procedural
-from tests.stick_people import draw_sticks
+from tests.stick_people import sample_stick_people
 
 
 @pytest.fixture(scope="module")
 def people(layer: BodyLayer) -> tuple[Observation, GroundTruth]:
-    return draw_sticks(layer, 8, torch.Generator().manual_seed(0), labelled=0.5)
+    return sample_stick_people(layer, 8, torch.Generator().manual_seed(0), labelled=0.5)
 
 
 def made(layer: BodyLayer, critics: bool) -> HMR:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pose2mesh.baselines.baseline_bundle import load_all, load_learned, start_from
+from pose2mesh.baselines.baseline_bundle import initialise_from, load_all, load_learned
 from pose2mesh.baselines.common.body_layer import BodyLayer
 from pose2mesh.baselines.methods.hmr import HMR, HMRSettings
 from pose2mesh.baselines.methods.hmr_video_fits import HMRVideoFits, HMRVideoFitsSettings, VideoFits
@@ -16,7 +16,7 @@ from pose2mesh.baselines.methods.pretraining_network import PretrainingNetwork, 
 from pose2mesh.baselines.observation import GroundTruth, Observation
 from pose2mesh.baselines.rendering.rendering_config import CHUNK
 from pose2mesh.errors import InputError
-from tests.stick_people import draw_sticks
+from tests.stick_people import sample_stick_people
 from tests.tiny_baseline import Tiny, TinySettings, save_untrained
 
 FRAMES = 2
@@ -26,7 +26,7 @@ FRAMES = 2
 def chunks(layer: BodyLayer) -> list[tuple[Observation, GroundTruth]]:
     """Two frames of 64 people, in which nobody moves but in a detector's eyes; a quarter is labelled."""
     generator = torch.Generator().manual_seed(0)
-    seen, truth = draw_sticks(layer, CHUNK, generator)
+    seen, truth = sample_stick_people(layer, CHUNK, generator)
     number, off = torch.arange(CHUNK), 0.02 * torch.randn(seen.joints.shape, generator=generator)
     truth = replace(truth, labelled=number % 4 == 0)
     return [
@@ -61,7 +61,7 @@ def test_starts_from_all_that_an_hmr_has_learnt(
     layer: BodyLayer, hmr: Path, people: tuple[Observation, GroundTruth]
 ) -> None:
     method, said = made(layer, None), list[str]()
-    start_from(method, "hmr", layer, str(hmr), said.append)
+    initialise_from(method, "hmr", layer, str(hmr), said.append)
     assert said == [f"all weights start from those of {hmr}"]
     network, _ = load_learned(hmr, layer)
     torch.testing.assert_close(method.eval().estimate(people[0]).joints, network.estimate(people[0]).joints)
@@ -76,9 +76,9 @@ def test_what_it_cannot_start_from(layer: BodyLayer, tmp_path: Path) -> None:
         PretrainingSettings(),
     )
     with pytest.raises(InputError, match=r"is a bundle of method 'reader'; expected one of 'hmr'"):
-        start_from(method, "hmr", layer, str(reader), print)
+        initialise_from(method, "hmr", layer, str(reader), print)
     with pytest.raises(InputError, match=r"nowhere: no such bundle"):
-        start_from(method, "hmr", layer, str(tmp_path / "nowhere"), print)
+        initialise_from(method, "hmr", layer, str(tmp_path / "nowhere"), print)
     with pytest.raises(InputError, match=r"tiny: does not fit this method: has no backbone\.levels"):
         load_all(method, Tiny(layer, TinySettings()), "tiny", print)
 
@@ -137,7 +137,7 @@ def test_the_bundle_holds_the_network_alone(
     layer: BodyLayer, people: tuple[Observation, GroundTruth], tmp_path: Path
 ) -> None:
     method = made(layer, VideoFits())
-    method.forget()
+    method.drop_training_state()
     path = save_untrained(tmp_path / "one.safetensors", method.eval(), "retrained", method.settings)
     read, info = load_learned(path, layer)
     assert info.method == "retrained"

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from pose2mesh.baselines.common.body_layer import BodyGuess, BodyLayer
+from pose2mesh.baselines.common.body_layer import BodyLayer, BodyParameters
 from pose2mesh.baselines.common.fitting import Fitter
 from pose2mesh.baselines.common.landmarks import MIRROR, NAMES, landmark_vertices
 from pose2mesh.baselines.common.random_forest import ForestConfig
@@ -108,11 +108,11 @@ def test_each_bone_sees_its_own_landmarks_and_the_other_side_sees_the_mirror_ima
             assert {MIRROR[index] for index in grown.near[bone].tolist()} == set(grown.near[other].tolist())
 
 
-def some_guess(count: int = 4) -> BodyGuess:
+def some_guess(count: int = 4) -> BodyParameters:
     generator = torch.Generator().manual_seed(3)
     rotations = rotation_from_vector(0.2 * torch.randn(count, 22, 3, generator=generator))
     rotations[:, 0] = axis_rotation(0, torch.full((count,), torch.pi / 2)) @ rotations[:, 0]
-    return BodyGuess(
+    return BodyParameters(
         0.3 * torch.randn(count, 6, generator=generator), rotations, torch.zeros(count), torch.zeros(count, 2)
     )
 

@@ -8,18 +8,18 @@ import pytest
 import torch
 
 from pose2mesh.baselines.common.body_layer import BodyLayer
-from pose2mesh.baselines.common.parameter_regressor import mean_guess
+from pose2mesh.baselines.common.parameter_regressor import mean_parameters
 from pose2mesh.baselines.methods.nbf import NBF, NBFSettings, to_rotation
 from pose2mesh.baselines.observation import PARTS, GroundTruth, Observation
 from pose2mesh.geometry.rotations import rotation_from_vector
-from tests.stick_people import draw_sticks
+from tests.stick_people import sample_stick_people
 
 PEOPLE = 8
 
 
 @pytest.fixture(scope="module")
 def people(layer: BodyLayer) -> tuple[Observation, GroundTruth]:
-    return draw_sticks(layer, PEOPLE, torch.Generator().manual_seed(0), labelled=0.5)
+    return sample_stick_people(layer, PEOPLE, torch.Generator().manual_seed(0), labelled=0.5)
 
 
 def made(layer: BodyLayer) -> NBF:
@@ -61,7 +61,7 @@ def test_gradients_stay_bounded_where_the_nearest_rotation_jumps() -> None:
 
 
 def test_starts_near_the_mean_body(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
-    guess, mean = made(layer)(people[0]), mean_guess(layer)
+    guess, mean = made(layer)(people[0]), mean_parameters(layer)
     assert torch.allclose(guess.rotations, mean.rotations.expand_as(guess.rotations), atol=0.1)
     assert torch.allclose(guess.log_scale, mean.log_scale.expand(PEOPLE), atol=0.1)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from pose2mesh.baselines.common.body_layer import BodyLayer
 from pose2mesh.baselines.methods.pavlakos import Pavlakos, PavlakosSettings
 from pose2mesh.baselines.observation import GroundTruth, Observation
-from tests.stick_people import draw_sticks
+from tests.stick_people import sample_stick_people
 
 PEOPLE = 8
 PARTS_OF_TRAINING = {
@@ -23,7 +23,7 @@ PARTS_OF_TRAINING = {
 
 @pytest.fixture(scope="module")
 def people(layer: BodyLayer) -> tuple[Observation, GroundTruth]:
-    return draw_sticks(layer, PEOPLE, torch.Generator().manual_seed(0), labelled=0.5)
+    return sample_stick_people(layer, PEOPLE, torch.Generator().manual_seed(0), labelled=0.5)
 
 
 @pytest.fixture(scope="module")

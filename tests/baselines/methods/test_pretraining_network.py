@@ -9,12 +9,12 @@ from pose2mesh.baselines.common.body_layer import BodyLayer
 from pose2mesh.baselines.methods.pretraining_network import PretrainingNetwork, mean_places, part_loss
 from pose2mesh.baselines.observation import LANDMARKS, MAP_PX, PARTS, GroundTruth, Observation
 from pose2mesh.errors import InputError
-from tests.stick_people import draw_sticks
+from tests.stick_people import sample_stick_people
 
 
 @pytest.fixture(scope="module")
 def people(layer: BodyLayer) -> tuple[Observation, GroundTruth]:
-    return draw_sticks(layer, 8, torch.Generator().manual_seed(0))
+    return sample_stick_people(layer, 8, torch.Generator().manual_seed(0))
 
 
 def test_mean_places_of_peaks() -> None:
@@ -49,7 +49,7 @@ def test_learns_a_batch_and_reads_it(layer: BodyLayer, people: tuple[Observation
         losses.append({name: term.item() for name, term in terms.items()})
     assert all(losses[-1][name] < 0.7 * losses[0][name] for name in ("parts", "joints", "landmarks"))
 
-    read = reader.eval().read(Observation(seen.joints, seen.confidence, seen.pictures))
+    read = reader.eval().read(Observation(seen.joints, seen.confidence, seen.images))
     assert read.parts is not None
     assert read.silhouettes is not None
     assert read.parts.shape == (8, PARTS, MAP_PX, MAP_PX)
@@ -64,7 +64,7 @@ def test_learns_a_batch_and_reads_it(layer: BodyLayer, people: tuple[Observation
 def test_learns_without_landmarks(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
     seen, truth = people
     terms = PretrainingNetwork(layer).losses(
-        Observation(seen.joints, seen.confidence, seen.pictures, seen.parts), truth, 0.0
+        Observation(seen.joints, seen.confidence, seen.images, seen.parts), truth, 0.0
     )
     assert set(terms) == {"parts", "joints", "joint_presence"}
 

@@ -10,7 +10,7 @@ from pose2mesh.baselines.common.fitting import FitState, FitTarget, Fitter
 from pose2mesh.baselines.common.initial_bodies import YAWS, better, mean_pose
 from pose2mesh.baselines.common.pose_prior import rotation_vectors
 from pose2mesh.baselines.interface import BaselineInput
-from pose2mesh.baselines.methods.smplify import FROM_A_GOOD_START, FROM_NOTHING, Schedule, SMPLify
+from pose2mesh.baselines.methods.smplify import FROM_MEAN_POSE, FROM_NETWORK, Schedule, SMPLify
 from pose2mesh.datasets.synthetic.bodies import (
     BodySynthesiser,
     SyntheticConfig,
@@ -63,8 +63,8 @@ def true_start(people: SyntheticSamples, fitter: Fitter):
 
 def test_a_good_start_helps(fitter: Fitter, seen: tuple[SyntheticSamples, BaselineInput]) -> None:
     people, observed = seen
-    alone = SMPLify("alone", fitter, mean_pose, FROM_NOTHING).fit(observed)
-    started = SMPLify("started", fitter, true_start(people, fitter), FROM_A_GOOD_START).fit(observed)
+    alone = SMPLify("alone", fitter, mean_pose, FROM_MEAN_POSE).fit(observed)
+    started = SMPLify("started", fitter, true_start(people, fitter), FROM_NETWORK).fit(observed)
     middle = mean_pose(fitter, alone[1], observed)
     assert error_m(fitter, started, people) < error_m(fitter, alone, people)
     assert error_m(fitter, alone, people) < 0.6 * min(error_m(fitter, (guess, alone[1]), people) for guess in middle)

@@ -11,12 +11,12 @@ from pose2mesh.baselines.common.body_layer import BodyLayer
 from pose2mesh.baselines.common.fit_buffer import FittedImages
 from pose2mesh.baselines.methods.spin import SPIN, SPINFits, SPINSettings
 from pose2mesh.baselines.observation import GroundTruth, Observation
-from tests.stick_people import draw_sticks
+from tests.stick_people import sample_stick_people
 
 
 @pytest.fixture(scope="module")
 def people(layer: BodyLayer) -> tuple[Observation, GroundTruth]:
-    seen, truth = draw_sticks(layer, 8, torch.Generator().manual_seed(0))
+    seen, truth = sample_stick_people(layer, 8, torch.Generator().manual_seed(0))
     return seen, replace(truth, labelled=torch.arange(8) < 2)
 
 
@@ -52,7 +52,7 @@ def test_fits_are_resumed_but_not_shipped(layer: BodyLayer, people: tuple[Observ
     resumed.load_state_dict(method.state_dict())
     assert resumed.teacher is not None
     assert resumed.teacher.best.distance[2] == pytest.approx(0.01)
-    method.forget()
+    method.drop_training_state()
     fresh = SPIN(layer, SPINSettings(pictures=16))
     fresh.load_state_dict(method.state_dict())
     fresh.eval()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pose2mesh.body_models.default_body import default_body
 from pose2mesh.body_models.interface import BodyModel
-from pose2mesh.detectors.registry import Detection
+from pose2mesh.detectors.detection import Detection
 from pose2mesh.pipelines.video.mp4_writer import Mp4Writer
 
 pytest.importorskip("av")

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from pose2mesh.baselines.common.fitting import Fitter
 from pose2mesh.baselines.common.initial_bodies import NetworkStart
 from pose2mesh.baselines.common.pose_prior import PosePrior
+from pose2mesh.baselines.fitting_backend import FittingBackend, VideoFittingBackend
 from pose2mesh.baselines.methods.arnab import Arnab
 from pose2mesh.baselines.methods.smplify import Schedule, SMPLify
-from pose2mesh.baselines.registry import BaselineBackend, VideoBackend
 from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.motion.smoothing import bone_lengths
@@ -46,7 +46,7 @@ def single(anny_body: BodyModel) -> SMPLify:
     return SMPLify("single", fitter, NetworkStart(Predictor.load(), fitter), Schedule(0, ((1.0, 20),)))
 
 
-def recover(keypoints: Path, backend: BaselineBackend, out: Path) -> dict[str, NDArray[np.float32]]:
+def recover(keypoints: Path, backend: FittingBackend, out: Path) -> dict[str, NDArray[np.float32]]:
     asked = VideoOptions(out, ("npz",), "coco", None, None, False, "", USUAL_PARTS)
     source = VideoInput("walk", keypoints, None, keypoints, 25.0)
     predict_video(source, asked, Predictor(backend), None, None, lambda _: None, lambda _: None)
@@ -56,8 +56,10 @@ def recover(keypoints: Path, backend: BaselineBackend, out: Path) -> dict[str, N
 
 def test_steadier_than_frame_by_frame(single: SMPLify, anny_body: BodyModel, tmp_path: Path) -> None:
     np.save(tmp_path / "walk.npy", someone())
-    alone = recover(tmp_path / "walk.npy", BaselineBackend(single, anny_body), tmp_path / "alone")
-    together = recover(tmp_path / "walk.npy", VideoBackend(Arnab(single, rounds=30), anny_body), tmp_path / "together")
+    alone = recover(tmp_path / "walk.npy", FittingBackend(single, anny_body), tmp_path / "alone")
+    together = recover(
+        tmp_path / "walk.npy", VideoFittingBackend(Arnab(single, rounds=30), anny_body), tmp_path / "together"
+    )
     for found in (alone, together):
         assert found["frame"].tolist() == list(range(FRAMES))
         assert found["bridged"].nonzero()[0].tolist() == [5, 6]
@@ -74,6 +76,6 @@ def test_steadier_than_frame_by_frame(single: SMPLify, anny_body: BodyModel, tmp
 def test_a_video_of_two_frames(single: SMPLify, anny_body: BodyModel, tmp_path: Path) -> None:
     """Nothing can be said of how motion changes, and there is an answer all the same."""
     np.save(tmp_path / "walk.npy", someone()[:2])
-    found = recover(tmp_path / "walk.npy", VideoBackend(Arnab(single, rounds=3), anny_body), tmp_path / "out")
+    found = recover(tmp_path / "walk.npy", VideoFittingBackend(Arnab(single, rounds=3), anny_body), tmp_path / "out")
     assert found["vertices"].shape == (2, *anny_body.template.shape)
     assert np.isfinite(found["vertices"]).all()

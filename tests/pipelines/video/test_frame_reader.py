@@ -93,5 +93,5 @@ def test_odd_sizes_lose_a_pixel(tmp_path: Path) -> None:
 
 def test_without_pyav_a_line_says_what_to_install(video_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(InputError, match=r"videos need PyAV, which .*`pip install pose2mesh\[video\]` brings it"):
+    with pytest.raises(InputError, match=r'videos need PyAV, which .*`pip install "pose2mesh\[video\]"` brings it'):
         Video(video_file)

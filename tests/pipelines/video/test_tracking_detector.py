@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pose2mesh.detectors.registry import Detection
+from pose2mesh.detectors.detection import Detection
 from pose2mesh.pipelines.video.tracking_detector import TrackingDetector
 
 from .conftest import KnownPeople, walkers

@@ -95,7 +95,7 @@ def test_tensorboard_that_is_not_installed_is_told_before_anything_is_written(
         raise ModuleNotFoundError("Neither `tensorboard` nor `tensorboardX` is available.")
 
     monkeypatch.setattr(tensorboard.TensorBoardLogger, "__init__", missing)
-    with pytest.raises(InputError, match=r"not installed; `pip install pose2mesh\[tensorboard\]` brings it"):
+    with pytest.raises(InputError, match=r'not installed; `pip install "pose2mesh\[tensorboard\]"` brings it'):
         loop.train(tiny(tensorboard=True), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

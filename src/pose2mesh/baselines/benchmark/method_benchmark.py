@@ -14,10 +14,10 @@ from typing import Literal, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from pose2mesh.baselines.baseline_samples import measured_pictures
+from pose2mesh.baselines.baseline_samples import benchmark_rendering
 from pose2mesh.baselines.common.body_layer import BodyLayer
 from pose2mesh.baselines.common.fitting import FitState, Fitter
-from pose2mesh.baselines.interface import Baseline, BaselineInput, BodyEstimate, Parameters
+from pose2mesh.baselines.interface import BaselineInput, BodyEstimate, FittingBaseline, Parameters
 from pose2mesh.baselines.learned_backend import LearnedBackend
 from pose2mesh.baselines.observation import Need, Observation
 from pose2mesh.baselines.rendering.rendering_config import CHUNK
@@ -90,7 +90,7 @@ def judge(
     """
     body = layer.body
     needs = frozenset[Need]().union(*(method.needs for method in methods.values()))
-    stream = SampleStream(body, COCO, poses, measured_pictures(input_, layer), needs)
+    stream = SampleStream(body, COCO, poses, benchmark_rendering(input_, layer), needs)
     synthesiser, generator = BodySynthesiser(body, COCO, None), torch.Generator().manual_seed(seed)
     errors: dict[str, list[Tensor]] = {name: [] for name in methods}
     parameters: dict[str, list[Parameters]] = {name: [] for name in methods}
@@ -101,7 +101,7 @@ def judge(
             count = min(CHUNK, samples - start)
             people = sample_people(count, poses, synthesiser, SyntheticConfig(views=1), generator)
             batch = detect(people, COCO, measured_noise(input_, COCO), generator)
-            seen = stream.show(people, batch.joints_px, batch.confidence, start // CHUNK, seed)
+            seen = stream.observe(people, batch.joints_px, batch.confidence, start // CHUNK, seed)
             orientations = people.cameras.rotation[:, None] @ people.orientations
             vertices = body(people.phenotypes, orientations)
             joints = body.regressor(COCO) @ vertices
@@ -134,7 +134,7 @@ def person_errors(joints: Tensor, vertices: Tensor, true_joints: Tensor, true_ve
     return 1000 * torch.stack(list(errors.values()), dim=1)
 
 
-def of_joints(baseline: Baseline) -> BenchmarkedMethod:
+def of_joints(baseline: FittingBaseline) -> BenchmarkedMethod:
     """A method that fits bodies to 2D joints."""
     return BenchmarkedMethod(lambda observed, _: baseline(observed))
 
@@ -158,7 +158,7 @@ def mean_body(fitter: Fitter) -> BenchmarkedMethod:
     """Everyone is the mean adult in the prior's mean pose, facing the camera."""
     still = torch.zeros(1, 2)
     mean = FitState(torch.zeros(1, 6), fitter.prior.mean[None], torch.tensor(WORLD_TO_CAMERA)[None], still[:, 0], still)
-    vertices = fitter.layer.vertices(mean.guess(torch.zeros(1, dtype=torch.long)))
+    vertices = fitter.layer.vertices(mean.parameters(torch.zeros(1, dtype=torch.long)))
     joints = fitter.body.regressor(COCO) @ vertices
 
     def answer(observed: BaselineInput, _: Observation) -> BodyEstimate:

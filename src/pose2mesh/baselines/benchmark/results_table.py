@@ -27,7 +27,7 @@ from pose2mesh.baselines.benchmark.video_benchmark import VideoErrors
 from pose2mesh.baselines.common.body_layer import BodyLayer
 from pose2mesh.baselines.common.fitting import Fitter
 from pose2mesh.baselines.learned_backend import LearnedBackend
-from pose2mesh.baselines.registry import MAKERS
+from pose2mesh.baselines.registry import FITTING_METHODS
 from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 from pose2mesh.errors import InputError
 from pose2mesh.evaluation.published_results import PUBLISHED
@@ -111,7 +111,7 @@ def contenders(fitter: Fitter, runs: Path | None) -> dict[str, Contender]:
     """Every row and variant that can be run."""
     default = Predictor.load()
     found = {"mean body": Contender([mean_body(fitter)])}
-    found |= {name: Contender([of_joints(MAKERS[name](fitter))]) for name in ("smplify", "smplify-started")}
+    found |= {name: Contender([of_joints(FITTING_METHODS[name](fitter))]) for name in ("smplify", "smplify-started")}
     for name in (*ROWS, *VARIANTS):
         if name not in found and name != DEFAULT and (bundles := find_bundles(name, runs)):
             found[name] = _learned(bundles, fitter.layer)
@@ -210,7 +210,7 @@ def markdown(rows: Mapping[str, Mapping[str, Any]], samples: int) -> str:
     lines += [table_line("method", "MPJPE", "PA-MPJPE", "source"), table_line(*["---"] * 4)]
     names = [row.published for row in ROWS.values() if row.published]
     for published in PUBLISHED:
-        if published.protocol == "human36m-p2" and published.method in names and published.seen != "gt":
+        if published.protocol == "human36m-p2" and published.method in names and published.input_ != "gt":
             errors = ["–" if value is None else f"{value:.1f}" for value in (published.mpjpe, published.pa_mpjpe)]
             lines.append(table_line(published.method, *errors, published.source))
     return "\n".join(lines)

@@ -21,7 +21,7 @@ def project(points: Tensor, scale: Tensor, shift_m: Tensor) -> Tensor:
     return scale[:, None, None] * (points[..., :2] + shift_m[:, None]) / nearer
 
 
-def solve_camera(joints: Tensor, seen: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+def solve_camera(joints: Tensor, observed: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     """Scale (B,) and shift (B, 2) of `project` by weighted least squares: linear in scale and scale · shift.
 
     Where they would turn a body upside down (a scale that is not positive), the scale that makes the spreads agree.
@@ -32,13 +32,13 @@ def solve_camera(joints: Tensor, seen: Tensor, weight: Tensor) -> tuple[Tensor, 
     rows = torch.stack((torch.cat((flat[..., :1], ones, zero), -1), torch.cat((flat[..., 1:], zero, ones), -1)), dim=2)
     weighted = weight[..., None, None] * rows  # (B, J, 2, 3)
     matrix = torch.einsum("bjai,bjak->bik", weighted, rows) + 1e-6 * torch.eye(3, device=joints.device)
-    right = torch.einsum("bjai,bja->bi", weighted, seen)
+    right = torch.einsum("bjai,bja->bi", weighted, observed)
     solved = torch.linalg.solve(matrix, right)
     share = (weight / weight.sum(1, keepdim=True).clamp_min(1e-6))[..., None]
-    middle, middle_seen = (share * flat).sum(1), (share * seen).sum(1)
+    middle, middle_seen = (share * flat).sum(1), (share * observed).sum(1)
     spread, spread_seen = (
         (share * (points - mean[:, None]).square()).sum((1, 2)).clamp_min(1e-6).sqrt()
-        for points, mean in ((flat, middle), (seen, middle_seen))
+        for points, mean in ((flat, middle), (observed, middle_seen))
     )
     scale = torch.where(solved[:, 0] > 0.2 * spread_seen / spread, solved[:, 0], spread_seen / spread)
     shift = (middle_seen - scale[:, None] * middle) / (scale[:, None] * (share * ones).sum(1))

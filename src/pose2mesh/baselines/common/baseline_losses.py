@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from pose2mesh.baselines.common.body_layer import BodyGuess, BodyLayer
+from pose2mesh.baselines.common.body_layer import BodyLayer, BodyParameters
 from pose2mesh.baselines.observation import GroundTruth
 from pose2mesh.datasets.synthetic.pose_sampling import to_local
 from pose2mesh.models.losses import masked_l1
@@ -35,16 +35,19 @@ class ParameterWeights:
 
 
 def parameter_losses(
-    guess: BodyGuess, truth: GroundTruth, layer: BodyLayer, weights: ParameterWeights | None = None
+    prediction: BodyParameters, ground_truth: GroundTruth, layer: BodyLayer, weights: ParameterWeights | None = None
 ) -> dict[str, Tensor]:
     """All four terms, weighted."""
     weights = weights or ParameterWeights()
-    joints = layer.joints(guess)
+    joints = layer.joints(prediction)
     return {
-        "rotations": weights.rotations * rotation_loss(guess.rotations, truth.orientations, truth.labelled),
-        "shape": weights.shape * shape_loss(guess.shape, truth.phenotypes, truth.labelled, layer),
-        "joints": weights.joints * joint_loss(joints, truth.joints, truth.labelled, layer.joint_set.root_index),
-        "keypoints": weights.keypoints * keypoint_loss(guess.project(joints), truth.joints_2d, truth.visible),
+        "rotations": weights.rotations
+        * rotation_loss(prediction.rotations, ground_truth.orientations, ground_truth.labelled),
+        "shape": weights.shape * shape_loss(prediction.shape, ground_truth.phenotypes, ground_truth.labelled, layer),
+        "joints": weights.joints
+        * joint_loss(joints, ground_truth.joints, ground_truth.labelled, layer.joint_set.root_index),
+        "keypoints": weights.keypoints
+        * keypoint_loss(prediction.project(joints), ground_truth.joints_2d, ground_truth.visible),
     }
 
 
@@ -59,9 +62,9 @@ def shape_loss(shape: Tensor, phenotypes: Tensor, labelled: Tensor, layer: BodyL
     return masked_l1(shape.sigmoid()[:, None], known[:, None], labelled[:, None])
 
 
-def joint_loss(joints: Tensor, truth: Tensor, labelled: Tensor, root_index: int) -> Tensor:
+def joint_loss(joints: Tensor, ground_truth: Tensor, labelled: Tensor, root_index: int) -> Tensor:
     """Of joints (B, J, 3), about any point, from true ones (B, J, 3) relative to the root joint."""
-    return masked_l1(joints - joints[:, root_index, None], truth, labelled[:, None])
+    return masked_l1(joints - joints[:, root_index, None], ground_truth, labelled[:, None])
 
 
 def keypoint_loss(projected: Tensor, joints_2d: Tensor, visible: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ CHUNK = 64  # bodies posed with all vertices at a time
 
 
 @dataclass(frozen=True)
-class BodyGuess:
+class BodyParameters:
     """Bodies and cameras of `B` frames, as a network guesses them.
 
     Attributes:
@@ -35,8 +35,8 @@ class BodyGuess:
     log_scale: Tensor
     shift_m: Tensor
 
-    def __getitem__(self, frames: slice | Tensor) -> BodyGuess:
-        return BodyGuess(self.shape[frames], self.rotations[frames], self.log_scale[frames], self.shift_m[frames])
+    def __getitem__(self, frames: slice | Tensor) -> BodyParameters:
+        return BodyParameters(self.shape[frames], self.rotations[frames], self.log_scale[frames], self.shift_m[frames])
 
     @property
     def orientations(self) -> Tensor:
@@ -75,25 +75,25 @@ class BodyLayer(nn.Module):
         """The inverse of `phenotypes`; what is at a bound, or beyond, comes a hundredth inside."""
         return torch.logit((phenotypes - self.low) / (self.high - self.low), eps=0.01)
 
-    def joints(self, guess: BodyGuess) -> Tensor:
+    def joints(self, parameters: BodyParameters) -> Tensor:
         """(B, J, 3) about the hips' bone head, metres, camera axes; no vertex is posed for them."""
-        return self.points(*self.skeleton(guess))
+        return self.points(*self.skeleton(parameters))
 
-    def skeleton(self, guess: BodyGuess) -> tuple[Tensor, Tensor, Tensor]:
+    def skeleton(self, parameters: BodyParameters) -> tuple[Tensor, Tensor, Tensor]:
         """What `SkinnedPoints` are posed by: blend-shape coefficients, and the bones' rotations and translations."""
-        coefficients = self.body.coefficients(self.phenotypes(guess.shape))
-        return coefficients, *self.body.bone_transforms(coefficients, guess.orientations)
+        coefficients = self.body.coefficients(self.phenotypes(parameters.shape))
+        return coefficients, *self.body.bone_transforms(coefficients, parameters.orientations)
 
-    def vertices(self, guess: BodyGuess) -> Tensor:
+    def vertices(self, parameters: BodyParameters) -> Tensor:
         """(B, V, 3) likewise."""
-        return self.body(self.phenotypes(guess.shape), guess.orientations)
+        return self.body(self.phenotypes(parameters.shape), parameters.orientations)
 
-    def parameters_of(self, guess: BodyGuess) -> Parameters:
-        return Parameters(self.phenotypes(guess.shape), guess.orientations)
+    def parameters_of(self, parameters: BodyParameters) -> Parameters:
+        return Parameters(self.phenotypes(parameters.shape), parameters.orientations)
 
     @torch.no_grad()
-    def estimate(self, guess: BodyGuess) -> BodyEstimate:
+    def estimate(self, parameters: BodyParameters) -> BodyEstimate:
         """A guess as a baseline gives it; `joints_px` is in the units of its camera."""
-        joints = self.joints(guess)
-        vertices = [self.vertices(guess[start : start + CHUNK]) for start in range(0, len(joints), CHUNK)]
-        return BodyEstimate(joints, torch.cat(vertices), guess.project(joints), self.parameters_of(guess))
+        joints = self.joints(parameters)
+        vertices = [self.vertices(parameters[start : start + CHUNK]) for start in range(0, len(joints), CHUNK)]
+        return BodyEstimate(joints, torch.cat(vertices), parameters.project(joints), self.parameters_of(parameters))

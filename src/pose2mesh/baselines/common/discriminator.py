@@ -64,13 +64,13 @@ class Discriminator(nn.Module):
         return torch.cat((joints, self.pose(read.flatten(1)), self.shape(bodies.shapes)), dim=1)
 
 
-def fooling_loss(critics: Discriminator, made_up: DiscriminatorInput) -> Tensor:
+def adversarial_loss(critics: Discriminator, made_up: DiscriminatorInput) -> Tensor:
     """The network's term: how far critics are from taking its bodies for people. No gradient reaches the critics."""
     as_they_are = {name: weight.detach() for name, weight in critics.named_parameters()}
     scores: Tensor = torch.func.functional_call(critics, as_they_are, (made_up,))
     return (scores - 1).square().sum(1).mean()
 
 
-def telling_loss(critics: Discriminator, people: DiscriminatorInput, made_up: DiscriminatorInput) -> Tensor:
+def discriminator_loss(critics: Discriminator, people: DiscriminatorInput, made_up: DiscriminatorInput) -> Tensor:
     """The critics' term: how badly they tell people from what is made up. No gradient reaches whoever made it up."""
     return (critics(people) - 1).square().sum(1).mean() + critics(made_up.detached()).square().sum(1).mean()

@@ -17,9 +17,9 @@ def geman_mcclure(squared: Tensor, sigma: float) -> Tensor:
     return sigma**2 * squared / (sigma**2 + squared)
 
 
-def reprojection(projected: Tensor, seen: Tensor, weight: Tensor, sigma: float) -> Tensor:
+def reprojection(projected: Tensor, observed: Tensor, weight: Tensor, sigma: float) -> Tensor:
     """(B,) robust distance of projected joints (B, J, 2) from seen ones, weighted (B, J): the sum over joints."""
-    return (weight * geman_mcclure((projected - seen).square().sum(-1), sigma)).sum(1)
+    return (weight * geman_mcclure((projected - observed).square().sum(-1), sigma)).sum(1)
 
 
 def beyond_limits(pose: Tensor, limits: AngleLimits) -> Tensor:
@@ -33,7 +33,7 @@ def unusual_shape(shape: Tensor) -> Tensor:
     return shape.square().sum(1)
 
 
-def unsteadiness(points: Tensor, person: Tensor) -> Tensor:
+def second_difference(points: Tensor, person: Tensor) -> Tensor:
     """(B,) squared second difference of points (B, N, C) at each frame with the same person's next two; else 0.
 
     Frames of one person follow each other.

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from pose2mesh.baselines.common import energy_terms
-from pose2mesh.baselines.common.body_layer import BodyGuess, BodyLayer
+from pose2mesh.baselines.common.body_layer import BodyLayer, BodyParameters
 from pose2mesh.baselines.common.fitting import FitState, FitTarget, Fitter, Weights
 from pose2mesh.baselines.common.pose_prior import PosePrior, rotation_vectors
-from pose2mesh.baselines.methods.arnab import VideoWeights, between_frames
+from pose2mesh.baselines.common.temporal_terms import VideoWeights, video_energy
 from pose2mesh.baselines.observation import GroundTruth
 from pose2mesh.body_models.bones import BODY_BONES
 from pose2mesh.body_models.interface import PHENOTYPES
@@ -112,7 +112,7 @@ class FitStarter(nn.Module):
         self.fitter = Fitter(layer.body, layer.joint_set, PosePrior.load())
 
     @torch.no_grad()
-    def fit(self, guess: BodyGuess, joints: Tensor, weight: Tensor, person: Tensor) -> FittedImages:
+    def fit(self, prediction: BodyParameters, joints: Tensor, weight: Tensor, person: Tensor) -> FittedImages:
         """Guesses of `B` frames fitted to 2D joints.
 
         Args:
@@ -126,20 +126,20 @@ class FitStarter(nn.Module):
         # About the middle of the crop, through which the guess's camera looks.
         unit = target.unit_px
         target = replace(target, joints=joints / unit[:, None, None], centre_px=torch.zeros_like(target.centre_px))
-        shape = guess.shape.new_zeros(int(person.max()) + 1, guess.shape.shape[1])
+        shape = prediction.shape.new_zeros(int(person.max()) + 1, prediction.shape.shape[1])
         frames = FitState(
             shape=shape[person],
-            pose=rotation_vectors(guess.orientations),
-            orientation=guess.rotations[:, 0],
-            log_scale=guess.log_scale - unit.log(),
-            shift_m=guess.shift_m,
+            pose=rotation_vectors(prediction.orientations),
+            orientation=prediction.rotations[:, 0],
+            log_scale=prediction.log_scale - unit.log(),
+            shift_m=prediction.shift_m,
         )
         alone = replace(target, person=torch.arange(len(person), device=person.device))
         frames, _ = self.fitter.fit(alone, frames, self.weights, self.settings.camera_rounds, camera_only=True)
         bodies = replace(frames, shape=shape)
-        extra = None if self.video is None else between_frames(self.fitter, bodies, target, self.video)
-        bodies, _ = self.fitter.fit(target, bodies, self.weights, self.settings.rounds, extra=extra)
-        found = bodies.guess(person)
+        term = None if self.video is None else video_energy(self.fitter, bodies, target, self.video)
+        bodies, _ = self.fitter.fit(target, bodies, self.weights, self.settings.rounds, term=term)
+        found = bodies.parameters(person)
         return FittedImages(found.shape, found.rotations, self._distance(bodies, target))
 
     def _distance(self, bodies: FitState, target: FitTarget) -> Tensor:
@@ -174,8 +174,8 @@ class FitSupervisor(nn.Module):
         self.starter = FitStarter(layer, settings, video)
 
     @torch.no_grad()
-    def taught(self, guess: BodyGuess, truth: GroundTruth, every: int) -> GroundTruth:
-        """`known`, after those whose 3D is not known were fitted to their annotated 2D joints.
+    def supervise(self, prediction: BodyParameters, ground_truth: GroundTruth, every: int) -> GroundTruth:
+        """`with_fits`, after those whose 3D is not known were fitted to their annotated 2D joints.
 
         Args:
             guess: Of a batch.
@@ -185,15 +185,15 @@ class FitSupervisor(nn.Module):
         Raises:
             InputError: a picture's number is beyond those that there is room for.
         """
-        self._check(truth.index)
-        unknown = (~truth.labelled).nonzero()[:, 0]
-        due = unknown[self.best.due(truth.index[unknown], every)]
+        self._check(ground_truth.index)
+        unknown = (~ground_truth.labelled).nonzero()[:, 0]
+        due = unknown[self.best.due(ground_truth.index[unknown], every)]
         if len(due) > 0:
-            self.fit(guess[due], truth.index[due], truth.joints_2d[due], truth.visible[due])
-        return self.known(truth)
+            self.fit(prediction[due], ground_truth.index[due], ground_truth.joints_2d[due], ground_truth.visible[due])
+        return self.with_fits(ground_truth)
 
     @torch.no_grad()
-    def fit(self, guess: BodyGuess, index: Tensor, joints: Tensor, weight: Tensor) -> None:
+    def fit(self, prediction: BodyParameters, index: Tensor, joints: Tensor, weight: Tensor) -> None:
         """Fit pictures and remember what is nearer than what they had.
 
         Args:
@@ -206,18 +206,18 @@ class FitSupervisor(nn.Module):
         """
         self._check(index)
         _, person = torch.unique_consecutive(index // self.frames, return_inverse=True)
-        self.best.offer(index, self.starter.fit(guess, joints, weight, person))
+        self.best.offer(index, self.starter.fit(prediction, joints, weight, person))
 
     @torch.no_grad()
-    def known(self, truth: GroundTruth) -> GroundTruth:
+    def with_fits(self, ground_truth: GroundTruth) -> GroundTruth:
         """The truth, with the best fits in its place where 3D is not known and they are near enough."""
-        self._check(truth.index)
-        unknown = (~truth.labelled).nonzero()[:, 0]
-        fits = self.best.recall(truth.index[unknown])
+        self._check(ground_truth.index)
+        unknown = (~ground_truth.labelled).nonzero()[:, 0]
+        fits = self.best.recall(ground_truth.index[unknown])
         good = fits.distance <= self.settings.worst
         if not good.any():
-            return truth
-        return self._with_fits(truth, unknown[good], fits.shape[good], fits.rotations[good])
+            return ground_truth
+        return self._replace_labels(ground_truth, unknown[good], fits.shape[good], fits.rotations[good])
 
     def _check(self, index: Tensor) -> None:
         if index.max() >= len(self.best):
@@ -226,14 +226,16 @@ class FitSupervisor(nn.Module):
                 "settings.pictures; it must be pictures.distinct"
             )
 
-    def _with_fits(self, truth: GroundTruth, people: Tensor, shape: Tensor, rotations: Tensor) -> GroundTruth:
+    def _replace_labels(
+        self, ground_truth: GroundTruth, people: Tensor, shape: Tensor, rotations: Tensor
+    ) -> GroundTruth:
         none = shape.new_zeros(len(people))
-        fitted = BodyGuess(shape, rotations, none, none[:, None].expand(-1, 2))
+        fitted = BodyParameters(shape, rotations, none, none[:, None].expand(-1, 2))
         joints = self.layer.joints(fitted)
         return replace(
-            truth,
-            labelled=truth.labelled.index_fill(0, people, True),
-            joints=truth.joints.index_copy(0, people, joints - joints[:, self.layer.joint_set.root_index, None]),
-            phenotypes=truth.phenotypes.index_copy(0, people, self.layer.phenotypes(shape)),
-            orientations=truth.orientations.index_copy(0, people, fitted.orientations),
+            ground_truth,
+            labelled=ground_truth.labelled.index_fill(0, people, True),
+            joints=ground_truth.joints.index_copy(0, people, joints - joints[:, self.layer.joint_set.root_index, None]),
+            phenotypes=ground_truth.phenotypes.index_copy(0, people, self.layer.phenotypes(shape)),
+            orientations=ground_truth.orientations.index_copy(0, people, fitted.orientations),
         )

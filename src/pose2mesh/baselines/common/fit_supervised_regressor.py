@@ -7,11 +7,11 @@ from typing import ClassVar
 import torch
 
 from pose2mesh.baselines.common.backbone import FEATURES, Backbone
-from pose2mesh.baselines.common.body_layer import BodyGuess, BodyLayer
+from pose2mesh.baselines.common.body_layer import BodyLayer, BodyParameters
 from pose2mesh.baselines.common.fit_buffer import FitSupervisor
 from pose2mesh.baselines.common.parameter_regressor import ParameterRegressor
-from pose2mesh.baselines.interface import BodyEstimate
-from pose2mesh.baselines.observation import LearnedBaseline, Need, Observation
+from pose2mesh.baselines.interface import BodyEstimate, LearnedBaseline
+from pose2mesh.baselines.observation import Need, Observation
 
 
 class FitSupervisedRegressor(LearnedBaseline):
@@ -25,7 +25,7 @@ class FitSupervisedRegressor(LearnedBaseline):
         teacher: Makes and remembers fits, if there are any, once the method is prepared for training.
     """
 
-    needs: ClassVar[frozenset[Need]] = frozenset({"pictures"})
+    needs: ClassVar[frozenset[Need]] = frozenset({"images"})
 
     def __init__(self, layer: BodyLayer, iterations: int) -> None:
         super().__init__()
@@ -34,16 +34,16 @@ class FitSupervisedRegressor(LearnedBaseline):
         self.regressor = ParameterRegressor(FEATURES, layer, iterations)
         self.teacher: FitSupervisor | None = None
 
-    def forget(self) -> None:
+    def drop_training_state(self) -> None:
         """See `LearnedBaseline`."""
         self.teacher = None
 
-    def forward(self, seen: Observation) -> BodyGuess:
-        assert seen.pictures is not None
-        guesses: list[BodyGuess] = self.regressor(self.backbone(seen.pictures).vector)
-        return guesses[-1]
+    def forward(self, observation: Observation) -> BodyParameters:
+        assert observation.images is not None
+        predictions: list[BodyParameters] = self.regressor(self.backbone(observation.images).vector)
+        return predictions[-1]
 
     @torch.no_grad()
-    def estimate(self, seen: Observation) -> BodyEstimate:
+    def estimate(self, observation: Observation) -> BodyEstimate:
         """See `LearnedBaseline`."""
-        return self.layer.estimate(self(seen))
+        return self.layer.estimate(self(observation))

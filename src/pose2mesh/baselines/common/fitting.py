@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from pose2mesh.baselines.common import energy_terms
 from pose2mesh.baselines.common.baseline_camera import solve_camera
-from pose2mesh.baselines.common.body_layer import BodyGuess, BodyLayer
+from pose2mesh.baselines.common.body_layer import BodyLayer, BodyParameters
 from pose2mesh.baselines.common.lbfgs import minimise
 from pose2mesh.baselines.common.pose_prior import TURNING, PosePrior
 from pose2mesh.baselines.interface import BodyEstimate
@@ -61,8 +61,8 @@ class FitTarget:
         offset = joints_px - centre[:, None]
         sizes = (share * offset.square()).sum((1, 2)).sqrt().clamp_min(1e-3)
         unit = torch.stack([sizes[person == index].median() for index in range(int(person.max()) + 1)])[person]
-        seen = (confidence > 0)[..., None]
-        return cls(torch.where(seen, offset / unit[:, None, None], 0.0), weight, centre, unit, person)
+        visible = (confidence > 0)[..., None]
+        return cls(torch.where(visible, offset / unit[:, None, None], 0.0), weight, centre, unit, person)
 
 
 @dataclass(frozen=True)
@@ -83,10 +83,10 @@ class FitState:
     log_scale: Tensor
     shift_m: Tensor
 
-    def guess(self, person: Tensor) -> BodyGuess:
+    def parameters(self, person: Tensor) -> BodyParameters:
         """Frame by frame, given whose each is (B,)."""
         rotations = torch.cat((self.orientation[:, None], rotation_from_vector(self.pose)), dim=1)
-        return BodyGuess(self.shape[person], rotations, self.log_scale, self.shift_m)
+        return BodyParameters(self.shape[person], rotations, self.log_scale, self.shift_m)
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Weights:
     shape: float = 0.5
 
 
-Extra: TypeAlias = Callable[[PosedBodies], Tensor]  # a further term (B,), weighted
+EnergyTerm: TypeAlias = Callable[[PosedBodies], Tensor]  # a further term (B,), weighted
 
 
 class Fitter(nn.Module):
@@ -143,20 +143,20 @@ class Fitter(nn.Module):
 
     def pose(self, bodies: FitState, target: FitTarget) -> PosedBodies:
         """Pose a guess and look at it."""
-        guess = bodies.guess(target.person)
-        joints = self.layer.joints(guess)
-        return PosedBodies(bodies, joints, guess.project(joints))
+        parameters = bodies.parameters(target.person)
+        joints = self.layer.joints(parameters)
+        return PosedBodies(bodies, joints, parameters.project(joints))
 
-    def energy(self, posed: PosedBodies, target: FitTarget, weights: Weights, extra: Extra | None = None) -> Tensor:
+    def energy(self, posed: PosedBodies, target: FitTarget, weights: Weights, term: EnergyTerm | None = None) -> Tensor:
         """(P,) of each person: the sum over frames, and the shape's term once a frame, for it is seen in each."""
         bodies, person = posed.bodies, target.person
-        seen = energy_terms.reprojection(posed.projected, target.joints, target.weight, weights.robust)
-        frames = seen / (2 * weights.error**2)
+        visible = energy_terms.reprojection(posed.projected, target.joints, target.weight, weights.robust)
+        frames = visible / (2 * weights.error**2)
         frames = frames + weights.pose * self.prior(bodies.pose)
         frames = frames + weights.limits * energy_terms.beyond_limits(bodies.pose, self.limits)
         frames = frames + weights.shape * energy_terms.unusual_shape(bodies.shape)[person]
-        if extra is not None:
-            frames = frames + extra(posed)
+        if term is not None:
+            frames = frames + term(posed)
         return frames.new_zeros(len(bodies.shape)).index_add(0, person, frames)
 
     def fit(
@@ -167,7 +167,7 @@ class Fitter(nn.Module):
         rounds: int,
         *,
         camera_only: bool = False,
-        extra: Extra | None = None,
+        term: EnergyTerm | None = None,
     ) -> tuple[FitState, Tensor]:
         """Descend from a start.
 
@@ -205,7 +205,7 @@ class Fitter(nn.Module):
         rows = torch.cat((start.pose.flatten(1), unturned, start.log_scale[:, None], start.shift_m), dim=1)
         flat = torch.cat((rows.flatten(), start.shape.flatten()))
         found, energy = minimise(
-            lambda x: self.energy(self.pose(unpack(x), target), target, weights, extra), flat, owner, rounds, free
+            lambda x: self.energy(self.pose(unpack(x), target), target, weights, term), flat, owner, rounds, free
         )
         return unpack(found), energy
 
@@ -218,5 +218,5 @@ class Fitter(nn.Module):
     @torch.no_grad()
     def estimate(self, bodies: FitState, target: FitTarget) -> BodyEstimate:
         """Bodies as a baseline gives them: vertices, joints, and where these are seen."""
-        found = self.layer.estimate(bodies.guess(target.person))
+        found = self.layer.estimate(bodies.parameters(target.person))
         return replace(found, joints_px=target.unit_px[:, None, None] * found.joints_px + target.centre_px[:, None])

@@ -32,18 +32,18 @@ def mean_pose(fitter: Fitter, target: FitTarget, observed: BaselineInput) -> lis
     """
     frames, people = len(target.joints), int(target.person.max()) + 1
     upright = axis_rotation(2, _lean(target, fitter)) @ target.joints.new_tensor(WORLD_TO_CAMERA)
-    guesses = []
+    starts = []
     for turn in range(YAWS):
         yaw = axis_rotation(2, target.joints.new_full((frames,), 2 * torch.pi * turn / YAWS))
-        guess = FitState(
+        start = FitState(
             shape=target.joints.new_zeros(people, 6),
             pose=fitter.prior.mean.expand(frames, -1, -1),
             orientation=upright @ yaw,
             log_scale=target.joints.new_zeros(frames),
             shift_m=target.joints.new_zeros(frames, 2),
         )
-        guesses.append(fitter.with_camera(guess, target))
-    return guesses
+        starts.append(fitter.with_camera(start, target))
+    return starts
 
 
 def _lean(target: FitTarget, fitter: Fitter) -> Tensor:
@@ -76,24 +76,24 @@ class NetworkStart:
         joints, _ = self.recovery.run(observed.joints_px.cpu().numpy(), observed.confidence.cpu().numpy())
         points = torch.from_numpy(joints).to(target.joints.device)
         laid = self.to_body(points, target.person, rounds=_ROUNDS_OF_BODY_FIT)
-        guess = FitState(
+        start = FitState(
             shape=fitter.layer.shape_of(laid.phenotypes),
             pose=rotation_vectors(laid.orientations),
             orientation=laid.orientations[:, 0],
             log_scale=target.joints.new_zeros(len(points)),
             shift_m=target.joints.new_zeros(len(points), 2),
         )
-        return [fitter.with_camera(guess, target)]
+        return [fitter.with_camera(start, target)]
 
 
-def better(guesses: list[tuple[FitState, Tensor]]) -> FitState:
+def better(starts: list[tuple[FitState, Tensor]]) -> FitState:
     """Person by person the guess of the lowest energy (P,); every person has one frame."""
-    energies = torch.stack([energy for _, energy in guesses])
+    energies = torch.stack([energy for _, energy in starts])
     best = energies.nan_to_num(torch.inf).argmin(0)
-    first = guesses[0][0]
+    first = starts[0][0]
     columns = torch.arange(len(best), device=best.device)
     chosen = {
-        name: torch.stack([getattr(bodies, name) for bodies, _ in guesses])[best, columns]
+        name: torch.stack([getattr(bodies, name) for bodies, _ in starts])[best, columns]
         for name in first.__dataclass_fields__
     }
     return replace(first, **chosen)

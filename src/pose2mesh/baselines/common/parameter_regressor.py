@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pose2mesh.baselines.common.baseline_camera import solve_camera
-from pose2mesh.baselines.common.body_layer import BodyGuess, BodyLayer
+from pose2mesh.baselines.common.body_layer import BodyLayer, BodyParameters
 from pose2mesh.baselines.common.pose_prior import PosePrior
 from pose2mesh.baselines.observation import MARGIN
 from pose2mesh.body_models.bones import BODY_BONES
@@ -45,21 +45,21 @@ class ParameterRegressor(nn.Module):
             nn.ReLU(),
             nn.Linear(hidden, hidden),
             nn.ReLU(),
-            timid_layer(hidden, sum(_SIZES)),
+            near_zero_layer(hidden, sum(_SIZES)),
         )
-        self.register_buffer("mean", _numbers(mean_guess(layer))[0], persistent=False)
+        self.register_buffer("mean", _numbers(mean_parameters(layer))[0], persistent=False)
 
-    def forward(self, features: Tensor) -> list[BodyGuess]:
+    def forward(self, features: Tensor) -> list[BodyParameters]:
         """The guess after each correction, the last of all the best, of features (B, features)."""
         numbers = self.mean.expand(len(features), -1)
-        guesses = []
+        predictions = []
         for _ in range(self.iterations):
             numbers = numbers + self.correct(torch.cat((features, numbers), dim=1))
-            guesses.append(_guess(numbers))
-        return guesses
+            predictions.append(_parameters(numbers))
+        return predictions
 
 
-def timid_layer(width: int, numbers: int) -> nn.Linear:
+def near_zero_layer(width: int, numbers: int) -> nn.Linear:
     """A last layer whose numbers are close to 0 at first: guesses begin near the mean."""
     last = nn.Linear(width, numbers)
     nn.init.xavier_uniform_(last.weight, gain=0.01)
@@ -68,7 +68,7 @@ def timid_layer(width: int, numbers: int) -> nn.Linear:
 
 
 @torch.no_grad()
-def mean_guess(layer: BodyLayer, prior: PosePrior | None = None) -> BodyGuess:
+def mean_parameters(layer: BodyLayer, prior: PosePrior | None = None) -> BodyParameters:
     """The middle of shapes in the mean pose (of the prior that ships, by default), facing the camera.
 
     One body, seen as crops are cut: the mean of its joints in the middle, the farthest of them `MARGIN` inside.
@@ -76,21 +76,21 @@ def mean_guess(layer: BodyLayer, prior: PosePrior | None = None) -> BodyGuess:
     prior = (prior or PosePrior.load()).to(layer.low.device)
     facing = layer.low.new_tensor(WORLD_TO_CAMERA)
     rotations = torch.cat((facing[None], rotation_from_vector(prior.mean)))[None]
-    unplaced = BodyGuess(layer.low.new_zeros(1, 6), rotations, layer.low.new_zeros(1), layer.low.new_zeros(1, 2))
+    unplaced = BodyParameters(layer.low.new_zeros(1, 6), rotations, layer.low.new_zeros(1), layer.low.new_zeros(1, 2))
     joints = layer.joints(unplaced)
-    seen = unplaced.project(joints)
-    seen = seen - seen.mean(1, keepdim=True)
-    seen = seen / (MARGIN * seen.abs().amax())
-    scale, shift = solve_camera(joints, seen, torch.ones_like(seen[..., 0]))
-    return BodyGuess(unplaced.shape, rotations, scale.log(), shift)
+    projected = unplaced.project(joints)
+    projected = projected - projected.mean(1, keepdim=True)
+    projected = projected / (MARGIN * projected.abs().amax())
+    scale, shift = solve_camera(joints, projected, torch.ones_like(projected[..., 0]))
+    return BodyParameters(unplaced.shape, rotations, scale.log(), shift)
 
 
-def _numbers(guess: BodyGuess) -> Tensor:
-    six = six_of_rotation(guess.rotations).flatten(1)
-    return torch.cat((six, guess.shape, guess.log_scale[:, None], guess.shift_m), dim=1)
+def _numbers(parameters: BodyParameters) -> Tensor:
+    six = six_of_rotation(parameters.rotations).flatten(1)
+    return torch.cat((six, parameters.shape, parameters.log_scale[:, None], parameters.shift_m), dim=1)
 
 
-def _guess(numbers: Tensor) -> BodyGuess:
+def _parameters(numbers: Tensor) -> BodyParameters:
     six, shape, log_scale, shift_m = numbers.split(_SIZES, dim=1)
     rotations = rotation_from_six(six.reshape(len(six), len(BODY_BONES), 6))
-    return BodyGuess(shape, rotations, log_scale[:, 0], shift_m)
+    return BodyParameters(shape, rotations, log_scale[:, 0], shift_m)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pose2mesh.errors import InputError
+from pose2mesh.io.extras import require
 
 _MOST_FEATURES = 256  # a feature's number is a byte
 _MOST_LEAVES = 32_768  # and a place within a tree two
@@ -125,13 +126,8 @@ def _half_below(values: NDArray[np.float64]) -> NDArray[np.float16]:
 
 def _regressor(growth: ForestConfig, samples: tuple[int, ...], seed: int) -> Any:
     """Of scikit-learn, which has no types, for samples of a shape (N, C)."""
-    try:
-        from sklearn.ensemble import RandomForestRegressor
-    except ImportError as error:
-        raise InputError(
-            "scikit-learn, which grows forests, is not installed; `pip install pose2mesh[baselines]` brings it"
-        ) from error
-    return RandomForestRegressor(
+    ensemble = require("sklearn.ensemble", "baselines", "scikit-learn, which grows forests,")
+    return ensemble.RandomForestRegressor(
         growth.trees,
         max_leaf_nodes=growth.leaves,
         min_samples_leaf=growth.least,

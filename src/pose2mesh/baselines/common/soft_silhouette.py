@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pose2mesh.baselines.common.body_layer import BodyGuess
+from pose2mesh.baselines.common.body_layer import BodyParameters
 from pose2mesh.body_models.body_fitting import spread_points
 from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.visualization.renderer import vertex_normals
@@ -50,7 +50,7 @@ class SoftSilhouette(nn.Module):
         self.register_buffer("share", share, persistent=False)
         self.register_buffer("pixels", torch.stack((across, down), dim=-1).reshape(-1, 2), persistent=False)
 
-    def forward(self, points: Tensor, guess: BodyGuess) -> Tensor:
+    def forward(self, points: Tensor, parameters: BodyParameters) -> Tensor:
         """How much of each pixel of the crop the person takes, in [0, 1].
 
         Args:
@@ -60,19 +60,19 @@ class SoftSilhouette(nn.Module):
         Returns:
             (B, size, size).
         """
-        centre, radius = self.discs(points, guess)
+        centre, radius = self.discs(points, parameters)
         deepest = torch.stack([self._deepest(*disc) for disc in zip(centre.detach(), radius.detach(), strict=True)])
         centre = centre.gather(1, deepest[..., None].expand(-1, -1, 2))
         depth = radius.gather(1, deepest) - (self.pixels - centre).norm(dim=-1)
         return torch.sigmoid(depth * (self.size / 2 / _SOFTNESS)).reshape(-1, self.size, self.size)
 
-    def discs(self, points: Tensor, guess: BodyGuess) -> tuple[Tensor, Tensor]:
+    def discs(self, points: Tensor, parameters: BodyParameters) -> tuple[Tensor, Tensor]:
         """Where the balls are seen: middles (B, N, 2) and radii (B, N), in units of the crop."""
         one, other = points.chunk(2, dim=1)
         middle = (one + other) / 2
         radius_m = self.share * (one - other).norm(dim=-1) / 2 + self.gap_m
         rim = middle + torch.nn.functional.pad(radius_m[..., None], (0, 2))
-        centre, rim = guess.project(torch.cat((middle, rim), dim=1)).chunk(2, dim=1)
+        centre, rim = parameters.project(torch.cat((middle, rim), dim=1)).chunk(2, dim=1)
         return centre, rim[..., 0] - centre[..., 0]
 
     def _deepest(self, centre: Tensor, radius: Tensor) -> Tensor:

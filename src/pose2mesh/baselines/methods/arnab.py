@@ -13,32 +13,15 @@ gave 69 mm of MPJPE and an acceleration error of 14 to 26 mm/frame², first ones
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from pose2mesh.baselines.common import energy_terms
-from pose2mesh.baselines.common.fitting import Extra, FitState, FitTarget, Fitter, PosedBodies, Weights
+from pose2mesh.baselines.common.fitting import FitState, FitTarget, Weights
+from pose2mesh.baselines.common.temporal_terms import VideoWeights, video_energy
 from pose2mesh.baselines.interface import BaselineInput, BodyEstimate
 from pose2mesh.baselines.methods.smplify import CHUNK, SMPLify
-
-
-@dataclass(frozen=True)
-class VideoWeights:
-    """Weights of the terms between frames.
-
-    Attributes:
-        smooth_3d: Per squared metre of the joints' second difference, about the hips.
-        smooth_2d: The same in the picture, per squared unit of the person's size.
-        start: Per squared metre from the single-frame start.
-        start_robust_m: Joints farther from it than that hardly pull.
-    """
-
-    smooth_3d: float = 1000.0
-    smooth_2d: float = 5.0
-    start: float = 10.0
-    start_robust_m: float = 0.1
 
 
 class Arnab:
@@ -76,12 +59,12 @@ class Arnab:
         target = FitTarget.of(observed.joints_px, observed.confidence, observed.person, self.joint_set)
         start = replace(alone, shape=mean_shapes(alone.shape, target.person))
         start = self.fitter.with_camera(start, target)
-        extra = between_frames(self.fitter, start, target, self.video)
-        return self.fitter.fit(target, start, self.weights, self.rounds, extra=extra)[0], target
+        video_term = video_energy(self.fitter, start, target, self.video)
+        return self.fitter.fit(target, start, self.weights, self.rounds, term=video_term)[0], target
 
     def start(self, observed: BaselineInput) -> FitState:
         """Every frame fitted alone: (B,) people of one frame each."""
-        parts = [self.single.fit(part)[0] for part in observed.parts(CHUNK)]
+        parts = [self.single.fit(part)[0] for part in observed.single_frames(CHUNK)]
         return FitState(*(torch.cat([getattr(part, name) for part in parts]) for name in FitState.__dataclass_fields__))
 
 
@@ -90,23 +73,3 @@ def mean_shapes(shapes: Tensor, person: Tensor) -> Tensor:
     people = int(person.max()) + 1
     total = shapes.new_zeros(people, shapes.shape[1]).index_add(0, person, shapes)
     return total / torch.bincount(person, minlength=people)[:, None]
-
-
-def between_frames(fitter: Fitter, start: FitState, target: FitTarget, video: VideoWeights) -> Extra:
-    """The terms that a video adds to the energies of its frames.
-
-    Args:
-        fitter: Of the bodies.
-        start: The frames alone, near which they stay.
-        target: What they are fitted to.
-        video: The terms' weights.
-    """
-    first = fitter.pose(start, target).joints.detach()
-    middle = target.centre_px / target.unit_px[:, None]
-
-    def extra(posed: PosedBodies) -> Tensor:
-        moved = video.smooth_3d * energy_terms.unsteadiness(posed.joints, target.person)
-        moved = moved + video.smooth_2d * energy_terms.unsteadiness(posed.projected + middle[:, None], target.person)
-        return moved + video.start * energy_terms.distance(posed.joints, first, video.start_robust_m)
-
-    return extra

@@ -31,17 +31,17 @@ from pose2mesh.baselines.common.baseline_losses import (
     rotation_loss,
     shape_loss,
 )
-from pose2mesh.baselines.common.body_layer import BodyGuess, BodyLayer
-from pose2mesh.baselines.common.parameter_regressor import mean_guess
-from pose2mesh.baselines.interface import BodyEstimate
-from pose2mesh.baselines.observation import GroundTruth, LearnedBaseline, Need, Observation
+from pose2mesh.baselines.common.body_layer import BodyLayer, BodyParameters
+from pose2mesh.baselines.common.parameter_regressor import mean_parameters
+from pose2mesh.baselines.interface import BodyEstimate, LearnedBaseline
+from pose2mesh.baselines.observation import GroundTruth, Need, Observation
 from pose2mesh.body_models.bones import BODY_BONES
 from pose2mesh.body_models.interface import PHENOTYPES, BodyModel
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, ShapeConfig
 from pose2mesh.datasets.synthetic.pose_sampling import sample_procedural
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, rotation_from_six, six_of_rotation
 from pose2mesh.graph.laplacian import rescaled_laplacian
-from pose2mesh.models.layers.chebyshev import ChebyshevConvolution, FixedSparse, GraphLaplacian
+from pose2mesh.models.layers.chebyshev_fused import FixedSparse, FusedChebyshevConvolution, GraphLaplacian
 from pose2mesh.models.losses import masked_l1
 from pose2mesh.models.mesh_topology import MeshTopology, build_surface
 from pose2mesh.models.network_config import NetworkConfig
@@ -106,7 +106,7 @@ class GraphCMR(LearnedBaseline):
         settings: What it is.
     """
 
-    needs: ClassVar[frozenset[Need]] = frozenset({"pictures"})
+    needs: ClassVar[frozenset[Need]] = frozenset({"images"})
 
     vertex: Tensor
 
@@ -124,47 +124,53 @@ class GraphCMR(LearnedBaseline):
         self.points = PointNetwork(layer, surface, self.settings.channels, self.settings.blocks)
         self.regressor = PointsToParameters(layer, len(surface.points), self.settings.hidden)
 
-    def forward(self, seen: Observation) -> tuple[Mesh, BodyGuess]:
+    def forward(self, observation: Observation) -> tuple[Mesh, BodyParameters]:
         """The mesh, and the parameters made of it, which have the mesh's camera."""
-        assert seen.pictures is not None
-        mesh: Mesh = self.points(self.backbone(seen.pictures).vector)
+        assert observation.images is not None
+        mesh: Mesh = self.points(self.backbone(observation.images).vector)
         return mesh, self.regressor(mesh.detach())
 
-    def losses(self, seen: Observation, truth: GroundTruth, progress: float) -> dict[str, Tensor]:
+    def losses(self, observation: Observation, ground_truth: GroundTruth, progress: float) -> dict[str, Tensor]:
         """See `LearnedBaseline`."""
-        mesh, guess = self(seen)
+        mesh, prediction = self(observation)
         weights = self.settings.weights
-        joints, points, _ = self.poser(self.layer.phenotypes(guess.shape), guess.orientations)
+        joints, points, _ = self.poser(self.layer.phenotypes(prediction.shape), prediction.orientations)
         with torch.no_grad():
-            _, true_points, _ = self.poser(truth.phenotypes, truth.orientations)
-        terms = self._both_losses(mesh.points, mesh.joints, mesh, truth, true_points)
-        of_body = self._both_losses(points, joints, mesh.detach(), truth, true_points)
+            _, true_points, _ = self.poser(ground_truth.phenotypes, ground_truth.orientations)
+        terms = self._both_losses(mesh.points, mesh.joints, mesh, ground_truth, true_points)
+        of_body = self._both_losses(points, joints, mesh.detach(), ground_truth, true_points)
         terms.update({f"body_{name}": value for name, value in of_body.items()})
-        terms["rotations"] = weights.rotations * rotation_loss(guess.rotations, truth.orientations, truth.labelled)
-        terms["shape"] = weights.shape * shape_loss(guess.shape, truth.phenotypes, truth.labelled, self.layer)
+        terms["rotations"] = weights.rotations * rotation_loss(
+            prediction.rotations, ground_truth.orientations, ground_truth.labelled
+        )
+        terms["shape"] = weights.shape * shape_loss(
+            prediction.shape, ground_truth.phenotypes, ground_truth.labelled, self.layer
+        )
         return terms
 
     @torch.no_grad()
-    def estimate(self, seen: Observation) -> BodyEstimate:
+    def estimate(self, observation: Observation) -> BodyEstimate:
         """See `LearnedBaseline`. The parameters come with the mesh, too."""
-        mesh, guess = self(seen)
+        mesh, prediction = self(observation)
         if self.settings.answer == "parameters":
-            found = self.layer.estimate(guess)
+            found = self.layer.estimate(prediction)
             root = found.joints[:, self.joint_set.root_index, None]
             return replace(found, joints_px=mesh.project(found.joints - root))
         vertices = self.to_vertices.product(mesh.points.contiguous())
-        return BodyEstimate(mesh.joints, vertices, mesh.project(mesh.joints), self.layer.parameters_of(guess))
+        return BodyEstimate(mesh.joints, vertices, mesh.project(mesh.joints), self.layer.parameters_of(prediction))
 
     def _both_losses(
-        self, points: Tensor, joints: Tensor, camera: Mesh, truth: GroundTruth, true_points: Tensor
+        self, points: Tensor, joints: Tensor, camera: Mesh, ground_truth: GroundTruth, true_points: Tensor
     ) -> dict[str, Tensor]:
         """The terms that the mesh and the parameters' body have in common."""
         weights = self.settings.weights
-        known = masked_l1(points, true_points, truth.labelled[:, None])
+        known = masked_l1(points, true_points, ground_truth.labelled[:, None])
         return {
             "vertices": self.settings.vertices * known,
-            "joints": weights.joints * joint_loss(joints, truth.joints, truth.labelled, self.joint_set.root_index),
-            "keypoints": weights.keypoints * keypoint_loss(camera.project(joints), truth.joints_2d, truth.visible),
+            "joints": weights.joints
+            * joint_loss(joints, ground_truth.joints, ground_truth.labelled, self.joint_set.root_index),
+            "keypoints": weights.keypoints
+            * keypoint_loss(camera.project(joints), ground_truth.joints_2d, ground_truth.visible),
         }
 
 
@@ -196,7 +202,7 @@ class PointNetwork(nn.Module):
         self.to_place = nn.Linear(channels, 3)
         self.to_hint = nn.Linear(channels, 1)
         self.to_camera = nn.Linear(len(template), 3)
-        mean = mean_guess(layer)
+        mean = mean_parameters(layer)
         nn.init.zeros_(self.to_camera.weight)
         self.to_camera.bias.data = torch.cat((mean.log_scale, mean.shift_m[0]))
 
@@ -250,7 +256,7 @@ class GraphResidual(nn.Module):
         half = channels // 2
         self.norms = nn.ModuleList(nn.BatchNorm1d(width) for width in (channels, half, half))
         self.narrow = nn.Linear(channels, half)
-        self.mix = ChebyshevConvolution(half, half, order=2)
+        self.mix = FusedChebyshevConvolution(half, half, order=2)
         self.widen = nn.Linear(half, channels)
 
     def forward(self, x: Tensor, graph: GraphLaplacian) -> Tensor:
@@ -282,15 +288,15 @@ class PointsToParameters(nn.Module):
             nn.ReLU(),
             nn.Linear(hidden, sum(sizes)),
         )
-        self.register_buffer("mean", six_of_rotation(mean_guess(layer).rotations), persistent=False)
+        self.register_buffer("mean", six_of_rotation(mean_parameters(layer).rotations), persistent=False)
 
-    def forward(self, mesh: Mesh) -> BodyGuess:
+    def forward(self, mesh: Mesh) -> BodyParameters:
         """Rotations and shape of the points, with the mesh's camera."""
         count = len(mesh.points)
         numbers = self.correct(mesh.points.flatten(1))
         six, shape = numbers.split((self.mean.numel(), len(PHENOTYPES)), dim=1)
         rotations = rotation_from_six(self.mean + six.reshape(count, -1, 6))
-        return BodyGuess(shape, rotations, mesh.scale.log(), mesh.shift_m)
+        return BodyParameters(shape, rotations, mesh.scale.log(), mesh.shift_m)
 
 
 def coarse_surface(body: BodyModel, joint_set: JointSet, halvings: int) -> MeshTopology:

@@ -20,11 +20,16 @@ from torch import Tensor
 
 from pose2mesh.baselines.common.backbone import FEATURES, Backbone
 from pose2mesh.baselines.common.baseline_losses import ParameterWeights, parameter_losses
-from pose2mesh.baselines.common.body_layer import BodyGuess, BodyLayer
-from pose2mesh.baselines.common.discriminator import Discriminator, DiscriminatorInput, fooling_loss, telling_loss
+from pose2mesh.baselines.common.body_layer import BodyLayer, BodyParameters
+from pose2mesh.baselines.common.discriminator import (
+    Discriminator,
+    DiscriminatorInput,
+    adversarial_loss,
+    discriminator_loss,
+)
 from pose2mesh.baselines.common.parameter_regressor import ParameterRegressor
-from pose2mesh.baselines.interface import BodyEstimate
-from pose2mesh.baselines.observation import GroundTruth, LearnedBaseline, Need, Observation
+from pose2mesh.baselines.interface import BodyEstimate, LearnedBaseline
+from pose2mesh.baselines.observation import GroundTruth, Need, Observation
 from pose2mesh.datasets.synthetic.pose_sampling import to_local
 
 
@@ -53,7 +58,7 @@ class HMR(LearnedBaseline):
         settings: What it is.
     """
 
-    needs: ClassVar[frozenset[Need]] = frozenset({"pictures"})
+    needs: ClassVar[frozenset[Need]] = frozenset({"images"})
 
     def __init__(self, layer: BodyLayer, settings: HMRSettings | None = None) -> None:
         super().__init__()
@@ -69,29 +74,29 @@ class HMR(LearnedBaseline):
         shapes = (phenotypes - self.layer.low) / (self.layer.high - self.layer.low)
         self.people = DiscriminatorInput(to_local(orientations)[:, 1:], shapes)
 
-    def forward(self, seen: Observation) -> list[BodyGuess]:
+    def forward(self, observation: Observation) -> list[BodyParameters]:
         """The guess after each correction, the last of all the best."""
-        assert seen.pictures is not None
-        guesses: list[BodyGuess] = self.regressor(self.backbone(seen.pictures).vector)
-        return guesses
+        assert observation.images is not None
+        predictions: list[BodyParameters] = self.regressor(self.backbone(observation.images).vector)
+        return predictions
 
-    def losses(self, seen: Observation, truth: GroundTruth, progress: float) -> dict[str, Tensor]:
+    def losses(self, observation: Observation, ground_truth: GroundTruth, progress: float) -> dict[str, Tensor]:
         """See `LearnedBaseline`."""
-        guesses = self(seen)
-        terms = parameter_losses(guesses[-1], truth, self.layer, self.settings.weights)
+        predictions = self(observation)
+        terms = parameter_losses(predictions[-1], ground_truth, self.layer, self.settings.weights)
         if self.critics is not None:
-            made_up = _of_guesses(guesses)
+            made_up = _of_guesses(predictions)
             people = self._some_people(len(made_up.shapes))
             # Of equal weight, which is nothing to how the critics learn under Adam: unweighted, their own term would
             # be ten times all others, and take up the norm that gradients are clipped to.
-            terms["adversarial"] = self.settings.adversarial * fooling_loss(self.critics, made_up)
-            terms["critics"] = self.settings.adversarial * telling_loss(self.critics, people, made_up)
+            terms["adversarial"] = self.settings.adversarial * adversarial_loss(self.critics, made_up)
+            terms["critics"] = self.settings.adversarial * discriminator_loss(self.critics, people, made_up)
         return terms
 
     @torch.no_grad()
-    def estimate(self, seen: Observation) -> BodyEstimate:
+    def estimate(self, observation: Observation) -> BodyEstimate:
         """See `LearnedBaseline`."""
-        return self.layer.estimate(self(seen)[-1])
+        return self.layer.estimate(self(observation)[-1])
 
     def _some_people(self, count: int) -> DiscriminatorInput:
         """Poses and shapes are drawn apart: either is as people's are, and no pair of them has to be."""
@@ -101,6 +106,6 @@ class HMR(LearnedBaseline):
         return DiscriminatorInput(rotations[pose], shapes[shape])
 
 
-def _of_guesses(guesses: list[BodyGuess]) -> DiscriminatorInput:
-    rotations = torch.cat([guess.rotations[:, 1:] for guess in guesses])
-    return DiscriminatorInput(rotations, torch.cat([guess.shape for guess in guesses]).sigmoid())
+def _of_guesses(predictions: list[BodyParameters]) -> DiscriminatorInput:
+    rotations = torch.cat([prediction.rotations[:, 1:] for prediction in predictions])
+    return DiscriminatorInput(rotations, torch.cat([prediction.shape for prediction in predictions]).sigmoid())

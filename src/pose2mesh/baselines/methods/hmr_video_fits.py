@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 from pose2mesh.baselines.common.baseline_losses import ParameterWeights, parameter_losses
-from pose2mesh.baselines.common.body_layer import BodyGuess, BodyLayer
+from pose2mesh.baselines.common.body_layer import BodyLayer, BodyParameters
 from pose2mesh.baselines.common.fit_buffer import FitSettings, FitSupervisor
 from pose2mesh.baselines.common.fit_supervised_regressor import FitSupervisedRegressor
-from pose2mesh.baselines.methods.arnab import VideoWeights
+from pose2mesh.baselines.common.temporal_terms import VideoWeights
 from pose2mesh.baselines.observation import GroundTruth, Observation
 from pose2mesh.baselines.rendering.rendering_config import CHUNK
 
@@ -89,43 +89,43 @@ class HMRVideoFits(FitSupervisedRegressor):
             self.teacher = FitSupervisor(self.layer, fits, settings.pictures)
 
     @torch.no_grad()
-    def begin(self, draw: Callable[[int], tuple[Observation, GroundTruth]], say: Callable[[str], None]) -> None:
+    def begin(self, chunks: Callable[[int], tuple[Observation, GroundTruth]], log: Callable[[str], None]) -> None:
         """Look at all frames, and fit the videos whose 3D is not known."""
         if self.teacher is None:
             return
         self.eval()
-        looked = [self._look(*draw(number)) for number in range(self.settings.pictures // CHUNK)]
+        looked = [self._look(*chunks(number)) for number in range(self.settings.pictures // CHUNK)]
         self.train()
         frames = {name: torch.cat([each[name] for each in looked]) for name in looked[0]}
         order = frames["index"].argsort()  # a video's in a row
         frames = {name: value[order] for name, value in frames.items()}
         index = frames.pop("index")
         joints, weight = frames.pop("joints"), frames.pop("weight")
-        guess, at_once = BodyGuess(**frames), VIDEOS_AT_ONCE * self.settings.frames
+        prediction, at_once = BodyParameters(**frames), VIDEOS_AT_ONCE * self.settings.frames
         for start in range(0, len(index), at_once):  # none where all are labelled
             part = slice(start, start + at_once)
-            self.teacher.fit(guess[part], index[part], joints[part], weight[part])
+            self.teacher.fit(prediction[part], index[part], joints[part], weight[part])
             done = min(part.stop, len(index))
             if done % (10 * at_once) < at_once or done == len(index):
                 near = (self.teacher.best.distance[index[:done]] <= self.teacher.settings.worst).float().mean()
-                say(f"fitted {done:,} of {len(index):,} frames, {100 * near:.0f} % near enough to teach")
+                log(f"fitted {done:,} of {len(index):,} frames, {100 * near:.0f} % near enough to teach")
 
-    def _look(self, seen: Observation, truth: GroundTruth) -> dict[str, Tensor]:
+    def _look(self, observation: Observation, ground_truth: GroundTruth) -> dict[str, Tensor]:
         """The guesses of a chunk's frames whose 3D is not known, and what they are fitted to."""
-        unknown = ~truth.labelled
-        guess = {name: value[unknown] for name, value in vars(self(seen)).items()}
-        return guess | {
-            "index": truth.index[unknown],
-            "joints": seen.joints[unknown],
-            "weight": seen.confidence[unknown],
+        unknown = ~ground_truth.labelled
+        prediction = {name: value[unknown] for name, value in vars(self(observation)).items()}
+        return prediction | {
+            "index": ground_truth.index[unknown],
+            "joints": observation.joints[unknown],
+            "weight": observation.confidence[unknown],
         }
 
-    def losses(self, seen: Observation, truth: GroundTruth, progress: float) -> dict[str, Tensor]:
+    def losses(self, observation: Observation, ground_truth: GroundTruth, progress: float) -> dict[str, Tensor]:
         """See `LearnedBaseline`.
 
         Raises:
             InputError: a picture's number is beyond those that there is room for.
         """
         if self.teacher is not None:
-            truth = self.teacher.known(truth)
-        return parameter_losses(self(seen), truth, self.layer, self.settings.weights)
+            ground_truth = self.teacher.with_fits(ground_truth)
+        return parameter_losses(self(observation), ground_truth, self.layer, self.settings.weights)

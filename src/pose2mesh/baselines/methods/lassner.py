@@ -24,13 +24,13 @@ from torch import Tensor, nn
 
 from pose2mesh.baselines.common import energy_terms
 from pose2mesh.baselines.common.baseline_camera import project, solve_camera
-from pose2mesh.baselines.common.body_layer import BodyGuess, BodyLayer
+from pose2mesh.baselines.common.body_layer import BodyLayer, BodyParameters
 from pose2mesh.baselines.common.landmark_completion import Completion, StandardisedLandmarks, found
 from pose2mesh.baselines.common.landmarks import landmark_regressor
 from pose2mesh.baselines.common.lbfgs import minimise
 from pose2mesh.baselines.common.random_forest import Forest, ForestConfig
-from pose2mesh.baselines.interface import BodyEstimate
-from pose2mesh.baselines.observation import LANDMARKS, GroundTruth, LearnedBaseline, Need, Observation
+from pose2mesh.baselines.interface import BodyEstimate, LearnedBaseline
+from pose2mesh.baselines.observation import LANDMARKS, GroundTruth, Need, Observation
 from pose2mesh.body_models.bones import BODY_BONES, PARENTS
 from pose2mesh.body_models.interface import PHENOTYPES
 from pose2mesh.body_models.skinning import SkinnedPoints
@@ -83,13 +83,13 @@ class Lassner(LearnedBaseline):
         self.shape = Forest(2 * LANDMARKS, len(PHENOTYPES), growth)
         self.depth = Forest(2 * LANDMARKS, 1, growth)
 
-    def losses(self, seen: Observation, truth: GroundTruth, progress: float) -> dict[str, Tensor]:
+    def losses(self, observation: Observation, ground_truth: GroundTruth, progress: float) -> dict[str, Tensor]:
         """None: forests are grown, by `fit`."""
         return {}
 
     @torch.no_grad()
     def fit(
-        self, draw: Callable[[int], tuple[Observation, GroundTruth]], chunks: int, say: Callable[[str], None]
+        self, chunks: Callable[[int], tuple[Observation, GroundTruth]], count: int, log: Callable[[str], None]
     ) -> bool:
         """Grow the forests on the people with 3D labels. See `LearnedBaseline`.
 
@@ -97,52 +97,54 @@ class Lassner(LearnedBaseline):
             InputError: fewer people have labels than the linear model of the landmarks needs, or there is no
                 scikit-learn.
         """
-        landmarks, confidence, truth = self._labelled(draw, chunks)
-        say(f"{len(landmarks)} people with 3D labels")
-        self.completion.learn(truth.project(self._posed(truth)))
+        landmarks, confidence, ground_truth = self._labelled(chunks, count)
+        log(f"{len(landmarks)} people with 3D labels")
+        self.completion.learn(ground_truth.project(self._posed(ground_truth)))
         whole = self.completion(landmarks, confidence)
-        targets = truth.orientations[..., :2].flatten(2)
+        targets = ground_truth.orientations[..., :2].flatten(2)
         tasks = [
             (name, cast(Forest, forest), near_features(whole, near), targets[:, bone])
             for bone, (name, forest, near) in enumerate(zip(BODY_BONES, self.bones, self.near, strict=True))
         ]
         flat = whole.landmarks.flatten(1)
-        tasks.append(("shape", self.shape, flat, self.layer.phenotypes(truth.shape)))
-        tasks.append(("depth", self.depth, flat, (truth.log_scale - whole.unit.log())[:, None]))
+        tasks.append(("shape", self.shape, flat, self.layer.phenotypes(ground_truth.shape)))
+        tasks.append(("depth", self.depth, flat, (ground_truth.log_scale - whole.unit.log())[:, None]))
         seed = int(torch.randint(2**31, ()))
         for index, (name, forest, features, values) in enumerate(tasks):
             began = time.perf_counter()
             forest.grow(features, values, seed)
-            say(f"forest {index + 1} of {len(tasks)}, {name}: {time.perf_counter() - began:.1f} s")
+            log(f"forest {index + 1} of {len(tasks)}, {name}: {time.perf_counter() - began:.1f} s")
         return True
 
     @torch.no_grad()
-    def estimate(self, seen: Observation) -> BodyEstimate:
+    def estimate(self, observation: Observation) -> BodyEstimate:
         """See `LearnedBaseline`."""
-        landmarks, confidence = landmarks_of(seen)
-        guess = self.look(self.completion(landmarks, confidence))
-        return self.layer.estimate(self.turn(guess, landmarks, confidence))
+        landmarks, confidence = landmarks_of(observation)
+        prediction = self.look(self.completion(landmarks, confidence))
+        return self.layer.estimate(self.turn(prediction, landmarks, confidence))
 
-    def look(self, whole: StandardisedLandmarks) -> BodyGuess:
+    def look(self, whole: StandardisedLandmarks) -> BodyParameters:
         """What the forests say, with the middle of the body's landmarks where that of the landmarks seen is."""
         columns = [forest(near_features(whole, near)) for forest, near in zip(self.bones, self.near, strict=True)]
         flat = whole.landmarks.flatten(1)
-        guess = BodyGuess(
+        prediction = BodyParameters(
             shape=self.layer.shape_of(self.shape(flat)),
             rotations=to_local(rotation_of_columns(torch.stack(columns, dim=1))),
             log_scale=self.depth(flat)[:, 0] + whole.unit.log(),
             shift_m=whole.centre.new_zeros(len(flat), 2),
         )
-        missed = whole.centre - guess.project(self._posed(guess)).mean(1)
-        return replace(guess, shift_m=missed / guess.log_scale.exp()[:, None])
+        missed = whole.centre - prediction.project(self._posed(prediction)).mean(1)
+        return replace(prediction, shift_m=missed / prediction.log_scale.exp()[:, None])
 
-    def turn(self, guess: BodyGuess, landmarks: Tensor, confidence: Tensor) -> BodyGuess:
+    def turn(self, prediction: BodyParameters, landmarks: Tensor, confidence: Tensor) -> BodyParameters:
         """The same bodies, turned as a whole and moved until landmarks are seen where they were found."""
         weight = confidence * found(confidence)
-        points = self._posed(guess)
-        unit = StandardisedLandmarks.of(guess.project(points)).unit
+        points = self._posed(prediction)
+        unit = StandardisedLandmarks.of(prediction.project(points)).unit
         target = landmarks / unit[:, None, None]
-        start = torch.cat((torch.zeros_like(points[:, 0]), (guess.log_scale - unit.log())[:, None], guess.shift_m), 1)
+        start = torch.cat(
+            (torch.zeros_like(points[:, 0]), (prediction.log_scale - unit.log())[:, None], prediction.shift_m), 1
+        )
 
         def energy(flat: Tensor) -> Tensor:
             turn, log_scale, shift_m = flat.reshape(start.shape).split((3, 1, 2), dim=1)
@@ -152,24 +154,30 @@ class Lassner(LearnedBaseline):
         owner = torch.arange(len(start)).repeat_interleave(start.shape[1])
         best, _ = minimise(energy, start.flatten(), owner, self.settings.rounds)
         turn, log_scale, shift_m = best.reshape(start.shape).split((3, 1, 2), dim=1)
-        rotations = guess.rotations.clone()
+        rotations = prediction.rotations.clone()
         rotations[:, 0] = rotation_from_vector(turn) @ rotations[:, 0]
-        return replace(guess, rotations=rotations, log_scale=log_scale[:, 0] + unit.log(), shift_m=shift_m)
+        return replace(prediction, rotations=rotations, log_scale=log_scale[:, 0] + unit.log(), shift_m=shift_m)
 
-    def _posed(self, guess: BodyGuess) -> Tensor:
+    def _posed(self, prediction: BodyParameters) -> Tensor:
         """(B, 91, 3) the bodies' landmarks about the hips, metres, camera axes."""
-        return self.points(*self.layer.skeleton(guess))
+        return self.points(*self.layer.skeleton(prediction))
 
     def _labelled(
-        self, draw: Callable[[int], tuple[Observation, GroundTruth]], chunks: int
-    ) -> tuple[Tensor, Tensor, BodyGuess]:
+        self, chunks: Callable[[int], tuple[Observation, GroundTruth]], count: int
+    ) -> tuple[Tensor, Tensor, BodyParameters]:
         """Landmarks (P, 91, 2) and confidences (P, 91) of people with 3D labels, and their bodies and cameras."""
         drawn: list[tuple[Tensor, ...]] = []
         people = 0
-        for chunk in range(chunks):
-            seen, truth = draw(chunk)
-            who = truth.labelled & (truth.visible.sum(1) >= _LEAST_VISIBLE)
-            of_chunk = (*landmarks_of(seen), truth.joints_2d, truth.visible, truth.phenotypes, truth.orientations)
+        for chunk in range(count):
+            observation, ground_truth = chunks(chunk)
+            who = ground_truth.labelled & (ground_truth.visible.sum(1) >= _LEAST_VISIBLE)
+            of_chunk = (
+                *landmarks_of(observation),
+                ground_truth.joints_2d,
+                ground_truth.visible,
+                ground_truth.phenotypes,
+                ground_truth.orientations,
+            )
             drawn.append(tuple(value[who] for value in of_chunk))
             people += int(who.sum())
             if people >= self.settings.people:
@@ -179,16 +187,18 @@ class Lassner(LearnedBaseline):
         columns = [torch.cat(column)[: self.settings.people] for column in zip(*drawn, strict=True)]
         landmarks, confidence, joints_2d, visible, phenotypes, orientations = columns
         nowhere = torch.zeros(len(landmarks), 3)
-        guess = BodyGuess(self.layer.shape_of(phenotypes), to_local(orientations), nowhere[:, 0], nowhere[:, :2])
-        scale, shift_m = solve_camera(self.layer.joints(guess), joints_2d, visible)
-        return landmarks, confidence, replace(guess, log_scale=scale.log(), shift_m=shift_m)
+        prediction = BodyParameters(
+            self.layer.shape_of(phenotypes), to_local(orientations), nowhere[:, 0], nowhere[:, :2]
+        )
+        scale, shift_m = solve_camera(self.layer.joints(prediction), joints_2d, visible)
+        return landmarks, confidence, replace(prediction, log_scale=scale.log(), shift_m=shift_m)
 
 
-def landmarks_of(seen: Observation) -> tuple[Tensor, Tensor]:
+def landmarks_of(observation: Observation) -> tuple[Tensor, Tensor]:
     """Landmarks (B, 91, 2) and their confidences (B, 91)."""
-    assert seen.landmarks is not None
-    assert seen.landmark_confidence is not None
-    return seen.landmarks, seen.landmark_confidence
+    assert observation.landmarks is not None
+    assert observation.landmark_confidence is not None
+    return observation.landmarks, observation.landmark_confidence
 
 
 def near_features(whole: StandardisedLandmarks, near: Tensor) -> Tensor:

@@ -21,10 +21,10 @@ from torch import Tensor, nn
 
 from pose2mesh.baselines.common.backbone import FEATURES, Backbone
 from pose2mesh.baselines.common.baseline_losses import ParameterWeights, parameter_losses
-from pose2mesh.baselines.common.body_layer import BodyGuess, BodyLayer
-from pose2mesh.baselines.common.parameter_regressor import mean_guess, timid_layer
-from pose2mesh.baselines.interface import BodyEstimate
-from pose2mesh.baselines.observation import MAP_PX, PARTS, GroundTruth, LearnedBaseline, Need, Observation
+from pose2mesh.baselines.common.body_layer import BodyLayer, BodyParameters
+from pose2mesh.baselines.common.parameter_regressor import mean_parameters, near_zero_layer
+from pose2mesh.baselines.interface import BodyEstimate, LearnedBaseline
+from pose2mesh.baselines.observation import MAP_PX, PARTS, GroundTruth, Need, Observation
 from pose2mesh.body_models.bones import BODY_BONES
 from pose2mesh.body_models.interface import PHENOTYPES
 from pose2mesh.geometry.rotations import nearest_rotation
@@ -63,27 +63,27 @@ class NBF(LearnedBaseline):
         self.settings = settings or NBFSettings()
         self.layer, self.joint_set = layer, layer.joint_set
         self.encoder = Backbone(PARTS, MAP_PX)
-        last = timid_layer(self.settings.hidden, sum(_SIZES))
+        last = near_zero_layer(self.settings.hidden, sum(_SIZES))
         self.head = nn.Sequential(nn.Linear(FEATURES, self.settings.hidden), nn.ReLU(), last)
-        mean = mean_guess(layer)
+        mean = mean_parameters(layer)
         numbers = torch.cat((mean.rotations.flatten(1), mean.shape, mean.log_scale[:, None], mean.shift_m), dim=1)
         self.register_buffer("mean", numbers[0], persistent=False)
 
-    def forward(self, seen: Observation) -> BodyGuess:
-        assert seen.parts is not None
-        numbers = self.mean + self.head(self.encoder(seen.parts).vector)
+    def forward(self, observation: Observation) -> BodyParameters:
+        assert observation.parts is not None
+        numbers = self.mean + self.head(self.encoder(observation.parts).vector)
         matrices, shape, log_scale, shift_m = numbers.split(_SIZES, dim=1)
         rotations = to_rotation(matrices.reshape(len(matrices), len(BODY_BONES), 3, 3))
-        return BodyGuess(shape, rotations, log_scale[:, 0], shift_m)
+        return BodyParameters(shape, rotations, log_scale[:, 0], shift_m)
 
-    def losses(self, seen: Observation, truth: GroundTruth, progress: float) -> dict[str, Tensor]:
+    def losses(self, observation: Observation, ground_truth: GroundTruth, progress: float) -> dict[str, Tensor]:
         """See `LearnedBaseline`."""
-        return parameter_losses(self(seen), truth, self.layer, self.settings.weights)
+        return parameter_losses(self(observation), ground_truth, self.layer, self.settings.weights)
 
     @torch.no_grad()
-    def estimate(self, seen: Observation) -> BodyEstimate:
+    def estimate(self, observation: Observation) -> BodyEstimate:
         """See `LearnedBaseline`."""
-        return self.layer.estimate(self(seen))
+        return self.layer.estimate(self(observation))
 
 
 def to_rotation(matrix: Tensor) -> Tensor:

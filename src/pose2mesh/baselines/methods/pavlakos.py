@@ -21,11 +21,11 @@ from torch import Tensor, nn
 
 from pose2mesh.baselines.common.baseline_camera import solve_camera
 from pose2mesh.baselines.common.baseline_losses import joint_loss, keypoint_loss, rotation_loss, shape_loss
-from pose2mesh.baselines.common.body_layer import BodyGuess, BodyLayer
-from pose2mesh.baselines.common.parameter_regressor import mean_guess, timid_layer
+from pose2mesh.baselines.common.body_layer import BodyLayer, BodyParameters
+from pose2mesh.baselines.common.parameter_regressor import mean_parameters, near_zero_layer
 from pose2mesh.baselines.common.soft_silhouette import SoftSilhouette, overlap_loss
-from pose2mesh.baselines.interface import BodyEstimate
-from pose2mesh.baselines.observation import MAP_PX, GroundTruth, LearnedBaseline, Need, Observation
+from pose2mesh.baselines.interface import BodyEstimate, LearnedBaseline
+from pose2mesh.baselines.observation import MAP_PX, GroundTruth, Need, Observation
 from pose2mesh.body_models.bones import BODY_BONES
 from pose2mesh.body_models.interface import PHENOTYPES
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
@@ -93,62 +93,69 @@ class Pavlakos(LearnedBaseline):
         )
         self.silhouette = SoftSilhouette(layer.body)
         self.poser = BodySynthesiser(layer.body, self.joint_set, self.silhouette.vertices)
-        self.register_buffer("mean", six_of_rotation(mean_guess(layer).rotations[0]), persistent=False)
+        self.register_buffer("mean", six_of_rotation(mean_parameters(layer).rotations[0]), persistent=False)
 
-    def forward(self, seen: Observation) -> BodyGuess:
+    def forward(self, observation: Observation) -> BodyParameters:
         """Bodies under the cameras that fit the joints seen best."""
-        guess = self.bodies(seen)
-        return _under_camera(guess, self.layer.joints(guess), seen.joints, seen.confidence)
+        prediction = self.bodies(observation)
+        return _under_camera(prediction, self.layer.joints(prediction), observation.joints, observation.confidence)
 
-    def bodies(self, seen: Observation) -> BodyGuess:
+    def bodies(self, observation: Observation) -> BodyParameters:
         """Bodies under no camera in particular."""
-        rotations = rotation_from_six(self.mean + self.pose(seen).reshape(-1, *self.mean.shape))
-        shape = self.shape(seen)
-        return BodyGuess(shape, rotations, torch.zeros_like(shape[:, 0]), torch.zeros_like(shape[:, :2]))
+        rotations = rotation_from_six(self.mean + self.pose(observation).reshape(-1, *self.mean.shape))
+        shape = self.shape(observation)
+        return BodyParameters(shape, rotations, torch.zeros_like(shape[:, 0]), torch.zeros_like(shape[:, :2]))
 
-    def losses(self, seen: Observation, truth: GroundTruth, progress: float) -> dict[str, Tensor]:
+    def losses(self, observation: Observation, ground_truth: GroundTruth, progress: float) -> dict[str, Tensor]:
         """See `LearnedBaseline`."""
-        guess = self.bodies(seen)
-        terms = self._parameter_losses(guess, truth)
+        prediction = self.bodies(observation)
+        terms = self._parameter_losses(prediction, ground_truth)
         if progress >= self.settings.surface_from:
-            joints, points, root = self.poser(self.layer.phenotypes(guess.shape), guess.orientations)
-            terms |= self._surface_losses(joints, points, truth)
+            joints, points, root = self.poser(self.layer.phenotypes(prediction.shape), prediction.orientations)
+            terms |= self._surface_losses(joints, points, ground_truth)
             if progress >= self.settings.pictures_from:
-                terms |= self._picture_losses(guess, joints + root[:, None], points + root[:, None], seen, truth)
+                terms |= self._picture_losses(
+                    prediction, joints + root[:, None], points + root[:, None], observation, ground_truth
+                )
         return terms
 
     @torch.no_grad()
-    def estimate(self, seen: Observation) -> BodyEstimate:
+    def estimate(self, observation: Observation) -> BodyEstimate:
         """See `LearnedBaseline`."""
-        return self.layer.estimate(self(seen))
+        return self.layer.estimate(self(observation))
 
-    def _parameter_losses(self, guess: BodyGuess, truth: GroundTruth) -> dict[str, Tensor]:
-        rotations = rotation_loss(guess.rotations, truth.orientations, truth.labelled)
-        shape = shape_loss(guess.shape, truth.phenotypes, truth.labelled, self.layer)
+    def _parameter_losses(self, prediction: BodyParameters, ground_truth: GroundTruth) -> dict[str, Tensor]:
+        rotations = rotation_loss(prediction.rotations, ground_truth.orientations, ground_truth.labelled)
+        shape = shape_loss(prediction.shape, ground_truth.phenotypes, ground_truth.labelled, self.layer)
         return {"rotations": self.settings.rotations * rotations, "shape": self.settings.shape * shape}
 
-    def _surface_losses(self, joints: Tensor, points: Tensor, truth: GroundTruth) -> dict[str, Tensor]:
+    def _surface_losses(self, joints: Tensor, points: Tensor, ground_truth: GroundTruth) -> dict[str, Tensor]:
         """Of joints (B, J, 3) and the vertices of the silhouette (B, 2N, 3) relative to the root joint."""
         with torch.no_grad():
-            _, true_points, _ = self.poser(truth.phenotypes, truth.orientations)
-        vertices = masked_l1(points, true_points, truth.labelled[:, None])
-        at_joints = joint_loss(joints, truth.joints, truth.labelled, self.joint_set.root_index)
+            _, true_points, _ = self.poser(ground_truth.phenotypes, ground_truth.orientations)
+        vertices = masked_l1(points, true_points, ground_truth.labelled[:, None])
+        at_joints = joint_loss(joints, ground_truth.joints, ground_truth.labelled, self.joint_set.root_index)
         return {"vertices": self.settings.vertices * vertices, "joints": self.settings.joints * at_joints}
 
     def _picture_losses(
-        self, guess: BodyGuess, joints: Tensor, points: Tensor, seen: Observation, truth: GroundTruth
+        self,
+        prediction: BodyParameters,
+        joints: Tensor,
+        points: Tensor,
+        observation: Observation,
+        ground_truth: GroundTruth,
     ) -> dict[str, Tensor]:
         """Of joints (B, J, 3) and the vertices of the silhouette (B, 2N, 3) about the hips."""
         # The camera that suits the annotation: what an unlucky detection does to it is not the body's fault.
-        guess = _under_camera(guess, joints, truth.joints_2d, truth.visible)
-        keypoints = keypoint_loss(guess.project(joints), truth.joints_2d, truth.visible)
+        prediction = _under_camera(prediction, joints, ground_truth.joints_2d, ground_truth.visible)
+        keypoints = keypoint_loss(prediction.project(joints), ground_truth.joints_2d, ground_truth.visible)
         terms = {"keypoints": self.settings.keypoints * keypoints}
         if self.settings.silhouette:
-            assert seen.silhouettes is not None
+            assert observation.silhouettes is not None
             # Sureness is no coverage: an unsure detector would ask for thin bodies.
-            covered = (seen.silhouettes > 0.5).to(points.dtype)
+            covered = (observation.silhouettes > 0.5).to(points.dtype)
             target = nn.functional.adaptive_avg_pool2d(covered, self.silhouette.size)
-            overlap = overlap_loss(self.silhouette(points, guess), target, ~truth.labelled)
+            overlap = overlap_loss(self.silhouette(points, prediction), target, ~ground_truth.labelled)
             terms["overlap"] = self.settings.overlap * overlap
         return terms
 
@@ -166,11 +173,13 @@ class FromJoints(nn.Module):
         super().__init__()
         width = settings.width
         blocks = (ResidualBlock(width, settings.dropout) for _ in range(settings.blocks))
-        self.layers = nn.Sequential(nn.Linear(3 * len(joint_set), width), *blocks, timid_layer(width, numbers))
+        self.layers = nn.Sequential(nn.Linear(3 * len(joint_set), width), *blocks, near_zero_layer(width, numbers))
 
-    def forward(self, seen: Observation) -> Tensor:
+    def forward(self, observation: Observation) -> Tensor:
         """(B, numbers)."""
-        found: Tensor = self.layers(torch.cat((seen.joints, seen.confidence[..., None]), dim=-1).flatten(1))
+        found: Tensor = self.layers(
+            torch.cat((observation.joints, observation.confidence[..., None]), dim=-1).flatten(1)
+        )
         return found
 
 
@@ -186,18 +195,20 @@ class FromSilhouette(nn.Module):
         places = (MAP_PX >> len(_SHAPE_WIDTHS)) ** 2
         hidden = nn.Linear(places * _SHAPE_WIDTHS[-1], 2 * _SHAPE_WIDTHS[-1])
         self.levels = nn.Sequential(*levels)
-        self.head = nn.Sequential(nn.Flatten(), hidden, nn.ReLU(), timid_layer(hidden.out_features, len(PHENOTYPES)))
+        self.head = nn.Sequential(
+            nn.Flatten(), hidden, nn.ReLU(), near_zero_layer(hidden.out_features, len(PHENOTYPES))
+        )
 
-    def forward(self, seen: Observation) -> Tensor:
+    def forward(self, observation: Observation) -> Tensor:
         """(B, 6) phenotypes as logits; in training in bfloat16 up to the last layers."""
-        assert seen.silhouettes is not None
-        with torch.autocast(seen.silhouettes.device.type, torch.bfloat16, enabled=self.training):
-            found = self.levels(seen.silhouettes[:, None].contiguous(memory_format=torch.channels_last))
+        assert observation.silhouettes is not None
+        with torch.autocast(observation.silhouettes.device.type, torch.bfloat16, enabled=self.training):
+            found = self.levels(observation.silhouettes[:, None].contiguous(memory_format=torch.channels_last))
         shape: Tensor = self.head(found.float())
         return shape
 
 
-def _under_camera(guess: BodyGuess, joints: Tensor, seen: Tensor, weight: Tensor) -> BodyGuess:
+def _under_camera(prediction: BodyParameters, joints: Tensor, observation: Tensor, weight: Tensor) -> BodyParameters:
     """The same bodies under the cameras that bring their joints (B, J, 3), about the hips, closest to those seen."""
-    scale, shift_m = solve_camera(joints, seen, weight.clamp_min(_LEAST_WEIGHT))
-    return replace(guess, log_scale=scale.log(), shift_m=shift_m)
+    scale, shift_m = solve_camera(joints, observation, weight.clamp_min(_LEAST_WEIGHT))
+    return replace(prediction, log_scale=scale.log(), shift_m=shift_m)

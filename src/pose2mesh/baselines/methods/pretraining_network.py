@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from pose2mesh.baselines.common.backbone import FEATURES, FINE, SIZES, Backbone, FineMap
 from pose2mesh.baselines.common.body_layer import BodyLayer
-from pose2mesh.baselines.interface import BodyEstimate
-from pose2mesh.baselines.observation import LANDMARKS, MAP_PX, PARTS, GroundTruth, LearnedBaseline, Need, Observation
+from pose2mesh.baselines.interface import BodyEstimate, LearnedBaseline
+from pose2mesh.baselines.observation import LANDMARKS, MAP_PX, PARTS, GroundTruth, Need, Observation
 from pose2mesh.errors import InputError
 from pose2mesh.models.losses import masked_l1
 
@@ -71,9 +71,9 @@ class PretrainingNetwork(LearnedBaseline):
         settings: What it is trained for.
     """
 
-    needs: ClassVar[frozenset[Need]] = frozenset({"pictures", "parts", "landmarks"})
-    exact: ClassVar[bool] = True
-    gives_bodies: ClassVar[bool] = False
+    needs: ClassVar[frozenset[Need]] = frozenset({"images", "parts", "landmarks"})
+    exact_inputs: ClassVar[bool] = True
+    predicts_bodies: ClassVar[bool] = False
 
     def __init__(self, layer: BodyLayer, settings: PretrainingSettings | None = None) -> None:
         super().__init__()
@@ -94,28 +94,28 @@ class PretrainingNetwork(LearnedBaseline):
         presence = self.presence(features.vector).split((len(self.joint_set), LANDMARKS), dim=1)
         return PretrainingOutput(self.parts(fine), joints, landmarks, *presence)
 
-    def losses(self, seen: Observation, truth: GroundTruth, progress: float) -> dict[str, Tensor]:
+    def losses(self, observation: Observation, ground_truth: GroundTruth, progress: float) -> dict[str, Tensor]:
         """See `LearnedBaseline`. The maps and landmarks of `seen` are the truth."""
-        assert seen.pictures is not None
-        assert seen.parts is not None
-        reading, weights = self(seen.pictures), self.settings
+        assert observation.images is not None
+        assert observation.parts is not None
+        reading, weights = self(observation.images), self.settings
         terms = {
-            "parts": weights.parts * part_loss(reading.parts, seen.parts),
-            "joints": weights.joints * masked_l1(reading.joints, truth.joints_2d, truth.visible),
-            "joint_presence": weights.presence * _presence_loss(reading.joint_presence, truth.visible),
+            "parts": weights.parts * part_loss(reading.parts, observation.parts),
+            "joints": weights.joints * masked_l1(reading.joints, ground_truth.joints_2d, ground_truth.visible),
+            "joint_presence": weights.presence * _presence_loss(reading.joint_presence, ground_truth.visible),
         }
-        if seen.landmarks is not None and seen.landmark_confidence is not None:
-            known = seen.landmark_confidence * (seen.landmarks.abs() <= 1).all(-1)
-            terms["landmarks"] = weights.landmarks * masked_l1(reading.landmarks, seen.landmarks, known)
+        if observation.landmarks is not None and observation.landmark_confidence is not None:
+            known = observation.landmark_confidence * (observation.landmarks.abs() <= 1).all(-1)
+            terms["landmarks"] = weights.landmarks * masked_l1(reading.landmarks, observation.landmarks, known)
             terms["landmark_presence"] = weights.presence * _presence_loss(reading.landmark_presence, known)
         return terms
 
     @torch.no_grad()
-    def read(self, seen: Observation) -> Observation:
+    def read(self, observation: Observation) -> Observation:
         """The same people with parts, silhouettes and landmarks as found in their pictures; in evaluation mode."""
-        assert seen.pictures is not None
+        assert observation.images is not None
         parts, landmarks, presence = [], [], []
-        for pictures in seen.pictures.split(CHUNK):
+        for pictures in observation.images.split(CHUNK):
             reading = self(pictures)
             larger = nn.functional.interpolate(reading.parts, (MAP_PX, MAP_PX), mode="bilinear")
             parts.append(larger.softmax(1))
@@ -123,14 +123,14 @@ class PretrainingNetwork(LearnedBaseline):
             presence.append(reading.landmark_presence.sigmoid())
         maps = torch.cat(parts)
         return replace(
-            seen,
+            observation,
             parts=maps[:, :PARTS],
             silhouettes=1 - maps[:, PARTS],
             landmarks=torch.cat(landmarks),
             landmark_confidence=torch.cat(presence),
         )
 
-    def estimate(self, seen: Observation) -> BodyEstimate:
+    def estimate(self, observation: Observation) -> BodyEstimate:
         """None.
 
         Raises:

@@ -39,8 +39,8 @@ class Schedule:
 
 # From a start that knows nothing, far joints are to pull at first. (The paper loosens the pose prior instead: on the
 # training clips that made no difference beside this.)
-FROM_NOTHING = Schedule(15, ((4.0, 40), (1.0, 40)))
-FROM_A_GOOD_START = Schedule(0, ((1.0, 50),))
+FROM_MEAN_POSE = Schedule(15, ((4.0, 40), (1.0, 40)))
+FROM_NETWORK = Schedule(0, ((1.0, 50),))
 
 
 class SMPLify:
@@ -61,7 +61,7 @@ class SMPLify:
         self.start, self.schedule, self.weights = start, schedule, weights or Weights()
 
     def __call__(self, observed: BaselineInput) -> BodyEstimate:
-        return BodyEstimate.joined([self.fitter.estimate(*self.fit(part)) for part in observed.parts(CHUNK)])
+        return BodyEstimate.joined([self.fitter.estimate(*self.fit(part)) for part in observed.single_frames(CHUNK)])
 
     def fit(self, observed: BaselineInput) -> tuple[FitState, FitTarget]:
         """The bodies of frames that are each another person's, and what they were fitted to."""

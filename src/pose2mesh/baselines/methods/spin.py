@@ -72,14 +72,14 @@ class SPIN(FitSupervisedRegressor):
         if fits is not None:
             self.teacher = FitSupervisor(self.layer, fits, self.settings.pictures)
 
-    def losses(self, seen: Observation, truth: GroundTruth, progress: float) -> dict[str, Tensor]:
+    def losses(self, observation: Observation, ground_truth: GroundTruth, progress: float) -> dict[str, Tensor]:
         """See `LearnedBaseline`.
 
         Raises:
             InputError: a picture's number is beyond those that there is room for.
         """
-        guess = self(seen)
+        prediction = self(observation)
         if self.settings.fits is not None and progress >= self.settings.fits.begin:
             assert self.teacher is not None, "SPIN was not prepared"
-            truth = self.teacher.taught(guess, truth, self.settings.fits.every)
-        return parameter_losses(guess, truth, self.layer, self.settings.weights)
+            ground_truth = self.teacher.supervise(prediction, ground_truth, self.settings.fits.every)
+        return parameter_losses(prediction, ground_truth, self.layer, self.settings.weights)

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from pose2mesh.datasets.data_config import DataConfig
 from pose2mesh.datasets.synthetic.mocap import Clip, load_clips, load_split
 from pose2mesh.datasets.synthetic.pose_sampling import FrameOrder, PoseConfig, PoseSource
-
-if TYPE_CHECKING:
-    from pose2mesh.config.train_config import DataConfig
 
 
 def clip_poses(folder: Path) -> PoseSource:

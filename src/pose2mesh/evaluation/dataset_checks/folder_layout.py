@@ -7,14 +7,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pose2mesh.datasets.data_config import DatasetConfig
 from pose2mesh.datasets.readers.json_stream import sections
 from pose2mesh.datasets.records import Records
-from pose2mesh.datasets.registry import SOURCES, DatasetConfig, DatasetSpec
+from pose2mesh.datasets.registry import DATASETS, DatasetSpec
 from pose2mesh.errors import InputError
 from pose2mesh.skeletons import HAND
 
 if TYPE_CHECKING:
-    from pose2mesh.config.train_config import DataConfig
+    from pose2mesh.datasets.data_config import DataConfig
 
 # A split is there where one of these files is; {split} stands for its name.
 _SIGNS: tuple[tuple[str, tuple[str, ...], str], ...] = (
@@ -51,7 +52,7 @@ class DatasetSplit:
 
     @property
     def source(self) -> DatasetSpec:
-        return self.config.source(self.name)
+        return self.config.spec(self.name)
 
     @property
     def title(self) -> str:
@@ -65,7 +66,7 @@ class DatasetSplit:
         if place is None:
             return None
         folder = self.folder / place.format(split=self.config.split)
-        return self.folder if self.source is SOURCES["own"] and not folder.is_dir() else folder
+        return self.folder if self.source is DATASETS["own"] and not folder.is_dir() else folder
 
     def open(self, cache: Path) -> Records:
         """The records, but for those that cannot be used; with detections where their usual file is there.
@@ -117,7 +118,7 @@ def config_parts(data: DataConfig, source: Path) -> list[DatasetSplit]:
         raise InputError(f"{source}: data.sets is empty, expected data sets to check")
     parts = []
     for name, choice, usual in chosen:
-        found = choice.source(name)
+        found = choice.spec(name)
         if choice.folder is None and data.folder is None:
             raise InputError(f"{source}: no folder for data set {name}; name it in its own `folder`, or in data.folder")
         folder = Path(choice.folder or Path(data.folder or "") / found.folder)

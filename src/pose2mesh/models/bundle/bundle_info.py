@@ -10,9 +10,9 @@ from typing import Any
 from pose2mesh.errors import InputError
 
 DEFAULT = "default"
-# Methods of the literature that answer in place of a bundle: `baselines.registry.MAKERS`.
+# Methods of the literature that answer in place of a bundle: `baselines.registry.FITTING_METHODS`.
 BASELINES = ("smplify", "smplify-started", "arnab")
-# Methods of the literature that are trained (`baselines.learned_methods.METHODS`), and what tells a bundle of one.
+# Methods of the literature that are trained (`baselines.registry.LEARNED_METHODS`), and what tells a bundle of one.
 LEARNED = ("lassner", "pavlakos", "nbf", "hmr", "graphcmr", "spin", "retrained", "reader")
 BUNDLE = "bundle.safetensors"  # in a run folder
 LEARNED_FORMAT = "pose2mesh-baseline"

@@ -1,312 +1,19 @@
-"""Spectral graph convolution with Chebyshev polynomials of the Laplacian (Defferrard et al. 2016).
+"""Chebyshev graph convolution as the papers write it (Defferrard et al. 2016, equation 5; Choi et al. 2020, section 4).
 
-Tensors are (B, N, C). A convolution is one sparse product with all its polynomials and one dense product with all its
-weights, a few samples and nodes at a time, so that its terms stay in the processor's cache and are never kept:
-`docs/performance.md` says why, with measurements.
+y = Σ_k T_k(L) x W_k + b for k = 0, …, K − 1, where L is the rescaled Laplacian of a graph of N nodes, T_k are the
+Chebyshev polynomials and W_k and b are learnt.
+
+This is the readable form. The networks run `models.layers.chebyshev_fused.FusedChebyshevConvolution`, which computes
+the same function and the same gradients several times as fast, has the same state dict, and is tested against this one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, cast
-
-import numpy as np
 import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 
 from pose2mesh.errors import InputError
-from pose2mesh.graph.laplacian import chebyshev_polynomials
-from pose2mesh.models.layers.linear import linear
-
-# On a CPU, what the terms of a convolution may take at a time, and how many nodes of one sample have theirs at a time.
-CACHE_BYTES = 2**21
-BLOCK_NODES = 4096
-
-
-class FixedSparse(nn.Module):
-    """A fixed sparse matrix that moves with the module it belongs to; it is built, not trained, and in no state dict.
-
-    Args:
-        matrix: (R, N).
-        dtype: Of its weights.
-    """
-
-    index: Tensor
-    start: Tensor
-    weight: Tensor
-
-    def __init__(self, matrix: sp.csr_array, dtype: torch.dtype = torch.float32) -> None:
-        super().__init__()
-        self.rows, self.columns = matrix.shape
-        self.register_buffer("index", torch.from_numpy(matrix.indices.astype(np.int32)), persistent=False)
-        self.register_buffer("start", torch.from_numpy(matrix.indptr[:-1].astype(np.int32)), persistent=False)
-        self.register_buffer("weight", torch.from_numpy(matrix.data).to(dtype), persistent=False)
-        self._forget()
-
-    def _forget(self) -> None:
-        self._tiles: dict[tuple[int, torch.dtype], tuple[Tensor, Tensor, Tensor]] = {}
-
-    def _apply(self, fn: Any, recurse: bool = True) -> FixedSparse:
-        self._forget()
-        super()._apply(fn, recurse)
-        return self
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_tiles": {}}
-
-    def product(self, x: Tensor) -> Tensor:
-        """(B, R, C) without a gradient, for contiguous x (B, N, C)."""
-        B, N, C = x.shape
-        index, start, weight = self._tile(B, x.dtype)
-        rows = nn.functional.embedding_bag(index, x.view(B * N, C), start, mode="sum", per_sample_weights=weight)
-        return rows.view(B, self.rows, C)
-
-    def _tile(self, count: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-        """Columns, row starts and weights of `count` such matrices along a diagonal.
-
-        Kept, for a run asks for the same few again and again.
-        """
-        key = (count, dtype)
-        if key not in self._tiles:
-            with torch.inference_mode(False):
-                sample = torch.arange(count, dtype=torch.int32, device=self.index.device)[:, None]
-                index, start = self.index + sample * self.columns, self.start + sample * len(self.index)
-                self._tiles[key] = index.flatten(), start.flatten(), self.weight.to(dtype).repeat(count)
-        return self._tiles[key]
-
-
-class GraphLaplacian(FixedSparse):
-    """The rescaled Laplacian of a graph.
-
-    Args:
-        laplacian: (N, N) symmetric.
-    """
-
-    def __init__(self, laplacian: sp.csr_array) -> None:
-        super().__init__(laplacian)
-        self.size = laplacian.shape[0]
-
-    def _forget(self) -> None:
-        super()._forget()
-        self._polynomials: dict[tuple[int, int, str], list[FixedSparse]] = {}
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_polynomials": {}}
-
-    def dense(self) -> Tensor:
-        """(N, N) as an ordinary matrix."""
-        return self.product(torch.eye(self.size, dtype=self.weight.dtype, device=self.weight.device)[None])[0]
-
-    def as_scipy(self) -> sp.csr_array:
-        """(N, N)."""
-        start = np.append(self.start.cpu().numpy(), len(self.index))
-        return sp.csr_array((self.weight.double().cpu().numpy(), self.index.cpu().numpy(), start), (self.size,) * 2)
-
-    def terms(self, order: int, nodes: int) -> list[FixedSparse]:
-        """What makes all terms T_k(L) x, k < K, of an input (B, N, C): the rows of so many nodes, K a node, in blocks
-        of nodes. Where `nodes` is N / 2, they are the sums over siblings: un-pooling's transpose.
-        """
-
-        def build() -> list[sp.csr_array]:
-            matrix = self._stacked(order, nodes)
-            rows = order * (BLOCK_NODES if self.index.device.type == "cpu" else nodes)
-            return [matrix[start : start + rows] for start in range(0, matrix.shape[0], rows)]
-
-        return self._built((order, nodes, "terms"), build)
-
-    def sum_of_terms(self, order: int, nodes: int) -> FixedSparse:
-        """What makes Σ_k T_k(L) x_k of inputs x (B, nodes · K, C), those of one node in a row; where there are N / 2
-        nodes, they are un-pooled on the way: node i's children are 2i and 2i + 1.
-        """
-        return self._built((order, nodes, "sum"), lambda: [sp.csr_array(self._stacked(order, nodes).T)])[0]
-
-    def _stacked(self, order: int, nodes: int) -> sp.csr_array:
-        """(nodes · K, N) the polynomials' rows, those of siblings added up where `nodes` is N / 2."""
-        siblings = sp.kron(sp.eye_array(nodes), np.ones((1, self.size // nodes)))
-        return sp.csr_array(sp.kron(siblings, sp.eye_array(order)) @ chebyshev_polynomials(self.as_scipy(), order))
-
-    def _built(self, key: tuple[int, int, str], build: Callable[[], list[sp.csr_array]]) -> list[FixedSparse]:
-        """The matrices of a name, built once."""
-        if key not in self._polynomials:
-            with torch.inference_mode(False):
-                built = [FixedSparse(matrix, self.weight.dtype).to(self.index.device) for matrix in build()]
-            self._polynomials[key] = built
-        return self._polynomials[key]
-
-
-class Normed(NamedTuple):
-    """ReLU of BatchNorm, in training, of a convolution's output z, told but not computed. What reads it computes it, a
-    few samples at a time, and in the backward pass again: z is all that is kept of three steps.
-
-    Attributes:
-        source: (B, N, C) z.
-        weight, bias: (C,) of the norm.
-        mean, inverse_deviation: (C,) of z over batch and nodes, without a gradient.
-    """
-
-    source: Tensor
-    weight: Tensor
-    bias: Tensor
-    mean: Tensor
-    inverse_deviation: Tensor
-
-    def part(self, index: slice | tuple[slice, slice]) -> Tensor:
-        """Of some samples, or samples and nodes, in the dtype of z."""
-        z, scale = self.source[index], self.weight * self.inverse_deviation
-        return torch.addcmul(self.bias - self.mean * scale, z, scale).relu_().to(z.dtype)
-
-    def backward(self, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Gradients of source, weight and bias; that of the source is written over the gradient (B, N, C) given."""
-        scale, count = self.weight * self.inverse_deviation, gradient[:, :, 0].numel()
-        bias_gradient, weight_gradient = torch.zeros_like(scale), torch.zeros_like(scale)
-        parts = _samples(gradient, gradient.shape[1] * gradient.shape[2])
-        for samples in parts:
-            found = gradient[samples].mul_(self.part(samples) > 0)
-            bias_gradient += found.sum((0, 1), dtype=scale.dtype)
-            weight_gradient += (self.source[samples] - self.mean).mul_(found).sum((0, 1))
-        weight_gradient *= self.inverse_deviation
-        shift, by_deviation = scale * bias_gradient / count, scale * self.inverse_deviation * weight_gradient / count
-        for samples in parts:
-            centred = self.source[samples] - self.mean
-            gradient[samples] = centred.mul_(-by_deviation).sub_(shift).addcmul_(gradient[samples], scale)
-        return gradient, weight_gradient, bias_gradient
-
-
-def _part(x: Tensor | Normed, index: slice | tuple[slice, slice]) -> Tensor:
-    return x.part(index) if isinstance(x, Normed) else x[index]
-
-
-class _Convolution(torch.autograd.Function):
-    """`_convolve`, keeping nothing but x for the backward pass, or what x is computed from.
-
-    T_k(L) is symmetric, so that the backward pass is a convolution of the gradient g, with no term of the forward pass
-    in it: ∂W_k = xᵀ T_k(L) g and ∂x = Σ_k T_k(L) g W_kᵀ.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, weight: Tensor, bias: Tensor, laplacian: GraphLaplacian, x: Tensor, *norm: Tensor) -> Tensor:
-        """x, or where `norm` is given `Normed(x, *norm)`."""
-        ctx.save_for_backward(weight, x, *norm)
-        ctx.laplacian = laplacian
-        return _convolve(Normed(x, *norm) if norm else x, weight, bias, laplacian)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        weight, x, *norm = ctx.saved_tensors
-        normed = Normed(x, *norm) if norm else None
-        C_in, C_out = x.shape[-1], len(weight)
-        by_order = weight.view(C_out, -1, C_in)
-        to_input = by_order.permute(2, 1, 0).reshape(C_in, -1).to(x.dtype)  # (C_in, K · C_out)
-        x_gradient = torch.empty_like(x) if any(ctx.needs_input_grad[3:]) else None
-        weight_gradient = torch.zeros_like(weight).view(-1, C_in)
-        for part, terms in _terms(gradient.contiguous(), ctx.laplacian, by_order.shape[1], x.shape[1]):
-            weight_gradient += linear(terms.T, _part(normed or x, part).reshape(-1, C_in).T)
-            if x_gradient is not None:
-                x_gradient[part] = linear(terms, to_input).view_as(x[part])
-        weight_gradient = weight_gradient.view(-1, C_out, C_in).transpose(0, 1).reshape_as(weight)
-        bias_gradient = gradient.sum((0, 1)).to(weight.dtype)
-        if normed is None or x_gradient is None:
-            return weight_gradient, bias_gradient, None, x_gradient, *(None for _ in norm)
-        return weight_gradient, bias_gradient, None, *normed.backward(x_gradient), None, None
-
-
-def _convolve(
-    x: Tensor | Normed, weight: Tensor, bias: Tensor, laplacian: GraphLaplacian, relu: bool = False
-) -> Tensor:
-    """y = Σ_k T_k(L) x W_k + b, (B, N, C_out), without a gradient.
-
-    T_k(L) and W_k commute. So T_k(L) is applied to x W_k where that is narrower than x, or where x is to be un-pooled:
-    W_k then meets half the nodes.
-
-    Args:
-        x: (B, N, C_in), or (B, N / 2, C_in) where it is to be un-pooled.
-        weight: (C_out, K · C_in).
-        bias: (C_out,).
-        laplacian: (N, N).
-        relu: Whether to replace negative numbers by 0.
-    """
-    source = x.source if isinstance(x, Normed) else x
-    weight, bias = weight.to(source.dtype), bias.to(source.dtype)
-    B, M, C_in = source.shape
-    C_out, order = len(weight), weight.shape[1] // C_in
-    y = source.new_empty(B, laplacian.size, C_out)
-    if laplacian.size == M and C_in <= C_out:
-        for part, terms in _terms(x, laplacian, order, M):
-            y[part] = linear(terms, weight, bias, relu).view_as(y[part])
-        return y
-    by_order = weight.view(C_out, order, C_in).transpose(0, 1).reshape(-1, C_in)  # (K · C_out, C_in)
-    of_first = nn.functional.pad(bias, (0, (order - 1) * C_out))  # T_0 is the identity
-    add_up = laplacian.sum_of_terms(order, M)
-    for samples in _samples(source, order * C_out * M):
-        products = linear(_part(x, samples).view(-1, C_in), by_order, of_first)
-        rows = add_up.product(products.view(-1, M * order, C_out))
-        torch.clamp(rows, 0 if relu else -torch.inf, out=y[samples])
-    return y
-
-
-def _terms(
-    x: Tensor | Normed, laplacian: GraphLaplacian, order: int, nodes: int
-) -> Iterator[tuple[tuple[slice, slice], Tensor]]:
-    """Samples and nodes, a few at a time, and their terms T_k(L) x side by side, a node in a row: (B · N, K · C)."""
-    source = x.source if isinstance(x, Normed) else x
-    blocks, C = laplacian.terms(order, nodes), source.shape[-1]
-    for samples in _samples(source, order * C * min(nodes, BLOCK_NODES)):
-        first, of_samples = 0, _part(x, samples)
-        for block in blocks:
-            last = first + block.rows // order
-            yield (samples, slice(first, last)), block.product(of_samples).view(-1, order * C)
-            first = last
-
-
-def _samples(x: Tensor, numbers: int) -> list[slice]:
-    """Slices of a batch x (B, N, C), with so many numbers to be held for a sample, that fit into the cache."""
-    if x.device.type != "cpu":
-        return [slice(None)]
-    count = max(1, CACHE_BYTES // (numbers * x.element_size()))
-    return [slice(start, start + count) for start in range(0, len(x), count)]
-
-
-def _pool(x: Tensor, size: int) -> Tensor:
-    """x (B, N, C), or where `size` is N / 2 the sums (B, N / 2, C) of siblings: the transpose of un-pooling."""
-    if x.shape[1] == size:
-        return x
-    pairs = x.view(len(x), size, 2, -1)
-    return pairs[:, :, 0] + pairs[:, :, 1]  # five times as fast as a sum over the pairs
-
-
-class _Values(torch.autograd.Function):
-    """`values`, keeping nothing for the backward pass but what x is computed from."""
-
-    @staticmethod
-    def forward(ctx: Any, plus: Tensor | None, x: Tensor, *norm: Tensor) -> Tensor:
-        """x, or where `norm` is given `Normed(x, *norm)`, and what is to be added."""
-        ctx.save_for_backward(*((x, *norm) if norm else ()))
-        ctx.size = None if plus is None else plus.shape[1]
-        read, total = Normed(x, *norm) if norm else x, torch.empty_like(x)
-        for samples in _samples(x, x.shape[1] * x.shape[2]):
-            total[samples] = _part(read, samples)
-            if plus is not None:
-                B, M, C = plus[samples].shape
-                total[samples].view(B, M, -1, C).add_(plus[samples, :, None])
-        return total
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        gradient = gradient.contiguous()
-        to_plus = None if ctx.size is None else _pool(gradient, ctx.size)
-        if not ctx.saved_tensors:
-            return to_plus, gradient
-        return to_plus, *Normed(*ctx.saved_tensors).backward(gradient.clone()), None, None
-
-
-def values(x: Tensor | Normed, plus: Tensor | None = None) -> Tensor:
-    """x (B, N, C) as a tensor, plus one that has as many nodes, or half as many: those are repeated, node i's children
-    being 2i and 2i + 1.
-    """
-    return cast(Tensor, _Values.apply(plus, *(x if isinstance(x, Normed) else (x,))))
 
 
 class ChebyshevConvolution(nn.Module):
@@ -314,32 +21,51 @@ class ChebyshevConvolution(nn.Module):
 
     Args:
         in_channels, out_channels: C of input and output.
-        order: K, the number of polynomials, at least 1; a node sees its K − 1 ring.
+        order: K, the number of polynomials, at least 1; a node receives from nodes at most K − 1 edges away.
 
-    The linear layer's input is all channels of T_0, then all of T_1, and so on; its weights start out uniform with the
-    published bound.
+    The linear layer's input is all channels of T_0(L) x, then all of T_1(L) x, and so on.
+
+    Raises:
+        InputError: the order is less than 1.
     """
 
     def __init__(self, in_channels: int, out_channels: int, order: int = 3) -> None:
         super().__init__()
-        if order < 1:
-            raise InputError(f"chebyshev_order is {order}, expected at least 1")
         self.order = order
-        self.linear = nn.Linear(order * in_channels, out_channels)
-        bound = (2 / (order * in_channels + out_channels)) ** 0.5
-        nn.init.uniform_(self.linear.weight, -bound, bound)
-        nn.init.zeros_(self.linear.bias)
+        self.linear = initial_linear(in_channels, out_channels, order)
 
-    def forward(self, x: Tensor | Normed, laplacian: GraphLaplacian, relu: bool = False) -> Tensor:
-        """(B, N, C_in), or (B, N / 2, C_in) to be un-pooled by a repeat of 2 → (B, N, C_out), clipped at 0 if asked."""
-        weight, bias = self.linear.weight, self.linear.bias
-        if isinstance(x, Tensor):
-            device = x.device.type
-            if torch.is_autocast_enabled(device):
-                x = x.to(torch.get_autocast_dtype(device))
-            x = x.contiguous()
-        if not torch.is_grad_enabled():
-            return _convolve(x, weight, bias, laplacian, relu)
-        read = x if isinstance(x, Normed) else (x,)
-        y = cast(Tensor, _Convolution.apply(weight, bias, laplacian, *read))
-        return y.relu() if relu else y
+    def forward(self, x: Tensor, laplacian: Tensor) -> Tensor:
+        """(B, N, C_in) → (B, N, C_out), for a Laplacian (N, N) in coordinate format."""
+        B, N, C = x.shape
+        # Not under autocast: there is no sparse product in half precision on the CPU.
+        with torch.autocast(x.device.type, enabled=False):
+            terms = [x.to(laplacian.dtype).permute(1, 2, 0).reshape(N, C * B)]
+            if self.order > 1:
+                terms.append(torch.sparse.mm(laplacian, terms[0]))
+            for _ in range(2, self.order):
+                terms.append(2 * torch.sparse.mm(laplacian, terms[-1]) - terms[-2])
+        rows = torch.stack(terms).view(self.order, N, C, B).permute(3, 1, 0, 2).reshape(B * N, self.order * C)
+        return self.linear(rows).view(B, N, -1)
+
+
+def initial_linear(in_channels: int, out_channels: int, order: int) -> nn.Linear:
+    """The weights W_k side by side, (C_out, K · C_in), uniform within the published bound, and a bias of zeros.
+
+    Raises:
+        InputError: the order is less than 1.
+    """
+    if order < 1:
+        raise InputError(f"chebyshev_order is {order}, expected at least 1")
+    linear = nn.Linear(order * in_channels, out_channels)
+    bound = (2 / (order * in_channels + out_channels)) ** 0.5
+    nn.init.uniform_(linear.weight, -bound, bound)
+    nn.init.zeros_(linear.bias)
+    return linear
+
+
+def coordinates(matrix: sp.csr_array) -> Tensor:
+    """A sparse matrix as a tensor in coordinate format, float32."""
+    entries = matrix.tocoo()
+    index = torch.stack([torch.from_numpy(entries.row).long(), torch.from_numpy(entries.col).long()])
+    values = torch.from_numpy(entries.data).float()
+    return torch.sparse_coo_tensor(index, values, matrix.shape, check_invariants=True).coalesce()

@@ -11,8 +11,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from pose2mesh.detectors.detection import Detector
 from pose2mesh.detectors.image_keypoints import pose_input
-from pose2mesh.detectors.registry import Detector
 from pose2mesh.inference.predictor import usable_people
 from pose2mesh.io.atomic_write import replacing
 from pose2mesh.io.keypoints import PoseInput

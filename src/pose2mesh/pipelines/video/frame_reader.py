@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2mesh.errors import InputError, one_line
-
-INSTALL = "`pip install pose2mesh[video]` brings it"
+from pose2mesh.io.extras import install_command
 
 # What is missing at the end before a file counts as cut short: other streams may be a little longer than the picture's.
 _MISSING_S, _MISSING_SHARE = 0.5, 0.03
@@ -35,7 +34,7 @@ def require_pyav() -> Any:
     except ImportError as error:
         missing = isinstance(error, ModuleNotFoundError) and error.name == "av"
         fault = "is not installed" if missing else f"does not load ({one_line(error)})"
-        raise InputError(f"videos need PyAV, which {fault}; {INSTALL}") from error
+        raise InputError(f"videos need PyAV, which {fault}; {install_command('video')} brings it") from error
     return av
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.detectors.nms import SAME_POSE, similarity
-from pose2mesh.detectors.registry import Detection, Detector
+from pose2mesh.detectors.detection import Detection, Detector
+from pose2mesh.detectors.nms import SAME_POSE, pose_similarity
 
 _LOOKS_PER_SECOND = 6
 _MARGIN = 0.15  # of a person's longer side: they have moved, and a body is larger than its joints
@@ -44,7 +44,7 @@ class TrackingDetector:
         kept = [
             person
             for person in followed
-            if person.score >= _SURE or any(similarity(person, other) >= _CONFIRMED for other in around)
+            if person.score >= _SURE or any(pose_similarity(person, other) >= _CONFIRMED for other in around)
         ]
         return _each_once([*kept, *around])
 
@@ -53,7 +53,7 @@ def _each_once(people: list[Detection]) -> list[Detection]:
     """Those who are like nobody before them."""
     kept: list[Detection] = []
     for person in people:
-        if all(similarity(other, person) <= SAME_POSE for other in kept):
+        if all(pose_similarity(other, person) <= SAME_POSE for other in kept):
             kept.append(person)
     return kept
 

@@ -1,0 +1,81 @@
+"""The output of a 2D pose detector (`Detection`), its interface (`Detector`), and checks that detectors share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose2mesh.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """The 2D pose of one person.
+
+    Attributes:
+        joints_px: (17, 2) float32 pixels, origin top left, in the order of `skeletons.COCO17`.
+        confidence: (17,) float32 in [0, 1]; 0 marks a joint that was not detected, whatever its coordinates.
+        box_px: (4,) float32: left, top, right, bottom.
+        score: In [0, 1], of the person.
+    """
+
+    joints_px: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+    box_px: NDArray[np.float32]
+    score: float
+
+
+class Detector(Protocol):
+    """Detects people and their joints in one image."""
+
+    def __call__(self, image: NDArray[np.uint8], /, boxes: NDArray[np.floating] | None = None) -> list[Detection]:
+        """Detect the people of an image.
+
+        Args:
+            image: (H, W, 3) RGB.
+            boxes: (P, 4) left, top, right, bottom of known people.
+
+        Returns:
+            Without boxes one detection per person, best score first. With boxes one detection per box, in the order of
+            the boxes; where no person is detected in a box, every confidence is 0.
+
+        Raises:
+            InputError: the image or the boxes have another shape.
+        """
+        ...
+
+
+def check_image(image: NDArray[np.uint8]) -> None:
+    """Check that an array is an RGB image.
+
+    Raises:
+        InputError: another shape or type.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
+        raise InputError(f"image: has shape {image.shape} of {image.dtype}; expected (H, W, 3) of uint8")
+
+
+def check_boxes(boxes: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Boxes (P, 4) as float32.
+
+    Raises:
+        InputError: another shape, or a box without extent.
+    """
+    boxes = np.asarray(boxes, np.float32)
+    if boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise InputError(f"boxes: have shape {boxes.shape}; expected (P, 4)")
+    for index, box in enumerate(boxes):
+        if not (np.isfinite(box).all() and box[0] < box[2] and box[1] < box[3]):
+            raise InputError(f"boxes: number {index} is {box.tolist()}; expected left < right and top < bottom")
+    return boxes
+
+
+def zero_outside(
+    joints_px: NDArray[np.floating], confidence: NDArray[np.floating], size: tuple[int, int]
+) -> NDArray[np.float32]:
+    """Confidences (J,) clipped to [0, 1], and 0 for joints (J, 2) outside an image of `size` (width, height)."""
+    inside = np.all((joints_px >= 0) & (joints_px <= np.array(size)), axis=1)
+    return np.where(inside, np.clip(confidence, 0, 1), 0).astype(np.float32)
