@@ -28,7 +28,7 @@ from pose2mesh.io import mesh_files
 from pose2mesh.io.atomic_write import replacing
 from pose2mesh.pipelines import image_pipeline
 from pose2mesh.pipelines import options as predict_options
-from pose2mesh.visualization import renderer
+from pose2mesh.visualization import overlay, renderer
 
 PEOPLE_A_PICTURE = 2
 EXAMPLE = Path(__file__).parents[1] / "examples" / "coco_people.json"
@@ -109,14 +109,14 @@ def measure(count: int, formats: str, backend: str) -> Run:
     for module, name in (
         *((mesh_files, name) for name in ("write_obj", "write_ply", "write_glb", "write_npz", "write_json")),
         (renderer, "save_picture"),
-        (formats, "draw_overlay"),
+        (overlay, "draw_overlay"),
     ):
         setattr(module, name, writers.timed(getattr(module, name)))
     Predictor.load = load_timed  # type: ignore[method-assign]
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "people.json"
         source.write_text(json.dumps(coco_results(count)), encoding="utf-8")
-        options = predict_options.PredictOptions.checked(Path(folder) / "out", "coco", None, None, None, formats)
+        options = predict_options.PredictOptions(Path(folder) / "out", "coco", None, None, None, formats)
         start = time.perf_counter()
         ignore: Callable[[str], None] = lambda line: None  # noqa: E731
         status = image_pipeline.predict_files([source], "default", "cpu", options, ignore, ignore, backend)

@@ -23,7 +23,7 @@ from pose2mesh.inference.predictor import Predictor
 from pose2mesh.metrics import acceleration_error, mean_distance, procrustes_distance
 from pose2mesh.motion.person_fitting import load_rig
 from pose2mesh.motion.smoothing import BodySmoother, Floats, smooth_bodies
-from pose2mesh.motion.synthetic_video import EVERY_JOINT_ERRS, SyntheticVideo, film
+from pose2mesh.motion.synthetic_video import ALL_JOINTS_NOISY, SyntheticVideo, synthesise_video
 
 EXACT = NoiseConfig(model="none", drop=0.0, clean=0.0, plain_confidence=1.0, out_of_picture=False)
 
@@ -41,8 +41,8 @@ def main() -> None:
     train, validation = load_split(options.split, load_clips(options.motions))
     clips = train if options.part == "train" else validation
     print(f"{len(clips)} clips   {'MPJPE':>8} {'PA-MPJPE':>8} {'accel.':>8}")
-    for name, noise in (("noisy 2D", EVERY_JOINT_ERRS), ("exact 2D", EXACT)):
-        videos = [film(clip, synthesiser, seed, noise, options.frames) for seed, clip in enumerate(clips)]
+    for name, noise in (("noisy 2D", ALL_JOINTS_NOISY), ("exact 2D", EXACT)):
+        videos = [synthesise_video(clip, synthesiser, seed, noise, options.frames) for seed, clip in enumerate(clips)]
         rows = np.array([measure(recovery, video) for video in videos])
         for row, way in enumerate(("frame by frame", "stream", "whole track", "one shape")):
             print(f"{name}, {way:15}", *(f"{value:8.1f}" for value in rows.mean(0)[row]))

@@ -39,7 +39,7 @@ from pose2mesh.datasets.synthetic.mocap import load_clips, load_split
 from pose2mesh.datasets.synthetic.pose_sources import unchanged_poses
 from pose2mesh.geometry.rotations import axis_rotation
 from pose2mesh.io.mesh_files import atomic_write
-from pose2mesh.motion.synthetic_video import SyntheticVideo, film
+from pose2mesh.motion.synthetic_video import SyntheticVideo, synthesise_video
 from pose2mesh.skeletons import COCO
 from pose2mesh.visualization import renderer
 
@@ -68,12 +68,12 @@ def main() -> None:
     needs = frozenset[Need](("images", "parts", "silhouettes", "landmarks"))
     pictures = benchmark_rendering("noisy", fitter.layer)
     stream = SampleStream(fitter.body, COCO, unchanged_poses(clips), pictures, needs)
-    seen, truth = (group[:PEOPLE] for group in stream.draw(options.chunk, SEED))
+    seen, truth = (group[:PEOPLE] for group in stream.sample(options.chunk, SEED))
     for name in options.method:
         if name in methods:
             save(draw(name, methods[name], seen, truth, fitter.body.faces.numpy()), options.out / f"{name}.png")
     if "arnab" in options.method:
-        video = film(clips[VIDEO], BodySynthesiser(fitter.body, COCO, None), SEED, most_frames=FRAMES)
+        video = synthesise_video(clips[VIDEO], BodySynthesiser(fitter.body, COCO, None), SEED, most_frames=FRAMES)
         save(draw_video(video, fitter), options.out / "arnab.png")
 
 

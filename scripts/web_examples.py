@@ -19,7 +19,7 @@ from pose2mesh.body_models.default_body import default_body
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
 from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig
 from pose2mesh.datasets.synthetic.mocap import load_clip
-from pose2mesh.motion.synthetic_video import film
+from pose2mesh.motion.synthetic_video import synthesise_video
 from pose2mesh.skeletons import COCO, COCO17
 
 ROOT = Path(__file__).parents[1]
@@ -53,7 +53,7 @@ def main() -> None:
 def motion(path: Path, frames: int, seed: int) -> dict[str, Any]:
     """COCO annotations of a filmed clip: one person, a picture a frame."""
     synthesiser = BodySynthesiser(default_body(), COCO, None)
-    video = film(load_clip(path, FRAMES_PER_SECOND), synthesiser, seed, EXACT, frames)
+    video = synthesise_video(load_clip(path, FRAMES_PER_SECOND), synthesiser, seed, EXACT, frames)
     pixels = video.joints_px[:, : len(COCO17)]
     pixels = pixels - pixels.min((0, 1))
     scale = (HEIGHT_PX - 2 * MARGIN_PX) / pixels[..., 1].max()

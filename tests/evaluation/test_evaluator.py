@@ -13,7 +13,8 @@ from pose2mesh.body_models.default_body import default_body
 from pose2mesh.cli.main import main
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.datasets.synthetic.pose_sources import clip_poses
-from pose2mesh.evaluation.evaluator import EvaluateOptions, evaluate_model
+from pose2mesh.evaluation.evaluate_options import EvaluateOptions
+from pose2mesh.evaluation.evaluator import evaluate_model
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.skeletons import COCO
 from tests.untrained import save_untrained

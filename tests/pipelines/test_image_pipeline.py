@@ -24,15 +24,18 @@ from pose2mesh.models.bundle.bundle import Bundle, load_bundle, save_bundle
 from pose2mesh.models.mesh_topology import build_surface
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
+from pose2mesh.pipelines.formats import writers
 from pose2mesh.pipelines.image_pipeline import predict_files
-from pose2mesh.pipelines.options import PHOTO_FORMATS, PredictOptions
+from pose2mesh.pipelines.options import PredictOptions
 from pose2mesh.skeletons import HUMAN36
 
-ALL = ",".join(name for name in PHOTO_FORMATS if name != "rig")  # the small body has none
+ALL = ",".join(name for name in writers("image") if name != "rig")  # the small body has none
 
 
 def options(out: Path, formats: str = ALL, image: Path | None = None, height: float | None = None) -> PredictOptions:
-    return PredictOptions.checked(out, "coco", image, None, height, formats)
+    chosen = PredictOptions(out, "coco", image, None, height, formats)
+    chosen.check()
+    return chosen
 
 
 def people_px(count: int = 2, seed: int = 0) -> np.ndarray:
@@ -143,7 +146,7 @@ def test_files_agree_with_the_library(bundle_file: Path, tmp_path: Path) -> None
 
 def test_intrinsics_and_height_reach_the_files(bundle_file: Path, tmp_path: Path) -> None:
     source = coco_file(tmp_path / "two.json")
-    asked = PredictOptions.checked(tmp_path / "out", "coco", None, "600,610,320,240", 1.8, "json,npz")
+    asked = PredictOptions(tmp_path / "out", "coco", None, "600,610,320,240", 1.8, "json,npz")
     assert run([source], bundle_file, asked)[0] == 0
     picture = read_keypoints(source)[0]
     expected = Predictor.load(bundle_file).recover(
@@ -161,7 +164,7 @@ def test_intrinsics_and_height_reach_the_files(bundle_file: Path, tmp_path: Path
 
 def test_nominal_intrinsics_come_from_the_picture(bundle_file: Path, tmp_path: Path) -> None:
     source = coco_file(tmp_path / "two.json", (640, 480))
-    asked = PredictOptions.checked(tmp_path / "out", "coco", None, "nominal", None, "json")
+    asked = PredictOptions(tmp_path / "out", "coco", None, "nominal", None, "json")
     assert run([source], bundle_file, asked)[0] == 0
     camera = json.loads((tmp_path / "out" / "two.json").read_text())["people"][0]["camera"]
     expected = nominal_intrinsics((640, 480))
@@ -172,7 +175,7 @@ def test_nominal_intrinsics_come_from_the_picture(bundle_file: Path, tmp_path: P
 def test_nominal_intrinsics_need_a_size(bundle_file: Path, tmp_path: Path) -> None:
     array = tmp_path / "pose.npy"
     np.save(array, np.random.default_rng(0).random((17, 2)) * 300)
-    asked = PredictOptions.checked(tmp_path / "out", "coco", None, "nominal", None, "json")
+    asked = PredictOptions(tmp_path / "out", "coco", None, "nominal", None, "json")
     status, _, warned = run([array], bundle_file, asked)
     assert status == 2
     assert "--intrinsics nominal: nothing says how large the picture 'pose' is; give --image" in warned[0]
@@ -478,9 +481,7 @@ def test_keypoints_in_a_folder_take_precedence(bundle_file: Path, tmp_path: Path
 def test_no_detector_no_files(bundle_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POSE2MESH_OFFLINE", "1")
     monkeypatch.setenv("POSE2MESH_CACHE", str(tmp_path / "cache"))
-    asked = PredictOptions.checked(
-        tmp_path / "out", "coco", None, None, None, "json", "rtmpose", (tmp_path / "missing.onnx",)
-    )
+    asked = PredictOptions(tmp_path / "out", "coco", None, None, None, "json", "rtmpose", (tmp_path / "missing.onnx",))
     with pytest.raises(InputError, match=r"--detector-model .*missing\.onnx: no such file"):
         run([photo_file(tmp_path / "x.jpg")], bundle_file, asked)
     assert not (tmp_path / "out").exists()

@@ -11,18 +11,19 @@ from numpy.typing import NDArray
 
 from pose2mesh.baselines.baseline_bundle import LearnedInfo, load_learned, load_pretraining_network
 from pose2mesh.baselines.baseline_samples import benchmark_rendering
+from pose2mesh.baselines.bundle_lookup import find_learned_bundle
 from pose2mesh.baselines.common.body_layer import BodyLayer
 from pose2mesh.baselines.interface import BodyEstimate, LearnedBaseline
 from pose2mesh.baselines.methods.pretraining_network import PretrainingNetwork
 from pose2mesh.baselines.observation import Observation
-from pose2mesh.baselines.rendering.image_crops import crops_of
+from pose2mesh.baselines.rendering.image_crops import crop_image
 from pose2mesh.baselines.rendering.rendering_config import CHUNK
 from pose2mesh.baselines.rendering.sample_stream import SampleStream
 from pose2mesh.body_models.default_body import default_body
 from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 from pose2mesh.errors import InputError
 from pose2mesh.inference.backend import Images
-from pose2mesh.models.bundle.bundle_info import BundleInfo, resolve
+from pose2mesh.models.bundle.bundle_info import BundleInfo
 from pose2mesh.skeletons import COCO
 
 
@@ -65,17 +66,17 @@ class LearnedBackend:
         """
         if device != "cpu":
             raise InputError(f"--device {device}: model {str(name_or_path)!r} runs on the cpu")
-        resolve(name_or_path)  # raises before the body model is built, which takes seconds
+        find_learned_bundle(name_or_path)  # raises before the body model is built, which takes seconds
         layer = BodyLayer(default_body(), COCO)
         return cls(*load_learned(name_or_path, layer), layer)
 
-    def look(
+    def run_on_images(
         self, pixels: NDArray[np.float32], confidence: NDArray[np.float32], images: Images
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """See `inference.backend.ImageBackend`."""
         observation = images
         if isinstance(images, np.ndarray):
-            observation = self._detect_maps(crops_of(images, torch.from_numpy(pixels), torch.from_numpy(confidence)))
+            observation = self._detect_maps(crop_image(images, torch.from_numpy(pixels), torch.from_numpy(confidence)))
         estimate = self.estimate(cast(Observation, observation))
         return estimate.joints.numpy(), estimate.vertices.numpy()
 
@@ -94,5 +95,5 @@ class LearnedBackend:
 
     def sample_observer(self, poses: PoseSource, input_: str) -> SampleStream:
         """Renders samples for the evaluation of this method, with `gt` or `noisy` maps and landmarks."""
-        images = benchmark_rendering(input_, self.layer)
-        return SampleStream(self.layer.body, self.network.joint_set, poses, images, self.network.needs)
+        rendering = benchmark_rendering(input_, self.layer)
+        return SampleStream(self.layer.body, self.network.joint_set, poses, rendering, self.network.needs)

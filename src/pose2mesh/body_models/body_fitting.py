@@ -1,15 +1,15 @@
-"""The Anny body laid on a predicted mesh or on predicted joints: shape, bone rotations and place by least squares.
+"""Fits a body model to a predicted mesh or to predicted joints: shape, bone rotations and translation, least squares.
 
-Any point that is linear in the vertices is, for a fixed shape, linear in the bones' rotations:
+Any point that is linear in the vertices is, for a fixed shape, linear in the rotations of the bones:
 
-    x_n = t + Σ_b O_b q_nb,    q_nb the part of the point that bone b carries, from the rest pose and the skin weights.
+    x_n = t + Σ_b O_b q_nb,    q_nb the lever arm of point n on bone b, from the rest pose and the skinning weights.
 
-Hence a start in closed form (orthogonal Procrustes, bone by bone from the root outwards), and damped Gauss–Newton steps
-for all rotations, the translation and the shape at once, whose normal equations over the rotations come from the Gram
-matrix of q alone, which all frames of a person share. The shape, shared too, is eliminated by a Schur complement.
+The start is in closed form (orthogonal Procrustes, bone by bone from the root outwards). Damped Gauss–Newton steps then
+solve for all rotations, the translation and the shape together. Their normal equations over the rotations need only the
+Gram matrix of q, which all frames of a person share; the shape, shared too, is eliminated by a Schur complement.
 
-Frame: that of the points given. Orientations turn the mean adult's rest pose (z up, facing −y) into it, so for points
-in camera axes they hold the camera's rotation as well. Metres.
+Frame: that of the input points. Orientations rotate from the mean adult's rest pose (z up, facing −y) to it, so for
+points in camera axes they include the camera's rotation. Metres.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from pose2mesh.body_models.interface import PHENOTYPES, BodyModel
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.rotations import nearest_rotation, rotation_from_vector
 
-# Adults, as training bodies are (`datasets.synthetic.bodies.ShapeConfig`, which imports this package): low and high
-# per phenotype.
+# Bounds (low, high) of each phenotype for adults, as of training bodies (`datasets.synthetic.bodies.ShapeConfig`, which
+# imports this package).
 ADULTS = ((0.0, 1.0), (0.6, 1.0), (0.0, 1.0), (0.0, 1.0), (0.2, 0.8), (0.0, 1.0))
 POINTS = 500
 ROUNDS = 6
-# The scales of muscle and weight have kinks that a descent can be caught behind: from two starts, the average and a
-# body with less muscle and more fat, none of 128 bodies was; from one, one in ten.
+# The scales of muscle and weight have kinks at which a descent can get stuck. With two starts, the average and a body
+# with less muscle and more fat, none of 128 bodies got stuck; with one start, one in ten did.
 STARTS = ((0.5, 2 / 3, 0.5, 0.5, 0.5, 0.5), (0.5, 0.8, 0.25, 0.75, 0.5, 0.5))
-CHUNK = 16  # people at once: each has a few MB of derivatives by the shape
+CHUNK = 16  # people per batch: each has a few MB of derivatives by the shape
 
 _TRUNK = [BODY_BONES.index(name) for name in ("Hips", "Spine", "Spine1", "Spine2", "LeftShoulder", "RightShoulder")]
-_STEP = 0.05  # of a phenotype, either way: across the kinks that Anny's scales have at their anchors
-# Weights of what is preferred where the points do not tell, against the mean squared distance of the points, in m²: a
-# bone turned like the one above it (radian²) and the average adult (whole scales²).
+_STEP = 0.05  # of finite differences by a phenotype, either way: crosses the kinks of Anny's scales
+# Weights of the regularisers, relative to the mean squared distance of the points in m²: rotation of a bone relative to
+# its parent (radian²), and distance of the phenotypes from the average adult (full scales²).
 _STIFFNESS, _AVERAGE = 1e-7, 1e-7
 _JOINTS_STIFFNESS, _JOINTS_AVERAGE = 1e-5, 1e-4
 _START_STIFFNESS = 1e-4
@@ -46,14 +46,14 @@ _START_STIFFNESS = 1e-4
 
 @dataclass(frozen=True)
 class BodyFit:
-    """Bodies found; `B` frames of `P` people.
+    """Fitted bodies: `B` frames of `P` people.
 
     Attributes:
         phenotypes: (P, 6) in the order of `body_models.interface.PHENOTYPES`.
-        person: (B,) whose body each frame shows.
+        person: (B,) index of each frame's person.
         orientations: (B, 22, 3, 3) as `BodyModel` takes them.
-        translation_m: (B, 3) where the hips' bone head is: add it to the vertices of `BodyModel`.
-        residual_mm: (B,) mean distance of the fitted points from the given ones.
+        translation_m: (B, 3) position of the hips' bone head, to add to the vertices of `BodyModel`.
+        residual_mm: (B,) mean distance of the fitted points from the input points.
     """
 
     phenotypes: Tensor
@@ -63,17 +63,17 @@ class BodyFit:
     residual_mm: Tensor
 
     def vertices(self, body: BodyModel) -> Tensor:
-        """(B, V, 3) the fitted bodies, in the frame of the points given."""
+        """Vertices (B, V, 3) of the fitted bodies, in the frame of the input points."""
         return body(self.phenotypes[self.person], self.orientations) + self.translation_m[:, None]
 
 
 class BodyFitter:
-    """Fits the body to one kind of points; building it takes half a second.
+    """Fits the body to one set of points; building it takes half a second.
 
     Args:
-        body: The Anny body.
-        regressor: (N, V) what gives the points from the vertices, `body.regressor(joint_set)` for joints; None for
-            meshes of all vertices, of which 500 spread evenly are used.
+        body: The body model.
+        regressor: (N, V) of the points from the vertices, `body.regressor(joint_set)` for joints; None for meshes of
+            all vertices, of which 500 evenly spread ones are used.
         bounds: (low, high) of each phenotype.
     """
 
@@ -103,16 +103,16 @@ class BodyFitter:
         phenotypes: Tensor | None = None,
         rounds: int = ROUNDS,
     ) -> BodyFit:
-        """Fit.
+        """Fit bodies to points.
 
         Args:
             points: (B, V, 3) vertices or (B, N, 3) the regressor's points, metres.
-            person: (B,) whole numbers from 0: frames with the same one share a shape. None: all are different people.
-            phenotypes: (P, 6) shapes that are known, of a track's other frames say, and are kept.
+            person: (B,) integers from 0: frames with the same one share a shape. None: all are different people.
+            phenotypes: (P, 6) fixed shapes, for example of a track's other frames; None to fit them.
             rounds: Gauss–Newton steps.
 
         Raises:
-            InputError: another number of points, points that are not finite, people that are not counted from 0, or
+            InputError: another number of points, points that are not finite, people that are not numbered from 0, or
                 another number of shapes.
         """
         expected = len(self.body.template) if self.regressor is None else len(self.regressor)
@@ -131,9 +131,9 @@ class BodyFitter:
         with torch.no_grad():
             for start in range(0, len(people), CHUNK):
                 frames = ((person >= start) & (person < start + CHUNK)).nonzero()[:, 0]
-                known = None if phenotypes is None else phenotypes[start : start + CHUNK]
+                fixed = None if phenotypes is None else phenotypes[start : start + CHUNK]
                 chosen = points[frames][:, self.chosen].float()
-                parts.append(self._fit_best(chosen, person[frames] - start, known, rounds))
+                parts.append(self._fit_best(chosen, person[frames] - start, fixed, rounds))
                 order.append(frames)
             back = torch.cat(order).argsort()
             shapes, orientations, translation = (torch.cat(part) for part in zip(*parts, strict=True))
@@ -151,13 +151,13 @@ class BodyFitter:
         return torch.cat(distances)
 
     def _fit_best(
-        self, points: Tensor, person: Tensor, known: Tensor | None, rounds: int
+        self, points: Tensor, person: Tensor, fixed: Tensor | None, rounds: int
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The better of the descents from all starts, person by person; from the known shapes (P, 6) if there are."""
+        """The better of the descents from all starts, for each person; with fixed shapes (P, 6) a single descent."""
         people = int(person.max()) + 1
         first = self._start(points)
-        if known is not None:
-            return self._descend(points, person, (known, *first), rounds, shape_is_known=True)[0]
+        if fixed is not None:
+            return self._descend(points, person, (fixed, *first), rounds, shape_is_fixed=True)[0]
         best, least = None, torch.full((people,), torch.inf, device=points.device)
         for start in STARTS:
             phenotypes = points.new_tensor(start).clamp(self.low, self.high).expand(people, -1)
@@ -179,15 +179,15 @@ class BodyFitter:
         person: Tensor,
         start: tuple[Tensor, Tensor, Tensor],
         rounds: int,
-        shape_is_known: bool = False,
+        shape_is_fixed: bool = False,
     ) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
-        """Shape (P, 6), orientations and translations after so many steps, and the squared distance (B,) left."""
+        """Shape (P, 6), orientations and translations after `rounds` steps, and the remaining squared distance (B,)."""
         phenotypes, orientations, translation = start
         average = self.body.mean_phenotypes
         for _ in range(rounds):
             q, by_shape = self._slopes(phenotypes)
             equations = Equations(q, by_shape, points, person, orientations, translation, self.stiffness)
-            if shape_is_known:
+            if shape_is_fixed:
                 change = torch.zeros_like(phenotypes)
             else:
                 change = equations.shape_step(phenotypes, average, self.average, self.low, self.high)
@@ -195,24 +195,25 @@ class BodyFitter:
             phenotypes = phenotypes + change
             orientations = rotation_from_vector(turn) @ orientations
             translation = translation + shift
-        q = self.points.carried(phenotypes)
+        q = self.points.lever_arms(phenotypes)
         left = points - torch.einsum("bsij,bnsj->bni", orientations, q[person]) - translation[:, None]
         return (phenotypes, orientations, translation), left.square().sum(-1).mean(1)
 
     def _slopes(self, phenotypes: Tensor) -> tuple[Tensor, Tensor]:
-        """q (P, N, 22, 3), and how it moves with each phenotype (P, 6, N, 22, 3): differences, within the bounds."""
+        """Lever arms q (P, N, 22, 3) and their derivatives by each phenotype (P, 6, N, 22, 3), by finite differences
+        within the bounds."""
         up = (self.high - phenotypes).clamp(0, _STEP)
         down = (phenotypes - self.low).clamp(0, _STEP)
         steps = torch.cat((torch.zeros_like(up)[:, None], torch.diag_embed(up), -torch.diag_embed(down)), dim=1)
         shapes = phenotypes[:, None] + steps
-        carried = self.points.carried(shapes.flatten(0, 1)).unflatten(0, shapes.shape[:2])
-        q, ahead, behind = carried.split((1, 6, 6), dim=1)
+        arms = self.points.lever_arms(shapes.flatten(0, 1)).unflatten(0, shapes.shape[:2])
+        q, ahead, behind = arms.split((1, 6, 6), dim=1)
         return q[:, 0], (ahead - behind) / (up + down)[:, :, None, None, None]
 
     def _start(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Orientations (B, 22, 3, 3) of the mean adult by weighted Procrustes, bone by bone, and the translation."""
-        q = self.points.carried(self.body.mean_phenotypes[None])[0]
-        rest = q.sum(1)  # nothing turned
+        """Initial orientations (B, 22, 3, 3) of the mean shape, by weighted Procrustes, and the translation."""
+        q = self.points.lever_arms(self.body.mean_phenotypes[None])[0]
+        rest = q.sum(1)  # with all rotations the identity
         out = torch.eye(3, device=points.device).repeat(len(points), BONES, 1, 1)
 
         def turn(weights: Tensor, above: Tensor) -> Tensor:
@@ -234,7 +235,7 @@ class BodyFitter:
 
 
 def spread_points(points: Tensor, count: int) -> Tensor:
-    """(count,) indices of points (N, 3) spread evenly: each the farthest from those before it, from the first on."""
+    """Indices (count,) of evenly spread points (N, 3), by farthest point sampling from the first point."""
     chosen = torch.zeros(count, dtype=torch.long, device=points.device)
     distance = torch.full_like(points[:, 0], torch.inf)
     for index in range(1, count):

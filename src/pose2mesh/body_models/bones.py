@@ -1,6 +1,6 @@
-"""The bones that carry a pose: their order, parents and mirror images. Light: needs neither PyTorch nor the body.
+"""The 22 bones that carry a pose: their order, parents and mirror images. Imports neither PyTorch nor a body model.
 
-A pose of the body is one rotation per bone in this order; see `body_models.interface.BodyModel.bone_transforms`.
+A pose of a body is one rotation per bone in this order; see `body_models.interface.BodyModel.bone_transforms`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MIRROR: tuple[int, ...] = tuple(
 
 
 def depth_levels(parents: tuple[int, ...] | list[int]) -> list[list[int]]:
-    """The bones below the root, grouped by their distance from it: the order in which a pose runs down the tree."""
+    """The bones below the root, grouped by depth: the order in which transforms are composed from the root outwards."""
     depth = [0] * len(parents)
     for bone, parent in enumerate(parents):
         depth[bone] = depth[parent] + 1 if parent >= 0 else 0

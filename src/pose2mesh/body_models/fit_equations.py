@@ -1,4 +1,4 @@
-"""What a fit of the body solves: points as a linear function of the bones' rotations, and one Gauss–Newton step.
+"""Equations of the body fit: points as a linear function of the bone rotations, and one Gauss–Newton step.
 
 See `body_models/body_fitting.py` for the method and the frame.
 """
@@ -17,7 +17,7 @@ _DAMPING = 1e-3
 
 
 class LinearPoints:
-    """Points of the body as sums over its 22 bones of rotation times what the bone carries."""
+    """Points of the body as a sum over its 22 bones: rotation times a lever arm that depends on the shape."""
 
     def __init__(self, body: BodyModel, regressor: Tensor) -> None:
         self.body = body
@@ -26,24 +26,26 @@ class LinearPoints:
         rig = len(body.parents)
         by_bone = torch.zeros(self.count, rig, device=regressor.device)
         by_bone.index_put_((skinned.point, skinned.bone), skinned.mass[:, 0], accumulate=True)
-        below = torch.eye(rig, device=regressor.device)  # [k, b]: bone b hangs from bone k, or is it
+        below = torch.eye(rig, device=regressor.device)  # [k, b]: bone b is bone k or a descendant of it
         for bone in range(1, rig):
             below[:, bone] += below[:, body.parents[bone]]
-        self.hanging = (by_bone @ below.T)[:, 1:]  # (N, 51) how much of a point hangs from each bone but the root
+        self.hanging = (by_bone @ below.T)[
+            :, 1:
+        ]  # (N, 51) skinning weights of all bones but the root, with descendants
         self.mass = torch.zeros(self.count, BONES, device=regressor.device)
         self.mass.index_add_(1, body.bone_source, by_bone)
         self.slot = skinned.point * BONES + body.bone_source[skinned.bone]
         offset_bone = body.bone_source[body.parent[1:]]
         self.offsets_of = [(offset_bone == bone).nonzero()[:, 0] for bone in range(BONES)]
 
-    def carried(self, phenotypes: Tensor) -> Tensor:
-        """q (P, N, 22, 3) of shapes (P, 6)."""
+    def lever_arms(self, phenotypes: Tensor) -> Tensor:
+        """Lever arms q (P, N, 22, 3) of shapes (P, 6): a posed point is the sum over the bones of rotation times q."""
         body, skinned = self.body, self.skinned
         people = len(phenotypes)
         coefficients = body.coefficients(phenotypes)
-        unturned = torch.eye(3, device=phenotypes.device).expand(people, BONES, 3, 3)
-        align, shift = body.bone_transforms(coefficients, unturned)
-        heads = body.bone_heads(phenotypes, unturned)
+        identity = torch.eye(3, device=phenotypes.device).expand(people, BONES, 3, 3)
+        align, shift = body.bone_transforms(coefficients, identity)
+        heads = body.bone_heads(phenotypes, identity)
         moment = skinned.moment + (coefficients @ skinned.moment_shape).reshape(people, -1, 3)
         parts = (align[:, skinned.bone] @ moment[..., None])[..., 0]
         parts = parts + skinned.mass * (shift - heads)[:, skinned.bone]
@@ -56,9 +58,9 @@ class LinearPoints:
 
 
 class Equations:
-    """The normal equations of one Gauss–Newton step: turns of 22 bones and a shift (69) a frame, a shape (6) a person.
+    """Normal equations of one Gauss–Newton step: per frame 22 rotations and a translation (69), per person a shape (6).
 
-    A turn δ of a bone, in the frame of the points, moves v = O q by δ × v.
+    A small rotation δ of a bone, in the frame of the points, moves v = O q by δ × v.
     """
 
     def __init__(
@@ -87,9 +89,9 @@ class Equations:
         self.by_shape, self.alone = solved[..., :6], solved[..., 6]
 
     def _pose_pose(self, q: Tensor, stiffness: float) -> Tensor:
-        """(B, 69, 69) damped: for two bones (v · w) I − w vᵀ, for a bone and the shift [v]×, means over the points."""
+        """(B, 69, 69), damped; means over points of (v · w) I − w vᵀ for two bones, [v]× for bone and translation."""
         gram = (self.flat.mT @ self.flat / q.shape[1]).unflatten(1, (BONES, 3)).unflatten(3, (BONES, 3))
-        for bone, above in enumerate(PARENTS[1:], 1):  # the stiffness: points O_b e − O_above e that belong at 0
+        for bone, above in enumerate(PARENTS[1:], 1):  # stiffness: points O_b e − O_above e with target 0
             for row, column, sign in ((bone, bone, 1), (above, above, 1), (bone, above, -1), (above, bone, -1)):
                 gram[:, row, :, column].diagonal(dim1=1, dim2=2).add_(sign * stiffness)
         rotated = torch.einsum("bsij,bsjtk,btlk->bsitl", self.orientations, gram[self.person], self.orientations)
@@ -107,7 +109,7 @@ class Equations:
         return matrix
 
     def _turn_pull(self, residual: Tensor, stiffness: float) -> Tensor:
-        """(B, 66) the mean of v × r over the points, and what the stiffness asks for."""
+        """(B, 66) right-hand side of the rotations: the mean of v × r over the points, plus the stiffness term."""
         pull = _each(self.flat.mT, residual, self.person) / residual.shape[1]
         moved = self.orientations @ pull.unflatten(1, (BONES, 3))
         for bone, above in enumerate(PARENTS[1:], 1):
@@ -117,13 +119,13 @@ class Equations:
         return _vee(moved).flatten(1)
 
     def _turn_shape(self, slopes: Tensor) -> Tensor:
-        """(B, 66, 6) the mean of v × s over the points, s (B, 6, N, 3) how they move with each phenotype."""
+        """(B, 66, 6) the mean of v × s over the points; s (B, 6, N, 3) is their derivative by each phenotype."""
         products = _each(self.flat.mT, slopes.permute(0, 2, 1, 3).flatten(2), self.person) / slopes.shape[2]
         products = products.unflatten(1, (BONES, 3)).unflatten(3, (6, 3)).permute(0, 3, 1, 2, 4)
         return _vee(self.orientations[:, None] @ products).flatten(2).mT
 
     def shape_step(self, phenotypes: Tensor, average: Tensor, weight: float, low: Tensor, high: Tensor) -> Tensor:
-        """(P, 6) the change of each person's shape, within the bounds."""
+        """(P, 6) change of each person's shape, within the bounds."""
         reduced = self.shape_shape - self.pose_shape.mT @ self.by_shape
         pull = self.shape_pull - (self.pose_shape.mT @ self.alone[..., None])[..., 0]
         frames = torch.bincount(self.person, minlength=self.people).clamp_min(1)
@@ -133,11 +135,13 @@ class Equations:
         right = right + weight * (average - phenotypes)
         change = torch.zeros_like(phenotypes)
         held = torch.zeros_like(phenotypes, dtype=torch.bool)
-        for _ in range(len(PHENOTYPES)):  # whatever would leave its bounds is held there, and the rest solved again
+        for _ in range(
+            len(PHENOTYPES)
+        ):  # active set: phenotypes that would leave their bounds are held there, then solve again
             free = (~held).to(matrix.dtype)
-            known = right - (matrix @ (change * held)[..., None])[..., 0]
+            reduced_right = right - (matrix @ (change * held)[..., None])[..., 0]
             system = matrix * free[:, :, None] * free[:, None] + torch.diag_embed(1 - free)
-            change = torch.where(held, change, torch.linalg.solve(system, known * free))
+            change = torch.where(held, change, torch.linalg.solve(system, reduced_right * free))
             inside = torch.minimum(torch.maximum(phenotypes + change, low), high) - phenotypes
             leaving = (inside - change).abs() > 1e-7
             if not leaving.any():
@@ -146,13 +150,13 @@ class Equations:
         return change
 
     def pose_step(self, change: Tensor) -> tuple[Tensor, Tensor]:
-        """Turns (B, 22, 3) and shifts (B, 3) that go with a change of shape (P, 6)."""
+        """Rotation vectors (B, 22, 3) and translations (B, 3) for a change of shape (P, 6)."""
         step = self.alone - (self.by_shape @ change[self.person, :, None])[..., 0]
         return step[:, : 3 * BONES].unflatten(1, (BONES, 3)), step[:, 3 * BONES :]
 
 
 def _each(of_people: Tensor, of_frames: Tensor, person: Tensor) -> Tensor:
-    """Matrix products, frame by frame, of what a person's frames share with what is theirs; nothing is repeated."""
+    """Matrix products of per-person with per-frame matrices, frame by frame, without copying the per-person ones."""
     return torch.stack([of_people[p] @ frame for p, frame in zip(person.tolist(), of_frames, strict=True)])
 
 

@@ -1,4 +1,4 @@
-"""One model of the SMPL family in several genders, posed as one: everybody by the body of their own gender."""
+"""SMPL or MANO in several variants as one body: each sample is posed with the model of its gender."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from pose2mesh.body_models.default_body import DEFAULT_BODY
 from pose2mesh.body_models.smpl import SmplBody, Variant, find_regressors, find_smpl
 from pose2mesh.body_models.smpl_points import SmplPoints
 from pose2mesh.errors import InputError
@@ -22,36 +23,37 @@ class BodyConfig:
 
     Attributes:
         model: `anny`, which is open and needs no file, or `smpl` or `mano` from the user's files.
-        folder: Where these are, laid out as `docs/body_models.md` says.
-        variant: `neutral`, `male` or `female` of SMPL, `right` or `left` of MANO: whose mesh the network is built on.
-        regressors: Files of joint regressors by joint set, beside those found in the folder.
+        folder: The folder of these files, laid out as in `docs/body_models.md`.
+        variant: `neutral`, `male` or `female` of SMPL, `right` or `left` of MANO: the model whose template and
+            regressors the network is built on.
+        regressors: Files of joint regressors by joint set, in addition to those found in the folder.
     """
 
-    model: Literal["anny", "smpl", "mano"] = "anny"
+    model: Literal["anny", "smpl", "mano"] = DEFAULT_BODY
     folder: str | None = None
     variant: Variant | None = None
     regressors: dict[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
-        """What a bundle calls it."""
-        return self.model if self.model == "anny" else f"{self.model}-{self.main}"
+        """Name of the body in bundles."""
+        return self.model if self.model == DEFAULT_BODY else f"{self.model}-{self.main}"
 
     @property
     def main(self) -> Variant:
-        """The variant, the usual one where none is told."""
+        """The variant; `neutral` (SMPL) or `right` (MANO) where none is given."""
         return self.variant or ("right" if self.model == "mano" else "neutral")
 
 
 class GenderedBody:
-    """Bodies of one mesh, by the number that a data set gives their gender: `main` and `others`.
+    """Bodies with one mesh topology, selected by the number of a sample's gender: `main` and `others`.
 
     Args:
-        main: Whose faces, template and joint regressors stand for all.
-        genders: The body of each gender that is told apart; people of any other get `main`.
+        main: The body whose faces, template and joint regressors are used for all.
+        genders: Bodies by gender number; samples of any other gender are posed with `main`.
 
     Raises:
-        InputError: a file's mesh is not that of `main`.
+        InputError: the faces of a file are not those of `main`.
     """
 
     def __init__(self, main: SmplBody, genders: Mapping[int, SmplBody] | None = None) -> None:
@@ -73,15 +75,15 @@ class GenderedBody:
         return self.main.template
 
     def regressor(self, joint_set: JointSet) -> Tensor:
-        """(J, V) rows that give the joints of a set from the vertices, on the CPU; as `SmplBody.regressor`."""
+        """Joint regressor (J, V) on the CPU, that of the main body; see `SmplBody.regressor`."""
         return self.main.regressor(joint_set)
 
 
 class GenderedPoints(nn.Module):
-    """`SmplPoints` of several genders: everybody by the body of their own.
+    """`SmplPoints` of several genders: each sample is posed with the body of its gender.
 
     Args:
-        body: The bodies.
+        body: The bodies by gender.
         vertices, rows: See `SmplPoints`.
     """
 
@@ -92,7 +94,7 @@ class GenderedPoints(nn.Module):
         self.others = nn.ModuleDict(others)
 
     def forward(self, pose: Tensor, shape: Tensor, gender: Tensor) -> Tensor:
-        """(B, R + N, 3) points of people of genders (B,), by their numbers; else as `SmplPoints.forward`."""
+        """(B, R + N, 3) points of samples with gender numbers (B,); otherwise as `SmplPoints.forward`."""
         points = self.main(pose, shape)
         for number, other in self.others.items():
             if (chosen := gender == int(number)).any():
@@ -101,16 +103,16 @@ class GenderedPoints(nn.Module):
 
 
 def open_body(config: BodyConfig, genders: Mapping[int, Variant] | None = None) -> GenderedBody:
-    """The body of a config, from the user's files.
+    """Load the body of a config from the user's files.
 
     Args:
         config: Of SMPL or MANO.
-        genders: Which others are needed, by the number that records give them.
+        genders: The variants needed besides the main one, by gender number of the records.
 
     Raises:
         InputError: a file is missing or cannot be used.
     """
-    if config.model == "anny" or config.folder is None:
+    if config.model == DEFAULT_BODY or config.folder is None:
         raise InputError(f"data.body.folder is missing; the files of {config.model} are the user's own")
     folder, model = Path(config.folder), config.model
     regressors = {} if model == "mano" else find_regressors(folder)

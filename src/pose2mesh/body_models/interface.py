@@ -147,7 +147,7 @@ class BodyModel(BodyMesh, Protocol):
         ...
 
     def anthropometry(self) -> Anthropometry:
-        """Measurements of this body's meshes; building it takes as long as building the body."""
+        """Measurements of this body's meshes; building this takes as long as building the body."""
         ...
 
     def cpu(self) -> Self:

@@ -1,8 +1,8 @@
 """Joint regressors: each joint of a body as a fixed weighted mean of the body's vertices.
 
-A regressor is a matrix (J, V) whose rows sum to one, so that `regressor @ vertices` moves with the body. Those of the
-Anny body for the `human36` and `smpl` joint sets ship with the package; `scripts/fit_regressors.py` made them and says
-how. The one for `coco` comes from Anny itself and is completed here.
+A regressor is a matrix (J, V) whose rows sum to one, so that `regressor @ vertices` moves with the body. The regressors
+of the Anny body for the joint sets `human36` and `smpl` ship with the package; `scripts/fit_regressors.py` fits them
+and documents the method. The regressor for `coco` comes from Anny itself and is completed here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pose2mesh.errors import InputError
 from pose2mesh.skeletons import JOINT_SETS, JointSet
 
-# The joint sets in the file, whose arrays are named '<joint set>_<array>'.
+# The joint sets of the file; its arrays are named '<joint set>_<array>'.
 FITTED = ("human36", "smpl")
 _FILE = "anny_regressors.npz"
 
@@ -43,7 +43,7 @@ def load_regressor(name: str) -> NDArray[np.float32]:
 
 
 def fitting_error(name: str) -> NDArray[np.float32]:
-    """How far the regressed joints lay from the rig's on bodies and poses that the fit had not seen.
+    """Distances of the regressed joints from the rig's joints, on bodies and poses outside the fit.
 
     Args:
         name: `human36` or `smpl`.
@@ -63,11 +63,11 @@ def fitting_error(name: str) -> NDArray[np.float32]:
 
 
 def extend_with_derived(regressor: NDArray[np.floating], joint_set: JointSet) -> NDArray[np.float32]:
-    """Add the rows of a joint set's derived joints, as the means of their sources' rows.
+    """Add rows for the derived joints of a joint set: the means of the rows of their source joints.
 
     Args:
         regressor: (J − D, V) rows of the joints that are not derived, in the order of the joint set.
-        joint_set: A set with D derived joints, such as `coco`: pelvis and neck from the hips and shoulders.
+        joint_set: A joint set with D derived joints, such as `coco`: pelvis and neck from the hips and shoulders.
 
     Returns:
         (J, V) in the order of the joint set.

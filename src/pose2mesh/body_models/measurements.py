@@ -1,8 +1,8 @@
-"""What a tailor would ask of a fitted body: height, waist, volume and mass, and how well each is borne out.
+"""Measurements of a fitted body: height, waist, volume and mass, each with the residual of the fit.
 
-The values are those of the fitted shape, standing at rest. A residual says what the same measure of the mesh that was
-fitted, as it was posed, has more than that of the fit in the same pose: what the body model could not follow. It says
-nothing about errors of the mesh itself, such as the size that a single picture does not tell.
+The values are those of the fitted shape, standing at rest. A residual is the measurement of the posed input mesh minus
+that of the fitted body in the same pose: the part that the body model could not fit. It does not include errors of the
+input mesh itself, such as its size, which a single image does not determine.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pose2mesh.body_models.fit_equations import BONES
 from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.skeletons import COCO
 
-# From the soles up as straight as joints go, both sides: their summed length stands for the height of a posed body.
+# Bones from the ankles up to the head, both sides: their summed length replaces the height for a posed body.
 _CHAIN = (
     ("left_ankle", "left_knee"), ("left_knee", "left_hip"), ("right_ankle", "right_knee"), ("right_knee", "right_hip"),
     ("pelvis", "neck"), ("pelvis", "neck"), ("neck", "nose"), ("neck", "nose"),
@@ -26,11 +26,11 @@ _CHAIN = (
 
 @dataclass(frozen=True)
 class Measurement:
-    """Of `P` people, in the unit that its name says.
+    """One measurement of `P` people, in the unit of its name.
 
     Attributes:
         value: (P,) of the fitted body at rest.
-        residual: (P,) given less fitted, posed; the median over the person's frames.
+        residual: (P,) of the input mesh minus the fitted body, both posed; the median over the person's frames.
     """
 
     value: Tensor
@@ -38,21 +38,21 @@ class Measurement:
 
 
 def measure(body: BodyModel, fit: BodyFit, vertices: Tensor) -> dict[str, Measurement]:
-    """`height_m`, `waist_m` (girth), `volume_m3` and `mass_kg` of fitted people; the last three as Anny defines them.
+    """Measure `height_m`, `waist_m` (girth), `volume_m3` and `mass_kg`; the last three as the body model defines them.
 
     Args:
         body: The body that was fitted.
-        fit: To `vertices`.
-        vertices: (B, V, 3) the meshes that were fitted.
+        fit: The fit to `vertices`.
+        vertices: (B, V, 3) the input meshes.
     """
     anthropometry = body.anthropometry()
-    unturned = torch.eye(3, device=vertices.device).expand(len(fit.phenotypes), BONES, 3, 3)
+    identity = torch.eye(3, device=vertices.device).expand(len(fit.phenotypes), BONES, 3, 3)
     with torch.no_grad():
-        rest = body(fit.phenotypes, unturned)
+        rest = body(fit.phenotypes, identity)
         fitted, given = (mesh - fit.translation_m[:, None] for mesh in (fit.vertices(body), vertices))
         height = body.stature(fit.phenotypes)
-        longer = _chain_length(body, given) / _chain_length(body, fitted) - 1
-        out = {"height_m": Measurement(height, _by_person(longer * height[fit.person], fit))}
+        ratio = _chain_length(body, given) / _chain_length(body, fitted) - 1
+        out = {"height_m": Measurement(height, _by_person(ratio * height[fit.person], fit))}
         for name, measured in (
             ("waist_m", anthropometry.waist_circumference),
             ("volume_m3", anthropometry.volume),

@@ -9,7 +9,13 @@ from pose2mesh.body_models.interface import BodyModel
 
 
 def skin(points: Tensor, weights: Tensor, rotations: Tensor, translations: Tensor) -> Tensor:
-    """Linear blend skinning: rest points (B, N, 3), weights (N, bones), bone transforms (B, bones, …) → (B, N, 3)."""
+    """Linear blend skinning: posed points (B, N, 3).
+
+    Args:
+        points: (B, N, 3) at rest.
+        weights: (N, R) skinning weights of R bones.
+        rotations, translations: (B, R, 3, 3) and (B, R, 3) from rest points to posed points, for each bone.
+    """
     batch, bones = translations.shape[:2]
     affine = torch.cat((rotations, translations[..., None]), dim=-1).reshape(batch, bones, 12)
     blended = (weights @ affine).reshape(batch, -1, 3, 4)
@@ -17,15 +23,15 @@ def skin(points: Tensor, weights: Tensor, rotations: Tensor, translations: Tenso
 
 
 class SkinnedPoints(nn.Module):
-    """Points that a regressor gives from a body's vertices, posed without posing the vertices.
+    """Points regressed from a body's vertices, posed without posing the vertices.
 
     Σ_v r_v Σ_b w_vb (G_b x_v + t_b) = Σ_b G_b (Σ_v r_v w_vb x_v) + t_b Σ_v r_v w_vb, and the rest vertices x_v are
-    linear in the blend-shape coefficients: both sums over v are taken once, in float64. Exact to 2e-7 m; a float32
-    product of a regressor with all the vertices is not (1e-5 m for a row of thousands of weights).
+    linear in the blend-shape coefficients. Both sums over v are computed once, in float64. Exact to 2e-7 m; the float32
+    product of a regressor with all vertices is not (1e-5 m for a row with thousands of weights).
 
     Args:
-        body: The body whose vertices are regressed from.
-        regressor: (N, V) one row a point.
+        body: The body whose vertices the points are regressed from.
+        regressor: (N, V) one row per point.
     """
 
     point: Tensor
@@ -58,7 +64,12 @@ class SkinnedPoints(nn.Module):
         self.register_buffer("moment_shape", torch.stack(moment_shapes, dim=1).flatten(1).float(), persistent=False)
 
     def forward(self, coefficients: Tensor, rotations: Tensor, translations: Tensor) -> Tensor:
-        """(B, N, 3) points of blend-shape coefficients and the bone transforms of `BodyModel.bone_transforms`."""
+        """Posed points (B, N, 3).
+
+        Args:
+            coefficients: (B, S) of the blend shapes.
+            rotations, translations: As `BodyModel.bone_transforms` returns them.
+        """
         batch = len(coefficients)
         moment = self.moment + (coefficients @ self.moment_shape).reshape(batch, -1, 3)
         parts = (rotations[:, self.bone] @ moment[..., None])[..., 0] + self.mass * translations[:, self.bone]

@@ -24,7 +24,7 @@ from pose2mesh.errors import InputError, one_line
 from pose2mesh.io.extras import require
 from pose2mesh.skeletons import COCO, HAND, HUMAN36, SMPL, JointSet
 
-# How the axis-angles of a pose, in the order of the model's joints, are parted for `body-models`.
+# How `body-models` splits the axis-angles of a pose, in the order of the model's joints.
 _PARTS: dict[str, tuple[tuple[str, int], ...]] = {
     "smpl": (("pelvis_rotation", 1), ("body_pose", 23)),
     "smplh": (("pelvis_rotation", 1), ("body_pose", 21), ("hand_pose", 30)),
@@ -39,13 +39,13 @@ _SMPL_JOINTS = {
     "smplx": (*range(22), 28, 43),
 }
 
-# MANO has no joint at the tip of a finger; FreiHAND takes these vertices (Zimmermann et al. 2019; utils/mano_utils.py
-# of github.com/lmb-freiburg/freihand). The starts are of each finger among MANO's 16 joints.
+# MANO has no joint at the fingertips; FreiHAND takes these vertices (Zimmermann et al. 2019; utils/mano_utils.py
+# of github.com/lmb-freiburg/freihand). The starts are each finger's first of MANO's 16 joints.
 FINGERTIPS = {"thumb": 744, "index": 320, "middle": 443, "ring": 555, "little": 672}
 _FINGER_STARTS = {"thumb": 13, "index": 1, "middle": 4, "ring": 10, "little": 7}
 _MANO_VERTICES = 778
 
-# Joint sets a body model has no regressor of: the files of the reference implementation of Pose2Mesh, with their rows.
+# Joint sets without a regressor in the model files: the files of the reference implementation of Pose2Mesh.
 REGRESSOR_FILES = {"human36": "J_regressor_h36m_correct.npy", "coco": "J_regressor_coco.npy"}
 
 Variant = Literal["neutral", "male", "female", "right", "left"]
@@ -55,19 +55,19 @@ class SmplBody(nn.Module):
     """A body or hand of the SMPL family.
 
     Args:
-        path: The model file, official `.npz` or `.pkl`; never unpickled by anything but `read_smpl`.
+        path: The model file, official `.npz` or `.pkl`; unpickled by `read_smpl` alone.
         model: Which model it is.
         regressors: Files of joint regressors, (17, V) in `.npy`, by joint set: `human36` and `coco`.
-        flat_hand: Whether a pose of zeros is a flat hand (AMASS). If not, it is the mean hand of the file (FreiHAND).
-            Without effect on SMPL, which has no fingers.
+        flat_hand: Whether a pose of zeros is a flat hand (AMASS) rather than the file's mean hand (FreiHAND). No effect
+            on SMPL, which has no fingers.
 
     Attributes:
         model: As given.
         faces: (F, 3) triangles, counter-clockwise seen from outside.
         template: (V, 3) the mean body without pose, hands flat.
         joint_regressor: (J, V) the model's own joints, on the CPU.
-        arrays: What the file holds.
-        mean_pose: (J, 3) axis-angle that is added to every pose, on the CPU: of the fingers, unless hands are flat.
+        arrays: The arrays of the file.
+        mean_pose: (J, 3) axis-angle added to every pose, on the CPU: the mean pose of the fingers, unless `flat_hand`.
 
     Raises:
         InputError: a file cannot be used, or `body-models` is not installed.
@@ -107,7 +107,8 @@ class SmplBody(nn.Module):
             pose: (B, J, 3) axis-angle of every joint relative to its parent, radians; J is 24 for SMPL, 52 for SMPL-H,
                 55 for SMPL-X (body, jaw, eyes, hands) and 16 for MANO.
             shape: (B, 10) coefficients.
-            translation: (B, 3) metres, added at the end; without it the root joint stays where the shape puts it.
+            translation: (B, 3) metres, added at the end; without it the root joint stays where it is in the shaped rest
+                body.
         """
         parts = dict(_PARTS[self.model])
         rotations: dict[str, Tensor] = dict(zip(parts, pose.split(list(parts.values()), dim=1), strict=True))
@@ -118,7 +119,7 @@ class SmplBody(nn.Module):
         return self._layer.forward_vertices(**rotations, shape=shape, global_translation=translation)
 
     def regressor(self, joint_set: JointSet) -> Tensor:
-        """(J, V) rows that give the joints of a set from the vertices, on the CPU: `smpl` for bodies, `hand` for hands.
+        """Joint regressor (J, V) of a joint set, on the CPU: `smpl` for bodies, `hand` for hands.
 
         Bodies also have `human36` and `coco` if their regressors were given; pelvis and neck of `coco` are means.
 
@@ -151,10 +152,10 @@ class SmplBody(nn.Module):
 
 
 def find_smpl(folder: Path, model: SmplModel = "smpl", variant: Variant = "neutral") -> Path:
-    """The model file of a folder laid out as usual: `smpl/SMPL_NEUTRAL.pkl`, `mano/MANO_RIGHT.pkl`, and so on.
+    """Find the model file in a folder of the usual layout: `smpl/SMPL_NEUTRAL.pkl`, `mano/MANO_RIGHT.pkl`, and so on.
 
     Args:
-        folder: Holds a folder for each model.
+        folder: With a subfolder for each model.
         model: Which model.
         variant: `neutral`, `male` or `female` for a body; `right` or `left` for a hand.
 
@@ -169,7 +170,7 @@ def find_smpl(folder: Path, model: SmplModel = "smpl", variant: Variant = "neutr
 
 
 def find_regressors(folder: Path) -> dict[str, Path]:
-    """The joint regressors of `REGRESSOR_FILES` that lie in a folder, by joint set."""
+    """The files of `REGRESSOR_FILES` that exist in a folder, by joint set."""
     return {name: folder / file for name, file in REGRESSOR_FILES.items() if (folder / file).is_file()}
 
 
@@ -179,7 +180,7 @@ def _read_regressor(path: Path, name: str, vertices: int) -> Tensor:
         raise InputError(f"{path}: a regressor of joint set {name!r}, expected {' or '.join(REGRESSOR_FILES)}")
     try:
         rows = np.load(path, allow_pickle=False)
-    except Exception as error:  # a damaged file fails in many ways
+    except Exception as error:  # a damaged file raises many kinds of exceptions
         raise InputError(f"{path}: not a readable .npy file ({one_line(error)})") from error
     expected = (len(joint_set) - len(joint_set.derived), vertices)
     if not isinstance(rows, np.ndarray) or rows.shape != expected or rows.dtype.kind != "f":
@@ -199,7 +200,7 @@ def _mean_pose(arrays: SmplArrays, model: SmplModel, flat_hand: bool) -> Tensor:
 
 
 def _layer(arrays: SmplArrays, model: SmplModel, flat_hand: bool) -> Any:
-    """The model of `body-models`, which reads files alone, and without restriction: it gets one we wrote."""
+    """The layer of PyPI `body-models`, which reads files alone and unpickles anything: it gets a file written here."""
     require("body_models.mano.torch", "smpl", "body-models")
     from body_models.mano.torch import MANO as Mano
     from body_models.smpl.torch import SMPL as Smpl
@@ -207,11 +208,11 @@ def _layer(arrays: SmplArrays, model: SmplModel, flat_hand: bool) -> Any:
     from body_models.smplx.torch import SMPLX as Smplx
 
     shapes = arrays.shapes
-    # Where SMPL-H lacks its means, `body-models` would make some up.
+    # Where an SMPL-H file lacks the hand means, `body-models` would substitute its own.
     flat = np.zeros(45, np.float32)
     extra: dict[str, Any] = {key: flat if flat_hand else arrays.hand_means[key] for key in HAND_MEANS[model]}
     if model == "smplx":
-        # Expressions follow 300 shapes: one of each is enough, and it is never used.
+        # The file's layout: 300 shapes, then expressions. One expression is enough; it stays zero.
         shapes = np.concatenate((shapes, np.zeros((*shapes.shape[:2], 301 - shapes.shape[2]), np.float32)), axis=2)
         extra["joint2num"] = np.array({str(joint): joint for joint in range(len(arrays.parents))}, object)
     with tempfile.TemporaryDirectory() as folder:

@@ -1,6 +1,6 @@
-"""Model files of the SMPL family, official `.npz` and `.pkl`, as checked arrays; nothing in a file is ever run.
+"""Reads model files of the SMPL family, official `.npz` and `.pkl`, as checked arrays; no code in a file is run.
 
-The official pickles were written by Python 2, some with arrays of chumpy, a package that no longer installs: see
+The official pickles were written by Python 2, some with arrays of chumpy, a package that no longer installs; see
 `pose2mesh.io.safe_pickle`.
 """
 
@@ -20,9 +20,9 @@ from pose2mesh.io.safe_pickle import as_array, read_pickle
 SmplModel = Literal["smpl", "smplh", "smplx", "mano"]
 
 JOINT_COUNTS: dict[str, int] = {"smpl": 24, "smplh": 52, "smplx": 55, "mano": 16}
-SHAPES = 10  # the first coefficients of a model; SMPL-H has 16, SMPL-X 300, of which these vary most
+SHAPES = 10  # the first coefficients, with the largest variance; SMPL-H files have 16, SMPL-X files 300
 
-# The mean pose of the fingers, axis-angle, which a model adds to the pose it is given.
+# File keys of the mean pose of the fingers, axis-angle, which a model adds to its input pose.
 HAND_MEANS: dict[str, tuple[str, ...]] = {
     "smpl": (),
     "smplh": ("hands_meanl", "hands_meanr"),
@@ -33,17 +33,17 @@ HAND_MEANS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class SmplArrays:
-    """What a model file holds, in the units and axes of the model: metres.
+    """The arrays of a model file, in the units and axes of the model: metres.
 
     Attributes:
         template: (V, 3) the mean body without pose.
         faces: (F, 3) triangles.
-        skin_weights: (V, J) how far each joint carries a vertex.
-        shapes: (V, 3, 10) how vertices move with a shape coefficient.
-        pose_shapes: (V, 3, 9 · (J − 1)) how they move with each entry of the joints' rotation matrices.
-        joint_regressor: (J, V) the joints of the body without pose.
+        skin_weights: (V, J) skinning weights.
+        shapes: (V, 3, 10) displacement of the vertices per unit of a shape coefficient.
+        pose_shapes: (V, 3, 9 · (J − 1)) displacement per unit of each entry of the joints' rotation matrices.
+        joint_regressor: (J, V) the joints of the rest body.
         parents: (J,) the parent of each joint, −1 for the root.
-        hand_means: By their names in the file, (45,) axis-angle; those that are there.
+        hand_means: (45,) axis-angle by key of the file; only the keys that exist.
     """
 
     template: NDArray[np.float32]
@@ -61,11 +61,11 @@ def read_smpl(path: Path, model: SmplModel) -> SmplArrays:
 
     Args:
         path: `.npz` or `.pkl`.
-        model: What the file must be.
+        model: The expected model.
 
     Raises:
-        InputError: the file cannot be read, names what a model does not need, lacks an array, is of another model, or
-            an array has the wrong shape or values.
+        InputError: the file cannot be read, pickles classes that no model needs, lacks an array, is of another model,
+            or an array has the wrong shape or values.
     """
     keys = ("kintree_table", "v_template", "f", "weights", "shapedirs", "posedirs", "J_regressor")
     readers = {".npz": _read_npz, ".pkl": _read_pickle}
@@ -76,7 +76,7 @@ def read_smpl(path: Path, model: SmplModel) -> SmplArrays:
     found = readers[path.suffix](path, (*keys, *HAND_MEANS[model]))
     joints = JOINT_COUNTS[model]
     if "kintree_table" in found:
-        parents = _parents(path, found["kintree_table"], model)  # first, to tell a file of another model
+        parents = _parents(path, found["kintree_table"], model)  # first, since it identifies a file of another model
     for key in keys:
         if key not in found:
             raise InputError(f"{path}: no array {key!r}, expected in a file of {model}")
@@ -101,7 +101,7 @@ def read_smpl(path: Path, model: SmplModel) -> SmplArrays:
 
 
 def _parents(path: Path, table: NDArray[Any], model: SmplModel) -> NDArray[np.int64]:
-    """The first row of the table; whoever has another number of joints is another model, which is then named."""
+    """The first row of the table; a different number of joints means another model, which the error names."""
     if table.ndim != 2 or table.shape[0] != 2 or table.dtype.kind not in "iu":
         raise InputError(f"{path}: kintree_table has shape {table.shape} of {table.dtype}, expected (2, J) of integers")
     count = table.shape[1]
@@ -120,13 +120,13 @@ def _parents(path: Path, table: NDArray[Any], model: SmplModel) -> NDArray[np.in
 def _numbers(
     path: Path, found: dict[str, NDArray[Any]], key: str, shape: tuple[int | None, ...]
 ) -> NDArray[np.float32]:
-    """One array, of numbers in the shape expected, where None stands for any length."""
+    """One numeric array of the expected shape, where None stands for any length."""
     array = found[key]
     if array.dtype.kind not in "iuf":
         raise InputError(f"{path}: {key} holds {array.dtype}, expected numbers")
-    # An indexed array of chumpy comes flat.
-    known = int(np.prod([length for length in shape if length is not None]))
-    if array.ndim == 1 < len(shape) and array.size and array.size % known == 0:
+    # Indexed chumpy arrays are flat.
+    fixed = int(np.prod([length for length in shape if length is not None]))
+    if array.ndim == 1 < len(shape) and array.size and array.size % fixed == 0:
         array = array.reshape([-1 if length is None else length for length in shape])
     fits = len(array.shape) == len(shape) and all(
         length in (None, have) for length, have in zip(shape, array.shape, strict=True)
@@ -144,10 +144,10 @@ def _read_npz(path: Path, keys: tuple[str, ...]) -> dict[str, NDArray[Any]]:
     if not zipfile.is_zipfile(path):
         raise InputError(f"{path}: not a readable .npz file (not a zip archive, or cut off)")
     try:
-        # Only what is needed is read: SMPL-X keeps pickled dictionaries next to its arrays.
+        # Only the needed keys are read: SMPL-X files also hold pickled dictionaries.
         with np.load(path, allow_pickle=False) as arrays:
             return {key: arrays[key] for key in keys if key in arrays.files}
-    except Exception as error:  # a damaged archive fails in as many ways as it has parts
+    except Exception as error:  # a damaged archive raises many kinds of exceptions
         raise InputError(f"{path}: not a readable .npz file ({one_line(error)})") from error
 
 

@@ -1,6 +1,6 @@
-"""Points of a body of the SMPL family, posed without the rest of it: some vertices, and joints regressed from all.
+"""Chosen vertices and regressed joints of a body of the SMPL family, posed without posing the other vertices.
 
-SMPL (Loper et al. 2015) is linear blend skinning of a body at rest that is linear in the shape coefficients and in the
+SMPL (Loper et al. 2015) is linear blend skinning of a rest body that is linear in the shape coefficients and in the
 entries of the joints' rotation matrices. A joint regressor commutes with that, as in
 `body_models.skinning.SkinnedPoints`: regressor × skin weights × (template, shapes, pose shapes) is contracted once, in
 float64.
@@ -20,13 +20,13 @@ from pose2mesh.geometry.rotations import rotation_from_vector
 class SmplPoints(nn.Module):
     """Poses `R` vertices and `N` regressed points of a body with `K` joints.
 
-    A body at rest is a product of its D numbers (1, 10 shape coefficients, 9 · (K − 1) entries of rotation matrices)
-    with a matrix: one for the vertices, one for the moments Σ_v r_v w_vk x_v of each regressed point and each joint k
-    that carries some of it.
+    The rest body is linear in D numbers (1, 10 shape coefficients, 9 · (K − 1) entries of rotation matrices): one
+    matrix gives the vertices, another the moments Σ_v r_v w_vk x_v of each regressed point and each joint k that the
+    point depends on.
 
     Args:
         body: The body.
-        vertices: (R,) indices; none for regressed points alone.
+        vertices: (R,) indices; empty for regressed points alone.
         rows: (N, V) regressors.
     """
 
@@ -55,7 +55,7 @@ class SmplPoints(nn.Module):
         pull = rows.double()[:, :, None] * weights  # (N, V, K)
         row, bone = (pull.abs().sum(1) > 1e-9).nonzero().T
         pull = pull[row, :, bone]  # (pairs, V)
-        shaped = basis[:11].transpose(0, 1)  # without the pose, which joints do not move with
+        shaped = basis[:11].transpose(0, 1)  # without the pose, on which the rest joints do not depend
         joints = torch.from_numpy(arrays.joint_regressor).double() @ shaped.flatten(1)
 
         def buffer(name: str, value: Tensor) -> None:
@@ -72,7 +72,7 @@ class SmplPoints(nn.Module):
         buffer("parent", torch.from_numpy(arrays.parents).clamp_min(0))
 
     def forward(self, pose: Tensor, shape: Tensor) -> Tensor:
-        """(B, R + N, 3) in metres, the vertices first; the root joint stays where the shape puts it.
+        """(B, R + N, 3) in metres, the vertices first; the root joint stays at its place in the shaped rest body.
 
         Args:
             pose: (B, K, 3) axis-angle of every joint relative to its parent, radians.
@@ -92,7 +92,7 @@ class SmplPoints(nn.Module):
         return torch.cat((vertices, regressed), dim=1)
 
     def _transforms(self, local: Tensor, heads: Tensor) -> tuple[Tensor, Tensor]:
-        """Rotations (B, K, 3, 3) and translations (B, K, 3) that carry points at rest to posed ones, joint by joint."""
+        """Rotations (B, K, 3, 3) and translations (B, K, 3) from rest points to posed points, for each joint."""
         rotations, posed = local.clone(), heads.clone()
         for joints in self._levels:  # from the root outwards
             above = self.parent[joints]

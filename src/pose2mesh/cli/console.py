@@ -1,4 +1,4 @@
-"""What commands tell whoever runs them, a line at a time, at once."""
+"""Lines for the user, printed at once."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import sys
 
 
 def say(line: str) -> None:
-    """To standard output: what was done."""
+    """Print a result or progress to standard output."""
     print(line, flush=True)
 
 
 def warn(line: str) -> None:
-    """To standard error: what went wrong, or wants attention."""
+    """Print a fault or a warning to standard error."""
     print(line, file=sys.stderr, flush=True)

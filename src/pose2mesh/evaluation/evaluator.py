@@ -3,91 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pose2mesh.errors import InputError
+from pose2mesh.evaluation.evaluate_options import EvaluateOptions
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.io.atomic_write import replacing
 from pose2mesh.io.mesh_files import write_json
 
 if TYPE_CHECKING:  # each test imports its own requirements: images need neither a body model nor the training extra
     from pose2mesh.config.train_config import TrainConfig
-    from pose2mesh.datasets.annotation import OnFault
-    from pose2mesh.datasets.posed_dataset import Input
 
 DEFAULT_SYNTHETIC_SAMPLES = 4000
-MAX_NOISE_SCALE = 10.0
-
-
-@dataclass(frozen=True)
-class EvaluateOptions:
-    """Options of `pose2mesh evaluate`.
-
-    Attributes:
-        data, motions, keypoints: The test, exactly one of them: a training config, a folder of BVH clips, a COCO
-            keypoint file.
-        images: Folder of the images of `keypoints`.
-        samples, seed: Number of samples and the seed that selects them; None for 4,000 of clips and for all of a data
-            set.
-        input_: Source of the 2D joints: `gt`, `noisy` or `detected`.
-        drop_joints: Number of joints removed at random from each sample of clips.
-        noise_scale: Size of the `noisy` errors on clips, relative to those of a detector.
-        report: JSON file for the results; the tables of a data set are written beside it, as Markdown.
-        protocol: Evaluation protocol of a data set; the data set's default where None.
-        on_fault: What to do about unusable annotations of a data set; the config's setting where None.
-        overrides: `key=value` overrides of the config.
-    """
-
-    data: Path | None = None
-    motions: Path | None = None
-    keypoints: Path | None = None
-    images: Path | None = None
-    samples: int | None = None
-    seed: int = 7
-    input_: Input = "gt"
-    drop_joints: int = 0
-    noise_scale: float = 1.0
-    report: Path | None = None
-    protocol: str | None = None
-    on_fault: OnFault | None = None
-    overrides: tuple[str, ...] = ()
-
-    def check(self) -> None:
-        """Check the options before any model or file is read.
-
-        Raises:
-            InputError: an option is invalid; the message names it, its value and what was expected.
-        """
-        if sum(choice is not None for choice in (self.data, self.motions, self.keypoints)) != 1:
-            raise InputError("evaluate: expected one of --data, --motions and --keypoints")
-        if self.samples is not None and self.samples < 1:
-            raise InputError(f"--samples {self.samples}: expected at least 1")
-        if not 0 <= self.seed < 2**63:
-            raise InputError(f"--seed {self.seed}: expected a number from 0 to 2^63")
-        if self.drop_joints < 0:
-            raise InputError(f"--drop-joints {self.drop_joints}: expected 0 or more")
-        if not 0 < self.noise_scale <= MAX_NOISE_SCALE:
-            raise InputError(f"--noise-scale {self.noise_scale:g}: expected more than 0, at most {MAX_NOISE_SCALE:g}")
-        if self.noise_scale != 1 and self.input_ != "noisy":
-            raise InputError(f"--noise-scale {self.noise_scale:g}: goes with --input noisy, not {self.input_}")
-        if self.data is None:
-            given = (("--protocol", self.protocol), ("--on-fault", self.on_fault), ("--set", self.overrides))
-            for option, value in given:
-                if value:
-                    raise InputError(f"{option}: goes with --data, which is not given")
-            if self.input_ == "detected":
-                raise InputError("--input detected: is for data sets with detections (--data); expected gt or noisy")
-        if self.keypoints is None and self.images is not None:
-            raise InputError(f"--images {self.images}: goes with --keypoints, which is not given")
-        if self.keypoints is not None:
-            if self.images is None:
-                raise InputError("evaluate: --keypoints needs --images, the folder of the photos")
-            if self.input_ == "noisy" or self.drop_joints:
-                raise InputError("evaluate: --input noisy and --drop-joints are for clips, not for --keypoints")
-        if self.report is not None and (self.report.is_dir() or not self.report.parent.is_dir()):
-            raise InputError(f"--report {self.report}: expected the name of a file in a folder that exists")
 
 
 def evaluate_model(predictor: Predictor, options: EvaluateOptions, say: Callable[[str], None]) -> dict[str, Any]:

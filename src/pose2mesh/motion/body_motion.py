@@ -1,9 +1,8 @@
-"""One person's motion as a body of one shape with turning bones: what animation files hold.
+"""One person's motion as animation files store it: one body shape, bone rotations and a root path over the frames.
 
-Animation files are Y up. `Y_UP_FROM_CAMERA` turns camera axes to them, as `io/mesh_files.py` does, for a level
-camera: the
-camera is at the origin and looks along −Z. `Y_UP_FROM_BODY` turns the body's rest pose (z up, facing −y) to one that
-stands on Y and faces +Z.
+Animation files are Y up. `Y_UP_FROM_CAMERA` converts camera axes of a level camera, as `io/mesh_files.py` does: the
+camera is at the origin and looks along −Z. `Y_UP_FROM_BODY` converts the body's rest pose (z up, facing −y) to one that
+stands along Y and faces +Z.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from pose2mesh.geometry.rotations import WORLD_TO_CAMERA
 
 Floats: TypeAlias = NDArray[np.floating]
 
-_PART = 500  # frames
+_CHUNK = 500  # frames
 Y_UP_FROM_CAMERA = np.diag([1.0, -1.0, -1.0])
 Y_UP_FROM_BODY = Y_UP_FROM_CAMERA @ np.array(WORLD_TO_CAMERA)
 
@@ -33,12 +32,12 @@ class BodyMotion:
     """A person over `T` consecutive frames.
 
     Attributes:
-        name: In the files.
+        name: Of the person in the files.
         phenotypes: (6,) the shape.
-        orientations: (T, 22, 3, 3) of the bones, from the mean adult's rest pose to camera axes, as `BodyFit` has them.
+        orientations: (T, 22, 3, 3) of the bones, from the mean adult's rest pose to camera axes, as in `BodyFit`.
         hips_m: (T, 3) the hips' bone head in the camera's frame.
-        fps: Frames a second.
-        first_frame: The number of the video's frame that is this motion's first.
+        fps: Frames per second.
+        first_frame: The index in the video of the motion's first frame.
     """
 
     name: str
@@ -64,28 +63,28 @@ class BodyMotion:
     def __len__(self) -> int:
         return len(self.orientations)
 
-    def parts(self) -> Iterator[BodyMotion]:
-        """The motion in pieces of consecutive frames, for what would take much memory of all of it."""
-        for start in range(0, len(self), _PART):
-            piece = slice(start, start + _PART)
+    def chunks(self) -> Iterator[BodyMotion]:
+        """The motion in chunks of consecutive frames, to bound the memory of what is computed from them."""
+        for start in range(0, len(self), _CHUNK):
+            chunk = slice(start, start + _CHUNK)
             yield replace(
                 self,
-                orientations=self.orientations[piece],
-                hips_m=self.hips_m[piece],
+                orientations=self.orientations[chunk],
+                hips_m=self.hips_m[chunk],
                 first_frame=self.first_frame + start,
             )
 
     @property
-    def turns(self) -> Floats:
-        """(T, 22, 3, 3) the bones' rotations from a rest pose that stands on Y, in the Y-up frame of files."""
+    def rotations(self) -> Floats:
+        """(T, 22, 3, 3) rotations of the bones from a rest pose that stands along Y, in the Y-up frame of files."""
         return Y_UP_FROM_CAMERA @ self.orientations.astype(np.float64) @ Y_UP_FROM_BODY.T
 
     @property
-    def local_turns(self) -> Floats:
-        """(T, 22, 3, 3) the same, each relative to the bone above."""
+    def local_rotations(self) -> Floats:
+        """(T, 22, 3, 3) the same, relative to the parent bone."""
         from pose2mesh.datasets.synthetic.pose_sampling import to_local
 
-        return to_local(torch.from_numpy(self.turns)).numpy()
+        return to_local(torch.from_numpy(self.rotations)).numpy()
 
     @property
     def path(self) -> Floats:
@@ -93,7 +92,7 @@ class BodyMotion:
         return self.hips_m.astype(np.float64) @ Y_UP_FROM_CAMERA.T
 
     def vertices(self, body: BodyModel) -> Floats:
-        """(T, V, 3) in the camera's frame."""
+        """Posed vertices (T, V, 3) in the camera's frame."""
         phenotypes = torch.as_tensor(self.phenotypes).float().expand(len(self), -1)
         with torch.no_grad():
             posed = body(phenotypes, torch.as_tensor(self.orientations).float()).numpy()
@@ -102,12 +101,12 @@ class BodyMotion:
 
 @dataclass(frozen=True)
 class RestRig:
-    """A body at rest with every bone unturned, arms half lowered: Y up, facing +Z, metres, the hips at the origin.
+    """Rig of a body at rest (identity rotations, arms half lowered): Y up, facing +Z, metres, hips at the origin.
 
     Attributes:
-        heads: (52, 3) where the bones start.
-        to_rest: (52, 4, 4) what takes each rest vertex of the mesh to its place relative to the bone's head.
-        vertices: (V, 3) the mesh's own rest pose, which depends on the shape.
+        heads: (52, 3) bone heads.
+        to_rest: (52, 4, 4) transforms of the rest vertices of the mesh to coordinates relative to each bone's head.
+        vertices: (V, 3) in the mesh's own rest pose, which depends on the shape.
     """
 
     heads: Floats
@@ -116,16 +115,16 @@ class RestRig:
 
 
 def rest_rig(body: BodyModel, phenotypes: Floats) -> RestRig:
-    """The rig of a shape (6,): skinning with head + turn · `to_rest` gives what `BodyModel` gives."""
+    """The rig of a shape (6,): skinning with head + rotation · `to_rest` gives the posed vertices of `BodyModel`."""
     shape = torch.as_tensor(phenotypes).float()[None]
-    unturned = torch.eye(3).expand(1, BONES, 3, 3)
+    identity = torch.eye(3).expand(1, BONES, 3, 3)
     with torch.no_grad():
         coefficients = body.coefficients(shape)
-        rotations, translations = body.bone_transforms(coefficients, unturned)
-        heads = body.bone_heads(shape, unturned)
+        rotations, translations = body.bone_transforms(coefficients, identity)
+        heads = body.bone_heads(shape, identity)
         vertices = body.rest_vertices + (coefficients @ body.shapes).reshape(-1, 3)
-    turn = Y_UP_FROM_BODY
+    axes = Y_UP_FROM_BODY
     to_rest = np.tile(np.eye(4), (heads.shape[1], 1, 1))
-    to_rest[:, :3, :3] = turn @ rotations[0].double().numpy() @ turn.T
-    to_rest[:, :3, 3] = (translations - heads)[0].double().numpy() @ turn.T
-    return RestRig(heads[0].double().numpy() @ turn.T, to_rest, vertices.double().numpy() @ turn.T)
+    to_rest[:, :3, :3] = axes @ rotations[0].double().numpy() @ axes.T
+    to_rest[:, :3, 3] = (translations - heads)[0].double().numpy() @ axes.T
+    return RestRig(heads[0].double().numpy() @ axes.T, to_rest, vertices.double().numpy() @ axes.T)

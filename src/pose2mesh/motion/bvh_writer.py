@@ -1,10 +1,10 @@
-"""Writes a person's motion as BVH: the 22 body bones under Mixamo's names, for Blender and retargeting tools.
+"""Writes a person's motion as BVH: the 22 body bones with Mixamo's names, for Blender and retargeting tools.
 
 Convention: Y up, the rest pose faces +Z with its left at +X and its arms half lowered, centimetres (scale by 0.01 in
-Blender); degrees, the root's position before its rotation. The camera that filmed is at the origin, looking along −Z.
+Blender); degrees, the root's position before its rotation. The video's camera is at the origin and looks along −Z.
 
-Three angles in a row lose an axis where the middle one comes to 90°: the root's, which may turn round but seldom bends
-double, are Y X Z; the other bones', which bend but seldom twist so far, are Z Y X.
+Euler angles have a gimbal lock where the middle angle is 90°. The root, which may turn around but seldom bends by 90°,
+has the order Y X Z; the other bones, which bend but seldom twist that far, have Z Y X.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _ROOT_ORDER, _ORDER = "YXZ", "ZYX"
 
 
 def write_bvh(path: str | Path, body: BodyModel, motion: BodyMotion, prefix: str = PREFIX) -> None:
-    """Write one person.
+    """Write the motion of one person.
 
     Args:
         path: The file.
-        body: The Anny body.
-        motion: The person's.
-        prefix: Before every bone's name; Mixamo's tools look for `mixamorig:`, others for the bare names.
+        body: The body model.
+        motion: The person's motion.
+        prefix: Of every bone's name; Mixamo's tools expect `mixamorig:`, others the bare names.
 
     Raises:
         InputError: the file cannot be written.
@@ -42,20 +42,20 @@ def write_bvh(path: str | Path, body: BodyModel, motion: BodyMotion, prefix: str
     lines.append(f"Frame Time: {1 / motion.fps:.8f}")
     with atomic_write(path) as file:
         file.write(("\n".join(lines) + "\n").encode())
-        before = None
-        for part in motion.parts():
-            turns = part.local_turns
-            angles = np.concatenate([_angles(turns[:, :1], _ROOT_ORDER), _angles(turns[:, 1:], _ORDER)], axis=1)
-            angles = _continuous(angles, before)
-            before = angles[-1]
-            # Bones are listed depth first, as the hierarchy is written.
-            channels = np.concatenate([_CM * part.path, angles.reshape(len(part), -1)], axis=1)
+        previous = None
+        for chunk in motion.chunks():
+            rotations = chunk.local_rotations
+            angles = np.concatenate([_angles(rotations[:, :1], _ROOT_ORDER), _angles(rotations[:, 1:], _ORDER)], axis=1)
+            angles = _continuous(angles, previous)
+            previous = angles[-1]
+            # `BODY_BONES` is in depth-first order, like the hierarchy.
+            channels = np.concatenate([_CM * chunk.path, angles.reshape(len(chunk), -1)], axis=1)
             rows = [" ".join(f"{value:.5f}" for value in frame) for frame in channels.tolist()]
             file.write(("\n".join(rows) + "\n").encode())
 
 
 def _joint(bone: int, heads: Floats, prefix: str, depth: int) -> list[str]:
-    """The lines of a bone and all that hang from it."""
+    """The lines of a bone and its descendants."""
     indent = "  " * depth
     offset = heads[bone] - heads[PARENTS[bone]] if bone else np.zeros(3)
     channels = [f"{axis}rotation" for axis in (_ORDER if bone else _ROOT_ORDER)]
@@ -76,26 +76,25 @@ def _numbers(values: Floats) -> str:
     return " ".join(f"{value:.5f}" for value in values.tolist())
 
 
-def _angles(turns: Floats, order: str) -> Floats:
-    """(T, bones, 3) degrees of rotations (T, bones, 3, 3)."""
+def _angles(rotations: Floats, order: str) -> Floats:
+    """Euler angles (T, bones, 3) in degrees of rotations (T, bones, 3, 3)."""
     from scipy.spatial.transform import Rotation
 
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Gimbal lock")  # the angles are right, only not the only ones
-        angles = Rotation.from_matrix(turns.reshape(-1, 3, 3)).as_euler(order, degrees=True)
-    return angles.reshape(*turns.shape[:2], 3)
+        warnings.filterwarnings("ignore", message="Gimbal lock")  # the angles are valid, though not unique
+        angles = Rotation.from_matrix(rotations.reshape(-1, 3, 3)).as_euler(order, degrees=True)
+    return angles.reshape(*rotations.shape[:2], 3)
 
 
-def _continuous(angles: Floats, before: Floats | None = None) -> Floats:
-    """Angles (T, bones, 3) in degrees without jumps, nor from the frame before (bones, 3), if there is one.
+def _continuous(angles: Floats, previous: Floats | None = None) -> Floats:
+    """Equivalent angles (T, bones, 3) in degrees without jumps between frames, or from the previous frame (bones, 3).
 
-    Every rotation has two such triples, and any turn more.
-
-    Programs interpolate the channels, so a jump by a turn between two frames would show as a spin.
+    Every rotation has two triples of Euler angles, and each angle may differ by multiples of 360°. Programs interpolate
+    the channels, so a jump by 360° between two frames would show as a spin.
     """
     out = angles.copy()
     for t in range(len(out)):
-        last = out[t - 1] if t else before
+        last = out[t - 1] if t else previous
         if last is None:
             continue
         other = out[t] * [1, -1, 1] + 180  # (a + 180°, 180° − b, c + 180°) is the same rotation

@@ -1,11 +1,11 @@
-"""Animated GLB: people as skinned meshes on the body's rig, to be played in any glTF viewer.
+"""Writes animated GLB: people as skinned meshes on the body's rig, for any glTF viewer.
 
-Each person has a mesh in the rest pose of their shape, 52 joint nodes under Mixamo's names (`p0_Hips` for the person
-`p0`), inverse bind matrices, and four skin weights a vertex. The animation turns the 22 body bones and moves the hips;
-fingers keep to the hands. Y up, metres, the camera that filmed at the origin looking along −Z. glTF counts seconds: the
-frames a second stand in the animation's `extras`, for programs that count frames.
+Each person has a mesh in the rest pose of their shape, 52 joint nodes with Mixamo's names (`p0_Hips` for the person
+`p0`), inverse bind matrices, and four skinning weights per vertex. The animation rotates the 22 body bones and moves
+the hips; fingers follow the hands. Y up, metres, the video's camera at the origin looking along −Z. glTF measures time
+in seconds; the frame rate is in the animation's `extras`, for programs that count frames.
 
-A person who is not there all the time is scaled to nothing meanwhile, which glTF 2.0 gives as the way to hide a node.
+While a person is absent, their rig has scale 0, which glTF 2.0 recommends for hiding a node.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ _SKIN_WEIGHTS = 4
 def write_animated_glb(
     path: str | Path, body: BodyModel, motions: Sequence[BodyMotion], colours: Sequence[Colour] | None = None
 ) -> None:
-    """Write one or several people; a motion of one frame is written as a pose without an animation.
+    """Write one or several people; if all motions together have one frame, as poses without an animation.
 
     Args:
         path: The file.
-        body: The Anny body.
-        motions: One a person, all at one frame rate; time starts at the earliest of their first frames.
-        colours: sRGB in [0, 1], one a person.
+        body: The body model.
+        motions: One per person, all with one frame rate; time starts at the earliest first frame.
+        colours: sRGB in [0, 1], one per person.
 
     Raises:
-        InputError: no motion, two people of one name, different frame rates, or the file cannot be written.
+        InputError: no motion, two people with one name, different frame rates, or the file cannot be written.
     """
     names = [motion.name for motion in motions]
     rates = {motion.fps for motion in motions}
@@ -63,7 +63,7 @@ def write_animated_glb(
 
 
 class _Scene:
-    """The glTF document while it grows."""
+    """Builds the glTF document."""
 
     def __init__(self, body: BodyModel, motions: Sequence[BodyMotion]) -> None:
         self.body, self.glb, self.fps = body, GlbBuffer(), motions[0].fps
@@ -85,7 +85,7 @@ class _Scene:
     def add_person(self, motion: BodyMotion, colour: Colour) -> None:
         rig = rest_rig(self.body, motion.phenotypes)
         first = self._add_joints(motion, rig)
-        # Column by column, as glTF has matrices.
+        # glTF stores matrices column by column.
         matrices = rig.to_rest.swapaxes(1, 2).reshape(-1, 16).astype("<f4")
         bind = self.glb.add(matrices, "MAT4", FLOAT, None)
         bones = list(range(first, first + len(rig.heads)))
@@ -98,9 +98,9 @@ class _Scene:
             self._animate(motion, first, armature=len(self.nodes) - 1)
 
     def _add_joints(self, motion: BodyMotion, rig: RestRig) -> int:
-        """A node for each bone, standing as in the first frame; gives the index of the hips'."""
+        """Add a node per bone, in the pose of the first frame; returns the index of the hips' node."""
         first, body = len(self.nodes), self.body
-        quaternions = _quaternions(motion.local_turns[:1])[0]
+        quaternions = _quaternions(motion.local_rotations[:1])[0]
         for bone, (name, parent) in enumerate(zip(body.bone_names, body.parents, strict=True)):
             offset = motion.path[0] if parent < 0 else rig.heads[bone] - rig.heads[parent]
             node: dict[str, Any] = {"name": f"{motion.name}_{name}", "translation": offset.tolist()}
@@ -128,12 +128,12 @@ class _Scene:
     def _animate(self, motion: BodyMotion, first: int, armature: int) -> None:
         begin = motion.first_frame - self.start
         times = self._times(np.arange(begin, begin + len(motion)) / motion.fps)
-        quaternions = _without_flips(np.concatenate([_quaternions(part.local_turns) for part in motion.parts()]))
+        quaternions = _without_flips(np.concatenate([_quaternions(chunk.local_rotations) for chunk in motion.chunks()]))
         self._channel(first, "translation", times, motion.path, "VEC3")
         for index, name in enumerate(BODY_BONES):
             self._channel(first + self.body.bone_names.index(name), "rotation", times, quaternions[:, index], "VEC4")
         steps = [(0, begin == 0), (begin, True), (begin + len(motion), False)]
-        visible = {at: there for at, there in steps if at < self.end - self.start}
+        visible = {frame: shown for frame, shown in steps if frame < self.end - self.start}
         if not all(visible.values()):
             scales = np.repeat(np.array(list(visible.values()), float)[:, None], 3, axis=1)
             self._channel(armature, "scale", self._times(np.array(list(visible)) / motion.fps), scales, "VEC3", "STEP")
@@ -165,22 +165,27 @@ class _Scene:
 
 
 def strongest_weights(skin_weights: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """(V, 4) the bones that pull most on each vertex, and their weights, which sum to one; bone 0 where fewer do."""
+    """The four bones (V, 4) with the largest skinning weights of each vertex, and their weights, which sum to one.
+
+    Where a vertex has fewer bones, the remaining ones are bone 0 with weight 0.
+    """
     joints = np.argsort(-skin_weights, axis=1, kind="stable")[:, :_SKIN_WEIGHTS]
     weights = np.take_along_axis(skin_weights, joints, axis=1).astype(np.float64)
     weights = (weights / weights.sum(1, keepdims=True)).astype("<f4")
     return np.where(weights > 0, joints, 0).astype(np.uint8), weights
 
 
-def _quaternions(turns: Floats) -> NDArray[np.float32]:
-    """(T, 22, 4) x, y, z, w of rotations (T, 22, 3, 3)."""
+def _quaternions(rotations: Floats) -> NDArray[np.float32]:
+    """Quaternions (T, 22, 4), x, y, z, w, of rotations (T, 22, 3, 3)."""
     from scipy.spatial.transform import Rotation
 
-    return Rotation.from_matrix(turns.reshape(-1, 3, 3)).as_quat().reshape(*turns.shape[:2], 4).astype(np.float32)
+    return (
+        Rotation.from_matrix(rotations.reshape(-1, 3, 3)).as_quat().reshape(*rotations.shape[:2], 4).astype(np.float32)
+    )
 
 
 def _without_flips(quaternions: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(T, 22, 4), none on the far side of the one before: viewers interpolate."""
+    """Flip signs in place: dot products of successive quaternions (T, 22, 4) become positive; viewers interpolate."""
     nearer = np.where((quaternions[1:] * quaternions[:-1]).sum(-1) < 0, np.float32(-1), np.float32(1))
     quaternions[1:] *= np.cumprod(nearer, axis=0)[..., None]
     return quaternions

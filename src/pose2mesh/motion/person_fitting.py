@@ -1,4 +1,4 @@
-"""The Anny body laid on recovered people: a shape for each person, a rotation for every bone, and measurements."""
+"""Fits the default body to predicted meshes: a shape per person, a rotation per bone, and measurements."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from numpy.typing import NDArray
 
 from pose2mesh.body_models.body_fitting import BodyFitter
 from pose2mesh.body_models.bones import BODY_BONES
-from pose2mesh.body_models.default_body import default_body
+from pose2mesh.body_models.default_body import DEFAULT_BODY, default_body
 from pose2mesh.body_models.interface import PHENOTYPES
 from pose2mesh.body_models.measurements import Measurement, measure
-from pose2mesh.inference.predictor import Person
+from pose2mesh.inference.person import Person
 from pose2mesh.skeletons import JOINT_SETS
 
-_ROUNDS = 3  # of Gauss–Newton from the closed-form start; more change nothing at a tenth of a millimetre
+_ROUNDS = 3  # of Gauss–Newton from the closed-form start; more change the result by less than 0.1 mm
 
 
 @dataclass(frozen=True)
 class RigFit:
-    """`P` people fitted in `B` frames, of which each person has at least one.
+    """Bodies fitted to `P` people in `B` frames; each person has at least one frame.
 
     Attributes:
         phenotypes: (P, 6) in the order of `body_models.interface.PHENOTYPES`.
         orientations: (B, 22, 3, 3) of the bones, from the mean adult's rest pose to the axes of the meshes.
-        hips_m: (B, 3) where the hips' bone head is, in the frame of the meshes.
-        residual_mm: (B,) mean distance of the fitted points from the meshes'.
-        measurements: By name, each of P values and residuals.
+        hips_m: (B, 3) the hips' bone head, in the frame of the meshes.
+        residual_mm: (B,) mean distance of the fitted points from those of the meshes.
+        measurements: By name, each with P values and residuals.
     """
 
     phenotypes: NDArray[np.float32]
@@ -40,7 +40,7 @@ class RigFit:
     measurements: dict[str, Measurement]
 
     def shape_of(self, person: int) -> dict[str, Any]:
-        """What a JSON document says of a person's shape."""
+        """The JSON record of a person's shape."""
         values = {
             name: {
                 "value": round(float(measured.value[person]), 5),
@@ -49,14 +49,14 @@ class RigFit:
             for name, measured in self.measurements.items()
         }
         phenotypes = dict(zip(PHENOTYPES, self.phenotypes[person].tolist(), strict=True))
-        return {"body": "anny", "phenotypes": phenotypes, "measurements": values}
+        return {"body": DEFAULT_BODY, "phenotypes": phenotypes, "measurements": values}
 
 
 class Rig:
-    """The body and what lays it on meshes; building it takes some seconds, so `load_rig` keeps it.
+    """The default body and its fitter to meshes; building it takes some seconds, so `load_rig` caches it.
 
     Args:
-        joint_set: Name of the joint set of which joints are regressed from fitted bodies.
+        joint_set: Name of the joint set whose joints are regressed from the fitted bodies.
     """
 
     def __init__(self, joint_set: str) -> None:
@@ -65,7 +65,12 @@ class Rig:
         self.regressor = self.body.regressor(JOINT_SETS[joint_set])
 
     def fit(self, meshes: NDArray[np.floating], one_person: bool = False) -> RigFit:
-        """Shapes and poses of meshes (B, V, 3), metres: each a person, or all of one person, who has one shape."""
+        """Fit shapes and poses to meshes (B, V, 3), metres.
+
+        Args:
+            meshes: Each of another person, or all of one.
+            one_person: Whether all meshes are of one person and share a shape.
+        """
         points = torch.from_numpy(meshes).float()
         person = torch.zeros(len(points), dtype=torch.long) if one_person else None
         fit = self.fitter(points, person)
@@ -80,10 +85,10 @@ class Rig:
     def pose(
         self, meshes: NDArray[np.floating], phenotypes: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Poses of a body of a known shape (6,) laid on meshes (T, V, 3).
+        """Fit poses of a body of a given shape (6,) to meshes (T, V, 3).
 
         Returns:
-            (T, 22 · 9 + 4) orientations, where the hips are, the residual in mm; and (T, J + V, 3) the joints and
+            (T, 22 · 9 + 4) orientations, position of the hips, residual in mm; and (T, J + V, 3) the joints and
             vertices of the fitted bodies; all in the frame of the meshes.
         """
         points = torch.from_numpy(meshes).float()
@@ -98,15 +103,15 @@ class Rig:
 
 @lru_cache(maxsize=1)
 def load_rig(joint_set: str) -> Rig:
-    """`Rig`, built once."""
+    """The `Rig` of a joint set; the last one is cached."""
     return Rig(joint_set)
 
 
 def rig_people(people: list[Person], rig: Rig) -> tuple[list[dict[str, Any]], dict[str, NDArray[Any]]]:
-    """The bodies of people, each on their own: what JSON says of each, and arrays of all for NPZ."""
+    """Fit bodies to people, each separately: a JSON record per person, and the arrays of all people for NPZ."""
     fit = rig.fit(np.stack([person.vertices for person in people]))
     places = fit.hips_m + np.stack([person.camera.translation_m for person in people]).astype(np.float32)
-    described = [
+    records = [
         fit.shape_of(index)
         | {
             "orientations": dict(zip(BODY_BONES, fit.orientations[index], strict=True)),
@@ -123,4 +128,4 @@ def rig_people(people: list[Person], rig: Rig) -> tuple[list[dict[str, Any]], di
         "bone_names": np.array(BODY_BONES),
         "phenotype_names": np.array(PHENOTYPES),
     }
-    return described, arrays
+    return records, arrays

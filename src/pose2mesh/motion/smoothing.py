@@ -1,13 +1,13 @@
-"""Steady bodies over time: a One-Euro filter on points, and one size of body for each person.
+"""Smooths bodies over time: a One-Euro filter on points, and one constant body size per person.
 
 The filter is that of Casiez, Roussel and Vogel, "1€ Filter", CHI 2012: a first-order low pass whose cutoff rises with
-the speed, so that it takes the tremble from what rests and does not lag behind what moves. All points of a body share
-one cutoff. The filter is then linear in them: joints regressed from filtered vertices are the filtered joints.
+the speed, so that it removes jitter at rest and does not lag in motion. All points of a body share one cutoff. The
+filter is then linear in them: joints regressed from filtered vertices are the filtered joints.
 
-Frame by frame (`BodySmoother`) only the past is known, and fast limbs lag a little. A whole track (`smooth_bodies`) is
+Frame by frame (`BodySmoother`) the filter is causal, and fast limbs lag a little. A whole track (`smooth_bodies`) is
 filtered forwards, then backwards, which cancels the lag.
 
-Convention: metres, camera axes, frames a second; a frame that was not seen is bridged before it comes here.
+Convention: metres, camera axes, frames per second; frames without a detection are interpolated by the tracker before.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ Floats: TypeAlias = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class OneEuroConfig:
-    """How much is smoothed. Defaults are for people in metres at 15 to 60 frames a second.
+    """Strength of the smoothing. Defaults are for people in metres at 15 to 60 frames per second.
 
     Attributes:
-        min_cutoff_hz: The cutoff for a body at rest; lower is steadier.
-        beta: How much the cutoff rises with speed, Hz for each m/s; higher lags less.
+        min_cutoff_hz: The cutoff for a body at rest; lower is smoother.
+        beta: Increase of the cutoff with speed, Hz per m/s; higher lags less.
         derivative_cutoff_hz: The cutoff of the speed itself.
     """
 
@@ -41,20 +41,20 @@ class OneEuroConfig:
     derivative_cutoff_hz: float = 1.0
 
 
-# Tuned on the training clips, as the defaults above. Both ways, the filter acts twice and does not lag.
+# Tuned on the training clips, like the defaults above. Forwards and backwards, the filter acts twice and does not lag.
 BOTH_WAYS = OneEuroConfig(min_cutoff_hz=2.0)
-# Depth is told by the body's size alone: an error of 2 % at 5 m is 100 mm, where the joints err by 80 mm.
+# Only the body's size determines the depth: an error of 2 % at 5 m is 100 mm, where the joints err by 80 mm.
 DEPTH = OneEuroConfig(min_cutoff_hz=0.5, beta=0.2)
 SIZE_WINDOW = 150
 
 
 class OneEuro:
-    """The filter on a stream of points.
+    """The One-Euro filter on a stream of points.
 
     Args:
-        fps: Frames a second.
-        config: How much is smoothed.
-        lead: The speed that sets the cutoff is the mean one of so many points, the first; None for all.
+        fps: Frames per second.
+        config: Strength of the smoothing.
+        lead: The cutoff depends on the mean speed of the first `lead` points; None for all.
 
     Raises:
         InputError: a rate or a cutoff that is not positive.
@@ -74,23 +74,21 @@ class OneEuro:
         self._velocity: Floats | None = None
 
     def __call__(self, points: Floats) -> Floats:
-        """The next frame's points (N, 3) filtered, in a new array."""
+        """Filter the next frame's points (N, 3); returns a new array."""
         if self.filtered is None or self._velocity is None:
             self.filtered = np.array(points)
             self._velocity = np.zeros_like(self.filtered[: self.lead])
             return self.filtered.copy()
         step = points - self.filtered
-        self._velocity += self._share(self.config.derivative_cutoff_hz) * (
-            step[: self.lead] * self.fps - self._velocity
-        )
+        self._velocity += self._gain(self.config.derivative_cutoff_hz) * (step[: self.lead] * self.fps - self._velocity)
         speed = float(np.linalg.norm(self._velocity, axis=-1).mean())
-        self.filtered = self.filtered + self._share(self.config.min_cutoff_hz + self.config.beta * speed) * step
+        self.filtered = self.filtered + self._gain(self.config.min_cutoff_hz + self.config.beta * speed) * step
         return self.filtered.copy()
 
-    def _share(self, cutoff_hz: float) -> float:
-        """How far a low pass moves towards the new value in one frame."""
-        turn = 2 * np.pi * cutoff_hz / self.fps
-        return turn / (turn + 1)
+    def _gain(self, cutoff_hz: float) -> float:
+        """Gain of a low pass: the fraction of the step towards the new value in one frame."""
+        phase = 2 * np.pi * cutoff_hz / self.fps
+        return phase / (phase + 1)
 
 
 def smooth(
@@ -104,11 +102,11 @@ def smooth(
     """Filter points (T, N, 3) of a whole track.
 
     Args:
-        points: Metres, one frame after the other.
-        fps: Frames a second.
-        config: How much is smoothed; None for the defaults of the direction.
+        points: Metres, consecutive frames.
+        fps: Frames per second.
+        config: Strength of the smoothing; None for the defaults of the direction.
         lead: As for `OneEuro`.
-        both_ways: Forwards and then backwards, which does not lag. False gives what the stream gives.
+        both_ways: Filter forwards and then backwards, which does not lag; False for the causal filter alone.
 
     Raises:
         InputError: another shape, points that are not finite, or a rate that is not positive.
@@ -129,13 +127,13 @@ def smooth(
 
 
 class RunningSize:
-    """How large one person is: the running median of each bone's length over the last frames.
+    """The size of one person: the running median of each bone's length over the last frames.
 
-    A 2D pose tells the size anew, and a little differently, in every frame; the person does not change.
+    The size predicted from a 2D pose varies from frame to frame; the size of the person does not.
 
     Args:
         edges: The bones as pairs of joint indices, `JointSet.edges`.
-        window: So many frames are remembered.
+        window: Number of frames of the median.
     """
 
     def __init__(self, edges: Sequence[tuple[int, int]], window: int = SIZE_WINDOW) -> None:
@@ -143,32 +141,32 @@ class RunningSize:
         self._lengths: deque[Floats] = deque(maxlen=window)
 
     def __call__(self, joints: Floats) -> float:
-        """The factor that brings this frame's joints (J, 3) to the person's size."""
+        """The scale factor from this frame's joints (J, 3) to the person's size."""
         self._lengths.append(bone_lengths(joints, self.edges))
         return size_factor(self._lengths[-1], self.bones_m)
 
     @property
     def bones_m(self) -> Floats:
-        """(bones,) the lengths so far; their sum is the size that frames are brought to."""
+        """Median bone lengths (bones,) so far; frames are scaled to their sum."""
         return np.median(np.stack(self._lengths), axis=0)
 
 
 def bone_lengths(joints: Floats, edges: Sequence[tuple[int, int]]) -> Floats:
-    """(…, bones) of joints (…, J, 3)."""
+    """Bone lengths (…, bones) of joints (…, J, 3)."""
     a, b = np.array(edges).T
     return np.linalg.norm(joints[..., a, :] - joints[..., b, :], axis=-1)
 
 
 def size_factor(lengths: Floats, person: Floats) -> float:
-    """The scale that brings a frame's bone lengths (bones,) to the person's: of the bones laid end to end."""
+    """The scale factor from a frame's bone lengths (bones,) to the person's: the ratio of their sums."""
     return float(person.sum() / max(float(lengths.sum()), 1e-6))
 
 
 class BodySmoother:
-    """One person, frame by frame: joints and vertices of one size, and where they stand, without tremble.
+    """Smooths one person frame by frame: joints and vertices at constant size, and the position, without jitter.
 
     Args:
-        fps: Frames a second.
+        fps: Frames per second.
         joint_set: Of the joints.
         config: For joints and vertices.
     """
@@ -179,17 +177,17 @@ class BodySmoother:
         self._filter = _BodyFilter(fps, self._joints, config or OneEuroConfig())
 
     def __call__(self, joints: Floats, vertices: Floats, translation_m: Floats) -> tuple[Floats, Floats, Floats]:
-        """The next frame of root-relative joints (J, 3) and vertices (V, 3), and the root in the camera's frame (3,).
+        """Smooth the next frame: root-relative joints (J, 3), vertices (V, 3), and the root in the camera's frame (3,).
 
-        A body of another size is seen alike at a distance that changes by the same factor, so the translation is scaled
-        with the body.
+        A scaled body has the same projection at a distance scaled by the same factor, so the translation is scaled with
+        the body.
         """
         body = self._filter(self.size(joints) * np.concatenate([translation_m[None], joints, vertices]))
         return body[1 : 1 + self._joints], body[1 + self._joints :], body[0]
 
 
 class BodyFrames(Protocol):
-    """A track's frames, in memory or on disk: (T, 1 + J + N, 3), as `steady_bodies` takes them."""
+    """The frames (T, 1 + J + N, 3) of a track, in memory or on disk; see `steady_bodies`."""
 
     def __len__(self) -> int: ...
 
@@ -201,15 +199,15 @@ class BodyFrames(Protocol):
 def steady_bodies(
     bodies: BodyFrames, fps: float, joint_set: JointSet, config: OneEuroConfig | None = None, filtered: bool = True
 ) -> None:
-    """A whole track, in place, one frame in memory at a time: one size of body, and no tremble, without lag.
+    """Smooth a whole track in place, without lag: constant body size, no jitter; one frame in memory at a time.
 
     Args:
-        bodies: (T, 1 + J + N, 3) metres, camera axes: the root in the camera's frame, then joints and N further points
-            relative to it.
-        fps: Frames a second.
+        bodies: (T, 1 + J + N, 3) metres, camera axes: the root in the camera's frame, then the joints and N further
+            points relative to it.
+        fps: Frames per second.
         joint_set: Of the joints.
         config: For joints and points; None for the defaults.
-        filtered: False for one size only.
+        filtered: False for the constant size alone.
 
     Raises:
         InputError: a rate or a cutoff that is not positive.
@@ -233,18 +231,18 @@ def smooth_bodies(
     joint_set: JointSet,
     config: OneEuroConfig | None = None,
 ) -> tuple[Floats, Floats, Floats]:
-    """`steady_bodies` for arrays, which are left as they are.
+    """`steady_bodies` for arrays, which are not changed.
 
     Args:
         joints: (T, J, 3) root-relative, metres, camera axes.
         vertices: (T, V, 3) likewise.
         translations_m: (T, 3) the root in the camera's frame.
-        fps: Frames a second.
+        fps: Frames per second.
         joint_set: Of the joints.
         config: For joints and vertices; None for the defaults.
 
     Returns:
-        The same three, smoothed, the bodies of the median size.
+        The same three arrays, smoothed, with bodies of the median size.
 
     Raises:
         InputError: as `steady_bodies`.
@@ -256,20 +254,20 @@ def smooth_bodies(
 
 
 class _BodyFilter:
-    """The filters of a body's shape in space and of where it stands, on frames as `BodyFrames` has them."""
+    """Filters a body's points and its position, on frames as in `BodyFrames`."""
 
     def __init__(self, fps: float, joints: int, config: OneEuroConfig) -> None:
         self._body = OneEuro(fps, config, lead=joints)
-        self._side, self._depth = OneEuro(fps, config), OneEuro(fps, DEPTH)
+        self._ray, self._depth = OneEuro(fps, config), OneEuro(fps, DEPTH)
 
     def __call__(self, body: Floats) -> Floats:
-        side, depth = _ray_and_depth(body[0])
-        root = _from_ray_and_depth(self._side(side[None])[0], self._depth(depth[None])[0])
+        ray, depth = _ray_and_depth(body[0])
+        root = _from_ray_and_depth(self._ray(ray[None])[0], self._depth(depth[None])[0])
         return np.concatenate([root[None], self._body(body[1:])])
 
 
-# Depth errs ten times as much as the place across the viewing direction, which the pixels tell well: the two are
-# smoothed apart. One holds the ray at a fixed distance, so that it is in metres, the other the depth.
+# The depth's error is ten times that of the position across the viewing direction, which the pixels determine well: the
+# two are smoothed separately, as the point of the viewing ray at a fixed distance, in metres, and as the depth.
 _RAY_LENGTH_M = 4.0
 
 

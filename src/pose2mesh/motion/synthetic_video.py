@@ -1,6 +1,7 @@
-"""Videos whose truth is known: the consecutive frames of a motion clip, one body, one camera that stands still.
+"""Synthetic videos with ground truth: consecutive frames of a motion clip, one body, one static camera.
 
-What each frame's detection errs by is drawn anew, so it trembles more than a real detector, whose errors last.
+Detection errors are sampled independently per frame, so they jitter more than those of a real detector, whose errors
+persist over frames.
 """
 
 from __future__ import annotations
@@ -14,26 +15,26 @@ from torch import Tensor
 
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, ShapeConfig
 from pose2mesh.datasets.synthetic.camera_sampling import CameraConfig, sample_cameras
-from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig, synthesise
+from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig, add_detection_noise
 from pose2mesh.datasets.synthetic.mocap import Clip
 from pose2mesh.geometry.camera import Intrinsics
 
-# As evaluations have it: every joint is there, and none is exact.
-EVERY_JOINT_ERRS = NoiseConfig(drop=0.0, clean=0.0, plain_confidence=0.0, out_of_picture=False)
-# People are in the picture whole, seen from about their own height.
+# As in evaluations: every joint is detected, and none is exact.
+ALL_JOINTS_NOISY = NoiseConfig(drop=0.0, clean=0.0, plain_confidence=0.0, out_of_picture=False)
+# The whole person is in the image; the camera is at about the person's height.
 _CAMERAS = CameraConfig(steep=0.0, fill=(0.35, 0.8))
 
 
 @dataclass(frozen=True)
 class SyntheticVideo:
-    """One person filmed; `T` frames.
+    """`T` frames of one person.
 
     Attributes:
-        fps: Frames a second.
+        fps: Frames per second.
         joints_px: (T, J, 2) as detected.
         confidence: (T, J).
-        joints_cam: (T, J, 3) the truth, root-relative, metres, camera axes.
-        root_cam: (T, 3) where the root joint is, in the camera's frame.
+        joints_cam: (T, J, 3) ground truth, root-relative, metres, camera axes.
+        root_cam: (T, 3) the root joint, in the camera's frame.
         intrinsics: Of the camera.
         phenotypes: (6,) of the body.
         orientations: (T, 22, 3, 3) of its bones, in the clip's world.
@@ -51,21 +52,21 @@ class SyntheticVideo:
     world_to_camera: Tensor
 
 
-def film(
+def synthesise_video(
     clip: Clip,
     synthesiser: BodySynthesiser,
     seed: int,
-    noise: NoiseConfig = EVERY_JOINT_ERRS,
+    noise: NoiseConfig = ALL_JOINTS_NOISY,
     most_frames: int | None = None,
 ) -> SyntheticVideo:
-    """Film the longest stretch of a clip that no frame was dropped from.
+    """Synthesise a video of the longest stretch of a clip without dropped frames.
 
     Args:
         clip: The motion.
         synthesiser: The body and the joint set.
-        seed: Decides the body's shape, the camera and the errors.
+        seed: Of the body's shape, the camera and the errors.
         noise: The detector's errors.
-        most_frames: So many frames at most, from the stretch's first.
+        most_frames: Limit on the number of frames, from the stretch's first.
     """
     generator = torch.Generator().manual_seed(seed)
     frames = max(clip.stretches(), key=len)[:most_frames]
@@ -78,13 +79,13 @@ def film(
     camera = sample_cameras(1, stature, _CAMERAS, generator)
     rotation = camera.rotation[0]
     root_cam = (path + root) @ rotation.mT
-    # Far enough for the whole path to lie before the camera.
+    # Far enough for the whole path to lie in front of the camera.
     root_cam[:, 2] += max(float(camera.position_cam[0, 2]), float(root_cam[:, 2].abs().max()) + 2.5)
     intrinsics = Intrinsics(*(float(camera.focal_px[0]),) * 2, *camera.centre_px[0].tolist())
     joints_cam = joints @ rotation.mT
-    true_px = intrinsics.project((joints_cam + root_cam[:, None]).numpy()).astype(np.float32)
-    joints_px, confidence = synthesise(
-        torch.from_numpy(true_px), synthesiser.joint_set, noise, generator, camera.size_px.expand(len(frames), 2)
+    exact_px = intrinsics.project((joints_cam + root_cam[:, None]).numpy()).astype(np.float32)
+    joints_px, confidence = add_detection_noise(
+        torch.from_numpy(exact_px), synthesiser.joint_set, noise, generator, camera.size_px.expand(len(frames), 2)
     )
     return SyntheticVideo(
         clip.fps,

@@ -1,10 +1,11 @@
-"""Who is who over the frames of a video, from 2D joints alone.
+"""Tracks people over the frames of a video from 2D joints alone.
 
-Each person is expected to go on at constant velocity; expectations and detections are matched so that the sum of their
-similarities, the mean of keypoint similarity (OKS) and overlap of boxes (IoU), is the largest (Kuhn 1955). A track is
-born after so many detections in a row and dies after so many frames without one; what lies between is bridged.
+Each track predicts its next pose with constant velocity. Predictions and detections are matched so that the sum of
+their similarities, the mean of keypoint similarity (OKS) and box overlap (IoU), is maximal (Kuhn 1955). A track is
+confirmed after several detections in a row and ends after many frames without one; short gaps are interpolated
+("bridged").
 
-A stream: memory depends on the people in view, not on the length of the video.
+The tracker works on a stream: its memory depends on the number of people in view, not on the length of the video.
 """
 
 from __future__ import annotations
@@ -20,21 +21,21 @@ from pose2mesh.skeletons import JointSet
 
 Floats: TypeAlias = NDArray[np.floating]
 
-# How fast the velocity follows what is seen; 1 would take the last step for it.
+# Gain of the velocity's update; with 1 the velocity would be the last step.
 _VELOCITY_GAIN = 0.4
-# A box's area that a person fills, as COCO's tools guess it where there is no outline.
+# Area of a person / area of the box, as COCO's tools assume where there is no segmentation.
 _FILLED = 0.53
 
 
 @dataclass(frozen=True)
 class TrackerConfig:
-    """When tracks begin, end and hold together; in frames, for about 30 a second.
+    """Thresholds of tracks, in frames at about 30 frames per second.
 
     Attributes:
-        min_hits: Detections in a row before a person counts as one.
-        max_gap: A track is given up after more frames than this without a detection.
-        max_bridge: Gaps of up to so many frames are filled by interpolation; longer ones stay open.
-        least_similarity: Less alike than this, an expectation and a detection are never the same person.
+        min_hits: Detections in a row before a track is confirmed.
+        max_gap: A track ends after more frames than this without a detection.
+        max_bridge: Gaps of up to this many frames are interpolated; longer ones stay open.
+        least_similarity: A prediction and a detection less similar than this are never matched.
     """
 
     min_hits: int = 3
@@ -55,11 +56,11 @@ class TrackFrame:
     """One person in one frame.
 
     Attributes:
-        track: The person's number, from 0 in the order of appearance; never used again.
-        frame: The frame's number, from 0.
+        track: The track's number, from 0 in the order of appearance; never reused.
+        frame: The frame's index, from 0.
         joints_px: (J, 2) as detected, or interpolated; 0 where missing.
         confidence: (J,) 0 where missing.
-        detection: Which of the frame's detections this is; None where the gap was bridged.
+        detection: The index of the frame's detection; None for an interpolated frame.
     """
 
     track: int
@@ -70,6 +71,7 @@ class TrackFrame:
 
     @property
     def bridged(self) -> bool:
+        """Whether the frame was interpolated."""
         return self.detection is None
 
 
@@ -78,49 +80,50 @@ class _Track:
     last: TrackFrame
     velocity: Floats  # (2,) pixels a frame
     hits: int = 1
-    waiting: list[TrackFrame] = field(default_factory=list)  # until the track is born
+    waiting: list[TrackFrame] = field(default_factory=list)  # until the track is confirmed
 
 
 class Tracker:
-    """Frame in, tracks out.
+    """Assigns the detections of successive frames to tracks.
 
     Args:
         joint_set: Of the joints.
-        config: When tracks begin and end.
+        config: Thresholds of tracks.
     """
 
     def __init__(self, joint_set: JointSet, config: TrackerConfig | None = None) -> None:
         self.joint_set, self.config = joint_set, config or TrackerConfig()
         self._tracks: list[_Track] = []
         self._frame = -1
-        self._born = 0
+        self._next_number = 0
 
     def update(self, joints_px: Floats, confidence: Floats) -> list[TrackFrame]:
-        """The next frame's people.
+        """Process the next frame's detections.
 
         Args:
-            joints_px: (D, J, 2) of D detections, which may be none.
+            joints_px: (D, J, 2) of D detections, possibly none.
             confidence: (D, J), 0 for a missing joint.
 
         Returns:
-            What this frame made certain, each track's frames in order: the frame itself for people known before, all
-            frames since their first for people born now, and the bridged frames before it for people seen again.
+            The new frames of confirmed tracks, each track's in order: this frame for tracks confirmed before, all
+            frames since the first for tracks confirmed now, and the interpolated frames before it for tracks detected
+            again.
 
         Raises:
             InputError: shapes that do not fit, or coordinates that are not finite.
         """
         joints_px, confidence = self._checked(joints_px, confidence)
         self._frame += 1
-        news: list[TrackFrame] = []
-        taken = set()
+        new: list[TrackFrame] = []
+        matched = set()
         for track, index in self._match(joints_px, confidence):
-            taken.add(index)
-            news += self._go_on(track, joints_px[index], confidence[index], index)
-        self._tracks = [track for track in self._tracks if self._lives(track)]
+            matched.add(index)
+            new += self._continue(track, joints_px[index], confidence[index], index)
+        self._tracks = [track for track in self._tracks if self._is_alive(track)]
         for index in range(len(joints_px)):
-            if index not in taken and (confidence[index] > 0).any():
-                news += self._start(joints_px[index], confidence[index], index)
-        return news
+            if index not in matched and (confidence[index] > 0).any():
+                new += self._start(joints_px[index], confidence[index], index)
+        return new
 
     def _checked(self, joints_px: Floats, confidence: Floats) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         joints_px, confidence = np.asarray(joints_px, np.float32), np.asarray(confidence, np.float32)
@@ -135,75 +138,75 @@ class Tracker:
         return joints_px, confidence
 
     def _match(self, joints_px: Floats, confidence: Floats) -> list[tuple[_Track, int]]:
-        """Pairs of a track and the detection that goes on with it."""
+        """Pairs of a track and its detection."""
         if not self._tracks or not len(joints_px):
             return []
         from scipy.optimize import linear_sum_assignment
 
         similarity = self._similarity(joints_px, confidence)
-        # Pairs that are too unlike count as nothing, so that they never push aside a pair that is not.
+        # Pairs below the threshold count as 0, so that they never displace a pair above it.
         similarity[similarity < self.config.least_similarity] = 0
         pairs = zip(*linear_sum_assignment(similarity, maximize=True), strict=True)
         return [(self._tracks[row], int(column)) for row, column in pairs if similarity[row, column] > 0]
 
     def _similarity(self, joints_px: Floats, confidence: Floats) -> Floats:
-        """(tracks, D) how like each detection is to where each track is expected, 0 to 1."""
-        expected = np.stack([self._expected(track) for track in self._tracks])
-        known = np.stack([track.last.confidence for track in self._tracks])
+        """Similarity (tracks, D) of each track's predicted pose with each detection, 0 to 1."""
+        predicted = np.stack([self._predicted(track) for track in self._tracks])
+        last_confidence = np.stack([track.last.confidence for track in self._tracks])
         sigmas = 2 * np.array(self.joint_set.oks_sigmas)
-        own_boxes = np.stack([_box(*person) for person in zip(expected, known, strict=True)])
+        track_boxes = np.stack([_box(*person) for person in zip(predicted, last_confidence, strict=True)])
         boxes = np.stack([_box(*person) for person in zip(joints_px, confidence, strict=True)])
-        area = _FILLED * (_area(own_boxes)[:, None] + _area(boxes)) / 2
-        both = (known[:, None] > 0) & (confidence > 0)
-        squared = ((expected[:, None] - joints_px) ** 2).sum(-1)
+        area = _FILLED * (_area(track_boxes)[:, None] + _area(boxes)) / 2
+        both = (last_confidence[:, None] > 0) & (confidence > 0)
+        squared = ((predicted[:, None] - joints_px) ** 2).sum(-1)
         keypoints = np.exp(-squared / (2 * np.maximum(area, 1)[..., None] * sigmas**2)) * both
         oks = keypoints.sum(-1) / np.maximum(both.sum(-1), 1)
-        return (oks + _overlap(own_boxes[:, None], boxes)) / 2
+        return (oks + _overlap(track_boxes[:, None], boxes)) / 2
 
-    def _expected(self, track: _Track) -> Floats:
+    def _predicted(self, track: _Track) -> Floats:
         return track.last.joints_px + (self._frame - track.last.frame) * track.velocity
 
-    def _go_on(self, track: _Track, joints_px: Floats, confidence: Floats, index: int) -> list[TrackFrame]:
-        before = track.last
-        steps = self._frame - before.frame
-        now = TrackFrame(before.track, self._frame, joints_px, confidence, index)
-        both = (before.confidence > 0) & (confidence > 0)
+    def _continue(self, track: _Track, joints_px: Floats, confidence: Floats, index: int) -> list[TrackFrame]:
+        previous = track.last
+        steps = self._frame - previous.frame
+        now = TrackFrame(previous.track, self._frame, joints_px, confidence, index)
+        both = (previous.confidence > 0) & (confidence > 0)
         if both.any():
-            # The median joint: limbs swing, and one joint may be detected on another person.
-            step = np.median(joints_px[both] - before.joints_px[both], axis=0) / steps
+            # The median over the joints: limbs swing, and a joint may be detected on another person.
+            step = np.median(joints_px[both] - previous.joints_px[both], axis=0) / steps
             track.velocity += (1 if track.hits == 1 else _VELOCITY_GAIN) * (step - track.velocity)
         track.last = now
         track.hits += 1
-        if before.track < 0:
+        if previous.track < 0:
             track.waiting.append(now)
-            return self._bear(track)
-        return [*(_between(before, now) if steps - 1 <= self.config.max_bridge else []), now]
+            return self._confirm(track)
+        return [*(_interpolate(previous, now) if steps - 1 <= self.config.max_bridge else []), now]
 
     def _start(self, joints_px: Floats, confidence: Floats, index: int) -> list[TrackFrame]:
         first = TrackFrame(-1, self._frame, joints_px, confidence, index)
         track = _Track(first, np.zeros(2, np.float32), waiting=[first])
         self._tracks.append(track)
-        return self._bear(track)
+        return self._confirm(track)
 
-    def _bear(self, track: _Track) -> list[TrackFrame]:
-        """Give the track its number once it was seen often enough, and all its frames so far."""
+    def _confirm(self, track: _Track) -> list[TrackFrame]:
+        """Number the track once it has enough detections, and return all its frames so far; none before that."""
         if track.hits < self.config.min_hits:
             return []
         frames = [
-            TrackFrame(self._born, seen.frame, seen.joints_px, seen.confidence, seen.detection)
-            for seen in track.waiting
+            TrackFrame(self._next_number, each.frame, each.joints_px, each.confidence, each.detection)
+            for each in track.waiting
         ]
         track.waiting, track.last = [], frames[-1]
-        self._born += 1
+        self._next_number += 1
         return frames
 
-    def _lives(self, track: _Track) -> bool:
+    def _is_alive(self, track: _Track) -> bool:
         missed = self._frame - track.last.frame
         return missed <= (self.config.max_gap if track.last.track >= 0 else 0)
 
 
-def _between(before: TrackFrame, after: TrackFrame) -> list[TrackFrame]:
-    """The frames of a gap: joints in a straight line, those missing on either side missing; the lower confidence."""
+def _interpolate(before: TrackFrame, after: TrackFrame) -> list[TrackFrame]:
+    """The frames of a gap: joints interpolated linearly, missing if missing on either side; the lower confidence."""
     confidence = np.minimum(before.confidence, after.confidence)
     frames = []
     for frame in range(before.frame + 1, after.frame):
@@ -215,11 +218,11 @@ def _between(before: TrackFrame, after: TrackFrame) -> list[TrackFrame]:
 
 
 def _box(joints_px: Floats, confidence: Floats) -> Floats:
-    """(4,) left, top, right, bottom of the joints that are there, no side below a quarter of the other; 0 for none."""
-    seen = joints_px[confidence > 0]
-    if not len(seen):
+    """Box (4,) of the detected joints, no side below a quarter of the other; zeros without joints."""
+    detected = joints_px[confidence > 0]
+    if not len(detected):
         return np.zeros(4, joints_px.dtype)
-    low, high = seen.min(0), seen.max(0)
+    low, high = detected.min(0), detected.max(0)
     margin = np.maximum(0.125 * (high - low).max() - (high - low) / 2, 0)
     return np.concatenate([low - margin, high + margin])
 

@@ -1,143 +1,329 @@
-"""The people of one picture as files: meshes, arrays, JSON, an overlay, a page with a 3D view."""
+"""Output formats: one record a format and one function that writes it. The command line, its help, the server and the
+documents read `WRITERS`; a new format is one entry and one function here.
+
+Imports what a format needs when it is written, so that the command line's `--help` stays fast.
+"""
 
 from __future__ import annotations
 
-from importlib.util import find_spec
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Literal
 
 from pose2mesh.errors import InputError
-from pose2mesh.inference.predictor import Person, Predictor
-from pose2mesh.io import mesh_files
-from pose2mesh.io.extras import not_installed
-from pose2mesh.pipelines.video.video_options import RIGGED
-from pose2mesh.visualization import renderer
-from pose2mesh.visualization.image_result import ImageResult
-from pose2mesh.visualization.overlay import USUAL_PARTS, OverlayParts, draw_overlay
 
 if TYPE_CHECKING:
+    from pose2mesh.inference.predictor import Predictor
+    from pose2mesh.motion.body_motion import BodyMotion
     from pose2mesh.motion.person_fitting import Rig
+    from pose2mesh.pipelines.video.frame_reader import Video
+    from pose2mesh.pipelines.video.video_result import VideoResult
+    from pose2mesh.visualization.image_result import ImageResult
+    from pose2mesh.visualization.overlay import OverlayParts
+
+Kind = Literal["image", "video"]
 
 
-def write_formats(
-    folder: Path,
-    recovery: Predictor,
-    result: ImageResult,
-    formats: tuple[str, ...],
-    overlay: OverlayParts = USUAL_PARTS,
-) -> None:
-    """Write one picture's people in some of `PHOTO_FORMATS` into a folder that is there.
+@dataclass(frozen=True)
+class Writer:
+    """An output format of images or of videos.
+
+    Attributes:
+        kind: What it is a format of.
+        name: As `--formats` takes it.
+        title: What the files hold, for readers.
+        write: `write(output, path)`, or `write(output, path, person)` with an index where `per_person`; `output` is an
+            `ImageOutput` or a `VideoOutput`. None where the format adds to the files of others.
+        suffix: Of the file name, after the stem of the input and, where `per_person`, the person's index.
+        media_type: MIME type of a file.
+        usual: Written where the user names no formats.
+        per_person: A file for each person; else one for all.
+        needs_people: Not written where no person was detected.
+        needs_body: Needs a model whose body is Anny's, fitted to each person.
+        extra: The extra of the install that it needs.
+    """
+
+    kind: Kind
+    name: str
+    title: str
+    write: Callable[..., None] | None
+    suffix: str = ""
+    media_type: str = ""
+    usual: bool = True
+    per_person: bool = False
+    needs_people: bool = False
+    needs_body: bool = False
+    extra: str | None = None
+
+    def file_name(self, stem: str, person: int) -> str:
+        """The name of the file that holds a person."""
+        return f"{stem}_{person}{self.suffix}" if self.per_person else f"{stem}{self.suffix}"
+
+
+@dataclass(frozen=True, eq=False)
+class ImageOutput:
+    """What the formats of an image are written from.
+
+    Attributes:
+        predictor: The model.
+        result: The recovered people.
+        overlay: What the overlay shows.
+        files: For each person the names of the files they are in, by format.
+        rigs, rig_arrays: The fitted bodies, for the JSON and the NPZ file; empty where not requested.
+    """
+
+    predictor: Predictor
+    result: ImageResult
+    overlay: OverlayParts
+    files: list[dict[str, str]]
+    rigs: list[dict[str, Any]]
+    rig_arrays: dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class VideoOutput:
+    """What the formats of a video are written from.
+
+    Attributes:
+        stem: Of the file names.
+        result: The recovered people.
+        video: The frames; None for keypoints alone.
+        rig: The body fitted to the people; None where no format needs it.
+        overlay: What the overlay shows.
+        files: For each person the names of the files they are in, by format.
+        with_rig: Add the fitted bodies to the JSON and the NPZ file.
+    """
+
+    stem: str
+    result: VideoResult
+    video: Video | None
+    rig: Rig | None
+    overlay: OverlayParts
+    files: list[dict[str, str]]
+    with_rig: bool
+
+    @cached_property
+    def motions(self) -> list[BodyMotion]:
+        """Bone rotations of every person in all their frames, held in memory."""
+        return [body.motion() for body in self.result.people]
+
+
+def _image_obj(output: ImageOutput, path: Path, person: int) -> None:
+    from pose2mesh.io.mesh_files import write_obj
+
+    write_obj(path, output.result.people[person].vertices, output.predictor.faces)
+
+
+def _image_ply(output: ImageOutput, path: Path, person: int) -> None:
+    from pose2mesh.io.mesh_files import write_ply
+
+    write_ply(path, output.result.people[person].vertices, output.predictor.faces)
+
+
+def _image_glb(output: ImageOutput, path: Path) -> None:
+    from pose2mesh.io.mesh_files import in_unit, write_glb
+
+    meshes = [
+        (f"person_{index}", person.vertices_camera, output.predictor.faces, in_unit(colour))
+        for index, (person, colour) in enumerate(zip(output.result.people, output.result.colours, strict=True))
+    ]
+    write_glb(path, meshes)
+
+
+def _image_json(output: ImageOutput, path: Path) -> None:
+    from pose2mesh.io.mesh_files import write_json
+    from pose2mesh.pipelines.image_document import describe_image
+
+    write_json(path, describe_image(output.predictor, output.result, output.files, output.rigs))
+
+
+def _image_npz(output: ImageOutput, path: Path) -> None:
+    import numpy as np
+
+    from pose2mesh.io.mesh_files import write_npz
+
+    people, predictor = output.result.people, output.predictor
+    # reshape: without people, too, the arrays have three dimensions
+    vertices = np.array([person.vertices for person in people]).reshape(-1, len(predictor.template), 3)
+    joints = np.array([person.joints for person in people]).reshape(-1, len(predictor.joint_set), 3)
+    write_npz(path, vertices, joints, predictor.faces, **output.rig_arrays)
+
+
+def _image_overlay(output: ImageOutput, path: Path) -> None:
+    from pose2mesh.visualization.overlay import draw_overlay
+    from pose2mesh.visualization.renderer import PALETTE, save_picture
+
+    result = output.result
+    image = draw_overlay(result.ground(), result.people, output.predictor, result.colours or PALETTE, output.overlay)
+    save_picture(path, image)
+
+
+def _image_html(output: ImageOutput, path: Path) -> None:
+    from pose2mesh.visualization.html_page import write_page
+    from pose2mesh.visualization.scene import describe_frame
+
+    result, predictor = output.result, output.predictor
+    frame = describe_frame(
+        predictor, result.people, result.ground(), result.stem, result.identifiers, result.colours
+    )  # fmt: skip
+    write_page(path, result.stem, predictor, [frame])
+
+
+def _video_mp4(output: VideoOutput, path: Path) -> None:
+    from pose2mesh.pipelines.video.progress import progress
+    from pose2mesh.pipelines.video.video_writers import write_overlay
+
+    with progress(output.stem, "drawing", output.result.frames) as step:
+        write_overlay(path, output.result, output.video, output.overlay, step)
+
+
+def _video_glb(output: VideoOutput, path: Path) -> None:
+    from pose2mesh.motion.glb_writer import write_animated_glb
+    from pose2mesh.pipelines.video.video_writers import track_colours
+
+    assert output.rig is not None
+    write_animated_glb(path, output.rig.body, output.motions, track_colours(output.result))
+
+
+def _video_bvh(output: VideoOutput, path: Path, person: int) -> None:
+    from pose2mesh.motion.bvh_writer import write_bvh
+
+    assert output.rig is not None
+    write_bvh(path, output.rig.body, output.motions[person])
+
+
+def _video_npz(output: VideoOutput, path: Path) -> None:
+    from pose2mesh.pipelines.video.video_writers import write_arrays
+
+    write_arrays(path, output.result, output.with_rig)
+
+
+def _video_json(output: VideoOutput, path: Path) -> None:
+    from pose2mesh.pipelines.video.video_writers import write_description
+
+    write_description(path, output.result, output.files, output.with_rig)
+
+
+def _video_html(output: VideoOutput, path: Path) -> None:
+    from pose2mesh.pipelines.video.video_page import write_video_page
+
+    write_video_page(path, output.result, output.video)
+
+
+WRITERS = (
+    Writer(
+        "image", "obj", "A mesh a person, for any 3D program", _image_obj, ".obj", "model/obj", per_person=True
+    ),
+    Writer(
+        "image", "glb", "Everyone in one scene, for Blender, browsers and game engines", _image_glb, ".glb",
+        "model/gltf-binary", needs_people=True,
+    ),
+    Writer("image", "json", "Joints, cameras, heights and confidences", _image_json, ".json", "application/json"),
+    Writer(
+        "image", "npz", "Vertices, joints and faces as NumPy arrays", _image_npz, ".npz", "application/octet-stream"
+    ),
+    Writer(
+        "image", "ply", "A mesh a person, with normals", _image_ply, ".ply", "application/octet-stream", usual=False,
+        per_person=True,
+    ),
+    Writer("image", "overlay", "Bodies drawn over the image", _image_overlay, "_overlay.png", "image/png"),
+    Writer(
+        "image", "html", "This view as one file that opens from disk", _image_html, ".html",
+        "text/html; charset=utf-8", usual=False,
+    ),
+    Writer(
+        "image", "rig", "Pose, shape and measurements of the body model, in json and npz", None, usual=False,
+        needs_body=True, extra="video",
+    ),
+    Writer("video", "mp4", "Bodies drawn over the video", _video_mp4, "_overlay.mp4", "video/mp4", extra="video"),
+    Writer(
+        "video", "glb", "Everyone in one animated scene, with skeletons", _video_glb, ".glb", "model/gltf-binary",
+        needs_people=True, needs_body=True, extra="video",
+    ),
+    Writer(
+        "video", "bvh", "The motion of a person, for animation programs", _video_bvh, ".bvh", "text/plain",
+        per_person=True, needs_body=True, extra="video",
+    ),
+    Writer(
+        "video", "rig", "Pose, shape and measurements of the body model, in json and npz", None, needs_body=True,
+        extra="video",
+    ),
+    Writer(
+        "video", "npz", "Vertices, joints and tracks as NumPy arrays", _video_npz, ".npz", "application/octet-stream"
+    ),
+    Writer("video", "json", "Joints, cameras and confidences of every frame", _video_json, ".json", "application/json"),
+    Writer(
+        "video", "html", "A 3D view with a slider over the frames, as one file", _video_html, ".html",
+        "text/html; charset=utf-8", usual=False,
+    ),
+)  # fmt: skip
+
+FORMATS = tuple(dict.fromkeys(writer.name for writer in WRITERS))
+
+
+def writers(kind: Kind) -> dict[str, Writer]:
+    """The formats of images or of videos, by name."""
+    return {writer.name: writer for writer in WRITERS if writer.kind == kind}
+
+
+def chosen_formats(kind: Kind, names: tuple[str, ...] | None) -> tuple[str, ...]:
+    """The formats to write: those named, or the usual ones for None.
 
     Raises:
-        InputError: a file cannot be written, or the body model cannot be laid on the people.
+        InputError: a name is that of another kind's format.
     """
-    people, stem = result.people, result.stem
-    shared = picture_file_names(stem)
-    files = name_files(stem, len(people), formats, shared)
-    rigs: list[dict[str, Any]] = [{} for _ in people]
-    rig_arrays: dict[str, Any] = {}
-    if "rig" in formats:
-        rig = find_rig(recovery)
-        if people:
-            from pose2mesh.motion.person_fitting import rig_people
-
-            rigs, rig_arrays = rig_people(people, rig)
-    for person, names in zip(people, files, strict=True):
-        for name, write in (("obj", mesh_files.write_obj), ("ply", mesh_files.write_ply)):
-            if name in names:
-                write(folder / names[name], person.vertices, recovery.faces)
-    if "glb" in formats and people:
-        meshes = [
-            (f"person_{index}", person.vertices_camera, recovery.faces, mesh_files.in_unit(colour))
-            for index, (person, colour) in enumerate(zip(people, result.colours, strict=True))
-        ]
-        mesh_files.write_glb(folder / shared["glb"], meshes)
-    if "npz" in formats:
-        # reshape: without people, too, the arrays have three dimensions
-        vertices = np.array([person.vertices for person in people]).reshape(-1, len(recovery.template), 3)
-        joints = np.array([person.joints for person in people]).reshape(-1, len(recovery.joint_set), 3)
-        mesh_files.write_npz(folder / shared["npz"], vertices, joints, recovery.faces, **rig_arrays)
-    if "overlay" in formats:
-        picture = draw_overlay(result.ground(), people, recovery, result.colours or renderer.PALETTE, overlay)
-        renderer.save_picture(folder / shared["overlay"], picture)
-    if "html" in formats:
-        from pose2mesh.visualization.html_page import write_page
-        from pose2mesh.visualization.scene import describe_frame
-
-        frame = describe_frame(recovery, people, result.ground(), stem, result.identifiers, result.colours)
-        write_page(folder / shared["html"], stem, recovery, [frame])
-    if "json" in formats:
-        mesh_files.write_json(folder / f"{stem}.json", describe_picture(recovery, result, files, rigs))
+    possible = writers(kind)
+    if names is None:
+        return tuple(name for name, writer in possible.items() if writer.usual)
+    if not set(names) <= set(possible):
+        what = "a picture" if kind == "image" else "a video"
+        raise InputError(f"--formats {','.join(names)}: expected some of {', '.join(possible)} for {what}")
+    return names
 
 
-def picture_file_names(stem: str) -> dict[str, str]:
-    """The files that everyone in a picture shares, by format."""
-    return {"glb": f"{stem}.glb", "npz": f"{stem}.npz", "overlay": f"{stem}_overlay.png", "html": f"{stem}.html"}
+def describe_formats() -> str:
+    """The help of `--formats`."""
+
+    def listed(kind: Kind) -> str:
+        usual = [writer.name for writer in WRITERS if writer.kind == kind and writer.usual]
+        others = [writer.name for writer in WRITERS if writer.kind == kind and not writer.usual]
+        return f"{', '.join(usual)} (the default), {', '.join(others)}"
+
+    return (
+        f"Output formats, separated by commas. Images: {listed('image')}. Videos: {listed('video')}; overlay there "
+        "means mp4. html is a page with a 3D view. rig fits the body model to every person and adds its pose, shape "
+        "and measurements to json and npz."
+    )
 
 
-def name_files(stem: str, people: int, formats: tuple[str, ...], shared: dict[str, str]) -> list[dict[str, str]]:
-    """For each person the files they are in, by format: those everyone shares, and otherwise (obj, bvh) their own."""
+def name_files(kind: Kind, stem: str, people: int, formats: tuple[str, ...]) -> list[dict[str, str]]:
+    """For each person the names of the files they are in, by format; the JSON document does not list itself."""
+    listed = {name: writer for name, writer in writers(kind).items() if writer.write is not None and name != "json"}
     return [
-        {name: shared.get(name, f"{stem}_{index}.{name}") for name in formats if name not in ("json", "rig")}
-        for index in range(people)
+        {name: listed[name].file_name(stem, index) for name in formats if name in listed} for index in range(people)
     ]
 
 
-def describe_picture(
-    recovery: Predictor,
-    result: ImageResult,
-    files: list[dict[str, str]],
-    rigs: list[dict[str, Any]] | None = None,
-) -> dict[str, Any]:
-    """The JSON document of a picture; `files` are each person's, by format, `rigs` what
-    `motion.person_fitting.rig_people` tells."""
-    rigs = rigs or [{} for _ in files]
-    return {
-        "input": result.name,
-        "model": recovery.info.name,
-        "joint_names": list(recovery.joint_set.names),
-        "people": [
-            describe_person(person, identifier, names) | ({"rig": fitted} if fitted else {})
-            for person, identifier, names, fitted in zip(result.people, result.identifiers, files, rigs, strict=True)
-        ],
-        "skipped": [{"id": skip.identifier, "reason": skip.reason} for skip in result.skipped],
-    }
+def write_files(kind: Kind, folder: Path, stem: str, people: int, formats: tuple[str, ...], output: Any) -> None:
+    """Write the files of an image or a video into a folder that exists.
 
-
-def describe_person(person: Person, identifier: int | str | None, files: dict[str, str]) -> dict[str, Any]:
-    """One entry of the JSON document's `people`; `files` are names in the document's own folder."""
-    camera = person.camera
-    return {
-        "id": identifier,
-        "joints3d_m": person.joints,
-        "joints2d_px": camera.project(person.joints),
-        "input2d_px": person.joints_px,
-        "confidence": person.confidence,
-        "camera": {
-            "kind": camera.kind,
-            "translation_m": camera.translation_m,
-            "scale_px_per_m": camera.scale_px_per_m,
-            "shift_px": camera.shift_px,
-            "intrinsics": [camera.intrinsics.fx, camera.intrinsics.fy, camera.intrinsics.cx, camera.intrinsics.cy],
-        },
-        "stature_m": person.stature_m if np.isfinite(person.stature_m) else None,
-        "score": person.score,
-        "files": files,
-    }
-
-
-def find_rig(recovery: Predictor) -> Rig:
-    """What lays the Anny body on a model's meshes.
+    Args:
+        kind: What `output` is of.
+        folder, stem: Where, and the start of the file names.
+        people: How many there are.
+        formats: Names of formats.
+        output: An `ImageOutput` or a `VideoOutput`.
 
     Raises:
-        InputError: the model has another body, or Anny is not installed.
+        InputError: a file cannot be written.
     """
-    if recovery.info.body != "anny":
-        raise InputError(f"model {recovery.info.name!r} has another body than Anny, which {', '.join(RIGGED)} need")
-    if find_spec("anny") is None:
-        raise InputError(not_installed("the Anny body", "video"))
-    from pose2mesh.motion.person_fitting import load_rig
-
-    return load_rig(recovery.joint_set.name)
+    for name, writer in writers(kind).items():
+        if name not in formats or writer.write is None or (writer.needs_people and not people):
+            continue
+        if writer.per_person:
+            for person in range(people):
+                writer.write(output, folder / writer.file_name(stem, person), person)
+        else:
+            writer.write(output, folder / writer.file_name(stem, 0))

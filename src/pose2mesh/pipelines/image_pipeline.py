@@ -16,16 +16,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from pose2mesh.body_models.default_body import DEFAULT_BODY
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import nominal_intrinsics
-from pose2mesh.inference.predictor import Person, Predictor, usable_people
+from pose2mesh.inference.person import Person
+from pose2mesh.inference.predictor import Predictor, usable_people
 from pose2mesh.io.atomic_write import move_all
 from pose2mesh.io.image_lookup import IMAGE_SUFFIXES, match_images
 from pose2mesh.io.images import read_photo, resized
 from pose2mesh.io.keypoints import ImageInput, Skipped, read_keypoints
-from pose2mesh.pipelines.formats import find_rig, write_formats
+from pose2mesh.model_zoo import load_model
+from pose2mesh.pipelines.formats import writers
+from pose2mesh.pipelines.image_files import find_rig, write_image_files
 from pose2mesh.pipelines.options import NOMINAL, PredictOptions
-from pose2mesh.pipelines.video.video_options import RIGGED, VIDEO_SUFFIXES, VideoInput, VideoOptions
+from pose2mesh.pipelines.video.video_options import VIDEO_SUFFIXES, VideoInput, VideoOptions
 from pose2mesh.visualization.image_result import ImageResult
 
 if TYPE_CHECKING:
@@ -66,7 +70,7 @@ def predict_files(
 
     Args:
         inputs: Photos, and files and folders of keypoints or photos.
-        model, device, backend: As `Predictor.load` takes them.
+        model, device, backend: As for `load_model`.
         options: What to write, and what is known of the pictures.
         say: Takes lines that say what was done.
         warn: Takes a line for each input or picture that could not be used, and for each photo that was not found.
@@ -77,6 +81,7 @@ def predict_files(
     Raises:
         InputError: the model or the detector cannot be used; nothing has been written then.
     """
+    options.check()
     jobs: list[Job] = []
     origin: dict[str, Path] = {}
     faults = 0
@@ -101,10 +106,10 @@ def predict_files(
     if any(job.needs_detector for job in jobs):
         from pose2mesh.detectors.registry import load_detector
 
-        detector = load_detector(options.detector, options.detector_files or None, options.offline)
-    recovery = Predictor.load(model, device, backend)
-    if options.height_m is not None:
-        recovery.require_heights(options.height_m)
+        detector = load_detector(options.detector, options.detector_model or None, options.offline)
+    recovery = load_model(model, device, backend)
+    if options.height is not None:
+        recovery.require_heights(options.height)
     written = 0
     for job in jobs:
         try:
@@ -194,25 +199,26 @@ def write_video(
     Raises:
         InputError: the input cannot be used, or the files cannot be written.
     """
-    if recovery.looks and video.video is None:
+    if recovery.needs_image and video.video is None:
         raise InputError(f"{video.path}: model {recovery.info.name!r} looks at the frames; give them with --video")
     from pose2mesh.pipelines.video.video_pipeline import predict_video
 
     formats = options.video_formats
-    is_asked = options.formats is not None and bool(set(RIGGED) & set(formats))
-    rig = find_rig(recovery) if is_asked or recovery.info.body == "anny" else None
+    needing_body = [name for name in formats if writers("video")[name].needs_body]
+    is_requested = options.formats is not None and bool(needing_body)
+    rig = find_rig(recovery) if is_requested or recovery.info.body == DEFAULT_BODY else None
     if rig is None:
-        formats = tuple(name for name in formats if name not in RIGGED)
-    names = [options.detector, *(str(file) for file in options.detector_files)]
+        formats = tuple(name for name in formats if name not in needing_body)
+    names = [options.detector, *(str(file) for file in options.detector_model)]
     asked = VideoOptions(
         options.out,
         formats,
         options.joints,
-        options.intrinsics,
-        options.height_m,
-        options.smooth,
+        options.camera,
+        options.height,
+        options.smooth != "off",
         " ".join(names),
-        options.overlay,
+        options.overlay_parts,
     )
     predict_video(video, asked, recovery, detector, rig, say, warn)
 
@@ -228,13 +234,13 @@ def write_picture(
     Raises:
         InputError: the photo cannot be used or the files cannot be written; none of them is there then.
     """
-    formats = options.photo_formats
-    if recovery.looks and photo_path is None:
+    formats = options.image_formats
+    if recovery.needs_image and photo_path is None:
         raise InputError(f"{picture.stem}: model {recovery.info.name!r} looks at the photo; give it with --image")
     photo = None if photo_path is None else read_photo(photo_path, picture.size)
     result = recover_picture(recovery, picture, photo, options)
     with all_or_none(options.out) as folder:
-        write_formats(folder, recovery, result, formats, options.overlay)
+        write_image_files(folder, recovery, result, formats, options.overlay_parts)
     lines = [f"{picture.stem}: {len(result.people)} recovered, {len(result.skipped)} skipped"]
     return lines + [f"  skipped {skip.identifier}: {skip.reason}" for skip in result.skipped]
 
@@ -285,7 +291,7 @@ def _recover_people(
     photo: NDArray[np.uint8] | None,
 ) -> tuple[list[Person], list[int | str | None], list[Skipped]]:
     """The people, their ids, and those who are skipped: by the reader, or because the model lacks their joints."""
-    intrinsics = options.intrinsics
+    intrinsics = options.camera
     if intrinsics == NOMINAL:
         if size is None:
             raise InputError(
@@ -293,7 +299,7 @@ def _recover_people(
             )
         intrinsics = nominal_intrinsics(size)
     kept, pixels, confidence, unusable = usable_people(picture.people, recovery.joint_set)
-    if photo is not None and recovery.looks and size is not None:
+    if photo is not None and recovery.needs_image and size is not None:
         photo = resized(photo, size)
-    people = recovery.recover_converted(pixels, confidence, intrinsics, options.height_m, size, photo)
+    people = recovery.recover_converted(pixels, confidence, intrinsics, options.height, size, photo)
     return people, [picture.people[index].identifier for index in kept], [*picture.skipped, *unusable]

@@ -1,128 +1,135 @@
-"""What a user asked `pose2mesh predict` for, checked before any work is done."""
+"""Options of `pose2mesh predict`: the flags and their help, so this file imports nothing heavy."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
 
 from pose2mesh.errors import InputError
-from pose2mesh.geometry.camera import Intrinsics
-from pose2mesh.pipelines.video.video_options import FORMATS as VIDEO_FORMATS
-from pose2mesh.pipelines.video.video_options import USUAL_FORMATS as _VIDEO_DEFAULT
-from pose2mesh.skeletons import INPUT_ORDERS
-from pose2mesh.visualization.overlay import USUAL_PARTS, OverlayParts
+from pose2mesh.pipelines.formats import FORMATS, chosen_formats, describe_formats
 
-PHOTO_FORMATS = ("obj", "glb", "json", "npz", "ply", "overlay", "html", "rig")
-FORMATS = (*PHOTO_FORMATS, *(name for name in VIDEO_FORMATS if name not in PHOTO_FORMATS))
-_PHOTO_DEFAULT = ("obj", "glb", "json", "npz", "overlay")
+if TYPE_CHECKING:
+    from pose2mesh.geometry.camera import Intrinsics
+    from pose2mesh.visualization.overlay import OverlayParts
+
 NOMINAL: Literal["nominal"] = "nominal"  # as an option's value in place of intrinsics
 
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """What a user asked `predict` for; `checked` builds it from the command line's texts.
+    """What to write for each input, and what is known of its images.
 
     Attributes:
-        out: Folder for the results.
-        joints: Order of the joints in arrays.
-        image: The photo or the folder of photos to draw over.
-        intrinsics: Of the camera; `nominal` for what a camera of that picture's size may have.
-        height_m: Everyone's standing height.
-        formats: Of `FORMATS`; None for what the kind of input usually gets.
-        detector: As `detectors.registry.load_detector` takes it: `auto`, `mediapipe` or `rtmpose`.
-        detector_files: Its model files, where they are not to be downloaded.
+        out: Folder for the results, made if need be; files of the same name are replaced.
+        joints: Order of the joints in arrays: coco, human36, smpl, hand, openpose25 or mediapipe33.
+        image: The image, or the folder of images (matched by file name), to draw over, and for methods that take the
+            image as input; a scaled copy will do.
+        intrinsics: FX,FY,CX,CY of the camera in pixels: gives full perspective. `nominal` guesses them from the image
+            size, for images that are not cropped.
+        height: Standing height of the people in metres, which a 2D pose does not determine.
+        detector: Person and keypoint detector for images; an extra of the install. Its model is downloaded on first
+            use.
+        detector_model: A model file of the detector in place of the download; repeat the option for a second file.
         offline: Download nothing.
-        smooth: Filter the people of videos over time.
-        fps: Frames a second of keypoints that are of a video's frames.
-        video: The video that keypoints are of.
-        overlay: What overlays show.
+        smooth: Filter of the people of videos over time.
+        fps: Frames per second: the input is keypoints of a video's frames (OpenPose folder, COCO file, array
+            (T, J, 2|3)).
+        video: The video that the keypoints belong to, to draw over; gives the frame rate, too.
+        overlay: What overlays show, separated by commas: mesh, joints, confidences; side and top views beside the
+            image.
     """
 
-    out: Path
-    joints: str
-    image: Path | None
-    intrinsics: Intrinsics | Literal["nominal"] | None
-    height_m: float | None
-    formats: tuple[str, ...] | None
-    detector: str = "auto"
-    detector_files: tuple[Path, ...] = ()
+    out: Path = Path("pose2mesh_out")
+    joints: str = "coco"
+    image: Path | None = None
+    intrinsics: str | None = None
+    height: float | None = None
+    formats: Annotated[str | None, Parameter(help=describe_formats())] = None
+    detector: Literal["auto", "mediapipe", "rtmpose"] = "auto"
+    detector_model: Annotated[tuple[Path, ...], Parameter(consume_multiple=False)] = ()
     offline: bool = False
-    smooth: bool = True
+    smooth: Literal["one-euro", "off"] = "one-euro"
     fps: float | None = None
     video: Path | None = None
-    overlay: OverlayParts = USUAL_PARTS
+    overlay: str = "mesh,joints"
 
-    @classmethod
-    def checked(
-        cls,
-        out: Path,
-        joints: str,
-        image: Path | None,
-        intrinsics: str | None,
-        height: float | None,
-        formats: str | None,
-        detector: str = "auto",
-        detector_files: tuple[Path, ...] = (),
-        offline: bool = False,
-        smooth: bool = True,
-        fps: float | None = None,
-        video: Path | None = None,
-        overlay: str | None = None,
-    ) -> PredictOptions:
+    def check(self) -> None:
         """Check every option before any work is done.
 
         Raises:
             InputError: names the option, the value and what was expected.
         """
-        if joints not in INPUT_ORDERS:
-            raise InputError(f"--joints {joints!r}: expected one of {', '.join(INPUT_ORDERS)}")
-        chosen = None if formats is None else tuple(part.strip() for part in formats.split(",") if part.strip())
+        from pose2mesh.skeletons import INPUT_ORDERS
+
+        if self.joints not in INPUT_ORDERS:
+            raise InputError(f"--joints {self.joints!r}: expected one of {', '.join(INPUT_ORDERS)}")
+        chosen = self._format_names
         if chosen is not None and (not chosen or not set(chosen) <= set(FORMATS)):
-            raise InputError(f"--formats {formats!r}: expected some of {', '.join(FORMATS)}, separated by commas")
+            raise InputError(f"--formats {self.formats!r}: expected some of {', '.join(FORMATS)}, separated by commas")
         if chosen is not None and "rig" in chosen and not {"json", "npz"} & set(chosen):
-            raise InputError(f"--formats {formats!r}: rig is written into json and npz; expected one of these, too")
-        if height is not None and not 0.3 < height < 3:
-            raise InputError(f"--height {height}: expected metres between 0.3 and 3")
-        if image is not None and not image.exists():
-            raise InputError(f"--image {image}: no such file or folder")
-        if fps is not None and not 0.1 <= fps <= 1000:
-            raise InputError(f"--fps {fps}: expected frames a second between 0.1 and 1000")
-        if video is not None and not video.is_file():
-            raise InputError(f"--video {video}: no such file")
-        if out.exists() and not out.is_dir():
-            raise InputError(f"--out {out}: is a file, expected a folder")
-        parts = USUAL_PARTS if overlay is None else OverlayParts.parse(overlay)
-        known = intrinsics if intrinsics is None or intrinsics == NOMINAL else Intrinsics.parse(intrinsics)
-        return cls(
-            out, joints, image, known, height, chosen, detector, detector_files, offline, smooth, fps, video, parts
-        )
+            raise InputError(
+                f"--formats {self.formats!r}: rig is written into json and npz; expected one of these, too"
+            )
+        if self.height is not None and not 0.3 < self.height < 3:
+            raise InputError(f"--height {self.height}: expected metres between 0.3 and 3")
+        if self.image is not None and not self.image.exists():
+            raise InputError(f"--image {self.image}: no such file or folder")
+        if self.fps is not None and not 0.1 <= self.fps <= 1000:
+            raise InputError(f"--fps {self.fps}: expected frames a second between 0.1 and 1000")
+        if self.video is not None and not self.video.is_file():
+            raise InputError(f"--video {self.video}: no such file")
+        if self.out.exists() and not self.out.is_dir():
+            raise InputError(f"--out {self.out}: is a file, expected a folder")
+        _ = self.overlay_parts, self.camera
 
     @property
-    def photo_formats(self) -> tuple[str, ...]:
-        """What to write of a picture.
+    def camera(self) -> Intrinsics | Literal["nominal"] | None:
+        """The given intrinsics; `nominal` for those of a usual camera with the size of the image.
 
         Raises:
-            InputError: something that only videos have was asked for.
+            InputError: `intrinsics` are not four numbers in range.
         """
-        return _fitting(self.formats, PHOTO_FORMATS, _PHOTO_DEFAULT, "a picture")
+        from pose2mesh.geometry.camera import Intrinsics
+
+        if self.intrinsics is None or self.intrinsics == NOMINAL:
+            return NOMINAL if self.intrinsics else None
+        return Intrinsics.parse(self.intrinsics)
+
+    @property
+    def overlay_parts(self) -> OverlayParts:
+        """What overlays show.
+
+        Raises:
+            InputError: `overlay` names something else.
+        """
+        from pose2mesh.visualization.overlay import OverlayParts
+
+        return OverlayParts.parse(self.overlay)
+
+    @property
+    def _format_names(self) -> tuple[str, ...] | None:
+        if self.formats is None:
+            return None
+        return tuple(part.strip() for part in self.formats.split(",") if part.strip())
+
+    @property
+    def image_formats(self) -> tuple[str, ...]:
+        """What to write for an image.
+
+        Raises:
+            InputError: a requested format is for videos only.
+        """
+        return chosen_formats("image", self._format_names)
 
     @property
     def video_formats(self) -> tuple[str, ...]:
-        """What to write of a video, whose overlay is an mp4.
+        """What to write for a video, whose overlay is an mp4.
 
         Raises:
-            InputError: something that only pictures have was asked for.
+            InputError: a requested format is for images only.
         """
-        asked = self.formats and tuple(dict.fromkeys("mp4" if name == "overlay" else name for name in self.formats))
-        return _fitting(asked, VIDEO_FORMATS, _VIDEO_DEFAULT, "a video")
-
-
-def _fitting(
-    asked: tuple[str, ...] | None, possible: tuple[str, ...], usual: tuple[str, ...], kind: str
-) -> tuple[str, ...]:
-    if asked is None:
-        return usual
-    if not set(asked) <= set(possible):
-        raise InputError(f"--formats {','.join(asked)}: expected some of {', '.join(possible)} for {kind}")
-    return asked
+        names = self._format_names
+        return chosen_formats("video", names and tuple(dict.fromkeys("mp4" if n == "overlay" else n for n in names)))

@@ -175,4 +175,6 @@ def _options(request: Request) -> PredictOptions:
     except ValueError:
         raise InputError(f"height {query['height']!r}: expected metres") from None
     joints = query.get("joints", "coco")
-    return PredictOptions.checked(Path(), joints, None, query.get("intrinsics"), height, "json")
+    options = PredictOptions(Path(), joints, intrinsics=query.get("intrinsics"), height=height, formats="json")
+    options.check()
+    return options

@@ -7,13 +7,15 @@ import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from starlette.exceptions import HTTPException
 
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.io.mesh_files import json_text
-from pose2mesh.pipelines.formats import describe_picture, write_formats
+from pose2mesh.pipelines.formats import writers
+from pose2mesh.pipelines.image_document import describe_image
+from pose2mesh.pipelines.image_files import write_image_files
 from pose2mesh.pipelines.image_pipeline import recover_picture
 from pose2mesh.pipelines.options import PredictOptions
 from pose2mesh.server.request_limits import RequestLimits
@@ -29,22 +31,8 @@ if TYPE_CHECKING:
     from pose2mesh.detectors.detection import Detector
 
 
-class Download(NamedTuple):
-    """A format that results can be had in."""
-
-    title: str
-    media_type: str
-
-
-DOWNLOADS = {
-    "glb": Download("Everyone in one scene, for Blender, browsers and game engines", "model/gltf-binary"),
-    "obj": Download("A mesh a person, for any 3D program", "model/obj"),
-    "ply": Download("A mesh a person, with normals", "application/octet-stream"),
-    "npz": Download("Vertices, joints and faces as NumPy arrays", "application/octet-stream"),
-    "json": Download("Joints, cameras, heights and confidences", "application/json"),
-    "overlay": Download("Bodies drawn over the picture", "image/png"),
-    "html": Download("This view as one file that opens from disk", "text/html; charset=utf-8"),
-}
+# The formats in which results can be downloaded.
+DOWNLOADS = {name: writer for name, writer in writers("image").items() if writer.write is not None}
 
 
 class Service:
@@ -86,7 +74,7 @@ class Service:
         frames = []
         for number, picture in enumerate(result.frames.pictures):
             files = {name: f"{address}/frames/{number}/{name}" for name in DOWNLOADS}
-            people = describe_picture(self.recovery, picture, [{} for _ in picture.people])
+            people = describe_image(self.recovery, picture, [{} for _ in picture.people])
             frames.append({"stem": picture.stem, "files": files, **people})
         seconds = max(0, round(result.until - self.results.clock()))
         document = {"id": result.identifier, "kept_seconds": seconds, "frames": frames}
@@ -113,7 +101,7 @@ class Service:
         with tempfile.TemporaryDirectory(prefix="pose2mesh-") as folder:
             for picture in pictures:
                 check()
-                write_formats(Path(folder), self.recovery, picture, (name,))
+                write_image_files(Path(folder), self.recovery, picture, (name,))
             files = sorted(Path(folder).iterdir())
             if not files:
                 raise HTTPException(404, f"nobody was found, so there is no {name}")

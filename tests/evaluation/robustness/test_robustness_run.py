@@ -15,7 +15,7 @@ from pose2mesh.cli.main import main
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.errors import InputError
 from pose2mesh.evaluation.robustness import measure, pose_difficulty
-from pose2mesh.evaluation.robustness.robustness_run import RobustnessOptions
+from pose2mesh.evaluation.robustness.robustness_options import RobustnessOptions
 from pose2mesh.skeletons import COCO
 from tests.untrained import save_untrained
 

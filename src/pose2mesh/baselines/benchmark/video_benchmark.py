@@ -21,7 +21,7 @@ from pose2mesh.datasets.synthetic.mocap import Clip
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.models.bundle.bundle_info import DEFAULT
 from pose2mesh.motion.smoothing import smooth_bodies
-from pose2mesh.motion.synthetic_video import SyntheticVideo, film
+from pose2mesh.motion.synthetic_video import SyntheticVideo, synthesise_video
 from pose2mesh.skeletons import COCO
 
 
@@ -50,7 +50,7 @@ def judge_videos(
     seconds = dict.fromkeys(("single frames", "video"), 0.0)
     count = 0
     for seed, clip in enumerate(clips):
-        video = film(clip, synthesiser, seed, noise, frames)
+        video = synthesise_video(clip, synthesiser, seed, noise, frames)
         count += len(video.joints_px)
         joints_px, confidence = torch.from_numpy(video.joints_px), torch.from_numpy(video.confidence)
         observed = BaselineInput(joints_px, confidence, torch.zeros(len(joints_px), dtype=torch.long))

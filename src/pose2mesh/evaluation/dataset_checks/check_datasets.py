@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from pose2mesh.body_models.gendered import BodyConfig, GenderedBody, open_body
 from pose2mesh.body_models.smpl import Variant
 from pose2mesh.datasets.records import Records
 from pose2mesh.errors import InputError
+from pose2mesh.evaluation.dataset_checks.check_options import CheckOptions
 from pose2mesh.evaluation.dataset_checks.contact_sheet import SheetSample, write_sheet
 from pose2mesh.evaluation.dataset_checks.findings import Finding, record_findings
 from pose2mesh.evaluation.dataset_checks.fit_checks import DatasetFits, FitErrors
@@ -20,55 +21,13 @@ from pose2mesh.evaluation.dataset_checks.folder_layout import DatasetSplit, conf
 from pose2mesh.io.downloads import cache_folder
 
 
-@dataclass(frozen=True)
-class CheckOptions:
-    """What a user asked `data check` for.
+def check_dataset(path: Path, options: CheckOptions, say: Callable[[str], None], warn: Callable[[str], None]) -> int:
+    """Check every split of a data set, and report what was found.
 
-    Attributes:
-        path: A data set's folder, a keypoint file of COCO's form, or a training config (.yaml).
-        models: The folder of SMPL's and MANO's files; a config names its own. Without, fits are not looked at.
-        images: The folder that image names are relative to; by default where the data set usually has it.
-        cache: The folder of indices.
-        samples, seed: So many fits of each split are posed, drawn by the seed.
-        fit_limit_mm: Fits further than this from labelled 3D joints are bad; by default what training takes.
-        sheet: The PNG file of the contact sheet; None for none.
-        shown: How many people of each split are on it.
-        overrides: `key=value` that change the config.
-    """
-
-    path: Path
-    models: Path | None = None
-    images: Path | None = None
-    cache: Path | None = None
-    samples: int = 1000
-    seed: int = 7
-    fit_limit_mm: float | None = None
-    sheet: Path | None = None
-    shown: int = 12
-    overrides: tuple[str, ...] = ()
-
-    def check(self) -> None:
-        """Check what can be checked before any work is done.
-
-        Raises:
-            InputError: names the option, the value and what was expected.
-        """
-        for name, value in (("--samples", self.samples), ("--shown", self.shown)):
-            if value < 1:
-                raise InputError(f"{name} {value}: expected at least 1")
-        if not 0 <= self.seed < 2**63:
-            raise InputError(f"--seed {self.seed}: expected a number from 0 to 2^63")
-        if self.fit_limit_mm is not None and not self.fit_limit_mm > 0:
-            raise InputError(f"--fit-limit {self.fit_limit_mm}: expected millimetres")
-        for name, folder in (("--models", self.models), ("--images", self.images)):
-            if folder is not None and not folder.is_dir():
-                raise InputError(f"{name} {folder}: no such folder")
-        if self.sheet is not None and (self.sheet.suffix.lower() != ".png" or not self.sheet.parent.is_dir()):
-            raise InputError(f"--sheet {self.sheet}: expected the name of a .png file in a folder that exists")
-
-
-def check_dataset(options: CheckOptions, say: Callable[[str], None], warn: Callable[[str], None]) -> int:
-    """Check every split of a data set, and say what was found.
+    Args:
+        path: A data set's folder, a keypoint file in COCO format, or a training config (.yaml).
+        options: What to check.
+        say, warn: Take lines for standard output and standard error.
 
     Returns:
         0 where nothing is wrong, 1 where something is.
@@ -77,7 +36,7 @@ def check_dataset(options: CheckOptions, say: Callable[[str], None], warn: Calla
         InputError: an option or a body model cannot be used, or no split can be read.
     """
     options.check()
-    parts, models, cache = _what(options)
+    parts, models, cache = _what(path, options)
     shown: list[SheetSample] = []
     unread: list[InputError] = []
     wrong = False
@@ -109,22 +68,22 @@ def check_dataset(options: CheckOptions, say: Callable[[str], None], warn: Calla
     return 1 if wrong or unread else 0
 
 
-def _what(options: CheckOptions) -> tuple[list[DatasetSplit], BodyConfig | None, Path]:
+def _what(path: Path, options: CheckOptions) -> tuple[list[DatasetSplit], BodyConfig | None, Path]:
     """The splits, where the body models are, and the folder of indices."""
     cache = options.cache or cache_folder() / "sets"
     models = None if options.models is None else BodyConfig("smpl", str(options.models))
-    if options.path.suffix.lower() not in (".yaml", ".yml"):
+    if path.suffix.lower() not in (".yaml", ".yml"):
         if options.overrides:
-            raise InputError(f"--set: goes with a config, which {options.path} is not")
-        return recognise(options.path), models, cache
+            raise InputError(f"--set: goes with a config, which {path} is not")
+        return recognise(path), models, cache
     from pose2mesh.config.train_config import load_config
 
-    data = load_config(options.path, list(options.overrides)).data
+    data = load_config(path, list(options.overrides)).data
     if models is None and data.body.folder is not None:
         models = data.body
     if options.cache is None and data.cache is not None:
         cache = Path(data.cache)
-    return config_parts(data, options.path), models, cache
+    return config_parts(data, path), models, cache
 
 
 def _body(models: BodyConfig, records: Records) -> GenderedBody:

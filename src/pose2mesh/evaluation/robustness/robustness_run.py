@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from pose2mesh.body_models.default_body import default_body
@@ -14,69 +13,11 @@ from pose2mesh.errors import InputError
 from pose2mesh.evaluation.robustness.generalization_gap import measure_gap, verdict
 from pose2mesh.evaluation.robustness.measure import Meter
 from pose2mesh.evaluation.robustness.report import write_report
+from pose2mesh.evaluation.robustness.robustness_options import RobustnessOptions
 from pose2mesh.evaluation.robustness.sample_sets import Role, SampleSet, from_clips, from_keypoints
 from pose2mesh.inference.predictor import Predictor
 
 Say = Callable[[str], None]
-MOST_SAMPLES = 5000  # the true bodies of a set are held in memory, 0.2 MB a person
-
-
-@dataclass(frozen=True)
-class RobustnessOptions:
-    """What a user asked for.
-
-    Attributes:
-        out: Folder of the report.
-        motions, split: BVH clips, and which of them the model was trained on.
-        keypoints: Keypoint files, each as FILE or NAME=FILE.
-        images: Folders of the photos of each file; none or as many.
-        samples, seed: How many people a set has at most; what decides everything drawn.
-    """
-
-    out: Path
-    motions: Path | None = None
-    split: Path | None = None
-    keypoints: tuple[str, ...] = ()
-    images: tuple[Path, ...] = ()
-    samples: int = 500
-    seed: int = 7
-
-    def check(self) -> None:
-        """Check what can be checked before any work is done.
-
-        Raises:
-            InputError: names the option, the value and what was expected.
-        """
-        if self.motions is None and not self.keypoints:
-            raise InputError("robustness: expected --motions, --keypoints, or both")
-        if self.split is not None and self.motions is None:
-            raise InputError(f"--split {self.split}: goes with --motions, which is not given")
-        if self.images and len(self.images) != len(self.keypoints):
-            raise InputError(
-                f"--images: {len(self.images)} given for {len(self.keypoints)} --keypoints; expected one each"
-            )
-        if not 1 <= self.samples <= MOST_SAMPLES:
-            raise InputError(f"--samples {self.samples}: expected 1 to {MOST_SAMPLES}")
-        if not 0 <= self.seed < 2**31:
-            raise InputError(f"--seed {self.seed}: expected a number from 0 to 2^31")
-        if self.out.exists() and not self.out.is_dir():
-            raise InputError(f"--out {self.out}: is a file; expected a folder")
-
-    def named_files(self) -> list[tuple[str, Path]]:
-        """The name and the file of each of `keypoints`; names that come twice are numbered."""
-        found: list[tuple[str, Path]] = []
-        taken = {"training clips", "validation clips", "clips"}
-        for text in self.keypoints:
-            name, separator, path = text.partition("=")
-            file = Path(path) if separator and not Path(text).exists() else Path(text)
-            name = name if separator and file != Path(text) else file.stem
-            unique = name
-            number = 2
-            while unique in taken:
-                unique, number = f"{name} {number}", number + 1
-            taken.add(unique)
-            found.append((unique, file))
-        return found
 
 
 def measure_robustness(predictor: Predictor, model: str, options: RobustnessOptions, say: Say) -> None:

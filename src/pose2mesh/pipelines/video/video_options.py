@@ -10,9 +10,6 @@ from pose2mesh.geometry.camera import Intrinsics
 from pose2mesh.visualization.overlay import OverlayParts
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".3gp")
-RIGGED = ("glb", "bvh", "rig")  # need the Anny body
-FORMATS = ("mp4", "glb", "bvh", "rig", "npz", "json", "html")
-USUAL_FORMATS = FORMATS[:-1]
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,7 @@ class VideoOptions:
 
     Attributes:
         out: Folder for the results.
-        formats: Of `FORMATS`.
+        formats: Names of `pipelines.formats.WRITERS`.
         joints: Order of the joints in arrays.
         intrinsics: Of the camera; `nominal` for what a camera of that picture's size may have.
         height_m: Everyone's standing height.

@@ -21,7 +21,7 @@ from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import nominal_intrinsics
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.io.atomic_write import move_all, replacing
-from pose2mesh.pipelines.formats import name_files
+from pose2mesh.pipelines.formats import VideoOutput, name_files, write_files, writers
 from pose2mesh.pipelines.video.detection_store import DetectionStore
 from pose2mesh.pipelines.video.frame_detections import FrameDetections, keep_sightings
 from pose2mesh.pipelines.video.frame_reader import Video
@@ -31,9 +31,7 @@ from pose2mesh.pipelines.video.progress import progress
 from pose2mesh.pipelines.video.track_bodies import BodyTrack, FilmingConditions
 from pose2mesh.pipelines.video.track_store import TrackStore, track_people
 from pose2mesh.pipelines.video.video_options import VideoInput, VideoOptions
-from pose2mesh.pipelines.video.video_page import write_video_page
 from pose2mesh.pipelines.video.video_result import VideoResult
-from pose2mesh.pipelines.video.video_writers import write_arrays, write_description, write_motions, write_overlay
 
 if TYPE_CHECKING:
     from pose2mesh.motion.person_fitting import Rig
@@ -133,7 +131,7 @@ def recover_video(
     shooting = FilmingConditions(float(rate), size, intrinsics, options.height_m, options.smooth)
     bodies = [BodyTrack(track, recovery, shooting) for track in tracks.people]
     total = sum(len(track) for track in tracks.people)
-    if recovery.looks and sightings.video is not None:
+    if recovery.needs_image and sightings.video is not None:
         with progress(source.stem, "looking", total) as step:
             look_at_frames(bodies, sightings.video, step)
     with progress(source.stem, "recovering", total) as step:
@@ -185,18 +183,9 @@ def _forget_if_changed(folder: Path, file: Path, content: dict[str, Any]) -> Non
 def _write(
     folder: Path, stem: str, options: VideoOptions, result: VideoResult, video: Video | None, rig: Rig | None
 ) -> None:
-    """Write what was asked for into a folder."""
-    formats = options.formats
-    shared = {"mp4": f"{stem}_overlay.mp4", "glb": f"{stem}.glb", "npz": f"{stem}.npz", "html": f"{stem}.html"}
-    files = name_files(stem, len(result.people), formats, shared)
-    if "json" in formats:
-        write_description(folder / f"{stem}.json", result, files, "rig" in formats)
-    if "npz" in formats:
-        write_arrays(folder / shared["npz"], result, "rig" in formats)
-    if rig is not None:
-        write_motions(folder, stem, result, rig.body, formats)
-    if "html" in formats:
-        write_video_page(folder / shared["html"], result, video)
-    if "mp4" in formats:
-        with progress(stem, "drawing", result.frames) as step:
-            write_overlay(folder / shared["mp4"], result, video, options.overlay, step)
+    """Write the requested formats into a folder."""
+    # Without the body model, formats that need it are left out.
+    formats = tuple(name for name in options.formats if rig is not None or not writers("video")[name].needs_body)
+    files = name_files("video", stem, len(result.people), options.formats)
+    output = VideoOutput(stem, result, video, rig, options.overlay, files, "rig" in options.formats)
+    write_files("video", folder, stem, len(result.people), formats, output)

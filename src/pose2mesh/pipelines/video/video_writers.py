@@ -197,20 +197,6 @@ def _frame_line(frame: int, person: Any, bridged: bool) -> str:
     )
 
 
-def write_motions(folder: Path, stem: str, result: VideoResult, body: Any, formats: Sequence[str]) -> None:
-    """Everyone's motion as one animated GLB and as a BVH each; bone rotations are held in memory for it.
-
-    Raises:
-        InputError: a file cannot be written.
-    """
-    motions = [each.motion() for each in result.people]
-    if "glb" in formats and motions:
-        from pose2mesh.motion.glb_writer import write_animated_glb
-
-        colours = [in_unit(colour_of(number)) for number in range(len(motions))]
-        write_animated_glb(folder / f"{stem}.glb", body, motions, colours)
-    if "bvh" in formats:
-        from pose2mesh.motion.bvh_writer import write_bvh
-
-        for number, motion in enumerate(motions):
-            write_bvh(folder / f"{stem}_{number}.bvh", body, motion)
+def track_colours(result: VideoResult) -> list[tuple[float, float, float]]:
+    """A colour a person, as the GLB file takes it: channels in [0, 1]."""
+    return [in_unit(colour_of(number)) for number in range(len(result.people))]
