@@ -162,4 +162,4 @@ def test_what_a_bundle_says_of_itself(folder: Path, capsys: pytest.CaptureFixtur
     assert main(["info", str(folder / "hmr.safetensors")]) == 0
     said = capsys.readouterr().out
     assert "method    hmr, 0.00 M parameters" in said
-    assert "training  64 pictures, 1.0 minutes, seed 0" in said
+    assert "training  64 images, 1.0 minutes, seed 0" in said

@@ -172,7 +172,7 @@ def test_bad_fits_teach_nothing(layer: BodyLayer, people: tuple[Observation, Gro
 
 def test_a_picture_without_a_place_is_refused(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
     _, truth = people
-    with pytest.raises(InputError, match=r"picture 16 .* 16 of settings\.pictures"):
+    with pytest.raises(InputError, match=r"image 16 .* 16 of settings\.pictures"):
         supervise(layer, replace(truth, index=truth.index + 9))
 
 
