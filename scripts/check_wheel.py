@@ -1,6 +1,6 @@
 """Check the wheel in a folder before it is published: one file, small enough for an index, with what must be inside.
 
-    python scripts/check_wheel.py dist
+python scripts/check_wheel.py dist
 """
 
 from __future__ import annotations

@@ -23,8 +23,8 @@ from PIL import Image
 from torch import Tensor
 
 from pose2mesh.baselines.baseline_samples import benchmark_rendering
-from pose2mesh.baselines.benchmark.method_benchmark import BenchmarkedMethod, of_joints
-from pose2mesh.baselines.benchmark.results_table import ROWS, contenders
+from pose2mesh.baselines.benchmark.method_benchmark import BenchmarkedMethod, fitting_method
+from pose2mesh.baselines.benchmark.results_table import ROWS, load_methods
 from pose2mesh.baselines.common.baseline_camera import NOMINAL_DISTANCE_M, project, solve_camera
 from pose2mesh.baselines.common.fitting import Fitter
 from pose2mesh.baselines.common.pose_prior import PosePrior
@@ -63,8 +63,8 @@ def main() -> None:
     torch.set_grad_enabled(False)
     _, clips = load_split(ROOT / "configs/mocap_split.yaml", load_clips(options.motions))
     fitter = Fitter(default_body(), COCO, PosePrior.load())
-    methods = {"smplify": of_joints(FITTING_METHODS["smplify"](fitter))}
-    methods |= {name: found.judged[0] for name, found in contenders(fitter, options.runs).items() if name in ROWS}
+    methods = {"smplify": fitting_method(FITTING_METHODS["smplify"](fitter))}
+    methods |= {name: found.by_seed[0] for name, found in load_methods(fitter, options.runs).items() if name in ROWS}
     needs = frozenset[Need](("images", "parts", "silhouettes", "landmarks"))
     pictures = benchmark_rendering("noisy", fitter.layer)
     stream = SampleStream(fitter.body, COCO, unchanged_poses(clips), pictures, needs)
@@ -89,7 +89,7 @@ def draw(
 ) -> NDArray[np.uint8]:
     """(4 · CROP_PX, PEOPLE · CROP_PX, 3)."""
     observed = BaselineInput(100 * seen.joints, seen.confidence, torch.arange(PEOPLE))
-    found = method.answer(observed, seen)
+    found = method.predict(observed, seen)
     scale = 1.0 if found.joints_px.abs().amax() < 10 else 0.01  # fits answer in the pixels they were given
     rows = [looked_at(name, seen), found_bodies(found, scale, seen, faces)]
     root = found.joints[:, COCO.root_index, None]

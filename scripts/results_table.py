@@ -19,9 +19,16 @@ from pathlib import Path
 
 import torch
 
-from pose2mesh.baselines.benchmark.ablations import claims, plain
-from pose2mesh.baselines.benchmark.results_table import INPUTS, contenders, judge_all, markdown, summary, video_markdown
-from pose2mesh.baselines.benchmark.video_benchmark import judge_videos
+from pose2mesh.baselines.benchmark.ablations import ablations, to_json
+from pose2mesh.baselines.benchmark.results_table import (
+    INPUTS,
+    benchmark_all,
+    load_methods,
+    markdown,
+    summary,
+    video_markdown,
+)
+from pose2mesh.baselines.benchmark.video_benchmark import benchmark_videos
 from pose2mesh.baselines.common.fitting import Fitter
 from pose2mesh.baselines.common.pose_prior import PosePrior
 from pose2mesh.baselines.methods.arnab import Arnab
@@ -147,16 +154,16 @@ def write_table(motions: Path, runs: Path, samples: int, frames: int, out: Path)
     _, clips = load_split(ROOT / "configs" / "mocap_split.yaml", load_clips(motions))
     with torch.no_grad():
         fitter = Fitter(default_body(), COCO, PosePrior.load())
-        found = contenders(fitter, runs)
-        answers = judge_all(found, fitter.layer, unchanged_poses(clips), samples)
-        rows = summary(found, answers)
+        found = load_methods(fitter, runs)
+        predictions = benchmark_all(found, fitter.layer, unchanged_poses(clips), samples)
+        rows = summary(found, predictions)
         arnab = FITTING_METHODS["arnab"](fitter)
         assert isinstance(arnab, Arnab)
         videos = {
-            input_: judge_videos(arnab, Predictor.load(), fitter, clips, frames, measured_noise(input_, COCO))
+            input_: benchmark_videos(arnab, Predictor.load(), fitter, clips, frames, measured_noise(input_, COCO))
             for input_ in INPUTS
         }
-    made = claims(answers, videos, fitter)
+    made = ablations(predictions, videos, fitter)
     parts = [markdown(rows, samples), video_markdown(videos), *(claim.markdown() for claim in made)]
     out.mkdir(parents=True, exist_ok=True)
     with replacing(out / "table.md") as partial:
@@ -165,7 +172,7 @@ def write_table(motions: Path, runs: Path, samples: int, frames: int, out: Path)
         input_: {name: values.mean(0).tolist() for name, values in errors.rows.items()}
         for input_, errors in videos.items()
     }
-    content = {"samples": samples, "rows": rows, "videos": by_video, "claims": plain(made)}
+    content = {"samples": samples, "rows": rows, "videos": by_video, "claims": to_json(made)}
     write_json(out / "table.json", content, decimals=3)
     print("\n\n".join(parts))
 
