@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from pose2mesh.body_models.default_body import DEFAULT_BODY
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import nominal_intrinsics
 from pose2mesh.inference.person import Person
@@ -205,7 +206,7 @@ def write_video(
     formats = options.video_formats
     needing_body = [name for name in formats if writers("video")[name].needs_body]
     is_requested = options.formats is not None and bool(needing_body)
-    rig = find_rig(recovery) if is_requested or recovery.info.body == "anny" else None
+    rig = find_rig(recovery) if is_requested or recovery.info.body == DEFAULT_BODY else None
     if rig is None:
         formats = tuple(name for name in formats if name not in needing_body)
     names = [options.detector, *(str(file) for file in options.detector_model)]
