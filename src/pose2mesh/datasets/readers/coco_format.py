@@ -118,7 +118,7 @@ def smpl_columns(found: Annotation, gender: int = 0) -> dict[str, Any]:
 
 
 def read_detections(path: Path, writer: RecordWriter, joints: int) -> dict[int, NDArray[np.float64]]:
-    """Read detected 2D joints [{annotation_id, keypoints}]: (joints, 3) x, y, score by id; score 1 where none is given."""
+    """Detected joints [{annotation_id, keypoints}] by annotation id: (joints, 3) x, y, score; score 1 by default."""
     found: dict[int, NDArray[np.float64]] = {}
     for _, value in sections(path):
         with writer.faults.each():
