@@ -57,11 +57,11 @@ def errors_mm(predictions: PredictionSet, people: SampleSet, joint_set: JointSet
     parts = []
     for start in range(0, len(people), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
-        prediction, ground_truth = (
+        prediction, expected = (
             BodyPoints(torch.from_numpy(side.joints[part]), torch.from_numpy(side.vertices[part]))
             for side in (predictions, ground_truth)
         )
-        parts.append(compute_errors(prediction, ground_truth, joint_set, ("mpjpe", "pa_mpjpe", "mpvpe")))
+        parts.append(compute_errors(prediction, expected, joint_set, ("mpjpe", "pa_mpjpe", "mpvpe")))
     return {f"{name}_mm": 1000 * torch.cat([part[name] for part in parts]).double().numpy() for name in parts[0]}
 
 
