@@ -30,10 +30,12 @@ from pose2mesh.detectors.image_keypoints import detect_image
 from pose2mesh.detectors.registry import load_detector
 from pose2mesh.evaluation.image_metrics import evaluate_keypoints, measurable_in_image, score_person
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, axis_rotation
-from pose2mesh.inference.predictor import Person, Predictor
+from pose2mesh.inference.person import Person
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.io.image_lookup import match_images
 from pose2mesh.io.images import read_photo
 from pose2mesh.io.keypoints import PoseInput, read_keypoints
+from pose2mesh.model_zoo import load_model
 from pose2mesh.skeletons import COCO, COCO17
 from pose2mesh.visualization import renderer
 from pose2mesh.visualization.overlay import draw_overlay, photo_ground
@@ -143,7 +145,7 @@ def main() -> None:
     parser.add_argument("--detector-model", type=Path, nargs="+")
     parser.add_argument("--sheet", type=Path, help="a picture for your eyes: COCO's photos are not ours to publish")
     arguments = parser.parse_args()
-    recovery = Predictor.load(arguments.model)
+    recovery = load_model(arguments.model)
     if arguments.detector is not None:
         detector = load_detector(arguments.detector, tuple(arguments.detector_model or ()), offline=True)
         found = measure_detected(recovery, detector, arguments.keypoints, arguments.images)

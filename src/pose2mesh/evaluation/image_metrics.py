@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from pose2mesh import metrics
 from pose2mesh.errors import InputError, one_line
-from pose2mesh.inference.predictor import Camera, Predictor, solve_camera
+from pose2mesh.inference.person import Camera, solve_camera
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.io.image_lookup import match_images
 from pose2mesh.io.images import read_photo, resized
 from pose2mesh.io.keypoints import ImageInput, PoseInput, read_keypoints
@@ -53,9 +54,9 @@ def evaluate_keypoints(
     scores: dict[str, list[tuple[float, float]]] = {"": []}
     for person, mask, file in measurable_people(annotations, images):
         size = mask.shape[1], mask.shape[0]
-        image = resized(read_photo(file, size), size) if predictor.looks else None
+        image = resized(read_photo(file, size), size) if predictor.needs_image else None
         found = predictor.recover_converted(
-            person.joints_px[None], person.confidence[None], image_size=size, photo=image
+            person.joints_px[None], person.confidence[None], image_size=size, image=image
         )[0]
         bodies = {"": (found.joints, found.vertices, found.camera)}
         for name, (joints, vertices) in (still_poses or {}).items():

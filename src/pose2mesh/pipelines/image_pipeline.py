@@ -16,13 +16,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from pose2mesh.body_models.default_body import DEFAULT_BODY
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import nominal_intrinsics
-from pose2mesh.inference.predictor import Person, Predictor, usable_people
+from pose2mesh.inference.person import Person
+from pose2mesh.inference.predictor import Predictor, usable_people
 from pose2mesh.io.atomic_write import move_all
 from pose2mesh.io.image_lookup import IMAGE_SUFFIXES, match_images
 from pose2mesh.io.images import read_photo, resized
 from pose2mesh.io.keypoints import ImageInput, Skipped, read_keypoints
+from pose2mesh.model_zoo import load_model
 from pose2mesh.pipelines.formats import writers
 from pose2mesh.pipelines.image_files import find_rig, write_image_files
 from pose2mesh.pipelines.options import NOMINAL, PredictOptions
@@ -67,7 +70,7 @@ def predict_files(
 
     Args:
         inputs: Photos, and files and folders of keypoints or photos.
-        model, device, backend: As `Predictor.load` takes them.
+        model, device, backend: As for `load_model`.
         options: What to write, and what is known of the pictures.
         say: Takes lines that say what was done.
         warn: Takes a line for each input or picture that could not be used, and for each photo that was not found.
@@ -104,7 +107,7 @@ def predict_files(
         from pose2mesh.detectors.registry import load_detector
 
         detector = load_detector(options.detector, options.detector_model or None, options.offline)
-    recovery = Predictor.load(model, device, backend)
+    recovery = load_model(model, device, backend)
     if options.height is not None:
         recovery.require_heights(options.height)
     written = 0
@@ -196,14 +199,14 @@ def write_video(
     Raises:
         InputError: the input cannot be used, or the files cannot be written.
     """
-    if recovery.looks and video.video is None:
+    if recovery.needs_image and video.video is None:
         raise InputError(f"{video.path}: model {recovery.info.name!r} looks at the frames; give them with --video")
     from pose2mesh.pipelines.video.video_pipeline import predict_video
 
     formats = options.video_formats
     needing_body = [name for name in formats if writers("video")[name].needs_body]
     is_requested = options.formats is not None and bool(needing_body)
-    rig = find_rig(recovery) if is_requested or recovery.info.body == "anny" else None
+    rig = find_rig(recovery) if is_requested or recovery.info.body == DEFAULT_BODY else None
     if rig is None:
         formats = tuple(name for name in formats if name not in needing_body)
     names = [options.detector, *(str(file) for file in options.detector_model)]
@@ -232,7 +235,7 @@ def write_picture(
         InputError: the photo cannot be used or the files cannot be written; none of them is there then.
     """
     formats = options.image_formats
-    if recovery.looks and photo_path is None:
+    if recovery.needs_image and photo_path is None:
         raise InputError(f"{picture.stem}: model {recovery.info.name!r} looks at the photo; give it with --image")
     photo = None if photo_path is None else read_photo(photo_path, picture.size)
     result = recover_picture(recovery, picture, photo, options)
@@ -296,7 +299,7 @@ def _recover_people(
             )
         intrinsics = nominal_intrinsics(size)
     kept, pixels, confidence, unusable = usable_people(picture.people, recovery.joint_set)
-    if photo is not None and recovery.looks and size is not None:
+    if photo is not None and recovery.needs_image and size is not None:
         photo = resized(photo, size)
     people = recovery.recover_converted(pixels, confidence, intrinsics, options.height, size, photo)
     return people, [picture.people[index].identifier for index in kept], [*picture.skipped, *unusable]

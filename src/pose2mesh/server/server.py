@@ -13,7 +13,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pose2mesh.errors import InputError
-from pose2mesh.inference.predictor import Predictor
+from pose2mesh.model_zoo import load_model
 from pose2mesh.server.app import build_app
 from pose2mesh.server.request_limits import RequestLimits
 from pose2mesh.server.service import Service
@@ -119,7 +119,7 @@ def serve(
 
     Args:
         host, port: To listen at.
-        model, backend: As `Predictor.load` takes them.
+        model, backend: As for `load_model`.
         detector, detector_files, offline: As `load_detector` takes them. Where `auto` finds none, photos are not taken.
         say: Takes the line that says where the app is.
         warn: Takes the line that says that photos are not taken.
@@ -131,7 +131,7 @@ def serve(
     limits = limits or RequestLimits()
     listener = _listen(host, port)  # before the slow part
     with listener:
-        recovery = Predictor.load(model, "cpu", backend)
+        recovery = load_model(model, "cpu", backend)
         service = Service(recovery, _find_detector(detector, detector_files, offline, warn), limits)
         hosts = [*_LOOPBACK, "[::1]"] if host in _LOOPBACK else None
         shown = f"[{host}]" if ":" in host else host

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig, synthesise
+from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig, add_detection_noise
 from pose2mesh.evaluation.robustness.predictions import reproject
 from pose2mesh.evaluation.robustness.sample_sets import SampleSet
 from pose2mesh.inference.predictor import Predictor
@@ -57,9 +57,15 @@ def measure_calibration(predictor: Predictor, people: SampleSet, seed: int) -> C
         if joint_set.name == "human36":
             noise.model = "human36"
         generator = torch.Generator().manual_seed(seed)
+<<<<<<< HEAD
         detections = synthesise(torch.from_numpy(people.joints_px), joint_set, noise, generator)
         pixels, confidence = (x.numpy() for x in detections)
         source = "synthesised detections, compared with the true joints"
+=======
+        drawn = add_detection_noise(torch.from_numpy(people.joints_px), joint_set, noise, generator)
+        pixels, confidence = (x.numpy() for x in drawn)
+        source = "synthesised detections, against the true joints"
+>>>>>>> main
     joints, _ = predictor.run(pixels, confidence)
     reprojection = reproject(joints, pixels, confidence, people.joints_px, people.area_px, joint_set)
     present = np.isfinite(reprojection.similarity)

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2mesh.evaluation.robustness.measure import GAP_ERROR, Case, Measures
-from pose2mesh.inference.predictor import Predictor, solve_camera
+from pose2mesh.inference.person import solve_camera
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.visualization import renderer
 
 Floats: TypeAlias = NDArray[np.floating]

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from pose2mesh import metrics
 from pose2mesh.evaluation.image_metrics import MIN_LABELLED_JOINTS
 from pose2mesh.evaluation.robustness.sample_sets import SampleSet
-from pose2mesh.inference.predictor import Predictor, solve_camera
+from pose2mesh.inference.person import solve_camera
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.metrics import BodyPoints, compute_errors
 from pose2mesh.skeletons import JointSet
 from pose2mesh.visualization import renderer

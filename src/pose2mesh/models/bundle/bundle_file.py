@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from pose2mesh.errors import InputError, one_line
-from pose2mesh.models.bundle.bundle_info import BundleInfo, resolve
+from pose2mesh.models.bundle.bundle_info import BundleInfo, find_bundle
 from pose2mesh.models.mesh_topology import MeshTopology
 from pose2mesh.models.network_config import NetworkConfig
 
@@ -46,7 +46,7 @@ def read_bundle(name_or_path: str | Path) -> BundleFile:
     Raises:
         InputError: no such file, cut short, not a bundle, of another version, or without what its description needs.
     """
-    path = resolve(name_or_path)
+    path = find_bundle(name_or_path)
     metadata, tensors = _read(path)
     if metadata.get("format") != FORMAT:
         raise InputError(f"{path}: not a pose2mesh bundle (no {FORMAT!r} in its metadata)")

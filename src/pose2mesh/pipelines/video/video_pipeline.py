@@ -131,7 +131,7 @@ def recover_video(
     shooting = FilmingConditions(float(rate), size, intrinsics, options.height_m, options.smooth)
     bodies = [BodyTrack(track, recovery, shooting) for track in tracks.people]
     total = sum(len(track) for track in tracks.people)
-    if recovery.looks and sightings.video is not None:
+    if recovery.needs_image and sightings.video is not None:
         with progress(source.stem, "looking", total) as step:
             look_at_frames(bodies, sightings.video, step)
     with progress(source.stem, "recovering", total) as step:
