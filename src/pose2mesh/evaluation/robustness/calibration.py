@@ -57,15 +57,9 @@ def measure_calibration(predictor: Predictor, people: SampleSet, seed: int) -> C
         if joint_set.name == "human36":
             noise.model = "human36"
         generator = torch.Generator().manual_seed(seed)
-<<<<<<< HEAD
-        detections = synthesise(torch.from_numpy(people.joints_px), joint_set, noise, generator)
+        detections = add_detection_noise(torch.from_numpy(people.joints_px), joint_set, noise, generator)
         pixels, confidence = (x.numpy() for x in detections)
         source = "synthesised detections, compared with the true joints"
-=======
-        drawn = add_detection_noise(torch.from_numpy(people.joints_px), joint_set, noise, generator)
-        pixels, confidence = (x.numpy() for x in drawn)
-        source = "synthesised detections, against the true joints"
->>>>>>> main
     joints, _ = predictor.run(pixels, confidence)
     reprojection = reproject(joints, pixels, confidence, people.joints_px, people.area_px, joint_set)
     present = np.isfinite(reprojection.similarity)
