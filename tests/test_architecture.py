@@ -249,3 +249,34 @@ def test_paths_named_in_documents_exist(page: Path) -> None:
         if not (page.parent / name).exists():
             missing.append(name)
     assert not missing
+
+
+def registry_entries() -> list[tuple[str, str]]:
+    """(registry, name) of everything that is chosen by name."""
+    from pose2mesh.baselines.registry import FITTING_METHODS, LEARNED_METHODS
+    from pose2mesh.datasets.registry import DATASETS
+    from pose2mesh.detectors.registry import DETECTORS
+    from pose2mesh.evaluation.protocols import PROTOCOLS
+    from pose2mesh.models.lifter_registry import LIFTERS
+    from pose2mesh.pipelines.formats import FORMATS
+    from pose2mesh.skeletons import INPUT_ORDERS, JOINT_SETS
+
+    registries = {
+        "INPUT_ORDERS": INPUT_ORDERS, "JOINT_SETS": JOINT_SETS, "DATASETS": DATASETS, "PROTOCOLS": PROTOCOLS,
+        "LIFTERS": LIFTERS, "FITTING_METHODS": FITTING_METHODS, "LEARNED_METHODS": LEARNED_METHODS,
+        "DETECTORS": DETECTORS, "WRITERS": FORMATS,
+    }  # fmt: skip
+    return [(registry, name) for registry, entries in registries.items() for name in entries]
+
+
+@cache
+def text_of(pattern: str) -> str:
+    return "\n".join(path.read_text(encoding="utf-8") for path in sorted(ROOT.glob(pattern)))
+
+
+@pytest.mark.parametrize(("registry", "name"), registry_entries())
+def test_every_entry_of_a_registry_has_a_page_and_a_test(registry: str, name: str) -> None:
+    whole_word = re.compile(rf"(?<![\w-]){re.escape(name)}(?![\w-])")
+    assert whole_word.search(text_of("docs/**/*.md")), f"{registry}: no page names {name}"
+    assert whole_word.search(text_of("tests/**/*.py")), f"{registry}: no test names {name}"
+    assert registry in text_of("docs/architecture.md")
