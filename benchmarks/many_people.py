@@ -27,7 +27,7 @@ from pose2mesh.inference.predictor import Predictor
 from pose2mesh.io import mesh_files
 from pose2mesh.io.atomic_write import replacing
 from pose2mesh.pipelines import image_pipeline
-from pose2mesh.pipelines import options as predict_options
+from pose2mesh.pipelines import predict_options
 from pose2mesh.visualization import overlay, renderer
 
 PEOPLE_A_PICTURE = 2

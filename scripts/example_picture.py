@@ -28,7 +28,7 @@ def main() -> None:
                 person.joints_px[None], person.confidence[None], image_size=picture.size
             )[0]
             tiles.append(draw_tile(person, None, found, recovery.faces))
-    renderer.save_picture(arguments.out, renderer.contact_sheet(tiles, [""] * len(tiles), columns=2, tile=(260, 780)))
+    renderer.save_image(arguments.out, renderer.contact_sheet(tiles, [""] * len(tiles), columns=2, tile=(260, 780)))
 
 
 if __name__ == "__main__":

@@ -130,10 +130,10 @@ def test_what_is_seen_decides(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "more", "fault"),
     [
-        ("hmr.safetensors", [], "street: model 'hmr' looks at the photo; give it with --image"),
+        ("hmr.safetensors", [], "street: model 'hmr' takes the image as input; give it with --image"),
         ("hmr.safetensors", ["--backend", "onnx"], "is run by torch"),
         ("hmr.safetensors", ["--device", "cuda"], "runs on the cpu"),
-        ("hmr.safetensors", ["--fps", "30", "--formats", "json"], "looks at the frames; give them with --video"),
+        ("hmr.safetensors", ["--fps", "30", "--formats", "json"], "takes the frames as input; give them with --video"),
         ("reader.safetensors", [], "model 'reader' reads pictures and gives no bodies"),
     ],
 )
@@ -162,4 +162,4 @@ def test_what_a_bundle_says_of_itself(folder: Path, capsys: pytest.CaptureFixtur
     assert main(["info", str(folder / "hmr.safetensors")]) == 0
     said = capsys.readouterr().out
     assert "method    hmr, 0.00 M parameters" in said
-    assert "training  64 pictures, 1.0 minutes, seed 0" in said
+    assert "training  64 images, 1.0 minutes, seed 0" in said

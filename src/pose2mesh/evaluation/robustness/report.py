@@ -100,7 +100,7 @@ def write_report(
     blocks += [Heading("Curves"), ImageBlock(out / "curves.png", caption), Heading("The worst cases")]
     for index, measures in enumerate(sets):
         picture = out / f"worst_{index + 1}.jpg"
-        renderer.save_picture(picture, draw_gallery(measures, recovery))
+        renderer.save_image(picture, draw_gallery(measures, recovery))
         beside = "" if measures.people.truth is None else ", the true body in grey"
         text = f"{measures.people.name}: input joints, the answer over them, and from the side{beside}."
         blocks.append(ImageBlock(picture, text))
