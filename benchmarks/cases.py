@@ -248,7 +248,7 @@ class Work:
 def build(case: Case, formulation: str, subject: Subject) -> Pose2Mesh:
     """The network, for inference in the form that `pose2mesh predict` has it in."""
     if case.mode == "forward" and formulation == "ours":
-        return TorchBackend.load(subject.bundle, case.device).model
+        return TorchBackend.load(subject.bundle, case.device).network
     kind = TextbookPose2Mesh if formulation == "textbook" else Pose2Mesh
     config = subject.config
     return kind(config.network, JOINT_SETS[config.joint_set], subject.surface).to(case.device).eval()

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pose2mesh.datasets.readers.read_human36m import PROTOCOLS, read_human36m
 
-from pose2mesh.datasets.readers.human36m import PROTOCOLS, human36m
 from pose2mesh.datasets.records import Records, open_records
 
 CAMERAS, ACTIONS, SUBACTIONS = 4, range(2, 17), (1, 2)
@@ -119,7 +119,7 @@ class Index:
         self.folder = folder
 
     def __call__(self) -> Records:
-        return human36m(self.folder, self.folder / "cache", split="train", protocol=1, stride=1)
+        return read_human36m(self.folder, self.folder / "cache", split="train", protocol=1, stride=1)
 
 
 def private_mb() -> float:

@@ -18,7 +18,7 @@ from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
 from pose2mesh.datasets.synthetic.mocap import load_clips, load_split
 from pose2mesh.evaluation.robustness.generalization_gap import ClipErrors, measure_gap, verdict
 from pose2mesh.evaluation.robustness.measure import Meter
-from pose2mesh.inference.predictor import Predictor
+from pose2mesh.model_zoo import load_model
 
 
 def of_clips(errors: ClipErrors, clips: np.ndarray) -> ClipErrors:
@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--divisions", type=int, default=500)
     parser.add_argument("--seed", type=int, default=7)
     arguments = parser.parse_args()
-    recovery, body = Predictor.load(arguments.model), default_body()
+    recovery, body = load_model(arguments.model), default_body()
     meter = Meter(recovery, body, BodySynthesiser(body, recovery.joint_set, None))
     train, validation = load_split(arguments.split, load_clips(arguments.motions))
     found = [meter.of_clips(clips, arguments.seed) for clips in (train, validation)]

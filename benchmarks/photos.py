@@ -28,12 +28,14 @@ from pose2mesh.datasets.synthetic.pose_sources import clip_poses
 from pose2mesh.detectors.detection import Detector
 from pose2mesh.detectors.image_keypoints import detect_image
 from pose2mesh.detectors.registry import load_detector
-from pose2mesh.evaluation.image_metrics import evaluate_keypoints, measurable_in_picture, score_person
+from pose2mesh.evaluation.image_metrics import evaluate_keypoints, measurable_in_image, score_person
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, axis_rotation
-from pose2mesh.inference.predictor import Person, Predictor
+from pose2mesh.inference.person import Person
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.io.image_lookup import match_images
 from pose2mesh.io.images import read_photo
 from pose2mesh.io.keypoints import PoseInput, read_keypoints
+from pose2mesh.model_zoo import load_model
 from pose2mesh.skeletons import COCO, COCO17
 from pose2mesh.visualization import renderer
 from pose2mesh.visualization.overlay import draw_overlay, image_canvas
@@ -94,7 +96,7 @@ def measure_detected(recovery: Predictor, detector: Detector, keypoints: Path, i
         found = detect_image(photos[picture.stem], photo, detector)
         overlay = draw_overlay(image_canvas(photo, size), recover_all(recovery, found.people, size), recovery)
         sheet.append((overlay, f"{picture.stem}: {len(found.people)} found"))
-        for person, mask in measurable_in_picture(picture, size, keypoints):
+        for person, mask in measurable_in_image(picture, size, keypoints):
             measurable += 1
             likeness = [alike(person, other, mask) for other in found.people]
             if likeness and max(likeness) >= FOUND_OKS:
@@ -143,7 +145,7 @@ def main() -> None:
     parser.add_argument("--detector-model", type=Path, nargs="+")
     parser.add_argument("--sheet", type=Path, help="a picture for your eyes: COCO's photos are not ours to publish")
     arguments = parser.parse_args()
-    recovery = Predictor.load(arguments.model)
+    recovery = load_model(arguments.model)
     if arguments.detector is not None:
         detector = load_detector(arguments.detector, tuple(arguments.detector_model or ()), offline=True)
         found = measure_detected(recovery, detector, arguments.keypoints, arguments.images)

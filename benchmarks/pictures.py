@@ -46,7 +46,7 @@ def main() -> None:
     print("| needs | ms a person, best | median | people a second, best |\n| --- | --- | --- | --- |")
     for needs in NEEDS:
         stream = SampleStream(body, COCO, SOURCE, RenderingConfig(), frozenset(needs))
-        best, median = clock(lambda chunk, stream=stream: stream.draw(chunk, seed=0), range(chunks))
+        best, median = clock(lambda chunk, stream=stream: stream.sample(chunk, seed=0), range(chunks))
         name = ", ".join(needs) or "joints and truth alone"
         print(f"| {name} | {1e3 * best / CHUNK:.2f} | {1e3 * median / CHUNK:.2f} | {CHUNK / best:.0f} |")
     compare_rasterisers(body, chunks)

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from pose2mesh.evaluation.image_metrics import measurable_people, score_person
-from pose2mesh.inference.predictor import Person, Predictor
+from pose2mesh.inference.person import Person
 from pose2mesh.io.keypoints import PoseInput
+from pose2mesh.model_zoo import load_model
 from pose2mesh.skeletons import COCO
 from pose2mesh.visualization import renderer
 
@@ -70,7 +71,7 @@ def main() -> None:
     parser.add_argument("--model", default="default")
     parser.add_argument("--count", type=int, default=9)
     arguments = parser.parse_args()
-    recovery = Predictor.load(arguments.model)
+    recovery = load_model(arguments.model)
     tiles = []
     for person, mask, _ in measurable_people(arguments.keypoints, arguments.images):
         size = mask.shape[1], mask.shape[0]

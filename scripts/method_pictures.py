@@ -68,7 +68,7 @@ def main() -> None:
     needs = frozenset[Need](("images", "parts", "silhouettes", "landmarks"))
     pictures = benchmark_rendering("noisy", fitter.layer)
     stream = SampleStream(fitter.body, COCO, unchanged_poses(clips), pictures, needs)
-    seen, truth = (group[:PEOPLE] for group in stream.draw(options.chunk, SEED))
+    seen, truth = (group[:PEOPLE] for group in stream.sample(options.chunk, SEED))
     for name in options.method:
         if name in methods:
             save(draw(name, methods[name], seen, truth, fitter.body.faces.numpy()), options.out / f"{name}.png")

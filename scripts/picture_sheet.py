@@ -56,7 +56,7 @@ def main() -> None:
         synthetic = replace(config.synthetic, noise=measured_noise("gt", COCO))
         config = replace(config, synthetic=synthetic, errors=False)
     needs = frozenset(("images", "parts", "silhouettes"))
-    seen, _ = SampleStream(default_body(), COCO, source, config, needs).draw(options.chunk, options.seed)
+    seen, _ = SampleStream(default_body(), COCO, source, config, needs).sample(options.chunk, options.seed)
     tiles = [draw_tile(seen, person) for person in range(PEOPLE)]
     rows = [np.concatenate(tiles[first : first + COLUMNS], axis=1) for first in range(0, PEOPLE, COLUMNS)]
     # A palette: grain does not compress, and 256 colours show all there is to see.

@@ -15,7 +15,7 @@ from pose2mesh.cli.main import main
 from pose2mesh.datasets.synthetic.pose_sources import clip_poses
 from pose2mesh.evaluation.synthetic_evaluator import evaluate_synthetic
 from pose2mesh.inference.predictor import Predictor
-from pose2mesh.models.bundle.bundle_info import DEFAULT, resolve
+from pose2mesh.models.bundle.bundle_info import DEFAULT, find_bundle
 from pose2mesh.skeletons import COCO
 
 ROOT = Path(__file__).parents[1]
@@ -23,7 +23,7 @@ EXAMPLE = ROOT / "examples" / "coco_people.json"
 BENT_OVER = 1242217  # the one person of the example whose head is no higher than the hips
 
 pytestmark = pytest.mark.skipif(
-    not resolve(DEFAULT).is_file(),
+    not find_bundle(DEFAULT).is_file(),
     reason="no bundle ships with this checkout (src/pose2mesh/weights/default.safetensors)",
 )
 

@@ -3,7 +3,7 @@
     predictor = pose2mesh.load()
     people = predictor.recover(keypoints, joints="coco")
 
-`import pose2mesh` itself imports nothing heavy: the network comes with the first use of a name.
+`import pose2mesh` itself imports nothing heavy; the classes are imported when they are first used.
 """
 
 from __future__ import annotations
@@ -13,27 +13,35 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pose2mesh.inference.predictor import Person, Predictor
+    from pose2mesh.inference.person import Person
+    from pose2mesh.inference.predictor import Predictor
 
 __all__ = ["Person", "Predictor", "Recovery", "load"]
 
-# Names that are imported on first use. `Recovery` is what `Predictor` was called before version 0.2.
-_LAZY = {"Person": "Person", "Predictor": "Predictor", "Recovery": "Predictor"}
-
 
 def load(name_or_path: str | Path = "default", device: str = "cpu", backend: str = "torch") -> Predictor:
-    """Load a model: `default`, the bundle that ships, a bundle file or an exported one.
+    """Load a model: `default`, the bundle that ships; the name of a baseline; or a bundle or exported file.
 
-    See `inference.predictor.Predictor.load`.
+    Args:
+        name_or_path: The model, see `model_zoo`.
+        device: `cpu` or `cuda`.
+        backend: `torch` or `onnx`.
+
+    Raises:
+        InputError: the model, the device or the backend cannot be used.
     """
-    from pose2mesh.inference.predictor import Predictor
+    from pose2mesh.model_zoo import load_model
 
-    return Predictor.load(name_or_path, device, backend)
+    return load_model(name_or_path, device, backend)
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        from pose2mesh.inference import predictor
+    if name == "Person":
+        from pose2mesh.inference.person import Person
 
-        return getattr(predictor, _LAZY[name])
+        return Person
+    if name in ("Predictor", "Recovery"):  # `Recovery` is the name of `Predictor` before version 0.2
+        from pose2mesh.inference.predictor import Predictor
+
+        return Predictor
     raise AttributeError(f"module 'pose2mesh' has no attribute {name!r}")

@@ -18,6 +18,7 @@ from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.errors import InputError
 from pose2mesh.evaluation.synthetic_evaluator import evaluate_synthetic
 from pose2mesh.inference.predictor import Predictor
+from pose2mesh.model_zoo import load_model
 from pose2mesh.skeletons import COCO
 
 
@@ -72,9 +73,9 @@ def test_what_is_refused(arguments: list[str], fault: str, tmp_path: Path, capsy
 
 def test_only_methods_for_videos_take_tracks(fitter: Fitter, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fitting_backend, "default_body", lambda: fitter.body)
-    assert [Predictor.load(name).window for name in ("smplify", "arnab")] == [None, (300, 30)]
+    assert [load_model(name).window for name in ("smplify", "arnab")] == [None, (300, 30)]
 
 
 def test_the_onnx_backend_says_so() -> None:
     with pytest.raises(InputError, match="is run by torch"):
-        Predictor.load("smplify", backend="onnx")
+        load_model("smplify", backend="onnx")

@@ -13,15 +13,15 @@ from PIL import Image
 
 from pose2mesh.baselines import learned_backend, registry
 from pose2mesh.baselines.baseline_bundle import load_backbone, load_learned, load_pretraining_network, read_info
+from pose2mesh.baselines.bundle_lookup import is_learned
 from pose2mesh.baselines.common.body_layer import BodyLayer
 from pose2mesh.baselines.methods.hmr import HMR, HMRSettings
 from pose2mesh.baselines.methods.pretraining_network import PretrainingNetwork, PretrainingSettings
 from pose2mesh.baselines.observation import Observation
 from pose2mesh.cli.main import main
 from pose2mesh.errors import InputError
-from pose2mesh.inference.predictor import Predictor
-from pose2mesh.models.bundle import bundle_info
-from pose2mesh.models.bundle.bundle_info import is_learned
+from pose2mesh.model_zoo import load_model
+from pose2mesh.models.bundle.bundle_info import find_bundle
 from pose2mesh.skeletons import COCO
 from tests.tiny_baseline import Tiny, TinySettings, save_untrained, tiny
 
@@ -87,7 +87,7 @@ def test_files_that_are_no_bundles_of_a_baseline(folder: Path, layer: BodyLayer,
         read_info(broken)
     assert not is_learned(broken)
     with pytest.raises(InputError, match="not the bundle of a learned baseline"):
-        read_info(bundle_info.resolve("default"))
+        read_info(find_bundle("default"))
     with pytest.raises(InputError, match="is a bundle of method 'hmr'; expected one of 'reader'"):
         load_pretraining_network(layer, folder / "hmr.safetensors")
     narrow = save_untrained(tmp_path / "narrow.safetensors", Tiny(layer, TinySettings(4)), "tiny", TinySettings(8))
@@ -118,12 +118,12 @@ def test_people_of_a_photo(folder: Path, tmp_path: Path) -> None:
 
 def test_what_is_seen_decides(folder: Path) -> None:
     """The same joints in another picture are another person; without a picture there is none."""
-    recovery = Predictor.load(folder / "hmr.safetensors")
+    recovery = load_model(folder / "hmr.safetensors")
     keypoints = np.random.default_rng(1).uniform(20, 80, (1, 17, 2))
     photos = (np.zeros((100, 100, 3), np.uint8), np.full((100, 100, 3), 255, np.uint8))
-    dark, light = (recovery.recover(keypoints, photo=photo)[0] for photo in photos)
+    dark, light = (recovery.recover(keypoints, image=photo)[0] for photo in photos)
     assert np.abs(dark.joints - light.joints).max() > 1e-5
-    with pytest.raises(InputError, match="model 'hmr' looks at the photo; it is needed beside the keypoints"):
+    with pytest.raises(InputError, match="model 'hmr' takes the image; it is needed beside the keypoints"):
         recovery.recover(keypoints)
 
 
@@ -151,7 +151,7 @@ def test_what_is_refused(
 def test_a_method_that_does_not_ship_says_how_to_train_it(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(bundle_info, "LEARNED", (*bundle_info.LEARNED, "tiny"))
+    monkeypatch.setitem(registry.LEARNED_METHODS, "tiny", tiny)
     assert main(["predict", str(folder / "street.json"), "--model", "tiny"]) == 2
     error = capsys.readouterr().err
     assert "model 'tiny' does not ship; train it with `pose2mesh train configs/baselines/tiny.yaml`" in error

@@ -8,17 +8,11 @@ import pytest
 
 from pose2mesh.baselines.registry import FITTING_METHODS, LEARNED_METHODS, PRETRAINING, find_learned_method
 from pose2mesh.errors import InputError
-from pose2mesh.models.bundle.bundle_info import BASELINES, LEARNED
 
 ROOT = Path(__file__).parents[2]
 # Variants that share the page and the file of another method.
 PAGES = {"smplify-started": "smplify", "retrained": "arnab"}
 FILES = {"smplify-started": "smplify", "retrained": "hmr_video_fits", PRETRAINING: "pretraining_network"}
-
-
-def test_the_command_line_knows_every_name() -> None:
-    assert tuple(FITTING_METHODS) == BASELINES
-    assert set(LEARNED_METHODS) == set(LEARNED)
 
 
 @pytest.mark.parametrize("name", [*FITTING_METHODS, *LEARNED_METHODS])

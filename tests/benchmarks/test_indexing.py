@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from indexing import Index, private_mb, visit, write_set
 
-from pose2mesh.datasets.readers.human36m import human36m
+from pose2mesh.datasets.readers.human36m import read_human36m
 
 
 def test_the_set_it_writes_is_read(tmp_path: Path) -> None:
@@ -19,7 +19,7 @@ def test_the_set_it_writes_is_read(tmp_path: Path) -> None:
     assert records.body_valid is not None
     assert records.body_valid.all()
     assert sorted(np.unique(records.action).tolist()) == list(range(2, 17))
-    thinned = human36m(tmp_path / "set", tmp_path / "cache", split="train", protocol=1, stride=2)
+    thinned = read_human36m(tmp_path / "set", tmp_path / "cache", split="train", protocol=1, stride=2)
     assert len(thinned) == 720
 
 

@@ -1,4 +1,4 @@
-"""Made-up models of the SMPL family, in the structure of the official files, and the equations they must follow."""
+"""Synthetic model files of the SMPL family in the format of the official ones, and the equations of the paper."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def save_npz(path: Path, arrays: dict[str, Any]) -> Path:
 
 
 def save_pickle(path: Path, arrays: dict[str, Any], protocol: int = 2, chumpy: bool = False) -> Path:
-    """As the official pickles: the regressor sparse by columns; blend shapes and template, if so, of chumpy."""
+    """Like the official pickles: the regressor sparse by columns; blend shapes and template optionally of chumpy."""
     arrays = arrays | {"J_regressor": sp.csc_matrix(arrays["J_regressor"])}
     if not chumpy:
         path.write_bytes(pickle.dumps(arrays, protocol))
@@ -94,7 +94,7 @@ def save_pickle(path: Path, arrays: dict[str, Any], protocol: int = 2, chumpy: b
     more = made("Ch", x=np.concatenate((np.zeros(7), shapes.ravel())))  # chosen from a longer array, as MANO's are
     arrays["shapedirs"] = made("Select", a=more, idxs=np.arange(7, 7 + shapes.size), preferred_shape=shapes.shape)
     arrays["v_template"] = made("Ch", x=arrays["v_template"])
-    arrays["J"] = made("Ch", a=arrays["v_template"], b=None)  # an expression that nobody asks for
+    arrays["J"] = made("Ch", a=arrays["v_template"], b=None)  # an expression that is never read
     sys.modules.update(packages)
     try:
         path.write_bytes(pickle.dumps(arrays, protocol))
@@ -115,7 +115,7 @@ class Malicious:
 
 
 class Masked:
-    """The same through a name that is allowed, with arguments that are not."""
+    """The same through an allowed name with disallowed arguments."""
 
     def __init__(self, kind: type) -> None:
         self.kind = kind

@@ -1,4 +1,4 @@
-"""The body laid on meshes and joints: known parameters come back, noise is borne, real predictions are met."""
+"""Body fits to meshes and joints: exact parameters are recovered, noise is tolerated, real predictions are fitted."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from pose2mesh.inference.predictor import Predictor
 from pose2mesh.io.keypoints import read_keypoints
 from pose2mesh.skeletons import COCO, convert
 
-# Their own surface is small, or turns with that of their neighbours.
-HARDLY_SEEN = ("LeftToeBase", "RightToeBase", "LeftShoulder", "RightShoulder", "Spine", "Spine1", "Neck")
-SEEN = [index for index, name in enumerate(BODY_BONES) if name not in HARDLY_SEEN]
+# Bones whose own surface is small, or rotates with that of their neighbours: the fit does not determine them well.
+POORLY_DETERMINED = ("LeftToeBase", "RightToeBase", "LeftShoulder", "RightShoulder", "Spine", "Spine1", "Neck")
+WELL_DETERMINED = [index for index, name in enumerate(BODY_BONES) if name not in POORLY_DETERMINED]
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def angles_deg(a: Tensor, b: Tensor) -> Tensor:
     return torch.rad2deg(torch.arccos(cosine.clamp(-1, 1)))
 
 
-def true_error_mm(body: BodyModel, fit: BodyFit, vertices: Tensor) -> Tensor:
+def surface_error_mm(body: BodyModel, fit: BodyFit, vertices: Tensor) -> Tensor:
     return 1000 * (fit.vertices(body) - vertices).norm(dim=-1).mean(1)
 
 
@@ -61,16 +61,16 @@ def test_points_are_linear_in_the_rotations(fitter: BodyFitter, posed: tuple[Ten
     assert torch.allclose(points + translation[:, None], vertices[:, fitter.chosen], atol=2e-6)
 
 
-def test_known_parameters_are_recovered(
+def test_exact_parameters_are_recovered(
     anny_body: BodyModel, fitter: BodyFitter, posed: tuple[Tensor, Tensor, Tensor, Tensor]
 ) -> None:
     phenotypes, orientations, translation, vertices = posed
     fit = fitter(vertices)
     assert fit.residual_mm.max() < 2
     assert fit.residual_mm.mean() < 0.2
-    assert torch.allclose(fit.residual_mm, true_error_mm(anny_body, fit, vertices), rtol=1e-3, atol=1e-3)
+    assert torch.allclose(fit.residual_mm, surface_error_mm(anny_body, fit, vertices), rtol=1e-3, atol=1e-3)
     angles = angles_deg(fit.orientations, orientations)
-    assert angles[:, SEEN].max() < 2
+    assert angles[:, WELL_DETERMINED].max() < 2
     assert angles.max() < 6
     assert (fit.translation_m - translation).norm(dim=-1).max() < 2e-3
     assert (anny_body.stature(fit.phenotypes) - anny_body.stature(phenotypes)).abs().max() < 3e-3
@@ -78,19 +78,21 @@ def test_known_parameters_are_recovered(
     assert ((fit.phenotypes >= low) & (fit.phenotypes <= high)).all()
 
 
-def test_noise_is_borne(anny_body: BodyModel, fitter: BodyFitter, posed: tuple[Tensor, Tensor, Tensor, Tensor]) -> None:
-    """The fit comes nearer to the true surface than what it was given, the more noise the less near."""
+def test_noise_is_tolerated(
+    anny_body: BodyModel, fitter: BodyFitter, posed: tuple[Tensor, Tensor, Tensor, Tensor]
+) -> None:
+    """The fit is closer to the exact surface than its noisy input, and its error grows with the noise."""
     _, orientations, _, vertices = posed
     generator = torch.Generator().manual_seed(0)
     errors = []
     for noise_m in (0.002, 0.01):
         given = vertices + noise_m * torch.randn(vertices.shape, generator=generator)
         fit = fitter(given)
-        errors.append(float(true_error_mm(anny_body, fit, vertices).mean()))
+        errors.append(float(surface_error_mm(anny_body, fit, vertices).mean()))
         given_mm = 1000 * (given - vertices).norm(dim=-1).mean()
         assert errors[-1] < 0.35 * given_mm
         assert fit.residual_mm.mean() == pytest.approx(float(given_mm), rel=0.1)
-        assert angles_deg(fit.orientations, orientations)[:, SEEN].mean() < 1000 * noise_m * 0.5
+        assert angles_deg(fit.orientations, orientations)[:, WELL_DETERMINED].mean() < 1000 * noise_m * 0.5
     assert errors[0] < errors[1]
 
 
@@ -114,12 +116,12 @@ def test_frames_of_one_person_share_a_shape(
     assert together.residual_mm.mean() < 1.02 * apart.residual_mm.mean()
 
 
-def test_a_known_shape_is_kept(fitter: BodyFitter, posed: tuple[Tensor, Tensor, Tensor, Tensor]) -> None:
+def test_a_given_shape_is_kept(fitter: BodyFitter, posed: tuple[Tensor, Tensor, Tensor, Tensor]) -> None:
     phenotypes, orientations, _, vertices = posed
     fit = fitter(vertices, phenotypes=phenotypes)
     assert torch.equal(fit.phenotypes, phenotypes)
     assert fit.residual_mm.max() < 0.2
-    assert angles_deg(fit.orientations, orientations)[:, SEEN].max() < 1
+    assert angles_deg(fit.orientations, orientations)[:, WELL_DETERMINED].max() < 1
     with pytest.raises(InputError, match=r"phenotypes have shape \(15, 6\), expected \(16, 6\)"):
         fitter(vertices, phenotypes=phenotypes[:15])
 
@@ -133,21 +135,21 @@ def test_order_and_number_of_frames_do_not_matter(fitter: BodyFitter, posed: tup
 
 
 def test_joints_place_the_limbs(anny_body: BodyModel, posed: tuple[Tensor, ...]) -> None:
-    """19 joints do not tell twists, but where the limbs are."""
+    """19 joints determine the positions of the limbs, but not their twist."""
     _, orientations, _, vertices = posed
     regressor = anny_body.regressor(COCO)
     fit = BodyFitter(anny_body, regressor)(regressor @ vertices)
     assert fit.residual_mm.median() < 4
-    assert true_error_mm(anny_body, fit, vertices).median() < 40
+    assert surface_error_mm(anny_body, fit, vertices).median() < 40
     thighs = [BODY_BONES.index("LeftUpLeg"), BODY_BONES.index("RightUpLeg")]
     assert angles_deg(fit.orientations, orientations)[:, thighs].median() < 15
 
 
-def test_predictions_of_the_bundle_are_met(anny_body: BodyModel, fitter: BodyFitter) -> None:
-    """Example people: the fit stays within 20 mm of the mesh on average, and keeps its joints."""
+def test_predictions_of_the_bundle_are_fitted(anny_body: BodyModel, fitter: BodyFitter) -> None:
+    """Example people: the mean distance of the fit from the mesh is below 20 mm, and the joints agree."""
     recovery = Predictor.load()
-    pictures = read_keypoints(Path(__file__).parents[2] / "examples" / "coco_people.json")
-    people = [person for picture in pictures for person in picture.people]
+    images = read_keypoints(Path(__file__).parents[2] / "examples" / "coco_people.json")
+    people = [person for image in images for person in image.people]
     joints_px, confidence = convert(
         np.stack([person.joints_px for person in people]),
         np.stack([person.confidence for person in people]),

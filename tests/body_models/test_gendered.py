@@ -21,7 +21,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_models(tmp_path_factory.mktemp("models"))
 
 
-def test_everyone_is_posed_by_their_own(models: Path) -> None:
+def test_each_sample_is_posed_with_the_body_of_its_gender(models: Path) -> None:
     body = open_body(BodyConfig("smpl", str(models)), {1: "male", 2: "female"})
     generator = torch.Generator().manual_seed(0)
     pose, shape = torch.randn(5, 24, 3, generator=generator), torch.randn(5, 10, generator=generator)
@@ -59,6 +59,6 @@ def test_a_missing_file_or_folder_is_named(tmp_path: Path) -> None:
         open_body(BodyConfig("mano", str(tmp_path)))
 
 
-def test_what_a_bundle_calls_them() -> None:
+def test_names_in_bundles() -> None:
     assert [BodyConfig(model).name for model in ("anny", "smpl", "mano")] == ["anny", "smpl-neutral", "mano-right"]
     assert BodyConfig("smpl", None, "female").name == "smpl-female"

@@ -1,4 +1,4 @@
-"""The regressors that ship: well formed, on the rig's joints, and on the right side of the body."""
+"""The shipped regressors: well formed, at the rig's joints, and on the correct side of the body."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def body() -> BodyModel:
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    """The script that made the file: the fit, and which bone is which joint."""
+    """The script that fits the file, with its map from joints to bones."""
     spec = importlib.util.spec_from_file_location(
         "fit_regressors", Path(__file__).parents[2] / "scripts/fit_regressors.py"
     )
@@ -56,7 +56,7 @@ def test_unknown_joint_set_is_named(function) -> None:
 
 @pytest.mark.parametrize("name", FITTED)
 def test_joints_follow_the_rig(name: str, body: BodyModel, script: ModuleType) -> None:
-    """A sitting woman with one arm up: no joint is further from its bone than the largest error that is stored."""
+    """A sitting woman with one arm up: no joint is farther from its bone than the largest stored error."""
     orientations = torch.eye(3).repeat(1, len(BODY_BONES), 1, 1)
     for bones, axis, angle_rad in (
         (("LeftUpLeg", "LeftToeBase", "LeftFoot", "RightUpLeg"), 0, -1.2),

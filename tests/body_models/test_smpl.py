@@ -1,4 +1,4 @@
-"""SMPL, SMPL-H, SMPL-X and MANO: posed as their papers say, regressed from, and built on."""
+"""SMPL, SMPL-H, SMPL-X and MANO: posed as in their papers, joint regressors, and networks built on them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Fake = tuple[SmplBody, dict[str, Any]]
 
 @pytest.fixture(scope="module", params=get_args(SmplModel))
 def fake(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Fake:
-    """A made-up body of each model and the arrays of its file."""
+    """A synthetic body of each model and the arrays of its file."""
     arrays = fake_model(request.param)
     return SmplBody(save_npz(tmp_path_factory.mktemp("smpl") / "model.npz", arrays), request.param), arrays
 
@@ -50,7 +50,7 @@ def parameters(model: str, count: int = 3, seed: int = 1) -> tuple[torch.Tensor,
 
 
 def hand_means(arrays: dict[str, Any], model: str) -> np.ndarray:
-    """(J, 3) what is added to a pose: the hands' means in the last joints."""
+    """(J, 3) the offset of a pose: the hands' means in the last joints."""
     added = np.zeros((JOINT_COUNTS[model], 3))
     if HAND_MEANS[model]:
         means = np.concatenate([arrays[name] for name in HAND_MEANS[model]]).reshape(-1, 3)
@@ -99,7 +99,7 @@ def test_body_is_its_template_without_pose_and_shape(smpl: SmplBody) -> None:
 
 
 def test_gradient_flows_to_pose_and_shape(fake: Fake) -> None:
-    """At the zero pose too, where an angle has no direction; checked against a difference."""
+    """Also at the zero pose, where the axis is undefined; compared with finite differences."""
     body, _ = fake
     given = [value.requires_grad_() for value in parameters(body.model)]
     target = torch.linspace(-1, 1, 3)
@@ -229,7 +229,7 @@ def test_without_the_extra(smpl: SmplBody, monkeypatch: pytest.MonkeyPatch) -> N
         SmplBody(smpl.path)
 
 
-def test_what_is_not_known(smpl: SmplBody, tmp_path: Path) -> None:
+def test_unknown_names(smpl: SmplBody, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="model 'star' is not known; expected one of smpl, smplh, smplx, mano"):
         SmplBody(smpl.path, "star")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="a regressor of joint set 'smpl', expected human36 or coco"):
@@ -240,10 +240,10 @@ def test_what_is_not_known(smpl: SmplBody, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("model", "joint_set", "finest"), [("smpl", SMPL, 0), ("smpl", SMPL, 2), ("mano", HAND, 2)])
-def test_a_network_on_it(
+def test_a_network_on_the_body(
     model: SmplModel, joint_set: JointSet, finest: int, small_config: NetworkConfig, tmp_path: Path
 ) -> None:
-    """Joints of posed bodies go in, all their vertices come out, and every weight has something to learn from them."""
+    """From joints of posed bodies to all vertices; every weight gets a gradient."""
     body = SmplBody(save_npz(tmp_path / "model.npz", fake_model(model)), model)
     with torch.no_grad():
         posed = body(*parameters(model, 24))

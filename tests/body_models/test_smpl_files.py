@@ -1,4 +1,4 @@
-"""Model files of the SMPL family: what is read from them, and what is refused."""
+"""Model files of the SMPL family: reading, and rejection of bad files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.body_models.smpl_fixtures import PARENTS, Malicious, Masked, fake_mod
 
 
 def refusal(path: Path, model: SmplModel = "smpl") -> str:
-    """The one line that says why a file is not used."""
+    """The one-line message for a file that cannot be used."""
     with pytest.raises(InputError) as caught:
         read_smpl(path, model)
     message = str(caught.value)
@@ -60,7 +60,7 @@ def test_pickle_is_the_same_as_npz(model: SmplModel, protocol: int, chumpy: bool
         np.testing.assert_equal(found[name], array, err_msg=name)
 
 
-def test_names_that_python_2_wrote(tmp_path: Path) -> None:
+def test_names_written_by_python_2(tmp_path: Path) -> None:
     """The official files' own opcodes: protocol 2 by Python 2, modules under their old names, bytes as latin1."""
     arrays = fake_model("smpl")
     data = pickle.dumps(arrays | {"J_regressor": sp.csc_matrix(arrays["J_regressor"])}, 2)
@@ -77,8 +77,8 @@ def test_names_that_python_2_wrote(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_smpl(path, "smpl").joint_regressor, arrays["J_regressor"].astype(np.float32))
 
 
-def test_array_in_the_way_python_2_wrote_it(tmp_path: Path) -> None:
-    """An array's bytes as a string (opcode T): every value of a byte must come through."""
+def test_array_written_by_python_2(tmp_path: Path) -> None:
+    """An array's bytes as a string (opcode T): all byte values must be kept."""
     arrays = fake_model("smpl")
     raw = arrays["v_template"].tobytes()
     assert len(set(raw)) == 256
@@ -124,7 +124,7 @@ def test_any_other_name_is_refused(value: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_what_is_not_needed_may_be_of_any_kind_of_array(protocol: int, tmp_path: Path) -> None:
+def test_unneeded_arrays_may_be_of_any_kind(protocol: int, tmp_path: Path) -> None:
     extra = [
         np.array(["a"]),
         np.array([{}], object),
@@ -143,7 +143,7 @@ def test_what_is_not_needed_may_be_of_any_kind_of_array(protocol: int, tmp_path:
 
 @pytest.mark.parametrize("protocol", [0, 2, 4])
 def test_array_with_pointers_among_its_fields_is_refused(protocol: int, tmp_path: Path) -> None:
-    """A dtype's state says whether it holds objects: believed, a false one would make pointers of the file's bytes."""
+    """A dtype's state declares whether it holds objects; trusted, a false one turns bytes of the file into pointers."""
     path = tmp_path / "model.pkl"
     path.write_bytes(pickle.dumps(fake_model("smpl") | {"v_template": np.zeros(162, "f4,O")}, protocol))
     assert refusal(path) == "v_template cannot be read (found an array of 'V12', expected numbers)"
@@ -209,7 +209,7 @@ def test_other_kinds_of_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("save", [save_npz, save_pickle])
 @pytest.mark.parametrize(("given", "wanted"), [("mano", "smpl"), ("smpl", "mano"), ("smplx", "smplh")])
 def test_another_model(given: str, wanted: SmplModel, save: Callable[..., Path], tmp_path: Path) -> None:
-    """Whatever else it lacks, a file of another model is named as such: a hand given as a body."""
+    """A file of another model is reported as such, even if it also lacks arrays: a hand given as a body."""
     path = save(tmp_path / ("model.npz" if save is save_npz else "model.pkl"), fake_model(given))
     expected = f"{JOINT_COUNTS[given]} joints (the file is of {given}), expected {JOINT_COUNTS[wanted]} of {wanted}"
     assert refusal(path, wanted) == f"kintree_table has {expected}"
@@ -260,7 +260,7 @@ def test_wrong_array(change: Callable[[Any], None], message: str, save: Callable
 
 
 def test_objects_in_place_of_numbers(tmp_path: Path) -> None:
-    """In `.npz` they would have to be unpickled; in a pickle their dtype tells them."""
+    """In `.npz` they would have to be unpickled; in a pickle their dtype reveals them."""
     arrays = fake_model("smpl") | {"v_template": np.full((162, 3), {}, object)}
     assert "Object arrays cannot be loaded" in refusal(save_npz(tmp_path / "model.npz", arrays))
     message = "v_template holds object, expected numbers"

@@ -1,4 +1,4 @@
-"""Points posed alone are those of the whole body."""
+"""Points posed alone equal those of the whole body."""
 
 from __future__ import annotations
 

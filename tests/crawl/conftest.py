@@ -1,4 +1,4 @@
-"""The site that a crawl is tested on; its helpers are found where they lie."""
+"""Fixture: local web servers for crawls; this folder is on the import path for the helpers in it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from website import Server
 
 @pytest.fixture(scope="module")
 def serve() -> Iterator[Callable[[], Server]]:
-    """Starts servers, which end with the tests of the file."""
+    """Starts servers, which are stopped after the tests of the module."""
     running: list[Server] = []
 
     def start() -> Server:

@@ -1,4 +1,4 @@
-"""The command line in a process of its own, with a detector and a resolver that tests can rely on."""
+"""The command line in its own process, with a deterministic detector and a fake resolver."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pose2mesh.detectors.detection import Detection
 
 
 def detect(picture: np.ndarray, boxes: Any = None) -> list[Detection]:
-    """One person who fills the middle of the picture, unless its lower right corner is black."""
+    """One person who fills the middle of the image; none if its lower right corner is black."""
     height, width = picture.shape[:2]
     if picture[-height // 10 :, -width // 10 :].mean() < 40:
         return []

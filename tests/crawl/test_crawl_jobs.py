@@ -1,4 +1,4 @@
-"""`pose2mesh crawl` without a network: photos on disk, removals, options that are no good."""
+"""`pose2mesh crawl` without a network: images on disk, removals, invalid options."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from runner import detect
-from website import manifest, photo
+from website import make_image, manifest
 
 from pose2mesh.cli.main import main
 from pose2mesh.detectors import registry
@@ -22,12 +22,13 @@ def _detector(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Three photos of people, one twice, one in another size, one of nobody, one that is broken, and a text."""
+    """Three images of people, one twice, one in another size, one without a person, one broken, and a text file."""
     folder = tmp_path / "photos"
     (folder / "more").mkdir(parents=True)
     for name, data in {
-        "a.jpg": photo(1), "b.png": photo(2, format="PNG"), "more/c.JPG": photo(3), "d.jpg": photo(1),
-        "e.jpg": photo(2, (240, 210)), "f.jpg": photo(4, person=False), "g.jpg": b"no", "h.txt": b"text",
+        "a.jpg": make_image(1), "b.png": make_image(2, format="PNG"), "more/c.JPG": make_image(3),
+        "d.jpg": make_image(1),
+        "e.jpg": make_image(2, (240, 210)), "f.jpg": make_image(4, person=False), "g.jpg": b"no", "h.txt": b"text",
     }.items():  # fmt: skip
         (folder / name).write_bytes(data)
     return folder
@@ -42,8 +43,8 @@ def test_a_folder_becomes_a_data_set(photos: Path, tmp_path: Path, capsys: pytes
     assert run("--from-folder", photos, "--out", out, "--detector", "mediapipe") == 0
     assert [Path(record["url"]).name for record in manifest(out)] == ["a.jpg", "b.png", "c.JPG"]
     printed = capsys.readouterr().out
-    assert printed.startswith(f"{out}: 3 photos kept, with 3 people; not kept: ")
-    for note in ("1 duplicate", "1 near duplicate", "1 nobody large enough", "1 broken"):
+    assert printed.startswith(f"{out}: 3 images kept, with 3 people; not kept: ")
+    for note in ("1 duplicate", "1 near duplicate", "1 no person large enough", "1 broken"):
         assert note in printed
     assert len(json.loads((out / "person_keypoints.json").read_text())["annotations"]) == 3
     before = (out / "manifest.jsonl").read_bytes()
@@ -51,7 +52,7 @@ def test_a_folder_becomes_a_data_set(photos: Path, tmp_path: Path, capsys: pytes
     assert (out / "manifest.jsonl").read_bytes() == before
 
 
-def test_without_a_detector_every_photo_is_kept(photos: Path, tmp_path: Path) -> None:
+def test_without_a_detector_every_image_is_kept(photos: Path, tmp_path: Path) -> None:
     assert run("--from-folder", photos, "--out", tmp_path / "out", "--detector", "none") == 0
     assert [record["people"] for record in manifest(tmp_path / "out")] == [[]] * 4
 
@@ -81,11 +82,11 @@ def test_removal_by_id(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     capsys.readouterr()
     assert run("--out", out, "--remove", "nonsense") == 2
     assert capsys.readouterr().err == (
-        f"pose2mesh: --remove 'nonsense': no photo of {out / 'manifest.jsonl'} has this id\n"
+        f"pose2mesh: --remove 'nonsense': no image of {out / 'manifest.jsonl'} has this id\n"
     )
 
 
-def test_a_removal_that_was_killed_is_finished(photos: Path, tmp_path: Path) -> None:
+def test_an_interrupted_removal_is_completed(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     options = ("--from-folder", photos, "--out", out, "--detector", "mediapipe")
     run(*options)
@@ -97,7 +98,7 @@ def test_a_removal_that_was_killed_is_finished(photos: Path, tmp_path: Path) -> 
     assert going["id"] not in (out / "manifest.jsonl").read_text()
 
 
-def test_what_a_kill_leaves_is_cleared(photos: Path, tmp_path: Path) -> None:
+def test_leftovers_of_a_kill_are_deleted(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     options = ("--from-folder", photos, "--out", out, "--detector", "mediapipe")
     run(*options)
@@ -116,7 +117,7 @@ def test_nothing_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     (tmp_path / "empty").mkdir()
     out = tmp_path / "out"
     assert run("--from-folder", tmp_path / "empty", "--out", out, "--detector", "none") == 1
-    assert capsys.readouterr().out == f"{out}: 0 photos kept, with 0 people\n"
+    assert capsys.readouterr().out == f"{out}: 0 images kept, with 0 people\n"
     assert not (out / "contact_sheet.png").exists()
 
 
@@ -128,7 +129,7 @@ def test_nothing_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         (("--start", "missing.txt"), "--start 'missing.txt': expected a URL, or a text file"),
         (("--start", "ftp://h.org/"), "--start 'ftp://h.org/': expected an http or https URL"),
         (("--from-folder", "missing"), "--from-folder missing: no such folder"),
-        (("--from-folder", ".", "--licences", "open"), "--licences open: photos of --from-folder"),
+        (("--from-folder", ".", "--licences", "open"), "--licences open: images of --from-folder"),
         (("--from-folder", ".", "--blur-faces", "--detector", "none"), "--blur-faces: needs a detector"),
         (("--start", "http://h.org", "--max-images", "0"), "--max-images 0: expected at least 1"),
         (("--start", "http://h.org", "--minutes", "0"), "--minutes 0.0: expected a number above 0"),
@@ -136,7 +137,7 @@ def test_nothing_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         (("--start", "http://h.org", "--detector", "none", "--domain", "http://x"), "--domain 'http://x'"),
     ],
 )
-def test_options_that_are_no_good(
+def test_invalid_options(
     tmp_path: Path, arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("--out", tmp_path / "out", *arguments) == 2

@@ -1,4 +1,4 @@
-"""The queue of a crawl: order, memory, what a kill leaves."""
+"""Crawl frontier: order, persistence, and the state after a kill."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def drain(frontier: Frontier) -> list[str]:
     return paths
 
 
-def test_images_come_before_pages_and_near_before_far(tmp_path: Path) -> None:
+def test_images_come_before_pages_and_small_depths_first(tmp_path: Path) -> None:
     frontier = Frontier(tmp_path / "state")
     frontier.add([page("far", 2), page("near", 1), image("b.jpg"), image("a.jpg"), page("near2", 1)])
     assert drain(frontier) == ["b.jpg", "a.jpg", "near", "near2", "far"]
 
 
-def test_what_was_found_comes_back_as_it_was(tmp_path: Path) -> None:
+def test_targets_round_trip(tmp_path: Path) -> None:
     frontier = Frontier(tmp_path / "state")
     frontier.add([image("a.jpg")])
     assert frontier.next(set(), set(), ("image",)) == image("a.jpg")
@@ -48,7 +48,7 @@ def test_hosts_and_kinds_are_left_out(tmp_path: Path) -> None:
     assert frontier.next(set(), set(), ()) is None
 
 
-def test_a_url_is_taken_once(tmp_path: Path) -> None:
+def test_a_url_is_queued_once(tmp_path: Path) -> None:
     frontier = Frontier(tmp_path / "state")
     frontier.add([page("a?x=1&y=2"), page("a?y=2&x=1"), page("a?x=1&y=2&utm_medium=web")])
     frontier.settle(page("a?x=1&y=2"), "read", found=[page("a?x=1&y=2"), page("b")])
@@ -61,7 +61,7 @@ def test_variants_of_one_page_are_bounded(tmp_path: Path) -> None:
     assert frontier.waiting() == 50
 
 
-def test_settled_things_stay_settled_without_a_close(tmp_path: Path) -> None:
+def test_settled_urls_stay_settled_without_a_close(tmp_path: Path) -> None:
     first = Frontier(tmp_path / "state")
     first.add([page("a"), page("b")])
     first.settle(page("a"), "read", 120, [page("c")])
@@ -79,7 +79,7 @@ def test_settled_things_stay_settled_without_a_close(tmp_path: Path) -> None:
     assert 90 < second.held("h.org") <= 100
 
 
-def test_nothing_is_settled_when_what_was_found_cannot_be_added(tmp_path: Path) -> None:
+def test_a_url_is_not_settled_when_its_targets_cannot_be_added(tmp_path: Path) -> None:
     frontier = Frontier(tmp_path / "state")
     frontier.add([page("a")])
 
@@ -101,7 +101,7 @@ def test_a_second_crawl_of_the_folder_is_refused(tmp_path: Path) -> None:
     Frontier(tmp_path / "state").close()
 
 
-def test_a_file_that_is_no_state(tmp_path: Path) -> None:
+def test_a_file_of_another_format(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("not a data base, but long enough to be looked at" * 10)
     with pytest.raises(InputError, match="state: cannot be used"):
         Frontier(tmp_path / "state")

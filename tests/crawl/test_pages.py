@@ -1,4 +1,4 @@
-"""The links and photos of a page, the size chosen, the licences found."""
+"""Parsing of pages: links, images, chosen sizes and licences."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_srcset(srcset: str, chosen: tuple[str, float] | None) -> None:
     assert choose_candidate(srcset) == chosen
 
 
-def test_where_photos_hide() -> None:
+def test_image_sources() -> None:
     assert urls('<img src="a.jpg">') == ["/dir/a.jpg"]
     assert urls('<img src="wait.gif" data-src="/real.jpg" loading="lazy">') == ["/real.jpg"]
     assert urls('<img src="s.jpg" data-srcset="m.jpg 800w, l.jpg 1800w">') == ["/dir/l.jpg"]
@@ -51,7 +51,7 @@ def test_where_photos_hide() -> None:
     assert urls('<img src="a.jpg">', '<base href="http://h.org/base/">') == ["/base/a.jpg"]
 
 
-def test_what_is_no_photo() -> None:
+def test_icons_and_data_urls_are_ignored() -> None:
     assert (
         urls('<img src="i.jpg" width="32"><img src="data:image/png;base64,AA"><img><img src=""><img src="http://[">')
         == []
@@ -66,7 +66,7 @@ def test_links() -> None:
     assert found.links == ["http://h.org/dir/b", "http://h.org/dir/d.php?x=1"]
 
 
-def test_wishes_of_the_page_are_kept() -> None:
+def test_robots_directives_of_the_page() -> None:
     body = '<a href="b">1</a><img src="a.jpg">'
     for wish, links, images in (("nofollow", 0, 1), ("noimageindex", 1, 0), ("none", 0, 0), ("noindex", 1, 1)):
         for found in (page(body, f'<meta name="robots" content="noarchive, {wish}">'), page(body, robots=wish)):
@@ -113,7 +113,7 @@ def test_of_two_licences_the_stricter_counts() -> None:
     assert licences(body) == [("CC BY-NC 4.0", "near the image")]
 
 
-def test_a_licence_of_the_page_is_every_image_s() -> None:
+def test_a_licence_of_the_page_applies_to_every_image() -> None:
     link = f'<link rel="license" href="{CC}/by-sa/4.0/">'
     assert licences('<p><img src="a.jpg"></p><p><img src="b.jpg"></p>', link) == [("CC BY-SA 4.0", "page")] * 2
     graph = f'<meta property="og:license" content="{CC}/by/4.0/">'

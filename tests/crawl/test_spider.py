@@ -1,4 +1,4 @@
-"""A crawl of a site on the loopback: its request log says what was asked for, the data set what came of it."""
+"""Crawls of a site on the loopback, checked by its request log and the resulting data set."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from website import Reply, Server, crawl, manifest, photo, start
+from website import Reply, Server, crawl, make_image, manifest, start
 
 from pose2mesh.io.keypoints import read_keypoints
 
@@ -33,7 +33,7 @@ def dripping() -> Iterator[bytes]:
 
 
 def huge_png() -> bytes:
-    """A PNG header that promises 60,000 x 60,000 pixels."""
+    """A PNG header that declares 60,000 x 60,000 pixels."""
     import struct
     import zlib
 
@@ -46,7 +46,7 @@ def huge_png() -> bytes:
 
 
 def build(server: Server) -> None:
-    """Everything that a crawl may meet, on one site."""
+    """A site with every kind of response that a crawl has to handle."""
     server.pages["/robots.txt"] = Reply(
         b"User-agent: *\nDisallow: /\n\nUser-agent: pose2mesh\nDisallow: /forbidden/\nCrawl-delay: 0.05\n", "text/plain"
     )
@@ -70,16 +70,16 @@ def build(server: Server) -> None:
         <img src="slow.jpg">
         <img src="/forbidden/photo.jpg"><img src="moved.jpg"><a href="full.jpg"><img src="thumb.jpg"></a>""",
     )
-    one = photo(1)
+    one = make_image(1)
     server.image("/photos/one.jpg", one)
-    server.image("/photos/one-half.jpg", photo(1, (240, 180 + 30)))
+    server.image("/photos/one-half.jpg", make_image(1, (240, 180 + 30)))
     server.image("/photos/copy-of-one.jpg", one)
     for seed, name in enumerate(("lazy", "set", "pic-b", "busy", "flaky", "there", "full"), 10):
-        server.image(f"/photos/{name}.jpg", photo(seed))
-    server.image("/photos/nobody.jpg", photo(30, person=False))
-    server.image("/photos/tiny.jpg", photo(31, (150, 150)))
+        server.image(f"/photos/{name}.jpg", make_image(seed))
+    server.image("/photos/nobody.jpg", make_image(30, person=False))
+    server.image("/photos/tiny.jpg", make_image(31, (150, 150)))
     server.image("/photos/broken.jpg", b"\xff\xd8\xff not a photo")
-    server.pages["/photos/cut.jpg"] = Reply(photo(32)[:3000], "image/jpeg", headers={"Content-Length": "9999"})
+    server.pages["/photos/cut.jpg"] = Reply(make_image(32)[:3000], "image/jpeg", headers={"Content-Length": "9999"})
     server.pages["/photos/endless.jpg"] = lambda count: Reply(endless(), "image/jpeg")
     server.pages["/photos/slow.jpg"] = lambda count: Reply(dripping(), "image/jpeg")
     server.pages["/photos/text.jpg"] = Reply(b"<p>log in</p>", "text/html")
@@ -125,7 +125,7 @@ KEPT = {"one", "lazy", "set", "pic-b", "busy", "flaky", "there", "full"}
 
 @pytest.fixture(scope="module")
 def crawled(serve: Callable[[], Server], tmp_path_factory: pytest.TempPathFactory) -> tuple[Server, Path, Any]:
-    """The site, the data set of a whole crawl of it, and what the command printed."""
+    """The site, the data set of a complete crawl, and the output of the command."""
     server = serve()
     build(server)
     folder = tmp_path_factory.mktemp("crawled") / "set"
@@ -136,10 +136,10 @@ def stems(folder: Path) -> set[str]:
     return {Path(record["url"]).stem for record in manifest(folder)}
 
 
-def test_everything_allowed_is_asked_for_once_and_nothing_else(crawled: tuple[Server, Path, Any]) -> None:
+def test_every_allowed_url_is_requested_once(crawled: tuple[Server, Path, Any]) -> None:
     server, _, done = crawled
     assert (done.returncode, done.stderr) == (0, "")
-    assert Counter(server.asked()) == ALLOWED
+    assert Counter(server.requested()) == ALLOWED
 
 
 def test_what_is_kept(crawled: tuple[Server, Path, Any]) -> None:
@@ -149,13 +149,13 @@ def test_what_is_kept(crawled: tuple[Server, Path, Any]) -> None:
         Path(record["file"]).name for record in manifest(folder)
     }
     last = done.stdout.splitlines()[-1]
-    assert last.startswith(f"{folder}: 8 photos kept, with 8 people; not kept: ")
-    assert any(line.startswith("20 URLs asked for, ") for line in done.stdout.splitlines())
+    assert last.startswith(f"{folder}: 8 images kept, with 8 people; not kept: ")
+    assert any(line.startswith("20 URLs requested, ") for line in done.stdout.splitlines())
     photos, pages = (part.partition(": ")[2].split(", ") for part in last.split("; ")[1:])
     assert sorted(photos) == sorted(
         [
-            "1 duplicate", "1 near duplicate", "1 nobody large enough", "1 too small", "1 too many bytes",
-            "1 too many pixels", "1 too slow", "1 broken", "1 no answer", "1 status 404", "1 redirected",
+            "1 duplicate", "1 near duplicate", "1 no person large enough", "1 too small", "1 too many bytes",
+            "1 too many pixels", "1 too slow", "1 broken", "1 no response", "1 status 404", "1 redirected",
             "1 forbidden by robots.txt", "2 another content type",
         ]
     )  # fmt: skip
@@ -167,14 +167,14 @@ def test_what_is_kept(crawled: tuple[Server, Path, Any]) -> None:
     )  # fmt: skip
 
 
-def test_each_photo_comes_with_where_it_is_from(crawled: tuple[Server, Path, Any]) -> None:
+def test_origin_of_each_image(crawled: tuple[Server, Path, Any]) -> None:
     server, folder, _ = crawled
     found = {Path(record["url"]).stem: record for record in manifest(folder)}
     assert found["one"]["page"] == f"{server.url}/"
     assert found["there"]["page"] == f"{server.url}/gallery/"
     one = found["one"]
-    assert (one["width"], one["height"], one["bytes"]) == (480, 360, len(photo(1)))
-    assert (folder / one["file"]).read_bytes() == photo(1)
+    assert (one["width"], one["height"], one["bytes"]) == (480, 360, len(make_image(1)))
+    assert (folder / one["file"]).read_bytes() == make_image(1)
     assert one["licence"] == {"name": "unknown", "stated": "", "found": ""}
 
 
@@ -192,14 +192,14 @@ def test_the_coco_file_holds_keypoints_confidences_and_boxes(crawled: tuple[Serv
     assert sum(len(picture.people) for picture in pictures) == len(KEPT)
 
 
-def test_the_contact_sheet_shows_every_photo(crawled: tuple[Server, Path, Any]) -> None:
+def test_the_contact_sheet_shows_every_image(crawled: tuple[Server, Path, Any]) -> None:
     _, folder, _ = crawled
     with Image.open(folder / "contact_sheet.png") as sheet:
         assert sheet.size == (6 + 6 * 206, 6 + 2 * 228)
 
 
 def test_pauses_are_kept(crawled: tuple[Server, Path, Any]) -> None:
-    """Crawl-delay between any two requests, and what Retry-After asks for."""
+    """Crawl-delay between any two requests, and the pause given by Retry-After."""
     server, _, _ = crawled
     times = [moment for moment, *_ in server.log]
     assert min(np.diff(times)) > 0.045
@@ -207,12 +207,12 @@ def test_pauses_are_kept(crawled: tuple[Server, Path, Any]) -> None:
     assert second - first >= 1
 
 
-def test_the_crawl_says_who_it_is(crawled: tuple[Server, Path, Any]) -> None:
+def test_user_agent(crawled: tuple[Server, Path, Any]) -> None:
     server, _, _ = crawled
     assert all(headers["User-Agent"].startswith("pose2mesh/") for *_, headers in server.log)
 
 
-def test_a_finished_crawl_asks_for_nothing_again(crawled: tuple[Server, Path, Any]) -> None:
+def test_a_finished_crawl_requests_nothing_again(crawled: tuple[Server, Path, Any]) -> None:
     server, folder, _ = crawled
     before, lines = len(server.log), (folder / "manifest.jsonl").read_text()
     done = crawl("--start", f"{server.url}/", "--out", folder, "--max-depth", "3", *FAST)
@@ -222,7 +222,7 @@ def test_a_finished_crawl_asks_for_nothing_again(crawled: tuple[Server, Path, An
 
 
 def gallery(server: Server, count: int, pause: float = 0.0) -> None:
-    """A site of `count` photos on two pages."""
+    """A site of `count` images on two pages."""
     half = count // 2
     images = [f'<img src="/p{number}.jpg">' for number in range(count)]
     server.html("/", "".join(images[:half]) + '<a href="/more">m</a>')
@@ -236,7 +236,7 @@ def gallery(server: Server, count: int, pause: float = 0.0) -> None:
         return reply
 
     for number in range(count):
-        server.pages[f"/p{number}.jpg"] = slow(photo(100 + number))
+        server.pages[f"/p{number}.jpg"] = slow(make_image(100 + number))
 
 
 def test_a_killed_crawl_ends_in_the_same_data_set(serve: Callable[[], Server], tmp_path: Path) -> None:
@@ -244,7 +244,7 @@ def test_a_killed_crawl_ends_in_the_same_data_set(serve: Callable[[], Server], t
     gallery(server, 14, pause=0.05)
     arguments = ("--start", f"{server.url}/", *FAST)
     assert crawl(*arguments, "--out", tmp_path / "whole").returncode == 0
-    whole = server.asked()
+    whole = server.requested()
     server.log.clear()
     for moment in (5, 11):
         process = start(*arguments, "--out", tmp_path / "killed")
@@ -254,9 +254,9 @@ def test_a_killed_crawl_ends_in_the_same_data_set(serve: Callable[[], Server], t
         process.kill()
         process.communicate()
     assert crawl(*arguments, "--out", tmp_path / "killed").returncode == 0
-    again = Counter(server.asked()) - Counter(whole)
-    assert sum(again.values()) <= 2, again  # what was under way at each kill, and nothing else
-    assert set(server.asked()) == set(whole)
+    again = Counter(server.requested()) - Counter(whole)
+    assert sum(again.values()) <= 2, again  # only the requests in flight at each kill
+    assert set(server.requested()) == set(whole)
     for name in ("person_keypoints.json", "contact_sheet.png"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
     lines = [[{**record, "time": ""} for record in manifest(tmp_path / name)] for name in ("whole", "killed")]
@@ -264,7 +264,7 @@ def test_a_killed_crawl_ends_in_the_same_data_set(serve: Callable[[], Server], t
     assert len(lines[0]) == 14
 
 
-def test_ctrl_c_ends_the_crawl_in_good_order(serve: Callable[[], Server], tmp_path: Path) -> None:
+def test_ctrl_c_ends_the_crawl_regularly(serve: Callable[[], Server], tmp_path: Path) -> None:
     server = serve()
     gallery(server, 20, pause=0.05)
     process = start("--start", server.url, "--out", tmp_path, *FAST)
@@ -273,34 +273,34 @@ def test_ctrl_c_ends_the_crawl_in_good_order(serve: Callable[[], Server], tmp_pa
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=10)
     assert process.returncode == 130
-    assert err == "pose2mesh: stopped; the same command goes on\n"
+    assert err == "pose2mesh: stopped; the same command resumes\n"
     kept = len(manifest(tmp_path))
     assert 1 <= kept < 20
-    assert f"{kept} photos kept" in out
+    assert f"{kept} images kept" in out
     assert len(json.loads((tmp_path / "person_keypoints.json").read_text())["images"]) == kept
 
 
-def test_a_full_disk_is_told_with_what_was_kept(serve: Callable[[], Server], tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_with_the_number_of_kept_images(serve: Callable[[], Server], tmp_path: Path) -> None:
     server = serve()
     gallery(server, 6)
     arguments = ("--start", server.url, "--out", tmp_path, *FAST)
     done = crawl(*arguments, TEST_DISK_HOLDS="3")
     assert done.returncode == 2
     assert done.stderr == (
-        f"pose2mesh: {tmp_path}: cannot be written (No space left on device); 3 photos kept, with 3 people\n"
+        f"pose2mesh: {tmp_path}: cannot be written (No space left on device); 3 images kept, with 3 people\n"
     )
     assert crawl(*arguments).returncode == 0
     assert len(manifest(tmp_path)) == len(list((tmp_path / "images").iterdir())) == 6
-    assert max(Counter(server.asked()).values()) <= 2
+    assert max(Counter(server.requested()).values()) <= 2
 
 
-def test_limits_of_photos_and_pages(serve: Callable[[], Server], tmp_path: Path) -> None:
+def test_limits_of_images_and_pages(serve: Callable[[], Server], tmp_path: Path) -> None:
     server = serve()
     gallery(server, 8)
     done = crawl("--start", server.url, "--out", tmp_path, "--max-images", "3", *FAST)
     assert done.returncode == 0
-    assert "the limit of photos is reached" in done.stdout
-    assert server.asked() == ["/robots.txt", "/", "/p0.jpg", "/p1.jpg", "/p2.jpg"]
+    assert "the limit of images is reached" in done.stdout
+    assert server.requested() == ["/robots.txt", "/", "/p0.jpg", "/p1.jpg", "/p2.jpg"]
 
 
 def test_a_trap_takes_no_more_than_its_share(serve: Callable[[], Server], tmp_path: Path) -> None:
@@ -311,29 +311,29 @@ def test_a_trap_takes_no_more_than_its_share(serve: Callable[[], Server], tmp_pa
     limits = ("--max-pages", "6", "--max-depth", "99")
     done = crawl("--start", f"{trap.url}/", f"{plain.url}/", "--out", tmp_path, *limits, *FAST)
     assert done.returncode == 0
-    assert len(trap.asked()) == 1 + 3
-    assert sorted(plain.asked()) == ["/", "/more", "/p0.jpg", "/p1.jpg", "/robots.txt"]
+    assert len(trap.requested()) == 1 + 3
+    assert sorted(plain.requested()) == ["/", "/more", "/p0.jpg", "/p1.jpg", "/robots.txt"]
 
 
-def test_the_time_is_kept(serve: Callable[[], Server], tmp_path: Path) -> None:
-    """In the middle of a response that does not end, too."""
+def test_time_limit(serve: Callable[[], Server], tmp_path: Path) -> None:
+    """Also in the middle of an endless response."""
     server = serve()
     server.html("/", '<img src="/slow.jpg"><a href="/more">m</a>')
     server.pages["/slow.jpg"] = lambda count: Reply(dripping(), "image/jpeg")
     begin = time.monotonic()
     done = crawl("--start", server.url, "--out", tmp_path, "--minutes", "0.02", *FAST)
     assert time.monotonic() - begin < 8
-    assert "the time is up; " in done.stdout
-    assert "/more" not in server.asked()
+    assert "the time limit is reached; " in done.stdout
+    assert "/more" not in server.requested()
 
 
-def test_private_addresses_are_not_asked(serve: Callable[[], Server], tmp_path: Path) -> None:
-    """Neither at the start, nor by a redirect to a name that leads to one, and that --allow-private does not cover."""
+def test_private_addresses_are_not_requested(serve: Callable[[], Server], tmp_path: Path) -> None:
+    """Neither as a start URL nor by a redirect to a name that resolves to one and is not covered by --allow-private."""
     server = serve()
     names = json.dumps({"site.test": "127.0.0.1", "inner.site.test": "127.0.0.1"})
     base = f"http://site.test:{server.port}"
     server.html("/", '<img src="/moved.jpg"><img src="/p.jpg">')
-    server.image("/p.jpg", photo(5))
+    server.image("/p.jpg", make_image(5))
     server.pages["/moved.jpg"] = Reply(
         status=302, headers={"Location": f"http://inner.site.test:{server.port}/secret.jpg"}
     )
@@ -351,22 +351,22 @@ def test_private_addresses_are_not_asked(serve: Callable[[], Server], tmp_path: 
 @pytest.mark.parametrize(
     ("robots", "note"),
     [
-        (Reply(status=503), "left out: robots.txt cannot be had (status 503); 1 URLs not asked for"),
+        (Reply(status=503), "left out: robots.txt unavailable (status 503); 1 URLs not requested"),
         (Reply(b"User-agent: *\nDisallow: /\n", "text/plain"), "pages: 1 forbidden by robots.txt"),
     ],
 )
-def test_a_site_that_wants_no_visit_is_left_alone(
+def test_a_site_that_forbids_crawling_is_skipped(
     serve: Callable[[], Server], tmp_path: Path, robots: Reply, note: str
 ) -> None:
-    """That a robots.txt that is not there (404) allows everything is what the other sites here live by."""
+    """A missing robots.txt (404) allows everything; the other tests rely on it."""
     server = serve()
     server.html("/", '<img src="/p.jpg">')
-    server.image("/p.jpg", photo(5))
+    server.image("/p.jpg", make_image(5))
     server.pages["/robots.txt"] = robots
     done = crawl("--start", server.url, "--out", tmp_path, *FAST)
-    assert server.asked() == ["/robots.txt"]
+    assert server.requested() == ["/robots.txt"]
     assert (done.returncode, done.stderr) == (1, "")
-    assert done.stdout.startswith(f"{tmp_path}: 0 photos kept, with 0 people; ")
+    assert done.stdout.startswith(f"{tmp_path}: 0 images kept, with 0 people; ")
     assert done.stdout.endswith(f"{note}\n")
     assert done.stdout.count("\n") == 1
 
@@ -380,9 +380,9 @@ def test_only_open_licences(serve: Callable[[], Server], tmp_path: Path) -> None
         <figure><img src="/unknown.jpg"></figure>""",
     )
     for seed, name in enumerate(("by", "nc", "unknown"), 50):
-        server.image(f"/{name}.jpg", photo(seed))
+        server.image(f"/{name}.jpg", make_image(seed))
     assert crawl("--start", server.url, "--out", tmp_path, "--licences", "open", *FAST).returncode == 0
-    assert server.asked() == ["/robots.txt", "/", "/by.jpg"]
+    assert server.requested() == ["/robots.txt", "/", "/by.jpg"]
     assert manifest(tmp_path)[0]["licence"] == {
         "name": "CC BY 4.0",
         "stated": "https://creativecommons.org/licenses/by/4.0/",
@@ -390,15 +390,15 @@ def test_only_open_licences(serve: Callable[[], Server], tmp_path: Path) -> None
     }
 
 
-def test_what_was_removed_stays_away(serve: Callable[[], Server], tmp_path: Path) -> None:
-    """Not asked for again, and not taken from another address either."""
+def test_removed_images_are_not_collected_again(serve: Callable[[], Server], tmp_path: Path) -> None:
+    """Neither requested again nor accepted from another URL."""
     server = serve()
     gallery(server, 4)
     arguments = ("--start", server.url, "--out", tmp_path, *FAST)
     assert crawl(*arguments).returncode == 0
     going = manifest(tmp_path)[1]
     done = crawl("--out", tmp_path, "--remove", going["url"])
-    assert (done.returncode, done.stdout) == (0, f"{tmp_path}: 1 removed, 3 photos kept, with 3 people\n")
+    assert (done.returncode, done.stdout) == (0, f"{tmp_path}: 1 removed, 3 images kept, with 3 people\n")
     assert not (tmp_path / going["file"]).exists()
     assert going["id"] not in (tmp_path / "manifest.jsonl").read_text()
     images = json.loads((tmp_path / "person_keypoints.json").read_text())["images"]
@@ -406,7 +406,7 @@ def test_what_was_removed_stays_away(serve: Callable[[], Server], tmp_path: Path
     (tmp_path / "crawl.sqlite").unlink()
     server.log.clear()
     server.html("/more", '<img src="/elsewhere.jpg">')
-    server.image("/elsewhere.jpg", photo(101))
+    server.image("/elsewhere.jpg", make_image(101))
     assert crawl(*arguments).returncode == 0
-    assert sorted(server.asked()) == ["/", "/elsewhere.jpg", "/more", "/robots.txt"]
+    assert sorted(server.requested()) == ["/", "/elsewhere.jpg", "/more", "/robots.txt"]
     assert len(manifest(tmp_path)) == 3

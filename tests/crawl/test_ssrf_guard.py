@@ -1,4 +1,4 @@
-"""Which addresses are of the open internet."""
+"""Public and private addresses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""URLs that are the same, that are of the site, and that smell of a trap."""
+"""URLs: normalisation, equality, site membership and crawler traps."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_unusable(url: str) -> None:
     assert clean_url(url) is None
 
 
-def test_same_place() -> None:
+def test_equal_urls() -> None:
     base = url_key("http://example.org/a?x=1&y=2")
     for url in (
         "https://example.org/a?y=2&x=1",

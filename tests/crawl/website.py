@@ -1,4 +1,4 @@
-"""A web site on the loopback whose log is the witness, photos for it, and the command in a process of its own."""
+"""A web site on the loopback with a request log, images for it, and the command in its own process."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from PIL import Image
 RUNNER = Path(__file__).with_name("runner.py")
 
 
-def photo(seed: int, size: tuple[int, int] = (480, 360), person: bool = True, format: str = "JPEG") -> bytes:
-    """A picture of soft shapes, of which no two seeds look alike."""
+def make_image(seed: int, size: tuple[int, int] = (480, 360), person: bool = True, format: str = "JPEG") -> bytes:
+    """An image of soft shapes; different seeds give dissimilar images."""
     noise = np.random.default_rng(seed).integers(60, 255, (8, 8, 3), np.uint8)
     picture = Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC)
     if not person:
@@ -33,7 +33,7 @@ def photo(seed: int, size: tuple[int, int] = (480, 360), person: bool = True, fo
 
 @dataclass
 class Reply:
-    """What the server answers; `body` may go on for ever, in pieces."""
+    """A response of the server; `body` may be an endless iterator of chunks."""
 
     body: bytes | Iterator[bytes] = b""
     kind: str = "text/html"
@@ -42,7 +42,7 @@ class Reply:
 
 
 class Server(ThreadingHTTPServer):
-    """A site made of `pages`, by path: a reply, or a function of the number of the request to that path."""
+    """A site of `pages` by path: a reply, or a function of how often the path has been requested."""
 
     daemon_threads = True
 
@@ -66,11 +66,11 @@ class Server(ThreadingHTTPServer):
     def image(self, path: str, data: bytes) -> None:
         self.pages[path] = Reply(data, "image/jpeg")
 
-    def asked(self) -> list[str]:
+    def requested(self) -> list[str]:
         return [path for _, _, path, _ in self.log]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up is no error."""
+        """Ignore clients that close the connection."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -80,7 +80,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.log.append((time.monotonic(), self.headers["Host"], self.path, dict(self.headers)))
         found = self.server.pages.get(self.path) or self.server.default(self.path)
-        reply = found if isinstance(found, Reply) else found(self.server.asked().count(self.path))
+        reply = found if isinstance(found, Reply) else found(self.server.requested().count(self.path))
         self.send_response(reply.status)
         if reply.kind:
             self.send_header("Content-Type", reply.kind)
@@ -97,11 +97,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(piece)
 
     def log_message(self, format: str, *arguments: Any) -> None:
-        """Nothing on the terminal."""
+        """Print nothing."""
 
 
 def start(*arguments: str | Path, **environment: str) -> subprocess.Popen[str]:
-    """The command `crawl`, running."""
+    """Start the command `crawl`."""
     command = [sys.executable, str(RUNNER), "crawl", *map(str, arguments)]
     return subprocess.Popen(
         command,
@@ -113,7 +113,7 @@ def start(*arguments: str | Path, **environment: str) -> subprocess.Popen[str]:
 
 
 def crawl(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The command `crawl`, run to its end."""
+    """Run the command `crawl` to its end."""
     process = start(*arguments, **environment)
     try:
         out, err = process.communicate(timeout=40)

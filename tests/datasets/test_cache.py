@@ -14,7 +14,7 @@ import pytest
 
 from pose2mesh.datasets.annotation import Annotation
 from pose2mesh.datasets.cache import RecordWriter, cached
-from pose2mesh.datasets.readers.coco import coco
+from pose2mesh.datasets.readers.coco import read_coco
 from pose2mesh.datasets.records import Records, Schema, describe, open_records
 from pose2mesh.errors import InputError
 from pose2mesh.skeletons import HUMAN36
@@ -114,7 +114,7 @@ def test_a_damaged_index(cache: Path, source: Path) -> None:
 
 
 def test_sent_to_another_process_they_are_mapped_again(cache: Path, coco_folder: Path) -> None:
-    records = coco(coco_folder, cache)
+    records = read_coco(coco_folder, cache)
     sent = pickle.dumps(records)
     assert len(sent) < 1000
     again = pickle.loads(sent)

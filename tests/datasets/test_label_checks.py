@@ -11,7 +11,7 @@ import torch
 from pose2mesh.body_models.default_body import default_body
 from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.label_checks import backwards, crossed, extent_m, implausible_size, mirrored, outside, repeated
-from pose2mesh.datasets.readers.custom import own
+from pose2mesh.datasets.readers.custom import read_custom
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, SyntheticSamples, sample_people
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.skeletons import COCO, HUMAN36, SMPL, JointSet
@@ -73,7 +73,9 @@ def test_bodies_that_look_over_their_back(anny: BodyModel, joint_set: JointSet, 
 
 def test_labels_of_photos(shared_data: Path, tmp_path: Path) -> None:
     """Those of COCO are right; with the hips exchanged, everybody whose trunk is wide is found."""
-    records = own(shared_data / "coco_mini", tmp_path, annotations=shared_data / "coco_mini" / "person_keypoints.json")
+    records = read_custom(
+        shared_data / "coco_mini", tmp_path, annotations=shared_data / "coco_mini" / "person_keypoints.json"
+    )
     joints = np.array(records.joints_px)
     assert not crossed(joints, COCO.names).any()
     exchanged = joints.copy()

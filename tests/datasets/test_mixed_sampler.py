@@ -9,12 +9,12 @@ from pose2mesh.datasets.mixed_sampler import MixedSampler
 
 
 def whole(mixture: MixedSampler, epoch: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    return mixture.sample(epoch, 0, mixture.people)
+    return mixture.sample(epoch, 0, mixture.samples_per_epoch)
 
 
 def test_equal_weights_draw_every_data_set_equally_often() -> None:
     mixture = MixedSampler([1000, 10, 333], [1, 1, 1], None, seed=3)
-    assert mixture.people == 3000
+    assert mixture.samples_per_epoch == 3000
     which, person = whole(mixture)
     assert np.bincount(which).tolist() == [1000, 1000, 1000]
     assert np.bincount(person[which == 0]).tolist() == [1] * 1000
@@ -29,7 +29,7 @@ def test_weights_are_shares() -> None:
     # Everybody of either comes at least once in an epoch of the length that is chosen where none is told.
     mixture = MixedSampler([90, 50], [3, 1], None, seed=0)
     which, person = whole(mixture)
-    assert mixture.people == 200
+    assert mixture.samples_per_epoch == 200
     assert len(np.unique(person[which == 0])) == 90
     assert np.bincount(person[which == 1]).tolist() == [1] * 50
 

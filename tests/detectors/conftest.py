@@ -1,7 +1,7 @@
-"""Pictures whose people are known, and small ONNX files with the interfaces of YOLOX and RTMPose that see them.
+"""Synthetic images with known people, and small ONNX files with the interfaces of YOLOX and RTMPose that detect them.
 
-A person is a blue square, which the networks of boxes look for, and a disc of its own colour for each joint, which the
-pose network looks for.
+A person is a blue square, which the person detectors detect, and for each joint a disc of its own colour, which the
+pose network detects.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from pose2mesh.detectors.detection import Detection
 
 BLUE = np.array([0, 0, 200])  # RGB
-SQUARE_PX = 32  # a cell of the finest grid of the network of boxes, in a picture of 640 pixels
+SQUARE_PX = 32  # a cell of the finest grid of the person detector, in an image of 640 pixels
 BOX_PX = (110.0, 150.0)
-NETWORK_PX = 160  # side of the input of the network of boxes
+NETWORK_PX = 160  # side of the input of the person detector
 MEAN, SPREAD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
@@ -43,20 +43,20 @@ def shared_models(shared_data: Path) -> Path:
 def draw() -> Callable[..., NDArray[np.uint8]]:
     """Draws people: `draw(size, centres, joints)` with size (width, height), centres (P, 2) and joints (P, 17, 2)."""
 
-    def drawn(
+    def draw_people(
         size: tuple[int, int], centres: NDArray[np.floating], joints: NDArray[np.floating], radius: float = 3.0
     ) -> NDArray[np.uint8]:
-        picture = np.zeros((size[1], size[0], 3))
+        image = np.zeros((size[1], size[0], 3))
         down, across = np.mgrid[: size[1], : size[0]]
         for left, top in np.asarray(centres) - SQUARE_PX / 2:
-            picture[max(0, int(top)) : int(top) + SQUARE_PX, max(0, int(left)) : int(left) + SQUARE_PX] = BLUE
+            image[max(0, int(top)) : int(top) + SQUARE_PX, max(0, int(left)) : int(left) + SQUARE_PX] = BLUE
         for person in joints:
             for (x, y), colour in zip(person, joint_colours(), strict=True):
                 cover = np.clip(radius + 0.5 - np.hypot(across - x, down - y), 0, 1)[..., None]
-                picture = picture * (1 - cover) + colour * cover
-        return picture.round().astype(np.uint8)
+                image = image * (1 - cover) + colour * cover
+        return image.round().astype(np.uint8)
 
-    return drawn
+    return draw_people
 
 
 @pytest.fixture(scope="session")
@@ -155,7 +155,7 @@ def pose_file(request: pytest.FixtureRequest, save_network: Callable[..., Path])
 
 @pytest.fixture(scope="session")
 def finder_file(save_network: Callable[..., Path]) -> Path:
-    """YOLOX's own interface, for BGR: a box of `BOX_PX` around each blue square of a picture of 640 pixels."""
+    """YOLOX's own interface, for BGR: a box of `BOX_PX` around each blue square of an image of 640 pixels."""
     cells = NETWORK_PX // 8
     coarser = (NETWORK_PX // 16) ** 2 + (NETWORK_PX // 32) ** 2
     places = np.full((1, cells**2, 4), 0.5, np.float32)
@@ -167,21 +167,21 @@ def finder_file(save_network: Callable[..., Path]) -> Path:
         "row": np.array([1, -1, 1], np.int64),
         "places": places,
         "classes": classes,
-        "nobody": np.zeros((1, coarser, 85), np.float32),
+        "no_person": np.zeros((1, coarser, 85), np.float32),
     }
     nodes = [
         ("Conv", ["input", "blue_less_red"], ["blue"], {}),
         ("AveragePool", ["blue"], ["cells"], {"kernel_shape": [8, 8], "strides": [8, 8]}),
         ("Reshape", ["cells", "row"], ["objects"], {}),
         ("Concat", ["places", "objects", "classes"], ["fine"], {"axis": 2}),
-        ("Concat", ["fine", "nobody"], ["output"], {"axis": 1}),
+        ("Concat", ["fine", "no_person"], ["output"], {"axis": 1}),
     ]
     return save_network("yolox.onnx", (NETWORK_PX, NETWORK_PX), ["output"], nodes, constants)
 
 
 @pytest.fixture(scope="session")
 def end_to_end_file(save_network: Callable[..., Path]) -> Path:
-    """MMDeploy's interface of YOLOX: two people, a dog and someone too doubtful, whatever the picture."""
+    """MMDeploy's interface of YOLOX: two people, a dog and a person with too low a score, for every image."""
     boxes = [[10, 10, 40, 70, 0.6], [80, 20, 130, 90, 0.9], [5, 5, 60, 60, 0.95], [90, 90, 99, 99, 0.1]]
     constants = {
         "boxes": np.array([boxes], np.float32),
@@ -199,12 +199,12 @@ def end_to_end_file(save_network: Callable[..., Path]) -> Path:
 
 @pytest.fixture
 def person() -> Callable[..., Detection]:
-    """A made-up detection: `person(shift=0, score=1, seen=17)`, 100 x 200 pixels at the origin."""
+    """A synthetic detection: `person(shift=0, score=1, detected=17)`, 100 x 200 pixels at the origin."""
 
-    def made(shift: float = 0.0, score: float = 1.0, seen: int = 17) -> Detection:
+    def make(shift: float = 0.0, score: float = 1.0, detected: int = 17) -> Detection:
         joints = np.random.default_rng(0).uniform((0, 0), (100, 200), (17, 2)) + shift
-        confidence = (np.arange(17) < seen).astype(np.float32)
+        confidence = (np.arange(17) < detected).astype(np.float32)
         box = np.array([0, 0, 100, 200], np.float32) + np.float32(shift)
         return Detection(joints.astype(np.float32), confidence, box, score)
 
-    return made
+    return make

@@ -9,16 +9,16 @@ from pose2mesh.detectors.detection import Detection
 from pose2mesh.detectors.image_keypoints import detect_image
 from pose2mesh.skeletons import COCO, COCO17
 
-PHOTO = np.zeros((240, 320, 3), np.uint8)
+IMAGE = np.zeros((240, 320, 3), np.uint8)
 
 
 def test_people_come_in_the_form_of_keypoint_files(person: Callable[..., Detection]) -> None:
-    people = [person(score=0.9), person(50, score=0.4, seen=15)]
-    picture = detect_image(Path("some/beach.jpg"), PHOTO, lambda photo, boxes=None: people)
-    assert (picture.stem, picture.image_name, picture.size) == ("beach", "beach.jpg", (320, 240))
-    assert [each.identifier for each in picture.people] == [0, 1]
-    assert [each.score for each in picture.people] == [0.9, 0.4]
-    whole, part = picture.people
+    people = [person(score=0.9), person(50, score=0.4, detected=15)]
+    image = detect_image(Path("some/beach.jpg"), IMAGE, lambda pixels, boxes=None: people)
+    assert (image.stem, image.image_name, image.size) == ("beach", "beach.jpg", (320, 240))
+    assert [each.identifier for each in image.people] == [0, 1]
+    assert [each.score for each in image.people] == [0.9, 0.4]
+    whole, part = image.people
     assert whole.original_names == COCO17
     np.testing.assert_allclose(whole.original[:, :2], people[0].joints_px)
     np.testing.assert_allclose(whole.joints_px[:17], people[0].joints_px)
@@ -26,8 +26,8 @@ def test_people_come_in_the_form_of_keypoint_files(person: Callable[..., Detecti
     assert part.box_px == (50, 50, 100, 200)
     assert (part.original[15:] == 0).all()
     assert part.confidence[COCO.index("left_ankle")] == 0
-    assert not picture.skipped
+    assert not image.skipped
 
 
-def test_a_photo_of_nobody_has_no_people() -> None:
-    assert detect_image(Path("wall.jpg"), PHOTO, lambda photo, boxes=None: []).people == []
+def test_an_image_without_people_has_no_detections() -> None:
+    assert detect_image(Path("wall.jpg"), IMAGE, lambda pixels, boxes=None: []).people == []

@@ -29,11 +29,11 @@ def test_similarity_falls_with_the_distance_in_relation_to_the_size(person: Call
 
 
 def test_part_of_a_person_is_the_same_as_the_whole(person: Callable) -> None:
-    assert pose_similarity(person(seen=6), person(2)) > 0.9
-    assert pose_similarity(person(seen=3), person()) == 0
+    assert pose_similarity(person(detected=6), person(2)) > 0.9
+    assert pose_similarity(person(detected=3), person()) == 0
 
 
-def test_everyone_is_kept_once_best_first(person: Callable) -> None:
+def test_each_person_is_kept_once_best_first(person: Callable) -> None:
     first, again, other = person(score=0.5), person(2, score=0.9), person(300, score=0.7)
     assert remove_duplicates([first, again, other]) == [again, other]
     assert remove_duplicates([]) == []

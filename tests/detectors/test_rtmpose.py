@@ -13,10 +13,10 @@ from pose2mesh.detectors.yolox import PersonDetector
 from pose2mesh.errors import InputError
 
 
-def assert_close(found: np.ndarray, truth: np.ndarray, step: float = 0.75) -> None:
+def assert_close(found: np.ndarray, expected: np.ndarray, step: float = 0.75) -> None:
     """To about half a pixel of the network (`step`), and much closer on the mean, where rounding averages out."""
-    assert np.abs(found - truth).max() < 0.7 * step
-    assert np.abs((found - truth).mean(axis=0)).max() < 0.15 * step
+    assert np.abs(found - expected).max() < 0.7 * step
+    assert np.abs((found - expected).mean(axis=0)).max() < 0.15 * step
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def detector(finder_file: Path, pose_file: Path) -> RTMPoseDetector:
 
 
 @pytest.mark.parametrize("size", [(640, 480), (480, 640)])
-def test_everyone_is_found_to_a_fraction_of_a_pixel(
+def test_people_are_detected_to_a_fraction_of_a_pixel(
     size: tuple[int, int], detector: RTMPoseDetector, draw: Callable, stand: Callable
 ) -> None:
     centres = np.array([[112, 112], [368, 368]])
@@ -33,13 +33,15 @@ def test_everyone_is_found_to_a_fraction_of_a_pixel(
     people = detector(draw(size, centres, joints))
     assert len(people) == 2
     for person in people:
-        truth = joints[int(person.box_px[0] > 200)]
-        assert_close(person.joints_px, truth)
+        expected = joints[int(person.box_px[0] > 200)]
+        assert_close(person.joints_px, expected)
         assert person.confidence.min() > 0.99
         assert 0.9 < person.score <= 1
 
 
-def test_joints_beyond_the_border_are_not_seen(detector: RTMPoseDetector, draw: Callable, stand: Callable) -> None:
+def test_joints_beyond_the_border_have_no_confidence(
+    detector: RTMPoseDetector, draw: Callable, stand: Callable
+) -> None:
     centre = np.array([[16, 240]])
     joints = stand(16, 240)
     (person,) = detector(draw((640, 480), centre, joints[None]))
@@ -51,10 +53,10 @@ def test_joints_beyond_the_border_are_not_seen(detector: RTMPoseDetector, draw: 
     assert person.box_px[0] == 0
 
 
-def test_a_large_person_is_seen_as_well(detector: RTMPoseDetector, draw: Callable, stand: Callable) -> None:
+def test_a_large_person_is_detected(detector: RTMPoseDetector, draw: Callable, stand: Callable) -> None:
     joints = 6 * stand(120, 130)
-    picture = draw((1440, 1560), np.zeros((0, 2)), joints[None], radius=18)
-    (person,) = detector(picture, np.array([[380, 330, 1060, 1230]]))
+    image = draw((1440, 1560), np.zeros((0, 2)), joints[None], radius=18)
+    (person,) = detector(image, np.array([[380, 330, 1060, 1230]]))
     assert_close(person.joints_px, joints, step=4.4)
 
 
@@ -72,19 +74,21 @@ def test_known_boxes_give_one_pose_each_in_their_order(
     np.testing.assert_array_equal([person.box_px for person in people], boxes)
 
 
-def test_one_person_found_twice_is_given_once(end_to_end_file: Path, pose_file: Path, stand: Callable, draw: Callable):
+def test_one_person_detected_twice_is_returned_once(
+    end_to_end_file: Path, pose_file: Path, stand: Callable, draw: Callable
+):
     network = PoseNetwork(OnnxNetwork(pose_file))
     detector = RTMPoseDetector(PersonDetector(OnnxNetwork(end_to_end_file)), network)
-    picture = draw((640, 640), np.zeros((0, 2)), stand(300, 300)[None])
+    image = draw((640, 640), np.zeros((0, 2)), stand(300, 300)[None])
     detector.person_detector = lambda _: (
         np.array([[240, 220, 360, 370], [250, 230, 350, 380]], np.float32),
         np.array([0.5, 0.9]),
     )
-    (person,) = detector(picture)
+    (person,) = detector(image)
     assert person.score == pytest.approx(0.9, abs=0.01)
 
 
-def test_nobody_gives_an_empty_list(detector: RTMPoseDetector) -> None:
+def test_no_person_gives_an_empty_list(detector: RTMPoseDetector) -> None:
     assert detector(np.zeros((480, 640, 3), np.uint8)) == []
 
 
@@ -96,13 +100,13 @@ def test_boxes_grow_to_the_proportions_of_the_network() -> None:
     np.testing.assert_allclose(extent, (250 * 192 / 256, 250))
 
 
-def test_a_crop_at_the_pictures_own_scale_is_the_picture() -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
-    part = crop(picture, np.array([40.0, 30.0]), np.array([20.0, 10.0]), (20, 10))
-    np.testing.assert_array_equal(part, picture[25:35, 30:50])
+def test_a_crop_at_scale_one_is_a_slice_of_the_image() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    part = crop(image, np.array([40.0, 30.0]), np.array([20.0, 10.0]), (20, 10))
+    np.testing.assert_array_equal(part, image[25:35, 30:50])
 
 
-def test_files_are_told_apart_whatever_their_order(finder_file: Path, pose_file: Path) -> None:
+def test_files_are_accepted_in_any_order(finder_file: Path, pose_file: Path) -> None:
     for files in ((finder_file, pose_file), (pose_file, finder_file)):
         for name in ("rtmpose", "auto"):
             detector = load_detector(name, files)

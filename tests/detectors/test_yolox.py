@@ -12,7 +12,7 @@ from pose2mesh.errors import InputError
 
 
 @pytest.mark.parametrize("size", [(640, 480), (480, 640), (640, 640)])
-def test_the_grid_is_decoded_into_the_pixels_of_the_picture(
+def test_the_grid_is_decoded_into_the_pixels_of_the_image(
     size: tuple[int, int], finder_file: Path, draw: Callable
 ) -> None:
     centres = np.array([[144, 240], [400, 176]]) if size[0] == 640 else np.array([[144, 240], [304, 496]])
@@ -23,14 +23,14 @@ def test_the_grid_is_decoded_into_the_pixels_of_the_picture(
     assert scores.min() > 0.9
 
 
-def test_a_picture_of_another_size_gives_boxes_in_its_own_pixels(finder_file: Path, draw: Callable) -> None:
+def test_an_image_of_another_size_gives_boxes_in_its_own_pixels(finder_file: Path, draw: Callable) -> None:
     small = draw((640, 480), np.array([[336, 240]]), [])
     large = small.repeat(2, axis=0).repeat(2, axis=1)
-    finder = PersonDetector(OnnxNetwork(finder_file))
-    np.testing.assert_allclose(finder(large)[0], 2 * finder(small)[0], atol=0.01)
+    detector = PersonDetector(OnnxNetwork(finder_file))
+    np.testing.assert_allclose(detector(large)[0], 2 * detector(small)[0], atol=0.01)
 
 
-def test_nobody_gives_no_box(finder_file: Path) -> None:
+def test_no_person_gives_no_box(finder_file: Path) -> None:
     boxes, scores = PersonDetector(OnnxNetwork(finder_file))(np.zeros((480, 640, 3), np.uint8))
     assert boxes.shape == (0, 4)
     assert scores.shape == (0,)
@@ -43,7 +43,7 @@ def test_boxes_of_an_export_with_suppression_are_scaled_and_chosen(end_to_end_fi
 
 
 def test_decoding_reads_every_grid() -> None:
-    rows = np.zeros((8 * 4 + 4 * 2 + 2 * 1, 6), np.float32)  # a picture of 64 x 32
+    rows = np.zeros((8 * 4 + 4 * 2 + 2 * 1, 6), np.float32)  # an image of 64 x 32
     rows[[9, 32 + 6, 40 + 1], 4:] = (0.5, 0.8)
     rows[32 + 6, :4] = (0.25, 0.75, np.log(2), np.log(3))
     boxes, scores = decode(rows, (64, 32))

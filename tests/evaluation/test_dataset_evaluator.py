@@ -20,7 +20,7 @@ from pose2mesh.body_models.joint_regressors import load_regressor
 from pose2mesh.body_models.smpl import SmplBody, find_regressors, find_smpl
 from pose2mesh.cli.main import main
 from pose2mesh.datasets.data_config import DataConfig, DatasetConfig
-from pose2mesh.datasets.readers.pw3d import pw3d
+from pose2mesh.datasets.readers.pw3d import read_pw3d
 from pose2mesh.errors import InputError
 from pose2mesh.evaluation.dataset_evaluator import ProtocolTest, evaluate_records, open_test
 from pose2mesh.evaluation.evaluate_options import EvaluateOptions
@@ -76,7 +76,7 @@ def bundle(body: GenderedBody, small_config: NetworkConfig, tmp_path_factory: py
 
 
 @pytest.fixture(scope="module")
-def recovery(bundle: Path) -> Predictor:
+def predictor(bundle: Path) -> Predictor:
     return Predictor.load(bundle)
 
 
@@ -95,30 +95,30 @@ def config(folder: Path, models: Path, tmp_path: Path) -> Path:
     return path
 
 
-def aligned(points: np.ndarray, truth: np.ndarray) -> np.ndarray:
+def aligned(points: np.ndarray, ground_truth: np.ndarray) -> np.ndarray:
     """Points moved to the truth by the best similarity, with SciPy's rotations."""
-    centred, target = points - points.mean(0), truth - truth.mean(0)
+    centred, target = points - points.mean(0), ground_truth - ground_truth.mean(0)
     rotation, _ = Rotation.align_vectors(target, centred)
     turned = rotation.apply(centred)
-    return turned * (turned * target).sum() / (turned**2).sum() + truth.mean(0)
+    return turned * (turned * target).sum() / (turned**2).sum() + ground_truth.mean(0)
 
 
-def direct(recovery: Predictor, body: GenderedBody, people: People) -> dict[str, np.ndarray]:
+def direct(predictor: Predictor, body: GenderedBody, people: People) -> dict[str, np.ndarray]:
     """The errors of the same people without reader, protocol or metrics: each in millimetres, (N,)."""
     ones = np.ones(people.coco_px.shape[:2])
-    vertices = recovery.run(people.coco_px, ones)[1].astype(np.float64)
+    vertices = predictor.run(people.coco_px, ones)[1].astype(np.float64)
     human36, pelvis = body.regressor(HUMAN36).numpy(), body.main.joint_regressor[0].numpy()
-    found, truth = human36 @ vertices, people.human36
-    found, truth = found - found[:, :1], truth - truth[:, :1]
+    found, ground_truth = human36 @ vertices, people.human36
+    found, ground_truth = found - found[:, :1], ground_truth - ground_truth[:, :1]
     chosen = [1, 2, 3, 4, 5, 6, 8, 10, 11, 12, 13, 14, 15, 16]
     mesh = vertices - (pelvis @ vertices)[:, None]
     return {
-        "mpjpe_mm": 1000 * np.linalg.norm(found - truth, axis=-1)[:, chosen].mean(1),
+        "mpjpe_mm": 1000 * np.linalg.norm(found - ground_truth, axis=-1)[:, chosen].mean(1),
         "pa_mpjpe_mm": 1000
         * np.array(
             [
                 np.linalg.norm(aligned(a[chosen], b[chosen]) - b[chosen], axis=1).mean()
-                for a, b in zip(found, truth, strict=True)
+                for a, b in zip(found, ground_truth, strict=True)
             ]
         ),
         "mpvpe_mm": 1000 * np.linalg.norm(mesh - people.true_mesh, axis=-1).mean(1),
@@ -130,11 +130,11 @@ def direct(recovery: Predictor, body: GenderedBody, people: People) -> dict[str,
 
 
 def test_through_the_files_as_measured_directly(
-    recovery: Predictor, body: GenderedBody, people: People, folder: Path, tmp_path: Path
+    predictor: Predictor, body: GenderedBody, people: People, folder: Path, tmp_path: Path
 ) -> None:
-    records = pw3d(folder, tmp_path, split="test")
-    results = evaluate_records(recovery, records, body, PROTOCOLS["3dpw"])
-    expected = direct(recovery, body, people)
+    records = read_pw3d(folder, tmp_path, split="test")
+    results = evaluate_records(predictor, records, body, PROTOCOLS["3dpw"])
+    expected = direct(predictor, body, people)
     assert results["samples"] == len(people.genders)
     for name, values in expected.items():
         assert results[name] == pytest.approx(values.mean(), abs=1e-3), name
@@ -161,7 +161,7 @@ class Known:
 
 def test_the_truth_has_no_error(people: People, body: GenderedBody, folder: Path, tmp_path: Path) -> None:
     known = Known(people, body)
-    results = evaluate_records(known, pw3d(folder, tmp_path, split="test"), body, PROTOCOLS["3dpw"])  # type: ignore[arg-type]
+    results = evaluate_records(known, read_pw3d(folder, tmp_path, split="test"), body, PROTOCOLS["3dpw"])  # type: ignore[arg-type]
     for name in ("mpjpe_mm", "pa_mpjpe_mm", "mpvpe_mm", "pa_mpvpe_mm", "known_camera_mpvpe_mm"):
         assert results[name] == pytest.approx(0, abs=1e-3), name
     assert results["sequences"]["acceleration_mm"] == pytest.approx(0, abs=1e-3)
@@ -177,7 +177,7 @@ def test_a_wrong_size_is_forgiven_by_alignment_alone(
     people: People, body: GenderedBody, folder: Path, tmp_path: Path
 ) -> None:
     known = Known(people, body, 0.9)
-    results = evaluate_records(known, pw3d(folder, tmp_path, split="test"), body, PROTOCOLS["3dpw"])  # type: ignore[arg-type]
+    results = evaluate_records(known, read_pw3d(folder, tmp_path, split="test"), body, PROTOCOLS["3dpw"])  # type: ignore[arg-type]
     expected = 100 * np.linalg.norm(people.true_mesh, axis=-1).mean()
     assert results["mpvpe_mm"] == pytest.approx(expected, abs=1e-2)
     assert results["pa_mpjpe_mm"] == pytest.approx(0, abs=1e-3)
@@ -186,7 +186,7 @@ def test_a_wrong_size_is_forgiven_by_alignment_alone(
 
 def test_detections_are_what_the_model_sees(people: People, body: GenderedBody, folder: Path, tmp_path: Path) -> None:
     known = Known(people, body)
-    results = evaluate_records(known, pw3d(folder, tmp_path, split="test"), body, PROTOCOLS["3dpw"], "detected")  # type: ignore[arg-type]
+    results = evaluate_records(known, read_pw3d(folder, tmp_path, split="test"), body, PROTOCOLS["3dpw"], "detected")  # type: ignore[arg-type]
     assert results["left_out"] == {"no detection": 6}
     assert results["samples"] == 24
     pixels, confidence, _ = known.asked[0]
@@ -197,11 +197,11 @@ def test_detections_are_what_the_model_sees(people: People, body: GenderedBody, 
     assert results["sequences"]["sequences"] > 2
 
 
-def test_noise_is_decided_by_the_seed(recovery: Predictor, body: GenderedBody, folder: Path, tmp_path: Path) -> None:
-    records = pw3d(folder, tmp_path, split="test")
+def test_noise_is_decided_by_the_seed(predictor: Predictor, body: GenderedBody, folder: Path, tmp_path: Path) -> None:
+    records = read_pw3d(folder, tmp_path, split="test")
 
     def errors(**options: Any) -> dict[str, Any]:
-        return evaluate_records(recovery, records, body, PROTOCOLS["3dpw"], "noisy", **options)
+        return evaluate_records(predictor, records, body, PROTOCOLS["3dpw"], "noisy", **options)
 
     assert errors(seed=1) == errors(seed=1)
     assert errors(seed=1)["mpjpe_mm"] != errors(seed=2)["mpjpe_mm"]
@@ -217,30 +217,30 @@ def test_a_model_of_another_mesh_is_measured_by_its_joints(people: People, body:
     known.info = SimpleNamespace(name="light", body="anny")
     # A mesh whose regressed joints are the true ones: the smallest one, by the pseudo-inverse of the regressor.
     spread = np.linalg.pinv(anny.astype(np.float64))
-    truth = people.human36 - people.human36[:, :1]
+    ground_truth = people.human36 - people.human36[:, :1]
 
     def run(pixels: np.ndarray, confidence: np.ndarray, intrinsics: Any = None) -> tuple[np.ndarray, np.ndarray]:
-        return np.zeros((len(pixels), 19, 3), np.float32), (spread @ truth).astype(np.float32)
+        return np.zeros((len(pixels), 19, 3), np.float32), (spread @ ground_truth).astype(np.float32)
 
     known.run = run  # type: ignore[method-assign]
-    records = pw3d(people.folder, tmp_path, split="test")
+    records = read_pw3d(people.folder, tmp_path, split="test")
     results = evaluate_records(known, records, body, PROTOCOLS["3dpw"])  # type: ignore[arg-type]
     assert results["mpjpe_mm"] == pytest.approx(0, abs=1e-2)
     assert results["mpvpe_mm"] is results["pa_mpvpe_mm"] is None
     known.info = SimpleNamespace(name="other", body="ellipsoid")
     with pytest.raises(
-        InputError, match="model 'other' is of body 'ellipsoid', of which joint set 'human36' is not known"
+        InputError, match="model 'other' is of body 'ellipsoid', for which joint set 'human36' is not known"
     ):
         evaluate_records(known, records, body, PROTOCOLS["3dpw"])  # type: ignore[arg-type]
 
 
-def test_who_is_of_the_protocol(recovery: Predictor, body: GenderedBody, folder: Path, tmp_path: Path) -> None:
-    records = pw3d(folder, tmp_path, split="test")
+def test_who_is_of_the_protocol(predictor: Predictor, body: GenderedBody, folder: Path, tmp_path: Path) -> None:
+    records = read_pw3d(folder, tmp_path, split="test")
     protocol = replace(PROTOCOLS["3dpw"], subjects=(1,), frames_per_second=0.0)
-    results = evaluate_records(recovery, records, body, protocol)
+    results = evaluate_records(predictor, records, body, protocol)
     assert results["samples"] == 15
-    with pytest.raises(InputError, match="3dpw: nobody of 30 people is of its subjects and cameras"):
-        evaluate_records(recovery, records, body, replace(protocol, cameras=(4,)))
+    with pytest.raises(InputError, match="3dpw: none of 30 samples is of its subjects and cameras"):
+        evaluate_records(predictor, records, body, replace(protocol, cameras=(4,)))
 
 
 def test_on_the_command_line(bundle: Path, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -311,7 +311,7 @@ def test_a_file_cut_short(bundle: Path, config: Path, folder: Path, tmp_path: Pa
 
 
 def test_own_data_has_the_plain_protocol(
-    bundle: Path, config: Path, people: People, body: GenderedBody, recovery: Predictor, tmp_path: Path
+    bundle: Path, config: Path, people: People, body: GenderedBody, predictor: Predictor, tmp_path: Path
 ) -> None:
     """The model's joints, here COCO's, from the true mesh; of neutral bodies where no gender is told."""
     source = json.loads((people.folder / "data" / "3DPW_latest_test.json").read_text())
@@ -329,7 +329,7 @@ def test_own_data_has_the_plain_protocol(
     results = evaluate_model(Predictor.load(bundle), EvaluateOptions(data=config, overrides=overrides), print)
     assert (results["protocol"], results["samples"]) == ("plain", 30)
     regressor = body.regressor(COCO).numpy()
-    found = regressor @ recovery.run(people.coco_px, np.ones(people.coco_px.shape[:2]))[1].astype(np.float64)
+    found = regressor @ predictor.run(people.coco_px, np.ones(people.coco_px.shape[:2]))[1].astype(np.float64)
     off = (found - found[:, 17, None]) - (regressor @ (people.vertices - (regressor @ people.vertices)[:, 17, None]))
     assert results["mpjpe_mm"] == pytest.approx(1000 * np.linalg.norm(off[:, :17], axis=-1).mean(), abs=1e-2)
 

@@ -14,7 +14,7 @@ from pose2mesh.body_models.default_body import default_body
 from pose2mesh.body_models.gendered import BodyConfig, open_body
 from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.cli.main import main
-from pose2mesh.datasets.readers.pw3d import pw3d
+from pose2mesh.datasets.readers.pw3d import read_pw3d
 from pose2mesh.datasets.synthetic.bodies import (
     BodySynthesiser,
     ShapeConfig,
@@ -127,11 +127,11 @@ def test_the_bundle_that_ships_on_validation_clips(
     for name in VALIDATION_CLIPS:
         shutil.copy(shared_data / "mocap" / "deepmimic" / f"{name}.bvh", clips)
     write_people(tmp_path / "PW3D", anny, drawn(anny, COCO, clips))
-    recovery = Predictor.load("default")
-    records = pw3d(tmp_path / "PW3D", tmp_path / "cache", split="test")
+    predictor = Predictor.load("default")
+    records = read_pw3d(tmp_path / "PW3D", tmp_path / "cache", split="test")
     body = open_body(BodyConfig("smpl", str(models)))
-    on_set = evaluate_records(recovery, records, body, plain_protocol(COCO))
-    on_clips = evaluate_synthetic(recovery, clip_poses(clips), SAMPLES, SEED, "gt", body=anny)
+    on_set = evaluate_records(predictor, records, body, plain_protocol(COCO))
+    on_clips = evaluate_synthetic(predictor, clip_poses(clips), SAMPLES, SEED, "gt", body=anny)
     compare(on_set, on_clips)
     assert on_clips["pa_mpjpe_mm"] < 100
 

@@ -91,11 +91,11 @@ def test_what_is_no_polygon_is_refused(polygon: object) -> None:
 
 
 def test_a_body_that_fits_scores_one(bundle_file: Path, tmp_path: Path, photos: Path) -> None:
-    recovery = Predictor.load(bundle_file)
+    predictor = Predictor.load(bundle_file)
     joints = standing_joints()
-    vertices = box_vertices(recovery.faces, len(recovery.template))
+    vertices = box_vertices(predictor.faces, len(predictor.template))
     still = {"fits": (joints, vertices), "narrow": (joints, vertices * (0.5, 1, 1))}
-    results = evaluate_keypoints(recovery, annotation(tmp_path / "a.json"), photos, still)
+    results = evaluate_keypoints(predictor, annotation(tmp_path / "a.json"), photos, still)
     assert results["people"] == 1
     assert results["input"] == "gt"
     assert results["fits_oks"] == pytest.approx(1, abs=1e-3)
@@ -108,36 +108,36 @@ def test_a_body_that_fits_scores_one(bundle_file: Path, tmp_path: Path, photos: 
 
 def test_similarity_is_over_the_labelled_joints(bundle_file: Path, tmp_path: Path, photos: Path) -> None:
     """OKS as COCO defines it, over the 17 joints of the file: pelvis and neck are nobody's labels."""
-    recovery, source = Predictor.load(bundle_file), annotation(tmp_path / "a.json", labelled=14)
+    predictor, source = Predictor.load(bundle_file), annotation(tmp_path / "a.json", labelled=14)
     person = read_keypoints(source)[0].people[0]
-    found = recovery.recover_converted(person.joints_px[None], person.confidence[None], image_size=SIZE)[0]
+    found = predictor.recover_converted(person.joints_px[None], person.confidence[None], image_size=SIZE)[0]
     squared = ((found.camera.project(found.joints) - person.joints_px)[:14] ** 2).sum(1)
     area = polygon_mask([BOX], SIZE).sum()
     expected = np.exp(-squared / (2 * area * (2 * np.array(COCO.oks_sigmas[:14])) ** 2)).mean()
-    assert evaluate_keypoints(recovery, source, photos)["oks"] == pytest.approx(expected, abs=1e-3)
+    assert evaluate_keypoints(predictor, source, photos)["oks"] == pytest.approx(expected, abs=1e-3)
 
 
 def test_a_photo_stored_on_its_side(bundle_file: Path, tmp_path: Path, photos: Path) -> None:
-    recovery, source = Predictor.load(bundle_file), annotation(tmp_path / "a.json")
-    upright = evaluate_keypoints(recovery, source, photos)
+    predictor, source = Predictor.load(bundle_file), annotation(tmp_path / "a.json")
+    upright = evaluate_keypoints(predictor, source, photos)
     Image.new("RGB", SIZE[::-1]).save(photos / "a.png")
-    assert evaluate_keypoints(recovery, source, photos) == upright
+    assert evaluate_keypoints(predictor, source, photos) == upright
 
 
 def test_people_who_cannot_be_measured(bundle_file: Path, tmp_path: Path, photos: Path) -> None:
-    recovery = Predictor.load(bundle_file)
+    predictor = Predictor.load(bundle_file)
     for source in (
         annotation(tmp_path / "few.json", labelled=11),
         annotation(tmp_path / "run.json", mask={"counts": [1, 2], "size": [240, 320]}),
     ):
-        with pytest.raises(InputError, match=f"{source.name}: nobody has 12 labelled joints and a polygon mask"):
-            evaluate_keypoints(recovery, source, photos)
+        with pytest.raises(InputError, match=f"{source.name}: no person has 12 labelled joints and a polygon mask"):
+            evaluate_keypoints(predictor, source, photos)
 
 
 def test_the_size_comes_from_the_photo_where_the_file_has_none(bundle_file: Path, tmp_path: Path, photos: Path) -> None:
-    recovery = Predictor.load(bundle_file)
-    known = evaluate_keypoints(recovery, annotation(tmp_path / "a.json"), photos)
-    assert known == evaluate_keypoints(recovery, annotation(tmp_path / "b.json", width=None, height=None), photos)
+    predictor = Predictor.load(bundle_file)
+    known = evaluate_keypoints(predictor, annotation(tmp_path / "a.json"), photos)
+    assert known == evaluate_keypoints(predictor, annotation(tmp_path / "b.json", width=None, height=None), photos)
 
 
 @pytest.mark.parametrize(
@@ -157,15 +157,15 @@ def test_files_that_do_not_fit(
 
 def test_a_photo_that_is_none(bundle_file: Path, tmp_path: Path, photos: Path) -> None:
     (photos / "a.png").write_text("text")
-    with pytest.raises(InputError, match=r"a\.png: cannot be read as a picture"):
+    with pytest.raises(InputError, match=r"a\.png: cannot be read as an image"):
         evaluate_keypoints(Predictor.load(bundle_file), annotation(tmp_path / "a.json"), photos)
 
 
 def test_a_model_of_other_joints_is_refused(bundle_file: Path, tmp_path: Path, photos: Path) -> None:
-    recovery = Predictor.load(bundle_file)
-    recovery.joint_set = HUMAN36
+    predictor = Predictor.load(bundle_file)
+    predictor.joint_set = HUMAN36
     with pytest.raises(InputError, match="model 'small' has joint set 'human36'; expected 'coco'"):
-        evaluate_keypoints(recovery, annotation(tmp_path / "a.json"), photos)
+        evaluate_keypoints(predictor, annotation(tmp_path / "a.json"), photos)
 
 
 def test_the_command_reports_it(

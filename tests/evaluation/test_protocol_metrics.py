@@ -28,37 +28,45 @@ def people(count: int = 2, joints: int = 17, vertices: int = 30, seed: int = 0) 
 
 
 def test_the_joints_that_count_relative_to_the_root() -> None:
-    truth = people()
-    joints = truth.joints.clone() + 5  # everyone stands elsewhere
+    ground_truth = people()
+    joints = ground_truth.joints.clone() + 5  # everyone stands elsewhere
     joints[:, 9] += 1  # the nose does not count
     joints[:, 3, 0] += 0.07  # an ankle, one of 14
     joints[1, 10, 2] += 0.14
-    errors = person_errors(P2, BodyPoints(joints), BodyPoints(truth.joints))
+    errors = person_errors(P2, BodyPoints(joints), BodyPoints(ground_truth.joints))
     assert errors["mpjpe_mm"].tolist() == pytest.approx([5, 15], abs=1e-3)
     assert "mpvpe_mm" not in errors
-    moved_root = truth.joints.clone()
+    moved_root = ground_truth.joints.clone()
     moved_root[:, 0, 1] += 0.01  # all 14 are then off by that
-    assert person_errors(P2, BodyPoints(moved_root), truth)["mpjpe_mm"].tolist() == pytest.approx([10, 10], abs=1e-3)
+    assert person_errors(P2, BodyPoints(moved_root), ground_truth)["mpjpe_mm"].tolist() == pytest.approx(
+        [10, 10], abs=1e-3
+    )
 
 
 def test_the_surface_relative_to_its_own_root() -> None:
-    truth = people()
-    assert truth.vertices is not None
-    assert truth.mesh_root is not None
-    found = BodyPoints(truth.joints, truth.vertices + 2, truth.mesh_root + torch.tensor([2, 2, 2.003]))
-    errors = person_errors(P2, found, truth)
+    ground_truth = people()
+    assert ground_truth.vertices is not None
+    assert ground_truth.mesh_root is not None
+    found = BodyPoints(
+        ground_truth.joints, ground_truth.vertices + 2, ground_truth.mesh_root + torch.tensor([2, 2, 2.003])
+    )
+    errors = person_errors(P2, found, ground_truth)
     assert errors["mpvpe_mm"].tolist() == pytest.approx([3, 3], abs=1e-3)
     assert errors["pa_mpvpe_mm"].tolist() == pytest.approx([0, 0], abs=1e-3)
     assert "f_score_5mm" not in errors
 
 
 def test_f_scores_of_aligned_vertices() -> None:
-    truth = people(joints=21)
-    assert truth.vertices is not None
-    errors = person_errors(HANDS, BodyPoints(truth.joints, 3 * truth.vertices + 1, 3 * truth.joints[:, 0]), truth)
+    ground_truth = people(joints=21)
+    assert ground_truth.vertices is not None
+    errors = person_errors(
+        HANDS,
+        BodyPoints(ground_truth.joints, 3 * ground_truth.vertices + 1, 3 * ground_truth.joints[:, 0]),
+        ground_truth,
+    )
     assert errors["f_score_5mm"].tolist() == errors["f_score_15mm"].tolist() == [1, 1]
     other = people(joints=21, seed=1)
-    assert person_errors(HANDS, other, truth)["f_score_15mm"].max() < 0.5
+    assert person_errors(HANDS, other, ground_truth)["f_score_15mm"].max() < 0.5
 
 
 def test_means_are_of_those_who_have_the_error() -> None:
@@ -86,11 +94,11 @@ def test_stretches_end_at_gaps_people_and_sequences() -> None:
 
 
 def test_errors_over_time() -> None:
-    truth = np.zeros((9, 2, 3))
-    found = truth.copy()
+    ground_truth = np.zeros((9, 2, 3))
+    found = ground_truth.copy()
     found[:5:2, 0, 2] = 0.001  # one of two joints trembles by a millimetre: 2 mm/frame² for it
     found[5:, :, 0] = 0.010  # off, but steady
-    results = sequence_errors(found, truth, [np.arange(5), np.arange(5, 9), np.array([0, 1])], fps=30)
+    results = sequence_errors(found, ground_truth, [np.arange(5), np.arange(5, 9), np.array([0, 1])], fps=30)
     assert (results["sequences"], results["frames"]) == (2, 9)
     # Three second differences of 1 mm on average in the first stretch, two of nothing in the second.
     assert results["acceleration_mm"] == pytest.approx(0.6)
@@ -106,7 +114,7 @@ def test_no_stretch_is_long_enough() -> None:
 
 
 def test_an_error_of_nothing_is_nothing() -> None:
-    truth = people()
-    for name, values in person_errors(P2, truth, truth).items():
+    ground_truth = people()
+    for name, values in person_errors(P2, ground_truth, ground_truth).items():
         assert values.max() < 1e-2, name
         assert not math.isnan(values.sum())

@@ -27,7 +27,7 @@ def test_rows_are_of_protocols_and_name_their_source() -> None:
 
 
 def test_published_numbers() -> None:
-    found = {(row.protocol, row.method, row.seen): row for row in PUBLISHED}
+    found = {(row.protocol, row.method, row.input_): row for row in PUBLISHED}
     assert len(found) == len(PUBLISHED)
     ours = found["human36m-p2", "Pose2Mesh", "detected"], found["3dpw", "Pose2Mesh", "detected"]
     assert [(row.mpjpe, row.pa_mpjpe, row.mpvpe) for row in ours] == [(64.9, 46.3, None), (88.9, 58.3, 106.3)]
@@ -35,7 +35,7 @@ def test_published_numbers() -> None:
 
 def test_beside_the_published_rows() -> None:
     head, _, own, *others = rows(markdown_table("3dpw", REPORT))
-    assert head == ["method", "sees", "MPJPE", "PA-MPJPE", "MPVPE", "PA-MPVPE", "source"]
+    assert head == ["method", "input", "MPJPE", "PA-MPJPE", "MPVPE", "PA-MPVPE", "source"]
     assert own == ["**mine**", "gt", "51.0", "35.0", "–", "–", "this run"]
     assert [row[0] for row in others] == ["Pose2Mesh", "Pose2Mesh", "GATOR"]
     assert all(len(row) == len(head) for row in others)
@@ -66,7 +66,7 @@ def test_a_whole_report() -> None:
     assert text.startswith("## 3DPW, test\n")
     assert "1,234 people (5 left out: no body fit)" in text
     assert "Given the camera: MPJPE 48.0." in text
-    assert "| as recovered | 20.0 | 51.0 | 35.0 |" in text
+    assert "| as predicted | 20.0 | 51.0 | 35.0 |" in text
     assert "| One-Euro, both ways | 5.0 | 50.0 | 34.0 |" in text
 
 

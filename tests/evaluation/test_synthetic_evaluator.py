@@ -132,11 +132,11 @@ def test_noise_reaches_the_model(anny: BodyModel, source: PoseSource) -> None:
 
 
 def test_a_seed_decides_everything(anny_bundle: Path, source: PoseSource, monkeypatch: pytest.MonkeyPatch) -> None:
-    recovery = Predictor.load(anny_bundle)
+    predictor = Predictor.load(anny_bundle)
     monkeypatch.setattr(synthetic_evaluator, "CHUNK", 16)
-    first = evaluate_synthetic(recovery, source, 24, 5, "noisy", drop_joints=2)
-    assert first == evaluate_synthetic(recovery, source, 24, 5, "noisy", drop_joints=2)
-    other = evaluate_synthetic(recovery, source, 24, 6, "noisy", drop_joints=2)
+    first = evaluate_synthetic(predictor, source, 24, 5, "noisy", drop_joints=2)
+    assert first == evaluate_synthetic(predictor, source, 24, 5, "noisy", drop_joints=2)
+    other = evaluate_synthetic(predictor, source, 24, 6, "noisy", drop_joints=2)
     assert other["mpjpe_mm"] != first["mpjpe_mm"]
     assert {
         "model": "untrained",

@@ -19,7 +19,8 @@ from pose2mesh.geometry.camera import Intrinsics
 from pose2mesh.inference import onnx_backend
 from pose2mesh.inference.onnx_backend import OnnxBackend, open_session
 from pose2mesh.inference.onnx_export import export_onnx
-from pose2mesh.inference.predictor import Person, Predictor
+from pose2mesh.inference.person import Person
+from pose2mesh.inference.predictor import Predictor
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import Intrinsics, look_at
 from pose2mesh.inference import torch_backend
-from pose2mesh.inference.predictor import Predictor, canvas_size
+from pose2mesh.inference.person import canvas_size
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.inference.torch_backend import TorchBackend
 from pose2mesh.models.bundle.bundle import Bundle, load_bundle
 from pose2mesh.models.bundle.bundle_info import BundleInfo

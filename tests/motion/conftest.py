@@ -1,4 +1,4 @@
-"""The Anny body and the bundle that ships, each built once, and a clip without files."""
+"""The default body and the shipped bundle, each built once, and a synthetic clip."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def recovery() -> Predictor:
 
 
 @pytest.fixture(scope="session")
-def made_up_clip() -> Clip:
-    """Two seconds of someone who walks in place, leans and turns half round, at 30 frames a second."""
+def synthetic_clip() -> Clip:
+    """Two seconds of walking in place, leaning and a half turn, at 30 frames per second."""
     fps, frames = 30.0, 60
     time = np.arange(frames) / fps
     vectors = np.zeros((frames, len(BODY_BONES), 3), np.float32)
@@ -42,13 +42,13 @@ def made_up_clip() -> Clip:
     vectors[:, 0, 2] = np.pi / 2 * time
     local = rotation_from_vector(torch.from_numpy(vectors.reshape(-1, 3))).reshape(frames, -1, 3, 3)
     root = np.stack([0.3 * time, 0.1 * swing, 0.95 + 0.02 * np.cos(4 * np.pi * time)], axis=1)
-    return Clip("made_up", fps, to_world(local).numpy(), root.astype(np.float32), time)
+    return Clip("synthetic", fps, to_world(local).numpy(), root.astype(np.float32), time)
 
 
 @pytest.fixture(scope="session")
-def filmed(made_up_clip: Clip) -> BodyMotion:
-    """The clip as a level camera sees it, three metres off."""
+def motion_in_camera(synthetic_clip: Clip) -> BodyMotion:
+    """The clip in the frame of a level camera at a distance of three metres."""
     to_camera = np.array(WORLD_TO_CAMERA, np.float32)
     shape = np.array([0.2, 0.7, 0.7, 0.4, 0.6, 0.3], np.float32)
-    turns, path = to_camera @ made_up_clip.orientations, made_up_clip.root_m @ to_camera.T
-    return BodyMotion("p0", shape, turns, path + np.array([0, 0, 3]), made_up_clip.fps)
+    orientations, path = to_camera @ synthetic_clip.orientations, synthetic_clip.root_m @ to_camera.T
+    return BodyMotion("p0", shape, orientations, path + np.array([0, 0, 3]), synthetic_clip.fps)

@@ -1,4 +1,4 @@
-"""Blender itself shows what was written: the example's import, and the bodies where the body model has them.
+"""Import into Blender itself: the example's import, and bodies at the positions of the body model.
 
 Runs where BLENDER_PYTHON names an interpreter that has `bpy` (Blender as a Python module, `pip install bpy`; GPL, so no
 part of any install of ours).
@@ -25,8 +25,8 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "keypoints_to_blender.py"
 FPS = 25.0
 TO_BLENDER = np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]])  # camera axes → Z up
 
-# Runs in Blender's Python: import a file as the example does, say what the time line is, and where everything is.
-LOOK = """
+# Runs in Blender's Python: imports a file as the example does, saves the time line and all positions.
+INSPECT = """
 import bpy, sys
 import numpy as np
 sys.path.insert(0, sys.argv[1])
@@ -40,8 +40,8 @@ for step in (0, 7, 59):
     graph = bpy.context.evaluated_depsgraph_get()
     for thing in bpy.data.objects:
         if thing.type == "MESH" and thing.parent:
-            seen = thing.evaluated_get(graph)
-            places = [seen.matrix_world @ vertex.co for vertex in seen.to_mesh().vertices]
+            imported = thing.evaluated_get(graph)
+            places = [imported.matrix_world @ vertex.co for vertex in imported.to_mesh().vertices]
         elif thing.type == "ARMATURE":
             places = [thing.matrix_world @ bone.head for bone in thing.pose.bones]
             found["bones"] = [bone.name for bone in thing.pose.bones]
@@ -54,61 +54,61 @@ np.savez(sys.argv[3], times=times, **found)
 
 
 @pytest.fixture(scope="module")
-def motion(filmed: BodyMotion) -> BodyMotion:
-    """At another rate than Blender's own."""
-    return replace(filmed, fps=FPS)
+def motion(motion_in_camera: BodyMotion) -> BodyMotion:
+    """With a frame rate other than Blender's default."""
+    return replace(motion_in_camera, fps=FPS)
 
 
-def look(path: Path) -> dict[str, np.ndarray]:
-    """What Blender has after importing a file.
+def inspect(path: Path) -> dict[str, np.ndarray]:
+    """Contents of Blender's scene after importing a file.
 
     Skips:
-        where no Blender is named.
+        where BLENDER_PYTHON is not set.
     """
     blender = os.environ.get("BLENDER_PYTHON")
     if blender is None:
         pytest.skip("needs the path of a Python with `pip install bpy` in BLENDER_PYTHON")
     out = path.with_suffix(".npz")
-    command = [blender, "-c", LOOK, str(EXAMPLE.parent), str(path), str(out)]
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert out.exists(), answer.stdout + answer.stderr
+    command = [blender, "-c", INSPECT, str(EXAMPLE.parent), str(path), str(out)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert out.exists(), result.stdout + result.stderr
     with np.load(out) as file:
         return dict(file)
 
 
 def test_the_animated_mesh(anny_body: BodyModel, motion: BodyMotion, tmp_path: Path) -> None:
     write_animated_glb(tmp_path / "p0.glb", anny_body, [motion])
-    seen = look(tmp_path / "p0.glb")
-    assert np.allclose(seen["times"], (FPS, len(motion) - 1))
+    imported = inspect(tmp_path / "p0.glb")
+    assert np.allclose(imported["times"], (FPS, len(motion) - 1))
     for step in (0, 7, 59):
         expected = motion.vertices(anny_body)[step] @ TO_BLENDER.T
-        # Blender keeps four weights a vertex, as the file does, where the body has more.
-        assert np.linalg.norm(seen[f"MESH_{step}"] - expected, axis=1).mean() < 1e-4
+        # Blender, like the file, has at most four weights per vertex; the body has more.
+        assert np.linalg.norm(imported[f"MESH_{step}"] - expected, axis=1).mean() < 1e-4
 
 
-def test_the_time_line_is_everybodys(anny_body: BodyModel, motion: BodyMotion, tmp_path: Path) -> None:
+def test_the_time_line_spans_all_people(anny_body: BodyModel, motion: BodyMotion, tmp_path: Path) -> None:
     late = replace(motion, name="p1", first_frame=20)
     write_animated_glb(tmp_path / "two.glb", anny_body, [late, motion])
-    assert np.allclose(look(tmp_path / "two.glb")["times"], (FPS, len(motion) + 19))
+    assert np.allclose(inspect(tmp_path / "two.glb")["times"], (FPS, len(motion) + 19))
 
 
 def test_a_still(anny_body: BodyModel, motion: BodyMotion, tmp_path: Path) -> None:
     still = replace(motion, orientations=motion.orientations[:1], hips_m=motion.hips_m[:1])
     write_animated_glb(tmp_path / "still.glb", anny_body, [still])
-    seen = look(tmp_path / "still.glb")
+    imported = inspect(tmp_path / "still.glb")
     expected = still.vertices(anny_body)[0] @ TO_BLENDER.T
-    assert np.linalg.norm(seen["MESH_0"] - expected, axis=1).mean() < 1e-4
+    assert np.linalg.norm(imported["MESH_0"] - expected, axis=1).mean() < 1e-4
 
 
 def test_the_bones_of_bvh(anny_body: BodyModel, motion: BodyMotion, tmp_path: Path) -> None:
     write_bvh(tmp_path / "p0.bvh", anny_body, motion)
-    seen = look(tmp_path / "p0.bvh")
-    assert np.allclose(seen["times"], (FPS, len(motion) - 1), rtol=1e-6)
+    imported = inspect(tmp_path / "p0.bvh")
+    assert np.allclose(imported["times"], (FPS, len(motion) - 1), rtol=1e-6)
     shapes = torch.from_numpy(motion.phenotypes).expand(len(motion), -1)
     heads = anny_body.bone_heads(shapes, torch.from_numpy(motion.orientations)).numpy() + motion.hips_m[:, None]
-    names = list(seen["bones"])
+    names = list(imported["bones"])
     assert len(names) == len(BODY_BONES)
     for step in (0, 7, 59):
         for bone in BODY_BONES:
             expected = TO_BLENDER @ heads[step, anny_body.bone_names.index(bone)]
-            assert np.abs(seen[f"ARMATURE_{step}"][names.index(f"mixamorig:{bone}")] - expected).max() < 1e-4
+            assert np.abs(imported[f"ARMATURE_{step}"][names.index(f"mixamorig:{bone}")] - expected).max() < 1e-4

@@ -1,4 +1,4 @@
-"""Animated GLB files: valid, loadable, and skinned from the file's own data they give the body model's vertices."""
+"""Animated GLB files: valid, loadable, and skinning with the file's data gives the body model's vertices."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ UP = np.array([1, -1, -1])
 
 
 @pytest.fixture(scope="module")
-def motions(filmed: BodyMotion) -> list[BodyMotion]:
+def motions(motion_in_camera: BodyMotion) -> list[BodyMotion]:
     """Two people; the second comes 20 frames later and leaves 25 frames earlier."""
     other = np.array([0.9, 0.9, 0.3, 0.7, 0.3, 0.6], np.float32)
-    path = filmed.hips_m[:15] + np.array([1, 0, 1])
-    return [filmed, BodyMotion("p1", other, filmed.orientations[:15], path, 30, first_frame=20)]
+    path = motion_in_camera.hips_m[:15] + np.array([1, 0, 1])
+    return [motion_in_camera, BodyMotion("p1", other, motion_in_camera.orientations[:15], path, 30, first_frame=20)]
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def glb_file(anny_body: BodyModel, motions: list[BodyMotion], tmp_path_factory: 
 
 
 class Player:
-    """As little of a glTF viewer as it takes: node transforms at a time, and skinning (glTF 2.0, section 3.7.3)."""
+    """A minimal glTF viewer: node transforms at a time, and skinning (glTF 2.0, section 3.7.3)."""
 
     def __init__(self, path: Path) -> None:
         data = path.read_bytes()
@@ -103,32 +103,32 @@ def sample(times: np.ndarray, values: np.ndarray, seconds: float, path: str, sam
     return np.array([np.interp(seconds, times, column) for column in values.T])
 
 
-def test_skinned_from_the_file_it_is_the_body(anny_body: BodyModel, motions: list[BodyMotion], glb_file: Path) -> None:
+def test_skinning_with_the_file_gives_the_body(anny_body: BodyModel, motions: list[BodyMotion], glb_file: Path) -> None:
     player = Player(glb_file)
     for motion in motions:
-        truth = motion.vertices(anny_body) * UP
+        ground_truth = motion.vertices(anny_body) * UP
         for frame in (0, 7, len(motion) - 1):
             found = player.vertices(motion.name, (motion.first_frame + frame) / motion.fps)
-            error = np.linalg.norm(found - truth[frame], axis=1)
+            error = np.linalg.norm(found - ground_truth[frame], axis=1)
             assert error.mean() < 1e-4  # four weights a vertex instead of all
             assert error.max() < 3e-3
 
 
-def test_without_the_animation_people_stand_as_in_their_first_frame(
+def test_without_the_animation_people_have_the_pose_of_their_first_frame(
     anny_body: BodyModel, motions: list[BodyMotion], glb_file: Path
 ) -> None:
     found = Player(glb_file).vertices("p1", None)
     assert np.linalg.norm(found - motions[1].vertices(anny_body)[0] * UP, axis=1).mean() < 1e-4
 
 
-def test_people_are_hidden_where_they_are_not(glb_file: Path) -> None:
+def test_people_are_hidden_while_absent(glb_file: Path) -> None:
     player = Player(glb_file)
     sizes = [np.ptp(player.vertices("p1", frame / 30), axis=0).max() for frame in (0, 19, 20, 34, 35, 59)]
     assert [size > 1 for size in sizes] == [False, False, True, True, False, False]
     assert np.ptp(player.vertices("p0", 59 / 30), axis=0).max() > 1
 
 
-def test_rotations_take_the_short_way_and_weights_sum_to_one(anny_body: BodyModel, glb_file: Path) -> None:
+def test_rotations_take_the_short_path_and_weights_sum_to_one(anny_body: BodyModel, glb_file: Path) -> None:
     player = Player(glb_file)
     (animation,) = player.document["animations"]
     for channel in animation["channels"]:
@@ -154,7 +154,7 @@ def test_trimesh_loads_it(glb_file: Path) -> None:
 def test_khronos_validator_finds_no_fault(
     anny_body: BodyModel, motions: list[BodyMotion], glb_file: Path, tmp_path: Path
 ) -> None:
-    """With `npm install gltf-validator` in a folder that GLTF_VALIDATOR names."""
+    """Needs `npm install gltf-validator` in the folder GLTF_VALIDATOR."""
     folder = os.environ.get("GLTF_VALIDATOR")
     if folder is None or shutil.which("node") is None:
         pytest.skip("needs node, and the folder where `npm install gltf-validator` was run in GLTF_VALIDATOR")
@@ -164,8 +164,8 @@ def test_khronos_validator_finds_no_fault(
         "v.validateBytes(new Uint8Array(fs.readFileSync(process.argv[1]))).then(r => console.log(JSON.stringify(r)))"
     )
     for path in (glb_file, tmp_path / "still.glb"):
-        answer = subprocess.run(["node", "-e", script, str(path)], cwd=folder, capture_output=True, check=True)
-        issues = json.loads(answer.stdout)["issues"]
+        result = subprocess.run(["node", "-e", script, str(path)], cwd=folder, capture_output=True, check=True)
+        issues = json.loads(result.stdout)["issues"]
         assert (issues["numErrors"], issues["numWarnings"]) == (0, 0), issues["messages"]
 
 

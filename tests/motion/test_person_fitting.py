@@ -1,4 +1,4 @@
-"""The rig in a photo's JSON and NPZ."""
+"""Fitted bodies in the JSON and NPZ of an image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pose2mesh.cli.main import main
 EXAMPLE = Path(__file__).parents[2] / "examples" / "coco_people.json"
 
 
-def test_the_body_is_laid_on_everyone(tmp_path: Path) -> None:
+def test_a_body_is_fitted_to_every_person(tmp_path: Path) -> None:
     assert main(["predict", str(EXAMPLE), "--formats", "json,npz,rig", "--out", str(tmp_path)]) == 0
     documents = sorted(tmp_path.glob("*.json"))
     assert len(documents) > 1
@@ -40,7 +40,9 @@ def test_the_body_is_laid_on_everyone(tmp_path: Path) -> None:
                 assert np.linalg.norm(off) < 0.12
 
 
-def test_a_model_of_another_body_says_so(bundle_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_of_another_body_is_refused(
+    bundle_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = ["predict", str(EXAMPLE), "--model", str(bundle_file), "--formats", "json,rig"]
     assert main([*arguments, "--out", str(tmp_path / "out")]) == 2
     fault = "pose2mesh: model 'small' has another body than Anny, which glb, bvh, rig need"

@@ -1,4 +1,4 @@
-"""The One-Euro filter, one size of body, and what both do to synthetic videos."""
+"""The One-Euro filter, the constant body size, and the effect of both on synthetic videos."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FPS = 30.0
 
 
 def test_one_euro_by_hand() -> None:
-    """Algorithm 1 of the paper, worked out for a point that jumps by 0.1 m at 10 frames a second."""
+    """Algorithm 1 of the paper, worked out for a point that jumps by 0.1 m at 10 frames per second."""
     config = OneEuroConfig(min_cutoff_hz=1.0, beta=2.0, derivative_cutoff_hz=0.5)
     one_euro = OneEuro(10.0, config)
     one_euro(np.zeros((1, 3)))
@@ -41,7 +41,7 @@ def test_one_euro_by_hand() -> None:
     assert found == pytest.approx(np.array([[0.1 * turn / (turn + 1), 0, 0]]))
 
 
-def test_resting_points_are_steadied_and_moving_ones_followed() -> None:
+def test_jitter_is_removed_at_rest_and_motion_followed() -> None:
     rng = np.random.default_rng(0)
     noise = rng.normal(0, 0.01, (300, 5, 3))
     assert smooth(noise, FPS, both_ways=False)[50:].std() < 0.4 * noise.std()
@@ -52,7 +52,7 @@ def test_resting_points_are_steadied_and_moving_ones_followed() -> None:
     assert abs((running - smooth(running, FPS))[100:200]).max() < 0.02
 
 
-def test_track_without_return_is_the_stream() -> None:
+def test_one_way_filtering_equals_the_stream() -> None:
     points = np.random.default_rng(1).normal(size=(40, 6, 3)).cumsum(0) * 0.01
     one_euro = OneEuro(FPS)
     assert np.array_equal(np.stack([one_euro(frame) for frame in points]), smooth(points, FPS, both_ways=False))
@@ -68,7 +68,7 @@ def test_joints_of_filtered_vertices_are_the_filtered_joints() -> None:
     assert filtered[:, :4] == pytest.approx(smooth(joints, FPS), abs=1e-12)
 
 
-def test_the_callers_arrays_are_left_alone() -> None:
+def test_the_callers_arrays_are_not_changed() -> None:
     points = np.random.default_rng(3).normal(size=(10, 3, 3))
     before = points.copy()
     smooth(points, FPS)
@@ -105,7 +105,7 @@ def test_running_size_is_the_median_and_forgets() -> None:
 
 
 def wobbling(frames: int = 120) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A stiff body whose size and distance are told 5 % differently in each frame, but always seen alike."""
+    """A rigid body whose size and distance vary by 5 % from frame to frame with the same projection."""
     rng = np.random.default_rng(5)
     joints, vertices = rng.normal(size=(19, 3)) * 0.4, rng.normal(size=(50, 3)) * 0.4
     scale = np.exp(rng.normal(0, 0.05, frames))
@@ -113,7 +113,7 @@ def wobbling(frames: int = 120) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return scale[:, None, None] * joints, scale[:, None, None] * vertices, scale[:, None] * where
 
 
-def test_a_body_of_one_size_at_one_place() -> None:
+def test_size_and_position_become_constant() -> None:
     joints, vertices, translations = wobbling()
     tracks = smooth_bodies(joints, vertices, translations, FPS, COCO)
     person = np.median(bone_lengths(joints, COCO.edges), axis=0)
@@ -127,8 +127,8 @@ def test_a_body_of_one_size_at_one_place() -> None:
     assert np.ptp(statures) / np.mean(statures) < 0.02  # 5 % in the input
 
 
-def test_smoothing_of_recovered_clips(recovery: Predictor, anny_body: BodyModel, shared_data: Path) -> None:
-    """The acceleration error falls threefold and MPJPE does not rise, on clips that nothing was tuned on."""
+def test_smoothing_of_predicted_clips(recovery: Predictor, anny_body: BodyModel, shared_data: Path) -> None:
+    """The acceleration error falls threefold and MPJPE does not rise, on clips not used for tuning."""
     files = [shared_data / "mocap" / f"{name}.bvh" for name in ("cmu_actions/walking_5", "cmu/02_03", "deepmimic/kick")]
     synthesiser = BodySynthesiser(anny_body, recovery.joint_set, None)
     errors = []
@@ -139,9 +139,11 @@ def test_smoothing_of_recovered_clips(recovery: Predictor, anny_body: BodyModel,
         stream = BodySmoother(video.fps, COCO)
         streamed = np.stack([stream(*frame)[0] for frame in zip(joints, joints[:, :0], still, strict=True)])
         track = smooth_bodies(joints, joints[:, :0], still, video.fps, COCO)[0]
-        truth = torch.from_numpy(video.joints_cam)
+        ground_truth = torch.from_numpy(video.joints_cam)
         found = [torch.from_numpy(points) for points in (joints, streamed, track)]
-        errors.append([[float(mean_distance(x, truth).mean()), float(acceleration_error(x, truth))] for x in found])
+        errors.append(
+            [[float(mean_distance(x, ground_truth).mean()), float(acceleration_error(x, ground_truth))] for x in found]
+        )
     raw, streamed_errors, track_errors = np.mean(errors, axis=0)
     assert raw[1] > 0.1  # there is something to smooth: 100 mm/frame²
     assert streamed_errors[1] < raw[1] / 3

@@ -1,4 +1,4 @@
-"""People tracked through synthetic videos: crossings, gaps, births, deaths, and no growth."""
+"""People tracked through synthetic videos: crossings, gaps, first and last frames, and constant memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ J = len(COCO)
 
 
 def figure(seed: int, height_px: float = 300) -> np.ndarray:
-    """(J, 2) someone upright about the origin, with their own build."""
+    """Joints (J, 2) of an upright person about the origin, with individual proportions."""
     names = COCO.names
     y = {"nose": 0.05, "eye": 0.04, "ear": 0.05, "neck": 0.18, "shoulder": 0.18, "elbow": 0.35}
     y |= {"wrist": 0.5, "pelvis": 0.52, "hip": 0.52, "knee": 0.75, "ankle": 0.97}
@@ -28,7 +28,7 @@ def figure(seed: int, height_px: float = 300) -> np.ndarray:
 
 
 def walk(seed: int, start: tuple[float, float], velocity: tuple[float, float], frames: int) -> np.ndarray:
-    """(T, J, 2) a figure that moves evenly and swings its limbs, detected with errors."""
+    """Detections (T, J, 2), with errors, of a figure that moves at constant velocity and swings its limbs."""
     rng = np.random.default_rng(seed + 100)
     time = np.arange(frames)[:, None, None]
     limbs = np.array([name.endswith(("wrist", "ankle", "knee", "elbow")) for name in COCO.names])[:, None]
@@ -37,16 +37,16 @@ def walk(seed: int, start: tuple[float, float], velocity: tuple[float, float], f
 
 
 def track_video(
-    people: list[np.ndarray], seen: np.ndarray | None = None, config: TrackerConfig | None = None
+    people: list[np.ndarray], visible: np.ndarray | None = None, config: TrackerConfig | None = None
 ) -> dict[int, list[tuple[TrackFrame, int | None]]]:
-    """Frames by track, each with the person it really is; detections come in a new order every frame."""
+    """Frames by track, each with its ground-truth person; the order of detections changes from frame to frame."""
     tracker = Tracker(COCO, config)
     rng = np.random.default_rng(9)
     frames = len(people[0])
-    seen = np.ones((len(people), frames), bool) if seen is None else seen
+    visible = np.ones((len(people), frames), bool) if visible is None else visible
     orders, tracks = [], defaultdict(list)
     for frame in range(frames):
-        order = [person for person in rng.permutation(len(people)) if seen[person, frame]]
+        order = [person for person in rng.permutation(len(people)) if visible[person, frame]]
         orders.append(order)
         joints = np.array([people[person][frame] for person in order]).reshape(-1, J, 2)
         for found in tracker.update(joints, np.ones((len(order), J))):
@@ -66,12 +66,12 @@ def test_ids_are_stable_through_a_crossing() -> None:
 
 def test_ids_are_stable_where_the_farther_one_is_hidden_while_crossing() -> None:
     people = [walk(0, (100, 0), (8, 0), 100), walk(1, (900, 10), (-8, 0), 100)]
-    seen = np.ones((2, 100), bool)
+    visible = np.ones((2, 100), bool)
     apart = np.abs(people[0].mean(1) - people[1].mean(1))[:, 0]
-    seen[1, apart < 60] = False
-    tracks = track_video(people, seen)
+    visible[1, apart < 60] = False
+    tracks = track_video(people, visible)
     assert len(tracks) == 2
-    hidden = int((~seen[1]).sum())
+    hidden = int((~visible[1]).sum())
     assert 5 <= hidden <= 15
     for found in tracks.values():
         assert [frame.frame for frame, _ in found] == list(range(100))
@@ -79,11 +79,11 @@ def test_ids_are_stable_where_the_farther_one_is_hidden_while_crossing() -> None
     assert sum(frame.bridged for found in tracks.values() for frame, _ in found) == hidden
 
 
-def test_a_gap_is_bridged_in_a_straight_line_and_marked() -> None:
+def test_a_gap_is_interpolated_linearly_and_marked() -> None:
     people = [figure(0) + 5.0 * np.arange(40)[:, None, None]]
-    seen = np.ones((1, 40), bool)
-    seen[0, 20:26] = False
-    (found,) = track_video(people, seen).values()
+    visible = np.ones((1, 40), bool)
+    visible[0, 20:26] = False
+    (found,) = track_video(people, visible).values()
     assert [frame.frame for frame, _ in found] == list(range(40))
     assert [frame.frame for frame, _ in found if frame.bridged] == list(range(20, 26))
     for frame, _ in found:
@@ -94,24 +94,24 @@ def test_longer_gaps_stay_open_and_the_longest_end_the_track() -> None:
     people = [walk(0, (100, 0), (1, 0), 100)]
     config = TrackerConfig(max_gap=20, max_bridge=5)
     for gap, tracks_expected, holes in ((5, 1, 0), (6, 1, 6), (20, 1, 20), (21, 2, 21)):
-        seen = np.ones((1, 100), bool)
-        seen[0, 30 : 30 + gap] = False
-        tracks = track_video(people, seen, config)
+        visible = np.ones((1, 100), bool)
+        visible[0, 30 : 30 + gap] = False
+        tracks = track_video(people, visible, config)
         assert sorted(tracks) == list(range(tracks_expected))
         assert 100 - sum(len(found) for found in tracks.values()) == holes
 
 
-def test_nobody_is_born_of_passing_errors() -> None:
+def test_isolated_detections_start_no_track() -> None:
     people = [walk(0, (100, 0), (2, 0), 30), walk(1, (700, 0), (2, 0), 30)]
-    seen = np.ones((2, 30), bool)
-    seen[1] = False
-    seen[1, [5, 6, 15]] = True
-    tracks = track_video(people, seen, TrackerConfig(min_hits=3))
+    visible = np.ones((2, 30), bool)
+    visible[1] = False
+    visible[1, [5, 6, 15]] = True
+    tracks = track_video(people, visible, TrackerConfig(min_hits=3))
     assert list(tracks) == [0]
-    assert len(track_video(people, seen, TrackerConfig(min_hits=2, max_gap=3))) == 2
+    assert len(track_video(people, visible, TrackerConfig(min_hits=2, max_gap=3))) == 2
 
 
-def test_a_birth_brings_the_frames_that_led_to_it() -> None:
+def test_a_confirmed_track_includes_its_first_frames() -> None:
     tracker = Tracker(COCO, TrackerConfig(min_hits=3))
     joints = walk(0, (0, 0), (1, 0), 4)
     news = [tracker.update(frame[None], np.ones((1, J))) for frame in joints]
@@ -125,8 +125,8 @@ def test_missing_joints_and_empty_frames() -> None:
     found = []
     for frame in range(6):
         confidence = np.where(legs & (frame % 2 == 1), 0.0, 0.8)[None]
-        nobody = frame == 3
-        found += tracker.update(joints[frame][None][: 0 if nobody else 1], confidence[: 0 if nobody else 1])
+        is_empty = frame == 3
+        found += tracker.update(joints[frame][None][: 0 if is_empty else 1], confidence[: 0 if is_empty else 1])
     assert [(new.track, new.frame, new.bridged) for new in found] == [(0, frame, frame == 3) for frame in range(6)]
     assert tracker.update(joints[:1], np.zeros((1, J))) == []
 

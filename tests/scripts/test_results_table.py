@@ -10,7 +10,7 @@ import pytest
 import results_table
 
 from pose2mesh.baselines.benchmark.results_table import ROWS, VARIANTS
-from pose2mesh.models.bundle.bundle_info import LEARNED
+from pose2mesh.baselines.registry import LEARNED_METHODS
 
 
 @pytest.fixture
@@ -37,8 +37,8 @@ def test_every_run_once_after_the_one_it_starts_from(trained: list[tuple[str, st
     assert len(begun) == len(set(begun))
     assert begun[0] == "runs/reader"  # others wait for it
     names = {Path(folder).relative_to("runs").parts[0] for folder in begun}
-    assert names == {*LEARNED, *VARIANTS}
-    assert set(LEARNED) - {"reader"} <= set(ROWS)
+    assert names == {*LEARNED_METHODS, *VARIANTS}
+    assert set(LEARNED_METHODS) - {"reader"} <= set(ROWS)
     for name, seeds in results_table.SEEDS.items():
         assert [folder for folder in begun if folder.startswith(f"runs/{name}/")] == [
             f"runs/{name}/seed{seed}" for seed in range(seeds)

@@ -22,7 +22,7 @@ from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.cli.main import main
 from pose2mesh.errors import InputError
 from pose2mesh.evaluation.synthetic_evaluator import evaluate_synthetic
-from pose2mesh.inference.predictor import Predictor
+from pose2mesh.model_zoo import load_model
 from pose2mesh.skeletons import COCO
 from pose2mesh.training import baseline_task, loop
 from pose2mesh.training.baseline_module import BaselineModule
@@ -162,7 +162,7 @@ def test_a_method_that_fits_without_gradients(
 
 def test_a_bundle_is_evaluated(finished: Path, monkeypatch: pytest.MonkeyPatch, body: BodyModel) -> None:
     monkeypatch.setattr("pose2mesh.baselines.learned_backend.default_body", lambda: body)
-    recovery = Predictor.load(finished)
+    recovery = load_model(finished)
     source = baseline_task.pose_sources(load_any(finished / "config.yaml").data)[1]  # type: ignore[union-attr]
     results = evaluate_synthetic(recovery, source, 4, 0, "noisy", body=body)
     assert results["model"] == "toy"

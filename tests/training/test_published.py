@@ -160,7 +160,7 @@ def test_divided_steps_see_the_same_people(disk: Path) -> None:
         ("data.validation.protocol=1", None),
         (
             "data.sets.human36m.input=detected",
-            r"data set human36m: none of its 15 people has both a truth and detected",
+            r"data set human36m: none of its 15 records has both a ground truth and detected",
         ),
     ],
 )

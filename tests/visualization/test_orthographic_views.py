@@ -7,7 +7,7 @@ import pytest
 import trimesh
 
 from pose2mesh.geometry.camera import Intrinsics
-from pose2mesh.inference.predictor import Camera, Person
+from pose2mesh.inference.person import Camera, Person
 from pose2mesh.visualization.orthographic_views import SIDE, TOP, draw_confidences, draw_view, extent_of
 
 RED = (200, 0, 0)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pose2mesh.inference.predictor import Person, Predictor
+from pose2mesh.inference.person import Person
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.skeletons import COCO
 from pose2mesh.visualization.html_page import STATIC, page_text, write_page
 from pose2mesh.visualization.overlay import blank_canvas

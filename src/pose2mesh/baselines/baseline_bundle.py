@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from torch import Tensor
 
+from pose2mesh.baselines.bundle_lookup import LEARNED_FORMAT, find_learned_bundle
 from pose2mesh.baselines.common.body_layer import BodyLayer
 from pose2mesh.baselines.interface import LearnedBaseline
 from pose2mesh.baselines.registry import PRETRAINING, find_learned_method
@@ -21,7 +22,7 @@ from pose2mesh.config.config_files import instantiate
 from pose2mesh.errors import InputError, one_line
 from pose2mesh.io.atomic_write import replacing
 from pose2mesh.models.bundle.bundle_file import fitting
-from pose2mesh.models.bundle.bundle_info import LEARNED_FORMAT, BundleInfo, resolve
+from pose2mesh.models.bundle.bundle_info import BundleInfo
 
 if TYPE_CHECKING:
     from pose2mesh.baselines.methods.pretraining_network import PretrainingNetwork
@@ -103,7 +104,7 @@ def load_learned(
     """
     from safetensors.torch import load_file
 
-    path = resolve(name_or_path)
+    path = find_learned_bundle(name_or_path)
     info = read_info(path)
     with fitting(path):
         method = find_learned_method(info.method, str(path))

@@ -35,7 +35,7 @@ def training_chunks(config: BaselineConfig, layer: BodyLayer, poses: PoseSource,
             cycle, position = divmod(number, distinct)
             order = torch.Generator().manual_seed((config.seed << 24) + cycle)
             number = int(torch.randperm(distinct, generator=order)[position])
-        return source.draw(number, config.seed)
+        return source.sample(number, config.seed)
 
     return chunk
 
@@ -57,7 +57,7 @@ def validation_chunks(layer: BodyLayer, poses: PoseSource, network: LearnedBasel
     """Chunks of validation samples with noisy inputs."""
     rendering = benchmark_rendering("noisy", layer, network.exact_inputs)
     stream = SampleStream(layer.body, network.joint_set, poses, rendering, network.needs)
-    return lambda number: stream.draw(number, seed)
+    return lambda number: stream.sample(number, seed)
 
 
 def prior_bodies(config: BaselineConfig, poses: PoseSource, count: int) -> tuple[Tensor, Tensor]:

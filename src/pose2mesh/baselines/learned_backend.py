@@ -11,18 +11,19 @@ from numpy.typing import NDArray
 
 from pose2mesh.baselines.baseline_bundle import LearnedInfo, load_learned, load_pretraining_network
 from pose2mesh.baselines.baseline_samples import benchmark_rendering
+from pose2mesh.baselines.bundle_lookup import find_learned_bundle
 from pose2mesh.baselines.common.body_layer import BodyLayer
 from pose2mesh.baselines.interface import BodyEstimate, LearnedBaseline
 from pose2mesh.baselines.methods.pretraining_network import PretrainingNetwork
 from pose2mesh.baselines.observation import Observation
-from pose2mesh.baselines.rendering.image_crops import crops_of
+from pose2mesh.baselines.rendering.image_crops import crop_image
 from pose2mesh.baselines.rendering.rendering_config import CHUNK
 from pose2mesh.baselines.rendering.sample_stream import SampleStream
 from pose2mesh.body_models.default_body import default_body
 from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 from pose2mesh.errors import InputError
 from pose2mesh.inference.backend import Images
-from pose2mesh.models.bundle.bundle_info import BundleInfo, resolve
+from pose2mesh.models.bundle.bundle_info import BundleInfo
 from pose2mesh.skeletons import COCO
 
 
@@ -59,17 +60,17 @@ class LearnedBackend:
         """
         if device != "cpu":
             raise InputError(f"--device {device}: model {str(name_or_path)!r} runs on the cpu")
-        resolve(name_or_path)  # before the body is made, which takes seconds
+        find_learned_bundle(name_or_path)  # before the body is made, which takes seconds
         layer = BodyLayer(default_body(), COCO)
         return cls(*load_learned(name_or_path, layer), layer)
 
-    def look(
+    def run_on_images(
         self, pixels: NDArray[np.float32], confidence: NDArray[np.float32], pictures: Images
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """See `inference.backend.ImageBackend`."""
         seen = pictures
         if isinstance(pictures, np.ndarray):
-            seen = self._read(crops_of(pictures, torch.from_numpy(pixels), torch.from_numpy(confidence)))
+            seen = self._read(crop_image(pictures, torch.from_numpy(pixels), torch.from_numpy(confidence)))
         found = self.estimate(cast(Observation, seen))
         return found.joints.numpy(), found.vertices.numpy()
 

@@ -30,7 +30,7 @@ def evaluate(
     """
     options.check()
     from pose2mesh.evaluation.evaluator import evaluate_model
-    from pose2mesh.inference.predictor import Predictor
+    from pose2mesh.model_zoo import load_model
 
-    evaluate_model(Predictor.load(model, device), options, say)
+    evaluate_model(load_model(model, device), options, say)
     return 0

@@ -28,8 +28,9 @@ def describe_bundle(name_or_path: str) -> str:
     Raises:
         InputError: as `load_bundle`.
     """
+    from pose2mesh.baselines.bundle_lookup import is_learned
     from pose2mesh.models.bundle.bundle import load_bundle
-    from pose2mesh.models.bundle.bundle_info import is_learned, resolve
+    from pose2mesh.models.bundle.bundle_info import find_bundle
 
     if is_learned(name_or_path):
         return _describe_learned(name_or_path)
@@ -40,7 +41,7 @@ def describe_bundle(name_or_path: str) -> str:
         return f"{sum(parameter.numel() for parameter in module.parameters()) / 1e6:.2f} M parameters"
 
     graphs = ", ".join(str(graph.shape[0]) for graph in surface.adjacency)
-    size = resolve(name_or_path).stat().st_size / 1e6
+    size = find_bundle(name_or_path).stat().st_size / 1e6
     rows = {
         "bundle": f"{header.name}, {size:.1f} MB",
         "input": f"{len(model.joint_set)} joints ({header.joint_set})"
@@ -59,9 +60,9 @@ def describe_bundle(name_or_path: str) -> str:
 
 def _describe_learned(name_or_path: str) -> str:
     from pose2mesh.baselines.baseline_bundle import read_info
-    from pose2mesh.models.bundle.bundle_info import resolve
+    from pose2mesh.baselines.bundle_lookup import find_learned_bundle
 
-    path = resolve(name_or_path)
+    path = find_learned_bundle(name_or_path)
     header = read_info(path)
     rows = {
         "bundle": f"{header.name}, {path.stat().st_size / 1e6:.1f} MB",

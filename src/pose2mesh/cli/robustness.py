@@ -28,7 +28,7 @@ def robustness(
     """
     options.check()
     from pose2mesh.evaluation.robustness.robustness_run import measure_robustness
-    from pose2mesh.inference.predictor import Predictor
+    from pose2mesh.model_zoo import load_model
 
-    measure_robustness(Predictor.load(model, device), model, options, say)
+    measure_robustness(load_model(model, device), model, options, say)
     return 0

@@ -1,6 +1,7 @@
-"""The folder that a crawl fills: photos, a manifest that says where each is from, pseudo-labels, a contact sheet.
+"""Data set folder of a crawl: images, a manifest of their origins, pseudo-labels and a contact sheet.
 
-The manifest is the truth: a photo is in the data set when its line is whole. The other files follow from it.
+The manifest is authoritative: an image belongs to the data set once its line is complete. The other files are derived
+from it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pose2mesh.crawl.image_decoding import (
     DecodedImage,
     RejectedImage,
     blur_faces,
-    decode_photo,
+    decode_image,
     encode_jpeg,
     large_enough,
 )
@@ -37,14 +38,14 @@ MANIFEST, ANNOTATIONS, SHEET, REMOVED, IMAGES = (
 )  # fmt: skip
 # Bits of 64 by which the perceptual hashes of near duplicates differ at most; measured in docs/crawl.md.
 NEAR_BITS = 10
-_SHOWN = 60
+_SHEET_IMAGES = 60
 _OWN_FILE = re.compile(r"\.?[0-9a-f]{16}\.(jpg|png|webp)(\.part)?")
-_VISIBLE, _HIDDEN = 0.5, 0.2
+_VISIBLE, _OCCLUDED = 0.5, 0.2
 
 
 @dataclass(frozen=True)
 class ImageOrigin:
-    """Where a photo is from; for one from disk `url` is its path and `page` empty."""
+    """Origin of an image; for one from disk `url` is its path and `page` is empty."""
 
     url: str
     page: str = ""
@@ -52,15 +53,15 @@ class ImageOrigin:
 
 
 class Dataset:
-    """A data set on disk, which takes photos one by one.
+    """A data set on disk, filled one image at a time.
 
     Args:
-        folder: Made if need be; one that holds a data set already is added to.
-        detector: Finds people; None keeps every photo that is large enough, without keypoints.
-        blur: Blur faces before a photo is written.
+        folder: Created if missing; an existing data set is extended.
+        detector: Detects people; None keeps every image that is large enough, without keypoints.
+        blur: Blur faces before an image is written.
 
     Raises:
-        InputError: the folder or its files cannot be made or read.
+        InputError: the folder or its files cannot be created or read.
     """
 
     def __init__(self, folder: Path, detector: Detector | None = None, blur: bool = False) -> None:
@@ -68,7 +69,7 @@ class Dataset:
         try:
             (folder / IMAGES).mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(f"{folder}: cannot be made a folder for photos ({error.strerror})") from error
+            raise InputError(f"{folder}: cannot be made a folder for images ({error.strerror})") from error
         self.removed = _read_lines(folder / REMOVED)
         self.records = _read_lines(folder / MANIFEST)
         self._finish_removals()
@@ -79,25 +80,25 @@ class Dataset:
         self._drop_strays()
 
     def add(self, data: bytes, origin: ImageOrigin) -> None:
-        """Take a photo in; it is on the disk, and in the manifest, when this returns.
+        """Add an image; it is on disk and in the manifest when this returns.
 
         Raises:
-            Unfit: the photo is not kept, and why.
+            RejectedImage: the image is not kept; the message is the reason.
             InputError: the disk is full or cannot be written.
         """
         digest = sha256(data).hexdigest()
         if digest in self._known:
             raise RejectedImage("duplicate")
-        photo = decode_photo(data)
-        if self._is_near(photo.phash):
+        image = decode_image(data)
+        if self._is_near(image.phash):
             raise RejectedImage("near duplicate")
-        people = self.detector(photo.pixels) if self.detector else []
+        people = self.detector(image.pixels) if self.detector else []
         if self.detector and not any(map(large_enough, people)):
-            raise RejectedImage("nobody large enough")
-        edits = [name for name, done in (("turned upright", photo.turned), ("faces blurred", self.blur)) if done]
-        pixels = blur_faces(photo.pixels, people) if self.blur else photo.pixels
-        suffix = ".jpg" if edits else photo.suffix
-        record = _record(digest, suffix, photo, origin, people, edits, len(data))
+            raise RejectedImage("no person large enough")
+        edits = [name for name, done in (("turned upright", image.turned), ("faces blurred", self.blur)) if done]
+        pixels = blur_faces(image.pixels, people) if self.blur else image.pixels
+        suffix = ".jpg" if edits else image.suffix
+        record = _record(digest, suffix, image, origin, people, edits, len(data))
         try:
             with replacing(self.folder / record["file"]) as partial:
                 partial.write_bytes(encode_jpeg(pixels) if edits else data)
@@ -106,31 +107,31 @@ class Dataset:
             raise InputError(f"{self.folder}: cannot be written ({error.strerror})") from error
         self.records.append(record)
         self._known.add(digest)
-        self._hashes = np.append(self._hashes, np.uint64(photo.phash))
+        self._hashes = np.append(self._hashes, np.uint64(image.phash))
         self.urls.add(url_key(origin.url))
 
     def remove(self, wanted: Iterable[str]) -> int:
-        """Take photos out, by their id or URL, and remember never to take them again; also a URL that is not there.
+        """Delete images by id or URL and exclude them from later crawls; a URL may also be one that is not present.
 
         Returns:
-            How many photos were taken out.
+            The number of deleted images.
 
         Raises:
-            InputError: an id that no photo has, or the disk cannot be written.
+            InputError: an id is unknown, or the disk cannot be written.
         """
         going: list[dict[str, Any]] = []
         for name in wanted:
             if "://" in name:
-                key = _key_of(name)
+                key = _url_key_or_error(name)
                 found = [each for each in self.records if url_key(each["url"]) == key]
                 going += found or [{"url": name, "sha256": "", "phash": ""}]
                 continue
             found = [each for each in self.records if each["id"] == name]
             if not found:
-                raise InputError(f"--remove {name!r}: no photo of {self.folder / MANIFEST} has this id")
+                raise InputError(f"--remove {name!r}: no image of {self.folder / MANIFEST} has this id")
             going += found
         try:
-            # Remembered first: a kill in between leaves a photo to be removed again, not one that comes back.
+            # Recorded first: a kill in between leaves a removal to finish, not an image that is collected again.
             for record in going:
                 _append(self.folder / REMOVED, {key: record[key] for key in ("url", "sha256", "phash")})
             gone = {record.get("id") for record in going}
@@ -145,7 +146,7 @@ class Dataset:
         return sum("file" in record for record in going)
 
     def write_results(self) -> None:
-        """Write the COCO file and the contact sheet, which follow from the manifest.
+        """Write the COCO file and the contact sheet, which are derived from the manifest.
 
         Raises:
             InputError: the disk is full or cannot be written.
@@ -161,17 +162,17 @@ class Dataset:
             return
         edges = _edges()
         tiles, captions = [], []
-        for record in self.records[:: -(-len(self.records) // _SHOWN)]:
-            picture = read_photo(self.folder / record["file"])
+        for record in self.records[:: -(-len(self.records) // _SHEET_IMAGES)]:
+            image = read_photo(self.folder / record["file"])
             for person in record["people"]:
                 rows = np.array(person["keypoints"], np.float32)
-                picture = draw_skeleton(picture, rows[:, :2], rows[:, 2], edges)
-            tiles.append(_thumbnail(picture))
+                image = draw_skeleton(image, rows[:, :2], rows[:, 2], edges)
+            tiles.append(_thumbnail(image))
             captions.append(f"{record['id'][:8]}  {record['licence']['name']}")
         save_image(self.folder / SHEET, contact_sheet(tiles, captions, columns=6, tile=(200, 200)))
 
     def _finish_removals(self) -> None:
-        """Take out what a kill within `remove` left in the manifest."""
+        """Complete removals that a kill interrupted."""
         gone = {record["sha256"] for record in self.removed}
         if any(record["sha256"] in gone for record in self.records):
             self.records = [record for record in self.records if record["sha256"] not in gone]
@@ -188,7 +189,7 @@ class Dataset:
         return bool((np.bitwise_count(self._hashes ^ np.uint64(phash)) <= NEAR_BITS).any())
 
     def _drop_strays(self) -> None:
-        """Delete photos that a kill left without a line in the manifest."""
+        """Delete image files without a line in the manifest, left by a kill."""
         kept = {record["file"] for record in self.records}
         for file in (self.folder / IMAGES).iterdir():
             if _OWN_FILE.fullmatch(file.name) and f"{IMAGES}/{file.name}" not in kept:
@@ -199,7 +200,7 @@ def coco_file(records: list[dict[str, Any]]) -> dict[str, Any]:
     """The people of a manifest as COCO keypoint annotations.
 
     `keypoints` holds COCO's flags: 2 from a confidence of 0.5, 1 from 0.2, else 0 with the joint at (0, 0);
-    `keypoint_scores` the confidences themselves. A photo's id follows from its bytes, so that it outlasts removals.
+    `keypoint_scores` the confidences themselves. The image id is derived from the bytes, so that it survives removals.
     """
     names = list(dict.fromkeys(record["licence"]["name"] for record in records))
     licences = [{"id": index, "name": name} for index, name in enumerate(names)]
@@ -221,7 +222,7 @@ def coco_file(records: list[dict[str, Any]]) -> dict[str, Any]:
             annotations.append({"id": len(annotations) + 1, "image_id": number, **_annotation(person)})
     skeleton = [[a + 1, b + 1] for a, b in _edges()]
     category = {"id": 1, "name": "person", "supercategory": "person", "keypoints": list(COCO17), "skeleton": skeleton}
-    info = {"description": "Photos with pseudo-labels: the keypoints are a detector's, not an annotator's"}
+    info = {"description": "Images with pseudo-labels: the keypoints are a detector's, not an annotator's"}
     return {"info": info, "licenses": licences, "images": images, "annotations": annotations, "categories": [category]}
 
 
@@ -229,7 +230,7 @@ def _annotation(person: dict[str, Any]) -> dict[str, Any]:
     left, top, right, bottom = person["box"]
     flat: list[float] = []
     for x, y, confidence in person["keypoints"]:
-        flag = 2 if confidence >= _VISIBLE else 1 if confidence >= _HIDDEN else 0
+        flag = 2 if confidence >= _VISIBLE else 1 if confidence >= _OCCLUDED else 0
         flat += [x, y, flag] if flag else [0, 0, 0]
     return {
         "category_id": 1,
@@ -243,7 +244,7 @@ def _annotation(person: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _key_of(url: str) -> str:
+def _url_key_or_error(url: str) -> str:
     try:
         return url_key(url)
     except ValueError as error:
@@ -257,17 +258,17 @@ def _edges() -> list[tuple[int, int]]:
 def _record(
     digest: str,
     suffix: str,
-    photo: DecodedImage,
+    image: DecodedImage,
     origin: ImageOrigin,
     people: list[Detection],
     edits: list[str],
     size: int,
 ) -> dict[str, Any]:
-    height, width = photo.pixels.shape[:2]
+    height, width = image.pixels.shape[:2]
     return {
         "id": digest[:16], "file": f"{IMAGES}/{digest[:16]}{suffix}", "url": origin.url, "page": origin.page,
         "licence": asdict(origin.licence), "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "width": width, "height": height, "bytes": size, "sha256": digest, "phash": f"{photo.phash:016x}",
+        "width": width, "height": height, "bytes": size, "sha256": digest, "phash": f"{image.phash:016x}",
         "edits": edits, "people": [_person(person) for person in people],
     }  # fmt: skip
 
@@ -280,10 +281,10 @@ def _person(person: Detection) -> dict[str, Any]:
     return {"keypoints": keypoints, "box": box, "score": round(float(person.score), 4)}
 
 
-def _thumbnail(picture: np.ndarray) -> np.ndarray:
+def _thumbnail(image: np.ndarray) -> np.ndarray:
     from PIL import Image, ImageOps
 
-    return np.asarray(ImageOps.contain(Image.fromarray(picture), (200, 200)))
+    return np.asarray(ImageOps.contain(Image.fromarray(image), (200, 200)))
 
 
 def _line(record: dict[str, Any]) -> str:
@@ -291,7 +292,7 @@ def _line(record: dict[str, Any]) -> str:
 
 
 def _append(path: Path, record: dict[str, Any]) -> None:
-    """Add a line, whole or not at all, and see it to the disk."""
+    """Append a line atomically and flush it to disk."""
     with open(path, "ab") as file:
         before = file.tell()
         try:
@@ -304,7 +305,7 @@ def _append(path: Path, record: dict[str, Any]) -> None:
 
 
 def _read_lines(path: Path) -> list[dict[str, Any]]:
-    """The lines of a JSON Lines file; what a kill left of a last one is cut off."""
+    """Records of a JSON Lines file; an incomplete last line, left by a kill, is cut off."""
     try:
         data = path.read_bytes()
         whole = data[: data.rfind(b"\n") + 1]

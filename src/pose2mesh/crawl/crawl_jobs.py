@@ -1,4 +1,4 @@
-"""`pose2mesh crawl`: photos of people from the web or a folder into a data set, and out of it again."""
+"""Jobs of `pose2mesh crawl`: collect images of people from the web or a folder into a data set, and remove images."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from pose2mesh.io.extras import not_installed
 from pose2mesh.io.interrupts import StopSignals, stop_signals
 
 STATE = "crawl.sqlite"
-_PROGRESS = 20  # photos from one line of progress to the next
+_PROGRESS = 20  # images between two lines of progress
 Say = Callable[[str], None]
 
 
 def collect(options: CrawlOptions, say: Say, warn: Say) -> int:
-    """Collect photos into `options.out`, going on from what is there. Returns the exit status.
+    """Collect images into `options.out`, resuming an earlier crawl. Returns the exit status.
 
     Raises:
-        InputError: an option is no good, the detector cannot be had, or the disk is full.
+        InputError: an option is invalid, the detector is not available, or the disk is full.
     """
     options.check()
     limits = options.limits
@@ -55,7 +55,7 @@ def collect(options: CrawlOptions, say: Say, warn: Say) -> int:
         frontier.close()
     say(f"{options.out}: {_count(dataset)}{''.join(f'; {note}' for note in notes)}")
     if signals.received is not None:
-        warn("pose2mesh: stopped; the same command goes on")
+        warn("pose2mesh: stopped; the same command resumes")
         return 128 + signals.received
     return 0 if dataset.records else 1
 
@@ -67,7 +67,7 @@ def _require(*libraries: str) -> None:
 
 
 def remove(out: Path, wanted: list[str], say: Say) -> int:
-    """Delete photos, by id or URL, from a data set and its files; a later crawl does not take them again."""
+    """Delete images, by id or URL, from a data set; later crawls do not collect them again."""
     if not out.is_dir():
         raise InputError(f"--out {out}: no such folder")
     frontier = _open_frontier(out)
@@ -81,7 +81,7 @@ def remove(out: Path, wanted: list[str], say: Say) -> int:
 
 
 def _open_frontier(out: Path) -> Frontier:
-    """The state of a data set; while it is open no other process can touch the folder."""
+    """Open the crawl state of a data set, which locks the folder against other processes."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -119,26 +119,26 @@ def _from_web(
         lambda: signals.received is not None,
         say,
     )
-    manners = run(crawl)
+    politeness = run(crawl)
     notes = []
     for title, kind in (("not kept", "image"), ("pages", "page")):
         ends = [f"{count} {how}" for how, count in frontier.outcomes(kind).items() if how != "kept"]
         if ends:
             notes.append(f"{title}: {', '.join(ends)}")
-    notes += [f"{name} left out: {host.closed}" for name, host in manners.hosts.items() if host.closed]
+    notes += [f"{name} left out: {host.closed}" for name, host in politeness.hosts.items() if host.closed]
     if crawl.end not in ("", "stopped"):
         notes.append(crawl.end)
     if waiting := frontier.waiting():
-        notes.append(f"{waiting} URLs not asked for")
+        notes.append(f"{waiting} URLs not requested")
     return notes
 
 
 def _from_folder(folder: Path, dataset: Dataset, limits: CrawlLimits, signals: StopSignals, say: Say) -> list[str]:
-    photos = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
-    unfit: Counter[str] = Counter()
-    for number, path in enumerate(photos, 1):
+    images = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+    rejected: Counter[str] = Counter()
+    for number, path in enumerate(images, 1):
         if signals.received is not None or len(dataset.records) >= limits.images:
-            unfit["not looked at"] = len(photos) - number + 1
+            rejected["not processed"] = len(images) - number + 1
             break
         url = path.resolve().as_uri()
         if url_key(url) in dataset.urls:
@@ -149,12 +149,12 @@ def _from_folder(folder: Path, dataset: Dataset, limits: CrawlLimits, signals: S
             data = path.read_bytes()
             dataset.add(data, ImageOrigin(url))
         except RejectedImage as reason:
-            unfit[str(reason)] += 1
+            rejected[str(reason)] += 1
         except OSError as error:  # of reading: writing raises InputError
-            unfit[error.strerror or "unreadable"] += 1
+            rejected[error.strerror or "unreadable"] += 1
         if number % _PROGRESS == 0:
-            say(f"{number} of {len(photos)} photos looked at: {len(dataset.records)} kept")
-    return [f"not kept: {', '.join(f'{count} {reason}' for reason, count in unfit.items())}"] if unfit else []
+            say(f"{number} of {len(images)} images processed: {len(dataset.records)} kept")
+    return [f"not kept: {', '.join(f'{count} {reason}' for reason, count in rejected.items())}"] if rejected else []
 
 
 def _start_targets(start: tuple[str, ...]) -> list[CrawlTarget]:
@@ -166,7 +166,7 @@ def _start_targets(start: tuple[str, ...]) -> list[CrawlTarget]:
         try:
             lines = Path(item).read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"--start {item!r}: expected a URL, or a text file with a URL a line") from error
+            raise InputError(f"--start {item!r}: expected a URL, or a text file with one URL a line") from error
         urls += [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     targets = []
     for url in urls:
@@ -181,4 +181,4 @@ def _start_targets(start: tuple[str, ...]) -> list[CrawlTarget]:
 
 def _count(dataset: Dataset) -> str:
     people = sum(len(record["people"]) for record in dataset.records)
-    return f"{len(dataset.records)} photos kept, with {people} people"
+    return f"{len(dataset.records)} images kept, with {people} people"

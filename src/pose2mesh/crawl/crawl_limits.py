@@ -1,4 +1,4 @@
-"""Where a crawl ends."""
+"""Limits of a crawl: images, pages, link depth, bytes, time and request rate."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from dataclasses import dataclass
 
 from pose2mesh.errors import InputError
 
-LARGEST_FILE_BYTES = 64 << 20  # of a photo, a page
+LARGEST_FILE_BYTES = 64 << 20  # largest image or page that is downloaded
 
 
 @dataclass(frozen=True)
 class CrawlLimits:
-    """Where a crawl ends.
+    """Limits at which a crawl ends. All but `seconds` and the last two include earlier runs on the same folder.
 
     Attributes:
-        images: Photos in the data set.
-        pages: Web pages asked for; each start host gets its share.
+        images: Images in the data set.
+        pages: Web pages requested; each start host gets an equal share.
         depth: Links from a start page.
-        bytes: Received, headers not counted.
-        seconds: Of this run; the others count what earlier runs of the same folder did.
-        delay: Seconds between two requests to a host, more where its robots.txt says so.
-        timeout: Seconds for one response, to its last byte.
+        bytes: Bytes received, without headers.
+        seconds: Duration of this run.
+        delay: Seconds between two requests to a host; a longer delay in its robots.txt takes precedence.
+        timeout: Seconds for one complete response.
     """
 
     images: int = 1000
@@ -33,10 +33,10 @@ class CrawlLimits:
 
     @classmethod
     def checked(cls, images: int, pages: int, depth: int, size: int, minutes: float, delay: float) -> CrawlLimits:
-        """The limits of the command line.
+        """Validate the limits of the command line.
 
         Raises:
-            InputError: names the option that is out of range.
+            InputError: an option is out of range; the message names it.
         """
         for name, value, least in (
             ("max-images", images, 1), ("max-pages", pages, 0), ("max-depth", depth, 0), ("max-bytes", size, 1),

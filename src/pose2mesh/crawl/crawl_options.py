@@ -18,9 +18,9 @@ class CrawlOptions:
 
     Attributes:
         out: Folder of the data set; the same command resumes an interrupted crawl.
-        start: URLs of pages or images, or text files of them, a URL a line. The crawl stays on their hosts.
+        start: URLs of pages or images, or text files with one URL a line. The crawl stays on their hosts.
         from_folder: Folder of images on disk, in place of the web.
-        remove: Ids or URLs of images to delete from the data set, never to be taken again.
+        remove: Ids or URLs of images to delete from the data set; later crawls do not collect them again.
         domain: Further hosts that may be crawled, each with its subdomains.
         licences: open: only images under CC0, CC BY, CC BY-SA or in the public domain, as their pages state.
         detector: Person detector; none keeps every image that is large enough, without keypoints.
@@ -54,20 +54,20 @@ class CrawlOptions:
 
     @property
     def limits(self) -> CrawlLimits:
-        """Where the crawl ends.
+        """The validated limits of the crawl.
 
         Raises:
-            InputError: names the option that is out of range.
+            InputError: an option is out of range; the message names it.
         """
         return CrawlLimits.checked(
             self.max_images, self.max_pages, self.max_depth, self.max_bytes, self.minutes, self.delay
         )
 
     def check(self) -> None:
-        """Check what can be checked before any work is done.
+        """Validate the options before any work is done.
 
         Raises:
-            InputError: names the option, the value and what was expected.
+            InputError: an option is invalid; the message names the option, the value and what was expected.
         """
         if self.remove:
             if self.start or self.from_folder:
@@ -77,7 +77,7 @@ class CrawlOptions:
         if bool(self.start) == (self.from_folder is not None):
             raise InputError("crawl: expected either --start or --from-folder")
         if self.from_folder is not None and self.licences == "open":
-            raise InputError("--licences open: photos of --from-folder state no licence; expected --licences any")
+            raise InputError("--licences open: images of --from-folder state no licence; expected --licences any")
         if self.from_folder is not None and not self.from_folder.is_dir():
             raise InputError(f"--from-folder {self.from_folder}: no such folder")
         if self.blur_faces and self.detector == "none":

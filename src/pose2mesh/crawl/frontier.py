@@ -1,8 +1,8 @@
-"""What a crawl has fetched and what it has still to fetch, in a SQLite file that survives any kill.
+"""Crawl frontier: fetched and pending URLs, in a SQLite file that survives a kill at any moment.
 
-A URL is settled, once, in the transaction that adds what was found behind it. So after a kill nothing settled is asked
-for again, and nothing that was found is lost; only what was under way at that moment is asked for a second time.
-Scrapy's JOBDIR cannot do this: it writes its queues only when a crawl ends in good order.
+A URL is settled once, in the same transaction that adds the URLs found in its response. So after a kill no settled URL
+is requested again and no found URL is lost; only requests in flight at that moment are repeated. Scrapy's JOBDIR cannot
+do this: it writes its queues only when a crawl ends regularly.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ class CrawlTarget:
     """A URL to fetch.
 
     Attributes:
-        url: To ask for.
-        kind: What is expected there.
+        url: Absolute URL.
+        kind: Expected content.
         depth: Links from a start page.
-        page: The page that it was found on; empty for a start URL.
-        licence: Of an image.
-        redirects: How many led here.
-        attempts: How often it has been asked for in vain.
+        page: URL of the page that links to it; empty for a start URL.
+        licence: Licence, for an image.
+        redirects: Number of redirects that led here.
+        attempts: Number of failed requests.
     """
 
     url: str
@@ -64,12 +64,12 @@ class CrawlTarget:
 
     @property
     def host(self) -> str:
-        """Name and port, for which requests are paced together."""
+        """Host name and port, the unit of the rate limit."""
         return urlsplit(self.url).netloc
 
 
 class Frontier:
-    """The URLs of a crawl, in a file that one process at a time can open.
+    """Queue of the URLs of a crawl, in a file that only one process at a time can open.
 
     Raises:
         InputError: the file cannot be opened or written, or another crawl has it open.
@@ -92,16 +92,16 @@ class Frontier:
         self._data.close()
 
     def add(self, targets: Iterable[CrawlTarget]) -> None:
-        """Queue URLs that are not known yet, whatever became of those that are."""
+        """Queue URLs that are not in the file yet; known ones are ignored, whatever their outcome."""
         with self._transaction():
             self._add(targets)
 
     def next(self, busy: set[str], full: set[str], kinds: Iterable[str]) -> CrawlTarget | None:
-        """What to fetch next: images before pages, then by depth, then in the order found.
+        """Next target: images before pages, then by depth, then in the order found; None if there is none.
 
         Args:
-            busy: Hosts to leave out.
-            full: Hosts of which no more pages are wanted.
+            busy: Hosts to skip.
+            full: Hosts whose page limit is reached.
             kinds: `image`, `page` or both.
         """
         rows = self._data.execute(
@@ -117,18 +117,18 @@ class Frontier:
         return CrawlTarget(url, kind, depth, page, Licence(**json.loads(licence)), redirects, attempts)
 
     def settle(self, target: CrawlTarget, outcome: str, size: int = 0, found: Iterable[CrawlTarget] = ()) -> None:
-        """Note what became of a URL, with what was found behind it."""
+        """Record the outcome of a URL together with the targets found in its response."""
         with self._transaction():
             self._data.execute("UPDATE urls SET outcome = ?, size = ? WHERE key = ?", (outcome, size, target.key))
             self._add(found)
 
     def postpone(self, target: CrawlTarget) -> None:
-        """Count an attempt in vain; the URL stays in the queue."""
+        """Count a failed attempt; the URL stays in the queue."""
         with self._transaction():
             self._data.execute("UPDATE urls SET attempts = attempts + 1 WHERE key = ?", (target.key,))
 
     def leave_out(self, urls: Iterable[str], outcome: str) -> None:
-        """Never ask for these image URLs, unless something became of them already."""
+        """Mark image URLs as settled, so that they are never requested; existing outcomes stay."""
         with self._transaction():
             for url in urls:
                 self._add([CrawlTarget(url, "image")])
@@ -136,7 +136,7 @@ class Frontier:
                 self._data.execute(query, (outcome, url_key(url)))
 
     def outcomes(self, kind: str) -> dict[str, int]:
-        """How many images, or pages, ended how; the most frequent first."""
+        """Number of images, or pages, by outcome; the most frequent first."""
         return dict(
             self._data.execute(
                 "SELECT outcome, COUNT(*) FROM urls WHERE outcome IS NOT NULL AND kind = ? "
@@ -146,14 +146,14 @@ class Frontier:
         )
 
     def waiting(self) -> int:
-        """How many URLs are still to be fetched."""
+        """Number of pending URLs."""
         return int(self._data.execute("SELECT COUNT(*) FROM urls WHERE outcome IS NULL").fetchone()[0])
 
     def bytes_fetched(self) -> int:
         return int(self._data.execute("SELECT COALESCE(SUM(size), 0) FROM urls").fetchone()[0])
 
     def pages_by_host(self) -> dict[str, int]:
-        """How many pages were asked for, by host."""
+        """Number of requested pages by host."""
         return dict(
             self._data.execute(
                 "SELECT host, COUNT(*) FROM urls WHERE kind = 'page' AND outcome IS NOT NULL "
@@ -162,7 +162,7 @@ class Frontier:
         )
 
     def robots(self, origin: str) -> bytes | None:
-        """A robots.txt that was fetched within the last day."""
+        """The cached robots.txt of an origin, if fetched within the last day."""
         since = time.time() - ROBOTS_SECONDS
         row = self._data.execute("SELECT body FROM robots WHERE origin = ? AND time > ?", (origin, since)).fetchone()
         return None if row is None else row[0]
@@ -172,12 +172,12 @@ class Frontier:
             self._data.execute("INSERT OR REPLACE INTO robots VALUES (?, ?, ?)", (origin, time.time(), body))
 
     def hold(self, host: str, seconds: float) -> None:
-        """Leave a host alone for so long, in later runs too."""
+        """Block requests to a host for a duration, in later runs too."""
         with self._transaction():
             self._data.execute("INSERT OR REPLACE INTO holds VALUES (?, ?)", (host, time.time() + seconds))
 
     def held(self, host: str) -> float:
-        """For how many more seconds a host is to be left alone."""
+        """Seconds for which a host is still blocked."""
         row = self._data.execute("SELECT until FROM holds WHERE host = ?", (host,)).fetchone()
         return 0.0 if row is None else max(0.0, row[0] - time.time())
 
@@ -200,7 +200,7 @@ class Frontier:
 
 
 class _Transaction:
-    """All or nothing; what SQLite says on a full disk becomes an `InputError`."""
+    """A transaction that is rolled back on any error; SQLite errors such as a full disk become `InputError`."""
 
     def __init__(self, data: sqlite3.Connection, path: Path) -> None:
         self.data, self.path = data, path

@@ -1,4 +1,4 @@
-"""A photo as it came from the web or a disk: decoded within limits, hashed, and its faces blurred."""
+"""Decoding of downloaded images within size limits, perceptual hashes, and face blurring."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _SHOULDERS = slice(5, 7)
 
 
 class RejectedImage(ValueError):
-    """A photo that is not kept, and why."""
+    """The image is not kept; the message is the reason."""
 
 
 @dataclass(frozen=True, eq=False)
 class DecodedImage:
-    """A decoded photo.
+    """A decoded image.
 
     Attributes:
-        pixels: (H, W, 3) RGB, turned as its EXIF orientation says.
-        suffix: Of the file.
-        turned: Whether the file's own pixels stand otherwise.
-        phash: 64 bits of the perceptual hash.
+        pixels: (H, W, 3) RGB, rotated by the EXIF orientation.
+        suffix: File suffix.
+        turned: Whether the EXIF orientation rotated the pixels of the file.
+        phash: Perceptual hash of 64 bits.
     """
 
     pixels: NDArray[np.uint8]
@@ -42,11 +42,11 @@ class DecodedImage:
     phash: int
 
 
-def decode_photo(data: bytes) -> DecodedImage:
-    """Decode the bytes of a photo; its size is looked at before any pixel is.
+def decode_image(data: bytes) -> DecodedImage:
+    """Decode the bytes of an image; its size is checked before any pixel is decoded.
 
     Raises:
-        Unfit: no JPEG, PNG or WebP, cut short, animated, or too small or large.
+        RejectedImage: not a JPEG, PNG or WebP, truncated, animated, or too small or large.
     """
     import imagehash
     from PIL import Image, ImageOps
@@ -68,20 +68,20 @@ def decode_photo(data: bytes) -> DecodedImage:
         raise
     except Image.DecompressionBombError as error:
         raise RejectedImage("too many pixels") from error
-    except Exception as error:  # decoders fail in many ways, and these bytes are from anybody
+    except Exception as error:  # decoders fail in many ways, and these bytes are untrusted
         raise RejectedImage("broken") from error
     return DecodedImage(np.asarray(upright), suffix, turned, int(str(imagehash.phash(upright)), 16))
 
 
 def large_enough(person: Detection) -> bool:
-    """Whether a person is sure, tall and complete enough for the photo to be kept."""
+    """Whether a detection has the score, height and number of visible joints needed to keep the image."""
     height = float(person.box_px[3] - person.box_px[1])
     joints = int((person.confidence >= _SEEN).sum())
     return height >= SMALLEST_PERSON_PX and person.score >= _LEAST_SCORE and joints >= _LEAST_JOINTS
 
 
 def encode_jpeg(pixels: NDArray[np.uint8]) -> bytes:
-    """A JPEG of pixels (H, W, 3), with no metadata."""
+    """Encode pixels (H, W, 3) as JPEG without metadata."""
     from PIL import Image
 
     file = BytesIO()
@@ -92,8 +92,8 @@ def encode_jpeg(pixels: NDArray[np.uint8]) -> bytes:
 def head_circle(person: Detection) -> tuple[float, float, float]:
     """Centre and radius, in pixels, of a circle around a person's head.
 
-    From the joints of the head where any is seen, else from the shoulders, else from the box; generous, since a face
-    that is half blurred is not blurred.
+    Computed from the detected head joints if any, else from the shoulders, else from the box. It is generous, since a
+    half blurred face stays recognisable.
     """
     left, top, right, bottom = map(float, person.box_px)
     seen = person.confidence > 0

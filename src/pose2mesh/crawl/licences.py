@@ -1,4 +1,4 @@
-"""Licences as web pages state them: what they are called, which are open, where on a page they are found."""
+"""Licences stated by web pages: extraction from markup, normalised names, and whether they are open."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Any
 _CREATIVE_COMMONS = re.compile(r"creativecommons\.org/(licenses|publicdomain)/([a-z+-]+)(?:/(\d\.\d))?", re.IGNORECASE)
 _OPEN = re.compile(r"(CC0|CC BY|CC BY-SA|Public Domain)( \d\.\d)?")
 _PUBLIC_DOMAIN = {"zero": "CC0", "mark": "Public Domain", "certification": "Public Domain"}
-# How far up from an image its licence is looked for.
+# Number of ancestors of an image that are searched for its licence.
 _LEVELS = 4
 
 
 @dataclass(frozen=True)
 class Licence:
-    """A licence as found.
+    """A licence found on a page.
 
     Attributes:
-        name: `CC BY-SA 4.0`, `CC0 1.0`, `Public Domain 1.0` and so on; `other` for a URL or text that is none of
-            Creative Commons; `unknown`.
-        stated: The URL or text as it stands on the page.
-        found: Where: `schema.org`, `near the image`, `page`, `Open Graph`; empty where nothing was found.
+        name: `CC BY-SA 4.0`, `CC0 1.0`, `Public Domain 1.0` and so on; `other` for a URL or text that is not of
+            Creative Commons; `unknown` if there is none.
+        stated: The URL or text on the page.
+        found: Where it was found: `schema.org`, `near the image`, `page`, `Open Graph`; empty if not found.
     """
 
     name: str = "unknown"
@@ -37,7 +37,7 @@ class Licence:
 
 
 def read_licence(stated: str, found: str) -> Licence:
-    """The licence behind a URL or text."""
+    """Parse the URL or text of a licence; `found` says where it was found."""
     stated = stated.strip()[:500]
     if not stated:
         return Licence()
@@ -50,13 +50,13 @@ def read_licence(stated: str, found: str) -> Licence:
 
 
 def strictest(licences: Iterable[Licence]) -> Licence:
-    """Of several licences one that is not open if there is any: in doubt a photo is not free."""
+    """The first licence that is not open, if any, else the first: when statements conflict, the strictest counts."""
     found = list(licences)
     return next((licence for licence in found if not licence.is_open), found[0] if found else Licence())
 
 
 def near_image(image: Any) -> Licence:
-    """The licence links (rel=license, or to Creative Commons) in the smallest part of the page around one image."""
+    """Licence from the links (rel=license or Creative Commons) in the smallest element with only this image."""
     place = image
     for _ in range(_LEVELS):
         place = place.getparent()
@@ -69,7 +69,7 @@ def near_image(image: Any) -> Licence:
 
 
 def of_page(root: Any) -> Licence:
-    """The licence of the page as a whole: rel=license outside of figures, then meta tags, Open Graph's among them."""
+    """Licence of the whole page: rel=license outside of figures, then meta tags, including Open Graph."""
     links = root.xpath("//*[self::a or self::link][contains(concat(' ', @rel, ' '), ' license ')]")
     links = [link for link in links if not link.xpath("ancestor::figure")]
     if links:
@@ -83,7 +83,7 @@ def of_page(root: Any) -> Licence:
 
 
 def of_image_objects(root: Any, absolute: Callable[[str], str | None]) -> dict[str, Licence]:
-    """Licences by image URL, out of schema.org's ImageObject as JSON-LD and as microdata."""
+    """Licences by image URL, from schema.org ImageObjects in JSON-LD and microdata."""
     found: dict[str, list[Licence]] = {}
     for urls, stated in (*_json_ld(root), *_microdata(root)):
         for url in filter(None, map(absolute, urls)):

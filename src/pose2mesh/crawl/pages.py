@@ -1,4 +1,4 @@
-"""What a web page leads to: the links it has, and its photos, each in the size that fits, with its licence."""
+"""Parsing of web pages: links and images, with the image size to download and the licence of each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pose2mesh.crawl.licences import Licence, near_image, of_image_objects, of_p
 from pose2mesh.crawl.urls import clean_url, url_key
 
 LARGEST_WIDTH_PX = 2048
-_SMALLEST_SIDE_PX = 100  # pictures that the page itself shows smaller are icons
+_SMALLEST_SIDE_PX = 100  # images that the page displays smaller are icons
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 _READABLE_TYPES = ("", "image/jpeg", "image/png", "image/webp")
 _LAZY = ("data-src", "data-original", "data-lazy-src", "data-lazy", "data-url", "src")
@@ -25,7 +25,7 @@ _MOST_LINKS = 1000
 
 @dataclass(frozen=True)
 class FoundImage:
-    """A photo that a page shows or links to."""
+    """An image that a page embeds or links to."""
 
     url: str
     licence: Licence
@@ -33,49 +33,49 @@ class FoundImage:
 
 @dataclass
 class Page:
-    """What a page leads to, in the order of the page, each once."""
+    """Links and images of a page, in document order, without duplicates."""
 
     links: list[str] = field(default_factory=list)
     images: list[FoundImage] = field(default_factory=list)
 
 
 def read_page(html: bytes, url: str, encoding: str, robots_header: str = "") -> Page:
-    """The links and photos of a page.
+    """Parse the links and images of a page.
 
     Args:
-        html: The page as it came.
-        url: Its address, against which a `<base>` and relative links are resolved.
-        encoding: Of the text.
-        robots_header: `X-Robots-Tag`; it and `<meta name=robots>` may ask that links or images are left alone.
+        html: Body of the response.
+        url: URL of the page, against which `<base>` and relative links are resolved.
+        encoding: Text encoding.
+        robots_header: `X-Robots-Tag`; it and `<meta name=robots>` may forbid following links or collecting images.
     """
     from lxml import etree
     from lxml import html as lxml_html
 
     try:
-        # The parser's own limits on depth and size stay on: a page may be made to exhaust whoever reads it.
+        # The parser's limits on depth and size stay on, as a protection against malicious pages.
         root = lxml_html.document_fromstring(html, parser=lxml_html.HTMLParser(encoding=encoding, huge_tree=False))
     except (etree.ParserError, etree.XMLSyntaxError, ValueError, LookupError):
         return Page()
     base = urljoin(url, next(iter(root.xpath("//base/@href")), ""))
     stated = ",".join([robots_header, *root.xpath("//meta[@name='robots' or @name='pose2mesh']/@content")]).lower()
-    wishes = {wish.strip().removeprefix("pose2mesh:").strip() for wish in stated.split(",")}
+    directives = {wish.strip().removeprefix("pose2mesh:").strip() for wish in stated.split(",")}
     page = Page()
-    if not wishes & {"nofollow", "none"}:
+    if not directives & {"nofollow", "none"}:
         page.links = list(dict.fromkeys(_links(root, base)))[:_MOST_LINKS]
-    if not wishes & {"noimageindex", "none"}:
+    if not directives & {"noimageindex", "none"}:
         page.images = _images(root, base)
     return page
 
 
 def is_image_url(url: str) -> bool:
-    """Whether a URL ends as photos do."""
+    """Whether the path of a URL has the suffix of an image."""
     return urlsplit(url).path.lower().endswith(IMAGE_SUFFIXES)
 
 
 def choose_candidate(srcset: str) -> tuple[str, float] | None:
-    """The candidate of a srcset that fits best, and its width in pixels, 0 where it gives none.
+    """Best candidate of a srcset and its width in pixels, 0 where none is given.
 
-    That is the widest up to `LARGEST_WIDTH_PX`, or else the least wide; where densities are given, the densest.
+    The best is the widest up to `LARGEST_WIDTH_PX`, or else the narrowest; where densities are given, the densest.
     """
     found = [(match[1], float(match[2] or 1), match[3] or "x") for match in _CANDIDATE.finditer(srcset)]
     found = [candidate for candidate in found if not candidate[0].startswith("data:")]
@@ -123,8 +123,8 @@ def _images(root: Any, base: str) -> list[FoundImage]:
 
 
 def _best_source(image: Any, base: str) -> str | None:
-    """The URL of an `<img>` in the size that fits, out of its `<picture>`, srcset and lazy-loading attributes."""
-    # libxml2 does not know that `<source>` is empty, and puts what follows inside it.
+    """Best URL of an `<img>`, from its `<picture>`, srcset and lazy-loading attributes."""
+    # libxml2 does not treat `<source>` as a void element, and nests what follows inside it.
     sources = image.xpath("ancestor::picture[1]//source")
     holders = [image, *(source for source in sources if source.get("type", "") in _READABLE_TYPES)]
     chosen = [choose_candidate(holder.get(name)) for holder in holders for name in _SRCSETS if holder.get(name)]

@@ -1,4 +1,4 @@
-"""How a crawl behaves towards a host: robots.txt (RFC 9309), Crawl-delay, pauses between requests, Retry-After."""
+"""Politeness towards hosts: robots.txt (RFC 9309), Crawl-delay, rate limit and Retry-After."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from pose2mesh.crawl.frontier import Frontier
 from pose2mesh.crawl.ssrf_guard import AddressGuard
 from pose2mesh.crawl.urls import Site
 
-PRODUCT = "pose2mesh"  # the name that robots.txt may address
-_ROBOTS_BYTES = 500 * 1024  # RFC 9309, 2.5: at least so much is read
+PRODUCT = "pose2mesh"  # user agent token in robots.txt
+_ROBOTS_BYTES = 500 * 1024  # RFC 9309, 2.5: the least size that must be parsed
 _MOST_REDIRECTS = 5
-LONGEST_HOLD_SECONDS = 120.0  # a host that asks for a longer pause is left to a later run
+LONGEST_HOLD_SECONDS = 120.0  # a host that requests a longer pause is skipped until a later run
 
 
 class Forbidden(IgnoreRequest):
@@ -31,12 +31,18 @@ class Forbidden(IgnoreRequest):
 
 
 class HostClosed(IgnoreRequest):
-    """The host is not asked any more in this run; the URL stays in the queue."""
+    """The host is skipped for the rest of this run; the URL stays in the queue."""
 
 
 @dataclass
 class Host:
-    """What is known of a host in this run; times are of `time.monotonic`."""
+    """State of a host in this run.
+
+    Attributes:
+        delay: Seconds between two requests.
+        ready: Time of the next allowed request, of `time.monotonic`.
+        closed: Why the host is skipped for the rest of this run; empty while it is not.
+    """
 
     delay: float
     ready: float = 0.0
@@ -44,11 +50,12 @@ class Host:
 
 
 class Politeness:
-    """Scrapy's downloader middleware, in place of its own for robots.txt: that one takes an unreachable robots.txt for
-    permission, and reads Crawl-delay without keeping to it.
+    """Downloader middleware for Scrapy, which replaces its robots.txt middleware.
+
+    Scrapy's own treats an unreachable robots.txt as permission and does not enforce Crawl-delay.
 
     Attributes:
-        hosts: By name and port; `closed` says why one is not asked any more.
+        hosts: State of each host, by name and port.
     """
 
     def __init__(
@@ -61,25 +68,25 @@ class Politeness:
 
     @classmethod
     def from_crawler(cls, crawler: Any) -> Politeness:
-        manners: Politeness = crawler.spider.manners
-        manners._engine = crawler
-        return manners
+        politeness: Politeness = crawler.spider.politeness
+        politeness._engine = crawler
+        return politeness
 
     def host(self, url: str) -> Host:
         name = urlsplit(url).netloc
         if name not in self.hosts:
             held = self.frontier.held(name)
-            closed = f"asked for a pause of {held:.0f} s more" if held > LONGEST_HOLD_SECONDS else ""
+            closed = f"requested a pause of {held:.0f} s more" if held > LONGEST_HOLD_SECONDS else ""
             self.hosts[name] = Host(self.delay, time.monotonic() + held, closed)
         return self.hosts[name]
 
     def hold(self, url: str, seconds: float) -> None:
-        """Leave a host alone for so long, this run's end or not."""
+        """Block requests to a host for a duration, in later runs too."""
         host = self.host(url)
         host.ready = max(host.ready, time.monotonic() + seconds)
         self.frontier.hold(urlsplit(url).netloc, seconds)
         if seconds > LONGEST_HOLD_SECONDS:
-            host.closed = f"asked for a pause of {seconds:.0f} s"
+            host.closed = f"requested a pause of {seconds:.0f} s"
 
     async def process_request(self, request: Request) -> None:
         host = self.host(request.url)
@@ -93,19 +100,19 @@ class Politeness:
             raise HostClosed(host.closed)
 
     def process_response(self, request: Request, response: Response) -> Response:
-        self._rest(request.url)
+        self._schedule_next(request.url)
         return response
 
     def process_exception(self, request: Request, exception: Exception) -> None:
         if not isinstance(exception, IgnoreRequest):
-            self._rest(request.url)
+            self._schedule_next(request.url)
 
-    def _rest(self, url: str) -> None:
+    def _schedule_next(self, url: str) -> None:
         host = self.host(url)
         host.ready = max(host.ready, time.monotonic() + host.delay)
 
     async def _robots_of(self, url: str, host: Host) -> Protego:
-        """The rules for a URL; where they cannot be had the host is closed: 5xx and no answer mean no, 4xx yes."""
+        """The robots.txt rules for a URL; 4xx allows everything, while 5xx or no response closes the host."""
         parts = urlsplit(url)
         origin = f"{parts.scheme}://{parts.netloc}"
         if origin not in self._robots:
@@ -130,11 +137,11 @@ class Politeness:
                 response = await self._engine.engine.download_async(request)
             except HostClosed:
                 raise
-            except Exception as error:  # whatever it was, there is no robots.txt to obey
+            except Exception as error:  # any failure means that robots.txt is unavailable
                 if self.ended():
                     raise HostClosed from error
                 private = (urlsplit(url).hostname or "") in self.guard.refused
-                host.closed = "private address" if private else f"robots.txt cannot be had ({type(error).__name__})"
+                host.closed = "private address" if private else f"robots.txt unavailable ({type(error).__name__})"
                 return b""
             location = response.headers.get("Location")
             if 300 <= response.status < 400 and location:
@@ -144,11 +151,11 @@ class Politeness:
                 host.closed = "robots.txt leads to another site"
             elif response.status == 429 or response.status >= 500:
                 self.hold(url, retry_after(response) or 0.0)
-                host.closed = f"robots.txt cannot be had (status {response.status})"
+                host.closed = f"robots.txt unavailable (status {response.status})"
             elif 200 <= response.status < 300:
                 return response.body
             return b""
-        host.closed = "robots.txt is redirected for ever"
+        host.closed = "robots.txt has too many redirects"
         return b""
 
 
@@ -159,7 +166,7 @@ def _delay_of(rules: Protego) -> float:
 
 
 def retry_after(response: Response) -> float | None:
-    """Seconds that a response asks to wait for, given as a number or as a date; None where it does not."""
+    """Seconds to wait from the Retry-After header, a number or a date; None without one."""
     value = (response.headers.get("Retry-After") or b"").decode("latin-1").strip()
     if value.isdecimal():
         return float(value)

@@ -1,4 +1,4 @@
-"""The crawl itself, on Scrapy: a scheduler that hands out the frontier's URLs, a spider that settles each of them."""
+"""Scrapy spider and scheduler: the scheduler takes URLs from the frontier, the spider records the outcome of each."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ _PAGE_TYPES = ("text/html", "application/xhtml+xml")
 _MOST_ATTEMPTS, _MOST_REDIRECTS = 3, 5
 _RETRIED = (408, 429, 500, 502, 503, 504)
 _BUSY = (429, 503)
-_LEAST_PAUSE_SECONDS = 0.5  # before another try
-_PROGRESS = 20  # URLs from one line of progress to the next
+_LEAST_PAUSE_SECONDS = 0.5  # least pause before a retry
+_PROGRESS = 20  # URLs between two lines of progress
 
 
 @dataclass
 class Crawl:
-    """One run: what it works on and how it is told to stop.
+    """State of one run.
 
     Attributes:
-        pages_per_host: The share of a host in `limits.pages`, so that a trap on one leaves the others theirs.
-        only_open: Ask for images under an open licence only.
-        guard: Which addresses may be connected to.
-        stopped: Whether the user wants the run to end.
-        say: Takes lines of progress.
+        pages_per_host: The share of each host in `limits.pages`, so that a crawler trap cannot use up that of others.
+        only_open: Request only images under an open licence.
+        guard: Check of the addresses that may be connected to.
+        stopped: Returns whether the user has requested to stop.
+        say: Receives lines of progress.
         failure: The error that ended the run.
-        received: Bytes of bodies, those of earlier runs among them.
+        received: Bytes of response bodies, including earlier runs.
     """
 
     frontier: Frontier
@@ -64,25 +64,25 @@ class Crawl:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more is to be asked for."""
+        """Whether no more requests are made."""
         return bool(self.end)
 
     @property
     def end(self) -> str:
-        """Why nothing more is to be asked for, empty while the crawl goes on."""
+        """Reason why no more requests are made; empty while the crawl runs."""
         if self.failure is not None:
             return "failed"
         if self.stopped():
             return "stopped"
         if time.monotonic() - self.began > self.limits.seconds:
-            return "the time is up"
+            return "the time limit is reached"
         if self.received >= self.limits.bytes:
             return "the limit of bytes is reached"
-        return "the limit of photos is reached" if len(self.dataset.records) >= self.limits.images else ""
+        return "the limit of images is reached" if len(self.dataset.records) >= self.limits.images else ""
 
     @contextmanager
-    def noting_failure(self) -> Iterator[None]:
-        """End the crawl by an error in the block, which Scrapy would only log, and then wait for ever."""
+    def recording_failure(self) -> Iterator[None]:
+        """End the crawl on an error in the block; Scrapy would only log it and wait for ever."""
         try:
             yield
         except Exception as error:
@@ -90,33 +90,33 @@ class Crawl:
 
 
 def run(crawl: Crawl) -> Politeness:
-    """Crawl until nothing is left or a limit is reached. Once in a process: Twisted's reactor does not start again.
+    """Crawl until no URL is left or a limit is reached. Once per process: Twisted's reactor cannot be restarted.
 
     Returns:
-        What became of the hosts.
+        The politeness middleware, with the final state of the hosts.
 
     Raises:
-        InputError: the disk is full, or the detector cannot work. Any other error of the crawl is raised as it is.
+        InputError: the disk is full, or the detector fails. Any other error of the crawl is raised unchanged.
     """
     crawl.received = crawl.frontier.bytes_fetched()
-    manners = Politeness(crawl.frontier, crawl.site, crawl.guard, crawl.limits.delay, lambda: crawl.ended)
-    process = CrawlerProcess(_settings(crawl))  # which sets the loggers up anew
+    politeness = Politeness(crawl.frontier, crawl.site, crawl.guard, crawl.limits.delay, lambda: crawl.ended)
+    process = CrawlerProcess(_settings(crawl))  # reconfigures the loggers
     for name in ("scrapy", "twisted", "py.warnings"):
         logger = logging.getLogger(name)
         logger.addHandler(logging.NullHandler())
         logger.propagate = False
-    started = process.crawl(PhotoSpider, crawl=crawl, manners=manners)
+    started = process.crawl(ImageSpider, crawl=crawl, politeness=politeness)
     started.addErrback(lambda failure: setattr(crawl, "failure", crawl.failure or failure.value))
     process.start(install_signal_handlers=False)
     if crawl.failure is not None:
         raise crawl.failure
-    return manners
+    return politeness
 
 
 class FrontierScheduler:
-    """Scrapy's scheduler: what the frontier has, one URL of a host at a time."""
+    """Scheduler for Scrapy that takes URLs from the frontier, one request per host at a time."""
 
-    def __init__(self, spider: PhotoSpider) -> None:
+    def __init__(self, spider: ImageSpider) -> None:
         self.spider = spider
 
     @classmethod
@@ -126,7 +126,7 @@ class FrontierScheduler:
     def has_pending_requests(self) -> bool:
         if self.spider.crawl.failure is not None:
             return False
-        return bool(self.spider.under_way) or self._next() is not None
+        return bool(self.spider.in_flight) or self._next() is not None
 
     def enqueue_request(self, request: Request) -> bool:
         raise NotImplementedError("URLs are queued in the frontier")
@@ -135,7 +135,7 @@ class FrontierScheduler:
         target = self._next()
         if target is None:
             return None
-        self.spider.under_way[target.key] = target
+        self.spider.in_flight[target.key] = target
         meta = {"target": target, "handle_httpstatus_all": True}
         return Request(
             target.url, self.spider.parse, errback=self.spider.fail, meta=meta, dont_filter=True,
@@ -143,20 +143,20 @@ class FrontierScheduler:
         )  # fmt: skip
 
     def _next(self) -> CrawlTarget | None:
-        with self.spider.crawl.noting_failure():
+        with self.spider.crawl.recording_failure():
             return self.spider.next_target()
         return None
 
 
-class PhotoSpider(Spider):
-    """Settles every URL that it is handed: kept, not kept and why, led elsewhere, or put back for another try."""
+class ImageSpider(Spider):
+    """Records the outcome of every URL: kept, rejected with a reason, redirected, or postponed for a retry."""
 
-    name = "photos"
+    name = "images"
 
-    def __init__(self, crawl: Crawl, manners: Politeness, **arguments: Any) -> None:
+    def __init__(self, crawl: Crawl, politeness: Politeness, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self.crawl, self.manners = crawl, manners
-        self.under_way: dict[str, CrawlTarget] = {}
+        self.crawl, self.politeness = crawl, politeness
+        self.in_flight: dict[str, CrawlTarget] = {}
         self.settled = 0
         self.pages = crawl.frontier.pages_by_host()
 
@@ -172,50 +172,50 @@ class PhotoSpider(Spider):
         yield
 
     def next_target(self) -> CrawlTarget | None:
-        """What the frontier has for a host that is free; images only while more are wanted than are under way."""
+        """Next target of an idle host; images only while those kept and in flight are below the limit."""
         if self.crawl.ended:
             return None
-        under_way = self.under_way.values()
-        busy = {target.host for target in under_way}
-        busy |= {name for name, host in self.manners.hosts.items() if host.closed}
-        asked = sum(self.pages.values()) + sum(target.kind == "page" for target in under_way)
+        in_flight = self.in_flight.values()
+        busy = {target.host for target in in_flight}
+        busy |= {name for name, host in self.politeness.hosts.items() if host.closed}
+        requested = sum(self.pages.values()) + sum(target.kind == "page" for target in in_flight)
         full = {name for name, pages in self.pages.items() if pages >= self.crawl.pages_per_host}
-        images = len(self.crawl.dataset.records) + sum(target.kind == "image" for target in under_way)
-        wanted = [("image", images < self.crawl.limits.images), ("page", asked < self.crawl.limits.pages)]
+        images = len(self.crawl.dataset.records) + sum(target.kind == "image" for target in in_flight)
+        wanted = [("image", images < self.crawl.limits.images), ("page", requested < self.crawl.limits.pages)]
         return self.crawl.frontier.next(busy, full, [kind for kind, more in wanted if more])
 
     def parse(self, response: Response, **_: Any) -> None:
-        with self.crawl.noting_failure():
-            self._sort(response.meta["target"], response)
+        with self.crawl.recording_failure():
+            self._handle_response(response.meta["target"], response)
 
     def fail(self, failure: Any) -> None:
-        with self.crawl.noting_failure():
-            self._sort_failure(failure.request.meta["target"], failure.value)
+        with self.crawl.recording_failure():
+            self._handle_failure(failure.request.meta["target"], failure.value)
 
-    def _sort(self, target: CrawlTarget, response: Response) -> None:
+    def _handle_response(self, target: CrawlTarget, response: Response) -> None:
         if 300 <= response.status < 400:
             self._redirect(target, response)
         elif response.status in _RETRIED:
             wait = retry_after(response) if response.status in _BUSY else None
-            self._try_again(target, f"status {response.status}", wait)
+            self._retry(target, f"status {response.status}", wait)
         elif response.status != 200:
             self._settle(target, f"status {response.status}", response)
         elif _media_type(response.headers) not in _PAGE_TYPES:
-            self._take(target, response)
+            self._add_image(target, response)
         elif target.kind == "image":
-            self._settle(target, "another content type", response)  # a login, say, in place of the photo
+            self._settle(target, "another content type", response)  # for example a login page in place of the image
         else:
-            self._settle(target, "read", response, self._found(target, response))
+            self._settle(target, "read", response, self._targets_found(target, response))
 
-    def _sort_failure(self, target: CrawlTarget, error: BaseException) -> None:
-        """Where there is no response: refused by our own rules, cut off, or the network's fault."""
+    def _handle_failure(self, target: CrawlTarget, error: BaseException) -> None:
+        """Handle a request without response: refused by our own rules, aborted, or failed in the network."""
         if isinstance(error, HostClosed):
-            self._free(target)
+            self._release(target)
         elif isinstance(error, Forbidden):
             self._settle(target, "forbidden by robots.txt")
         elif isinstance(error, StopDownload):
             if self.crawl.ended:
-                self._free(target)
+                self._release(target)
             else:
                 self._settle(target, "another content type")
         elif (urlsplit(target.url).hostname or "") in self.crawl.guard.refused:
@@ -225,29 +225,29 @@ class PhotoSpider(Spider):
         elif isinstance(error, DownloadTimeoutError):
             self._settle(target, "too slow")
         else:
-            self._try_again(target, "no answer", None)
+            self._retry(target, "no response", None)
 
     def check_headers(self, headers: Any, body_length: int, request: Request, spider: Any) -> None:
-        """Break off a response of another type than photos and pages before its body is loaded."""
+        """Abort a response that is neither an image nor a page before its body is loaded."""
         target = request.meta.get("target")
         if target is None:
             return
         kind = _media_type(headers)
         expected = _IMAGE_TYPES if target.kind == "image" else (*_PAGE_TYPES, *_IMAGE_TYPES[:-1])
-        # Servers give errors and redirects any type.
+        # Errors and redirects may have any content type.
         if kind and kind not in expected and not headers.get("Location") and kind not in _PAGE_TYPES:
             raise StopDownload(fail=True)
 
     def count_bytes(self, data: bytes, request: Request, spider: Any) -> None:
-        """Break off what is being received when the crawl's bytes or time are used up."""
+        """Abort a download when the limit of bytes or time is reached."""
         self.crawl.received += len(data)
         if self.crawl.ended:
             raise StopDownload(fail=True)
 
-    def _found(self, target: CrawlTarget, response: Response) -> Iterator[CrawlTarget]:
+    def _targets_found(self, target: CrawlTarget, response: Response) -> Iterator[CrawlTarget]:
         encoding = getattr(response, "encoding", "utf-8")
-        wishes = (response.headers.get("X-Robots-Tag") or b"").decode("latin-1")
-        page = read_page(response.body, response.url, encoding, wishes)
+        directives = (response.headers.get("X-Robots-Tag") or b"").decode("latin-1")
+        page = read_page(response.body, response.url, encoding, directives)
         for image in page.images:
             if self.crawl.site.holds(image.url) and (image.licence.is_open or not self.crawl.only_open):
                 yield CrawlTarget(image.url, "image", target.depth, response.url, image.licence)
@@ -256,9 +256,9 @@ class PhotoSpider(Spider):
                 if self.crawl.site.holds(link) and not looks_like_trap(link) and not is_image_url(link):
                     yield CrawlTarget(link, "page", target.depth + 1, response.url)
 
-    def _take(self, target: CrawlTarget, response: Response) -> None:
+    def _add_image(self, target: CrawlTarget, response: Response) -> None:
         if len(self.crawl.dataset.records) >= self.crawl.limits.images:
-            self._free(target)
+            self._release(target)
             return
         try:
             if self.crawl.only_open and not target.licence.is_open:
@@ -278,30 +278,30 @@ class PhotoSpider(Spider):
         onward = CrawlTarget(url, target.kind, target.depth, target.page, target.licence, target.redirects + 1)
         self._settle(target, "redirected", response, [onward])
 
-    def _try_again(self, target: CrawlTarget, reason: str, wait: float | None) -> None:
+    def _retry(self, target: CrawlTarget, reason: str, wait: float | None) -> None:
         if target.attempts + 1 >= _MOST_ATTEMPTS:
             self._settle(target, reason)
             return
-        self.manners.hold(
+        self.politeness.hold(
             target.url,
             max(_LEAST_PAUSE_SECONDS, self.crawl.limits.delay) * 2**target.attempts if wait is None else wait,
         )
         self.crawl.frontier.postpone(target)
-        self._free(target)
+        self._release(target)
 
     def _settle(self, target: CrawlTarget, outcome: str, response: Response | None = None, found: Any = ()) -> None:
         size = 0 if response is None else len(response.body)
         self.crawl.frontier.settle(target, outcome, size, found)
         if target.kind == "page" and outcome != "forbidden by robots.txt":
             self.pages[target.host] = self.pages.get(target.host, 0) + 1
-        self._free(target)
+        self._release(target)
         self.settled += 1
         if self.settled % _PROGRESS == 0:
             kept, waiting = len(self.crawl.dataset.records), self.crawl.frontier.waiting()
-            self.crawl.say(f"{self.settled} URLs asked for, {waiting} waiting: {kept} photos kept")
+            self.crawl.say(f"{self.settled} URLs requested, {waiting} waiting: {kept} images kept")
 
-    def _free(self, target: CrawlTarget) -> None:
-        self.under_way.pop(target.key, None)
+    def _release(self, target: CrawlTarget) -> None:
+        self.in_flight.pop(target.key, None)
 
 
 def _media_type(headers: Any) -> str:
@@ -315,12 +315,12 @@ def _settings(crawl: Crawl) -> dict[str, Any]:
         "USER_AGENT": f"{PRODUCT}/{version('pose2mesh')} (collects photos of people; obeys robots.txt)",
         "SCHEDULER": FrontierScheduler,
         "DOWNLOADER_MIDDLEWARES": {Politeness: 100},
-        "ROBOTSTXT_OBEY": False,  # Manners does, and the spider redirects and retries, so that each URL is settled once
+        "ROBOTSTXT_OBEY": False,  # `Politeness` does; the spider redirects and retries, so that a URL settles once
         "REDIRECT_ENABLED": False,
         "METAREFRESH_ENABLED": False,
         "RETRY_ENABLED": False,
         "COOKIES_ENABLED": False,
-        "HTTPPROXY_ENABLED": False,  # behind a proxy nobody could tell which address is asked
+        "HTTPPROXY_ENABLED": False,  # behind a proxy the address of a connection cannot be checked
         "REFERER_ENABLED": False,
         "TELNETCONSOLE_ENABLED": False,
         "REMOTE_CONTROL_ENABLED": False,

@@ -1,4 +1,4 @@
-"""Which addresses a crawl may connect to: checked on the addresses that a name resolved to, on every connection."""
+"""Guard against server-side request forgery: every connection is checked by the addresses its host name resolved to."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
-_NAT64 = ip_network("64:ff9b::/96")  # counts as global, and carries an IPv4 address in its last four bytes
+_NAT64 = ip_network("64:ff9b::/96")  # global by `ipaddress`, and embeds an IPv4 address in its last four bytes
 
 
 def is_public(address: str) -> bool:
-    """Whether an address is of the open internet: not private, loopback, link-local, reserved, multicast or unset.
+    """Whether an address is public: not private, loopback, link-local, reserved, multicast or unspecified.
 
-    An IPv6 address that carries an IPv4 address (mapped, 6to4, Teredo, NAT64) has to be public in both.
+    An IPv6 address that embeds an IPv4 address (mapped, 6to4, Teredo, NAT64) must be public in both.
     """
     parsed = ip_address(address.partition("%")[0])
     if not parsed.is_global or parsed.is_multicast:
         return False
-    return all(inner.is_global and not inner.is_multicast for inner in _carried(parsed))
+    return all(inner.is_global and not inner.is_multicast for inner in _embedded(parsed))
 
 
-def _carried(address: IPv4Address | IPv6Address) -> list[IPv4Address]:
+def _embedded(address: IPv4Address | IPv6Address) -> list[IPv4Address]:
     if isinstance(address, IPv4Address):
         return []
     found = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
@@ -30,11 +30,11 @@ def _carried(address: IPv4Address | IPv6Address) -> list[IPv4Address]:
 
 
 class AddressGuard:
-    """Which names led to addresses that were refused.
+    """Filters resolved addresses and records the host names that were refused.
 
     Attributes:
-        private_hosts: Names and addresses that may be private, because the user named them and said so.
-        refused: Names whose every address was refused.
+        private_hosts: Names and addresses that may be private, because the user allowed them explicitly.
+        refused: Names of which every address was refused.
     """
 
     def __init__(self, private_hosts: frozenset[str] = frozenset()) -> None:
@@ -45,10 +45,9 @@ class AddressGuard:
         return host.lower() in self.private_hosts or is_public(address)
 
     def install(self, reactor: Any) -> None:
-        """Put the guard between the reactor and its resolver, which also sees names that are addresses already.
+        """Install the guard between the reactor and its resolver; literal addresses pass through it too.
 
-        A connection is made to the very addresses that passed: a name that resolves to others a moment later gains
-        nothing.
+        A connection is made to the checked addresses themselves, so that DNS rebinding has no effect.
         """
         from twisted.internet.interfaces import IHostnameResolver, IResolutionReceiver
         from zope.interface import implementer
@@ -92,7 +91,7 @@ class AddressGuard:
         reactor.installNameResolver(Resolver())
 
     def resolver(self) -> type:
-        """The class that Scrapy installs as its resolver."""
+        """Resolver class for Scrapy's `TWISTED_DNS_RESOLVER` setting."""
         guard = self
 
         class GuardedResolver:

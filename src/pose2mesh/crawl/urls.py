@@ -1,4 +1,4 @@
-"""URLs of a crawl: which are the same, which belong to the site, which smell of a trap."""
+"""URLs of a crawl: normalisation, equality, site membership and crawler traps."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from urllib.parse import SplitResult, parse_qsl, urlencode, urljoin, urlsplit, u
 
 from pose2mesh.errors import InputError
 
-# Query parameters that name a visit, not a page.
-_VISIT = re.compile(r"(utm_.*|fbclid|gclid|msclkid|phpsessid|jsessionid|sessionid)", re.IGNORECASE)
-_SESSION = re.compile(r";jsessionid=[^/?]*", re.IGNORECASE)
+# Query parameters that identify a session, not a page.
+_SESSION_QUERY = re.compile(r"(utm_.*|fbclid|gclid|msclkid|phpsessid|jsessionid|sessionid)", re.IGNORECASE)
+_SESSION_PATH = re.compile(r";jsessionid=[^/?]*", re.IGNORECASE)
 _PORTS = {"http": 80, "https": 443}
 LONGEST_URL = 2000
 _MOST_SEGMENTS, _MOST_REPEATS, _MOST_PARAMETERS = 16, 3, 8
@@ -28,7 +28,7 @@ def split_url(url: str) -> SplitResult | None:
 
 
 def clean_url(url: str) -> str | None:
-    """The URL to ask for: no fragment, no dots in the path, host in lower case, no default port. None if unusable."""
+    """The URL to request: no fragment, no dot segments, host in lower case, no default port. None if unusable."""
     from w3lib.url import safe_url_string
 
     if len(url) > LONGEST_URL or split_url(url) is None:
@@ -44,14 +44,18 @@ def clean_url(url: str) -> str | None:
 
 
 def url_key(url: str) -> str:
-    """What two URLs have in common that lead to the same: the parameters are sorted, those of a visit left out."""
+    """Key that is equal for URLs of the same content: parameters are sorted and session parameters removed."""
     parts = urlsplit(url)
-    query = sorted(pair for pair in parse_qsl(parts.query, keep_blank_values=True) if not _VISIT.fullmatch(pair[0]))
-    return urlunsplit(("http", parts.netloc, re.sub("//+", "/", _SESSION.sub("", parts.path)), urlencode(query), ""))
+    query = sorted(
+        pair for pair in parse_qsl(parts.query, keep_blank_values=True) if not _SESSION_QUERY.fullmatch(pair[0])
+    )
+    return urlunsplit(
+        ("http", parts.netloc, re.sub("//+", "/", _SESSION_PATH.sub("", parts.path)), urlencode(query), "")
+    )
 
 
 def looks_like_trap(url: str) -> bool:
-    """Whether a path repeats itself or is very deep, or a query has very many parameters, as in endless calendars."""
+    """Whether a URL looks like a crawler trap: repeated segments, a very deep path or very many parameters."""
     parts = urlsplit(url)
     segments = [segment for segment in parts.path.split("/") if segment]
     repeats = max(Counter(segments).values(), default=0)
@@ -61,11 +65,11 @@ def looks_like_trap(url: str) -> bool:
 
 @dataclass(frozen=True)
 class Site:
-    """Where a crawl may go.
+    """Hosts and ports that a crawl may request.
 
     Attributes:
-        hosts: Names, each with all names below it; an address stands for itself.
-        ports: What the start URLs use, and 80 and 443: a page cannot make the crawl try others.
+        hosts: Host names, each including its subdomains, or addresses.
+        ports: Ports of the start URLs, and 80 and 443: a page cannot make the crawl try others.
     """
 
     hosts: frozenset[str]
@@ -73,10 +77,10 @@ class Site:
 
     @classmethod
     def of(cls, start: list[str], domains: tuple[str, ...] = ()) -> Site:
-        """The site of the start URLs, `www.` taken off, and of other domains.
+        """The hosts of the start URLs, without `www.`, and further domains.
 
         Raises:
-            InputError: a URL or a domain is none.
+            InputError: a URL or a domain is invalid.
         """
         hosts, ports = set(), set(_PORTS.values())
         for url in start:
@@ -92,7 +96,7 @@ class Site:
         return cls(frozenset(hosts), frozenset(ports))
 
     def holds(self, url: str) -> bool:
-        """Whether a URL is of the site."""
+        """Whether a URL belongs to the site."""
         parts = split_url(url)
         if parts is None or parts.hostname is None or (parts.port or _PORTS[parts.scheme]) not in self.ports:
             return False

@@ -111,7 +111,7 @@ class Annotation:
         return array.reshape(shape)
 
 
-def entry(path: Path, kind: str, value: Any, key: object = None, *, named_by: str = "id") -> Annotation:
+def read_annotation(path: Path, kind: str, value: Any, key: object = None, *, named_by: str = "id") -> Annotation:
     """A JSON value as an entry, named by `key`, or else by what stands under `named_by`.
 
     Raises:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from pose2mesh.body_models.default_body import DEFAULT_BODY
 from pose2mesh.body_models.gendered import BodyConfig
 from pose2mesh.datasets.annotation import OnFault
 from pose2mesh.datasets.fit_distance import LARGEST_ERROR_CROP_PX, LARGEST_ERROR_MM
-from pose2mesh.datasets.readers.pw3d import pw3d
+from pose2mesh.datasets.readers.pw3d import read_pw3d
 from pose2mesh.datasets.records import Records
 from pose2mesh.datasets.registry import DATASETS, DatasetSpec
 from pose2mesh.datasets.synthetic.bodies import SyntheticConfig
@@ -141,7 +142,7 @@ class DatasetConfig:
         if part := self.part(name, validation):
             choices["split"] = part
             usual = dict(found.detections).get(part)
-            if self.input == "detected" and usual and self.detections is None and found.read is not pw3d:
+            if self.input == "detected" and usual and self.detections is None and found.read is not read_pw3d:
                 choices["detections"] = usual
         for file in ("detections", "annotations", "fits"):
             if file in choices and choices[file] not in ("darkpose", "openpose"):
@@ -226,7 +227,7 @@ class DataConfig:
         for key, given in (("validation", self.validation), ("mirror", self.mirror)):
             if given:
                 raise InputError(f"{source}: data.{key} goes with data.sets, which are not given")
-        if self.body.model != "anny":
+        if self.body.model != DEFAULT_BODY:
             raise InputError(
                 f"{source}: data.body.model is {self.body.model}, which goes with data.sets; expected anny"
             )
@@ -252,7 +253,7 @@ class DataConfig:
             body = choice.spec(name).body
             if body and body != self.body.model:
                 raise InputError(f"{source}: data.body.model is {self.body.model}, expected {body}, that of {key}")
-        if self.body.model == "anny":
+        if self.body.model == DEFAULT_BODY:
             raise InputError(f"{source}: data.body.model is anny, expected smpl or mano, that of data.sets")
         if (joint_set == HAND.name) != (self.body.model == "mano"):
             raise InputError(f"{source}: joint_set {joint_set} does not go with data.body.model {self.body.model}")

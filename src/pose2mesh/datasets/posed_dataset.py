@@ -1,11 +1,11 @@
-"""People of a data set, posed where the network is: from `Records` and a body model to `PosedSamples` and a `Batch`.
+"""Samples of a data set with posed bodies: from `Records` and a body model to `PosedSamples`, and to a `Batch`.
 
-A `PosedDataset` holds memory-mapped columns and a body. `people` picks rows and poses all of them at once; `look` makes
-the common batch of them, with true, noisy or detected 2D joints. Training draws rows at random
-(`datasets/mixed_sampler.py`), an evaluation takes them in order; both through the same two calls:
+A `PosedDataset` holds the memory-mapped columns and the body model. `samples` poses the bodies of some rows at once, on
+the device of the network; `make_batch` makes the common `Batch` of them, with true, noisy or detected 2D joints.
+Training takes rows in random order (`datasets/mixed_sampler.py`), an evaluation in file order; both by the same calls:
 
-    data = LabelledSet(records, body, joint_set, points=torch.arange(len(body.template)))
-    people = data.people(rows)                                # truth in the camera's axes, relative to the root joint
+    data = PosedDataset(records, body, joint_set, points=torch.arange(len(body.template)))
+    people = data.samples(rows)                                # truth in the camera's axes, relative to the root joint
     batch = look(people, "detected", joint_set)               # what the network sees, truth turned to the ray it sees
 """
 
@@ -26,7 +26,7 @@ from pose2mesh.datasets.fit_distance import fit_error_crop_px, fit_error_mm
 from pose2mesh.datasets.records import Records
 from pose2mesh.datasets.synthetic.bodies import rotation_to_ray, weighted_centre
 from pose2mesh.datasets.synthetic.camera_sampling import CameraConfig, sample_cameras
-from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig, derive, synthesise
+from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig, add_detection_noise, derive
 from pose2mesh.errors import InputError
 from pose2mesh.skeletons import COCO, HUMAN36, JointSet, convert
 
@@ -69,7 +69,7 @@ class PosedSamples:
             were not asked for.
         surface_valid: (B,) who has a true surface.
         root_cam: (B, 3) the root joint in the camera's frame; NaN where the data set does not tell.
-        views: How they are seen.
+        cameras: The camera of each.
         true_px: (B, J, 3) true x, y in pixels and visibility in [0, 1].
         detected_px: (B, J, 3) detected x, y and score in [0, 1]; None for a data set without detections.
     """
@@ -79,7 +79,7 @@ class PosedSamples:
     points_cam: Tensor | None
     surface_valid: Tensor
     root_cam: Tensor
-    views: CameraBatch
+    cameras: CameraBatch
     true_px: Tensor
     detected_px: Tensor | None
 
@@ -194,7 +194,7 @@ class PosedDataset(torch.nn.Module):
                 found[start : start + _BLOCK] &= seen >= LEAST_JOINTS
         return found.nonzero()[0]
 
-    def people(self, rows: NDArray[np.integer], generator: torch.Generator | None = None) -> PosedSamples:
+    def samples(self, rows: NDArray[np.integer], generator: torch.Generator | None = None) -> PosedSamples:
         """Pose people and look up their labels, on the device of this module.
 
         Args:
@@ -203,17 +203,17 @@ class PosedDataset(torch.nn.Module):
         """
         rows = np.asarray(rows)
         J = len(self.joint_set)
-        views = None if self.virtual else self._views(rows)
+        cameras = None if self.virtual else self._cameras(rows)
         surface, regressed = self._zeros(len(rows), 0, 3), None
         surface_valid, placed = self._zeros(len(rows)).bool(), self._zeros(len(rows)).bool()
         if self.poser is not None:
             posed, surface_valid, placed = self._pose(self.poser, rows)
-            if views is None:
-                posed, views = self._film(posed, generator)
+            if cameras is None:
+                posed, cameras = self._sample_cameras(posed, generator)
             # In the order of the poser: vertices, joints, the joints that fits are judged by.
             surface, regressed = posed[:, : -self.poser.main.count], posed[:, -self.poser.main.count :]
-            surface_valid = surface_valid & self._fits(rows, regressed[:, J:], views)
-        assert views is not None  # only bodies can be without a camera
+            surface_valid = surface_valid & self._fits(rows, regressed[:, J:], cameras)
+        assert cameras is not None  # only bodies can be without a camera
         joints, valid, placed = self._joints(rows, regressed, surface_valid, placed)
         root = joints[:, self.joint_set.root_index]
         points = None if self.points is None else self._zeros(len(rows), len(self.points), 3)
@@ -226,8 +226,8 @@ class PosedDataset(torch.nn.Module):
             points_cam=points,
             surface_valid=surface_valid,
             root_cam=torch.where(placed[:, None], root, torch.nan),
-            views=views,
-            true_px=self._true_px(rows, views.project(joints), valid & placed[:, None] & views.before(joints)),
+            cameras=cameras,
+            true_px=self._true_px(rows, cameras.project(joints), valid & placed[:, None] & cameras.before(joints)),
             detected_px=self._detected_px(rows),
         )
 
@@ -240,7 +240,7 @@ class PosedDataset(torch.nn.Module):
         """
         assert self.poser is not None
         points, valid, placed = self._pose(self.poser, rows)
-        return points[:, : -self.poser.main.count], valid, placed, None if self.virtual else self._views(rows)
+        return points[:, : -self.poser.main.count], valid, placed, None if self.virtual else self._cameras(rows)
 
     def _zeros(self, *shape: int) -> Tensor:
         return self._place.new_zeros(*shape)
@@ -249,7 +249,7 @@ class PosedDataset(torch.nn.Module):
         column = getattr(self.records, name)
         return None if column is None else torch.from_numpy(column[rows]).to(self._place.device)
 
-    def _views(self, rows: NDArray[np.integer]) -> CameraBatch:
+    def _cameras(self, rows: NDArray[np.integer]) -> CameraBatch:
         size = torch.from_numpy(self.records.image_size[rows]).to(self._place.device).float()
         size = torch.where(size > 0, size, torch.inf)
         unknown = self._zeros(len(rows), 4) + torch.nan
@@ -281,7 +281,7 @@ class PosedDataset(torch.nn.Module):
             points = points @ rotation.nan_to_num().mT + origin.nan_to_num()[:, None]
         return points, valid, placed
 
-    def _film(self, points: Tensor, generator: torch.Generator | None) -> tuple[Tensor, CameraBatch]:
+    def _sample_cameras(self, points: Tensor, generator: torch.Generator | None) -> tuple[Tensor, CameraBatch]:
         """Points in the world's axes, z up → in those of a camera drawn for each of them."""
         if generator is None:
             raise ValueError(f"{self.records.schema.name} has no cameras: to draw them takes a generator")
@@ -292,7 +292,7 @@ class PosedDataset(torch.nn.Module):
         root = joints[:, self.joint_set.root_index, None]
         return cameras.to_camera(points - root) + cameras.position_cam[:, None], CameraBatch.of_cameras(cameras)
 
-    def _fits(self, rows: NDArray[np.integer], fitted: Tensor, views: CameraBatch) -> Tensor:
+    def _fits(self, rows: NDArray[np.integer], fitted: Tensor, cameras: CameraBatch) -> Tensor:
         """(B,) whose body is within the limit of the labelled joints, by the same joints of it (B, N, 3)."""
         records, limits = self.records, self.settings
         if not self.fit_columns:
@@ -303,7 +303,7 @@ class PosedDataset(torch.nn.Module):
         assert limits.fit_limit_crop_px is not None
         assert records.joints_px is not None
         labelled = records.joints_px[rows][:, self.fit_columns]
-        error = fit_error_crop_px(labelled, views.project(fitted).cpu().numpy())
+        error = fit_error_crop_px(labelled, cameras.project(fitted).cpu().numpy())
         return torch.from_numpy(error <= limits.fit_limit_crop_px).to(fitted.device)
 
     def _joints(
@@ -348,7 +348,7 @@ class PosedDataset(torch.nn.Module):
         return torch.from_numpy(whole).to(self._place.device)
 
 
-def look(
+def make_batch(
     people: PosedSamples,
     input: Input,
     joint_set: JointSet,
@@ -358,7 +358,7 @@ def look(
     """What the network sees of people, and their truth turned to the ray that it sees them along.
 
     Args:
-        people: Of `PosedDataset.people`.
+        people: Of `PosedDataset.samples`.
         input: `gt` the true 2D joints; `noisy` those with synthesised errors; `detected` the data set's detections.
         joint_set: Theirs.
         noise, generator: For `noisy`.
@@ -379,12 +379,12 @@ def look(
             # A joint without a label stands in the middle: it must not stretch the person that errors are scaled by.
             middle = weighted_centre(joints_px, there.float())
             filled = torch.where(there[..., None], joints_px, middle[:, None])
-            joints_px, confidence = synthesise(filled, joint_set, noise, generator, people.views.size_px)
+            joints_px, confidence = add_detection_noise(filled, joint_set, noise, generator, people.cameras.size_px)
             confidence = confidence * there
         # The middle of two joints in a picture is not where the middle in space is seen.
         joints_px, confidence = derive(joints_px, confidence, joint_set)
     joints_px = joints_px * (confidence > 0)[..., None]
-    to_ray = rotation_to_ray(people.views.ray(weighted_centre(joints_px, confidence)))
+    to_ray = rotation_to_ray(people.cameras.ray(weighted_centre(joints_px, confidence)))
     return Batch(
         joints_px=joints_px,
         confidence=confidence,

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from pose2mesh.datasets.readers.amass import amass
-from pose2mesh.datasets.readers.coco import coco
-from pose2mesh.datasets.readers.custom import own
-from pose2mesh.datasets.readers.freihand import freihand, freihand_coco
-from pose2mesh.datasets.readers.human36m import human36m
-from pose2mesh.datasets.readers.muco import muco
-from pose2mesh.datasets.readers.pw3d import pw3d, pw3d_sequences
-from pose2mesh.datasets.readers.surreal import surreal
+from pose2mesh.datasets.readers.amass import read_amass
+from pose2mesh.datasets.readers.coco import read_coco
+from pose2mesh.datasets.readers.custom import read_custom
+from pose2mesh.datasets.readers.freihand import read_freihand, read_freihand_coco
+from pose2mesh.datasets.readers.human36m import read_human36m
+from pose2mesh.datasets.readers.muco import read_muco
+from pose2mesh.datasets.readers.pw3d import read_pw3d, read_pw3d_sequences
+from pose2mesh.datasets.readers.surreal import read_surreal
 from pose2mesh.datasets.records import Records
 
 
@@ -46,27 +46,28 @@ _RESEARCH = "non-commercial research alone"
 
 DATASETS: dict[str, DatasetSpec] = {
     "human36m": DatasetSpec(
-        human36m, "Human3.6M", "Human36M", f"{_RESEARCH}, by agreement with its owners", ("train", "test"),
+        read_human36m, "Human3.6M", "Human36M", f"{_RESEARCH}, by agreement with its owners", ("train", "test"),
         (("test", "absnet_output_on_testset.json"),), shape_limit=3.0,
     ),
     "coco": DatasetSpec(
-        coco, "COCO", "COCO", "annotations CC BY 4.0, photos under their own terms", ("train", "val"), shape_limit=3.0
+        read_coco, "COCO", "COCO", "annotations CC BY 4.0, photos under their own terms", ("train", "val"),
+        shape_limit=3.0,
     ),
-    "muco": DatasetSpec(muco, "MuCo-3DHP", "MuCo", _RESEARCH, shape_limit=3.0),
+    "muco": DatasetSpec(read_muco, "MuCo-3DHP", "MuCo", _RESEARCH, shape_limit=3.0),
     "pw3d": DatasetSpec(
-        pw3d, "3DPW", "PW3D", _RESEARCH, ("train", "validation", "test"),
+        read_pw3d, "3DPW", "PW3D", _RESEARCH, ("train", "validation", "test"),
         tuple((split, f"data/darkpose_3dpw_{split}set_output.json") for split in ("train", "validation", "test")),
     ),
-    "pw3d_sequences": DatasetSpec(pw3d_sequences, "3DPW", "PW3D", _RESEARCH, ("train", "validation", "test")),
-    "amass": DatasetSpec(amass, "AMASS", "AMASS", _RESEARCH),
+    "pw3d_sequences": DatasetSpec(read_pw3d_sequences, "3DPW", "PW3D", _RESEARCH, ("train", "validation", "test")),
+    "amass": DatasetSpec(read_amass, "AMASS", "AMASS", _RESEARCH),
     "surreal": DatasetSpec(
-        surreal, "SURREAL", "SURREAL", _RESEARCH, ("train", "val"),
+        read_surreal, "SURREAL", "SURREAL", _RESEARCH, ("train", "val"),
         tuple((split, f"data/hrnet_output_on_{split}set.json") for split in ("train", "val")),
     ),
-    "freihand": DatasetSpec(freihand, "FreiHAND", "FreiHAND", _RESEARCH, ("training", "evaluation"), body="mano"),
+    "freihand": DatasetSpec(read_freihand, "FreiHAND", "FreiHAND", _RESEARCH, ("training", "evaluation"), body="mano"),
     "freihand_coco": DatasetSpec(
-        freihand_coco, "FreiHAND", "FreiHAND", _RESEARCH, ("train", "eval"),
+        read_freihand_coco, "FreiHAND", "FreiHAND", _RESEARCH, ("train", "eval"),
         tuple((split, f"data/hrnet_output_on_{split}set.json") for split in ("train", "eval")), body="mano",
     ),
-    "own": DatasetSpec(own, "own data", "own", "as its owners allow", body=""),
+    "own": DatasetSpec(read_custom, "own data", "own", "as its owners allow", body=""),
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a training run asks of its data and of its body, whatever they are: one small interface, two implementations."""
+"""Data source of a training run: the interface between the training loop and its data, synthetic or of data sets."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from torch import Tensor
 from pose2mesh.body_models.interface import BodyMesh
 from pose2mesh.datasets.batch import Batch
 
-VALIDATION_BATCH = 64  # whatever the batch size is, for the people to be the same
+# Validation batches have a size of their own, so that validation samples do not depend on the training batch size.
+VALIDATION_BATCH = 64
 
 
 class ValidationSample(NamedTuple):
-    """Validation people with all that is known of them.
+    """Validation samples with their whole ground truth, for images of predictions beside it.
 
     Attributes:
-        batch: As a network sees them; true joints for all.
-        vertices: (B, V, 3) true vertices, relative to the root joint regressed from them, in the axes of `batch`; None
-            where they were not asked for.
+        batch: The input of the network, with every true joint.
+        vertices: (B, V, 3) true vertices in metres, relative to the root joint regressed from them, in the axes of
+            `batch`; None where they were not requested.
     """
 
     batch: Batch
@@ -32,36 +33,36 @@ class DataSource(Protocol):
     (`datasets.dataset_source`).
 
     Attributes:
-        body: Whose mesh the network predicts.
-        body_name: What a bundle calls it.
-        people: How many an epoch of training has.
-        validation_batches: How many there are, of at most `VALIDATION_BATCH` people.
+        body_name: Name of the body model in a bundle.
+        samples_per_epoch: Training samples in an epoch.
+        validation_batches: Number of validation batches, each of at most `VALIDATION_BATCH` samples.
     """
 
     body_name: str
-    people: int
+    samples_per_epoch: int
     validation_batches: int
 
     @property
-    def body(self) -> BodyMesh: ...
+    def body(self) -> BodyMesh:
+        """Body model whose mesh the network predicts."""
 
     def describe(self) -> str:
-        """What the people are, in one line."""
+        """One line about the data."""
 
     def licence(self) -> str:
-        """What the data's owners allow to be done with a model trained on them."""
+        """Terms of the data's owners for a model trained on it."""
 
     def posed_bodies(self, count: int, generator: torch.Generator) -> np.ndarray:
-        """(count, V, 3) training bodies in metres, for what a surface is fitted to."""
+        """(count, V, 3) vertices of training bodies in metres, to fit the landmarks and upsampling of the mesh to."""
 
     def prepare(self, points: Tensor | None) -> None:
-        """Say which vertices (R,) of the surface are wanted, or None for joints alone; before anybody is drawn."""
+        """Choose the vertices (R,) that batches contain, or None for joints alone; call it before any batch."""
 
-    def train(self, epoch: int, first: int, count: int, generator: torch.Generator) -> Batch:
-        """The training people from position `first` of an epoch on, on the generator's device, which draws the rest."""
+    def training_batch(self, epoch: int, first: int, count: int, generator: torch.Generator) -> Batch:
+        """Training samples from position `first` of an epoch on; on the generator's device, which decides the rest."""
 
-    def validate(self, index: int, generator: torch.Generator) -> Batch:
-        """One of the batches of validation people; nothing that is evaluated is missing of them."""
+    def validation_batch(self, index: int, generator: torch.Generator) -> Batch:
+        """One batch of validation samples, which have every label that is evaluated."""
 
-    def show(self, count: int, vertices: bool, generator: torch.Generator) -> ValidationSample:
-        """Validation people to look at, on the CPU; the same for the same generator."""
+    def validation_samples(self, count: int, vertices: bool, generator: torch.Generator) -> ValidationSample:
+        """Validation samples on the CPU, to visualise predictions; the same for the same generator state."""

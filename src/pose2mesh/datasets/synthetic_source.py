@@ -1,4 +1,4 @@
-"""Drawn people as the supply of a training run: Anny bodies in poses of clips and joint limits, virtual cameras."""
+"""Synthetic data source: bodies in poses of motion clips or joint limits, under virtual cameras."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pose2mesh.body_models.default_body import DEFAULT_BODY
 from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.batch import Batch
 from pose2mesh.datasets.source import VALIDATION_BATCH, ValidationSample
@@ -16,22 +17,22 @@ from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 from pose2mesh.datasets.synthetic.pose_sources import describe_poses
 from pose2mesh.skeletons import JointSet
 
-PEOPLE = 200_000  # an epoch, where none is told
+SAMPLES_PER_EPOCH = 200_000  # where the config gives no number
 
 
 class SyntheticSource:
-    """Synthetic samples as a `DataSource`. Each is generated once; positions do not matter, generators do.
+    """Synthetic samples as a `DataSource`. The generator decides the samples; epoch and position are ignored.
 
     Args:
-        body: The Anny body.
-        joint_set: The joints.
+        body: Body model.
+        joint_set: Joints of the samples.
         sources: Training and validation poses.
-        config: What is drawn at random.
-        people, validation_people: An epoch's, and those of validation.
-        clips: Folder of the clips that the poses are from, for their description.
+        config: Ranges of the random shapes, poses, cameras and detector errors.
+        samples_per_epoch, validation_samples: Numbers of samples; the latter is rounded down to whole batches.
+        clips: Folder of the clips that the poses come from, for the description of the data.
     """
 
-    body_name = "anny"
+    body_name = DEFAULT_BODY
 
     def __init__(
         self,
@@ -39,14 +40,14 @@ class SyntheticSource:
         joint_set: JointSet,
         sources: tuple[PoseSource, PoseSource],
         config: SyntheticConfig,
-        people: int | None = None,
-        validation_people: int = VALIDATION_BATCH,
+        samples_per_epoch: int | None = None,
+        validation_samples: int = VALIDATION_BATCH,
         clips: str | None = None,
     ) -> None:
         self.body, self.joint_set, self.config = body, joint_set, config
         self.train_poses, self.validation_poses = sources
-        self.people = people or PEOPLE
-        self.validation_batches = max(1, validation_people // VALIDATION_BATCH)
+        self.samples_per_epoch = samples_per_epoch or SAMPLES_PER_EPOCH
+        self.validation_batches = max(1, validation_samples // VALIDATION_BATCH)
         self._clips = clips
         self._synthesiser: BodySynthesiser | None = None
 
@@ -64,26 +65,26 @@ class SyntheticSource:
     def prepare(self, points: Tensor | None) -> None:
         self._synthesiser = BodySynthesiser(self.body, self.joint_set, points)
 
-    def train(self, epoch: int, first: int, count: int, generator: torch.Generator) -> Batch:
-        return self._draw(self.train_poses, count, generator)
+    def training_batch(self, epoch: int, first: int, count: int, generator: torch.Generator) -> Batch:
+        return self._batch(self.train_poses, count, generator)
 
-    def validate(self, index: int, generator: torch.Generator) -> Batch:
-        return self._draw(self.validation_poses, VALIDATION_BATCH, generator)
+    def validation_batch(self, index: int, generator: torch.Generator) -> Batch:
+        return self._batch(self.validation_poses, VALIDATION_BATCH, generator)
 
-    def _draw(self, poses: PoseSource, count: int, generator: torch.Generator) -> Batch:
-        assert self._synthesiser is not None, "prepare comes first"
+    def _batch(self, poses: PoseSource, count: int, generator: torch.Generator) -> Batch:
+        assert self._synthesiser is not None, "call prepare first"
         synthesiser = self._synthesiser.to(generator.device)
-        people = sample_people(count, poses, synthesiser, self.config, generator)
-        return detect(people, self.joint_set, self.config.noise, generator)
+        samples = sample_people(count, poses, synthesiser, self.config, generator)
+        return detect(samples, self.joint_set, self.config.noise, generator)
 
-    def show(self, count: int, vertices: bool, generator: torch.Generator) -> ValidationSample:
-        """With no joint missing, each person seen once."""
+    def validation_samples(self, count: int, vertices: bool, generator: torch.Generator) -> ValidationSample:
+        """Without missing joints, and with one camera for each body."""
         body, joint_set = self.body.cpu(), self.joint_set
         noise = replace(self.config.noise, drop=0.0, out_of_picture=False)
         synthesiser = BodySynthesiser(body, joint_set, None)
-        people = sample_people(count, self.validation_poses, synthesiser, replace(self.config, views=1), generator)
-        batch = detect(people, joint_set, noise, generator)
+        samples = sample_people(count, self.validation_poses, synthesiser, replace(self.config, views=1), generator)
+        batch = detect(samples, joint_set, noise, generator)
         if not vertices:
             return ValidationSample(batch, None)
-        posed = people.cameras.to_camera(body(people.phenotypes, people.orientations)) @ batch.to_ray.mT
+        posed = samples.cameras.to_camera(body(samples.phenotypes, samples.orientations)) @ batch.to_ray.mT
         return ValidationSample(batch, posed - (body.regressor(joint_set) @ posed)[:, joint_set.root_index, None])

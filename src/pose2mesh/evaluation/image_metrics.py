@@ -1,7 +1,7 @@
-"""How well recovered bodies meet photos: keypoint similarity of the reprojected joints, overlap of the silhouettes.
+"""2D agreement of predicted bodies with images: OKS of the reprojected joints and IoU of the silhouettes.
 
-Photos have no 3D truth; these two say whether a body lies where the person is seen. A body in one fixed pose under the
-same camera fit is the measure of what the fit alone achieves.
+Images have no 3D ground truth; the two measures show whether a body is projected onto the person. A body in one fixed
+pose under the same camera fit shows what the camera fit achieves alone.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ from numpy.typing import NDArray
 
 from pose2mesh import metrics
 from pose2mesh.errors import InputError, one_line
-from pose2mesh.inference.predictor import Camera, Predictor, solve_camera
+from pose2mesh.inference.person import Camera, solve_camera
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.io.image_lookup import match_images
 from pose2mesh.io.images import read_photo, resized
 from pose2mesh.io.keypoints import ImageInput, PoseInput, read_keypoints
 from pose2mesh.skeletons import COCO, COCO17
 from pose2mesh.visualization import renderer
 
-LEAST_LABELLED = 12  # people with fewer labelled joints say little about a whole body
+MIN_LABELLED_JOINTS = 12  # fewer labelled joints say little about a whole body
 
 
 def evaluate_keypoints(
-    recovery: Predictor,
+    predictor: Predictor,
     annotations: Path,
     images: Path,
     still_poses: dict[str, tuple[NDArray[np.floating], NDArray[np.floating]]] | None = None,
@@ -35,39 +36,41 @@ def evaluate_keypoints(
     """Mean OKS and silhouette IoU over the people with at least 12 labelled joints and a polygon mask.
 
     Args:
-        recovery: A model of the coco joint set.
+        predictor: A model of the coco joint set.
         annotations: A COCO keypoint file with masks.
-        images: The folder of its photos, of which only the sizes are used, but for a model that looks at photos; people
-            on other pictures are left out.
-        still_poses: Name to root-relative joints (19, 3) and vertices (V, 3), metres, camera axes: bodies that do not
-            follow the person, to be measured beside the model under the same camera fit.
+        images: Folder of the images. Only their sizes are used, unless the model takes images. People in images that
+            are not in the folder are left out.
+        still_poses: Name to root-relative joints (19, 3) and vertices (V, 3), metres, camera axes: fixed bodies that
+            are measured beside the model under the same camera fit.
 
     Returns:
         `oks` and `iou` of the model, `NAME_oks` and `NAME_iou` of each still pose, and the number of `people`.
 
     Raises:
-        InputError: the model has other joints, a file cannot be used, or nobody in it can be measured.
+        InputError: the model has other joints, a file cannot be used, or no person in it can be measured.
     """
-    if recovery.joint_set is not COCO:
-        raise InputError(f"model {recovery.info.name!r} has joint set {recovery.joint_set.name!r}; expected 'coco'")
+    if predictor.joint_set is not COCO:
+        raise InputError(f"model {predictor.info.name!r} has joint set {predictor.joint_set.name!r}; expected 'coco'")
     scores: dict[str, list[tuple[float, float]]] = {"": []}
     for person, mask, file in measurable_people(annotations, images):
         size = mask.shape[1], mask.shape[0]
-        photo = resized(read_photo(file, size), size) if recovery.looks else None
-        found = recovery.recover_converted(
-            person.joints_px[None], person.confidence[None], image_size=size, photo=photo
+        image = resized(read_photo(file, size), size) if predictor.needs_image else None
+        found = predictor.recover_converted(
+            person.joints_px[None], person.confidence[None], image_size=size, image=image
         )[0]
         bodies = {"": (found.joints, found.vertices, found.camera)}
         for name, (joints, vertices) in (still_poses or {}).items():
             camera = solve_camera(joints, person.joints_px, person.confidence, None, size)
             bodies[f"{name}_"] = (joints, vertices, camera)
         for prefix, (joints, vertices, camera) in bodies.items():
-            score = score_person(person, mask, joints, vertices, camera, recovery.faces)
+            score = score_person(person, mask, joints, vertices, camera, predictor.faces)
             scores.setdefault(prefix, []).append(score)
     people = len(scores[""])
     if not people:
-        raise InputError(f"{annotations}: nobody has {LEAST_LABELLED} labelled joints and a polygon mask; expected one")
-    results: dict[str, Any] = {"model": recovery.info.name, "input": "gt", "people": people}
+        raise InputError(
+            f"{annotations}: no person has {MIN_LABELLED_JOINTS} labelled joints and a polygon mask; expected one"
+        )
+    results: dict[str, Any] = {"model": predictor.info.name, "input": "gt", "people": people}
     for prefix, values in scores.items():
         oks, iou = np.mean(values, axis=0)
         results[f"{prefix}oks"], results[f"{prefix}iou"] = round(float(oks), 3), round(float(iou), 3)
@@ -75,41 +78,41 @@ def evaluate_keypoints(
 
 
 def measurable_people(annotations: Path, images: Path) -> Iterator[tuple[PoseInput, NDArray[np.bool_], Path]]:
-    """The people with at least 12 labelled joints and a polygon mask on the photos that are there, with mask and photo.
+    """People with at least 12 labelled joints and a polygon mask in the available images, with mask and image file.
 
     Raises:
         InputError: a file cannot be used.
     """
-    pictures = read_keypoints(annotations)
-    photos = match_images(pictures, images)
-    for picture in pictures:
-        if picture.stem in photos:
-            photo = photos[picture.stem]
-            for person, mask in measurable_in_picture(picture, _size(photo, picture.size), annotations):
-                yield person, mask, photo
+    inputs = read_keypoints(annotations)
+    files = match_images(inputs, images)
+    for image in inputs:
+        if image.stem in files:
+            file = files[image.stem]
+            for person, mask in measurable_in_image(image, _size(file, image.size), annotations):
+                yield person, mask, file
 
 
-def measurable_in_picture(
-    picture: ImageInput, size: tuple[int, int], annotations: Path
+def measurable_in_image(
+    image: ImageInput, size: tuple[int, int], annotations: Path
 ) -> Iterator[tuple[PoseInput, NDArray[np.bool_]]]:
-    """`measurable_people` of one picture of `size` (width, height); `annotations` is named in an error."""
-    for person in picture.people:
+    """`measurable_people` of one image of `size` (width, height); errors name the file `annotations`."""
+    for person in image.people:
         labelled = int((person.confidence[: len(COCO17)] > 0).sum())
-        if labelled >= LEAST_LABELLED and isinstance(person.mask, list):
+        if labelled >= MIN_LABELLED_JOINTS and isinstance(person.mask, list):
             yield person, polygon_mask(person.mask, size, f"{annotations}: annotation {person.identifier}")
 
 
-def _size(photo: Path, expected: tuple[int, int] | None) -> tuple[int, int]:
-    """(width, height) of a photo, which must be as its annotations say, upright or as stored."""
+def _size(file: Path, expected: tuple[int, int] | None) -> tuple[int, int]:
+    """(width, height) of an image file, which must be the annotated size, upright or as stored."""
     from PIL import Image
 
     try:
-        with Image.open(photo) as image:
+        with Image.open(file) as image:
             size = image.size
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"{photo}: cannot be read as a picture ({one_line(error)})") from error
+        raise InputError(f"{file}: cannot be read as an image ({one_line(error)})") from error
     if expected not in (None, size, size[::-1]):
-        raise InputError(f"{photo}: is {size[0]}x{size[1]} pixels; expected {expected[0]}x{expected[1]} as annotated")
+        raise InputError(f"{file}: is {size[0]}x{size[1]} pixels; expected {expected[0]}x{expected[1]} as annotated")
     return expected or size
 
 
@@ -121,29 +124,29 @@ def score_person(
     camera: Camera,
     faces: NDArray[np.integer],
 ) -> tuple[float, float]:
-    """OKS over the labelled joints, with the mask's area for the person's, and IoU of the silhouette and the mask."""
-    seen = person.confidence > 0
-    seen[len(COCO17) :] = False
+    """OKS over the labelled joints, with the area of the mask as the person's, and IoU of silhouette and mask."""
+    labelled = person.confidence > 0
+    labelled[len(COCO17) :] = False
     similarity = metrics.object_keypoint_similarity(
         torch.from_numpy(camera.project(joints))[None],
         torch.from_numpy(person.joints_px).double()[None],
         torch.tensor([float(mask.sum())]),
         torch.tensor(COCO.oks_sigmas, dtype=torch.float64),
-        torch.from_numpy(seen)[None],
+        torch.from_numpy(labelled)[None],
     )
     depth = vertices[:, 2] + camera.translation_m[2]
-    shape = renderer.silhouette(camera.project(vertices), depth, faces, *mask.shape)
-    union = float((shape | mask).sum())
-    return float(similarity), float((shape & mask).sum()) / union if union else 0.0
+    silhouette = renderer.silhouette(camera.project(vertices), depth, faces, *mask.shape)
+    union = float((silhouette | mask).sum())
+    return float(similarity), float((silhouette & mask).sum()) / union if union else 0.0
 
 
 def polygon_mask(polygons: Sequence[Any], size: tuple[int, int], where: str = "mask") -> NDArray[np.bool_]:
     """COCO polygons of one person (flat lists x, y, x, y … of pixels) as a mask (H, W).
 
     Args:
-        polygons: As they stand in the file.
+        polygons: The value of `segmentation` in the file.
         size: (width, height).
-        where: Names them in an error.
+        where: Name of the annotation in an error.
 
     Raises:
         InputError: a polygon is not a list of at least three pairs of pixels.
@@ -157,8 +160,8 @@ def polygon_mask(polygons: Sequence[Any], size: tuple[int, int], where: str = "m
             corners = np.array(polygon, np.float64)
         except (TypeError, ValueError):
             corners = np.zeros(0)
-        sound = corners.ndim == 1 and len(corners) >= 6 and len(corners) % 2 == 0 and np.abs(corners).max() <= 1e6
-        if not sound:  # NaN is not, either
+        valid = corners.ndim == 1 and len(corners) >= 6 and len(corners) % 2 == 0 and np.abs(corners).max() <= 1e6
+        if not valid:  # nor is NaN
             raise InputError(
                 f"{where}: {str(polygon)[:60]!r} is no polygon; expected x, y, x, y, … of three points or more"
             )

@@ -1,4 +1,4 @@
-"""The errors of recovered people under a protocol: of each person, as means, by action, and over sequences."""
+"""Errors of predicted bodies under a protocol: per person, as means, by action, and over sequences."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pose2mesh.geometry.rotations import procrustes_align
 from pose2mesh.metrics import STANDARD_MEASURES, BodyPoints, Measure, compute_errors
 from pose2mesh.motion.smoothing import smooth
 
-LEAST_FRAMES = 3  # of a stretch whose acceleration is told
+MIN_FRAMES = 3  # second differences need three consecutive frames
 
 
 def relative_joints(protocol: Protocol, joints: Tensor) -> Tensor:
-    """The joints that count, relative to the root joint, in double precision: (B, J, 3) → (B, len(columns), 3)."""
+    """The protocol's joints relative to the root joint, in double precision: (B, J, 3) → (B, len(columns), 3)."""
     root = protocol.joint_set.root_index
     return (joints - joints[:, root, None])[:, protocol.columns].double()
 
@@ -51,14 +51,14 @@ def person_errors(
 
 
 def means(errors: dict[str, NDArray[np.floating]]) -> dict[str, float]:
-    """Means over the people who have each error: the surface is not known of everyone."""
+    """Means of each error over the samples that have it: some have no true surface."""
     return {name: float(np.nanmean(values)) for name, values in errors.items() if np.isfinite(values).any()}
 
 
 def by_action(
     protocol: Protocol, errors: dict[str, NDArray[np.floating]], action: NDArray[np.integer]
 ) -> dict[str, dict[str, float]]:
-    """Means over each action of the protocol that there are people of, with how many: `samples`."""
+    """Means over each action of the protocol that has samples, with their number under `samples`."""
     table = {}
     for number, name in protocol.actions.items():
         of_action = action == number
@@ -71,10 +71,10 @@ def by_action(
 def stretches(
     sequence: NDArray[np.integer], person: NDArray[np.integer], frame: NDArray[np.integer]
 ) -> Iterator[NDArray[np.int64]]:
-    """Rows of consecutive frames of one person in one sequence, in order of time; a gap begins a new stretch.
+    """Indices of consecutive frames of one person in one sequence, in order of time; a gap begins a new stretch.
 
     Args:
-        sequence, person, frame: (N,) numbers, in any order.
+        sequence, person, frame: (N,) numbers of each record, in any order.
     """
     order = np.lexsort((frame, person, sequence))
     new = (np.diff(sequence[order]) != 0) | (np.diff(person[order]) != 0) | (np.diff(frame[order]) != 1)
@@ -82,32 +82,32 @@ def stretches(
 
 
 def sequence_errors(
-    found: NDArray[np.floating], truth: NDArray[np.floating], runs: list[NDArray[np.int64]], fps: float
+    prediction: NDArray[np.floating], ground_truth: NDArray[np.floating], runs: list[NDArray[np.int64]], fps: float
 ) -> dict[str, Any]:
-    """Errors over time of root-relative joints (N, J, 3) in metres, as recovered and after a One-Euro filter.
+    """Errors over time of root-relative joints (N, J, 3) in metres, as predicted and after a One-Euro filter.
 
-    The filter is `motion.smoothing`'s with its defaults: `filtered_…` frame by frame, as a live video has to be;
-    `smoothed_…` the whole stretch, forwards and backwards.
+    The filter is that of `motion.smoothing` with its defaults: `filtered_…` frame by frame, as for a live video;
+    `smoothed_…` over the whole stretch, forwards and backwards.
 
     Args:
-        found, truth: The joints.
-        runs: `stretches`; those of fewer than three frames are left out.
-        fps: Frames a second.
+        prediction, ground_truth: The joints.
+        runs: Indices from `stretches`; runs of fewer than three frames are left out.
+        fps: Frames per second.
 
     Returns:
-        `acceleration_mm` (per frame², the mean over all frames that have a neighbour on either side) and, for each way
-        of filtering, that and the means of MPJPE and PA-MPJPE; over how many `sequences` and `frames`. Empty where no
-        run is long enough.
+        `acceleration_mm` (per frame², the mean over all frames with a neighbour on either side) and, for each way of
+        filtering, the same with the means of MPJPE and PA-MPJPE; the numbers of `sequences` and `frames`. Empty where
+        no run is long enough.
     """
-    runs = [run for run in runs if len(run) >= LEAST_FRAMES]
+    runs = [run for run in runs if len(run) >= MIN_FRAMES]
     if not runs:
         return {}
     results: dict[str, Any] = {"sequences": len(runs), "frames": int(sum(map(len, runs)))}
     for prefix, both_ways in (("", None), ("filtered_", False), ("smoothed_", True)):
         accelerations, errors = [], []
         for run in runs:
-            points = found[run] if both_ways is None else smooth(found[run], fps, both_ways=both_ways)
-            one, other = (torch.from_numpy(np.asarray(each, np.float64)) for each in (points, truth[run]))
+            points = prediction[run] if both_ways is None else smooth(prediction[run], fps, both_ways=both_ways)
+            one, other = (torch.from_numpy(np.asarray(each, np.float64)) for each in (points, ground_truth[run]))
             accelerations.append((float(metrics.acceleration_error(one, other)), len(run) - 2))
             errors.append((metrics.mean_distance(one, other), metrics.procrustes_distance(one, other)))
         values, weights = np.array(accelerations).T

@@ -1,8 +1,9 @@
-"""How each data set is tested: who, which joints, relative to which root. Each protocol by its name, with its source.
+"""Evaluation protocols of the data sets, by name: the test samples, the joints, the roots, and the source of each.
 
-Everywhere: joints are regressed from the recovered mesh; errors are in millimetres, means over people of means over
-joints or vertices. MPJPE is of joints relative to the root joint, PA-MPJPE of joints after the best similarity, MPVPE
-of vertices relative to the root joint of the body model's own skeleton, PA-MPVPE of vertices after the best similarity.
+In all of them joints are regressed from the predicted mesh, and errors are in millimetres: means over samples of means
+over joints or vertices. MPJPE is of joints relative to the root joint, PA-MPJPE of joints after the best similarity,
+MPVPE of vertices relative to the root joint of the body model's own skeleton, PA-MPVPE of vertices after the best
+similarity.
 """
 
 from __future__ import annotations
@@ -32,24 +33,24 @@ _POSE2MESH = "Pose2Mesh (Choi et al., ECCV 2020) and its evaluation code"
 
 @dataclass(frozen=True)
 class Protocol:
-    """A test.
+    """An evaluation protocol of one or several data sets.
 
     Attributes:
-        name: As `evaluate --protocol` takes it.
-        title: As tables have it.
-        source: Who defined it and where it was read.
-        data_sets: The readers (`datasets.registry.DATASETS`) whose records it is for, the usual one first; of the last
-            part of each, which is the one to test on.
-        subjects, cameras: Who of the records is tested; empty for everyone.
-        joint_set: Of the joints compared; its root is the joints' root.
-        joints: Those of them that errors are averaged over.
-        truth: Where the true joints come from: `labels` of the data set, or the true `mesh`, by the regressor that the
-            recovered one has.
+        name: Value of `evaluate --protocol`.
+        title: Heading of the tables.
+        source: The paper or code that defines it.
+        data_sets: Readers (`datasets.registry.DATASETS`) of the records it applies to, the default first. It uses the
+            last split of each, which is the test split.
+        subjects, cameras: Subjects and cameras of the records to test; empty for all.
+        joint_set: Joint set of the compared joints, which are relative to its root joint.
+        joints: The joints that errors are averaged over; those of `JointSet.evaluation` where empty.
+        ground_truth: Source of the true joints: the `labels` of the data set, or the true `mesh`, by the regressor that
+            is applied to the predicted one.
         mesh_root: The joint set whose root joint vertices are relative to.
-        actions: Names of the numbered actions, for a table; empty where there are none.
-        frames_per_second: Of consecutive records of a sequence; 0 where records are no sequences.
-        aligned_only: Only errors after Procrustes are published.
-        f_scores_mm: Distances of F-scores of the vertices.
+        actions: Names of the numbered actions, for the table by action; empty where there are none.
+        frames_per_second: Frame rate of sequences of records; 0 where the records form none.
+        aligned_only: Whether only errors after Procrustes alignment are published.
+        f_scores_mm: Thresholds of the F-scores of the vertices.
     """
 
     name: str
@@ -57,7 +58,7 @@ class Protocol:
     source: str
     data_sets: tuple[str, ...]
     joint_set: JointSet
-    truth: Literal["labels", "mesh"]
+    ground_truth: Literal["labels", "mesh"]
     mesh_root: JointSet
     subjects: tuple[int, ...] = ()
     cameras: tuple[int, ...] = ()
@@ -69,7 +70,7 @@ class Protocol:
 
     @property
     def columns(self) -> list[int]:
-        """The joints that errors are averaged over, as indices into `joint_set`."""
+        """Indices into `joint_set` of the joints that errors are averaged over."""
         return [self.joint_set.index(name) for name in self.joints or self.joint_set.evaluation]
 
 
@@ -84,7 +85,7 @@ PROTOCOLS: dict[str, Protocol] = {
             subjects=(11,),
             cameras=(4,),
             joint_set=HUMAN36,
-            truth="labels",
+            ground_truth="labels",
             mesh_root=SMPL,
             actions=HUMAN36M_ACTIONS,
         ),
@@ -95,7 +96,7 @@ PROTOCOLS: dict[str, Protocol] = {
             data_sets=("human36m",),
             subjects=(9, 11),
             joint_set=HUMAN36,
-            truth="labels",
+            ground_truth="labels",
             mesh_root=SMPL,
             actions=HUMAN36M_ACTIONS,
         ),
@@ -107,7 +108,7 @@ PROTOCOLS: dict[str, Protocol] = {
             subjects=(9, 11),
             cameras=(4,),
             joint_set=HUMAN36,
-            truth="labels",
+            ground_truth="labels",
             mesh_root=SMPL,
             actions=HUMAN36M_ACTIONS,
         ),
@@ -117,7 +118,7 @@ PROTOCOLS: dict[str, Protocol] = {
             source=f"{_POSE2MESH}, as SPIN's: joints in Human3.6M's order from the true mesh of the person's gender",
             data_sets=("pw3d", "pw3d_sequences"),
             joint_set=HUMAN36,
-            truth="mesh",
+            ground_truth="mesh",
             mesh_root=SMPL,
             frames_per_second=30.0,  # the readme of 3DPW
         ),
@@ -127,7 +128,7 @@ PROTOCOLS: dict[str, Protocol] = {
             source=f"{_POSE2MESH}: SMPL's 24 joints, from the true mesh",
             data_sets=("surreal",),
             joint_set=SMPL,
-            truth="mesh",
+            ground_truth="mesh",
             mesh_root=SMPL,
         ),
         Protocol(
@@ -136,7 +137,7 @@ PROTOCOLS: dict[str, Protocol] = {
             source="FreiHAND (Zimmermann et al., ICCV 2019) and its eval.py: 21 joints, F-scores at 5 and 15 mm",
             data_sets=("freihand", "freihand_coco"),
             joint_set=HAND,
-            truth="mesh",
+            ground_truth="mesh",
             mesh_root=HAND,
             aligned_only=True,
             f_scores_mm=(5.0, 15.0),
@@ -144,37 +145,40 @@ PROTOCOLS: dict[str, Protocol] = {
     )
 }
 
-# What a data set is tested by where nobody says: the first of its protocols, but for Human3.6M.
-_USUAL = {"human36m": "human36m-p2"}
+# Default protocol of a data set, where it is not the first that applies.
+_DEFAULT_PROTOCOLS = {"human36m": "human36m-p2"}
 
 
 def plain_protocol(joint_set: JointSet) -> Protocol:
-    """For data that the literature does not test on, one's own first of all: the model's joints, from the true mesh."""
+    """Protocol for data sets without a published one, such as custom ones: the model's joints from the true mesh."""
     return Protocol(
         name="plain",
         title="The data set that the config validates on",
         source=f"No protocol of the literature: joint set {joint_set.name} from the true mesh, relative to its root",
         data_sets=(),
         joint_set=joint_set,
-        truth="mesh",
+        ground_truth="mesh",
         mesh_root=joint_set,
     )
 
 
 def find_protocol(name: str | None, data_sets: Sequence[str], joint_set: JointSet) -> Protocol:
-    """The protocol of that name, or the usual one of a data set; for those that have none, the plain one.
+    """The protocol with the given name, or the default one of a data set; the plain one for data sets without any.
 
     Args:
-        name: Of `PROTOCOLS`, or None.
-        data_sets: The readers of the data sets that there are; the usual protocol is the first one's.
-        joint_set: Of the model.
+        name: A key of `PROTOCOLS`, or None for the default.
+        data_sets: Readers of the available data sets; the default protocol is that of the first.
+        joint_set: Joint set of the model, for the plain protocol.
 
     Raises:
-        InputError: there is none of that name, or it is for other data sets.
+        InputError: no protocol has this name, or it applies to other data sets.
     """
     if name is None:
         for protocol in PROTOCOLS.values():
-            if data_sets[0] in protocol.data_sets and _USUAL.get(data_sets[0], protocol.name) == protocol.name:
+            if (
+                data_sets[0] in protocol.data_sets
+                and _DEFAULT_PROTOCOLS.get(data_sets[0], protocol.name) == protocol.name
+            ):
                 return protocol
         return plain_protocol(joint_set)
     if name not in PROTOCOLS:

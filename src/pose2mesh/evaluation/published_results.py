@@ -1,4 +1,4 @@
-"""What others report on the tests of `evaluation/protocols.py`, to stand beside one's own errors, in millimetres."""
+"""Published results on the protocols of `evaluation/protocols.py`, and report tables that compare with them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pose2mesh.evaluation.protocols import Protocol
 
-Seen = Literal["image", "detected", "gt"]
+MethodInput = Literal["image", "detected", "gt"]
 
 _POSE2MESH = "Choi et al., ECCV 2020"
 _GATOR = "You et al., ICASSP 2023"
@@ -17,20 +17,20 @@ _HMR_FRONTAL = "PA-MPJPE over the frontal camera"
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """A method's errors.
+    """Errors of a published method under one protocol.
 
     Attributes:
-        protocol: A name of `PROTOCOLS`.
-        method: Its name.
-        seen: What it recovers people from: the `image`, `detected` or true (`gt`) 2D joints.
-        source: The paper, and what differs from the protocol.
-        mpjpe, pa_mpjpe, mpvpe, pa_mpvpe: Millimetres.
+        protocol: A key of `PROTOCOLS`.
+        method: Name of the method.
+        input_: Input of the method: the `image`, `detected` or true (`gt`) 2D joints.
+        source: The paper, and differences from the protocol.
+        mpjpe, pa_mpjpe, mpvpe, pa_mpvpe: Millimetres; None where not published.
         f_scores: At 5 and 15 mm, after alignment.
     """
 
     protocol: str
     method: str
-    seen: Seen
+    input_: MethodInput
     source: str
     mpjpe: float | None = None
     pa_mpjpe: float | None = None
@@ -39,7 +39,7 @@ class PublishedRow:
     f_scores: tuple[float, float] | None = None
 
 
-# HMR, GraphCMR and SPIN take one camera of the four for PA-MPJPE; those that recover from 2D poses take all four.
+# HMR, GraphCMR and SPIN use one of the four cameras for PA-MPJPE; the methods that take 2D poses use all four.
 PUBLISHED: tuple[PublishedRow, ...] = (
     PublishedRow("human36m-p2", "Lassner et al.", "image", "Lassner et al., CVPR 2017", None, 93.9),
     PublishedRow("human36m-p2", "HMR", "image", f"Kanazawa et al., CVPR 2018; {_HMR_FRONTAL}", 88.0, 56.8),
@@ -76,11 +76,11 @@ _COLUMNS = (
 
 
 def report_tables(protocol: Protocol, results: Mapping[str, Any]) -> str:
-    """A report of a protocol as Markdown: beside the published rows, by action, over time, who is not in it.
+    """Results under a protocol as Markdown: beside published results, by action, over time, and what is left out.
 
     Args:
-        protocol: The test.
-        results: Of `evaluation.dataset_evaluator.evaluate_records`, with `model` and `input`.
+        protocol: The protocol.
+        results: The report of `evaluation.dataset_evaluator.evaluate_records`, with `model` and `input`.
     """
     people = f"{results['samples']:,} people"
     left_out = "; ".join(f"{count:,} left out: {reason}" for reason, count in results["left_out"].items())
@@ -89,10 +89,10 @@ def report_tables(protocol: Protocol, results: Mapping[str, Any]) -> str:
         markdown_table(protocol.name, results),
     ]
     if results.get("known_camera_mpjpe_mm") is not None:
-        told = [f"MPJPE {results['known_camera_mpjpe_mm']:.1f}"]
+        given = [f"MPJPE {results['known_camera_mpjpe_mm']:.1f}"]
         if "known_camera_mpvpe_mm" in results:
-            told.append(f"MPVPE {results['known_camera_mpvpe_mm']:.1f}")
-        parts.append(f"Given the camera: {', '.join(told)}.")
+            given.append(f"MPVPE {results['known_camera_mpvpe_mm']:.1f}")
+        parts.append(f"Given the camera: {', '.join(given)}.")
     if results.get("actions"):
         parts.append(action_table(results["actions"]))
     if results.get("sequences"):
@@ -101,30 +101,30 @@ def report_tables(protocol: Protocol, results: Mapping[str, Any]) -> str:
 
 
 def markdown_table(protocol: str, results: Mapping[str, Any]) -> str:
-    """One's own errors above the published ones of the same protocol, as a Markdown table.
+    """Errors of a model above the published errors under the same protocol, as a Markdown table.
 
     Args:
-        protocol: A name of `PROTOCOLS`.
-        results: A report: `model`, `input`, `mpjpe_mm` and so on; None where not measured.
+        protocol: A key of `PROTOCOLS`.
+        results: The report: `model`, `input`, `mpjpe_mm` and so on; None where not measured.
     """
     rows = [row for row in PUBLISHED if row.protocol == protocol]
     scores = [key for key in results if key.startswith("f_score_")]
     names = [name for name, _ in _COLUMNS] + [f"F@{key.split('_')[2].removesuffix('mm')} mm" for key in scores]
     own = [_number(results.get(f"{key}_mm")) for _, key in _COLUMNS] + [f"{results[key]:.3f}" for key in scores]
-    lines = [_line("method", "sees", *names, "source"), _line(*["---"] * (len(names) + 3))]
+    lines = [_line("method", "input", *names, "source"), _line(*["---"] * (len(names) + 3))]
     lines.append(_line(f"**{results['model']}**", results["input"], *own, "this run"))
     for row in rows:
         values = [_number(getattr(row, key)) for _, key in _COLUMNS]
         values += [f"{value:.3f}" for value in row.f_scores or ()] if scores else []
-        lines.append(_line(row.method, row.seen, *values, *["–"] * (len(names) - len(values)), row.source))
+        lines.append(_line(row.method, row.input_, *values, *["–"] * (len(names) - len(values)), row.source))
     return "\n".join(lines)
 
 
 def action_table(actions: Mapping[str, Mapping[str, float]]) -> str:
-    """Errors by action as a Markdown table, with the mean of the actions, in which each counts alike.
+    """Errors by action as a Markdown table, and the unweighted mean over the actions.
 
     Args:
-        actions: By name of action: `samples`, and errors `…_mm`.
+        actions: Name of the action to its `samples` and errors `…_mm`.
     """
     columns = [(name, f"{key}_mm") for name, key in _COLUMNS if f"{key}_mm" in next(iter(actions.values()))]
     lines = [_line("action", "people", *(name for name, _ in columns)), _line(*["---"] * (len(columns) + 2))]
@@ -137,15 +137,15 @@ def action_table(actions: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def sequence_table(sequences: Mapping[str, Any], results: Mapping[str, Any]) -> str:
-    """Errors over time, as recovered and after the One-Euro filter, as a Markdown table.
+    """Errors over time, as predicted and after the One-Euro filter, as a Markdown table.
 
     Args:
-        sequences: Of `evaluation.protocol_metrics.sequence_errors`.
-        results: The report that it is part of.
+        sequences: The results of `evaluation.protocol_metrics.sequence_errors`.
+        results: The report that contains them.
     """
     head = f"{sequences['sequences']} stretches, {sequences['frames']:,} frames"
     lines = [_line(head, "acceleration error, mm/frame²", "MPJPE", "PA-MPJPE"), _line(*["---"] * 4)]
-    for name, prefix in (("as recovered", ""), ("One-Euro, live", "filtered_"), ("One-Euro, both ways", "smoothed_")):
+    for name, prefix in (("as predicted", ""), ("One-Euro, live", "filtered_"), ("One-Euro, both ways", "smoothed_")):
         errors = [(sequences if prefix else results).get(f"{prefix}{key}") for key in ("mpjpe_mm", "pa_mpjpe_mm")]
         lines.append(_line(name, _number(sequences[f"{prefix}acceleration_mm"]), *(_number(each) for each in errors)))
     return "\n".join(lines)

@@ -96,7 +96,7 @@ def evaluate_synthetic(
     generator = torch.Generator().manual_seed(seed)
     regressor = body.regressor(joint_set).double()  # the sum of a long row is off by 1e-5 m in single precision
     observer = None
-    if predictor.looks:
+    if predictor.needs_image:
         assert isinstance(predictor.backend, SyntheticImageBackend)
         observer = predictor.backend.sample_observer(source, input_)
     errors: dict[str, list[Tensor]] = {}

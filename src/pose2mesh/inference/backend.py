@@ -1,27 +1,47 @@
-"""What runs a model for `inference.predictor.Predictor`, from NumPy to NumPy: on 2D joints, on pictures, on a
-person's frames."""
+"""Interfaces between `inference.predictor.Predictor` and what runs a model, in NumPy arrays.
+
+A model takes 2D joints (`Backend`), the image as well (`ImageBackend`), or the frames of one person together
+(`TrackBackend`).
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeAlias, Union, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pose2mesh.errors import InputError
 from pose2mesh.models.bundle.bundle_info import BundleInfo
 
 if TYPE_CHECKING:
-    from pose2mesh.baselines.observation import Observation
+    from torch import Tensor
 
-# What a model that looks at people is shown: the photo (H, W, 3) they are all in, or each one's crop.
-Images: TypeAlias = Union[NDArray[np.uint8], "Observation"]
+
+class PersonCrops(Protocol):
+    """One image crop per person, prepared by the backend's own package; `baselines.observation.Observation` is one.
+
+    Attributes:
+        joints: (P, J, 2) 2D joints in units of the crops.
+        confidence: (P, J) in [0, 1]; 0 where missing.
+    """
+
+    @property
+    def joints(self) -> Tensor: ...
+
+    @property
+    def confidence(self) -> Tensor: ...
+
+
+# Images for an `ImageBackend`: the one image (H, W, 3), RGB, that all people are in, or each person's crop.
+Images: TypeAlias = NDArray[np.uint8] | PersonCrops
 
 
 class Model(Protocol):
-    """What every backend says of the model it runs.
+    """What every backend states about its model.
 
     Attributes:
-        info: Of the model.
+        info: Description of the model.
         faces: (F, 3) of the mesh.
         template: (V, 3) the mean body at rest, metres.
     """
@@ -32,33 +52,39 @@ class Model(Protocol):
 
 
 class Backend(Model, Protocol):
-    """What runs a model's networks."""
+    """Runs a model that takes 2D joints."""
 
     def run(
         self, pixels: NDArray[np.float32], confidence: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Joints (P, J, 3) regressed from the mesh and vertices (P, V, 3), metres, in the axes of a camera that faces
-        each person, from pixels (P, J, 2) and confidences (P, J) of at least one person.
+        """Predict the bodies of P ≥ 1 people.
+
+        Args:
+            pixels: (P, J, 2) 2D joints, as a camera that faces each person sees them.
+            confidence: (P, J) in [0, 1]; 0 where a joint is missing.
+
+        Returns:
+            Joints (P, J, 3) regressed from the mesh, and vertices (P, V, 3), in metres, in the axes of that camera.
         """
 
 
 @runtime_checkable
 class ImageBackend(Model, Protocol):
-    """What runs a model that looks at pictures."""
+    """Runs a model that takes the image beside the 2D joints."""
 
-    def look(
-        self, pixels: NDArray[np.float32], confidence: NDArray[np.float32], pictures: Images
+    def run_on_images(
+        self, pixels: NDArray[np.float32], confidence: NDArray[np.float32], images: Images
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """As `Backend.run`; the pixels are those of the photo, or of whatever picture the crops were taken from."""
+        """As `Backend.run`, with pixels of the image, or of the image that the crops were cut from."""
 
 
 @runtime_checkable
 class TrackBackend(Backend, Protocol):
-    """What runs a model that recovers the frames of a video together.
+    """Runs a model that predicts the frames of one person together.
 
     Attributes:
-        window: The most frames it is given at a time. A longer video comes in several windows.
-        overlap: So many frames each of them shares with the next, so that one can fade into the other.
+        window: Largest number of frames per call; a longer video is split into several windows.
+        overlap: Number of frames that consecutive windows share, over which their results are cross-faded.
     """
 
     window: int
@@ -67,6 +93,20 @@ class TrackBackend(Backend, Protocol):
     def run_track(
         self, pixels: NDArray[np.float32], confidence: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        """As `Backend.run`, for consecutive frames of one person; and the pixels (T, J, 2) where the model's own camera
-        sees the joints that it gives.
+        """As `Backend.run`, for consecutive frames (T instead of P) of one person.
+
+        Returns:
+            Joints (T, J, 3), vertices (T, V, 3), and the joints projected by the model's own camera, pixels (T, J, 2).
         """
+
+
+def check_runtime(device: str, backend: str) -> None:
+    """Refuse an unknown device or backend.
+
+    Raises:
+        InputError: names the option, the value and what was expected.
+    """
+    if device not in ("cpu", "cuda"):
+        raise InputError(f"--device {device!r}: expected cpu or cuda")
+    if backend not in ("torch", "onnx"):
+        raise InputError(f"--backend {backend!r}: expected torch or onnx")

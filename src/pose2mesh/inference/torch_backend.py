@@ -1,4 +1,4 @@
-"""The network run by PyTorch, in and out of NumPy."""
+"""Backend that runs the network with PyTorch."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from pose2mesh.errors import InputError
 from pose2mesh.models.bundle.bundle import Bundle, load_bundle
 from pose2mesh.models.layers.linear import halve_exact
 
-CHUNK = 64  # people in one forward pass: memory stays flat however many there are
+CHUNK = 64  # people in one forward pass, so that memory does not grow with their number
 
 
 class TorchBackend:
-    """A backend of `inference.predictor.Predictor`.
+    """See `inference.backend.Backend`.
 
     Args:
         bundle: As loaded.
         device: `cpu` or `cuda`.
 
     Raises:
-        InputError: no such device here.
+        InputError: the device is not available.
     """
 
     def __init__(self, bundle: Bundle, device: str = "cpu") -> None:
@@ -31,11 +31,11 @@ class TorchBackend:
             raise InputError("--device cuda: no CUDA device is available; expected cpu")
         self.info, self.faces, self.template = bundle.info, bundle.surface.faces, bundle.surface.template
         self.device = torch.device(device)
-        self.model = bundle.model.to(self.device)
+        self.network = bundle.model.to(self.device)
 
     @classmethod
     def load(cls, name_or_path: str | Path, device: str) -> TorchBackend:
-        """Load a bundle for use alone: its BatchNorms are folded, large weights kept in float16.
+        """Load a bundle for inference only: BatchNorms are folded, and large weights stay in float16 on a CPU.
 
         Raises:
             InputError: as `load_bundle` and the constructor.
@@ -54,7 +54,7 @@ class TorchBackend:
         joints, vertices = [], []
         for start in range(0, len(pixels), CHUNK):
             part = slice(start, start + CHUNK)
-            points = self.model(*(torch.from_numpy(x[part]).to(self.device) for x in (pixels, confidence))).points
-            joints.append(self.model.joints(points).cpu().numpy())
-            vertices.append(self.model.vertices(points).cpu().numpy())
+            points = self.network(*(torch.from_numpy(x[part]).to(self.device) for x in (pixels, confidence))).points
+            joints.append(self.network.joints(points).cpu().numpy())
+            vertices.append(self.network.vertices(points).cpu().numpy())
         return np.concatenate(joints), np.concatenate(vertices)

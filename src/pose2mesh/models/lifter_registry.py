@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from pose2mesh.errors import InputError
+from pose2mesh.io.names import nearest
 
 if TYPE_CHECKING:
     from pose2mesh.models.lifter import Lifter
@@ -56,6 +56,5 @@ def find_lifter(name: str, source: str = "") -> LifterEntry:
         InputError: there is none of that name; the nearest is named.
     """
     if name not in LIFTERS:
-        nearest = difflib.get_close_matches(name, LIFTERS, n=1, cutoff=0.0)[0]
-        raise InputError(f"{source}network.lifter {name!r} is not known; the nearest is {nearest!r}")
+        raise InputError(f"{source}network.lifter {name!r} is not known; the nearest is {nearest(name, LIFTERS)!r}")
     return LIFTERS[name]

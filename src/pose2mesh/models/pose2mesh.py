@@ -52,7 +52,7 @@ class Pose2Mesh(nn.Module):
 
     def __init__(self, config: NetworkConfig, joint_set: JointSet, surface: MeshTopology) -> None:
         super().__init__()
-        self.config, self.joint_set = config, joint_set
+        self.config, self.joint_set, self.root_index = config, joint_set, joint_set.root_index
         # Named `posenet` whatever the lifter, as are its weights in every bundle and checkpoint; see `LIFTER_PREFIX`.
         self.posenet = find_lifter(config.lifter).network().from_config(config, len(joint_set))
         joint_graph, *mesh_graphs = map(GraphLaplacian, laplacians(surface, joint_set, config.spectrum))
@@ -137,7 +137,7 @@ class Pose2Mesh(nn.Module):
 
     def _rooted(self, lifted: Tensor) -> Tensor:
         """Joints (B, J, 3) relative to the root joint, float32."""
-        return (lifted - lifted[:, self.joint_set.root_index, None]).float()
+        return (lifted - lifted[:, self.root_index, None]).float()
 
     def _landmarks(self, lifted: Tensor, offsets: Tensor | None) -> Tensor | None:
         """(B, L, 3) landmarks: their interpolation between the joints, and the offsets from there."""

@@ -185,7 +185,7 @@ def _quaternions(rotations: Floats) -> NDArray[np.float32]:
 
 
 def _without_flips(quaternions: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Flip signs in place: dot products of successive quaternions (T, 22, 4) become positive, as viewers interpolate."""
+    """Flip signs in place: dot products of successive quaternions (T, 22, 4) become positive; viewers interpolate."""
     nearer = np.where((quaternions[1:] * quaternions[:-1]).sum(-1) < 0, np.float32(-1), np.float32(1))
     quaternions[1:] *= np.cumprod(nearer, axis=0)[..., None]
     return quaternions

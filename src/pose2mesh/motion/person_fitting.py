@@ -15,7 +15,7 @@ from pose2mesh.body_models.bones import BODY_BONES
 from pose2mesh.body_models.default_body import DEFAULT_BODY, default_body
 from pose2mesh.body_models.interface import PHENOTYPES
 from pose2mesh.body_models.measurements import Measurement, measure
-from pose2mesh.inference.predictor import Person
+from pose2mesh.inference.person import Person
 from pose2mesh.skeletons import JOINT_SETS
 
 _ROUNDS = 3  # of Gauss–Newton from the closed-form start; more change the result by less than 0.1 mm

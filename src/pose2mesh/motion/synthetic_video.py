@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, ShapeConfig
 from pose2mesh.datasets.synthetic.camera_sampling import CameraConfig, sample_cameras
-from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig, synthesise
+from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig, add_detection_noise
 from pose2mesh.datasets.synthetic.mocap import Clip
 from pose2mesh.geometry.camera import Intrinsics
 
@@ -84,7 +84,7 @@ def synthesise_video(
     intrinsics = Intrinsics(*(float(camera.focal_px[0]),) * 2, *camera.centre_px[0].tolist())
     joints_cam = joints @ rotation.mT
     exact_px = intrinsics.project((joints_cam + root_cam[:, None]).numpy()).astype(np.float32)
-    joints_px, confidence = synthesise(
+    joints_px, confidence = add_detection_noise(
         torch.from_numpy(exact_px), synthesiser.joint_set, noise, generator, camera.size_px.expand(len(frames), 2)
     )
     return SyntheticVideo(

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from pose2mesh.inference.predictor import Person, Predictor
+from pose2mesh.inference.person import Person
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.visualization.image_result import ImageResult
 
 

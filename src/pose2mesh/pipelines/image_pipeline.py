@@ -16,13 +16,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from pose2mesh.body_models.default_body import DEFAULT_BODY
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import nominal_intrinsics
-from pose2mesh.inference.predictor import Person, Predictor, usable_people
+from pose2mesh.inference.person import Person
+from pose2mesh.inference.predictor import Predictor, usable_people
 from pose2mesh.io.atomic_write import move_all
 from pose2mesh.io.image_lookup import IMAGE_SUFFIXES, match_images
 from pose2mesh.io.images import read_photo, resized
 from pose2mesh.io.keypoints import ImageInput, Skipped, read_keypoints
+from pose2mesh.model_zoo import load_model
 from pose2mesh.pipelines.formats import writers
 from pose2mesh.pipelines.image_files import find_rig, write_image_files
 from pose2mesh.pipelines.predict_options import NOMINAL, PredictOptions
@@ -67,7 +70,7 @@ def predict_files(
 
     Args:
         inputs: Images, videos, and files and folders of keypoints or images.
-        model, device, backend: Arguments of `Predictor.load`.
+        model, device, backend: Arguments of `model_zoo.load_model`.
         options: What to write, and what is known of the images.
         say: Called with each line of results.
         warn: Called with a line for each input or image that could not be used, and for each image not found.
@@ -104,7 +107,7 @@ def predict_files(
         from pose2mesh.detectors.registry import load_detector
 
         detector = load_detector(options.detector, options.detector_model or None, options.offline)
-    predictor = Predictor.load(model, device, backend)
+    predictor = load_model(model, device, backend)
     if options.height is not None:
         predictor.require_heights(options.height)
     written = 0
@@ -196,7 +199,7 @@ def write_video(
     Raises:
         InputError: the input cannot be used, or the files cannot be written.
     """
-    if predictor.looks and video.video is None:
+    if predictor.needs_image and video.video is None:
         raise InputError(
             f"{video.path}: model {predictor.info.name!r} takes the frames as input; give them with --video"
         )
@@ -205,7 +208,7 @@ def write_video(
     formats = options.video_formats
     needing_body = [name for name in formats if writers("video")[name].needs_body]
     is_requested = options.formats is not None and bool(needing_body)
-    rig = find_rig(predictor) if is_requested or predictor.info.body == "anny" else None
+    rig = find_rig(predictor) if is_requested or predictor.info.body == DEFAULT_BODY else None
     if rig is None:
         formats = tuple(name for name in formats if name not in needing_body)
     names = [options.detector, *(str(file) for file in options.detector_model)]
@@ -234,7 +237,7 @@ def write_image(
         InputError: the image cannot be used or the files cannot be written; none of them exists then.
     """
     formats = options.image_formats
-    if predictor.looks and image_path is None:
+    if predictor.needs_image and image_path is None:
         raise InputError(
             f"{keypoints.stem}: model {predictor.info.name!r} takes the image as input; give it with --image"
         )
@@ -308,7 +311,7 @@ def _recover_people(
             )
         intrinsics = nominal_intrinsics(size)
     kept, pixels, confidence, unusable = usable_people(keypoints.people, predictor.joint_set)
-    if image is not None and predictor.looks and size is not None:
+    if image is not None and predictor.needs_image and size is not None:
         image = resized(image, size)
     people = predictor.recover_converted(pixels, confidence, intrinsics, options.height, size, image)
     return people, [keypoints.people[index].identifier for index in kept], [*keypoints.skipped, *unusable]

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from pose2mesh.errors import InputError, one_line
 from pose2mesh.geometry.camera import Intrinsics
-from pose2mesh.inference.predictor import Camera, Person, Predictor
+from pose2mesh.inference.person import Camera, Person
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.server.result_store import Frames
 from pose2mesh.visualization.image_result import ImageResult
 

@@ -13,7 +13,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pose2mesh.errors import InputError
-from pose2mesh.inference.predictor import Predictor
+from pose2mesh.model_zoo import load_model
 from pose2mesh.server.app import build_app
 from pose2mesh.server.request_limits import RequestLimits
 from pose2mesh.server.service import Service
@@ -119,7 +119,7 @@ def serve(
 
     Args:
         host, port: The address to listen on.
-        model, backend: Arguments of `Predictor.load`.
+        model, backend: Arguments of `model_zoo.load_model`.
         detector, detector_files, offline: Arguments of `load_detector`. Without any for `auto`, images are
             not accepted.
         say: Called with the line that states the address of the app.
@@ -132,7 +132,7 @@ def serve(
     limits = limits or RequestLimits()
     listener = _listen(host, port)  # before the slow part
     with listener:
-        predictor = Predictor.load(model, "cpu", backend)
+        predictor = load_model(model, "cpu", backend)
         service = Service(predictor, _find_detector(detector, detector_files, offline, warn), limits)
         hosts = [*_LOOPBACK, "[::1]"] if host in _LOOPBACK else None
         address = f"[{host}]" if ":" in host else host

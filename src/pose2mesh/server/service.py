@@ -39,7 +39,7 @@ class Service:
     """Recovers people, keeps results, and writes them in the output formats.
 
     Args:
-        recovery: The model.
+        predictor: The model.
         detector: Detects people in images; None where images are not accepted.
         limits: Limits of a request.
     """

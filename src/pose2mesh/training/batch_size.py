@@ -32,7 +32,7 @@ def largest_batch(config: TrainConfig) -> int:
     """
     config = replace(config, losses=replace(config.losses, edge_from_epoch=0))  # the fullest step of the run
     module = Pose2MeshTask(config).module
-    most = max(2, module.supply.people // config.accumulate)
+    most = max(2, module.supply.samples_per_epoch // config.accumulate)
     if torch.cuda.is_available():
         found = by_trial(one_step(module.cuda()), most)
     else:

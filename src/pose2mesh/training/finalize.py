@@ -91,7 +91,7 @@ def measure_recorded(recovery: Predictor, supply: DatasetSource) -> None:
     """Measure a network on the validation people of data sets, seen as in validation."""
     joint_set, errors = recovery.joint_set, dict[str, list[Tensor]]()
     with torch.no_grad():
-        for batch in supply.validate_whole(torch.Generator().manual_seed(MEASURED_SEED)):
+        for batch in supply.whole_validation_batches(torch.Generator().manual_seed(MEASURED_SEED)):
             assert batch.points is not None
             found = recovery.run(batch.joints_px.numpy(), batch.confidence.numpy())
             joints, vertices = map(torch.from_numpy, found)

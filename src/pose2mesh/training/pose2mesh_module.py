@@ -57,12 +57,12 @@ class Pose2MeshModule(TrainingStep[Batch]):
     def draw(self, step: int, count: int, epoch: int = 0) -> Batch:
         generator = torch.Generator(self.device).manual_seed(self.seed_of(step, epoch))
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
-            return self.supply.train(epoch, step * count, count, generator)
+            return self.supply.training_batch(epoch, step * count, count, generator)
 
     def draw_validation(self, index: int) -> Batch:
         generator = torch.Generator(self.device).manual_seed(VALIDATION_SEED + index)
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
-            return self.supply.validate(index, generator)
+            return self.supply.validation_batch(index, generator)
 
     def share(self, batch: Batch, people: slice) -> Batch:
         return slice_batch(batch, people)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pose2mesh.body_models.default_body import default_body
 from pose2mesh.config.train_config import TrainConfig
-from pose2mesh.datasets.dataset_source import open_recorded
+from pose2mesh.datasets.dataset_source import open_dataset_source
 from pose2mesh.datasets.source import DataSource
 from pose2mesh.datasets.synthetic.pose_sources import pose_sources
 from pose2mesh.datasets.synthetic_source import SyntheticSource
@@ -44,7 +44,7 @@ class Pose2MeshTask(Task):
         self.surface, network = build_network(config, self.supply)
         self.supply.prepare(wanted_points(self.surface, config.stage))
         self.module = Pose2MeshModule(config, network, self.supply, torch.from_numpy(self.surface.point_faces))
-        self.people, self.validation_batches = self.supply.people, self.supply.validation_batches
+        self.people, self.validation_batches = self.supply.samples_per_epoch, self.supply.validation_batches
         # The surface in stage two: its joints follow the lifter's from the first epochs on, while it still improves.
         self.monitored = "val/surface_mm" if config.stage == "pose2mesh" else "val/lifted_mpjpe_mm"
 
@@ -75,7 +75,7 @@ def open_supply(config: TrainConfig) -> DataSource:
     """
     data, joint_set = config.data, JOINT_SETS[config.joint_set]
     if data.sets:
-        return open_recorded(data, joint_set, config.seed)
+        return open_dataset_source(data, joint_set, config.seed)
     people, validation = data.samples_per_epoch, data.validation_samples
     body, poses = default_body(), pose_sources(data)
     return SyntheticSource(body, joint_set, poses, data.synthetic, people, validation, data.motions)

@@ -87,7 +87,7 @@ def draw_samples(stage: Literal["posenet", "pose2mesh"], network: Pose2Mesh, sup
     joint_set = network.joint_set
     generator = torch.Generator().manual_seed(SAMPLE_SEED)
     with torch.no_grad():
-        batch, true_vertices = supply.show(SAMPLE_COUNT, stage == "pose2mesh", generator)
+        batch, true_vertices = supply.validation_samples(SAMPLE_COUNT, stage == "pose2mesh", generator)
         joints, vertices = _predict(stage, network, batch)
     prediction, ground_truth = BodyPoints(joints, vertices), BodyPoints(batch.joints, true_vertices)
     errors = compute_errors(prediction, ground_truth, joint_set, ("mpjpe", "pa_mpjpe", "mpvpe"))

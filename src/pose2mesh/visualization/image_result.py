@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.inference.predictor import Person
+from pose2mesh.inference.person import Person
 from pose2mesh.io.keypoints import Skipped
 from pose2mesh.visualization.overlay import Canvas, blank_canvas, image_canvas
 from pose2mesh.visualization.renderer import PALETTE, Colour

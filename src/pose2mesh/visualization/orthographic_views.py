@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.inference.predictor import Person
+from pose2mesh.inference.person import Person
 from pose2mesh.visualization import renderer
 
 Floats = NDArray[np.floating]

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2mesh.errors import InputError
-from pose2mesh.inference.predictor import Person, Predictor
+from pose2mesh.inference.person import Person
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.visualization import orthographic_views, renderer
 
 LONGEST_OVERLAY_PX = 1600

@@ -1,4 +1,4 @@
-"""The Anny body, and a camera that it faces."""
+"""Fixtures: the Anny body and a camera that it faces."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def anny_body() -> BodyModel:
 
 @pytest.fixture(scope="session")
 def facing() -> Cameras:
-    """One that looks from 4 m at somebody who faces it, in the middle of a picture of 1000 × 1000 pixels."""
+    """A camera 4 m in front of a person who faces it, in the middle of an image of 1000 × 1000 pixels."""
     return Cameras(
         torch.tensor([WORLD_TO_CAMERA]),
         torch.tensor([[0.0, 0.0, 4.0]]),

@@ -1,4 +1,4 @@
-"""How people look: clothes end where they should, light falls from where it comes, and what hides hides."""
+"""Rendered appearance: clothes have the sampled cut, lights are directional, occluders and padding cover the person."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import pytest
 import torch
 
 from pose2mesh.baselines.observation import CROP_PX, Crops
-from pose2mesh.baselines.rendering.appearance import BEYOND, Painter
+from pose2mesh.baselines.rendering.appearance import PADDING_GREY, CropRenderer
 from pose2mesh.baselines.rendering.backgrounds import Backgrounds
 from pose2mesh.baselines.rendering.camera_degradations import CameraDegradations
-from pose2mesh.baselines.rendering.lighting import draw_light, view_normals
-from pose2mesh.baselines.rendering.occluders import draw_occluders
-from pose2mesh.baselines.rendering.outfits import Wardrobe
+from pose2mesh.baselines.rendering.lighting import sample_light, view_normals
+from pose2mesh.baselines.rendering.occluders import sample_occluders
+from pose2mesh.baselines.rendering.outfits import OutfitSampler
 from pose2mesh.baselines.rendering.rasterizer import Rasteriser
 from pose2mesh.baselines.rendering.surface_regions import SurfaceRegions
-from pose2mesh.baselines.rendering.visibility import Visibility, crop_cameras, look
+from pose2mesh.baselines.rendering.visibility import Visibility, crop_cameras, visible_surface
 from pose2mesh.body_models.bones import BODY_BONES
 from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.synthetic.camera_sampling import Cameras
@@ -36,13 +36,13 @@ def vertices_cam(anny_body: BodyModel, facing: Cameras) -> torch.Tensor:
 @pytest.fixture(scope="module")
 def view(anny_body: BodyModel, facing: Cameras, vertices_cam: torch.Tensor) -> Visibility:
     crops = Crops(torch.tensor([[500.0, 500.0]]), torch.tensor([400.0]))
-    one = look(Rasteriser(anny_body.faces.numpy(), CROP_PX), vertices_cam[:1], crop_cameras(facing, crops))
+    one = visible_surface(Rasteriser(anny_body.faces.numpy(), CROP_PX), vertices_cam[:1], crop_cameras(facing, crops))
     who = torch.arange(B).repeat_interleave(len(one.face))
     return Visibility(B, who, one.pixel.repeat(B), one.face.repeat(B))
 
 
 def test_places_on_limbs(anny_body: BodyModel, surface: SurfaceRegions) -> None:
-    """Elbow and knee are at a half, the wrist at 1: where the bones that meet there move a face alike."""
+    """Elbow and knee are at 0.5 and the wrist at 1: where both adjacent bones have similar skinning weights."""
     weights = anny_body.body_bone_weights()[anny_body.faces].mean(1)
 
     def moved_by(name: str) -> torch.Tensor:
@@ -59,8 +59,8 @@ def test_places_on_limbs(anny_body: BodyModel, surface: SurfaceRegions) -> None:
 
 
 def test_clothes_end_where_they_are_cut(surface: SurfaceRegions, view: Visibility) -> None:
-    """Nobody's hand is in a sleeve, nobody's face in cloth; most trunks are; eyes are dark."""
-    colour, folds = Wardrobe(surface).dress(view, torch.Generator().manual_seed(0))
+    """Hands and faces are never covered by cloth, most torsos are, and eyes are dark."""
+    colour, folds = OutfitSampler(surface).dress(view, torch.Generator().manual_seed(0))
     assert colour.shape == (len(view.face), 3)
     hand = surface.arm[view.face] & (surface.along[view.face] > 1.05)
     assert (folds[hand] == 0).all()
@@ -70,31 +70,31 @@ def test_clothes_end_where_they_are_cut(surface: SurfaceRegions, view: Visibilit
     assert colour[spot].mean() < 0.7 * colour[hand].mean()
 
 
-def test_light_comes_from_somewhere(anny_body: BodyModel, view: Visibility, vertices_cam: torch.Tensor) -> None:
+def test_light_is_directional(anny_body: BodyModel, view: Visibility, vertices_cam: torch.Tensor) -> None:
     normals = view_normals(view, vertices_cam, anny_body.faces)
     torch.testing.assert_close(normals.norm(dim=1), torch.ones(len(normals)))
-    assert (normals[:, 2] < 0.1).all()  # what is seen is turned to the camera
-    light = draw_light(view, normals, torch.zeros(len(normals), 2), torch.Generator().manual_seed(0))
+    assert (normals[:, 2] < 0.1).all()  # visible faces point to the camera
+    light = sample_light(view, normals, torch.zeros(len(normals), 2), torch.Generator().manual_seed(0))
     assert 0 < light.min() < light.max() < 3
     left = [view.person == person for person in range(B)]
     uneven = [float((light[who].mean(1) * normals[who, 0]).mean()) for who in left]
     assert min(uneven) < -0.01 < 0.01 < max(uneven)
 
 
-def test_what_hides_hides(anny_body: BodyModel, view: Visibility, vertices_cam: torch.Tensor) -> None:
-    """People behind a thing are not seen through it, and beyond the border all is grey."""
+def test_occluders_cover_the_person(anny_body: BodyModel, view: Visibility, vertices_cam: torch.Tensor) -> None:
+    """A person behind an occluder is not visible through it, and pixels outside the image are grey."""
     hidden = torch.zeros(B, CROP_PX, CROP_PX, dtype=torch.bool)
     hidden[:, :, 64:] = True
     inside = torch.ones_like(hidden)
     inside[:, :10] = False
-    painter = Painter(anny_body, backgrounds=0, accompanied=0.0)
-    nobody = Visibility(B, *(column[:0] for column in (view.person, view.pixel, view.face)))
+    renderer = CropRenderer(anny_body, backgrounds=0, accompanied=0.0)
+    empty = Visibility(B, *(column[:0] for column in (view.person, view.pixel, view.face)))
     with_people, without = (
-        painter(seen, vertices_cam, hidden, inside, torch.Generator().manual_seed(0)) for seen in (view, nobody)
+        renderer(seen, vertices_cam, hidden, inside, torch.Generator().manual_seed(0)) for seen in (view, empty)
     )
-    assert (with_people[:, :, :10] == BEYOND).all()
+    assert (with_people[:, :, :10] == PADDING_GREY).all()
     difference = (with_people - without).abs().amax(1)
-    assert difference[:, :, 72:].max() < 0.2  # blocks of compression reach over an edge, a little
+    assert difference[:, :, 72:].max() < 0.2  # compression blocks straddle the edge
     assert difference[:, :, 72:].mean() < 0.001
     shown = torch.zeros(B, CROP_PX, CROP_PX, dtype=torch.bool)
     shown.view(-1)[view.place] = True
@@ -102,39 +102,39 @@ def test_what_hides_hides(anny_body: BodyModel, view: Visibility, vertices_cam: 
     assert difference[shown].mean() > 0.1
 
 
-def test_company_stays_behind(anny_body: BodyModel, view: Visibility, vertices_cam: torch.Tensor) -> None:
+def test_second_person_stays_behind(anny_body: BodyModel, view: Visibility, vertices_cam: torch.Tensor) -> None:
     hidden = torch.zeros(B, CROP_PX, CROP_PX, dtype=torch.bool)
-    pictures = [
-        Painter(anny_body, 0, share)(view, vertices_cam, hidden, ~hidden, torch.Generator().manual_seed(0))
+    images = [
+        CropRenderer(anny_body, 0, share)(view, vertices_cam, hidden, ~hidden, torch.Generator().manual_seed(0))
         for share in (0.0, 1.0)
     ]
-    changed = ((pictures[0] - pictures[1]).abs().amax(1) > 0.1).flatten()
+    changed = ((images[0] - images[1]).abs().amax(1) > 0.1).flatten()
     person = torch.zeros_like(changed)
     person[view.place] = True
     assert changed[~person].float().mean() > 0.02
-    assert changed[person].float().mean() < 0.05  # softness alone
+    assert changed[person].float().mean() < 0.05  # changes only by blur
 
 
 def test_occluders() -> None:
-    hidden = draw_occluders(500, 0.4, torch.Generator().manual_seed(0))
+    hidden = sample_occluders(500, 0.4, torch.Generator().manual_seed(0))
     some = hidden.flatten(1).any(1)
     assert 0.3 < some.float().mean() < 0.45
     assert hidden[some].float().mean((1, 2)).median() < 0.25
     assert hidden[:, 60:68, 60:68].float().mean() < 0.1
-    assert not draw_occluders(50, 0.0, torch.Generator().manual_seed(0)).any()
+    assert not sample_occluders(50, 0.0, torch.Generator().manual_seed(0)).any()
 
 
 def test_backgrounds() -> None:
     one, other = Backgrounds(0), Backgrounds(1)
     assert not torch.equal(one.bank, other.bank)
-    drawn, again = (one.draw(B, torch.Generator().manual_seed(0)) for _ in range(2))
+    drawn, again = (one.sample(B, torch.Generator().manual_seed(0)) for _ in range(2))
     assert torch.equal(drawn, again)
     assert 0 <= drawn.min() <= drawn.max() <= 1
     assert drawn.std((1, 2, 3)).median() > 0.05
     assert one.windows(0, torch.Generator()).shape == (0, 3, CROP_PX, CROP_PX)
 
 
-def test_camera_faults_keep_the_picture() -> None:
+def test_camera_degradations_keep_the_image() -> None:
     across, down = torch.meshgrid(torch.linspace(-3, 3, CROP_PX), torch.linspace(-3, 3, CROP_PX), indexing="xy")
     clean = (0.5 + 0.3 * torch.sin(across) * torch.cos(down)).expand(B, 3, -1, -1)
     spoilt = CameraDegradations()(clean.clone(), torch.Generator().manual_seed(0))

@@ -1,4 +1,4 @@
-"""The parts of the body: names, sides, and where they are seen."""
+"""Body parts: names, sides, and their position in the image."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pose2mesh.baselines.rendering.body_parts import (
     vertex_parts,
 )
 from pose2mesh.baselines.rendering.rasterizer import Rasteriser
-from pose2mesh.baselines.rendering.visibility import crop_cameras, look
+from pose2mesh.baselines.rendering.visibility import crop_cameras, visible_surface
 from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.synthetic.camera_sampling import Cameras
 
@@ -48,11 +48,12 @@ def test_faces(anny_body: BodyModel) -> None:
             assert (middle[part == index, 0] > 0).all()
 
 
-def test_the_left_hand_of_who_faces_the_camera_is_on_the_right(anny_body: BodyModel, facing: Cameras) -> None:
+def test_left_hand_of_a_person_facing_the_camera_is_on_the_right(anny_body: BodyModel, facing: Cameras) -> None:
     crops = Crops(torch.tensor([[500.0, 500.0]]), torch.tensor([400.0]))
     vertices = anny_body.template[None] @ facing.rotation.mT
     labels = label_image(
-        look(Rasteriser(anny_body.faces.numpy(), CROP_PX), vertices, crop_cameras(facing, crops)), face_parts(anny_body)
+        visible_surface(Rasteriser(anny_body.faces.numpy(), CROP_PX), vertices, crop_cameras(facing, crops)),
+        face_parts(anny_body),
     )
     row, column = ((labels[0] == PART_NAMES.index(name)).nonzero().float().mean(0) for name in PART_NAMES[4:6])
     assert PART_NAMES[4:6] == ("left_forearm", "right_forearm")

@@ -1,4 +1,4 @@
-"""Drawn people kept on disk: the same whoever asks, drawn once, and told when they cannot be kept."""
+"""Sample cache on disk: samples are equal to fresh ones, generated once, and write failures are reported."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ def stream(layer: BodyLayer, *needs: Need, source: PoseSource = PROCEDURAL, **ch
 
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    drawn: list[int] = []
-    draw = SampleStream.draw
+    sampled: list[int] = []
+    sample = SampleStream.sample
 
     def noted(self: SampleStream, chunk: int, seed: int) -> object:
-        drawn.append(chunk)
-        return draw(self, chunk, seed)
+        sampled.append(chunk)
+        return sample(self, chunk, seed)
 
-    monkeypatch.setattr(SampleStream, "draw", noted)
-    return drawn
+    monkeypatch.setattr(SampleStream, "sample", noted)
+    return sampled
 
 
-def test_what_is_kept_is_what_is_drawn(layer: BodyLayer, tmp_path: Path, counted: list[int]) -> None:
+def test_cached_samples_equal_fresh_ones(layer: BodyLayer, tmp_path: Path, counted: list[int]) -> None:
     fresh = stream(layer, "images", "silhouettes", "landmarks")
     kept = SampleStore(fresh, tmp_path)
-    drawn, first = fresh.draw(1, 0), kept.draw(1, 0)
-    assert len(list(tmp_path.rglob("pictures.npy"))) == 1  # the name in stores of earlier versions
+    sampled, first = fresh.sample(1, 0), kept.sample(1, 0)
+    assert len(list(tmp_path.rglob("pictures.npy"))) == 1  # the file name of caches of earlier versions
     counted.clear()
     same = SampleStore(stream(layer, "images", "silhouettes", "landmarks"), tmp_path)
-    again = same.draw(1 + 2, 0)  # of 2 chunks
+    again = same.sample(1 + 2, 0)  # of 2 chunks
     assert counted == []
     limits = {"images": 0.5 / 255, "silhouettes": 0.5 / 255}
-    for one, other, last in zip(drawn, first, again, strict=True):
+    for one, other, last in zip(sampled, first, again, strict=True):
         for item in fields(one):
             value, read = getattr(one, item.name), getattr(other, item.name)
             if value is None or item.name == "vertices":
@@ -59,35 +59,35 @@ def test_what_is_kept_is_what_is_drawn(layer: BodyLayer, tmp_path: Path, counted
             assert torch.equal(getattr(last, item.name), read)
 
 
-def test_methods_share_what_they_both_need(layer: BodyLayer, tmp_path: Path, counted: list[int]) -> None:
-    SampleStore(stream(layer, "silhouettes", "landmarks"), tmp_path).draw(0, 0)
+def test_methods_share_common_fields(layer: BodyLayer, tmp_path: Path, counted: list[int]) -> None:
+    SampleStore(stream(layer, "silhouettes", "landmarks"), tmp_path).sample(0, 0)
     counted.clear()
-    seen, _ = SampleStore(stream(layer, "silhouettes"), tmp_path).draw(0, 0)
+    observation, _ = SampleStore(stream(layer, "silhouettes"), tmp_path).sample(0, 0)
     assert counted == []
-    assert seen.silhouettes is not None
-    SampleStore(stream(layer, "silhouettes"), tmp_path).draw(0, 1)  # another seed draws others
+    assert observation.silhouettes is not None
+    SampleStore(stream(layer, "silhouettes"), tmp_path).sample(0, 1)  # another seed gives other samples
     assert counted == [0]
 
 
 def test_the_same_people_are_labelled_or_not(layer: BodyLayer, tmp_path: Path, counted: list[int]) -> None:
     few, many, fresh = (stream(layer, labelled=share) for share in (0.2, 0.6, 0.6))
-    (_, one), (_, other) = SampleStore(few, tmp_path).draw(0, 0), SampleStore(many, tmp_path).draw(0, 0)
+    (_, one), (_, other) = SampleStore(few, tmp_path).sample(0, 0), SampleStore(many, tmp_path).sample(0, 0)
     assert counted == [0]
     assert torch.equal(one.joints, other.joints)
-    assert torch.equal(other.labelled, fresh.draw(0, 0)[1].labelled)
+    assert torch.equal(other.labelled, fresh.sample(0, 0)[1].labelled)
     assert 0 < one.labelled.sum() < other.labelled.sum()
     assert (other.labelled | ~one.labelled).all()
 
 
-def test_other_people_have_another_place(layer: BodyLayer) -> None:
+def test_other_settings_have_another_folder(layer: BodyLayer) -> None:
     same = digest(stream(layer))
     assert digest(stream(layer, "landmarks")) == same
     assert digest(stream(layer, occluded=0.5)) != same
     assert digest(stream(layer, errors=False)) != same
 
 
-def test_pictures_are_kept_where_they_were_before_there_were_videos(layer: BodyLayer) -> None:
-    """Many gigabytes lie under the names that there were."""
+def test_digest_is_unchanged_since_before_videos(layer: BodyLayer) -> None:
+    """Existing caches of many gigabytes stay valid."""
     assert digest(stream(layer)) == "4cdaeb0c28a1791f"
     assert digest(stream(layer, stride=3)) == "4cdaeb0c28a1791f"
     moving = moving_poses()
@@ -95,28 +95,28 @@ def test_pictures_are_kept_where_they_were_before_there_were_videos(layer: BodyL
     assert len({digest(stream(layer, source=moving, **changes)) for changes in videos}) == 3
 
 
-def test_videos_are_kept(layer: BodyLayer, tmp_path: Path, counted: list[int]) -> None:
+def test_videos_are_cached(layer: BodyLayer, tmp_path: Path, counted: list[int]) -> None:
     fresh = stream(layer, "silhouettes", source=moving_poses(), frames=2)
-    _, drawn = SampleStore(fresh, tmp_path).draw(1, 0)
+    _, sampled = SampleStore(fresh, tmp_path).sample(1, 0)
     counted.clear()
-    seen, truth = SampleStore(stream(layer, source=moving_poses(), frames=2), tmp_path).draw(1, 0)
+    observation, ground_truth = SampleStore(stream(layer, source=moving_poses(), frames=2), tmp_path).sample(1, 0)
     assert counted == []
-    assert torch.equal(truth.orientations, drawn.orientations)
-    assert torch.equal(truth.labelled, drawn.labelled)
-    assert truth.index.tolist() == list(range(1, 128, 2))
-    assert seen.silhouettes is None
+    assert torch.equal(ground_truth.orientations, sampled.orientations)
+    assert torch.equal(ground_truth.labelled, sampled.labelled)
+    assert ground_truth.index.tolist() == list(range(1, 128, 2))
+    assert observation.silhouettes is None
 
 
 def test_a_folder_that_is_a_file_is_refused(layer: BodyLayer, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be kept there"):
-        SampleStore(stream(layer), tmp_path / "file").draw(0, 0)
+        SampleStore(stream(layer), tmp_path / "file").sample(0, 0)
 
 
 def test_a_damaged_file_is_named(layer: BodyLayer, tmp_path: Path) -> None:
     kept = SampleStore(stream(layer), tmp_path)
-    kept.draw(0, 0)
+    kept.sample(0, 0)
     for file in tmp_path.rglob("joints.npy"):
         file.write_bytes(b"\x93NUMPY")
     with pytest.raises(InputError, match="000000: drawn people cannot be kept there"):
-        kept.draw(0, 0)
+        kept.sample(0, 0)

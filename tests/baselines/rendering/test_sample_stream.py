@@ -1,4 +1,4 @@
-"""Drawn people: the same for the same numbers, seen where they are, told as config and interface say."""
+"""Synthetic samples: deterministic, geometrically consistent, and as configured."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def stream(anny_body: BodyModel) -> SampleStream:
 
 
 @pytest.fixture(scope="module")
-def drawn(stream: SampleStream) -> tuple[Observation, GroundTruth]:
-    return stream.draw(3, seed=1)
+def sampled(stream: SampleStream) -> tuple[Observation, GroundTruth]:
+    return stream.sample(3, seed=1)
 
 
 @pytest.fixture(scope="module")
 def exact(anny_body: BodyModel) -> tuple[Observation, GroundTruth]:
     config = RenderingConfig(SyntheticConfig(noise=EXACT, views=1), errors=False, occluded=0.0)
-    return SampleStream(anny_body, COCO, SOURCE, config, ALL - {"images"}).draw(0, seed=0)
+    return SampleStream(anny_body, COCO, SOURCE, config, ALL - {"images"}).sample(0, seed=0)
 
 
 def same(a: Observation | GroundTruth, b: Observation | GroundTruth) -> bool:
@@ -45,44 +45,59 @@ def same(a: Observation | GroundTruth, b: Observation | GroundTruth) -> bool:
     return all(one is other is None or torch.equal(one, other) for one, other in pairs)
 
 
-def test_shapes_and_types(drawn: Drawn) -> None:
-    seen, truth = drawn
-    assert seen.images is not None
-    assert seen.parts is not None
-    assert seen.silhouettes is not None
-    assert seen.joints.shape == (CHUNK, len(COCO), 2)
-    assert seen.images.shape == (CHUNK, 3, CROP_PX, CROP_PX)
-    assert seen.parts.shape == (CHUNK, PARTS, MAP_PX, MAP_PX)
-    assert seen.silhouettes.shape == (CHUNK, MAP_PX, MAP_PX)
-    assert truth.vertices is not None
-    assert truth.vertices.shape == (CHUNK, 13718, 3)
-    assert truth.index.tolist() == list(range(3 * CHUNK, 4 * CHUNK))
-    for value in (seen.joints, seen.confidence, seen.images, seen.parts, seen.silhouettes, truth.visible):
+def test_shapes_and_types(sampled: Drawn) -> None:
+    observation, ground_truth = sampled
+    assert observation.images is not None
+    assert observation.parts is not None
+    assert observation.silhouettes is not None
+    assert observation.joints.shape == (CHUNK, len(COCO), 2)
+    assert observation.images.shape == (CHUNK, 3, CROP_PX, CROP_PX)
+    assert observation.parts.shape == (CHUNK, PARTS, MAP_PX, MAP_PX)
+    assert observation.silhouettes.shape == (CHUNK, MAP_PX, MAP_PX)
+    assert ground_truth.vertices is not None
+    assert ground_truth.vertices.shape == (CHUNK, 13718, 3)
+    assert ground_truth.index.tolist() == list(range(3 * CHUNK, 4 * CHUNK))
+    for value in (
+        observation.joints,
+        observation.confidence,
+        observation.images,
+        observation.parts,
+        observation.silhouettes,
+        ground_truth.visible,
+    ):
         assert value.dtype == torch.float32
         assert value.isfinite().all()
-    for value in (seen.confidence, seen.images, seen.parts, seen.silhouettes, truth.visible):
+    for value in (
+        observation.confidence,
+        observation.images,
+        observation.parts,
+        observation.silhouettes,
+        ground_truth.visible,
+    ):
         assert 0 <= value.min() <= value.max() <= 1
 
 
-def test_the_same_for_the_same_numbers(stream: SampleStream, drawn: Drawn) -> None:
-    again = stream.draw(3, seed=1)
-    assert same(again[0], drawn[0])
-    assert same(again[1], drawn[1])
-    assert not torch.equal(stream.draw(3, seed=2)[1].joints, drawn[1].joints)
-    assert not torch.equal(stream.draw(4, seed=1)[1].joints, drawn[1].joints)
+def test_deterministic_in_chunk_and_seed(stream: SampleStream, sampled: Drawn) -> None:
+    again = stream.sample(3, seed=1)
+    assert same(again[0], sampled[0])
+    assert same(again[1], sampled[1])
+    assert not torch.equal(stream.sample(3, seed=2)[1].joints, sampled[1].joints)
+    assert not torch.equal(stream.sample(4, seed=1)[1].joints, sampled[1].joints)
 
 
-def test_what_is_needed_changes_nothing_else(anny_body: BodyModel, drawn: Drawn) -> None:
-    seen, truth = SampleStream(anny_body, COCO, SOURCE, RenderingConfig(), frozenset(("silhouettes",))).draw(3, seed=1)
-    assert seen.images is None
-    assert seen.parts is None
-    assert same(seen, replace(drawn[0], images=None, parts=None))
-    assert same(truth, drawn[1])
+def test_needs_do_not_change_other_fields(anny_body: BodyModel, sampled: Drawn) -> None:
+    observation, ground_truth = SampleStream(
+        anny_body, COCO, SOURCE, RenderingConfig(), frozenset(("silhouettes",))
+    ).sample(3, seed=1)
+    assert observation.images is None
+    assert observation.parts is None
+    assert same(observation, replace(sampled[0], images=None, parts=None))
+    assert same(ground_truth, sampled[1])
 
 
-def test_pictures_that_come_again(anny_body: BodyModel) -> None:
+def test_distinct_images_repeat(anny_body: BodyModel) -> None:
     stream = SampleStream(anny_body, COCO, SOURCE, RenderingConfig(distinct=2 * CHUNK), frozenset())
-    first, again = stream.draw(1, seed=0), stream.draw(3, seed=0)
+    first, again = stream.sample(1, seed=0), stream.sample(3, seed=0)
     assert same(first[0], again[0])
     assert same(first[1], again[1])
     assert again[1].index[0] == CHUNK
@@ -91,85 +106,89 @@ def test_pictures_that_come_again(anny_body: BodyModel) -> None:
 def test_some_are_labelled(anny_body: BodyModel) -> None:
     for share in (0.0, 1.0):
         stream = SampleStream(anny_body, COCO, SOURCE, RenderingConfig(labelled=share), frozenset())
-        assert stream.draw(0, seed=0)[1].labelled.float().mean() == share
+        assert stream.sample(0, seed=0)[1].labelled.float().mean() == share
 
 
-def test_truth_agrees_with_the_body(anny_body: BodyModel, drawn: Drawn) -> None:
+def test_ground_truth_agrees_with_the_body(anny_body: BodyModel, sampled: Drawn) -> None:
     """The parameters give the vertices, and the vertices the joints."""
-    truth = drawn[1]
-    posed = anny_body(truth.phenotypes[:4], truth.orientations[:4])
+    ground_truth = sampled[1]
+    posed = anny_body(ground_truth.phenotypes[:4], ground_truth.orientations[:4])
     joints = anny_body.regressor(COCO) @ posed
     root = joints[:, COCO.root_index, None]
-    assert truth.vertices is not None
-    torch.testing.assert_close(posed - root, truth.vertices[:4], atol=1e-4, rtol=0)
-    torch.testing.assert_close(joints - root, truth.joints[:4], atol=1e-4, rtol=0)
+    assert ground_truth.vertices is not None
+    torch.testing.assert_close(posed - root, ground_truth.vertices[:4], atol=1e-4, rtol=0)
+    torch.testing.assert_close(joints - root, ground_truth.joints[:4], atol=1e-4, rtol=0)
 
 
 def test_joints_lie_within_the_silhouette(exact: Drawn) -> None:
-    seen, truth = exact
-    assert seen.silhouettes is not None
-    labelled = len(COCO) - len(COCO.derived)  # the middle of two joints is not seen in the middle of both
-    torch.testing.assert_close(seen.joints[:, :labelled], truth.joints_2d[:, :labelled])
-    assert seen.joints.abs().max() < 1
-    widened = torch.nn.functional.max_pool2d(seen.silhouettes[:, None], 3, stride=1, padding=1)[:, 0]
-    column, row = ((seen.joints + 1) * (MAP_PX / 2)).long().unbind(-1)
+    observation, ground_truth = exact
+    assert observation.silhouettes is not None
+    labelled = len(COCO) - len(COCO.derived)  # a derived joint projects elsewhere than the middle of its two joints
+    torch.testing.assert_close(observation.joints[:, :labelled], ground_truth.joints_2d[:, :labelled])
+    assert observation.joints.abs().max() < 1
+    widened = torch.nn.functional.max_pool2d(observation.silhouettes[:, None], 3, stride=1, padding=1)[:, 0]
+    column, row = ((observation.joints + 1) * (MAP_PX / 2)).long().unbind(-1)
     shown = widened[torch.arange(CHUNK)[:, None], row, column]
     assert (shown > 0).float().mean() > 0.99
 
 
 def test_landmarks(anny_body: BodyModel, exact: Drawn) -> None:
-    """Exact, the first of them are the joints; with errors they are near, and missing where the picture ends."""
+    """Without errors the first landmarks equal the joints; with errors they are near, and missing outside the image."""
     config = RenderingConfig(SyntheticConfig(noise=EXACT, views=1), errors=False)
-    seen, truth = SampleStream(anny_body, COCO, SOURCE, config, frozenset(("landmarks",))).draw(0, seed=0)
-    assert seen.landmarks is not None
-    assert seen.landmark_confidence is not None
-    assert (seen.landmark_confidence == 1).all()
+    observation, ground_truth = SampleStream(anny_body, COCO, SOURCE, config, frozenset(("landmarks",))).sample(
+        0, seed=0
+    )
+    assert observation.landmarks is not None
+    assert observation.landmark_confidence is not None
+    assert (observation.landmark_confidence == 1).all()
     joints = len(COCO) - len(COCO.derived)
-    torch.testing.assert_close(seen.landmarks[:, :joints], truth.joints_2d[:, :joints], atol=1e-3, rtol=0)
-    erring, truth = SampleStream(anny_body, COCO, SOURCE, RenderingConfig(), frozenset(("landmarks",))).draw(0, seed=0)
+    torch.testing.assert_close(observation.landmarks[:, :joints], ground_truth.joints_2d[:, :joints], atol=1e-3, rtol=0)
+    erring, ground_truth = SampleStream(anny_body, COCO, SOURCE, RenderingConfig(), frozenset(("landmarks",))).sample(
+        0, seed=0
+    )
     assert erring.landmarks is not None
     assert erring.landmark_confidence is not None
     there = erring.landmark_confidence[:, :joints] > 0
     assert 0.5 < there.float().mean() < 0.95
-    error = (erring.landmarks[:, :joints] - truth.joints_2d[:, :joints]).norm(dim=-1)
+    error = (erring.landmarks[:, :joints] - ground_truth.joints_2d[:, :joints]).norm(dim=-1)
     assert 0.002 < error[there].median() < 0.06
 
 
 def test_errors_off_is_exact(exact: Drawn) -> None:
-    seen = exact[0]
-    assert seen.parts is not None
-    assert seen.silhouettes is not None
-    torch.testing.assert_close(seen.parts.sum(1), seen.silhouettes)
-    assert torch.equal((4 * seen.parts).round() / 4, seen.parts)  # whole pixels of the picture
+    observation = exact[0]
+    assert observation.parts is not None
+    assert observation.silhouettes is not None
+    torch.testing.assert_close(observation.parts.sum(1), observation.silhouettes)
+    assert torch.equal((4 * observation.parts).round() / 4, observation.parts)  # whole pixels of the image
 
 
-def test_errors_are_moderate(anny_body: BodyModel, drawn: Drawn) -> None:
+def test_errors_are_moderate(anny_body: BodyModel, sampled: Drawn) -> None:
     config = RenderingConfig(errors=False)
-    exact = SampleStream(anny_body, COCO, SOURCE, config, ALL - {"images"}).draw(3, seed=1)[0]
-    for found, true in ((drawn[0].parts, exact.parts), (drawn[0].silhouettes, exact.silhouettes)):
+    exact = SampleStream(anny_body, COCO, SOURCE, config, ALL - {"images"}).sample(3, seed=1)[0]
+    for found, true in ((sampled[0].parts, exact.parts), (sampled[0].silhouettes, exact.silhouettes)):
         assert found is not None
         assert true is not None
         both, either = torch.minimum(found, true).sum(), torch.maximum(found, true).sum()
         assert 0.5 < both / either < 0.9
 
 
-def test_people_cut_by_the_border(anny_body: BodyModel, drawn: Drawn) -> None:
-    """Where the picture ends, it is grey, and nothing is seen of the person."""
-    seen, truth = drawn
-    outside = (truth.visible == 0) & (truth.joints_2d.abs() < 0.95).all(-1)
+def test_people_cut_by_the_image_border(anny_body: BodyModel, sampled: Drawn) -> None:
+    """Pixels outside the image are grey and show nothing of the person."""
+    observation, ground_truth = sampled
+    outside = (ground_truth.visible == 0) & (ground_truth.joints_2d.abs() < 0.95).all(-1)
     who, joint = outside.nonzero(as_tuple=True)
     assert len(who) > 0
-    column, row = ((truth.joints_2d[who, joint] + 1) * (CROP_PX / 2)).long().unbind(-1)
-    assert seen.images is not None
-    assert (seen.images[who, :, row, column] == 0.5).all(1).float().mean() > 0.9
+    column, row = ((ground_truth.joints_2d[who, joint] + 1) * (CROP_PX / 2)).long().unbind(-1)
+    assert observation.images is not None
+    assert (observation.images[who, :, row, column] == 0.5).all(1).float().mean() > 0.9
 
 
 def test_without_a_border_everything_is_visible(anny_body: BodyModel) -> None:
     config = RenderingConfig(SyntheticConfig(noise=EXACT, views=1))
-    seen, truth = SampleStream(anny_body, COCO, SOURCE, config, frozenset(("images",))).draw(0, seed=0)
-    assert (truth.visible == 1).all()
-    assert seen.images is not None
-    assert not (seen.images == 0.5).all(1).flatten(1).float().mean(1).gt(0.05).any()
+    observation, ground_truth = SampleStream(anny_body, COCO, SOURCE, config, frozenset(("images",))).sample(0, seed=0)
+    assert (ground_truth.visible == 1).all()
+    assert observation.images is not None
+    assert not (observation.images == 0.5).all(1).flatten(1).float().mean(1).gt(0.05).any()
 
 
 @pytest.fixture(scope="module")
@@ -177,23 +196,23 @@ def videos(anny_body: BodyModel) -> list[Drawn]:
     """Four frames of 64, every third of a clip."""
     config = RenderingConfig(SyntheticConfig(noise=EXACT, views=1), labelled=0.5, frames=4, stride=3)
     stream = SampleStream(anny_body, COCO, moving_poses(), config, frozenset(("silhouettes",)))
-    return [stream.draw(chunk, seed=0) for chunk in range(4, 8)]
+    return [stream.sample(chunk, seed=0) for chunk in range(4, 8)]
 
 
-def test_videos_are_of_one_person_each(videos: list[Drawn]) -> None:
-    truths = [truth for _, truth in videos]
-    for frame, truth in enumerate(truths):
-        assert truth.index.tolist() == [4 * (CHUNK + person) + frame for person in range(CHUNK)]
-        assert torch.equal(truth.phenotypes, truths[0].phenotypes)
-        assert torch.equal(truth.labelled, truths[0].labelled)
+def test_each_video_shows_one_person(videos: list[Drawn]) -> None:
+    truths = [ground_truth for _, ground_truth in videos]
+    for frame, ground_truth in enumerate(truths):
+        assert ground_truth.index.tolist() == [4 * (CHUNK + person) + frame for person in range(CHUNK)]
+        assert torch.equal(ground_truth.phenotypes, truths[0].phenotypes)
+        assert torch.equal(ground_truth.labelled, truths[0].labelled)
     assert len(truths[0].phenotypes.unique(dim=0)) == CHUNK
     assert truths[0].labelled.any()
     assert not truths[0].labelled.all()
 
 
-def test_frames_of_a_video_follow_each_other_before_one_camera(videos: list[Drawn]) -> None:
-    """Turned by as much as three frames of the clip; the camera's tilt would show in the axis of the turn."""
-    hips = torch.stack([truth.orientations[:, 0] for _, truth in videos], dim=1)
+def test_frames_of_a_video_are_consecutive_and_share_one_camera(videos: list[Drawn]) -> None:
+    """The body turns by three frames of the clip; another camera tilt would change the axis of the turn."""
+    hips = torch.stack([ground_truth.orientations[:, 0] for _, ground_truth in videos], dim=1)
     turns = hips[:, 1:] @ hips[:, :-1].mT
     axes = torch.stack([turns[..., i, j] - turns[..., j, i] for i, j in ((2, 1), (0, 2), (1, 0))], dim=-1) / 2
     # In the axes of the crops, which move a little with the person.
@@ -201,11 +220,11 @@ def test_frames_of_a_video_follow_each_other_before_one_camera(videos: list[Draw
     assert (axes[..., 1] < -0.5 * axes.norm(dim=-1)).all()  # up, where y is down
 
 
-def test_frames_are_detected_and_hidden_each_by_itself(videos: list[Drawn], anny_body: BodyModel) -> None:
+def test_frames_have_independent_detections_and_occluders(videos: list[Drawn], anny_body: BodyModel) -> None:
     noisy = RenderingConfig(SyntheticConfig(views=1), frames=2)
     stream = SampleStream(anny_body, COCO, moving_poses(), noisy, frozenset())
-    (one, _), (other, _) = stream.draw(0, seed=0), stream.draw(1, seed=0)
-    missing = [(seen.confidence == 0) for seen in (one, other)]
+    (one, _), (other, _) = stream.sample(0, seed=0), stream.sample(1, seed=0)
+    missing = [(observation.confidence == 0) for observation in (one, other)]
     assert missing[0].any()
     assert not torch.equal(*missing)
     assert not torch.equal(videos[0][0].silhouettes, videos[1][0].silhouettes)

@@ -1,4 +1,4 @@
-"""Detectors' errors: few for most people, of the kinds that they are said to be."""
+"""Simulated detector errors: of the documented kinds, and few for most people."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import torch
 from pose2mesh.baselines.common.landmarks import MIRROR
 from pose2mesh.baselines.observation import CROP_PX, LANDMARKS, PARTS
 from pose2mesh.baselines.rendering.body_parts import FLIPPED_PARTS, share_maps
-from pose2mesh.baselines.rendering.simulated_detectors import Segmenter, find_landmarks
+from pose2mesh.baselines.rendering.simulated_detectors import SimulatedSegmenter, detect_landmarks
 
 B = 200
 
 
 def squares() -> torch.Tensor:
-    """(B, CROP_PX, CROP_PX) labels: every part a square of 24 pixels, with background between."""
+    """Labels (B, CROP_PX, CROP_PX) in which every part is a square of 24 pixels, with background between."""
     labels = torch.full((B, CROP_PX, CROP_PX), -1, dtype=torch.int8)
     for part in range(PARTS):
         row, column = 4 + part // 4 * 40, 4 + part % 4 * 32
@@ -21,8 +21,8 @@ def squares() -> torch.Tensor:
     return labels
 
 
-def test_parts_are_sometimes_taken_for_others() -> None:
-    maps = Segmenter().parts(squares(), torch.Generator().manual_seed(0))
+def test_parts_are_sometimes_confused() -> None:
+    maps = SimulatedSegmenter().parts(squares(), torch.Generator().manual_seed(0))
     exact = share_maps(squares(), PARTS)
     assert 0 <= maps.min() <= maps.max() <= 1
     assert maps.sum(1).max() <= 1 + 1e-6
@@ -36,7 +36,7 @@ def test_parts_are_sometimes_taken_for_others() -> None:
 
 
 def test_silhouettes_have_no_sides() -> None:
-    person = Segmenter().person(squares(), torch.Generator().manual_seed(0))
+    person = SimulatedSegmenter().person(squares(), torch.Generator().manual_seed(0))
     exact = share_maps(squares().clamp_max(0), 1)[:, 0]
     both, either = torch.minimum(person, exact).sum((1, 2)), torch.maximum(person, exact).sum((1, 2))
     assert (both / either).median() > 0.6
@@ -45,13 +45,13 @@ def test_silhouettes_have_no_sides() -> None:
 
 def test_landmarks() -> None:
     true = 500 + 100 * torch.randn(B, LANDMARKS, 2, generator=torch.Generator().manual_seed(0))
-    place, confidence = find_landmarks(true, torch.Generator().manual_seed(1))
+    place, confidence = detect_landmarks(true, torch.Generator().manual_seed(1))
     there = confidence > 0
     assert (place[~there] == 0).all()
     assert 0.85 < there.float().mean() < 0.97
     error = (place - true).norm(dim=-1)
     assert error[there].median() < 30
-    # Surer of what is right.
+    # Confidence is higher for accurate landmarks.
     assert confidence[there & (error < 20)].mean() > confidence[there & (error > 80)].mean() + 0.3
     flipped = there & ((place - true[:, MIRROR]).norm(dim=-1) < 40) & (error > 80)
     assert 0.02 < flipped.float().mean() < 0.12

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pose2mesh.datasets.readers.amass import amass
+from pose2mesh.datasets.readers.amass import read_amass
 from pose2mesh.errors import InputError
 
 
@@ -35,7 +35,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_frames_at_a_rate(folder: Path, cache: Path) -> None:
-    records = amass(folder, cache, sets=("cmu",))
+    records = read_amass(folder, cache, sets=("cmu",))
     assert records.sequences == ["CMU/01/01_01_poses.npz", "CMU/02/02_01_poses.npz"]
     assert records.frame.tolist() == [0, 60, 120, 0, 30, 60, 90, 120]
     assert records.gender.tolist() == [2] * 3 + [1] * 5
@@ -45,7 +45,7 @@ def test_frames_at_a_rate(folder: Path, cache: Path) -> None:
     np.testing.assert_allclose(records.translation_m[0], [0.5, 0.6, 0.9])
     assert records.joints_px is None
     assert len(records.files) == 0
-    assert len(amass(folder, cache, frames_per_second=500)) == 300
+    assert len(read_amass(folder, cache, frames_per_second=500)) == 300
 
 
 @pytest.mark.parametrize(
@@ -62,9 +62,9 @@ def test_faulty_motions(folder: Path, cache: Path, changed: dict[str, Any], mess
     path = folder / "CMU" / "01" / "01_02_poses.npz"
     motion(path, **changed)
     with pytest.raises(InputError) as caught:
-        amass(folder, cache)
+        read_amass(folder, cache)
     assert str(caught.value) == f"{path}: {message}"
-    records = amass(folder, cache, on_fault="skip")
+    records = read_amass(folder, cache, on_fault="skip")
     assert (len(records), records.faults) == (8, 1)
 
 
@@ -72,9 +72,9 @@ def test_damaged_files(folder: Path, cache: Path) -> None:
     path = folder / "CMU" / "01" / "01_02_poses.npz"
     path.write_bytes((folder / "CMU" / "01" / "01_01_poses.npz").read_bytes()[:2000])
     with pytest.raises(InputError, match=r"01_02_poses\.npz: not an \.npz file of AMASS"):
-        amass(folder, cache)
+        read_amass(folder, cache)
 
 
 def test_sets_that_are_not_there(folder: Path, cache: Path) -> None:
     with pytest.raises(InputError, match="has no folder 'KIT'"):
-        amass(folder, cache, sets=("CMU", "KIT"))
+        read_amass(folder, cache, sets=("CMU", "KIT"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pose2mesh.datasets.readers.coco import coco
+from pose2mesh.datasets.readers.coco import read_coco
 from pose2mesh.errors import InputError
 
 
@@ -17,7 +17,7 @@ def labels(folder: Path) -> Path:
 
 
 def test_people_and_who_is_left_out(coco_folder: Path, cache: Path) -> None:
-    records = coco(coco_folder, cache)
+    records = read_coco(coco_folder, cache)
     assert records.annotation_id.tolist() == [100, 103, 105]
     assert records.left_out == {"crowd": 1, "no labelled keypoint": 1, "box without area": 1}
     assert records.faults == 0
@@ -28,7 +28,7 @@ def test_people_and_who_is_left_out(coco_folder: Path, cache: Path) -> None:
 
 
 def test_joints_have_pelvis_and_neck(coco_folder: Path, cache: Path) -> None:
-    records = coco(coco_folder, cache)
+    records = read_coco(coco_folder, cache)
     joints = records.joints_px[0]
     assert joints.shape == (19, 3)
     np.testing.assert_allclose(joints[1], [10, 5, 0.7])  # hidden
@@ -42,11 +42,11 @@ def test_a_middle_needs_both_sides(coco_folder: Path, cache: Path, edit_json: Ca
         data["annotations"][0]["keypoints"][11 * 3 + 2] = 0
 
     edit_json(labels(coco_folder), hide_left_hip)
-    np.testing.assert_array_equal(coco(coco_folder, cache).joints_px[0, 17], 0)
+    np.testing.assert_array_equal(read_coco(coco_folder, cache).joints_px[0, 17], 0)
 
 
 def test_fits_and_those_that_are_missing(coco_folder: Path, cache: Path) -> None:
-    records = coco(coco_folder, cache)
+    records = read_coco(coco_folder, cache)
     assert records.body_valid.tolist() == [True, False, True]
     np.testing.assert_allclose(records.weak_camera[0], [150, 150, 300, 200])
     np.testing.assert_allclose(records.weak_camera[2], [151, 151, 301, 201])
@@ -57,7 +57,7 @@ def test_fits_and_those_that_are_missing(coco_folder: Path, cache: Path) -> None
 
 def test_without_fits(coco_folder: Path, cache: Path) -> None:
     (coco_folder / "annotations" / "coco_smplify_train.json").unlink()
-    assert not coco(coco_folder, cache).body_valid.any()
+    assert not read_coco(coco_folder, cache).body_valid.any()
 
 
 def test_annotations_before_images(coco_folder: Path, cache: Path, edit_json: Callable) -> None:
@@ -65,7 +65,7 @@ def test_annotations_before_images(coco_folder: Path, cache: Path, edit_json: Ca
         data["images"] = data.pop("images")
 
     edit_json(labels(coco_folder), reorder)
-    assert coco(coco_folder, cache).annotation_id.tolist() == [100, 103, 105]
+    assert read_coco(coco_folder, cache).annotation_id.tolist() == [100, 103, 105]
 
 
 @pytest.mark.parametrize(
@@ -85,10 +85,10 @@ def test_faults_name_file_and_id(
 ) -> None:
     edit_json(labels(coco_folder), lambda data: change(data["annotations"]))
     with pytest.raises(InputError) as caught:
-        coco(coco_folder, cache)
+        read_coco(coco_folder, cache)
     assert str(caught.value).startswith(f"{labels(coco_folder)}: {message}")
     assert "\n" not in str(caught.value)
-    records = coco(coco_folder, cache, on_fault="skip")
+    records = read_coco(coco_folder, cache, on_fault="skip")
     assert records.annotation_id.tolist() == [100, 105]
     assert records.faults == 1
     assert message in records.fault_messages[0]
@@ -98,8 +98,8 @@ def test_a_faulty_fit(coco_folder: Path, cache: Path, edit_json: Callable) -> No
     fits = coco_folder / "annotations" / "coco_smplify_train.json"
     edit_json(fits, lambda data: data["105"]["smpl_param"]["shape"].append(1))
     with pytest.raises(InputError, match="fit of annotation 105: smpl_param: shape has 11 numbers, expected 10"):
-        coco(coco_folder, cache)
-    records = coco(coco_folder, cache, on_fault="skip")
+        read_coco(coco_folder, cache)
+    records = read_coco(coco_folder, cache, on_fault="skip")
     assert records.body_valid.tolist() == [True, False, False]
 
 
@@ -108,13 +108,13 @@ def test_images_that_are_there(coco_folder: Path, cache: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "000000000001.jpg").touch()
     with pytest.raises(InputError, match=r"annotation 103: its image .*000000000002\.jpg is not there"):
-        coco(coco_folder, cache, images=coco_folder / "images")
-    records = coco(coco_folder, cache, images=coco_folder / "images", on_fault="skip")
+        read_coco(coco_folder, cache, images=coco_folder / "images")
+    records = read_coco(coco_folder, cache, images=coco_folder / "images", on_fault="skip")
     assert (records.annotation_id.tolist(), records.faults) == ([100], 2)
 
 
 def test_published_annotations(shared_data: Path, cache: Path) -> None:
-    records = coco(shared_data, cache, annotations=shared_data / "coco_mini" / "person_keypoints.json")
+    records = read_coco(shared_data, cache, annotations=shared_data / "coco_mini" / "person_keypoints.json")
     assert sum(records.left_out.values()) + len(records) == 147
     assert records.left_out["crowd"] > 0
     inside = records.joints_px[..., 2] > 0

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pose2mesh.datasets.readers.custom import own
+from pose2mesh.datasets.readers.custom import read_custom
 from pose2mesh.errors import InputError
 from pose2mesh.skeletons import COCO, HAND
 from tests.datasets.literature import project, regressor, towards_camera, write_json
@@ -44,7 +44,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_what_there_is_of_everyone(folder: Path, cache: Path) -> None:
-    records = own(folder, cache)
+    records = read_custom(folder, cache)
     assert records.annotation_id.tolist() == [1, 2]
     assert records.left_out == {"no labelled keypoint": 1, "crowd": 1}
     assert records.schema.joints == records.schema.detected == COCO.names
@@ -68,7 +68,7 @@ def test_what_there_is_of_everyone(folder: Path, cache: Path) -> None:
 
 def test_keypoints_alone(folder: Path, cache: Path) -> None:
     (folder / "detections.json").unlink()
-    records = own(folder, cache, annotations=folder / "annotations.json")
+    records = read_custom(folder, cache, annotations=folder / "annotations.json")
     assert records.detected_px is None
 
 
@@ -77,12 +77,12 @@ def test_hands_have_mano(tmp_path: Path, cache: Path) -> None:
     annotation = {"id": 1, "image_id": 1, "keypoints": [1, 2, 2] * 21, "mano_param": hand}
     image = {"id": 1, "file_name": "a.jpg", "width": 9, "height": 9}
     write_json(tmp_path / "annotations.json", {"images": [image], "annotations": [annotation]})
-    records = own(tmp_path, cache, joints="hand")
+    records = read_custom(tmp_path, cache, joints="hand")
     assert (records.schema.body, records.schema.joints) == ("mano", HAND.names)
     assert records.pose is not None
     assert records.pose.shape == (1, 16, 3)
     with pytest.raises(InputError, match=r"annotation 1: keypoints has 63 numbers, expected 51"):
-        own(tmp_path, cache)
+        read_custom(tmp_path, cache)
 
 
 @pytest.mark.parametrize(
@@ -105,14 +105,14 @@ def test_what_is_wrong_is_named(
 ) -> None:  # fmt: skip
     edit_json(folder / "annotations.json", lambda values: values["annotations"][1].update(change))
     with pytest.raises(InputError) as caught:
-        own(folder, cache)
+        read_custom(folder, cache)
     assert str(caught.value) == f"{folder / 'annotations.json'}: {fault}" or fault in str(caught.value)
-    assert len(own(folder, cache, on_fault="skip")) == 1
+    assert len(read_custom(folder, cache, on_fault="skip")) == 1
 
 
 def test_an_unknown_order_of_joints(folder: Path, cache: Path) -> None:
     with pytest.raises(InputError, match="joints 'coko' is not known"):
-        own(folder, cache, joints="coko")
+        read_custom(folder, cache, joints="coko")
 
 
 def test_the_example_in_the_documents_is_read(tmp_path: Path, cache: Path) -> None:
@@ -120,6 +120,6 @@ def test_the_example_in_the_documents_is_read(tmp_path: Path, cache: Path) -> No
     example = page.split("```json")[1].split("```")[0]
     values = json.loads(example)
     (tmp_path / "annotations.json").write_text(json.dumps(values))
-    records = own(tmp_path, cache)
+    records = read_custom(tmp_path, cache)
     assert records.body_valid is not None
     assert records.body_valid.any()

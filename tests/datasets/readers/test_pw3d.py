@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pose2mesh.datasets.readers.pw3d import pw3d, pw3d_sequences
+from pose2mesh.datasets.readers.pw3d import read_pw3d, read_pw3d_sequences
 from pose2mesh.errors import InputError
 
 
@@ -24,7 +24,7 @@ def save(folder: Path, content: Any) -> Path:
 
 
 def test_several_people_in_an_image(pw3d_folder: Path, cache: Path) -> None:
-    records = pw3d(pw3d_folder, cache, split="test")
+    records = read_pw3d(pw3d_folder, cache, split="test")
     assert records.image.tolist() == [0, 0, 1]
     assert records.subject.tolist() == [0, 1, 0]
     assert records.files[1] == "downtown_bar_00/image_00001.jpg"
@@ -38,7 +38,7 @@ def test_several_people_in_an_image(pw3d_folder: Path, cache: Path) -> None:
 
 
 def test_a_detection_that_is_not_there(pw3d_folder: Path, cache: Path) -> None:
-    detected = pw3d(pw3d_folder, cache, split="test").detected_px
+    detected = read_pw3d(pw3d_folder, cache, split="test").detected_px
     assert detected.shape == (3, 19, 3)
     np.testing.assert_allclose(detected[2, 3], [30, 2, 0.5])
     np.testing.assert_allclose(detected[2, 17], [115, 2, 0.5])
@@ -46,18 +46,18 @@ def test_a_detection_that_is_not_there(pw3d_folder: Path, cache: Path) -> None:
 
 
 def test_other_detections(pw3d_folder: Path, cache: Path) -> None:
-    records = pw3d(pw3d_folder, cache, split="test", detections="openpose")
+    records = read_pw3d(pw3d_folder, cache, split="test", detections="openpose")
     assert records.schema.detected[1] == "neck"
     np.testing.assert_allclose(records.detected_px[1, 4], [4, 2, 0.25])
     (pw3d_folder / "data" / "darkpose_3dpw_testset_output.json").unlink()
-    assert (pw3d(pw3d_folder, cache, split="test").detected_px == 0).all()
+    assert (read_pw3d(pw3d_folder, cache, split="test").detected_px == 0).all()
 
 
 def test_detected_twice(pw3d_folder: Path, cache: Path, edit_json: Callable) -> None:
     path = pw3d_folder / "data" / "darkpose_3dpw_testset_output.json"
     edit_json(path, lambda found: found.append(found[0]))
     with pytest.raises(InputError, match="detection of annotation 0: it is there twice"):
-        pw3d(pw3d_folder, cache, split="test")
+        read_pw3d(pw3d_folder, cache, split="test")
 
 
 def test_a_gender_that_is_none(pw3d_folder: Path, cache: Path, edit_json: Callable) -> None:
@@ -66,18 +66,18 @@ def test_a_gender_that_is_none(pw3d_folder: Path, cache: Path, edit_json: Callab
     with pytest.raises(
         InputError, match="annotation 1: smpl_param: gender is 'f', expected one of neutral, male, female"
     ):
-        pw3d(pw3d_folder, cache, split="test")
+        read_pw3d(pw3d_folder, cache, split="test")
 
 
 def test_a_missing_body(pw3d_folder: Path, cache: Path, edit_json: Callable) -> None:
     path = pw3d_folder / "data" / "3DPW_latest_test.json"
     edit_json(path, lambda data: data["annotations"][1].pop("smpl_param"))
-    assert pw3d(pw3d_folder, cache, split="test").body_valid.tolist() == [True, False, True]
+    assert read_pw3d(pw3d_folder, cache, split="test").body_valid.tolist() == [True, False, True]
 
 
 def test_sequences_as_published(tmp_path: Path, cache: Path, pw3d_sequence: dict[str, Any]) -> None:
     save(tmp_path, pw3d_sequence)
-    records = pw3d_sequences(tmp_path, cache, split="train")
+    records = read_pw3d_sequences(tmp_path, cache, split="train")
     assert [records.frame.tolist(), records.subject.tolist()] == [[0, 0, 1, 2, 2], [0, 1, 0, 0, 1]]
     assert records.left_out == {"no valid camera": 1}
     assert records.gender.tolist() == [1, 2, 1, 1, 2]
@@ -98,7 +98,7 @@ def test_the_size_of_the_images(tmp_path: Path, cache: Path, pw3d_sequence: dict
     (images / "courtyard_golf_00").mkdir(parents=True)
     for frame in range(3):
         Image.new("L", (1080, 1920)).save(images / "courtyard_golf_00" / f"image_{frame:05d}.jpg")
-    records = pw3d_sequences(tmp_path, cache, split="train", images=images)
+    records = read_pw3d_sequences(tmp_path, cache, split="train", images=images)
     assert records.image_size.tolist() == [[1080, 1920]] * 5
 
 
@@ -117,7 +117,7 @@ def test_faulty_sequences(
 ) -> None:
     path = save(tmp_path, pw3d_sequence | {key: value})
     with pytest.raises(InputError) as caught:
-        pw3d_sequences(tmp_path, cache, split="train")
+        read_pw3d_sequences(tmp_path, cache, split="train")
     assert str(caught.value) == f"{path}: sequence courtyard_golf_00: {message}"
 
 
@@ -134,5 +134,5 @@ class Harm:
 def test_nothing_in_a_sequence_is_run(tmp_path: Path, cache: Path, pw3d_sequence: dict[str, Any]) -> None:
     save(tmp_path, pw3d_sequence | {"genders": Harm(tmp_path / "harm")})
     with pytest.raises(InputError, match=r"names the global (posix|nt)\.system"):
-        pw3d_sequences(tmp_path, cache, split="train")
+        read_pw3d_sequences(tmp_path, cache, split="train")
     assert not (tmp_path / "harm").exists()

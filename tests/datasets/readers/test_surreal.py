@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from pose2mesh.datasets.readers.surreal import surreal
+from pose2mesh.datasets.readers.surreal import read_surreal
 
 
 def test_people(surreal_folder: Path, cache: Path) -> None:
     detections = surreal_folder / "data" / "hrnet_output_on_valset.json"
-    records = surreal(surreal_folder, cache, split="val", detections=detections)
+    records = read_surreal(surreal_folder, cache, split="val", detections=detections)
     assert records.annotation_id.tolist() == [50, 51]
     assert records.gender.tolist() == [2, 2]
     # In metres or millimetres, the unit shows.

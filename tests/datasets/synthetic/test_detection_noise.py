@@ -17,10 +17,10 @@ from pose2mesh.datasets.synthetic.detection_noise import (
     _draw_kinds,
     _neighbours,
     _place_errors,
+    add_detection_noise,
     kind_probabilities,
     person_area,
     similarity_distance,
-    synthesise,
 )
 from pose2mesh.skeletons import COCO, HUMAN36, JOINT_SETS, JointSet
 
@@ -50,7 +50,7 @@ def test_deterministic_by_seed(model: str, joint_set: JointSet, truth: Tensor) -
     joints = truth[:50, : len(joint_set)]
     config = NoiseConfig(model=model)  # type: ignore[arg-type]
     size = torch.full((50, 2), 1000.0)
-    first, again, other = (synthesise(joints, joint_set, config, seeded(seed), size) for seed in (1, 1, 2))
+    first, again, other = (add_detection_noise(joints, joint_set, config, seeded(seed), size) for seed in (1, 1, 2))
     assert torch.equal(first[0], again[0])
     assert torch.equal(first[1], again[1])
     assert not torch.equal(first[1], other[1])
@@ -141,28 +141,30 @@ def test_area_of_a_thin_box_does_not_vanish() -> None:
 
 def test_the_scale_scales_the_errors(truth: Tensor) -> None:
     def size(scale: float) -> Tensor:
-        noisy, _ = synthesise(truth, COCO, NoiseConfig(**{**FULL, "scale": (scale, scale), "swap": 0.0}), seeded(3))
+        noisy, _ = add_detection_noise(
+            truth, COCO, NoiseConfig(**{**FULL, "scale": (scale, scale), "swap": 0.0}), seeded(3)
+        )
         return ((noisy - truth).norm(dim=-1)[:, LABELLED]).median()
 
     torch.testing.assert_close(size(0.5) / size(1.0), torch.tensor(0.5), atol=0.06, rtol=0)
 
 
 def test_nobody_has_an_error_where_all_are_clean(truth: Tensor) -> None:
-    noisy, confidence = synthesise(truth, COCO, NoiseConfig(**{**FULL, "clean": 1.0}), seeded(4))
+    noisy, confidence = add_detection_noise(truth, COCO, NoiseConfig(**{**FULL, "clean": 1.0}), seeded(4))
     torch.testing.assert_close(noisy[:, LABELLED], truth[:, LABELLED])
     assert (confidence > 0).all()
-    noisy, _ = synthesise(truth, COCO, NoiseConfig(**{**FULL, "clean": 0.3}), seeded(4))
+    noisy, _ = add_detection_noise(truth, COCO, NoiseConfig(**{**FULL, "clean": 0.3}), seeded(4))
     untouched = ((noisy - truth)[:, LABELLED].abs().amax((1, 2)) == 0).float().mean()
     assert abs(untouched - 0.3) < 0.05
 
 
 def test_none_is_exact(truth: Tensor) -> None:
     config = NoiseConfig(**{**FULL, "model": "none", "plain_confidence": 1.0})
-    noisy, confidence = synthesise(truth, COCO, config, seeded(5))
+    noisy, confidence = add_detection_noise(truth, COCO, config, seeded(5))
     assert torch.equal(noisy[:, LABELLED], truth[:, LABELLED])
     torch.testing.assert_close(noisy[:, COCO.index("neck")], truth[:, 5:7].mean(1))
     assert (confidence == 1).all()
-    noisy, confidence = synthesise(truth, COCO, NoiseConfig(model="none", drop=1.0), seeded(5))
+    noisy, confidence = add_detection_noise(truth, COCO, NoiseConfig(model="none", drop=1.0), seeded(5))
     there = confidence[:, LABELLED] > 0
     assert 0.4 < there.float().mean() < 0.9
     assert torch.equal(noisy[:, LABELLED][there], truth[:, LABELLED][there])
@@ -170,13 +172,13 @@ def test_none_is_exact(truth: Tensor) -> None:
 
 def test_unknown_models_and_joint_sets_are_named(truth: Tensor) -> None:
     with pytest.raises(ValueError, match=r"'laplace' is not known; expected coco, human36 or none"):
-        synthesise(truth, COCO, NoiseConfig(model="laplace"), seeded())  # type: ignore[arg-type]
+        add_detection_noise(truth, COCO, NoiseConfig(model="laplace"), seeded())  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"'human36' is for joint set human36, not coco"):
-        synthesise(truth, COCO, NoiseConfig(model="human36"), seeded())
+        add_detection_noise(truth, COCO, NoiseConfig(model="human36"), seeded())
 
 
 def test_confidences_drop_with_the_error(truth: Tensor) -> None:
-    noisy, confidence = synthesise(truth, COCO, NoiseConfig(**FULL), seeded(6))
+    noisy, confidence = add_detection_noise(truth, COCO, NoiseConfig(**FULL), seeded(6))
     found = similarity(noisy, truth, person_area(truth))[:, LABELLED]
     confidence = confidence[:, LABELLED]
     correlation = torch.corrcoef(torch.stack((found.flatten(), confidence.flatten())))[0, 1]
@@ -188,14 +190,14 @@ def test_confidences_drop_with_the_error(truth: Tensor) -> None:
 
 
 def test_some_confidences_say_nothing(truth: Tensor) -> None:
-    _, confidence = synthesise(truth, COCO, NoiseConfig(plain_confidence=0.4, drop=0.5), seeded(7))
+    _, confidence = add_detection_noise(truth, COCO, NoiseConfig(plain_confidence=0.4, drop=0.5), seeded(7))
     silent = ((confidence == 1) | (confidence == 0)).all(1).float().mean()
     assert abs(silent - 0.4) < 0.05
 
 
 def test_missing_joints_are_zero_and_five_stay(truth: Tensor) -> None:
     size = torch.full((len(truth), 2), 700.0)
-    noisy, confidence = synthesise(truth, COCO, NoiseConfig(drop=1.0, out_of_picture=True), seeded(8), size)
+    noisy, confidence = add_detection_noise(truth, COCO, NoiseConfig(drop=1.0, out_of_picture=True), seeded(8), size)
     assert (noisy[confidence == 0] == 0).all()
     assert (noisy[confidence > 0] != 0).any(-1).all()
     there = (confidence[:, LABELLED] > 0).sum(1)
@@ -206,29 +208,29 @@ def test_missing_joints_are_zero_and_five_stay(truth: Tensor) -> None:
 def test_people_of_whom_too_little_is_left_keep_everything() -> None:
     joints = 100 + 10 * torch.rand(400, 19, 2, generator=seeded())
     size = torch.full((400, 2), 50.0)  # all of them outside
-    _, confidence = synthesise(joints, COCO, NoiseConfig(drop=0.0), seeded(), size)
+    _, confidence = add_detection_noise(joints, COCO, NoiseConfig(drop=0.0), seeded(), size)
     assert (confidence > 0).all()
     joints[:, :4] = 20.0  # four joints inside: too few; with the fifth there are enough
-    _, confidence = synthesise(joints, COCO, NoiseConfig(drop=0.0), seeded(), size)
+    _, confidence = add_detection_noise(joints, COCO, NoiseConfig(drop=0.0), seeded(), size)
     assert (confidence > 0).all()
     joints[:, 4] = 20.0
-    _, confidence = synthesise(joints, COCO, NoiseConfig(drop=0.0), seeded(), size)
+    _, confidence = add_detection_noise(joints, COCO, NoiseConfig(drop=0.0), seeded(), size)
     assert ((confidence > 0).sum(1) == 5).all()
 
 
 def test_joints_outside_the_picture_are_lost(truth: Tensor) -> None:
     size = torch.full((len(truth), 2), 700.0)
-    _, confidence = synthesise(truth, COCO, NoiseConfig(drop=0.0), seeded(9), size)
+    _, confidence = add_detection_noise(truth, COCO, NoiseConfig(drop=0.0), seeded(9), size)
     outside = ((truth < 0) | (truth > 700)).any(-1)[:, LABELLED]
     enough = (~outside).sum(1) >= 5
     assert torch.equal(confidence[enough][:, LABELLED] == 0, outside[enough])
     assert outside.any()
-    _, confidence = synthesise(truth, COCO, NoiseConfig(drop=0.0, out_of_picture=False), seeded(9), size)
+    _, confidence = add_detection_noise(truth, COCO, NoiseConfig(drop=0.0, out_of_picture=False), seeded(9), size)
     assert (confidence > 0).all()
 
 
 def test_derived_joints_are_the_means_of_the_noisy_ones(truth: Tensor) -> None:
-    noisy, confidence = synthesise(truth, COCO, NoiseConfig(drop=0.5), seeded(10))
+    noisy, confidence = add_detection_noise(truth, COCO, NoiseConfig(drop=0.5), seeded(10))
     for name, parts in COCO.derived:
         column, sources = COCO.index(name), [COCO.index(part) for part in parts]
         torch.testing.assert_close(confidence[:, column], confidence[:, sources].amin(1))
@@ -243,7 +245,7 @@ def test_human36_statistics_are_those_of_the_table() -> None:
     joints = torch.rand(1, 17, 2, generator=seeded()) * 200
     joints[0, 0], joints[0, 1] = torch.tensor([0.0, 0.0]), torch.tensor([200.0, 512.0])
     joints = joints.expand(count, -1, -1)
-    noisy, _ = synthesise(joints, HUMAN36, NoiseConfig(**{**FULL, "model": "human36"}), seeded(11))
+    noisy, _ = add_detection_noise(joints, HUMAN36, NoiseConfig(**{**FULL, "model": "human36"}), seeded(11))
     offset = (noisy - joints) / 2
     table = torch.tensor([_HUMAN36[name] for name in HUMAN36.names])
     happens = offset.abs().amax(-1) > 0
@@ -257,13 +259,13 @@ def test_human36_statistics_are_those_of_the_table() -> None:
 def test_scattered_people_lose_joints_anywhere_and_the_others_by_region(truth: Tensor) -> None:
     """Every pattern but the scattered one takes all of the face, all of eyes and ears, or all below a line."""
     everyone = NoiseConfig(model="none", drop=1.0, scattered=0.0, out_of_picture=False)
-    _, confidence = synthesise(truth, COCO, everyone, torch.Generator().manual_seed(0))
+    _, confidence = add_detection_noise(truth, COCO, everyone, torch.Generator().manual_seed(0))
     missing = confidence[:, :17] <= 0
     eyes_and_ears = missing[:, 1:5].all(1)
     lowest_left = torch.where(missing, -torch.inf, truth[:, :17, 1]).amax(1)
     highest_lost = torch.where(missing, truth[:, :17, 1], torch.inf).amin(1)
     assert (eyes_and_ears | (lowest_left <= highest_lost)).all()
     anywhere = NoiseConfig(model="none", drop=1.0, scattered=1.0, out_of_picture=False)
-    _, confidence = synthesise(truth, COCO, anywhere, torch.Generator().manual_seed(0))
+    _, confidence = add_detection_noise(truth, COCO, anywhere, torch.Generator().manual_seed(0))
     share = (confidence[:, :17] <= 0).float().mean(0)
     assert ((share > 0.15) & (share < 0.35)).all()  # up to half, a quarter on average, whichever joint

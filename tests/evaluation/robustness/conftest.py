@@ -18,7 +18,7 @@ from pose2mesh.skeletons import COCO, JointSet
 Model = Callable[[NDArray, NDArray], tuple[NDArray, NDArray]]
 
 
-class FakeRecovery:
+class FakePredictor:
     """A model that is a function of pixels (P, J, 2) and confidences (P, J) to joints and vertices."""
 
     def __init__(self, model: Model, template: NDArray, faces: NDArray | None = None) -> None:

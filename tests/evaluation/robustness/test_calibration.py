@@ -7,7 +7,7 @@ import pytest
 
 from pose2mesh.evaluation.robustness.calibration import calibrate, measure_calibration, spearman
 
-from .conftest import FakeRecovery, make_people
+from .conftest import FakePredictor, make_people
 
 
 def test_confidences_that_keep_their_promise() -> None:
@@ -38,8 +38,8 @@ def test_ranks() -> None:
 
 def test_of_a_file_whose_confidences_are_all_one() -> None:
     people = make_people()
-    recovery = FakeRecovery(lambda px, c: (np.concatenate([px, px[..., :1] * 0], -1), px), np.zeros((1, 3)))
-    found = measure_calibration(recovery, people, 0)  # type: ignore[arg-type]
+    predictor = FakePredictor(lambda px, c: (np.concatenate([px, px[..., :1] * 0], -1), px), np.zeros((1, 3)))
+    found = measure_calibration(predictor, people, 0)  # type: ignore[arg-type]
     assert found.bins[0][1:] == pytest.approx((1, 1))  # the joints lie where they were seen
     assert found.error == pytest.approx(0, abs=1e-6)
     assert np.isnan(found.joint_rank)

@@ -15,11 +15,11 @@ from pose2mesh.evaluation.robustness.consistency import (
     mirror_twins,
     without,
 )
-from pose2mesh.evaluation.robustness.predictions import PredictionSet, answer, person_box_px
+from pose2mesh.evaluation.robustness.predictions import PredictionSet, person_box_px, predict
 from pose2mesh.evaluation.robustness.sample_sets import SampleSet
 from pose2mesh.skeletons import COCO
 
-from .conftest import FakeRecovery, make_people
+from .conftest import FakePredictor, make_people
 
 SYMMETRIC = np.array([[0.5, 0.1, 0], [-0.5, 0.1, 0], [0, 1, 0], [0, -1, 0.2]], np.float64)
 
@@ -46,9 +46,9 @@ def lopsided_model(pixels: NDArray, confidence: NDArray) -> tuple[NDArray, NDArr
     return joints, vertices
 
 
-def ask(model: object) -> tuple[FakeRecovery, SampleSet, PredictionSet]:
-    recovery, people = FakeRecovery(model, SYMMETRIC), make_people()  # type: ignore[arg-type]
-    return recovery, people, answer(recovery, people)  # type: ignore[arg-type]
+def ask(model: object) -> tuple[FakePredictor, SampleSet, PredictionSet]:
+    predictor, people = FakePredictor(model, SYMMETRIC), make_people()  # type: ignore[arg-type]
+    return predictor, people, predict(predictor, people)  # type: ignore[arg-type]
 
 
 def test_twins_of_a_mesh() -> None:
@@ -60,21 +60,21 @@ def test_twins_of_a_mesh() -> None:
 
 
 def test_a_model_that_keeps_to_the_mirror_scores_nothing() -> None:
-    recovery, people, answers = ask(symmetric_model)
-    np.testing.assert_allclose(mirror_movement(recovery, people, answers), 0, atol=1e-4)  # type: ignore[arg-type]
+    predictor, people, predictions = ask(symmetric_model)
+    np.testing.assert_allclose(mirror_movement(predictor, people, predictions), 0, atol=1e-4)  # type: ignore[arg-type]
 
 
 def test_a_lopsided_model_scores_what_it_is_lopsided_by() -> None:
-    recovery, people, answers = ask(lopsided_model)
+    predictor, people, predictions = ask(lopsided_model)
     # The left vertex is 40 mm off in one answer, the right one in the other: 2 of 4 vertices.
-    moved = mirror_movement(recovery, people, answers)  # type: ignore[arg-type]
+    moved = mirror_movement(predictor, people, predictions)  # type: ignore[arg-type]
     np.testing.assert_allclose(moved, 20, atol=1e-4)
 
 
 def test_without_a_symmetric_mesh_joints_are_compared() -> None:
-    recovery, people, answers = ask(symmetric_model)
-    recovery.template = SYMMETRIC * [1, 1, 1] + [[0, 0, 0], [0, 0.5, 0], [0, 0, 0], [0, 0, 0]]
-    np.testing.assert_allclose(mirror_movement(recovery, people, answers), 0, atol=1e-4)  # type: ignore[arg-type]
+    predictor, people, predictions = ask(symmetric_model)
+    predictor.template = SYMMETRIC * [1, 1, 1] + [[0, 0, 0], [0, 0.5, 0], [0, 0, 0], [0, 0, 0]]
+    np.testing.assert_allclose(mirror_movement(predictor, people, predictions), 0, atol=1e-4)  # type: ignore[arg-type]
 
 
 def test_jitter_is_per_pixel_of_a_box_of_256() -> None:
@@ -86,14 +86,14 @@ def test_jitter_is_per_pixel_of_a_box_of_256() -> None:
 
     people = make_people(40)
     box = person_box_px(people.joints_px, people.confidence)
-    recovery = FakeRecovery(model, np.zeros((17, 3)))
-    found = measure_consistency(recovery, people, answer(recovery, people), 0)  # type: ignore[arg-type]
+    predictor = FakePredictor(model, np.zeros((17, 3)))
+    found = measure_consistency(predictor, people, predict(predictor, people), 0)  # type: ignore[arg-type]
     assert found.jitter_mm_per_px.mean() == pytest.approx(np.sqrt(np.pi / 2), rel=0.03)  # Rayleigh's mean
 
 
 def test_position_and_size_do_not_matter_where_they_should_not() -> None:
-    recovery, people, answers = ask(symmetric_model)
-    found = measure_consistency(recovery, people, answers, 0)  # type: ignore[arg-type]
+    predictor, people, predictions = ask(symmetric_model)
+    found = measure_consistency(predictor, people, predictions, 0)  # type: ignore[arg-type]
     np.testing.assert_allclose(found.shift_mm, 0, atol=0.01)
     assert (found.small_mm > 0).all()
 
@@ -106,9 +106,9 @@ def test_a_missing_joint_moves_who_listens_to_it() -> None:
         vertices[..., 2] = 0.1 * (confidence[:, nose, None] == 0)
         return as_joints(pixels), vertices
 
-    recovery, people, answers = ask(model)
+    predictor, people, predictions = ask(model)
     people.confidence[0, COCO.index("left_ear")] = 0  # missing already: nothing to take away
-    moved = drop_each_joint(recovery, people, answers)  # type: ignore[arg-type]
+    moved = drop_each_joint(predictor, people, predictions)  # type: ignore[arg-type]
     np.testing.assert_allclose(moved[:, nose], 100)
     np.testing.assert_allclose(moved[1:, 1:17], 0)
     assert np.isnan(moved[0, COCO.index("left_ear")])
@@ -122,8 +122,8 @@ def test_crops_take_away_what_lies_beyond() -> None:
         vertices[..., 0] = 0.01 * lost[:, None]
         return as_joints(pixels), vertices
 
-    recovery, people, answers = ask(model)
-    per_joint = crop_each_side(recovery, people, answers)  # type: ignore[arg-type]
+    predictor, people, predictions = ask(model)
+    per_joint = crop_each_side(predictor, people, predictions)  # type: ignore[arg-type]
     np.testing.assert_allclose(per_joint[np.isfinite(per_joint)], 10)
     assert np.isfinite(per_joint).mean() > 0.9
 

@@ -7,9 +7,9 @@ import pytest
 from numpy.typing import NDArray
 
 from pose2mesh.evaluation.robustness.curves import MISSING, NOISE_PX, by_view, noise_and_missing
-from pose2mesh.evaluation.robustness.predictions import answer
+from pose2mesh.evaluation.robustness.predictions import predict
 
-from .conftest import FakeRecovery, make_people
+from .conftest import FakePredictor, make_people
 
 
 def counting_model(pixels: NDArray, confidence: NDArray) -> tuple[NDArray, NDArray]:
@@ -21,8 +21,8 @@ def counting_model(pixels: NDArray, confidence: NDArray) -> tuple[NDArray, NDArr
 
 
 def test_missing_joints_are_missing() -> None:
-    people, recovery = make_people(8), FakeRecovery(counting_model, np.zeros((4, 3)))
-    noise, missing = noise_and_missing(recovery, people, answer(recovery, people), 0)  # type: ignore[arg-type]
+    people, predictor = make_people(8), FakePredictor(counting_model, np.zeros((4, 3)))
+    noise, missing = noise_and_missing(predictor, people, predict(predictor, people), 0)  # type: ignore[arg-type]
     assert missing.places == tuple(map(float, MISSING))
     assert [round(found.value, 6) for found in missing.values if found] == [10.0 * count for count in MISSING]
     assert noise.places == NOISE_PX
@@ -31,9 +31,9 @@ def test_missing_joints_are_missing() -> None:
 
 
 def test_people_with_too_few_joints_left_are_not_asked() -> None:
-    people, recovery = make_people(8), FakeRecovery(counting_model, np.zeros((4, 3)))
+    people, predictor = make_people(8), FakePredictor(counting_model, np.zeros((4, 3)))
     people.confidence[:, :9] = 0  # eight are left, and no neck
-    _, missing = noise_and_missing(recovery, people, answer(recovery, people), 0)  # type: ignore[arg-type]
+    _, missing = noise_and_missing(predictor, people, predict(predictor, people), 0)  # type: ignore[arg-type]
     assert [found is not None for found in missing.values] == [True, True, False, False, False, False]
 
 

@@ -63,14 +63,14 @@ def test_true_bodies_are_plausible(meter: PlausibilityMeter, bodies: PredictionS
 
 def test_a_foot_in_the_air_floats() -> None:
     """Both feet stand in truth; in the answer the left one is 60 mm up: 30 mm on average."""
-    truth = np.zeros((1, 4, 3))
-    truth[0, :, 2] = [0.0, 0.01, 1.0, 1.8]
-    found = truth.copy()
+    ground_truth = np.zeros((1, 4, 3))
+    ground_truth[0, :, 2] = [0.0, 0.01, 1.0, 1.8]
+    found = ground_truth.copy()
     found[0, :, 2] = [0.06, 0.0, 1.0, 1.8]
     feet = [np.array([True, False, False, False]), np.array([False, True, False, False])]
     up = np.array([[0.0, 0, 1]])
-    assert floating_mm(found, truth, up, feet)[0] == pytest.approx(30)
-    assert floating_mm(truth, truth, up, feet)[0] == pytest.approx(5)
-    assert floating_mm(found + np.array([0, 0, 5]), truth, up, feet)[0] == pytest.approx(30)
-    truth[0, 2, 2] = -0.5  # on the knees
-    assert np.isnan(floating_mm(found, truth, up, feet)[0])
+    assert floating_mm(found, ground_truth, up, feet)[0] == pytest.approx(30)
+    assert floating_mm(ground_truth, ground_truth, up, feet)[0] == pytest.approx(5)
+    assert floating_mm(found + np.array([0, 0, 5]), ground_truth, up, feet)[0] == pytest.approx(30)
+    ground_truth[0, 2, 2] = -0.5  # on the knees
+    assert np.isnan(floating_mm(found, ground_truth, up, feet)[0])

@@ -38,11 +38,15 @@ def test_every_clip_gives_as_many(people: SampleSet) -> None:
 
 
 def test_the_truth_is_what_the_cameras_see(people: SampleSet, anny: BodyModel) -> None:
-    truth = people.truth
-    assert truth is not None
-    joints = np.einsum("jv,pvc->pjc", anny.regressor(COCO).numpy(), truth.vertices)
-    np.testing.assert_allclose(joints, truth.joints, atol=2e-5)
-    camera, pixels, flat = truth.intrinsics[0], people.joints_px[0].astype(float), truth.joints[0].astype(float)
+    ground_truth = people.ground_truth
+    assert ground_truth is not None
+    joints = np.einsum("jv,pvc->pjc", anny.regressor(COCO).numpy(), ground_truth.vertices)
+    np.testing.assert_allclose(joints, ground_truth.joints, atol=2e-5)
+    camera, pixels, flat = (
+        ground_truth.intrinsics[0],
+        people.joints_px[0].astype(float),
+        ground_truth.joints[0].astype(float),
+    )
     rays = camera.rays(pixels[:17])
     rows = np.concatenate([np.eye(3)[None, axis] - rays[:, axis, None] * np.eye(3)[None, 2] for axis in (0, 1)])
     goals = np.concatenate([rays[:, axis] * flat[:17, 2] - flat[:17, axis] for axis in (0, 1)])
@@ -54,8 +58,8 @@ def test_the_truth_is_what_the_cameras_see(people: SampleSet, anny: BodyModel) -
 
 
 def test_heads_are_up(people: SampleSet) -> None:
-    assert people.truth is not None
-    heights = np.einsum("pjc,pc->pj", people.truth.joints, people.truth.up)
+    assert people.ground_truth is not None
+    heights = np.einsum("pjc,pc->pj", people.ground_truth.joints, people.ground_truth.up)
     upright = heights[:, COCO.index("nose")] > heights[:, COCO.index("left_ankle")]
     assert upright.mean() > 0.7  # some tumble
 
@@ -100,7 +104,7 @@ def test_people_of_a_file(tmp_path: Path) -> None:
     assert mask is not None
     assert mask.shape == (280, 300)
     assert mask.sum() == pytest.approx(100 * 200, rel=0.02)
-    assert people.truth is None
+    assert people.ground_truth is None
 
 
 def test_at_most_so_many(tmp_path: Path) -> None:

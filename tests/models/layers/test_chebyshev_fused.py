@@ -16,7 +16,7 @@ from pose2mesh.errors import InputError
 from pose2mesh.graph.coarsening import build_hierarchy
 from pose2mesh.graph.laplacian import rescaled_laplacian
 from pose2mesh.models.layers import chebyshev_fused
-from pose2mesh.models.layers.chebyshev_fused import FusedChebyshevConvolution, GraphLaplacian, Normed, values
+from pose2mesh.models.layers.chebyshev_fused import DeferredNorm, FusedChebyshevConvolution, GraphLaplacian, values
 
 
 def _padded() -> sp.csr_array:
@@ -197,7 +197,7 @@ def test_laplacian_is_not_in_the_state_dict() -> None:
 # Norm and ReLU, computed where they are read
 
 
-def normed_and_plain(nodes: int) -> tuple[Normed, Tensor, list[Tensor]]:
+def normed_and_plain(nodes: int) -> tuple[DeferredNorm, Tensor, list[Tensor]]:
     """Numbers (3, nodes, 3) normalised as in training, then ReLU: both ways, and what has a gradient."""
     torch.manual_seed(0)
     z = (5 + torch.randn(3, nodes, 3, dtype=torch.float64)).requires_grad_()
@@ -205,7 +205,7 @@ def normed_and_plain(nodes: int) -> tuple[Normed, Tensor, list[Tensor]]:
     flat = z.flatten(0, 1)
     plain = torch.nn.functional.batch_norm(flat, None, None, weight, bias, training=True).relu().view_as(z)
     variance, mean = torch.var_mean(flat.detach(), 0, correction=0)
-    return Normed(z, weight, bias, mean, (variance + 1e-5).rsqrt()), plain, [z, weight, bias]
+    return DeferredNorm(z, weight, bias, mean, (variance + 1e-5).rsqrt()), plain, [z, weight, bias]
 
 
 def assert_same_gradients(found: Tensor, expected: Tensor, wanted: list[Tensor]) -> None:

@@ -57,7 +57,7 @@ class Looking:
         self.stop_at = stop_at
         self.seen: list[int] = []
 
-    def look(self, pixels: NDArray[np.float32], confidence: NDArray[np.float32], pictures: NDArray[np.uint8]):
+    def run_on_images(self, pixels: NDArray[np.float32], confidence: NDArray[np.float32], pictures: NDArray[np.uint8]):
         self.seen.append(number_of(pictures))
         if self.seen[-1] == self.stop_at:
             raise KeyboardInterrupt

@@ -101,7 +101,7 @@ def judge(
             count = min(CHUNK, samples - start)
             people = sample_people(count, poses, synthesiser, SyntheticConfig(views=1), generator)
             batch = detect(people, COCO, measured_noise(input_, COCO), generator)
-            seen = stream.show(people, batch.joints_px, batch.confidence, start // CHUNK, seed)
+            seen = stream.observe(people, batch.joints_px, batch.confidence, start // CHUNK, seed)
             orientations = people.cameras.rotation[:, None] @ people.orientations
             vertices = body(people.phenotypes, orientations)
             joints = body.regressor(COCO) @ vertices

@@ -24,15 +24,16 @@ from pose2mesh.baselines.benchmark.method_benchmark import (
     of_pictures,
 )
 from pose2mesh.baselines.benchmark.video_benchmark import VideoErrors
+from pose2mesh.baselines.bundle_lookup import find_learned_bundle
 from pose2mesh.baselines.common.body_layer import BodyLayer
 from pose2mesh.baselines.common.fitting import Fitter
 from pose2mesh.baselines.learned_backend import LearnedBackend
-from pose2mesh.baselines.registry import FITTING_METHODS
+from pose2mesh.baselines.registry import FITTING_METHODS, LEARNED_METHODS
 from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 from pose2mesh.errors import InputError
 from pose2mesh.evaluation.published_results import PUBLISHED
 from pose2mesh.inference.predictor import Predictor
-from pose2mesh.models.bundle.bundle_info import BUNDLE, DEFAULT, LEARNED, resolve
+from pose2mesh.models.bundle.bundle_info import BUNDLE, DEFAULT
 
 INPUTS: tuple[Input, ...] = ("gt", "noisy")
 _TITLES = {"mpjpe": "MPJPE", "pa_mpjpe": "PA-MPJPE", "mpvpe": "MPVPE"}
@@ -99,10 +100,10 @@ def find_bundles(name: str, runs: Path | None) -> list[Path]:
         found = [folder / BUNDLE for folder in folders if (folder / BUNDLE).is_file()]
         if found:
             return found
-    if name not in LEARNED:
+    if name not in LEARNED_METHODS:
         return []
     try:
-        return [resolve(name)]
+        return [find_learned_bundle(name)]
     except InputError:
         return []
 
@@ -210,7 +211,7 @@ def markdown(rows: Mapping[str, Mapping[str, Any]], samples: int) -> str:
     lines += [table_line("method", "MPJPE", "PA-MPJPE", "source"), table_line(*["---"] * 4)]
     names = [row.published for row in ROWS.values() if row.published]
     for published in PUBLISHED:
-        if published.protocol == "human36m-p2" and published.method in names and published.seen != "gt":
+        if published.protocol == "human36m-p2" and published.method in names and published.input_ != "gt":
             errors = ["–" if value is None else f"{value:.1f}" for value in (published.mpjpe, published.pa_mpjpe)]
             lines.append(table_line(published.method, *errors, published.source))
     return "\n".join(lines)

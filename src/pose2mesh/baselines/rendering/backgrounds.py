@@ -1,7 +1,7 @@
-"""Textures for what is not the person: rooms, landscapes, clutter and plain noise, made from nothing.
+"""Procedural background textures: rooms, landscapes, clutter and noise.
 
-A bank of textures is made once; each picture takes two windows of it at random places, turned, recoloured and mixed, so
-that no two backgrounds are the same while a draw costs little more than copying.
+A bank of textures is generated once. Each background is one or two random windows of it, mirrored, recoloured and
+mixed, so that no two backgrounds are the same while sampling costs little more than copying.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ from torch import Tensor
 from pose2mesh.baselines.observation import CROP_PX
 
 TEXTURES = 64
-_MIXED = 0.35  # share of backgrounds that are two windows of textures, one shining through the other
-_SIDE = 256  # pixels of a texture: room for windows at many places
+_MIXED = 0.35  # share of backgrounds that blend two windows of textures
+_SIDE = 256  # side of a texture in pixels, larger than a crop so that windows differ
 
 
 class Backgrounds:
     """A bank of textures.
 
     Args:
-        seed: What it is made from.
+        seed: Seed of the bank.
     """
 
     def __init__(self, seed: int) -> None:
         self.bank = _bank(seed)
 
-    def draw(self, count: int, generator: torch.Generator) -> Tensor:
-        """(count, 3, CROP_PX, CROP_PX) backgrounds from 0 to 1."""
-        pictures = self.windows(count, generator)
+    def sample(self, count: int, generator: torch.Generator) -> Tensor:
+        """Sample backgrounds (count, 3, CROP_PX, CROP_PX) in [0, 1]."""
+        images = self.windows(count, generator)
         mixed = (torch.rand(count, generator=generator) < _MIXED).nonzero()[:, 0]
         share = torch.rand(len(mixed), 1, 1, 1, generator=generator)
-        pictures[mixed] = torch.lerp(pictures[mixed], self.windows(len(mixed), generator), share)
-        return recolour(pictures, generator)
+        images[mixed] = torch.lerp(images[mixed], self.windows(len(mixed), generator), share)
+        return recolour(images, generator)
 
     def windows(self, count: int, generator: torch.Generator) -> Tensor:
-        """(count, 3, CROP_PX, CROP_PX) parts of the textures from 0 to 255, half of them mirrored."""
+        """Random windows (count, 3, CROP_PX, CROP_PX) of the textures in [0, 255], half of them mirrored."""
         texture = torch.randint(TEXTURES, (count,), generator=generator).tolist()
         corner = torch.randint(_SIDE - CROP_PX, (count, 2), generator=generator).tolist()
         mirrored = (torch.rand(count, generator=generator) < 0.5).tolist()
@@ -51,16 +51,16 @@ class Backgrounds:
         return windows
 
 
-@lru_cache(maxsize=2)  # of training and of measurement
+@lru_cache(maxsize=2)  # one bank for training, one for evaluation
 def _bank(seed: int) -> Tensor:
-    """(TEXTURES, 3, _SIDE, _SIDE) bytes."""
+    """The textures (TEXTURES, 3, _SIDE, _SIDE) as bytes."""
     rng = np.random.default_rng(seed)
     textures = np.stack([_texture(rng) for _ in range(TEXTURES)])
     return torch.from_numpy(textures).permute(0, 3, 1, 2).contiguous()
 
 
 def recolour(textures: Tensor, generator: torch.Generator) -> Tensor:
-    """Textures (B, 3, H, W) from 0 to 255 as pictures from 0 to 1: colours exchanged, paled and lightened at random."""
+    """Images (B, 3, H, W) in [0, 1] from textures in [0, 255]: random channel order, saturation and brightness."""
     count = len(textures)
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
@@ -70,13 +70,13 @@ def recolour(textures: Tensor, generator: torch.Generator) -> Tensor:
     pale = uniform(0, 1, 1, 1).square_()
     mix = (1 - pale) * torch.nn.functional.one_hot(order, 3).float() + pale / 3
     gain, shift = uniform(0.5, 1.2, 1), uniform(-0.15, 0.25, 1) + uniform(-0.08, 0.08, 3)
-    # Contrast about the middle, in one product of matrices with the exchange of colours.
+    # Contrast about mid-grey and the channel permutation in one matrix product.
     mixed = (mix * gain[..., None] / 255) @ textures.flatten(2)
     return mixed.add_((shift + 0.5 * (1 - gain))[..., None]).clamp_(0, 1).reshape(textures.shape)
 
 
 def noise_tile(rng: np.random.Generator, side: int, cell: int) -> NDArray[np.float32]:
-    """(side, side) smooth noise of about −1 to 1 whose bumps are `cell` pixels wide; it wraps around."""
+    """Smooth periodic noise (side, side), about −1 to 1, with features `cell` pixels wide."""
     coarse = rng.uniform(-1, 1, (side // cell, side // cell)).astype(np.float32)
     padded = np.pad(coarse, 2, mode="wrap")
     large = Image.fromarray(padded).resize((len(padded) * cell,) * 2, Image.Resampling.BICUBIC)
@@ -84,7 +84,7 @@ def noise_tile(rng: np.random.Generator, side: int, cell: int) -> NDArray[np.flo
 
 
 def _texture(rng: np.random.Generator) -> NDArray[np.uint8]:
-    """(_SIDE, _SIDE, 3)"""
+    """One texture (_SIDE, _SIDE, 3) of a random kind."""
     kind = int(rng.choice(4, p=(0.35, 0.2, 0.3, 0.15)))
     image = Image.fromarray((_room, _landscape, _clutter, _noise)[kind](rng))
     if rng.random() < 0.5:  # out of focus
@@ -93,13 +93,13 @@ def _texture(rng: np.random.Generator) -> NDArray[np.uint8]:
 
 
 def _colour(rng: np.random.Generator) -> tuple[int, int, int]:
-    """Mostly pale colours: few things are as bright as paint."""
+    """A random colour, mostly desaturated, as in real scenes."""
     grey, strength = rng.uniform(20, 240), rng.uniform(0, 1) ** 2 * 110
     return tuple(np.clip(grey + strength * rng.uniform(-1, 1, 3), 0, 255).astype(int).tolist())
 
 
 def _noise(rng: np.random.Generator, strength: float = 1.0) -> NDArray[np.uint8]:
-    """Two colours mixed by noise of several scales: walls, grass, foliage."""
+    """Two colours mixed by multi-scale noise: walls, grass, foliage."""
     value = np.zeros((_SIDE, _SIDE), np.float32)
     for cell in (64, 32, 16, 8, 4, 2):
         value += rng.uniform(0, 1) * noise_tile(rng, _SIDE, cell)
@@ -115,13 +115,13 @@ def _gradient(rng: np.random.Generator, height: int) -> NDArray[np.float32]:
 
 
 def _room(rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A wall and a floor, with furniture and things on the wall."""
+    """A wall and a floor with rectangles as furniture and wall decoration."""
     edge = int(_SIDE * rng.uniform(0.45, 0.85))
     ground = np.concatenate((_gradient(rng, edge), _gradient(rng, _SIDE - edge)))
     grain = _noise(rng, 0.5).astype(np.float32) - 128
     image = Image.fromarray(np.clip(ground + rng.uniform(0, 0.3) * grain, 0, 255).astype(np.uint8))
     pen = ImageDraw.Draw(image)
-    if rng.random() < 0.5:  # the boards of the floor run to a vanishing point
+    if rng.random() < 0.5:  # floorboards, which run to a vanishing point
         vanishing = rng.uniform(0, _SIDE)
         for foot in np.arange(-_SIDE, 2 * _SIDE, rng.uniform(12, 50)):
             pen.line((vanishing + 0.3 * (foot - vanishing), edge, foot, _SIDE), fill=_colour(rng), width=1)
@@ -134,7 +134,7 @@ def _room(rng: np.random.Generator) -> NDArray[np.uint8]:
 
 
 def _landscape(rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Sky over ground, hills and trunks between."""
+    """Sky over ground, with hills and tree trunks."""
     edge = int(_SIDE * rng.uniform(0.3, 0.7))
     ground = np.concatenate((_gradient(rng, edge), _noise(rng, 0.6)[edge:].astype(np.float32)))
     image = Image.fromarray(ground.astype(np.uint8))
@@ -150,7 +150,7 @@ def _landscape(rng: np.random.Generator) -> NDArray[np.uint8]:
 
 
 def _clutter(rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Shapes and bars over each other, some as thick and as long as limbs."""
+    """Overlapping shapes and bars, some as thick and as long as limbs."""
     image = Image.fromarray(_gradient(rng, _SIDE).astype(np.uint8))
     pen = ImageDraw.Draw(image)
     for _ in range(rng.integers(8, 50)):

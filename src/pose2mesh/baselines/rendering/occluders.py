@@ -1,4 +1,4 @@
-"""Things in front of people: boxes, ellipses, and bars as thick as a limb."""
+"""Random occluders: boxes, ellipses, and bars as thick as a limb."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from torch import Tensor
 
 from pose2mesh.baselines.observation import CROP_PX
 
-_MOST = 2  # things in front of one person
+_MOST = 2  # occluders in front of one person
 
 
-def draw_occluders(count: int, share: float, generator: torch.Generator) -> Tensor:
-    """(count, CROP_PX, CROP_PX) where something stands in front of people, a `share` of whom has such things.
+def sample_occluders(count: int, share: float, generator: torch.Generator) -> Tensor:
+    """Sample occlusion masks (count, CROP_PX, CROP_PX); a `share` of the crops, from 0 to 1, has occluders.
 
-    Nobody's middle and more than about half a crop is hidden: a detector would not have found the person.
+    The centre of the crop stays visible, and so does about half of it: otherwise a detector would not have found the
+    person.
     """
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
@@ -32,19 +33,19 @@ def draw_occluders(count: int, share: float, generator: torch.Generator) -> Tens
     present = present & several
 
     hidden = torch.zeros(count, CROP_PX, CROP_PX, dtype=torch.bool)
-    who, which = present.nonzero(as_tuple=True)
+    person, which = present.nonzero(as_tuple=True)
     place = (torch.arange(CROP_PX) + 0.5) * (2 / CROP_PX) - 1
-    across = place - middle[who, which, :1]  # (K, CROP_PX)
-    down = place - middle[who, which, 1:]
-    cosine, sine = angle[who, which].cos()[:, None], angle[who, which].sin()[:, None]
+    across = place - middle[person, which, :1]  # (K, CROP_PX)
+    down = place - middle[person, which, 1:]
+    cosine, sine = angle[person, which].cos()[:, None], angle[person, which].sin()[:, None]
 
     def along(first: Tensor, second: Tensor, half: Tensor) -> Tensor:
-        scale = 1 / half[who, which][:, None]
+        scale = 1 / half[person, which][:, None]
         return ((first * scale * across)[:, None, :] + (second * scale * down)[:, :, None]).abs_()
 
     u, v = along(cosine, sine, length), along(-sine, cosine, width)
-    box = angular[who, which][:, None, None]
+    box = angular[person, which][:, None, None]
     inside = torch.where(box, torch.maximum(u, v), u.square() + v.square()) < 1
-    for index, shape in zip(who.tolist(), inside, strict=True):
+    for index, shape in zip(person.tolist(), inside, strict=True):
         hidden[index] |= shape
     return hidden

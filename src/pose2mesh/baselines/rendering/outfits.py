@@ -1,4 +1,4 @@
-"""What people wear, their skin and their hair: the colour of every face of the body that is seen."""
+"""Random clothes, skin and hair: the colour of every visible face of the body."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from pose2mesh.baselines.rendering.backgrounds import noise_tile
 from pose2mesh.baselines.rendering.surface_regions import SurfaceRegions
 from pose2mesh.baselines.rendering.visibility import Visibility
 
-# From light to dark, sRGB; a person's skin lies between two neighbours.
+# sRGB from light to dark; sampled skin colours are interpolated between two neighbours.
 _SKINS = ((255, 226, 204), (240, 200, 170), (214, 165, 130), (172, 122, 88), (122, 82, 58), (76, 50, 38))
 _HAIRS = ((20, 17, 15), (46, 30, 22), (92, 60, 38), (140, 104, 64), (214, 184, 130), (170, 168, 166), (128, 54, 28))
 _MATERIALS = 8
 _SKIN, _HAIR, _TOP, _BOTTOM, _SHOE, _PRINT, _HAT, _SPOT = range(_MATERIALS)
 _PLAIN, _ACROSS, _LENGTHWISE, _CHECKED, _MOTTLED = range(5)
-_SHARES = (0.55, 0.14, 0.08, 0.08, 0.15)  # of the patterns, of cloth
-_TILE = 64  # side of the tile of noise for mottled materials and folds
+_SHARES = (0.55, 0.14, 0.08, 0.08, 0.15)  # probability of each cloth pattern
+_TILE = 64  # side of the noise tile for mottled materials and folds
 
 
-class Wardrobe:
-    """Dresses people at random.
+class OutfitSampler:
+    """Samples an outfit for each body.
 
     Args:
-        surface: Of the body.
+        surface: Regions of the body surface.
     """
 
     def __init__(self, surface: SurfaceRegions) -> None:
@@ -35,26 +35,26 @@ class Wardrobe:
         self.noise_place = torch.stack([self._tile_place(surface.run_m + shift, surface.side_m) for shift in (0, 0.31)])
 
     def dress(self, view: Visibility, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Colours (N, 3) of what a view shows, and how much cloth folds there (N, 2): slopes across and along."""
+        """Colours (N, 3) of the visible pixels, and the slopes (N, 2) of cloth folds across and along the limb."""
         material = self._materials(view, generator)
-        first, second, pattern, repeats = _draw_looks(view.count, generator)
-        look = view.person * _MATERIALS + material
+        first, second, pattern, repeats = _sample_materials(view.count, generator)
+        entry = view.person * _MATERIALS + material
         mottle, other = (self.tile[place[view.face]] for place in self.noise_place)
-        share = self._pattern(view.face, pattern.flatten()[look], repeats.flatten()[look], mottle)
-        colour = torch.lerp(first.flatten(0, 1)[look], second.flatten(0, 1)[look], share[:, None])
+        share = self._pattern(view.face, pattern.flatten()[entry], repeats.flatten()[entry], mottle)
+        colour = torch.lerp(first.flatten(0, 1)[entry], second.flatten(0, 1)[entry], share[:, None])
         stiffness = torch.zeros(view.count, _MATERIALS)
         stiffness[:, [_TOP, _BOTTOM]] = 0.05 + 0.35 * torch.rand(view.count, 1, generator=generator)
-        return colour, stiffness.flatten()[look][:, None] * torch.stack((mottle, other), dim=1)
+        return colour, stiffness.flatten()[entry][:, None] * torch.stack((mottle, other), dim=1)
 
     def _materials(self, view: Visibility, generator: torch.Generator) -> Tensor:
-        """(N,) what each pixel shows, as the cut of everyone's clothes and hair has it."""
-        cut, at, face = _draw_cuts(view.count, generator), self.surface, view.face
+        """Material index (N,) of each visible pixel, from the sampled cuts of clothes and hair."""
+        cut, at, face = _sample_cuts(view.count, generator), self.surface, view.face
         cut = {name: value[view.person] for name, value in cut.items()}
         along, up = at.along[face], at.up[face]
         torso, arm, leg, head = at.torso[face], at.arm[face], at.leg[face], at.head[face]
         front, side = at.front[face] > 0, at.side_m[face].abs()
 
-        # A neckline is deeper at the middle of the front.
+        # A neckline is deepest at the centre of the front.
         neckline = cut["neckline"] - cut["dip"] * (1 - side / 0.09).clamp_min(0) * front
         top = (torso & (along > cut["hem"]) & (along < neckline)) | (arm & (along < cut["sleeve"]))
         top |= leg & (along < cut["skirt"])
@@ -74,8 +74,8 @@ class Wardrobe:
         return material
 
     def _pattern(self, face: Tensor, pattern: Tensor, repeats: Tensor, mottle: Tensor) -> Tensor:
-        """(N,) how much of a material's second colour each pixel shows."""
-        # Two metres more, because the part after the point of a negative number is negative.
+        """Blend weight (N,) of a material's second colour at each pixel."""
+        # Offset by two metres, because `frac` of a negative number is negative.
         across, lengthwise = (
             ((place[face] + 2) * repeats).frac() < 0.4 for place in (self.surface.run_m, self.surface.side_m)
         )
@@ -85,13 +85,13 @@ class Wardrobe:
 
     @staticmethod
     def _tile_place(run_m: Tensor, side_m: Tensor) -> Tensor:
-        """(F,) where in the tile each face lies, a pixel of it being 12 mm."""
+        """Flat index (F,) of each face in the noise tile, whose pixels are 12 mm wide."""
         row, column = (((place + 4) * 85).long() % _TILE for place in (run_m, side_m))
         return row * _TILE + column
 
 
-def _draw_cuts(count: int, generator: torch.Generator) -> dict[str, Tensor]:
-    """Where clothes and hair of (count,) people end, in the units of `SurfaceRegions`; and who goes without."""
+def _sample_cuts(count: int, generator: torch.Generator) -> dict[str, Tensor]:
+    """Sample where clothes and hair end, (count,) each in the units of `SurfaceRegions`, and which are absent."""
 
     def uniform(low: float = 0.0, high: float = 1.0) -> Tensor:
         return low + (high - low) * torch.rand(count, generator=generator)
@@ -106,7 +106,7 @@ def _draw_cuts(count: int, generator: torch.Generator) -> dict[str, Tensor]:
         "neckline": uniform(0.92, 1.12),
         "dip": uniform(0, 0.2),
         "sleeve": torch.where(happens(0.45), uniform(0.15, 0.5), uniform(0.85, 1.0)) - happens(0.12).float(),
-        # A dress reaches down the legs; so does a long top, whose length `along` counts in halves of a leg there.
+        # A dress reaches down the legs, and so does a long top; `along` measures the leg in halves there.
         "skirt": torch.where(happens(0.12), uniform(0.2, 0.6), -1.2 * hem - 0.05),
         "trousers": torch.where(happens(0.7), uniform(0.85, 1.05), uniform(0.15, 0.65)),
         "boot": uniform(0.85, 1.2),
@@ -122,8 +122,8 @@ def _draw_cuts(count: int, generator: torch.Generator) -> dict[str, Tensor]:
     }
 
 
-def _draw_looks(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """For every material of (count,) people: two colours (count, M, 3), their pattern, and its repeats a metre."""
+def _sample_materials(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Sample for every material two colours (count, M, 3), their pattern (count, M) and its repeats per metre."""
     shares = torch.tensor(_SHARES).expand(count, -1)
     pattern = torch.full((count, _MATERIALS), _PLAIN)
     for cloth in (_TOP, _BOTTOM):
@@ -139,7 +139,7 @@ def _draw_looks(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor,
 
 
 def _paints(count: int, generator: torch.Generator) -> Tensor:
-    """(count, M, 3) colours of cloth, from white over paint to black."""
+    """Random cloth colours (count, M, 3), from greys to saturated colours."""
     grey = 0.04 + 0.9 * torch.rand(count, _MATERIALS, 1, generator=generator)
     paint = torch.rand(count, _MATERIALS, 3, generator=generator)
     strength = 0.9 * torch.rand(count, _MATERIALS, 1, generator=generator)
@@ -147,7 +147,7 @@ def _paints(count: int, generator: torch.Generator) -> Tensor:
 
 
 def _between(palette: tuple[tuple[int, int, int], ...], count: int, generator: torch.Generator) -> Tensor:
-    """(count, 3) colours between neighbours of a palette, each a little off."""
+    """Colours (count, 3) interpolated between neighbours of a palette, with a small random offset."""
     colours = torch.tensor(palette) / 255
     place = torch.rand(count, 1, generator=generator) * (len(colours) - 1)
     lower = place.long().clamp_max(len(colours) - 2)

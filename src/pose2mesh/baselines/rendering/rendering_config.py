@@ -1,4 +1,4 @@
-"""What is drawn at random in pictures of people."""
+"""Settings of the synthetic training images."""
 
 from __future__ import annotations
 
@@ -7,26 +7,25 @@ from dataclasses import dataclass, field
 from pose2mesh.datasets.synthetic.bodies import SyntheticConfig
 from pose2mesh.errors import InputError
 
-CHUNK = 64  # people that are drawn together
+CHUNK = 64  # samples generated together
 
 
 @dataclass
 class RenderingConfig:
-    """People in pictures, and what detectors make of them.
+    """Synthetic images of people and the simulated detections in them.
 
     Attributes:
-        synthetic: Shapes, poses, cameras, and the errors of the 2D joints; each person is seen once (`views` 1).
-        labelled: Share of the pictures whose people have 3D labels, from 0 to 1.
-        distinct: How many distinct pictures there are, a multiple of `CHUNK`, after which the first ones come again;
-            None for no end.
-        errors: Part maps, silhouettes and landmarks as a detector errs on them; otherwise they are exact.
-        occluded: Share of people with something in front of them, from 0 to 1.
-        accompanied: Share of people with somebody else behind or beside them, from 0 to 1.
-        backgrounds: Seed of the backgrounds' textures. Whoever measures takes another than for training.
-        frames: Of a video: so many chunks in a row show the same `CHUNK` people, a frame of each after the other,
-            before cameras that stand still; all frames of a video are labelled or none. Clothes, light, background,
-            occluders and detections are drawn anew. With 1 every picture is of somebody else.
-        stride: Frames of a motion clip from one frame of a video to the next.
+        synthetic: Shapes, poses, cameras, and the errors of the 2D joints; `views` must be 1, one image a body.
+        labelled: Share of the images with 3D labels, from 0 to 1.
+        distinct: Number of distinct images, a multiple of `CHUNK`, after which they repeat; None for no limit.
+        errors: Simulate detector errors in part maps, silhouettes and landmarks; otherwise these are exact.
+        occluded: Share of images with occluders in front of the person, from 0 to 1.
+        accompanied: Share of images with a second person behind or beside the main one, from 0 to 1.
+        backgrounds: Seed of the background textures; evaluation uses another seed than training.
+        frames: Frames a video: this many consecutive chunks show the same `CHUNK` people in consecutive frames under
+            static cameras; either all frames of a video are labelled or none. Clothes, light, background, occluders
+            and detections are sampled anew for each frame. With 1, all images are independent.
+        stride: Frames of the motion clip between consecutive frames of a video.
     """
 
     synthetic: SyntheticConfig = field(default_factory=lambda: SyntheticConfig(views=1))
@@ -40,10 +39,10 @@ class RenderingConfig:
     stride: int = 1
 
     def check(self) -> None:
-        """Whether every value can be used.
+        """Validate every value.
 
         Raises:
-            InputError: naming the one that cannot.
+            InputError: a value is out of range; the message names it.
         """
         for name in ("labelled", "occluded", "accompanied"):
             share = getattr(self, name)
@@ -55,7 +54,7 @@ class RenderingConfig:
         if self.distinct is not None and (self.distinct < 1 or self.distinct % whole):
             raise InputError(f"pictures: distinct {self.distinct!r}: expected a positive multiple of {whole}")
         if self.synthetic.views != 1:
-            raise InputError(f"pictures: synthetic.views {self.synthetic.views!r}: expected 1, one picture a body")
+            raise InputError(f"pictures: synthetic.views {self.synthetic.views!r}: expected 1, one image a body")
         if self.backgrounds < 0:
             raise InputError(f"pictures: backgrounds {self.backgrounds!r}: expected a seed of 0 or more")
         if self.stride < 1:

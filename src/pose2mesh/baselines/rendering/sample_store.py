@@ -1,8 +1,8 @@
-"""Drawn people kept on disk: they are drawn once, whatever the epoch, the run or the method that shows them.
+"""Disk cache of rendered samples: each is generated once and shared by epochs, runs and methods.
 
-A chunk has a file for each thing that is known of its people, so that methods with different needs share what is there.
-Shares and colours are kept in 8 bits, the rest as it is. Whose 3D is known is not kept, which is cheap to say again,
-nor are vertices: no training looks at them.
+A chunk has one file for each field, so that methods with different needs share what exists. Maps and colours are stored
+in 8 bits, the rest unchanged. The mask of samples with 3D labels is not stored, since it is cheap to recompute, nor are
+vertices, which no training uses.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ from pose2mesh.baselines.rendering.sample_stream import SampleStream
 from pose2mesh.errors import InputError, one_line
 from pose2mesh.io.atomic_write import replacing
 
-# Kept as whole numbers of this type, so many of them to one.
+# Fields stored as integers: the type, and the integer that stands for 1.0.
 _WHOLE: dict[str, tuple[type, float]] = {
     "images": (np.uint8, 255.0),
     "parts": (np.uint8, 255.0),
     "silhouettes": (np.uint8, 255.0),
 }
-# What of `Observation` each need stands for.
+# The fields of `Observation` that each need provides.
 _FIELDS: dict[Need, tuple[str, ...]] = {
     "images": ("images",),
     "parts": ("parts",),
     "silhouettes": ("silhouettes",),
     "landmarks": ("landmarks", "landmark_confidence"),
 }
-_STEMS = {"images": "pictures"}  # file names that differ from the field, so that existing stores stay readable
+_STEMS = {"images": "pictures"}  # file names that differ from the field name, so that existing caches stay readable
 _ALWAYS = ("joints", "confidence")
 _TRUTH = tuple(item.name for item in fields(GroundTruth) if item.name not in ("vertices", "labelled"))
 
 
 class SampleStore:
-    """Stands in the place of a `SampleStream`.
+    """A `SampleStream` with a disk cache.
 
     Args:
-        stream: Draws what is not there yet.
-        folder: Of everything that is kept; streams that draw other people have subfolders of their own.
+        stream: Generates the samples that are not on disk yet.
+        folder: Root of the cache; streams with different settings use different subfolders.
     """
 
     def __init__(self, stream: SampleStream, folder: Path) -> None:
@@ -55,8 +55,8 @@ class SampleStore:
         self._digest = digest(stream)
         self._names = (*_ALWAYS, *(name for need in sorted(stream.needs) for name in _FIELDS[need]))
 
-    def draw(self, chunk: int, seed: int) -> tuple[Observation, GroundTruth]:
-        """See `SampleStream.draw`. What was just drawn, too, is given as it is read back.
+    def sample(self, chunk: int, seed: int) -> tuple[Observation, GroundTruth]:
+        """See `SampleStream.sample`. New samples, too, are returned as read back from disk.
 
         Raises:
             InputError: the folder cannot be written to, or a file there cannot be read.
@@ -64,28 +64,28 @@ class SampleStore:
         if self.stream.config.distinct is not None:
             chunk %= self.stream.config.distinct // CHUNK
         place = self.folder / self._digest / str(seed) / f"{chunk:06d}"
-        seen = {name: place / f"{_STEMS.get(name, name)}.npy" for name in self._names}
-        truth = {name: place / f"true_{name}.npy" for name in _TRUTH}
+        observation = {name: place / f"{_STEMS.get(name, name)}.npy" for name in self._names}
+        ground_truth = {name: place / f"true_{name}.npy" for name in _TRUTH}
         try:
-            if not all(file.is_file() for file in (*seen.values(), *truth.values())):
+            if not all(file.is_file() for file in (*observation.values(), *ground_truth.values())):
                 place.mkdir(parents=True, exist_ok=True)
-                for group, files in zip(self.stream.draw(chunk, seed), (seen, truth), strict=True):
+                for group, files in zip(self.stream.sample(chunk, seed), (observation, ground_truth), strict=True):
                     for name, file in files.items():
                         with replacing(file) as partial, partial.open("wb") as stream:
                             np.save(stream, _packed(name, getattr(group, name)))
-            known = GroundTruth(labelled=self.stream.labelled(chunk, seed), **_read(truth))
-            return Observation(**_read(seen)), known
+            known = GroundTruth(labelled=self.stream.labelled(chunk, seed), **_read(ground_truth))
+            return Observation(**_read(observation)), known
         except (OSError, ValueError) as error:
             raise InputError(f"{place}: drawn people cannot be kept there ({one_line(error)})") from error
 
 
 def digest(stream: SampleStream) -> str:
-    """A name for everything that decides what a stream draws, but for the seed, and how many it draws and labels.
+    """Hash of all settings that decide the samples of a stream, except the seed, `distinct` and `labelled`.
 
-    A change of the code that draws does not show in it.
+    It does not cover changes of the code that generates samples.
     """
     settings = {**asdict(stream.config), "distinct": None, "labelled": None, "joint_set": stream.joint_set.name}
-    if stream.config.frames == 1:  # no videos: the names of before there were any
+    if stream.config.frames == 1:  # without videos the hash stays that of caches written before videos existed
         del settings["frames"], settings["stride"]
     found = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for tensor in (stream.source.frames, stream.source.weights):

@@ -1,4 +1,4 @@
-"""People in pictures and videos without end: drawn in chunks, from a seed and a number alone."""
+"""Endless stream of synthetic images and videos of people, in chunks that depend only on a seed and a chunk number."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from torch import Tensor
 
 from pose2mesh.baselines.common.landmarks import landmark_regressor
 from pose2mesh.baselines.observation import CROP_PX, PARTS, Crops, GroundTruth, Need, Observation
-from pose2mesh.baselines.rendering.appearance import Painter
+from pose2mesh.baselines.rendering.appearance import CropRenderer
 from pose2mesh.baselines.rendering.body_parts import face_parts, label_image, share_maps
-from pose2mesh.baselines.rendering.occluders import draw_occluders
+from pose2mesh.baselines.rendering.occluders import sample_occluders
 from pose2mesh.baselines.rendering.rasterizer import Rasteriser
 from pose2mesh.baselines.rendering.rendering_config import CHUNK, RenderingConfig
-from pose2mesh.baselines.rendering.simulated_detectors import Segmenter, find_landmarks
-from pose2mesh.baselines.rendering.visibility import Visibility, crop_cameras, look, within_picture
+from pose2mesh.baselines.rendering.simulated_detectors import SimulatedSegmenter, detect_landmarks
+from pose2mesh.baselines.rendering.visibility import Visibility, crop_cameras, inside_image, visible_surface
 from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.batch import Batch
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticSamples, detect, sample_people, sample_videos
 from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 from pose2mesh.skeletons import JointSet
 
-_POSED_AT_ONCE = 16  # people: more fall out of the cache
-# Every stage draws from a generator of its own: what one needs does not change what another draws.
+_POSED_AT_ONCE = 16  # bodies posed at once: more exceed the processor's cache
+# Every stage has its own generator, so that the needs of a method do not change the other random numbers.
 _PEOPLE, _OCCLUDERS, _APPEARANCE, _PARTS, _SILHOUETTES, _LANDMARKS, _LABELLED, _DETECTED = range(8)
 
 
 class SampleStream:
-    """Draws people, and what is seen of them.
+    """Generates synthetic samples: observations with their ground truth.
 
     Args:
-        body: The Anny body.
-        joint_set: Of the joints.
-        source: Of the poses.
-        config: What is drawn at random.
-        needs: What is made beside joints and truth.
+        body: The body model.
+        joint_set: Joint set of the 2D and 3D joints.
+        source: Source of the poses.
+        config: Distributions of the samples.
+        needs: Observations to generate beside the joints.
 
     Raises:
         InputError: a value of the config cannot be used, or the source has no motion for videos.
@@ -59,89 +59,91 @@ class SampleStream:
         if needs & {"images", "parts", "silhouettes"}:
             self._rasteriser = Rasteriser(body.faces.numpy(), CROP_PX)
             self._face_parts = face_parts(body)
-            self._segmenter = Segmenter()
+            self._segmenter = SimulatedSegmenter()
         if "images" in needs:
-            self._painter = Painter(body, config.backgrounds, config.accompanied)
+            self._renderer = CropRenderer(body, config.backgrounds, config.accompanied)
         if "landmarks" in needs:
             self._landmarks = landmark_regressor(body).to_sparse()
 
     @torch.no_grad()
-    def draw(self, chunk: int, seed: int) -> tuple[Observation, GroundTruth]:
-        """The CHUNK people of a chunk: the same for the same numbers, everything on the CPU.
+    def sample(self, chunk: int, seed: int) -> tuple[Observation, GroundTruth]:
+        """Generate the `CHUNK` samples of a chunk on the CPU, deterministic in `chunk` and `seed`.
 
         Args:
-            chunk: Its number, from 0; with `config.train_config.distinct` pictures, they come again after the last.
-            seed: Of everything that is drawn.
+            chunk: Chunk number from 0; with `config.distinct` set, chunks repeat after the last distinct image.
+            seed: Seed of all randomness.
         """
         if self.config.distinct is not None:
             chunk %= self.config.distinct // CHUNK
-        people, generator = self._people(chunk, seed)
-        batch = detect(people, self.joint_set, self.config.synthetic.noise, generator)
+        samples, generator = self._sample_people(chunk, seed)
+        batch = detect(samples, self.joint_set, self.config.synthetic.noise, generator)
         crops = Crops.around(batch.joints_px, batch.confidence)
-        truth = self._truth(people, batch, crops, chunk, seed)
-        vertices = self._surface(truth.phenotypes, truth.orientations)
-        truth = replace(truth, vertices=vertices)
-        # From the axes of the ray back to the camera's, and from the root joint to the body's origin.
-        root = people.root_cam - people.cameras.position_cam
+        ground_truth = self._ground_truth(samples, batch, crops, chunk, seed)
+        vertices = self._surface(ground_truth.phenotypes, ground_truth.orientations)
+        ground_truth = replace(ground_truth, vertices=vertices)
+        # From ray-aligned axes back to camera axes, and from root-relative to relative to the body's origin.
+        root = samples.root_cam - samples.cameras.position_cam
         vertices_cam = (vertices @ batch.to_ray).add_(root[:, None]) if self.needs else vertices
-        return self._seen(people, vertices_cam, batch.joints_px, batch.confidence, chunk, seed), truth
+        return self._observe(samples, vertices_cam, batch.joints_px, batch.confidence, chunk, seed), ground_truth
 
     @torch.no_grad()
-    def show(
-        self, people: SyntheticSamples, joints_px: Tensor, confidence: Tensor, chunk: int, seed: int
+    def observe(
+        self, samples: SyntheticSamples, joints_px: Tensor, confidence: Tensor, chunk: int, seed: int
     ) -> Observation:
-        """What is seen of people whom another has drawn and detected, in crops around their 2D joints.
+        """Observe given bodies with given 2D detections, in crops around these.
 
         Args:
-            people: Any number.
+            samples: `B` bodies with their cameras.
             joints_px, confidence: (B, J, 2) and (B, J) as detected.
-            chunk, seed: Decide what is drawn beside them.
+            chunk, seed: Determine the randomness of appearance and of simulated detections.
         """
-        vertices_cam = self._posed(people.phenotypes, people.cameras.rotation[:, None] @ people.orientations)
-        return self._seen(people, vertices_cam, joints_px, confidence, chunk, seed)
+        vertices_cam = self._posed(samples.phenotypes, samples.cameras.rotation[:, None] @ samples.orientations)
+        return self._observe(samples, vertices_cam, joints_px, confidence, chunk, seed)
 
-    def _people(self, chunk: int, seed: int) -> tuple[SyntheticSamples, torch.Generator]:
-        """CHUNK of them, and what decides how they are detected."""
+    def _sample_people(self, chunk: int, seed: int) -> tuple[SyntheticSamples, torch.Generator]:
+        """The `CHUNK` bodies of a chunk, and the generator of their 2D detection errors."""
         config, frames = self.config, self.config.frames
-        generator = _draws(seed, chunk // frames, _PEOPLE)
+        generator = _generator(seed, chunk // frames, _PEOPLE)
         if frames == 1:
             return sample_people(CHUNK, self.source, self._synthesiser, config.synthetic, generator), generator
         videos = sample_videos(
             CHUNK * frames, frames, config.stride, self.source, self._synthesiser, config.synthetic, generator
         )
-        return videos[chunk % frames :: frames], _draws(seed, chunk, _DETECTED)
+        return videos[chunk % frames :: frames], _generator(seed, chunk, _DETECTED)
 
-    def _seen(
+    def _observe(
         self,
-        people: SyntheticSamples,
+        samples: SyntheticSamples,
         vertices_cam: Tensor,
         joints_px: Tensor,
         confidence: Tensor,
         chunk: int,
         seed: int,
     ) -> Observation:
-        def draws(stage: int) -> torch.Generator:
-            return _draws(seed, chunk, stage)
+        def generator_of(stage: int) -> torch.Generator:
+            return _generator(seed, chunk, stage)
 
         crops = Crops.around(joints_px, confidence)
-        seen = Observation(crops.units(joints_px) * (confidence > 0)[..., None], confidence)
+        observation = Observation(crops.units(joints_px) * (confidence > 0)[..., None], confidence)
         if self.needs & {"images", "parts", "silhouettes"}:
-            view = look(self._rasteriser, vertices_cam, crop_cameras(people.cameras, crops))
-            hidden = draw_occluders(view.count, self.config.occluded, draws(_OCCLUDERS))
+            view = visible_surface(self._rasteriser, vertices_cam, crop_cameras(samples.cameras, crops))
+            hidden = sample_occluders(view.count, self.config.occluded, generator_of(_OCCLUDERS))
             inside = torch.ones_like(hidden)
             if self.config.synthetic.noise.out_of_picture:
-                inside = within_picture(people.cameras, crops)
+                inside = inside_image(samples.cameras, crops)
             if "images" in self.needs:
-                images = self._painter(view, vertices_cam, hidden, inside, draws(_APPEARANCE))
-                seen = replace(seen, images=images)
-            seen = self._segmented(seen, view.where(inside & ~hidden), draws(_PARTS), draws(_SILHOUETTES))
+                images = self._renderer(view, vertices_cam, hidden, inside, generator_of(_APPEARANCE))
+                observation = replace(observation, images=images)
+            observation = self._with_segmentation(
+                observation, view.where(inside & ~hidden), generator_of(_PARTS), generator_of(_SILHOUETTES)
+            )
         if "landmarks" in self.needs:
-            seen = self._with_landmarks(seen, vertices_cam, people, crops, draws(_LANDMARKS))
-        return seen
+            observation = self._with_landmarks(observation, vertices_cam, samples, crops, generator_of(_LANDMARKS))
+        return observation
 
     def labelled(self, chunk: int, seed: int) -> Tensor:
-        """(CHUNK,) of whom of a chunk 3D is known. Whoever is at a small share is at every larger one."""
-        generator = _draws(seed, chunk // self.config.frames, _LABELLED)
+        """Mask (CHUNK,) of the samples with 3D labels; those labelled at a small share stay so at every larger one."""
+        generator = _generator(seed, chunk // self.config.frames, _LABELLED)
         return torch.rand(CHUNK, generator=generator) < self.config.labelled
 
     def _surface(self, phenotypes: Tensor, orientations: Tensor) -> Tensor:
@@ -154,59 +156,61 @@ class SampleStream:
         parts = torch.arange(len(phenotypes)).split(_POSED_AT_ONCE)
         return torch.cat([self.body(phenotypes[part], orientations[part]) for part in parts])
 
-    def _truth(self, people: SyntheticSamples, batch: Batch, crops: Crops, chunk: int, seed: int) -> GroundTruth:
-        size_px, frames = people.cameras.size_px[:, None], self.config.frames
-        visible = ((people.joints_px >= 0) & (people.joints_px <= size_px)).all(-1).float()
+    def _ground_truth(
+        self, samples: SyntheticSamples, batch: Batch, crops: Crops, chunk: int, seed: int
+    ) -> GroundTruth:
+        size_px, frames = samples.cameras.size_px[:, None], self.config.frames
+        visible = ((samples.joints_px >= 0) & (samples.joints_px <= size_px)).all(-1).float()
         if not self.config.synthetic.noise.out_of_picture:
             visible = torch.ones_like(visible)
-        orientations = (batch.to_ray @ people.cameras.rotation)[:, None] @ people.orientations
+        orientations = (batch.to_ray @ samples.cameras.rotation)[:, None] @ samples.orientations
         return GroundTruth(
             index=(chunk // frames * CHUNK + torch.arange(CHUNK)) * frames + chunk % frames,
             labelled=self.labelled(chunk, seed),
-            joints_2d=crops.units(people.joints_px),
+            joints_2d=crops.units(samples.joints_px),
             visible=visible,
             joints=batch.joints,
-            phenotypes=people.phenotypes,
+            phenotypes=samples.phenotypes,
             orientations=orientations,
         )
 
-    def _segmented(
-        self, seen: Observation, view: Visibility, parts: torch.Generator, silhouettes: torch.Generator
+    def _with_segmentation(
+        self, observation: Observation, view: Visibility, parts: torch.Generator, silhouettes: torch.Generator
     ) -> Observation:
         if not self.needs & {"parts", "silhouettes"}:
-            return seen
+            return observation
         labels = label_image(view, self._face_parts)
         if "parts" in self.needs:
             maps = self._segmenter.parts(labels, parts) if self.config.errors else share_maps(labels, PARTS)
-            seen = replace(seen, parts=maps)
+            observation = replace(observation, parts=maps)
         if "silhouettes" in self.needs:
             exact = share_maps(labels.clamp_max(0), 1)[:, 0]
-            seen = replace(
-                seen, silhouettes=self._segmenter.person(labels, silhouettes) if self.config.errors else exact
+            observation = replace(
+                observation, silhouettes=self._segmenter.person(labels, silhouettes) if self.config.errors else exact
             )
-        return seen
+        return observation
 
     def _with_landmarks(
         self,
-        seen: Observation,
+        observation: Observation,
         vertices_cam: Tensor,
-        people: SyntheticSamples,
+        samples: SyntheticSamples,
         crops: Crops,
         generator: torch.Generator,
     ) -> Observation:
         columns = vertices_cam.transpose(0, 1).flatten(1)
         points = (self._landmarks @ columns).unflatten(1, (-1, 3)).transpose(0, 1)
-        places = people.cameras.project(points)
+        places = samples.cameras.project(points)
         confidence = torch.ones(places.shape[:2])
         if self.config.errors:
-            places, confidence = find_landmarks(places, generator)
+            places, confidence = detect_landmarks(places, generator)
         if self.config.synthetic.noise.out_of_picture:
-            size_px = people.cameras.size_px[:, None]
+            size_px = samples.cameras.size_px[:, None]
             confidence = confidence * ((places >= 0) & (places <= size_px)).all(-1)
         units = crops.units(places) * (confidence > 0)[..., None]
-        return replace(seen, landmarks=units, landmark_confidence=confidence)
+        return replace(observation, landmarks=units, landmark_confidence=confidence)
 
 
-def _draws(seed: int, chunk: int, stage: int) -> torch.Generator:
+def _generator(seed: int, chunk: int, stage: int) -> torch.Generator:
     state = np.random.SeedSequence((seed, chunk, stage)).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(state[0] >> 1))

@@ -1,4 +1,4 @@
-"""Where on the body each face of the mesh is, told on the mean adult at rest: what clothes and hair are cut by."""
+"""Position of each mesh face on the mean adult in the rest pose; clothes and hair are cut by these coordinates."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.skeletons import COCO
 
 _HEAD, _TORSO = PART_NAMES.index("head"), PART_NAMES.index("torso")
-_SPOT_M = 0.017  # eyes and brows reach so far around the COCO joint
+_SPOT_M = 0.017  # radius of the eye and brow region around the COCO eye joint
 
 
 @dataclass(frozen=True)
 class SurfaceRegions:
-    """One entry a face.
+    """Region and coordinates of each of the `F` faces.
 
     Attributes:
         part: (F,) index into `PART_NAMES`.
-        arm, leg, torso, head, foot: (F,) whether it belongs to these; hands to the arms.
+        arm, leg, torso, head, foot: (F,) membership masks; hands count as arms.
         along: (F,) arms: 0 at the shoulder, 0.5 at the elbow, 1 at the wrist; legs: 0 at the hip, 0.5 at the knee, 1
             at the ankle; torso: 0 at the hips, 1 at the base of the neck; elsewhere 0.
-        run_m, side_m: (F,) metres along the limb or up the body, and across: where patterns of cloth repeat.
-        front: (F,) on the torso, how far to the front of its middle, metres.
-        up, back: (F,) on the head, above the eyes and behind the ears, metres.
-        spot: (F,) whether an eye or a brow is there.
+        run_m, side_m: (F,) metres along the limb or up the body, and across; texture coordinates of cloth patterns.
+        front: (F,) distance in front of the middle of the torso, metres; 0 off the torso.
+        up, back: (F,) height above the eyes and distance behind the ears, metres; meaningful on the head.
+        spot: (F,) whether the face belongs to an eye or a brow.
     """
 
     part: Tensor
@@ -46,7 +46,7 @@ class SurfaceRegions:
 
     @classmethod
     def of(cls, body: BodyModel) -> SurfaceRegions:
-        """Of the Anny body."""
+        """Compute the regions of a body model from its template and skinning weights."""
         part = face_parts(body)
         kind = [name.removeprefix("left_").removeprefix("right_") for name in PART_NAMES]
         arm, leg, foot = (
@@ -84,9 +84,9 @@ class SurfaceRegions:
 
 
 def _along(points: Tensor, joints: Tensor) -> Tensor:
-    """(N,) how far points (N, 3) are along a limb of two bones with ends (3, 3): 0 to 0.5 on the first, then on to 1.
+    """Coordinate (N,) of points (N, 3) along a limb of two bones with end points (3, 3).
 
-    Beyond the ends it goes on as the bones do.
+    It runs from 0 to 0.5 on the first bone and to 1 on the second, and is extrapolated linearly beyond the ends.
     """
     upper, lower = joints[1] - joints[0], joints[2] - joints[1]
     first = (points - joints[0]) @ upper / upper.square().sum()

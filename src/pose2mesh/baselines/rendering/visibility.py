@@ -1,4 +1,4 @@
-"""What is seen of the surface of people in their crops: which person's which face, pixel by pixel."""
+"""Visible surface of bodies in their crops: the person and the mesh face at each pixel."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Visibility:
 
     Attributes:
         count: B.
-        person: (N,) whose crop.
-        pixel: (N,) flat index of the pixel, row by row.
-        face: (N,) the face of the body seen there.
+        person: (N,) index of the crop.
+        pixel: (N,) flat index of the pixel in the crop, row by row.
+        face: (N,) index of the visible mesh face.
     """
 
     count: int
@@ -31,17 +31,17 @@ class Visibility:
 
     @property
     def place(self) -> Tensor:
-        """(N,) flat index of the pixel in all crops, one after the other."""
+        """Flat index (N,) of the pixel in the concatenation of all crops."""
         return self.person * CROP_PX**2 + self.pixel
 
     def where(self, shown: Tensor) -> Visibility:
-        """What is left where only some pixels (B, CROP_PX, CROP_PX) are shown."""
+        """The visible surface restricted to a mask (B, CROP_PX, CROP_PX)."""
         kept = shown.flatten()[self.place]
         return Visibility(self.count, self.person[kept], self.pixel[kept], self.face[kept])
 
 
 def crop_cameras(cameras: Cameras, crops: Crops) -> Cameras:
-    """Cameras that take nothing but the crops, in pixels of these."""
+    """Cameras whose images are the crops, with intrinsics in crop pixels."""
     scale = CROP_PX / (2 * crops.half_px)
     corner = crops.centre_px - crops.half_px[:, None]
     return replace(
@@ -52,13 +52,13 @@ def crop_cameras(cameras: Cameras, crops: Crops) -> Cameras:
     )
 
 
-def look(rasteriser: Rasteriser, vertices_cam: Tensor, cameras: Cameras) -> Visibility:
-    """See people through cameras that take their crops, in full perspective.
+def visible_surface(rasteriser: Rasteriser, vertices_cam: Tensor, cameras: Cameras) -> Visibility:
+    """Rasterise bodies with the cameras of their crops, in full perspective.
 
     Args:
-        rasteriser: For the faces of the body, and CROP_PX.
-        vertices_cam: (B, V, 3) about the body's origin, in camera axes.
-        cameras: As `crop_cameras` gives them.
+        rasteriser: Made for the faces of the body and CROP_PX.
+        vertices_cam: (B, V, 3) relative to the body's origin, in camera axes, metres.
+        cameras: The result of `crop_cameras`.
     """
     vertices_px = cameras.project(vertices_cam).numpy()
     depth_m = (vertices_cam[..., 2] + cameras.position_cam[:, 2:]).numpy()
@@ -68,8 +68,8 @@ def look(rasteriser: Rasteriser, vertices_cam: Tensor, cameras: Cameras) -> Visi
     return Visibility(len(seen), torch.from_numpy(person), pixel, face)
 
 
-def within_picture(cameras: Cameras, crops: Crops) -> Tensor:
-    """(B, CROP_PX, CROP_PX) which pixels of the crops lie within the pictures that the cameras took."""
+def inside_image(cameras: Cameras, crops: Crops) -> Tensor:
+    """Mask (B, CROP_PX, CROP_PX) of the crop pixels that lie within the image of the camera."""
     middle = (torch.arange(CROP_PX) + 0.5) * (2 / CROP_PX) - 1
     place = crops.pixels(middle[None, :, None].expand(len(crops.half_px), -1, 2))
     inside = (place >= 0) & (place <= cameras.size_px[:, None])

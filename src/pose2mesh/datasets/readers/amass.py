@@ -30,7 +30,7 @@ _SCHEMA = Schema(
 )
 
 
-def amass(
+def read_amass(
     folder: Path,
     cache: Path,
     *,

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pose2mesh.datasets.annotation import Annotation, OnFault, entry
+from pose2mesh.datasets.annotation import Annotation, OnFault, read_annotation
 from pose2mesh.datasets.cache import RecordWriter, cached
 from pose2mesh.datasets.readers.coco_format import ImageRecord, people, read_box, read_image
 from pose2mesh.datasets.readers.joint_arrays import with_middles
@@ -30,7 +30,7 @@ _SCHEMA = Schema(
 )
 
 
-def coco(
+def read_coco(
     folder: Path,
     cache: Path,
     *,
@@ -106,7 +106,7 @@ def _fits(path: Path, writer: RecordWriter) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for annotation_id, value in members(path):
         with writer.faults.each():
-            fit = entry(path, "fit of annotation", value, annotation_id)
+            fit = read_annotation(path, "fit of annotation", value, annotation_id)
             body, camera = fit.group("smpl_param"), fit.group("cam_param")
             scale = camera.array("s", np.size(camera.get("s")))
             if len(scale) not in (1, 2):

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.datasets.annotation import Annotation, FaultPolicy, entry
+from pose2mesh.datasets.annotation import Annotation, FaultPolicy, read_annotation
 from pose2mesh.datasets.cache import RecordWriter
 from pose2mesh.datasets.readers.json_stream import sections
 from pose2mesh.datasets.records import GENDERS
@@ -57,7 +57,7 @@ def people(
 
     def matched(value: Any) -> Iterator[tuple[Annotation, ImageRecord]]:
         with faults.each():
-            found = entry(path, "annotation", value)
+            found = read_annotation(path, "annotation", value)
             image_id = found.identifier("image_id")
             if image_id not in images:
                 raise found.fault(f"image_id {image_id} is not among the file's images")
@@ -67,7 +67,7 @@ def people(
     for section, value in sections(path):
         if section == "images":
             with faults.each():
-                found = entry(path, "image", value)
+                found = read_annotation(path, "image", value)
                 if (image_id := found.identifier()) in images:
                     raise found.fault("its id is there twice")
                 images[image_id] = None  # of a faulty image, nobody is taken
@@ -122,7 +122,7 @@ def read_detections(path: Path, writer: RecordWriter, joints: int) -> dict[int, 
     found: dict[int, NDArray[np.float64]] = {}
     for _, value in sections(path):
         with writer.faults.each():
-            item = entry(path, "detection of annotation", value, named_by="annotation_id")
+            item = read_annotation(path, "detection of annotation", value, named_by="annotation_id")
             columns = 2 if np.size(item.get("keypoints")) == 2 * joints else 3
             keypoints = item.array("keypoints", joints, columns)
             annotation_id = item.identifier("annotation_id")

@@ -30,7 +30,7 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def own(
+def read_custom(
     folder: Path,
     cache: Path,
     *,

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.datasets.annotation import Annotation, OnFault, entry
+from pose2mesh.datasets.annotation import Annotation, OnFault, read_annotation
 from pose2mesh.datasets.cache import RecordWriter, cached
 from pose2mesh.datasets.readers.coco_format import ImageRecord, people, read_detections, read_image, sound_box
 from pose2mesh.datasets.readers.joint_arrays import metres, projected
@@ -35,7 +35,7 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def freihand(
+def read_freihand(
     folder: Path,
     cache: Path,
     *,
@@ -105,7 +105,7 @@ def _joints(joints_m: NDArray[np.float64], intrinsics: list[float]) -> dict[str,
     return {"joints_px": projected(joints_m, intrinsics), "joints_m": joints_m, "joints_valid": True}
 
 
-def freihand_coco(
+def read_freihand_coco(
     folder: Path,
     cache: Path,
     *,
@@ -136,7 +136,7 @@ def freihand_coco(
             with writer.faults.each():
                 if image.extra not in hands:
                     raise annotation.fault(f"{details.name} has no hand {image.extra}")
-                hand = entry(details, "hand", hands[image.extra], image.extra)
+                hand = read_annotation(details, "hand", hands[image.extra], image.extra)
                 _annotated(annotation, image, hand, split == "train", detected, writer)
 
     columns = (*_COLUMNS, "detected_px", "translation_m", "rotation", "origin_m")

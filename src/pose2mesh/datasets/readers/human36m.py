@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.datasets.annotation import Annotation, OnFault, entry
+from pose2mesh.datasets.annotation import Annotation, OnFault, read_annotation
 from pose2mesh.datasets.cache import RecordWriter, cached
 from pose2mesh.datasets.readers.coco_format import ImageRecord, people, read_box, read_image, smpl_columns
 from pose2mesh.datasets.readers.joint_arrays import projected
@@ -55,7 +55,7 @@ PROTOCOLS = {
 STRIDES = {"train": 5, "test": 50}
 
 
-def human36m(
+def read_human36m(
     folder: Path,
     cache: Path,
     *,
@@ -131,7 +131,7 @@ class _Subject:
 
     def read(self) -> None:
         faults = self.writer.faults
-        cameras = entry(self.paths["camera"], "subject", read_json(self.paths["camera"]), self.subject)
+        cameras = read_annotation(self.paths["camera"], "subject", read_json(self.paths["camera"]), self.subject)
         joints, bodies = self._frames("joint_3d"), self._frames("smpl_param")
         for annotation, image in people(self.paths["data"], faults, self._image):
             with faults.each():
@@ -156,8 +156,10 @@ class _Subject:
         """What a file holds of the frames that are read, by action, subaction and frame."""
         frames = {}
         for action, subactions in members(path := self.paths[kind]):
-            for subaction, found in entry(path, "action", subactions, action).values.items():
-                for frame, value in entry(path, f"action {action}, subaction", found, subaction).values.items():
+            for subaction, found in read_annotation(path, "action", subactions, action).values.items():
+                for frame, value in read_annotation(
+                    path, f"action {action}, subaction", found, subaction
+                ).values.items():
                     if not frame.isdecimal() or int(frame) % self.stride == 0:
                         frames[action, subaction, frame] = _packed(value)
         return frames
@@ -177,7 +179,7 @@ class _Subject:
         joints_m = (world_mm @ rotation.T + origin_mm) / 1000
         values: dict[str, Any] = {}
         if place in bodies:
-            values |= smpl_columns(entry(self.paths["smpl_param"], "fit of", bodies[place], name))
+            values |= smpl_columns(read_annotation(self.paths["smpl_param"], "fit of", bodies[place], name))
         if (found := self.detected.get(PurePosixPath(image.file).name)) is not None:
             values["detected_px"] = found
         self.writer.add(

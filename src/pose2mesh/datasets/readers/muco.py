@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pose2mesh.datasets.annotation import Annotation, OnFault, entry
+from pose2mesh.datasets.annotation import Annotation, OnFault, read_annotation
 from pose2mesh.datasets.cache import RecordWriter, cached
 from pose2mesh.datasets.readers.coco_format import ImageRecord, people, read_box, read_image, smpl_columns
 from pose2mesh.datasets.readers.json_stream import members
@@ -36,7 +36,7 @@ _SCHEMA = Schema(
 )  # fmt: skip
 
 
-def muco(
+def read_muco(
     folder: Path,
     cache: Path,
     *,
@@ -105,7 +105,7 @@ def _fits(path: Path, writer: RecordWriter) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for annotation_id, value in members(path):
         with writer.faults.each():
-            fit = entry(path, "fit of annotation", value, annotation_id)
+            fit = read_annotation(path, "fit of annotation", value, annotation_id)
             # A fit that failed is written as NaN: missing, not faulty.
             numbers = [fit.array(*field, finite=False) for field in (("pose", 72), ("shape", 10), ("trans", 3))]
             if all(np.isfinite(array).all() for array in numbers):

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.datasets.annotation import Annotation, OnFault, entry
+from pose2mesh.datasets.annotation import Annotation, OnFault, read_annotation
 from pose2mesh.datasets.cache import RecordWriter, cached
 from pose2mesh.datasets.readers.coco_format import ImageRecord, people, read_box, read_detections, read_image, read_smpl
 from pose2mesh.datasets.readers.joint_arrays import projected, with_middles
@@ -39,7 +39,7 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def pw3d(
+def read_pw3d(
     folder: Path,
     cache: Path,
     *,
@@ -117,7 +117,7 @@ def _person(
     )
 
 
-def pw3d_sequences(
+def read_pw3d_sequences(
     folder: Path, cache: Path, *, split: Split, images: Path | None = None, on_fault: OnFault = "raise"
 ) -> Records:
     """People of 3DPW from the published sequence files. Parameters are in world axes, `joints_m` in the camera's.
@@ -158,7 +158,7 @@ class _Sequence:
 
     def __init__(self, path: Path, images: Path | None) -> None:
         whole = read_plain(path)
-        self.entry = found = entry(path, "sequence", whole, path.stem)
+        self.annotation = found = read_annotation(path, "sequence", whole, path.stem)
         self.name = str(found.get("sequence"))
         matrix = found.array("cam_intrinsics", 3, 3)
         self.intrinsics = [matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2]]
@@ -191,7 +191,7 @@ class _Sequence:
                     self._person(writer, frame, person, gender, camera)
 
     def _person(self, writer: RecordWriter, frame: int, person: int, gender: int, camera: NDArray) -> None:
-        where = Annotation(self.entry.path, f"person {person}, frame {frame}", {})
+        where = Annotation(self.annotation.path, f"person {person}, frame {frame}", {})
         rotation, origin_m = camera[:3, :3], camera[:3, 3]
         joints_m = self.joints_m[person, frame] @ rotation.T + origin_m
         pixels = projected(joints_m, self.intrinsics)

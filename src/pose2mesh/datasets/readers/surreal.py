@@ -33,7 +33,7 @@ _SCHEMA = Schema(
 )  # fmt: skip
 
 
-def surreal(
+def read_surreal(
     folder: Path,
     cache: Path,
     *,

@@ -16,7 +16,7 @@ from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.body_models.skinning import SkinnedPoints, skin
 from pose2mesh.datasets.batch import Batch
 from pose2mesh.datasets.synthetic.camera_sampling import CameraConfig, Cameras, sample_cameras
-from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig, synthesise
+from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig, add_detection_noise
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.geometry.rotations import rotation_between
 from pose2mesh.skeletons import JointSet
@@ -198,7 +198,7 @@ def _under(
 
 def detect(people: SyntheticSamples, joint_set: JointSet, noise: NoiseConfig, generator: torch.Generator) -> Batch:
     """Look at people with a detector that errs, and turn their truth to the ray it sees them along."""
-    joints_px, confidence = synthesise(people.joints_px, joint_set, noise, generator, people.cameras.size_px)
+    joints_px, confidence = add_detection_noise(people.joints_px, joint_set, noise, generator, people.cameras.size_px)
     to_ray = rotation_to_ray(people.cameras.ray(weighted_centre(joints_px, confidence)))
     valid = torch.ones(people.joints_cam.shape[:2], dtype=torch.bool, device=joints_px.device)
     return Batch(

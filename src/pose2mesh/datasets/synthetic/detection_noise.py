@@ -107,7 +107,7 @@ def person_area(joints_px: Tensor) -> Tensor:
     return 0.53 * torch.maximum(extent.prod(-1), 0.15 * extent.amax(-1).square())
 
 
-def synthesise(
+def add_detection_noise(
     joints_px: Tensor,
     joint_set: JointSet,
     config: NoiseConfig,

@@ -128,11 +128,14 @@ class DatasetFits:
                 fitted = self._regress(vertices, part)
                 seen = views.project(fitted).numpy() if views is not None else None
             if records.joints_m is not None and records.joints_valid is not None:
-                truth, valid = records.joints_m[part][:, self.columns], records.joints_valid[part][:, self.columns]
+                ground_truth, valid = (
+                    records.joints_m[part][:, self.columns],
+                    records.joints_valid[part][:, self.columns],
+                )
                 whole, joints = valid.all(1), fitted.numpy()
-                error[place] = np.where(whole, fit_error_mm(truth, joints), np.nan)
-                exchanged[place] = mirrored(truth, joints, valid, flip)
-                away = np.linalg.norm(truth.mean(1) - joints.mean(1), axis=1)
+                error[place] = np.where(whole, fit_error_mm(ground_truth, joints), np.nan)
+                exchanged[place] = mirrored(ground_truth, joints, valid, flip)
+                away = np.linalg.norm(ground_truth.mean(1) - joints.mean(1), axis=1)
                 astray[place] = placed.numpy() & whole & (away > ASTRAY_M)
             elif records.joints_px is not None and seen is not None:
                 labels = records.joints_px[part][:, self.columns]

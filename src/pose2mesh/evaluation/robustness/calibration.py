@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig, synthesise
+from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig, add_detection_noise
 from pose2mesh.evaluation.robustness.predictions import reproject
 from pose2mesh.evaluation.robustness.sample_sets import SampleSet
 from pose2mesh.inference.predictor import Predictor
@@ -43,21 +43,21 @@ class Calibration:
     person_rank: float
 
 
-def measure_calibration(recovery: Predictor, people: SampleSet, seed: int) -> Calibration:
+def measure_calibration(predictor: Predictor, people: SampleSet, seed: int) -> Calibration:
     """On clips: synthesised detector errors and confidences, against the true pixels. Else: the file's confidences,
     against the file's own joints, which the body was recovered from."""
-    joint_set = recovery.joint_set
+    joint_set = predictor.joint_set
     pixels, confidence = people.joints_px, people.confidence
     source = "the file's confidences, against the joints of the file"
-    if people.truth is not None:
+    if people.ground_truth is not None:
         noise = NoiseConfig(drop=0.0, clean=0.0, plain_confidence=0.0, out_of_picture=False)
         if joint_set.name == "human36":
             noise.model = "human36"
         generator = torch.Generator().manual_seed(seed)
-        drawn = synthesise(torch.from_numpy(people.joints_px), joint_set, noise, generator)
+        drawn = add_detection_noise(torch.from_numpy(people.joints_px), joint_set, noise, generator)
         pixels, confidence = (x.numpy() for x in drawn)
         source = "synthesised detections, against the true joints"
-    joints, _ = recovery.run(pixels, confidence)
+    joints, _ = predictor.run(pixels, confidence)
     laid = reproject(joints, pixels, confidence, people.joints_px, people.area_px, joint_set)
     seen = np.isfinite(laid.similarity)
     score = np.where(seen, confidence, 0).sum(1) / seen.sum(1)

@@ -50,46 +50,46 @@ class Consistency:
     small_mm: NDArray[np.float64]
 
 
-def measure_consistency(recovery: Predictor, people: SampleSet, answers: PredictionSet, seed: int) -> Consistency:
+def measure_consistency(predictor: Predictor, people: SampleSet, predictions: PredictionSet, seed: int) -> Consistency:
     """Ask again and again. `answers` are those from pixels alone."""
-    joint_set, pixels, confidence = recovery.joint_set, people.joints_px, people.confidence
+    joint_set, pixels, confidence = predictor.joint_set, people.joints_px, people.confidence
     box = person_box_px(pixels, confidence)
     rng = np.random.default_rng(seed)
 
     def moved(changed: Floats, still_there: Floats) -> NDArray[np.float64]:
-        return distance_mm(recovery.run(changed, still_there)[1], answers.vertices)
+        return distance_mm(predictor.run(changed, still_there)[1], predictions.vertices)
 
     jitter = np.zeros(len(people))
     for _ in range(JITTER_DRAWS):
         noise = rng.normal(size=pixels.shape) * (JITTER_PX * box / BOX_PX)[:, None, None]
         jitter += moved(*rederive(pixels + noise, confidence, joint_set)) / (JITTER_DRAWS * JITTER_PX)
-    dropped = drop_each_joint(recovery, people, answers)
+    dropped = drop_each_joint(predictor, people, predictions)
     shifted = 0.5 * (pixels + rng.uniform(-100, 100, (len(people), 1, 2)))
     smaller = np.round(pixels * (SMALL_BOX_PX / box)[:, None, None])
     return Consistency(
-        mirror_movement(recovery, people, answers),
+        mirror_movement(predictor, people, predictions),
         jitter,
         _mean_of_finite(dropped),
         dropped,
-        _mean_of_finite(crop_each_side(recovery, people, answers)),
+        _mean_of_finite(crop_each_side(predictor, people, predictions)),
         moved(shifted, confidence),
         moved(*rederive(smaller, confidence, joint_set)),
     )
 
 
-def mirror_movement(recovery: Predictor, people: SampleSet, answers: PredictionSet) -> NDArray[np.float64]:
+def mirror_movement(predictor: Predictor, people: SampleSet, predictions: PredictionSet) -> NDArray[np.float64]:
     """(P,) between the answers and the mirrored answers to mirrored questions.
 
     Over the vertices where the mesh at rest is its own mirror image, else over the joints.
     """
-    flip = recovery.joint_set.flip_permutation
+    flip = predictor.joint_set.flip_permutation
     mirrored = people.joints_px[:, flip] * np.array([-1, 1], np.float32)
-    joints, vertices = recovery.run(mirrored, people.confidence[:, flip])
+    joints, vertices = predictor.run(mirrored, people.confidence[:, flip])
     back = np.array([-1, 1, 1], np.float32)
-    twins = mirror_twins(recovery.template)
+    twins = mirror_twins(predictor.template)
     if twins is None:
-        return distance_mm(joints[:, flip] * back, answers.joints)
-    return distance_mm(vertices[:, twins] * back, answers.vertices)
+        return distance_mm(joints[:, flip] * back, predictions.joints)
+    return distance_mm(vertices[:, twins] * back, predictions.vertices)
 
 
 def mirror_twins(template: Floats) -> NDArray[np.intp] | None:
@@ -114,26 +114,26 @@ def without(
     return fewer_px, fewer, (there.sum(1) >= LEAST_JOINTS) & (spread > 1e-3).all(1)
 
 
-def drop_each_joint(recovery: Predictor, people: SampleSet, answers: PredictionSet) -> NDArray[np.float64]:
+def drop_each_joint(predictor: Predictor, people: SampleSet, predictions: PredictionSet) -> NDArray[np.float64]:
     """(P, J) movement when that joint is taken away; NaN for derived and missing joints, and where too few are left."""
-    joint_set = recovery.joint_set
+    joint_set = predictor.joint_set
     out = np.full(people.confidence.shape, np.nan)
     for joint, name in enumerate(joint_set.names):
         if name in dict(joint_set.derived):
             continue
         lost = np.zeros(people.confidence.shape, bool)
         lost[:, joint] = people.confidence[:, joint] > 0
-        _move_some(recovery, people, answers, lost, out[:, joint])
+        _move_some(predictor, people, predictions, lost, out[:, joint])
     return out
 
 
-def crop_each_side(recovery: Predictor, people: SampleSet, answers: PredictionSet) -> NDArray[np.float64]:
+def crop_each_side(predictor: Predictor, people: SampleSet, predictions: PredictionSet) -> NDArray[np.float64]:
     """(P, 4) movement per lost joint when a quarter of the box is cut off at the left, top, right, bottom."""
     out = np.full((len(people), 4), np.nan)
     seen = (people.confidence > 0)[..., None]
     low = np.where(seen, people.joints_px, np.inf).min(1)
     high = np.where(seen, people.joints_px, -np.inf).max(1)
-    derived = [recovery.joint_set.index(name) for name, _ in recovery.joint_set.derived]
+    derived = [predictor.joint_set.index(name) for name, _ in predictor.joint_set.derived]
     for side in range(4):
         axis = side % 2
         place = people.joints_px[..., axis]
@@ -141,19 +141,23 @@ def crop_each_side(recovery: Predictor, people: SampleSet, answers: PredictionSe
         beyond = place < (low[:, axis] + cut)[:, None] if side < 2 else place > (high[:, axis] - cut)[:, None]
         lost = beyond & seen[..., 0]
         lost[:, derived] = False
-        _move_some(recovery, people, answers, lost, out[:, side])
+        _move_some(predictor, people, predictions, lost, out[:, side])
         out[:, side] /= np.maximum(lost.sum(1), 1)
     return out
 
 
 def _move_some(
-    recovery: Predictor, people: SampleSet, answers: PredictionSet, lost: NDArray[np.bool_], out: NDArray[np.float64]
+    predictor: Predictor,
+    people: SampleSet,
+    predictions: PredictionSet,
+    lost: NDArray[np.bool_],
+    out: NDArray[np.float64],
 ) -> None:
     """Fill in the movement (P,) of those who lose a joint and have enough left."""
-    pixels, confidence, enough = without(people.joints_px, people.confidence, lost, recovery.joint_set)
+    pixels, confidence, enough = without(people.joints_px, people.confidence, lost, predictor.joint_set)
     asked = np.flatnonzero(enough & lost.any(1))
     if len(asked):
-        out[asked] = distance_mm(recovery.run(pixels[asked], confidence[asked])[1], answers.vertices[asked])
+        out[asked] = distance_mm(predictor.run(pixels[asked], confidence[asked])[1], predictions.vertices[asked])
 
 
 def _mean_of_finite(values: Floats) -> NDArray[np.float64]:

@@ -30,13 +30,13 @@ class Curve:
     values: list[Interval | None]
 
 
-def noise_and_missing(recovery: Predictor, people: SampleSet, answers: PredictionSet, seed: int) -> list[Curve]:
+def noise_and_missing(predictor: Predictor, people: SampleSet, predictions: PredictionSet, seed: int) -> list[Curve]:
     """Joints moved by Gaussian errors, and joints taken away at random.
 
     Movement is that of the vertices from the undisturbed `answers`; MPJPE is against the truth where there is one.
     People from clips are seen by known cameras in both, so that only what is changed counts.
     """
-    joint_set, rng = recovery.joint_set, np.random.default_rng(seed)
+    joint_set, rng = predictor.joint_set, np.random.default_rng(seed)
     box = person_box_px(people.joints_px, people.confidence)
     direction = rng.normal(size=people.joints_px.shape)  # the same errors, larger and larger
     rank = np.where(people.confidence > 0, rng.random(people.confidence.shape), 2.0)
@@ -46,27 +46,27 @@ def noise_and_missing(recovery: Predictor, people: SampleSet, answers: Predictio
     everyone = np.ones(len(people), bool)
     for size in NOISE_PX:
         moved = people.joints_px + direction * (size * box / BOX_PX)[:, None, None]
-        noisy.append(_ask(recovery, people, answers, *rederive(moved, people.confidence, joint_set), everyone))
+        noisy.append(_ask(predictor, people, predictions, *rederive(moved, people.confidence, joint_set), everyone))
     for count in MISSING:
         lost = (order < count) & (rank < 2)
         pixels, confidence, enough = without(people.joints_px, people.confidence, lost, joint_set)
-        fewer.append(_ask(recovery, people, answers, pixels, confidence, enough & (lost.sum(1) == count)))
+        fewer.append(_ask(predictor, people, predictions, pixels, confidence, enough & (lost.sum(1) == count)))
     curves = []
     for axis, places, points in (
         ("errors of joints (px, box of 256 px)", NOISE_PX, noisy),
         ("joints missing", MISSING, fewer),
     ):
         for column, measure in enumerate(("movement of vertices (mm)", "MPJPE (mm)")):
-            if column == 0 or people.truth is not None:
+            if column == 0 or people.ground_truth is not None:
                 found = [mean_interval(point[column], people.group, seed) for point in points]
                 curves.append(Curve(axis, measure, tuple(map(float, places)), found))
     return curves
 
 
 def _ask(
-    recovery: Predictor,
+    predictor: Predictor,
     people: SampleSet,
-    answers: PredictionSet,
+    predictions: PredictionSet,
     pixels: Floats,
     confidence: Floats,
     asked: NDArray[np.bool_],
@@ -75,13 +75,13 @@ def _ask(
     moved, error = np.full(len(people), np.nan), np.full(len(people), np.nan)
     chosen = np.flatnonzero(asked)
     if len(chosen):
-        truth = people.truth
-        cameras = None if truth is None else [truth.intrinsics[person] for person in chosen]
-        joints, vertices = recovery.run(pixels[chosen], confidence[chosen], cameras)
-        moved[chosen] = distance_mm(vertices, answers.vertices[chosen])
-        if truth is not None:
-            columns = recovery.joint_set.evaluation_indices
-            error[chosen] = distance_mm(joints[:, columns], truth.joints[chosen][:, columns])
+        ground_truth = people.ground_truth
+        cameras = None if ground_truth is None else [ground_truth.intrinsics[person] for person in chosen]
+        joints, vertices = predictor.run(pixels[chosen], confidence[chosen], cameras)
+        moved[chosen] = distance_mm(vertices, predictions.vertices[chosen])
+        if ground_truth is not None:
+            columns = predictor.joint_set.evaluation_indices
+            error[chosen] = distance_mm(joints[:, columns], ground_truth.joints[chosen][:, columns])
     return moved, error
 
 

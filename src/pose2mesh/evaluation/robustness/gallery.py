@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2mesh.evaluation.robustness.measure import GAP_ERROR, Case, Measures
-from pose2mesh.inference.predictor import Predictor, solve_camera
+from pose2mesh.inference.person import solve_camera
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.visualization import renderer
 
 Floats: TypeAlias = NDArray[np.floating]
@@ -16,12 +17,12 @@ TILE_PX = 240
 _INPUT, _TRUE = (200, 60, 20), (150, 150, 150)
 
 
-def draw_gallery(measures: Measures, recovery: Predictor) -> NDArray[np.uint8]:
+def draw_gallery(measures: Measures, predictor: Predictor) -> NDArray[np.uint8]:
     """The worst cases of a set, a row each of three tiles: joints, body over joints, body from the side.
 
     True bodies, where known, stand in grey beside the answer in the view from the side.
     """
-    tiles = [_draw_case(case, measures, recovery) for case in measures.worst]
+    tiles = [_draw_case(case, measures, predictor) for case in measures.worst]
     captions = [caption(case, measures) for case in measures.worst]
     return renderer.contact_sheet(tiles, captions, columns=2, tile=(TILE_PX, tiles[0].shape[1]))
 
@@ -34,29 +35,31 @@ def caption(case: Case, measures: Measures) -> str:
     return f"{label}: OKS {values['oks'][case.index]:.2f}"
 
 
-def _draw_case(case: Case, measures: Measures, recovery: Predictor) -> NDArray[np.uint8]:
+def _draw_case(case: Case, measures: Measures, predictor: Predictor) -> NDArray[np.uint8]:
     people, index = measures.people, case.index
     pixels, confidence = people.joints_px[index].astype(np.float64), people.confidence[index]
-    intrinsics = people.truth.intrinsics[index] if people.truth is not None else None
+    intrinsics = people.ground_truth.intrinsics[index] if people.ground_truth is not None else None
     camera = solve_camera(case.joints, pixels, confidence, intrinsics)
     mesh_px = camera.project(case.vertices.astype(np.float64))
     scale, shift = _fit(np.concatenate([mesh_px, pixels[confidence > 0]]))
     ground = renderer.plain_canvas(TILE_PX, TILE_PX)
-    joints = renderer.draw_skeleton(ground, pixels * scale + shift, confidence, recovery.joint_set.edges, colour=_INPUT)
+    joints = renderer.draw_skeleton(
+        ground, pixels * scale + shift, confidence, predictor.joint_set.edges, colour=_INPUT
+    )
     depth = case.vertices[:, 2] + 10  # anywhere in front of the camera: only the order counts
-    mesh = renderer.ProjectedMesh(mesh_px * scale + shift, depth, case.vertices, recovery.faces)
+    mesh = renderer.ProjectedMesh(mesh_px * scale + shift, depth, case.vertices, predictor.faces)
     over = renderer.draw_people(ground, [mesh])
-    over = renderer.draw_skeleton(over, pixels * scale + shift, confidence, recovery.joint_set.edges, colour=_INPUT)
-    return np.concatenate([joints, over, _side_view(case, recovery)], axis=1)
+    over = renderer.draw_skeleton(over, pixels * scale + shift, confidence, predictor.joint_set.edges, colour=_INPUT)
+    return np.concatenate([joints, over, _side_view(case, predictor)], axis=1)
 
 
-def _side_view(case: Case, recovery: Predictor) -> NDArray[np.uint8]:
+def _side_view(case: Case, predictor: Predictor) -> NDArray[np.uint8]:
     """Seen along the picture's x axis: depth becomes the horizontal axis."""
     bodies = [case.vertices] if case.true_vertices is None else [case.true_vertices, case.vertices]
     turned = [np.stack([-body[:, 2], body[:, 1], body[:, 0]], axis=1) for body in bodies]
     scale, shift = _fit(np.concatenate(turned)[:, :2])
     meshes = [
-        renderer.ProjectedMesh(body[:, :2] * scale + shift, body[:, 2] + 10, body, recovery.faces) for body in turned
+        renderer.ProjectedMesh(body[:, :2] * scale + shift, body[:, 2] + 10, body, predictor.faces) for body in turned
     ]
     colours = [_TRUE, renderer.PALETTE[0]][-len(bodies) :]
     return renderer.draw_people(renderer.plain_canvas(TILE_PX, TILE_PX), meshes, colours, alpha=0.85)

@@ -21,7 +21,7 @@ from pose2mesh.evaluation.robustness.curves import Curve, by_view, noise_and_mis
 from pose2mesh.evaluation.robustness.generalization_gap import ClipErrors
 from pose2mesh.evaluation.robustness.plausibility import Plausibility, PlausibilityMeter
 from pose2mesh.evaluation.robustness.pose_difficulty import PoseDifficulty
-from pose2mesh.evaluation.robustness.predictions import PredictionSet, answer, errors_mm, reproject, silhouette_iou
+from pose2mesh.evaluation.robustness.predictions import PredictionSet, errors_mm, predict, reproject, silhouette_iou
 from pose2mesh.evaluation.robustness.sample_sets import SampleSet, from_clips
 from pose2mesh.inference.predictor import Predictor
 
@@ -89,11 +89,11 @@ class Meter:
         InputError: the model is of another body.
     """
 
-    def __init__(self, recovery: Predictor, body: BodyModel, synthesiser: BodySynthesiser) -> None:
-        if len(recovery.template) != len(body.template):
-            name, other = recovery.info.name, recovery.info.body
+    def __init__(self, predictor: Predictor, body: BodyModel, synthesiser: BodySynthesiser) -> None:
+        if len(predictor.template) != len(body.template):
+            name, other = predictor.info.name, predictor.info.body
             raise InputError(f"model {name!r} is of body {other!r}; robustness is measured of models of body 'anny'")
-        self.recovery, self.body = recovery, body
+        self.predictor, self.body = predictor, body
         self.plausibility = PlausibilityMeter(body, synthesiser)
         self.synthesiser = synthesiser
 
@@ -104,54 +104,59 @@ class Meter:
 
     def __call__(self, people: SampleSet, seed: int, say: Callable[[str], None]) -> Measures:
         """Measure one set; `say` takes a line before each part."""
-        recovery, truth = self.recovery, people.truth
+        predictor, ground_truth = self.predictor, people.ground_truth
         say(f"{people.name}: {len(people)} people")
-        answers = answer(recovery, people)
-        seen = answers if truth is None else answer(recovery, people, camera_known=True)
-        values = self._accuracy(people, answers, seen)
+        predictions = predict(predictor, people)
+        seen = predictions if ground_truth is None else predict(predictor, people, camera_known=True)
+        values = self._accuracy(people, predictions, seen)
         say(f"{people.name}: consistency")
-        consistent = measure_consistency(recovery, people, answers, seed)
+        consistent = measure_consistency(predictor, people, predictions, seed)
         values |= {name: value for name, value in vars(consistent).items() if name != "dropped_mm"}
         true_values: dict[str, NDArray[np.float64]] = {}
-        if truth is None:
-            plausible = self.plausibility(answers)
+        if ground_truth is None:
+            plausible = self.plausibility(predictions)
         else:
-            plausible = self.plausibility(seen, truth.vertices, truth.up)
-            true_bodies = self.plausibility(PredictionSet(truth.joints, truth.vertices), truth.vertices, truth.up)
+            plausible = self.plausibility(seen, ground_truth.vertices, ground_truth.up)
+            true_bodies = self.plausibility(
+                PredictionSet(ground_truth.joints, ground_truth.vertices), ground_truth.vertices, ground_truth.up
+            )
             true_values = _of_plausibility(true_bodies)
         values |= _of_plausibility(plausible)
         say(f"{people.name}: calibration and curves")
-        facing = truth.facing_rad if truth is not None else self._facing(answers)
+        facing = ground_truth.facing_rad if ground_truth is not None else self._facing(predictions)
         per_view = {name: values[key] for name, key in _PER_VIEW.items() if key in values}
-        curves = noise_and_missing(recovery, people, seen, seed) + by_view(facing, per_view, people.group, seed)
-        worst = worst_of_groups(values[GAP_ERROR] if truth is not None else -values["oks"], people.group)
+        curves = noise_and_missing(predictor, people, seen, seed) + by_view(facing, per_view, people.group, seed)
+        worst = worst_of_groups(values[GAP_ERROR] if ground_truth is not None else -values["oks"], people.group)
         return Measures(
             people,
-            recovery.joint_set.names,
+            predictor.joint_set.names,
             values,
             true_values,
             consistent.dropped_mm,
             plausible.beyond,
-            measure_calibration(recovery, people, seed),
+            measure_calibration(predictor, people, seed),
             curves,
-            [Case(i, seen.joints[i], seen.vertices[i], None if truth is None else truth.vertices[i]) for i in worst],
+            [
+                Case(i, seen.joints[i], seen.vertices[i], None if ground_truth is None else ground_truth.vertices[i])
+                for i in worst
+            ],
         )
 
     def _accuracy(
-        self, people: SampleSet, answers: PredictionSet, seen: PredictionSet
+        self, people: SampleSet, predictions: PredictionSet, seen: PredictionSet
     ) -> dict[str, NDArray[np.float64]]:
         """Against the truth, from pixels alone and by the true camera (`seen`), and against the picture."""
-        joint_set = self.recovery.joint_set
+        joint_set = self.predictor.joint_set
         values: dict[str, NDArray[np.float64]] = {}
-        if people.truth is not None:
-            values |= errors_mm(answers, people, joint_set)
+        if people.ground_truth is not None:
+            values |= errors_mm(predictions, people, joint_set)
             values |= {f"known_{name}": error for name, error in errors_mm(seen, people, joint_set).items()}
             values["difficulty_mm"] = self.reference.difficulty_mm(people)
         given = people.joints_px, people.confidence
-        laid = reproject(answers.joints, *given, people.joints_px, people.area_px, joint_set)
+        laid = reproject(predictions.joints, *given, people.joints_px, people.area_px, joint_set)
         values |= {"oks": laid.oks, "reprojection_percent": 100 * laid.error}
         if any(mask is not None for mask in people.masks):
-            values["iou"] = silhouette_iou(answers, people, self.recovery)
+            values["iou"] = silhouette_iou(predictions, people, self.predictor)
         return values
 
     def of_clips(self, clips: Sequence[Clip], seed: int) -> ClipErrors:
@@ -160,16 +165,16 @@ class Meter:
         for start in range(0, len(clips), _CLIPS_AT_ONCE):
             part = clips[start : start + _CLIPS_AT_ONCE]
             people = from_clips("", "clips", part, self.body, self.synthesiser, PER_CLIP * len(part), seed)
-            seen = answer(self.recovery, people, camera_known=True)
-            errors.append(errors_mm(seen, people, self.recovery.joint_set)["mpjpe_mm"])
+            seen = predict(self.predictor, people, camera_known=True)
+            errors.append(errors_mm(seen, people, self.predictor.joint_set)["mpjpe_mm"])
             difficulty.append(self.reference.difficulty_mm(people))
             group.append(start + people.group)
         return ClipErrors(np.concatenate(errors), np.concatenate(difficulty), np.concatenate(group))
 
-    def _facing(self, answers: PredictionSet) -> NDArray[np.float64]:
+    def _facing(self, predictions: PredictionSet) -> NDArray[np.float64]:
         """Yaw (P,) of answers, by their hips."""
-        left, right = (self.recovery.joint_set.index(f"{side}_hip") for side in ("left", "right"))
-        across = answers.joints[:, left] - answers.joints[:, right]
+        left, right = (self.predictor.joint_set.index(f"{side}_hip") for side in ("left", "right"))
+        across = predictions.joints[:, left] - predictions.joints[:, right]
         return np.asarray(np.arctan2(-across[:, 2], across[:, 0]), np.float64)
 
 

@@ -82,7 +82,7 @@ class PlausibilityMeter:
         self.feet = [np.isin(owner.numpy(), foot) for foot in _FEET]
 
     def __call__(
-        self, answers: PredictionSet, true_vertices: Floats | None = None, up: Floats | None = None
+        self, predictions: PredictionSet, true_vertices: Floats | None = None, up: Floats | None = None
     ) -> Plausibility:
         """Measure bodies.
 
@@ -91,7 +91,7 @@ class PlausibilityMeter:
             true_vertices: (P, V, 3) which tell what stands on the ground; None where nothing tells.
             up: (P, 3) against gravity, in the axes of both.
         """
-        joints, vertices = answers.joints, answers.vertices
+        joints, vertices = predictions.joints, predictions.vertices
         shares = bone_shares(joints, self.joint_set)
         low, high = self.share_range
         beyond = beyond_limits(joint_angles(self.rotations(vertices)))

@@ -50,9 +50,9 @@ class PoseDifficulty:
 
     def difficulty_mm(self, people: SampleSet) -> NDArray[np.float64]:
         """(P,) the reference's MPJPE on people with a truth, in the axes of a camera that faces each."""
-        assert people.truth is not None
+        assert people.ground_truth is not None
         distance = torch.cdist(self._normalised(torch.from_numpy(people.joints_px)), self.known)
         nearest = distance.topk(NEAREST, largest=False).indices
         found = self.joints[nearest].mean(1)[:, self.columns].numpy()
-        true = people.truth.joints @ people.truth.to_ray.swapaxes(1, 2)
+        true = people.ground_truth.joints @ people.ground_truth.to_ray.swapaxes(1, 2)
         return distance_mm(found, true[:, self.columns])

@@ -10,9 +10,10 @@ import torch
 from numpy.typing import NDArray
 
 from pose2mesh import metrics
-from pose2mesh.evaluation.image_metrics import LEAST_LABELLED
+from pose2mesh.evaluation.image_metrics import MIN_LABELLED_JOINTS
 from pose2mesh.evaluation.robustness.sample_sets import SampleSet
-from pose2mesh.inference.predictor import Predictor, solve_camera
+from pose2mesh.inference.person import solve_camera
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.metrics import BodyPoints, compute_errors
 from pose2mesh.skeletons import JointSet
 from pose2mesh.visualization import renderer
@@ -34,10 +35,10 @@ class PredictionSet:
     vertices: NDArray[np.float32]
 
 
-def answer(recovery: Predictor, people: SampleSet, *, camera_known: bool = False) -> PredictionSet:
+def predict(predictor: Predictor, people: SampleSet, *, camera_known: bool = False) -> PredictionSet:
     """From pixels alone, or with the true cameras of people from clips."""
-    intrinsics = people.truth.intrinsics if camera_known and people.truth is not None else None
-    return PredictionSet(*recovery.run(people.joints_px, people.confidence, intrinsics))
+    intrinsics = people.ground_truth.intrinsics if camera_known and people.ground_truth is not None else None
+    return PredictionSet(*predictor.run(people.joints_px, people.confidence, intrinsics))
 
 
 def distance_mm(a: Floats, b: Floats) -> NDArray[np.float64]:
@@ -49,16 +50,16 @@ def distance_mm(a: Floats, b: Floats) -> NDArray[np.float64]:
     return 1000 * np.concatenate(parts).astype(np.float64)
 
 
-def errors_mm(answers: PredictionSet, people: SampleSet, joint_set: JointSet) -> dict[str, NDArray[np.float64]]:
+def errors_mm(predictions: PredictionSet, people: SampleSet, joint_set: JointSet) -> dict[str, NDArray[np.float64]]:
     """MPJPE, PA-MPJPE and MPVPE (P,) in millimetres; `people` must have a ground truth."""
-    truth = people.truth
-    assert truth is not None
+    ground_truth = people.ground_truth
+    assert ground_truth is not None
     parts = []
     for start in range(0, len(people), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
         prediction, ground_truth = (
             BodyPoints(torch.from_numpy(side.joints[part]), torch.from_numpy(side.vertices[part]))
-            for side in (answers, truth)
+            for side in (predictions, ground_truth)
         )
         parts.append(compute_errors(prediction, ground_truth, joint_set, ("mpjpe", "pa_mpjpe", "mpvpe")))
     return {f"{name}_mm": 1000 * torch.cat([part[name] for part in parts]).double().numpy() for name in parts[0]}
@@ -115,24 +116,24 @@ def reproject(
     return Reprojection(projected, similarity, np.nanmean(similarity, 1), np.nanmean(distance, 1))
 
 
-def silhouette_iou(answers: PredictionSet, people: SampleSet, recovery: Predictor) -> NDArray[np.float64]:
+def silhouette_iou(predictions: PredictionSet, people: SampleSet, predictor: Predictor) -> NDArray[np.float64]:
     """(P,) overlap of each answer's silhouette with the person's mask; NaN without a mask or with few joints.
 
     As `pose2mesh evaluate` has it: people with at least 12 labelled joints.
     """
     out = np.full(len(people), np.nan)
-    derived = [recovery.joint_set.index(name) for name, _ in recovery.joint_set.derived]
+    derived = [predictor.joint_set.index(name) for name, _ in predictor.joint_set.derived]
     labelled = np.delete(people.confidence > 0, derived, axis=1).sum(1)
-    for person in np.flatnonzero(labelled >= LEAST_LABELLED):
+    for person in np.flatnonzero(labelled >= MIN_LABELLED_JOINTS):
         mask = people.mask(int(person))
         if mask is None:
             continue
         camera = solve_camera(
-            answers.joints[person], people.joints_px[person], people.confidence[person], None, people.sizes[person]
+            predictions.joints[person], people.joints_px[person], people.confidence[person], None, people.sizes[person]
         )
-        vertices = answers.vertices[person]
+        vertices = predictions.vertices[person]
         depth = vertices[:, 2] + camera.translation_m[2]
-        shape = renderer.silhouette(camera.project(vertices), depth, recovery.faces, *mask.shape)
+        shape = renderer.silhouette(camera.project(vertices), depth, predictor.faces, *mask.shape)
         union = float((shape | mask).sum())
         out[person] = float((shape & mask).sum()) / union if union else 0.0
     return out

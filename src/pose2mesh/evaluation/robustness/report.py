@@ -63,7 +63,7 @@ PLAUSIBILITY = (
 
 def write_report(
     out: Path,
-    recovery: Predictor,
+    predictor: Predictor,
     command: str,
     sets: Sequence[Measures],
     gap: Gap | None,
@@ -82,7 +82,7 @@ def write_report(
         seed: Of the intervals.
     """
     blocks: list[Block] = [
-        Heading(f"Robustness of `{recovery.info.name}`", 1),
+        Heading(f"Robustness of `{predictor.info.name}`", 1),
         Text(f"**{verdict(gap)}**"),
         Text(f"Made by `{command}`. Numbers are means over people, with 95% intervals over clips or pictures."),
         _people_table(sets),
@@ -93,20 +93,20 @@ def write_report(
         blocks += _gap_blocks(gap, picture)
     blocks += [Heading("How well it meets truth and picture"), _table(ACCURACY, sets, seed)]
     blocks += [Heading("How much its answers move"), _table(CONSISTENCY, sets, seed), *_dropped(sets)]
-    blocks += [Heading("Whether its answers can be bodies"), _table(PLAUSIBILITY, sets, seed, with_truth=True)]
+    blocks += [Heading("Whether its answers can be bodies"), _table(PLAUSIBILITY, sets, seed, with_ground_truth=True)]
     blocks += [_limits_table(sets), *_calibration_blocks(out, sets)]
     robustness_plots.draw_curves(out / "curves.png", sets)
     caption = "Noise, missing joints and view: means and 95% bands. Movement is from the undisturbed answer."
     blocks += [Heading("Curves"), ImageBlock(out / "curves.png", caption), Heading("The worst cases")]
     for index, measures in enumerate(sets):
         picture = out / f"worst_{index + 1}.jpg"
-        renderer.save_image(picture, draw_gallery(measures, recovery))
-        beside = "" if measures.people.truth is None else ", the true body in grey"
+        renderer.save_image(picture, draw_gallery(measures, predictor))
+        beside = "" if measures.people.ground_truth is None else ", the true body in grey"
         text = f"{measures.people.name}: input joints, the answer over them, and from the side{beside}."
         blocks.append(ImageBlock(picture, text))
     _write(out / "report.md", to_markdown(blocks))
     _write(out / "report.html", to_html(blocks))
-    write_json(out / "report.json", _numbers(recovery, command, sets, gap, seed))
+    write_json(out / "report.json", _numbers(predictor, command, sets, gap, seed))
 
 
 def _write(path: Path, text: str) -> None:
@@ -126,26 +126,26 @@ def _people_table(sets: Sequence[Measures]) -> Table:
     rows = []
     for measures in sets:
         people = measures.people
-        groups, whole = len(np.unique(people.group)), "picture" if people.truth is None else "clip"
+        groups, whole = len(np.unique(people.group)), "picture" if people.ground_truth is None else "clip"
         kind = {"own": "own data", "clips": "clips", "train": "training clips", "validation": "validation clips"}
         counted = f"{groups} {whole}{'s' * (groups != 1)}"
         rows.append((people.name, kind[people.role], str(len(people)), counted))
     return Table(("set", "what it is", "people", "from"), rows)
 
 
-def _table(rows: Sequence[ReportRow], sets: Sequence[Measures], seed: int, *, with_truth: bool = False) -> Table:
+def _table(rows: Sequence[ReportRow], sets: Sequence[Measures], seed: int, *, with_ground_truth: bool = False) -> Table:
     """A column for each set, and one more for the true bodies of those that have some."""
     head, columns = ["measure"], []
     for measures in sets:
         head.append(measures.people.name)
         columns.append(measures.values)
-        if with_truth and measures.true_values:
+        if with_ground_truth and measures.true_values:
             head.append(f"true bodies of {measures.people.name}")
             columns.append(measures.true_values)
     groups = [
         measures.people.group
         for measures in sets
-        for _ in range(2 if with_truth and measures.true_values else 1)
+        for _ in range(2 if with_ground_truth and measures.true_values else 1)
     ]  # fmt: skip
     cells = []
     for row in rows:
@@ -221,10 +221,12 @@ def _calibration_blocks(out: Path, sets: Sequence[Measures]) -> list[Block]:
     ]
 
 
-def _numbers(recovery: Predictor, command: str, sets: Sequence[Measures], gap: Gap | None, seed: int) -> dict[str, Any]:
+def _numbers(
+    predictor: Predictor, command: str, sets: Sequence[Measures], gap: Gap | None, seed: int
+) -> dict[str, Any]:
     """The report as JSON: everything in the tables and the curves."""
     return {
-        "model": recovery.info.name,
+        "model": predictor.info.name,
         "command": command,
         "seed": seed,
         "verdict": verdict(gap),

@@ -42,7 +42,7 @@ _POSED_AT_ONCE = 64
 
 
 @dataclass(frozen=True, eq=False)
-class SampleTruth:
+class SampleGroundTruth:
     """What is known of people drawn from clips; metres, camera axes, relative to the root joint.
 
     Attributes:
@@ -90,7 +90,7 @@ class SampleSet:
     labels: tuple[str, ...]
     sizes: list[tuple[int, int] | None]
     masks: list[list[Any] | None]
-    truth: SampleTruth | None = None
+    ground_truth: SampleGroundTruth | None = None
 
     def __len__(self) -> int:
         return len(self.joints_px)
@@ -178,7 +178,7 @@ def from_clips(
         tuple(labels),
         [(int(width), int(height)) for width, height in cameras.size_px],
         [None] * samples,
-        SampleTruth(
+        SampleGroundTruth(
             people.joints_cam.numpy(),
             torch.cat(vertices).numpy(),
             cameras.intrinsics(),

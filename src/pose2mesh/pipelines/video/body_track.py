@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import Intrinsics, nominal_intrinsics
-from pose2mesh.inference.predictor import Camera, Person, Predictor
+from pose2mesh.inference.person import Camera, Person
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.io.atomic_write import replacing
 from pose2mesh.motion.smoothing import steady_bodies
 from pose2mesh.pipelines.video.array_file import ArrayFile

@@ -53,7 +53,7 @@ def predict_video(
     Args:
         source: The video.
         options: What to write.
-        recovery: The model.
+        predictor: The model.
         detector: Needed where there are no keypoints.
         rig: The Anny body, for models with that body.
         say: Called with lines of results.
@@ -133,7 +133,7 @@ def recover_video(
     conditions = VideoConditions(float(rate), size, intrinsics, options.height_m, options.smooth)
     bodies = [BodyTrack(track, predictor, conditions) for track in tracks.people]
     total = sum(len(track) for track in tracks.people)
-    if predictor.looks and frame_detections.video is not None:
+    if predictor.needs_image and frame_detections.video is not None:
         with progress(source.stem, "recovering", total) as step:
             recover_from_frames(bodies, frame_detections.video, step)
     with progress(source.stem, "recovering", total) as step:

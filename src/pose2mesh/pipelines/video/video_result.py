@@ -9,7 +9,8 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.inference.predictor import Person, Predictor
+from pose2mesh.inference.person import Person
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.pipelines.video.body_track import BodyTrack, VideoConditions
 from pose2mesh.visualization.orthographic_views import extent_of
 from pose2mesh.visualization.renderer import PALETTE, Colour
