@@ -99,7 +99,7 @@ def test_a_backbone_starts_from_the_readers(folder: Path, layer: BodyLayer) -> N
     reader, network = load_pretraining_network(layer, folder / "reader.safetensors"), HMR(layer)
     said: list[str] = []
     load_backbone(network, reader, said.append)
-    assert said == ["the backbone starts from the reader's"]
+    assert said == ["the backbone starts from that of the pre-training network"]
     for name, value in reader.backbone.state_dict().items():
         assert torch.equal(value, network.backbone.state_dict()[name]), name
     with pytest.raises(InputError, match="has no backbone"):
@@ -134,7 +134,7 @@ def test_what_is_seen_decides(folder: Path) -> None:
         ("hmr.safetensors", ["--backend", "onnx"], "is run by torch"),
         ("hmr.safetensors", ["--device", "cuda"], "runs on the cpu"),
         ("hmr.safetensors", ["--fps", "30", "--formats", "json"], "takes the frames as input; give them with --video"),
-        ("reader.safetensors", [], "model 'reader' reads pictures and gives no bodies"),
+        ("reader.safetensors", [], "model 'reader' pre-trains a backbone and gives no bodies"),
     ],
 )
 def test_what_is_refused(

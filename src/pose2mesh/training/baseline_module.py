@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pose2mesh.baselines.baseline_config import BaselineConfig
-from pose2mesh.baselines.benchmark.method_benchmark import MEASURES, person_errors
+from pose2mesh.baselines.benchmark.method_benchmark import MEASURES, body_errors_mm
 from pose2mesh.baselines.interface import Chunks, LearnedBaseline
 from pose2mesh.baselines.observation import GroundTruth, Observation
 from pose2mesh.training.lightning_module import TrainingStep
@@ -63,7 +63,7 @@ class BaselineModule(TrainingStep[Pictures]):
             assert truth.vertices is not None
             with torch.autocast(self.device.type, enabled=False):
                 found = self.network.estimate(seen)
-                errors_mm = person_errors(found.joints, found.vertices, truth.joints, truth.vertices).mean(0)
+                errors_mm = body_errors_mm(found.joints, found.vertices, truth.joints, truth.vertices).mean(0)
             values = {f"val/{name}_mm": error for name, error in zip(MEASURES, errors_mm, strict=False)}
         else:
             values = {f"val/{name}": value for name, value in self.network.losses(*batch, 1.0).items()}

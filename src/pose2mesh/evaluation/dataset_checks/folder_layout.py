@@ -72,7 +72,7 @@ class DatasetSplit:
         """The records, but for those that cannot be used; with detections where their usual file is there.
 
         Raises:
-            InputError: see `index.cached`.
+            InputError: see `cache.cached_records`.
         """
         usual = dict(self.source.detections).get(self.config.split or "")
         there = usual is not None and (self.folder / usual).is_file()

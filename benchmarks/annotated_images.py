@@ -1,6 +1,6 @@
 """How well recovered bodies meet photos, beside bodies that do not follow the person.
 
-    python benchmarks/photos.py --keypoints person_keypoints.json --images images [--model default] [--motions BVH_DIR]
+    python benchmarks/annotated_images.py --keypoints person_keypoints.json --images images [--model default] [--motions BVH_DIR]
                                 [--detector mediapipe|rtmpose --detector-model FILE … --sheet sheet.png]
 
 Over the people with 12 or more labelled keypoints: mean OKS of the reprojected joints (area: the person's mask), mean

@@ -1,6 +1,6 @@
-"""Draw the picture of the README: the people of the example, their bodies, and the bodies from the side.
+"""Draw the image of the README: the keypoints of the example, the predicted meshes, and the meshes from the side.
 
-python scripts/example_picture.py [--keypoints examples/coco_people.json] [--out docs/example.png]
+python scripts/example_image.py [--keypoints examples/coco_people.json] [--out docs/example.png]
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ def main() -> None:
     parser.add_argument("--keypoints", type=Path, default=Path("examples/coco_people.json"))
     parser.add_argument("--out", type=Path, default=Path("docs/example.png"))
     arguments = parser.parse_args()
-    recovery = load()
+    predictor = load()
     tiles = []
+<<<<<<< HEAD:scripts/example_picture.py
     for picture in read_keypoints(arguments.keypoints):
         for person in picture.people:
             found = recovery.recover_converted(
@@ -29,6 +30,15 @@ def main() -> None:
             )[0]
             tiles.append(draw_tile(person, None, found, recovery.faces))
     renderer.save_image(arguments.out, renderer.contact_sheet(tiles, [""] * len(tiles), columns=2, tile=(260, 780)))
+=======
+    for image in read_keypoints(arguments.keypoints):
+        for person in image.people:
+            found = predictor.recover_converted(person.joints_px[None], person.confidence[None], image_size=image.size)[
+                0
+            ]
+            tiles.append(draw_tile(person, None, found, predictor.faces))
+    renderer.save_picture(arguments.out, renderer.contact_sheet(tiles, [""] * len(tiles), columns=2, tile=(260, 780)))
+>>>>>>> main:scripts/example_image.py
 
 
 if __name__ == "__main__":
