@@ -88,7 +88,7 @@ def main() -> None:
 =======
         _, images, captions = zip(*chosen, strict=True)
         sheet = renderer.contact_sheet(images, captions, columns=3, tile=(200, 600))
-        renderer.save_picture(arguments.out / f"people_{name}.png", sheet)
+        renderer.save_image(arguments.out / f"people_{name}.png", sheet)
 >>>>>>> main
 
 

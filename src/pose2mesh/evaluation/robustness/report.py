@@ -99,13 +99,8 @@ def write_report(
     caption = "Noise, missing joints and view: means and 95% bands. Movement is relative to the undisturbed prediction."
     blocks += [Heading("Curves"), ImageBlock(out / "curves.png", caption), Heading("The worst cases")]
     for index, measures in enumerate(sets):
-<<<<<<< HEAD
-        picture = out / f"worst_{index + 1}.jpg"
-        renderer.save_image(picture, draw_gallery(measures, predictor))
-=======
         image = out / f"worst_{index + 1}.jpg"
-        renderer.save_picture(image, draw_gallery(measures, predictor))
->>>>>>> main
+        renderer.save_image(image, draw_gallery(measures, predictor))
         beside = "" if measures.people.ground_truth is None else ", the true body in grey"
         text = f"{measures.people.name}: input joints, the predicted body over them, and from the side{beside}."
         blocks.append(ImageBlock(image, text))
