@@ -1,4 +1,4 @@
-"""A contact sheet of people of a data set: the photo where there is one, labelled joints, and the mesh of the fit."""
+"""Contact sheet of samples of a data set: the image if available, labelled joints, and the mesh of the fit."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _JOINT_COLOUR = (214, 60, 40)
 
 @dataclass(frozen=True)
 class SheetSample:
-    """One person of a sheet.
+    """One sample of a sheet.
 
     Attributes:
-        caption: One line.
+        caption: One line below the tile.
         joints_px: (J, 3) labelled x, y and visibility.
-        names: Of the joints.
+        names: Names of the `J` joints.
         photo: The image file, where it is there.
         size: Its width and height as the data set says; (0, 0) where it does not.
         mesh: The body as the camera sees it, in the image's pixels; None where there is no body or no camera.
@@ -41,7 +41,7 @@ class SheetSample:
 
 
 def write_sheet(path: Path, people: Sequence[SheetSample], columns: int = 6) -> None:
-    """Draw people in rows to a PNG file.
+    """Draw samples in rows to a PNG file.
 
     Raises:
         InputError: the file cannot be written.
@@ -52,7 +52,7 @@ def write_sheet(path: Path, people: Sequence[SheetSample], columns: int = 6) -> 
 
 
 def draw_tile(person: SheetSample) -> renderer.Picture:
-    """(TILE_PX, TILE_PX, 3): the square around a person, the mesh half transparent under the joints."""
+    """Tile (TILE_PX, TILE_PX, 3): the square around a person, the mesh half transparent under the joints."""
     corners = [person.joints_px[person.joints_px[:, 2] > 0, :2]]
     if person.mesh is not None:
         corners.append(person.mesh.vertices_px[np.isfinite(person.mesh.vertices_px).all(1)])
@@ -60,7 +60,7 @@ def draw_tile(person: SheetSample) -> renderer.Picture:
     low, high = points.min(0), points.max(0)
     side = max(float((high - low).max()), 2.0) * (1 + 2 * _MARGIN)
     origin, scale = (low + high) / 2 - side / 2, TILE_PX / side
-    tile = _ground(person, origin, side)
+    tile = _background(person, origin, side)
     if person.mesh is not None:
         mesh = person.mesh
         placed = renderer.ProjectedMesh(
@@ -71,7 +71,7 @@ def draw_tile(person: SheetSample) -> renderer.Picture:
     return renderer.draw_skeleton(tile, joints, person.joints_px[:, 2], _edges(person.names), _JOINT_COLOUR)
 
 
-def _ground(person: SheetSample, origin: NDArray[np.floating], side: float) -> renderer.Picture:
+def _background(person: SheetSample, origin: NDArray[np.floating], side: float) -> renderer.Picture:
     """The square of the photo, grey beyond its border; a plain canvas where it cannot be had."""
     if person.photo is None:
         return renderer.plain_canvas(TILE_PX, TILE_PX)
@@ -90,6 +90,6 @@ def _ground(person: SheetSample, origin: NDArray[np.floating], side: float) -> r
 
 
 def _edges(names: tuple[str, ...]) -> list[tuple[int, int]]:
-    """Bones between joints of these names: those of the joint set that shares most names with them."""
+    """Bones between joints of these names, from the joint set that shares most names with them."""
     nearest = max(JOINT_SETS.values(), key=lambda joint_set: len(set(names) & set(joint_set.names)))
     return [(names.index(a), names.index(b)) for a, b in nearest.bones if a in names and b in names]
