@@ -133,16 +133,16 @@ def _choose(
     samples = []
     for row in np.concatenate([worst, others]).tolist():
         name = ", ".join(filter(None, (str(records.annotation_id[row]), fit_errors.get(row, ""), title)))
-        photo = None
+        image_file = None
         if images is not None and records.image[row] >= 0:
             file = images / records.files[int(records.image[row])]
-            photo = file if file.is_file() else None
+            image_file = file if file.is_file() else None
         samples.append(
             SheetSample(
                 caption=name,
                 joints_px=np.zeros((0, 3)) if records.joints_px is None else np.array(records.joints_px[row], float),
                 names=records.schema.joints if records.joints_px is not None else (),
-                photo=photo,
+                image_file=image_file,
                 size=(int(records.image_size[row, 0]), int(records.image_size[row, 1])),
                 mesh=None if fits is None else fits.project(row),
             )

@@ -27,15 +27,15 @@ class SheetSample:
         caption: One line below the tile.
         joints_px: (J, 3) labelled x, y and visibility.
         names: Names of the `J` joints.
-        photo: The image file, where it is there.
-        size: Its width and height as the data set says; (0, 0) where it does not.
+        image_file: The image file; None if there is none.
+        size: Its width and height according to the data set; (0, 0) if unknown.
         mesh: The body as the camera sees it, in the image's pixels; None where there is no body or no camera.
     """
 
     caption: str
     joints_px: NDArray[np.floating]
     names: tuple[str, ...]
-    photo: Path | None
+    image_file: Path | None
     size: tuple[int, int]
     mesh: renderer.ProjectedMesh | None
 
@@ -48,10 +48,10 @@ def write_sheet(path: Path, people: Sequence[SheetSample], columns: int = 6) -> 
     """
     tiles = [draw_tile(person) for person in people]
     sheet = renderer.contact_sheet(tiles, [person.caption for person in people], columns, (TILE_PX, TILE_PX))
-    renderer.save_picture(path, sheet)
+    renderer.save_image(path, sheet)
 
 
-def draw_tile(person: SheetSample) -> renderer.Picture:
+def draw_tile(person: SheetSample) -> renderer.RGBImage:
     """Tile (TILE_PX, TILE_PX, 3): the square around a person, the mesh half transparent under the joints."""
     corners = [person.joints_px[person.joints_px[:, 2] > 0, :2]]
     if person.mesh is not None:
@@ -71,21 +71,21 @@ def draw_tile(person: SheetSample) -> renderer.Picture:
     return renderer.draw_skeleton(tile, joints, person.joints_px[:, 2], _edges(person.names), _JOINT_COLOUR)
 
 
-def _background(person: SheetSample, origin: NDArray[np.floating], side: float) -> renderer.Picture:
-    """The square of the photo, grey beyond its border; a plain canvas where it cannot be had."""
-    if person.photo is None:
+def _background(person: SheetSample, origin: NDArray[np.floating], side: float) -> renderer.RGBImage:
+    """The square of the image, grey beyond its border; a plain canvas if it cannot be read."""
+    if person.image_file is None:
         return renderer.plain_canvas(TILE_PX, TILE_PX)
     from PIL import Image
 
     try:
-        photo = Image.fromarray(read_photo(person.photo, person.size if all(person.size) else None))
+        image = Image.fromarray(read_photo(person.image_file, person.size if all(person.size) else None))
     except InputError:
         return renderer.plain_canvas(TILE_PX, TILE_PX)
-    # The photo may be a scaled copy of the one that was labelled.
-    factor = np.array(photo.size) / np.array(person.size if all(person.size) else photo.size)
+    # The image may be a scaled copy of the labelled one.
+    factor = np.array(image.size) / np.array(person.size if all(person.size) else image.size)
     (left, top), (right, bottom) = origin * factor, (origin + side) * factor
     matrix = ((right - left) / TILE_PX, 0, left, 0, (bottom - top) / TILE_PX, top)
-    crop = photo.transform((TILE_PX, TILE_PX), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
+    crop = image.transform((TILE_PX, TILE_PX), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
     return np.array(crop)
 
 
