@@ -81,15 +81,9 @@ def main() -> None:
         tiles.append((iou, draw_tile(person, mask, found, predictor.faces), caption))
     tiles.sort(key=lambda tile: -tile[0])
     for name, chosen in (("best", tiles[: arguments.count]), ("worst", tiles[: -arguments.count - 1 : -1])):
-<<<<<<< HEAD
-        _, pictures_drawn, captions = zip(*chosen, strict=True)
-        sheet = renderer.contact_sheet(pictures_drawn, captions, columns=3, tile=(200, 600))
-        renderer.save_image(arguments.out / f"people_{name}.png", sheet)
-=======
         _, images, captions = zip(*chosen, strict=True)
         sheet = renderer.contact_sheet(images, captions, columns=3, tile=(200, 600))
         renderer.save_image(arguments.out / f"people_{name}.png", sheet)
->>>>>>> main
 
 
 if __name__ == "__main__":

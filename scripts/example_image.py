@@ -22,15 +22,6 @@ def main() -> None:
     arguments = parser.parse_args()
     predictor = load()
     tiles = []
-<<<<<<< HEAD:scripts/example_picture.py
-    for picture in read_keypoints(arguments.keypoints):
-        for person in picture.people:
-            found = recovery.recover_converted(
-                person.joints_px[None], person.confidence[None], image_size=picture.size
-            )[0]
-            tiles.append(draw_tile(person, None, found, recovery.faces))
-    renderer.save_image(arguments.out, renderer.contact_sheet(tiles, [""] * len(tiles), columns=2, tile=(260, 780)))
-=======
     for image in read_keypoints(arguments.keypoints):
         for person in image.people:
             found = predictor.recover_converted(person.joints_px[None], person.confidence[None], image_size=image.size)[
@@ -38,7 +29,6 @@ def main() -> None:
             ]
             tiles.append(draw_tile(person, None, found, predictor.faces))
     renderer.save_image(arguments.out, renderer.contact_sheet(tiles, [""] * len(tiles), columns=2, tile=(260, 780)))
->>>>>>> main:scripts/example_image.py
 
 
 if __name__ == "__main__":
