@@ -16,8 +16,13 @@ from pathlib import Path
 
 import torch
 
-from pose2mesh.baselines.benchmark.method_benchmark import judge, mean_body, of_bundle, of_joints
-from pose2mesh.baselines.benchmark.video_benchmark import judge_videos
+from pose2mesh.baselines.benchmark.method_benchmark import (
+    benchmark_methods,
+    fitting_method,
+    mean_body,
+    pose2mesh_method,
+)
+from pose2mesh.baselines.benchmark.video_benchmark import benchmark_videos
 from pose2mesh.baselines.common.fitting import Fitter
 from pose2mesh.baselines.common.pose_prior import PosePrior
 from pose2mesh.baselines.methods.arnab import Arnab
@@ -45,27 +50,27 @@ def main() -> None:
     torch.set_grad_enabled(False)
     train, validation = load_split(SPLIT, load_clips(options.motions))
     clips = train if options.part == "train" else validation
-    fitter, recovery = Fitter(default_body(), COCO, PosePrior.load()), Predictor.load()
+    fitter, predictor = Fitter(default_body(), COCO, PosePrior.load()), Predictor.load()
     if options.what == "videos":
         arnab = FITTING_METHODS["arnab"](fitter)
         assert isinstance(arnab, Arnab)
         noise = measured_noise(options.input, COCO)
-        errors = judge_videos(arnab, recovery, fitter, clips, options.frames, noise)
+        errors = benchmark_videos(arnab, predictor, fitter, clips, options.frames, noise)
         print(f"{len(clips)} clips, {errors.frames} frames           MPJPE  PA-MPJPE  accel.")
         for name, values in errors.rows.items():
             print(f"{name:28}", *(f"{value:8.1f}" for value in values.mean(0)))
         print(*(f"{name}: {spent:.0f} ms a frame" for name, spent in errors.ms_a_frame.items()))
         return
-    methods = {"mean body": mean_body(fitter), "default": of_bundle(recovery)}
-    methods |= {name: of_joints(FITTING_METHODS[name](fitter)) for name in ("smplify", "smplify-started")}
-    found = judge(methods, fitter.layer, unchanged_poses(clips), options.samples, options.input)
+    methods = {"mean body": mean_body(fitter), "default": pose2mesh_method(predictor)}
+    methods |= {name: fitting_method(FITTING_METHODS[name](fitter)) for name in ("smplify", "smplify-started")}
+    found = benchmark_methods(methods, fitter.layer, unchanged_poses(clips), options.samples, options.input)
     print(
         f"{options.samples} people          MPJPE  PA-MPJPE     MPVPE  PA-MPVPE  ms/person  (± standard error of MPJPE)"
     )
-    for name, answers in found.items():
-        values = "".join(f"{value:10.1f}" for value in answers.errors_mm.mean(0))
-        spread = answers.errors_mm[:, 0].std() / options.samples**0.5
-        print(f"{name:16}{values} {answers.milliseconds:10.1f}  ± {spread:.1f}")
+    for name, predictions in found.items():
+        values = "".join(f"{value:10.1f}" for value in predictions.errors_mm.mean(0))
+        spread = predictions.errors_mm[:, 0].std() / options.samples**0.5
+        print(f"{name:16}{values} {predictions.milliseconds:10.1f}  ± {spread:.1f}")
 
 
 if __name__ == "__main__":

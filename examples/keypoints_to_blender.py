@@ -1,19 +1,19 @@
-"""Keypoints to a body in Blender: a still, or a motion.
+"""From keypoints to a body in Blender: a still pose or a motion.
 
-Outside Blender it makes the files and checks that they are as Blender expects them; trimesh reads them for that:
+Outside Blender the script writes the files and checks with trimesh that they are as Blender expects:
 
     pip install ".[video]" trimesh
     python examples/keypoints_to_blender.py examples/coco_people.json --out blender
     python examples/keypoints_to_blender.py walk.npy --fps 30 --out blender       # (T, 17, 3): a person's frames
 
-Inside Blender (4.2 and newer; its Python needs nothing installed) the same script imports them:
+Inside Blender (4.2 and newer, no further packages needed) the same script imports them:
 
     blender --python examples/keypoints_to_blender.py -- blender/walk.glb
     blender --python examples/keypoints_to_blender.py -- blender/walk_0.bvh
 
 GLB brings the mesh with its 52 bones under Mixamo's names, skinned, and the animation; BVH the 22 body bones alone, for
-retargeting onto a character of yours. Both are Y up, which Blender's importers turn to its Z up by themselves. GLB is
-in metres; BVH is in centimetres, hence the scale.
+retargeting onto your own character. Both are Y up, which Blender's importers convert to Z up. GLB is in metres; BVH is
+in centimetres, hence the scale.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pathlib import Path
 
 
 def make_files(keypoints: Path, out: Path, fps: float | None) -> list[Path]:
-    """GLB of pictures; GLB and BVH of a sequence of frames."""
+    """Write GLB for single images, or GLB and BVH for a sequence of frames."""
     from pose2mesh.cli.main import main as pose2mesh
 
     arguments = ["predict", str(keypoints), "--out", str(out)]
@@ -39,7 +39,7 @@ def make_files(keypoints: Path, out: Path, fps: float | None) -> list[Path]:
 
 
 def check(path: Path) -> str:
-    """Say how large what is in a GLB file is, as Blender will show it."""
+    """Check the size of the bodies in a GLB file, and describe it."""
     import trimesh
 
     scene = trimesh.load(path)
@@ -51,7 +51,7 @@ def check(path: Path) -> str:
 
 
 def import_into_blender(path: Path) -> None:
-    """Run by Blender's own Python; the scene is left open, without its first cube, its time line that of the motion."""
+    """Import a file in Blender's own Python: the default cube is removed and the timeline set to the motion."""
     import bpy
 
     if cube := bpy.data.objects.get("Cube"):
@@ -64,13 +64,13 @@ def import_into_blender(path: Path) -> None:
             scene.render.fps, scene.render.fps_base = round(fps), round(fps) / fps
         bpy.ops.import_scene.gltf(filepath=str(path))
     ranges = [action.frame_range for action in bpy.data.actions]
-    if ranges:  # Blender may make an action of each person, who come and go
+    if ranges:  # Blender may create one action a person, with different ranges
         scene.frame_start = round(min(start for start, _ in ranges))
         scene.frame_end = round(max(end for _, end in ranges))
 
 
 def frames_a_second(path: Path) -> float | None:
-    """Of the animation in a GLB file of pose2mesh; None where there is none."""
+    """Frame rate of the animation in a GLB file of pose2mesh; None without an animation."""
     with path.open("rb") as file:
         _, _, _, size, _ = struct.unpack("<4s4I", file.read(20))
         animations = json.loads(file.read(size)).get("animations", [])
@@ -78,7 +78,7 @@ def frames_a_second(path: Path) -> float | None:
 
 
 def main() -> None:
-    if "bpy" in sys.modules:  # Blender has it loaded before it runs a script
+    if "bpy" in sys.modules:  # loaded by Blender before it runs a script
         import_into_blender(Path(sys.argv[sys.argv.index("--") + 1]).resolve())
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

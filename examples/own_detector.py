@@ -1,11 +1,11 @@
-"""Your own detector of 2D poses: from pictures of a video to keypoints, and from these to everything `predict` writes.
+"""Use your own 2D pose detector: from video frames to keypoints, and from these to every output of `predict`.
 
     pip install ".[video]"
     python examples/own_detector.py clip.mp4
     pose2mesh predict clip_keypoints.json --video clip.mp4 --out results
 
-Put your detector into `find_people`. The file between the two steps is COCO's format of detection results, a list with
-an entry for every person and frame, so the first step may as well be in another language or on another machine.
+Put your detector into `detect_people`. The file between the two steps is in COCO's format of detection results, a list
+with one item for every person and frame, so the first step can also be in another language or on another machine.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from pose2mesh import load
 from pose2mesh.pipelines.video.frame_reader import Video
 
 
-def find_people(picture: np.ndarray) -> np.ndarray:
-    """(P, 17, 3) x and y in pixels and a confidence from 0 to 1, in COCO's order, of an RGB picture (H, W, 3).
+def detect_people(image: np.ndarray) -> np.ndarray:
+    """Detect (P, 17, 3): x and y in pixels and a confidence from 0 to 1, in COCO's order, in an RGB image (H, W, 3).
 
-    A stand-in: one person who stands in the middle of every picture.
+    A placeholder: one person who stands in the middle of every image.
     """
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     sides = [
         (0.02, -0.44),
         (0.04, -0.43),
@@ -48,18 +48,18 @@ def main() -> None:
     target = Path(f"{path.stem}_keypoints.json")
     print(f"{write_keypoints(path, target)} people in {target}")
 
-    # The same without files, for a picture that you have as an array:
-    picture = next(Video(path).frames())
-    people = load().recover(find_people(picture), joints="coco", image_size=(picture.shape[1], picture.shape[0]))
+    # The same without files, for an image in memory:
+    image = next(Video(path).frames())
+    people = load().recover(detect_people(image), joints="coco", image_size=(image.shape[1], image.shape[0]))
     print(f"the first frame's: {len(people[0].vertices)} vertices, {people[0].stature_m:.2f} m tall")
 
 
 def write_keypoints(path: Path, target: Path) -> int:
-    """Look for people in every frame of a video; gives how many were found in all."""
+    """Detect people in every frame of a video; returns the total number of detections."""
     results = [
         {"image_id": frame, "category_id": 1, "keypoints": person.ravel().round(3).tolist(), "score": 1.0}
-        for frame, picture in enumerate(Video(path).frames())
-        for person in find_people(picture)
+        for frame, image in enumerate(Video(path).frames())
+        for person in detect_people(image)
     ]
     target.write_text(json.dumps(results))
     return len(results)

@@ -1,10 +1,10 @@
-"""A video to a BVH file for each person, step by step, to be changed where you want it otherwise.
+"""From a video to one BVH file a person, step by step, as a template for your own pipeline.
 
     pip install ".[video,mediapipe]"
     python examples/video_to_bvh.py dance.mp4 --out motion
 
-`pose2mesh predict dance.mp4 --formats bvh` does the same, and keeps what it needs on disk, so use that for long videos;
-here everything is in memory: some 10 MB a second of each person.
+`pose2mesh predict dance.mp4 --formats bvh` does the same and stores intermediate results on disk, so use that for long
+videos; here everything is in memory, some 10 MB a second for each person.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("video", type=Path)
     parser.add_argument("--out", type=Path, default=Path("motion"))
-    parser.add_argument("--detector-model", type=Path, help="a detector's model file, in place of the download")
+    parser.add_argument("--detector-model", type=Path, help="model file of the detector, in place of the download")
     options = parser.parse_args()
     files = (options.detector_model,) if options.detector_model else None
     for path in video_to_bvh(options.video, options.out, load_detector("auto", files)):
@@ -40,47 +40,47 @@ def main() -> None:
 
 def video_to_bvh(path: Path, out: Path, detector: Detector) -> list[Path]:
     """Write `STEM_0.bvh`, `STEM_1.bvh` and so on."""
-    video, recovery = Video(path), load()
+    video, predictor = Video(path), load()
     tracks = track(video, detector)
     fps, size = float(video.rate), video.size
     out.mkdir(parents=True, exist_ok=True)
     written = []
     for number, frames in enumerate(tracks):
-        motion = recover_motion(frames, recovery, fps, size)
+        motion = recover_motion(frames, predictor, fps, size)
         written.append(out / f"{path.stem}_{number}.bvh")
-        write_bvh(written[-1], load_rig(recovery.joint_set.name).body, motion)
+        write_bvh(written[-1], load_rig(predictor.joint_set.name).body, motion)
     return written
 
 
 def track(video: Video, detector: Detector) -> list[list[TrackFrame]]:
-    """Everyone's frames, one after the other; frames in which someone was not seen are interpolated."""
+    """Frames of each person in order; frames in which a person was not detected are interpolated."""
     tracker = Tracker(COCO, TrackerConfig(max_gap=30, max_bridge=30))
     people: list[list[TrackFrame]] = []
-    for picture in video.frames():
-        found = detector(picture)
+    for image in video.frames():
+        found = detector(image)
         joints = np.array([person.joints_px for person in found]).reshape(-1, 17, 2)
         confidence = np.array([person.confidence for person in found]).reshape(-1, 17)
-        # Pelvis and neck, which the model wants too, are means of other joints.
-        for seen in tracker.update(*convert(joints, confidence, COCO17, COCO)):
-            if seen.track == len(people):
+        # Pelvis and neck, which the model also needs, are means of other joints.
+        for frame in tracker.update(*convert(joints, confidence, COCO17, COCO)):
+            if frame.track == len(people):
                 people.append([])
-            people[seen.track].append(seen)
+            people[frame.track].append(frame)
     return people
 
 
-def recover_motion(frames: list[TrackFrame], recovery: Predictor, fps: float, size: tuple[int, int]) -> BodyMotion:
-    """One person: a mesh a frame, steadied; then the body model laid on all meshes, of one shape."""
+def recover_motion(frames: list[TrackFrame], predictor: Predictor, fps: float, size: tuple[int, int]) -> BodyMotion:
+    """Motion of one person: predict and smooth a mesh a frame, then fit the body model with one shape to all meshes."""
     joints_px = np.stack([frame.joints_px for frame in frames])
     confidence = np.stack([frame.confidence for frame in frames])
-    people = recovery.recover_converted(joints_px, confidence, image_size=size)
+    people = predictor.recover_converted(joints_px, confidence, image_size=size)
     _, vertices, where = smooth_bodies(
         np.stack([person.joints for person in people]),
         np.stack([person.vertices for person in people]),
         np.stack([person.camera.translation_m for person in people]),
         fps,
-        recovery.joint_set,
+        predictor.joint_set,
     )
-    fit = load_rig(recovery.joint_set.name).fit(vertices, one_person=True)
+    fit = load_rig(predictor.joint_set.name).fit(vertices, one_person=True)
     return BodyMotion("person", fit.phenotypes[0], fit.orientations, fit.hips_m + where, fps, frames[0].frame)
 
 

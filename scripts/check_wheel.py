@@ -1,6 +1,6 @@
-"""Check the wheel in a folder before it is published: one file, small enough for an index, with what must be inside.
+"""Check the wheel in a folder before it is published: one file, within the size limit of an index, complete.
 
-    python scripts/check_wheel.py dist
+python scripts/check_wheel.py dist
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ NEEDED = (
 )
 
 
-def faults(folder: Path) -> list[str]:
-    """What is wrong with the wheel in `folder`, a line each."""
+def problems(folder: Path) -> list[str]:
+    """Problems of the wheel in `folder`, one line each."""
     wheels = list(folder.glob("*.whl"))
     if len(wheels) != 1:
         return [f"{folder}: {len(wheels)} wheels, expected one"]
@@ -39,8 +39,8 @@ def faults(folder: Path) -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    lines = faults(parser.parse_args().folder)
-    print("\n".join(lines) or "the wheel is whole", file=sys.stderr if lines else sys.stdout)
+    lines = problems(parser.parse_args().folder)
+    print("\n".join(lines) or "the wheel is complete", file=sys.stderr if lines else sys.stdout)
     return 1 if lines else 0
 
 

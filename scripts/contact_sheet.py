@@ -1,10 +1,10 @@
-"""Draw the best and the worst recovered people of an annotated photo set, without the photos.
+"""Draw contact sheets of the best and the worst predictions on annotated images, without the images.
 
     python scripts/contact_sheet.py --keypoints person_keypoints.json --images images --out docs [--model default]
 
-Writes `people_best.png` and `people_worst.png`: a tile a person, in grey the person's mask and the labelled joints as
-COCO has them, beside it the mesh over the mask, and the mesh seen from the side. Ordered by the overlap of the
-silhouettes (IoU). COCO's annotations are CC BY 4.0; its photos are not ours to publish, so none is shown.
+Writes `people_best.png` and `people_worst.png`: one tile a person with the annotated mask in grey and the annotated
+joints, the predicted mesh over the mask, and the mesh from the side, ordered by the IoU of the silhouettes. COCO's
+annotations are CC BY 4.0; its images may not be redistributed, so none is shown.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TILE_PX = 320
 
 
 def draw_tile(person: PoseInput, mask: np.ndarray | None, found: Person, faces: np.ndarray) -> np.ndarray:
-    """(TILE, 3·TILE, 3): the keypoints over the mask (H, W), if any; the mesh over that; the mesh from the side."""
+    """Tile (TILE_PX, 3·TILE_PX, 3): keypoints over the mask (H, W), if any; mesh over the mask; mesh from the side."""
     mesh_px = found.camera.project(found.vertices)
     corners = [mesh_px, person.joints_px[person.confidence > 0]]
     if mask is not None:
@@ -40,9 +40,9 @@ def draw_tile(person: PoseInput, mask: np.ndarray | None, found: Person, faces: 
     keypoints = renderer.draw_skeleton(
         ground, person.joints_px * scale + shift, person.confidence, COCO.edges, colour=(200, 60, 20)
     )
-    depth = found.vertices[:, 2] + 10  # anywhere in front of the camera: only the order counts
+    depth = found.vertices[:, 2] + 10  # in front of the camera: only the order of depths matters
     over = renderer.draw_people(ground, [renderer.ProjectedMesh(mesh_px * scale + shift, depth, found.vertices, faces)])
-    # Seen along the picture's x axis: depth becomes the horizontal axis.
+    # View along the x axis of the image: depth becomes the horizontal axis.
     turned = np.stack([-found.vertices[:, 2], found.vertices[:, 1], found.vertices[:, 0]], axis=1)
     size = np.ptp(turned[:, :2], axis=0).max()
     middle = (turned[:, :2].min(0) + turned[:, :2].max(0)) / 2
@@ -54,7 +54,7 @@ def draw_tile(person: PoseInput, mask: np.ndarray | None, found: Person, faces: 
 
 
 def _resample(mask: np.ndarray, scale: float, shift: np.ndarray) -> np.ndarray:
-    """The mask (H, W) in the pixels of a tile, nearest neighbour."""
+    """Resample the mask (H, W) to the pixels of a tile, nearest neighbour."""
     y, x = np.mgrid[:TILE_PX, :TILE_PX]
     source = np.round((np.stack([x, y], -1) + 0.5 - shift) / scale - 0.5).astype(int)
     inside = (source >= 0).all(-1) & (source[..., 0] < mask.shape[1]) & (source[..., 1] < mask.shape[0])
@@ -71,19 +71,19 @@ def main() -> None:
     parser.add_argument("--model", default="default")
     parser.add_argument("--count", type=int, default=9)
     arguments = parser.parse_args()
-    recovery = load_model(arguments.model)
+    predictor = load_model(arguments.model)
     tiles = []
     for person, mask, _ in measurable_people(arguments.keypoints, arguments.images):
         size = mask.shape[1], mask.shape[0]
-        found = recovery.recover_converted(person.joints_px[None], person.confidence[None], image_size=size)[0]
-        oks, iou = score_person(person, mask, found.joints, found.vertices, found.camera, recovery.faces)
+        found = predictor.recover_converted(person.joints_px[None], person.confidence[None], image_size=size)[0]
+        oks, iou = score_person(person, mask, found.joints, found.vertices, found.camera, predictor.faces)
         caption = f"{person.identifier}: IoU {iou:.2f}, OKS {oks:.2f}"
-        tiles.append((iou, draw_tile(person, mask, found, recovery.faces), caption))
+        tiles.append((iou, draw_tile(person, mask, found, predictor.faces), caption))
     tiles.sort(key=lambda tile: -tile[0])
     for name, chosen in (("best", tiles[: arguments.count]), ("worst", tiles[: -arguments.count - 1 : -1])):
-        _, pictures_drawn, captions = zip(*chosen, strict=True)
-        sheet = renderer.contact_sheet(pictures_drawn, captions, columns=3, tile=(200, 600))
-        renderer.save_picture(arguments.out / f"people_{name}.png", sheet)
+        _, images, captions = zip(*chosen, strict=True)
+        sheet = renderer.contact_sheet(images, captions, columns=3, tile=(200, 600))
+        renderer.save_image(arguments.out / f"people_{name}.png", sheet)
 
 
 if __name__ == "__main__":

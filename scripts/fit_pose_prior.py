@@ -1,11 +1,11 @@
-"""Fit the pose prior of the optimisation baselines: a Gaussian mixture over the training clips' poses.
+"""Fit the pose prior of the optimisation baselines: a Gaussian mixture over the poses of the training clips.
 
     python scripts/fit_pose_prior.py MOTIONS [--split configs/mocap_split.yaml] [--gaussians 8]
 
-writes `src/pose2mesh/baselines/pose_prior.npz` and says how likely the frames of both parts of the split are under it.
-Only the split's training clips are fitted, each frame also mirrored, a clip counting with the square root of its length
-as in training. Expectation–maximisation with full covariances, whose diagonal is widened: clips of few people in few
-actions are not all the poses there are.
+writes `src/pose2mesh/baselines/common/pose_prior.npz` and prints the energy of both parts of the split under the prior.
+Only the training clips are fitted, half of the sampled frames mirrored, clips weighted by the square root of their
+length as in training. Expectation–maximisation with full covariances and a widened diagonal, since clips of few people
+and actions do not cover all poses.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pose2mesh.datasets.synthetic.pose_sampling import mirror
 from pose2mesh.datasets.synthetic.pose_sources import clip_weights
 
 ROOT = Path(__file__).parents[1]
-DRAWS = 20_000
+SAMPLES = 20_000
 ROUNDS = 60
 WIDENING_RAD = 0.05
 
@@ -39,7 +39,7 @@ def main() -> None:
     options = parser.parse_args()
     train, validation = load_split(options.split, load_clips(options.motions))
     generator = torch.Generator().manual_seed(0)
-    poses = draw(train, generator)
+    poses = sample_poses(train, generator)
     weights, means, covariances = fit_mixture(poses, options.gaussians, np.random.default_rng(0))
     np.savez_compressed(
         options.out,
@@ -49,16 +49,16 @@ def main() -> None:
     )
     with options.out.open("rb") as stream:
         prior = PosePrior.load(stream)
-    for name, part in (("training", poses), ("validation", draw(validation, generator))):
+    for name, part in (("training", poses), ("validation", sample_poses(validation, generator))):
         energy = prior(torch.from_numpy(part).float().unflatten(1, (-1, 3)))
         print(f"{name:10} {len(part):6} poses: energy {energy.mean():.1f}, median {energy.median():.1f}")
     print(f"{options.out}: {options.out.stat().st_size / 1024:.0f} KiB, shares {np.round(weights, 2)}")
 
 
-def draw(clips: Sequence[Clip], generator: torch.Generator) -> NDArray[np.float64]:
-    """(DRAWS, 63) rotation vectors of frames, half of them mirrored."""
+def sample_poses(clips: Sequence[Clip], generator: torch.Generator) -> NDArray[np.float64]:
+    """Sample rotation vectors (SAMPLES, 63) of frames, half of them mirrored."""
     frames = torch.from_numpy(np.concatenate([clip.orientations for clip in clips]))
-    chosen = frames[torch.multinomial(clip_weights(clips), DRAWS, replacement=True, generator=generator)]
+    chosen = frames[torch.multinomial(clip_weights(clips), SAMPLES, replacement=True, generator=generator)]
     chosen[::2] = mirror(chosen[::2])
     return rotation_vectors(chosen).flatten(1).double().numpy()
 
@@ -66,10 +66,10 @@ def draw(clips: Sequence[Clip], generator: torch.Generator) -> NDArray[np.float6
 def fit_mixture(
     points: NDArray[np.float64], count: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Weights (count,), means and covariances of Gaussians that points (N, D) were drawn from."""
+    """Fit weights (count,), means (count, D) and covariances (count, D, D) of a Gaussian mixture to points (N, D)."""
     size = points.shape[1]
     means = points[rng.choice(len(points), 1)]
-    for _ in range(1, count):  # each start far from those before it: drawn by the squared distance (k-means++)
+    for _ in range(1, count):  # k-means++: each new start is sampled by its squared distance to the previous ones
         squared = ((points[:, None] - means) ** 2).sum(-1).min(1)
         means = np.concatenate([means, points[rng.choice(len(points), 1, p=squared / squared.sum())]])
     weights = np.full(count, 1 / count)

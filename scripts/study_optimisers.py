@@ -1,11 +1,11 @@
-"""RMSprop against Adam against AdamW, for both stages of the light network, on the same people and the same budget.
+"""Study of RMSprop, Adam and AdamW for both stages of the light network, on the same samples and budget.
 
     python scripts/study_optimisers.py --motions BVH_DIR [--out runs/study] [--workers 2]
 
-Each optimiser has the schedule it is used with: RMSprop and Adam the published steps, AdamW a cosine with warm-up and
-clipped gradients. Its learning rate is chosen for each stage by the run's own validation clips, over a grid that goes
-on as long as the best rate is at its end; then three seeds of each are measured on clips that no run has seen
-(`configs/study_split.yaml` says which). Every run resumes: a script that was killed is started again.
+Each optimiser has its usual schedule: RMSprop and Adam the published steps, AdamW a cosine with warm-up and clipped
+gradients. Its learning rate is chosen for each stage on the validation clips, over a grid that is extended as long as
+the best rate is at its end; then three seeds of each are measured on held-out clips (`configs/study_split.yaml`).
+Every run is resumable: start the script again after a kill.
 
 Writes `metrics/<run>.csv`, the curves and `results.md` to `docs/study/` (`--report`).
 """
@@ -27,15 +27,22 @@ from pathlib import Path
 from threading import BoundedSemaphore
 
 ROOT = Path(__file__).parents[1]
-RATES = (3e-4, 1e-3, 3e-3)  # where each search begins; on from an end by factors of about 3
+RATES = (3e-4, 1e-3, 3e-3)  # initial grid; extended by factors of about 3
 SEEDS = (0, 1, 2)
-SAMPLES, SEED = 2000, 7  # people that finalists are measured on
+SAMPLES, SEED = 2000, 7  # samples that finalists are measured on
 METRICS = ("mpjpe_mm", "pa_mpjpe_mm", "mpvpe_mm")
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A config, the column its learning rate is chosen by, and the published schedule: milestones and factor."""
+    """A training stage.
+
+    Attributes:
+        config: Config file.
+        column: Column of `metrics.csv` by which the learning rate is chosen.
+        milestones: Epochs of the published schedule at which the learning rate drops.
+        decay: Factor of each drop.
+    """
 
     config: str
     column: str
@@ -50,7 +57,7 @@ STAGES = {
 
 
 def settings(optimiser: str, stage: Stage) -> list[str]:
-    """The overrides that make an optimiser what it is used as."""
+    """Config overrides for an optimiser and its usual schedule."""
     if optimiser == "adamw":
         return ["optimiser.name=adamw", "optimiser.schedule=cosine", "optimiser.weight_decay=0.01", "optimiser.clip=1"]
     steps = [f"optimiser.milestones={stage.milestones}", f"optimiser.decay={stage.decay}"]
@@ -75,12 +82,12 @@ class Run:
 
 
 class Study:
-    """Trains what is asked for, once, and remembers nothing but the run folders.
+    """Trains each requested run once; its only state are the run folders.
 
     Args:
         motions: Folder of BVH clips.
-        out: Where the runs are.
-        workers: Runs side by side; each has its share of the cores.
+        out: Folder of the runs.
+        workers: Number of parallel runs, which share the cores equally.
     """
 
     def __init__(self, motions: Path, out: Path, workers: int) -> None:
@@ -88,7 +95,7 @@ class Study:
         self._free = BoundedSemaphore(workers)
 
     def train(self, run: Run, lifter: Run | None = None) -> None:
-        """Train, resume or leave a run that is done; stage two from `lifter`."""
+        """Train, resume or skip a run; stage two is initialised from `lifter`."""
         folder, stage = self.out / run.name, STAGES[run.stage]
         if (folder / "bundle.safetensors").is_file():
             return
@@ -118,7 +125,7 @@ class Study:
                 done.result()
 
     def error(self, run: Run) -> float:
-        """The best epoch's validation error; infinite for a run whose loss stopped being a number."""
+        """Validation error of the best epoch; infinite for a run whose loss diverged."""
         if not (self.out / run.name / "bundle.safetensors").is_file():
             return float("inf")
         with (self.out / run.name / "metrics.csv").open(newline="") as stream:
@@ -136,7 +143,7 @@ class Study:
         return best_rate(error, RATES)
 
     def finalists(self, optimiser: str) -> dict[str, list[Run]]:
-        """The runs of an optimiser at its best rates, a run a seed, by stage; stage two from the lifter of its seed."""
+        """Runs of an optimiser at its best rates by stage, one a seed; stage two starts from the lifter of its seed."""
         found: dict[str, list[Run]] = {}
         for stage in STAGES:
             lifters: dict[int, Run | None] = {seed: None for seed in SEEDS}
@@ -147,7 +154,7 @@ class Study:
         return found
 
     def measure(self, run: Run) -> dict[str, float]:
-        """A finalist's errors on clips that no run has seen, with true and with noisy 2D joints."""
+        """Errors of a finalist on held-out clips, with exact and with noisy 2D joints."""
         found: dict[str, float] = {}
         for kind in ("gt", "noisy"):
             report = self.out / run.name / f"{kind}.json"
@@ -163,14 +170,14 @@ class Study:
 
 
 def best_rate(error: Callable[[float], float], rates: tuple[float, ...]) -> float:
-    """The rate of the smallest error; a grid whose best rate is at its end is carried on beyond it."""
+    """The rate of the smallest error; the grid is extended while the best rate is at its end."""
     errors = {rate: error(rate) for rate in rates}
     while True:
         best = min(errors, key=errors.__getitem__)
         low, high = min(errors), max(errors)
         if best not in (low, high) or len(errors) > 6:
             return best
-        # 1 and 3 in turn: 1e-3, 3e-3, 1e-2, …
+        # Leading digits 1 and 3 alternate: 1e-3, 3e-3, 1e-2, …
         leading = f"{best:e}"[0]
         factor = (10 / 3 if leading == "3" else 3) if best == high else (1 / 3 if leading == "3" else 0.3)
         further = float(f"{best * factor:.1g}")
@@ -182,7 +189,7 @@ def spread(values: list[float]) -> str:
 
 
 def write_report(study: Study, finalists: dict[str, dict[str, list[Run]]], report: Path) -> None:
-    """The table, the curves and every run's CSV."""
+    """Write the table, the curves and the CSV of every run."""
     from pose2mesh.training.plots import draw_curves
 
     metrics = report / "metrics"
@@ -219,7 +226,7 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     study = Study(arguments.motions.resolve(), arguments.out.resolve(), arguments.workers)
-    with ThreadPoolExecutor(len(OPTIMISERS)) as pool:  # side by side: none waits for another's search
+    with ThreadPoolExecutor(len(OPTIMISERS)) as pool:  # in parallel: the searches are independent
         finalists = dict(zip(OPTIMISERS, pool.map(study.finalists, OPTIMISERS), strict=True))
     write_report(study, finalists, arguments.report)
 

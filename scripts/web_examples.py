@@ -1,9 +1,9 @@
-"""Make the examples that the app in the browser offers, `src/pose2mesh/server/examples/`.
+"""Generate the examples of the web app, `src/pose2mesh/server/examples/`.
 
     python scripts/web_examples.py --motion dance_a.bvh
 
-The pictures are those of `examples/coco_people.json`, a file each. The motion is a clip filmed by a virtual camera: the
-exact keypoints of a synthetic body, a picture a frame.
+The images are those of `examples/coco_people.json`, one file each. The motion is a clip rendered by a virtual camera:
+the exact keypoints of a synthetic body, one image a frame.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ OUT = ROOT / "src" / "pose2mesh" / "server" / "examples"
 TITLES = {442450: "Frisbee", 129648: "Skater", 227000: "In the street"}
 EXACT = NoiseConfig(model="none", drop=0.0, clean=0.0, plain_confidence=1.0, out_of_picture=False)
 FRAMES_PER_SECOND = 15
-MARGIN_PX, HEIGHT_PX = 40, 480  # of the pictures of the motion
+MARGIN_PX, HEIGHT_PX = 40, 480  # of the frames of the motion
 
 
 def main() -> None:
@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--motion", type=Path, required=True, help="a BVH clip")
     parser.add_argument("--title", default="A dance")
     parser.add_argument("--frames", type=int, default=40)
-    parser.add_argument("--seed", type=int, default=1, help="decides the body and the camera")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the body and the camera")
     arguments = parser.parse_args()
     OUT.mkdir(exist_ok=True)
     whole = json.loads((ROOT / "examples" / "coco_people.json").read_text(encoding="utf-8"))
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def motion(path: Path, frames: int, seed: int) -> dict[str, Any]:
-    """COCO annotations of a filmed clip: one person, a picture a frame."""
+    """COCO annotations of a clip seen by a virtual camera: one person, one image a frame."""
     synthesiser = BodySynthesiser(default_body(), COCO, None)
     video = synthesise_video(load_clip(path, FRAMES_PER_SECOND), synthesiser, seed, EXACT, frames)
     pixels = video.joints_px[:, : len(COCO17)]

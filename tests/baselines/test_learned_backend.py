@@ -99,7 +99,7 @@ def test_a_backbone_starts_from_the_readers(folder: Path, layer: BodyLayer) -> N
     reader, network = load_pretraining_network(layer, folder / "reader.safetensors"), HMR(layer)
     said: list[str] = []
     load_backbone(network, reader, said.append)
-    assert said == ["the backbone starts from the reader's"]
+    assert said == ["the backbone starts from that of the pre-training network"]
     for name, value in reader.backbone.state_dict().items():
         assert torch.equal(value, network.backbone.state_dict()[name]), name
     with pytest.raises(InputError, match="has no backbone"):
@@ -130,11 +130,11 @@ def test_what_is_seen_decides(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "more", "fault"),
     [
-        ("hmr.safetensors", [], "street: model 'hmr' looks at the photo; give it with --image"),
+        ("hmr.safetensors", [], "street: model 'hmr' takes the image as input; give it with --image"),
         ("hmr.safetensors", ["--backend", "onnx"], "is run by torch"),
         ("hmr.safetensors", ["--device", "cuda"], "runs on the cpu"),
-        ("hmr.safetensors", ["--fps", "30", "--formats", "json"], "looks at the frames; give them with --video"),
-        ("reader.safetensors", [], "model 'reader' reads pictures and gives no bodies"),
+        ("hmr.safetensors", ["--fps", "30", "--formats", "json"], "takes the frames as input; give them with --video"),
+        ("reader.safetensors", [], "model 'reader' pre-trains a backbone and gives no bodies"),
     ],
 )
 def test_what_is_refused(
@@ -162,4 +162,4 @@ def test_what_a_bundle_says_of_itself(folder: Path, capsys: pytest.CaptureFixtur
     assert main(["info", str(folder / "hmr.safetensors")]) == 0
     said = capsys.readouterr().out
     assert "method    hmr, 0.00 M parameters" in said
-    assert "training  64 pictures, 1.0 minutes, seed 0" in said
+    assert "training  64 images, 1.0 minutes, seed 0" in said

@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 from torch import Tensor
 
 from pose2mesh.body_models.anny import AnnyBody, split_quads
-from pose2mesh.body_models.bones import BODY_BONES, MIRROR, PARENTS, depth_levels
+from pose2mesh.body_models.bones import BODY_BONES, PARENTS
 from pose2mesh.body_models.interface import PHENOTYPES
-from pose2mesh.body_models.skinning import SkinnedPoints, skin
-from pose2mesh.datasets.synthetic.bodies import ShapeConfig
-from pose2mesh.datasets.synthetic.pose_sampling import random_rotations
-from pose2mesh.geometry.rotations import axis_rotation, rotation_from_vector
+from pose2mesh.body_models.skinning import SkinnedPoints
+from pose2mesh.geometry.rotations import axis_rotation
 from pose2mesh.models.bundle.bundle_file import read_bundle
 from pose2mesh.skeletons import BODY_JOINT_SETS
+from tests.body_models.random_bodies import random_adults, random_poses
 
 IDENTITY = torch.eye(3).repeat(1, len(BODY_BONES), 1, 1)
-
-
-def random_poses(count: int, seed: int) -> Tensor:
-    """World rotations (count, 22, 3, 3), each bone rotated by some 30° from a common random orientation."""
-    generator = torch.Generator().manual_seed(seed)
-    turns = rotation_from_vector(0.4 * torch.randn(count, len(BODY_BONES), 3, generator=generator))
-    return random_rotations(count, generator)[:, None] @ turns
-
-
-def random_adults(count: int, seed: int) -> Tensor:
-    return ShapeConfig().sample(count, torch.Generator().manual_seed(seed))
 
 
 def theirs(model: Any, body: AnnyBody, phenotypes: Tensor, orientations: Tensor) -> dict[str, Tensor]:
@@ -49,22 +34,6 @@ def test_bones_are_in_annys_order_with_annys_parents(anny_body: AnnyBody) -> Non
     for bone, name in enumerate(BODY_BONES):
         parent = anny_body.parents[names.index(name)]
         assert (names[parent] if parent >= 0 else None) == (BODY_BONES[PARENTS[bone]] if bone else None)
-
-
-def test_rig_mirrors_and_levels() -> None:
-    assert [MIRROR[bone] for bone in MIRROR] == list(range(len(BODY_BONES)))
-    assert BODY_BONES[MIRROR[BODY_BONES.index("LeftHand")]] == "RightHand"
-    assert BODY_BONES[MIRROR[BODY_BONES.index("Spine1")]] == "Spine1"
-    assert sum(name.startswith("Left") for name in BODY_BONES) == 8
-    levels = depth_levels(PARENTS)
-    assert sorted(bone for level in levels for bone in level) == list(range(1, len(BODY_BONES)))
-    for above, below in zip([[0], *levels], levels, strict=False):
-        assert {PARENTS[bone] for bone in below} <= set(above)
-
-
-def test_rig_needs_no_pytorch() -> None:
-    code = "import sys, pose2mesh.body_models.bones; assert 'torch' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_fingers_follow_their_hand(anny_body: AnnyBody) -> None:
@@ -103,24 +72,6 @@ def test_a_body_with_another_rest_pose_takes_the_means_limb_directions(anny_body
         way, expected = (torch.nn.functional.normalize(x[:, b] - x[:, a], dim=-1) for x in (heads, mean))
         angles = torch.rad2deg(torch.arccos((way * expected).sum(-1).clamp(-1, 1)))
         assert angles.max() < 2
-
-
-@pytest.mark.parametrize("name", BODY_JOINT_SETS)
-def test_skinned_points_are_the_regressed_vertices(name: str, anny_body: AnnyBody) -> None:
-    """Compared in float64: a float32 product over thousands of vertices has an error of 1e-5 m itself."""
-    regressor = anny_body.regressor(BODY_JOINT_SETS[name])
-    points = SkinnedPoints(anny_body, regressor)
-    phenotypes, poses = random_adults(5, 4), random_poses(5, 5)
-    coefficients = anny_body.coefficients(phenotypes)
-    transforms = anny_body.bone_transforms(coefficients, poses)
-    shapes = (coefficients.double() @ anny_body.shapes.double()).reshape(5, -1, 3)
-    vertices = skin(
-        anny_body.rest_vertices.double() + shapes,
-        anny_body.skin_weights.double(),
-        *(transform.double() for transform in transforms),
-    )
-    found = points(coefficients, *transforms)
-    torch.testing.assert_close(found.double(), regressor.double() @ vertices, atol=1e-6, rtol=0)
 
 
 def test_template_is_the_mean_body_at_rest(anny_body: AnnyBody) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from pose2mesh.datasets.annotation import Annotation
-from pose2mesh.datasets.cache import RecordWriter, cached
+from pose2mesh.datasets.cache import RecordWriter, cached_records
 from pose2mesh.datasets.readers.coco import read_coco
 from pose2mesh.datasets.records import Records, Schema, describe, open_records
 from pose2mesh.errors import InputError
@@ -38,7 +38,7 @@ def made_up(cache: Path, source: Path, people: int = 3, calls: list[int] | None 
             told = {"gender": 2} if person < 10 else {}
             writer.add(where, person, file=f"é{person // 2}.jpg", sequence="s", frame=person, joints_px=person, **told)
 
-    return cached(cache, SCHEMA, [source], options, build)
+    return cached_records(cache, SCHEMA, [source], options, build)
 
 
 def test_columns_survive(cache: Path, source: Path) -> None:
@@ -81,7 +81,7 @@ def test_whole_or_not_at_all(cache: Path, source: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        cached(cache, SCHEMA, [source], {}, build)
+        cached_records(cache, SCHEMA, [source], {}, build)
     assert not any(cache.iterdir())
     # A killed build cannot clean up; a day later the next one does.
     left = cache / ".made_up-1-2.999"
@@ -96,7 +96,7 @@ def test_whole_or_not_at_all(cache: Path, source: Path) -> None:
 def test_faulty_sources(cache: Path, source: Path) -> None:
     with pytest.raises(InputError, match=r"none\.json: No such file"):
         made_up(cache, source.with_name("none.json"))
-    with pytest.raises(InputError, match=r"source\.json: nobody is left of made_up \(it is empty\)"):
+    with pytest.raises(InputError, match=r"source\.json: no record is left of made_up \(it is empty\)"):
         made_up(cache, source, people=0)
 
 

@@ -14,7 +14,6 @@ from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.synthetic.bvh import forward_kinematics, read_bvh
 from pose2mesh.datasets.synthetic.mocap import Clip, load_clip
 from pose2mesh.datasets.synthetic.retarget import retarget
-from pose2mesh.errors import InputError
 from pose2mesh.motion.body_motion import Y_UP_FROM_CAMERA, BodyMotion
 from pose2mesh.motion.bvh_writer import _continuous, write_bvh
 
@@ -81,13 +80,3 @@ def test_angles_do_not_jump() -> None:
     flipped = wrapped.copy()
     flipped[::2] = flipped[::2] * [1, -1, 1] + 180
     assert np.abs(np.diff(_continuous(flipped), axis=0)).max() == pytest.approx(5)
-
-
-def test_bad_motion_is_named(motion_in_camera: BodyMotion) -> None:
-    with pytest.raises(InputError, match=r"motion 'p0': shapes .* expected \(6,\), \(T, 22, 3, 3\), \(T, 3\), T > 0"):
-        BodyMotion("p0", motion_in_camera.phenotypes, np.zeros((2, 22, 3, 3)), np.zeros((3, 3)), 30)
-    turns = np.tile(np.eye(3), (2, 22, 1, 1))
-    with pytest.raises(InputError, match="motion 'p0': hips_m of frame 1 are not finite"):
-        BodyMotion("p0", motion_in_camera.phenotypes, turns, np.array([[0, 0, 0], [0, np.nan, 0]]), 30)
-    with pytest.raises(InputError, match="motion 'p0': fps is 0, expected a positive number"):
-        BodyMotion("p0", motion_in_camera.phenotypes, turns, np.zeros((2, 3)), 0)

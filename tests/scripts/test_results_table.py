@@ -19,7 +19,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     events: list[tuple[str, str]] = []
     lock = threading.Lock()
 
-    def train(run: results_table.Run, motions: Path, pictures: Path) -> None:
+    def train(run: results_table.Run, motions: Path, cache: Path) -> None:
         folder = run.folder.as_posix()
         with lock:
             events.append(("begin", folder))
@@ -50,7 +50,7 @@ def test_every_run_once_after_the_one_it_starts_from(trained: list[tuple[str, st
 def test_a_failure_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     begun = []
 
-    def fail(run: results_table.Run, motions: Path, pictures: Path) -> None:
+    def fail(run: results_table.Run, motions: Path, cache: Path) -> None:
         begun.append(run.config.stem)
         raise RuntimeError("no clips")
 

@@ -1,7 +1,7 @@
-"""Learned baselines as files: one `.safetensors` with the weights in half precision and what the method says of itself.
+"""Bundles of learned baselines: one `.safetensors` file with the weights in half precision and JSON metadata.
 
-The bundles that ship lie in `weights/baselines/`; a method's name finds its own. Nothing in them is pickled. The body
-is not in them: unlike a bundle of Pose2Mesh they need the `train` extra, which brings it.
+The bundles that ship are in `weights/baselines/`, named after their methods. Nothing in them is pickled. They do not
+contain the body model: unlike a bundle of Pose2Mesh they need the `train` extra, which installs it.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ VERSION = 1
 
 @dataclass(kw_only=True)
 class LearnedInfo(BundleInfo):
-    """What the bundle of a learned baseline says of itself.
+    """Metadata of the bundle of a learned baseline.
 
     Attributes:
-        parameters: Numbers that were learnt: the networks' parameters, or all that a method without a network holds.
-        minutes: Of training: drawing people and steps, without validation.
-        samples: Pictures that were seen, the same one every time it was.
-        seed: Of the run.
+        parameters: Number of trained parameters; for a method without a network, the size of its state.
+        minutes: Duration of the training: rendering and steps, without validation.
+        samples: Number of training samples, repetitions included.
+        seed: Seed of the run.
     """
 
     parameters: int
@@ -52,7 +52,7 @@ class LearnedInfo(BundleInfo):
 
 
 def save_learned(path: Path, network: LearnedBaseline, info: LearnedInfo) -> None:
-    """Write a bundle; it is there whole or not at all."""
+    """Write a bundle atomically."""
     from safetensors.torch import save_file
 
     metadata = {"format": LEARNED_FORMAT, "version": str(VERSION), "info": json.dumps(vars(info))}
@@ -63,16 +63,16 @@ def save_learned(path: Path, network: LearnedBaseline, info: LearnedInfo) -> Non
 
 
 def _stored(name: str, value: Tensor) -> Tensor:
-    # BatchNorm's running variance can exceed float16's range; the statistics are few.
+    # The running variance of BatchNorm can exceed the range of float16; keeping it in full precision costs little.
     keep = not value.is_floating_point() or "running" in name
     return (value if keep else value.half()).contiguous()
 
 
 def read_info(path: Path) -> LearnedInfo:
-    """What the bundle of a learned baseline says of itself; its weights are not read.
+    """The metadata of the bundle of a learned baseline, without its weights.
 
     Raises:
-        InputError: not such a bundle, cut short, or of another version.
+        InputError: the file is no such bundle, is truncated, or is of another version.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -92,12 +92,12 @@ def read_info(path: Path) -> LearnedInfo:
 def load_learned(
     name_or_path: str | Path, layer: BodyLayer, changes: Mapping[str, Any] | None = None
 ) -> tuple[LearnedBaseline, LearnedInfo]:
-    """A method as it was trained, in evaluation mode.
+    """A trained method, in evaluation mode, and the metadata of its bundle.
 
     Args:
-        name_or_path: A name whose bundle ships, or a file.
-        layer: The body.
-        changes: Of settings, by their names: such as the weights do not depend on.
+        name_or_path: Name of a method whose bundle ships, a file or a run folder.
+        layer: The body layer.
+        changes: Settings to change, by name, of those on which the weights do not depend.
 
     Raises:
         InputError: there is no such bundle, or it cannot be used.
@@ -121,10 +121,10 @@ def _single(value: Tensor) -> Tensor:
 
 
 def load_pretraining_network(layer: BodyLayer, source: str | Path = PRETRAINING) -> PretrainingNetwork:
-    """The reader, which finds parts, silhouettes and landmarks in pictures.
+    """The pre-training network (`reader`), which detects parts, silhouettes and landmarks in images.
 
     Raises:
-        InputError: there is none, or it is the bundle of another method.
+        InputError: there is no such bundle, or it is that of another method.
     """
     return cast("PretrainingNetwork", _load_method(PRETRAINING, layer, source))
 
@@ -137,65 +137,72 @@ def _load_method(method: str, layer: BodyLayer, source: str | Path) -> LearnedBa
 
 
 def initialise_from(
-    network: LearnedBaseline, method: str, layer: BodyLayer, source: str, say: Callable[[str], None]
+    network: LearnedBaseline, method: str, layer: BodyLayer, source: str, log: Callable[[str], None]
 ) -> None:
-    """Start a network from what another one learnt: from its backbone, if that is the reader, else from all of it.
+    """Initialise a network from a trained one: its backbone from the pre-training network, else all its weights.
 
     Args:
-        network: To be filled.
-        method: Of the other.
-        layer: The body.
-        source: The other's bundle or run folder.
-        say: Takes a line that tells what was reused.
+        network: The network to initialise.
+        method: Method of the trained network.
+        layer: The body layer.
+        source: Bundle or run folder of the trained network.
+        log: Called with a line on which weights were reused.
 
     Raises:
-        InputError: there is none, it is of another method, or it does not fit.
+        InputError: the bundle is missing, is of another method, or does not fit.
     """
     if method == PRETRAINING:
-        load_backbone(network, load_pretraining_network(layer, source), say)
+        load_backbone(network, load_pretraining_network(layer, source), log)
     else:
-        load_all(network, _load_method(method, layer, source), source, say)
+        load_all(network, _load_method(method, layer, source), source, log)
 
 
-def load_backbone(network: LearnedBaseline, reader: PretrainingNetwork, say: Callable[[str], None]) -> None:
-    """Start a network's backbone from the reader's, weight by weight where the shapes agree.
+def load_backbone(network: LearnedBaseline, source_network: PretrainingNetwork, log: Callable[[str], None]) -> None:
+    """Initialise the backbone of a network from the pre-training network: all weights of equal name and shape.
 
     Args:
-        network: Whose attribute `backbone` is filled.
-        reader: Where from.
-        say: Takes a line that tells what was reused.
+        network: Network with an attribute `backbone`.
+        source_network: The pre-training network.
+        log: Called with a line on which weights were reused.
 
     Raises:
-        InputError: the network has no backbone, or one that no weight fits.
+        InputError: the network has no backbone, or no weight of equal shape.
     """
     backbone = getattr(network, "backbone", None)
     if backbone is None:
-        raise InputError("pretrained: this method has no backbone to start from the reader's; leave it out")
-    learnt, own = reader.backbone.state_dict(), backbone.state_dict()
-    fits = {name: value for name, value in learnt.items() if name in own and own[name].shape == value.shape}
-    if not any(value.ndim > 1 for value in fits.values()):
-        raise InputError("pretrained: no weight of the reader's backbone fits this method's")
-    backbone.load_state_dict(fits, strict=False)
-    fresh = sorted({name.rpartition(".")[0] for name in own.keys() - fits.keys()})
-    say("the backbone starts from the reader's" + (f", but for {', '.join(fresh)}, of other shapes" if fresh else ""))
+        raise InputError("pretrained: this method has no backbone to initialise; leave it out")
+    source_weights, weights = source_network.backbone.state_dict(), backbone.state_dict()
+    matching = {
+        name: value for name, value in source_weights.items() if name in weights and weights[name].shape == value.shape
+    }
+    if not any(value.ndim > 1 for value in matching.values()):
+        raise InputError("pretrained: no weight of the given backbone fits that of this method")
+    backbone.load_state_dict(matching, strict=False)
+    unmatched = sorted({name.rpartition(".")[0] for name in weights.keys() - matching.keys()})
+    rest = f", but for {', '.join(unmatched)}, of other shapes" if unmatched else ""
+    log(f"the backbone starts from that of the pre-training network{rest}")
 
 
-def load_all(network: LearnedBaseline, other: LearnedBaseline, source: str, say: Callable[[str], None]) -> None:
-    """Start a network from all that another one has in common with it: every weight that is learnt.
+def load_all(network: LearnedBaseline, other: LearnedBaseline, source: str, log: Callable[[str], None]) -> None:
+    """Initialise all trained weights of a network from another network.
 
     Args:
-        network: To be filled.
-        other: Where from. What it has beyond that is left out.
-        source: Named in the error.
-        say: Takes a line that tells what was reused.
+        network: The network to initialise.
+        other: The trained network. Weights that `network` does not have are ignored.
+        source: Name of the other in the error message.
+        log: Called with a line on which weights were reused.
 
     Raises:
-        InputError: it lacks some of the network's weights, or has them in another shape.
+        InputError: a weight of the network is missing in the other, or has another shape there.
     """
-    learnt, own = other.state_dict(), network.state_dict()
+    source_weights, weights = other.state_dict(), network.state_dict()
     needed = {name for name, _ in network.named_parameters()}
-    common = {name: value for name, value in learnt.items() if name in own and own[name].shape == value.shape}
+    common = {
+        name: value for name, value in source_weights.items() if name in weights and weights[name].shape == value.shape
+    }
     if missing := sorted(needed - common.keys()):
-        raise InputError(f"{source}: does not fit this method: has no {missing[0]} of {tuple(own[missing[0]].shape)}")
+        raise InputError(
+            f"{source}: does not fit this method: has no {missing[0]} of {tuple(weights[missing[0]].shape)}"
+        )
     network.load_state_dict(common, strict=False)
-    say(f"all weights start from those of {source}")
+    log(f"all weights start from those of {source}")

@@ -1,4 +1,4 @@
-"""The config of a learned baseline's training run, from YAML: any that has the key `method`."""
+"""Config of a training run of a learned baseline; a YAML config is of this kind if it has the key `method`."""
 
 from __future__ import annotations
 
@@ -15,21 +15,23 @@ from pose2mesh.errors import InputError
 
 @dataclass
 class BaselineConfig:
-    """One training run of a learned baseline. A step takes the `CHUNK` people who are drawn together.
+    """One training run of a learned baseline. A batch is one chunk of `CHUNK` samples.
 
     Attributes:
-        method: A name of `methods.METHODS`.
-        settings: The method's own, whose dataclass stands in its file.
-        pictures: What is drawn at random: people, and the pictures and detections of them.
-        kept: Folder to keep drawn people in, so that no epoch, run or method draws them again; needs
-            `pictures.distinct`. Some 60 to 110 kB a person.
+        method: Name of the method, a key of `registry.LEARNED_METHODS`.
+        settings: Settings of the method, a dataclass of its file.
+        pictures: How samples are generated: bodies, images and simulated detections.
+        kept: Folder in which samples are stored, so that they are rendered once for all epochs, runs and methods; needs
+            `pictures.distinct`. Some 60 to 110 kB a sample.
         motions, split, fps: See `datasets.data_config.DataConfig`.
-        optimiser: How weights are updated.
-        pretrained: A bundle or run folder of what the method starts from (`methods.Method.starts_from`).
-        epochs, seed: As they say.
-        samples_per_epoch, validation_samples: People. Those of validation are the same in every epoch and run.
-        name: Of the run folder and the bundle.
-        checkpoint_minutes: `last.ckpt` is written at the end of every epoch, and within one every so many minutes.
+        optimiser: Optimiser and learning rates.
+        pretrained: Bundle or run folder that initialises the network (`registry.LearnedMethod.starts_from`).
+        epochs: Number of epochs.
+        seed: Seed of the samples and of the initial weights.
+        samples_per_epoch, validation_samples: Numbers of samples. The validation samples are the same in every epoch
+            and run.
+        name: Name of the run folder and the bundle.
+        checkpoint_minutes: `last.ckpt` is written at the end of every epoch, and within one at this interval.
         tensorboard: Log to TensorBoard as well, in `tensorboard/` of the run folder.
     """
 
@@ -60,19 +62,19 @@ class BaselineConfig:
 
     @property
     def precision(self) -> Literal["fp32"]:
-        """Networks take less where they can do with it, and say so themselves."""
+        """Always `fp32`: the networks switch to bfloat16 themselves where that is enough."""
         return "fp32"
 
     @property
     def data(self) -> DataConfig:
-        """Where poses come from."""
+        """Source of the poses."""
         return DataConfig(motions=self.motions, split=self.split, fps=self.fps, synthetic=self.pictures.synthetic)
 
     def check(self, source: str) -> None:
-        """Refuse values and combinations that cannot work.
+        """Check values and combinations of them.
 
         Raises:
-            InputError: names the file and the keys.
+            InputError: a value cannot be used; the message names the file and the key.
         """
         least = {"epochs": 1, "samples_per_epoch": CHUNK, "validation_samples": CHUNK}
         for key, smallest in least.items():
@@ -128,7 +130,7 @@ def parse_baseline_config(values: dict[str, Any], source: str) -> BaselineConfig
 
 
 def _check_start(config: BaselineConfig, method: LearnedMethod, source: str) -> None:
-    """Whether `pretrained` is there where it has to be, and not where it has no use."""
+    """Check that `pretrained` is given where the method requires it, and not where it has no use."""
     if config.pretrained is not None and method.starts_from is None:
         raise InputError(
             f"{source}: pretrained is {config.pretrained!r}; method {config.method!r} starts from nothing: leave it out"

@@ -12,7 +12,7 @@ from pose2mesh.baselines.common.stature import stature_features
 from pose2mesh.baselines.interface import BaselineInput, FittingBaseline
 from pose2mesh.baselines.methods.arnab import Arnab
 from pose2mesh.baselines.registry import FITTING_METHODS
-from pose2mesh.body_models.default_body import default_body
+from pose2mesh.body_models.default_body import DEFAULT_BODY, default_body
 from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.errors import InputError
 from pose2mesh.models.bundle.bundle_info import BundleInfo
@@ -34,7 +34,7 @@ class FittingBackend:
         self.info = BundleInfo(
             name=baseline.name,
             joint_set=baseline.joint_set.name,
-            body="anny",
+            body=DEFAULT_BODY,
             config={},
             data="a pose prior from the training clips",
             licence="Apache-2.0",

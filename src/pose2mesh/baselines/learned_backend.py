@@ -1,4 +1,4 @@
-"""A learned baseline in the place of a trained model: a backend of `inference.predictor.Predictor`."""
+"""Backend of `inference.predictor.Predictor` for the learned baselines."""
 
 from __future__ import annotations
 
@@ -28,66 +28,72 @@ from pose2mesh.skeletons import COCO
 
 
 class LearnedBackend:
-    """See `inference.backend.ImageBackend`. Of a photo, who looks at maps or landmarks gets what the reader finds.
+    """See `inference.backend.ImageBackend`. On images, maps and landmarks are detected by the pre-training network.
 
     Args:
         network: The method, in evaluation mode.
-        info: What its bundle says.
-        layer: The body.
-        reader: The reader; the one that ships where None, once a photo needs it.
+        info: Metadata of its bundle.
+        layer: The body layer.
+        pretraining_network: Detects maps and landmarks; None for the one that ships, loaded when first needed.
 
     Raises:
-        InputError: the method gives no bodies.
+        InputError: the method predicts no bodies.
     """
 
     def __init__(
-        self, network: LearnedBaseline, info: LearnedInfo, layer: BodyLayer, reader: PretrainingNetwork | None = None
+        self,
+        network: LearnedBaseline,
+        info: LearnedInfo,
+        layer: BodyLayer,
+        pretraining_network: PretrainingNetwork | None = None,
     ) -> None:
         if not network.predicts_bodies:
-            raise InputError(f"model {info.name!r} reads pictures and gives no bodies; expected a method that does")
+            raise InputError(
+                f"model {info.name!r} pre-trains a backbone and gives no bodies; expected a method that does"
+            )
         self.info: BundleInfo = info
         self.network, self.layer = network, layer
-        self._reader = reader
+        self._pretraining_network = pretraining_network
         self.faces = layer.body.faces.numpy().astype(np.int32)
         self.template = layer.body.template.numpy()
 
     @classmethod
     def load(cls, name_or_path: str | Path, device: str) -> LearnedBackend:
-        """A method whose bundle ships, or from a file or a run folder.
+        """The backend of a method whose bundle ships, of a bundle file or of a run folder.
 
         Raises:
-            InputError: another device than the CPU, no such bundle, or one that cannot be used.
+            InputError: the device is not the CPU, or the bundle is missing or cannot be used.
         """
         if device != "cpu":
             raise InputError(f"--device {device}: model {str(name_or_path)!r} runs on the cpu")
-        find_learned_bundle(name_or_path)  # before the body is made, which takes seconds
+        find_learned_bundle(name_or_path)  # raises before the body model is built, which takes seconds
         layer = BodyLayer(default_body(), COCO)
         return cls(*load_learned(name_or_path, layer), layer)
 
     def run_on_images(
-        self, pixels: NDArray[np.float32], confidence: NDArray[np.float32], pictures: Images
+        self, pixels: NDArray[np.float32], confidence: NDArray[np.float32], images: Images
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """See `inference.backend.ImageBackend`."""
-        seen = pictures
-        if isinstance(pictures, np.ndarray):
-            seen = self._read(crop_image(pictures, torch.from_numpy(pixels), torch.from_numpy(confidence)))
-        found = self.estimate(cast(Observation, seen))
-        return found.joints.numpy(), found.vertices.numpy()
+        observation = images
+        if isinstance(images, np.ndarray):
+            observation = self._detect_maps(crop_image(images, torch.from_numpy(pixels), torch.from_numpy(confidence)))
+        estimate = self.estimate(cast(Observation, observation))
+        return estimate.joints.numpy(), estimate.vertices.numpy()
 
     @torch.no_grad()
-    def estimate(self, seen: Observation) -> BodyEstimate:
-        """Bodies of any number of people."""
-        people = torch.arange(len(seen.joints))
-        return BodyEstimate.joined([self.network.estimate(seen[part]) for part in people.split(CHUNK)])
+    def estimate(self, observation: Observation) -> BodyEstimate:
+        """Bodies of any number of samples."""
+        samples = torch.arange(len(observation.joints))
+        return BodyEstimate.joined([self.network.estimate(observation[part]) for part in samples.split(CHUNK)])
 
-    def _read(self, seen: Observation) -> Observation:
+    def _detect_maps(self, observation: Observation) -> Observation:
         if not self.network.needs - {"images"}:
-            return seen
-        if self._reader is None:
-            self._reader = load_pretraining_network(self.layer)
-        return self._reader.read(seen)
+            return observation
+        if self._pretraining_network is None:
+            self._pretraining_network = load_pretraining_network(self.layer)
+        return self._pretraining_network.detect(observation)
 
     def sample_observer(self, poses: PoseSource, input_: str) -> SampleStream:
-        """Shows drawn people as this method is measured on them: with `gt` or `noisy` maps and landmarks."""
-        pictures = benchmark_rendering(input_, self.layer)
-        return SampleStream(self.layer.body, self.network.joint_set, poses, pictures, self.network.needs)
+        """Renders samples for the evaluation of this method, with `gt` or `noisy` maps and landmarks."""
+        rendering = benchmark_rendering(input_, self.layer)
+        return SampleStream(self.layer.body, self.network.joint_set, poses, rendering, self.network.needs)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from pose2mesh.body_models.interface import BodyModel
 
 # The name of the default body in bundles, configs and results.
-DEFAULT_BODY = "anny"
+DEFAULT_BODY: Final = "anny"
 
 
 def default_body() -> BodyModel:

@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from pose2mesh.body_models.default_body import DEFAULT_BODY
 from pose2mesh.body_models.smpl import SmplBody, Variant, find_regressors, find_smpl
 from pose2mesh.body_models.smpl_points import SmplPoints
 from pose2mesh.errors import InputError
@@ -28,7 +29,7 @@ class BodyConfig:
         regressors: Files of joint regressors by joint set, in addition to those found in the folder.
     """
 
-    model: Literal["anny", "smpl", "mano"] = "anny"
+    model: Literal["anny", "smpl", "mano"] = DEFAULT_BODY
     folder: str | None = None
     variant: Variant | None = None
     regressors: dict[str, str] = field(default_factory=dict)
@@ -36,7 +37,7 @@ class BodyConfig:
     @property
     def name(self) -> str:
         """Name of the body in bundles."""
-        return self.model if self.model == "anny" else f"{self.model}-{self.main}"
+        return self.model if self.model == DEFAULT_BODY else f"{self.model}-{self.main}"
 
     @property
     def main(self) -> Variant:
@@ -111,7 +112,7 @@ def open_body(config: BodyConfig, genders: Mapping[int, Variant] | None = None) 
     Raises:
         InputError: a file is missing or cannot be used.
     """
-    if config.model == "anny" or config.folder is None:
+    if config.model == DEFAULT_BODY or config.folder is None:
         raise InputError(f"data.body.folder is missing; the files of {config.model} are the user's own")
     folder, model = Path(config.folder), config.model
     regressors = {} if model == "mano" else find_regressors(folder)

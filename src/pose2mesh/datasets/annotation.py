@@ -1,4 +1,4 @@
-"""One entry of an annotation file: its fields checked as they are read; faults raised, or counted and passed over."""
+"""One annotation: a JSON object of a label file whose fields are checked as they are read; and the policy on faults."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _LISTED = 1000
 
 @dataclass(slots=True)
 class FaultPolicy:
-    """What to do about an entry that cannot be used: raise, or count it and go on.
+    """What happens to an annotation that cannot be used: it raises, or it is counted and skipped.
 
     Attributes:
         on_fault: `raise` or `skip`.
-        count: How many were passed over.
-        messages: What was wrong with the first 1,000.
+        count: Number of skipped annotations.
+        messages: Error messages of the first 1,000 of them.
     """
 
     on_fault: OnFault
@@ -35,7 +35,7 @@ class FaultPolicy:
 
     @contextmanager
     def each(self) -> Iterator[None]:
-        """A block that reads one entry."""
+        """Context of the code that reads one annotation."""
         try:
             yield
         except InputError as error:
@@ -48,12 +48,12 @@ class FaultPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """A JSON object and where it stands.
+    """A JSON object with its file and name, for error messages.
 
     Attributes:
         path: The file.
-        what: What kind of entry, and its id: `annotation 12`.
-        values: The object.
+        what: Kind of object, and its id: `annotation 12`.
+        values: The JSON object.
     """
 
     path: Path
@@ -91,14 +91,14 @@ class Annotation:
         return choices.index(value)
 
     def group(self, key: str) -> Annotation:
-        """The object under `key`, as an entry that is named after this one."""
+        """The object under `key`, named after this one."""
         value = self.get(key)
         if not isinstance(value, dict):
             raise self.fault(f"{key} is {reprlib.repr(value)}, expected an object")
         return Annotation(self.path, f"{self.what}: {key}", value)
 
     def array(self, key: str, *shape: int, finite: bool = True) -> NDArray[np.float64]:
-        """The numbers under `key`, nested in whatever way, as an array of this shape."""
+        """The numbers under `key`, however nested, as an array of this shape."""
         value = self.get(key)
         try:
             array = np.asarray(value, np.float64)
@@ -112,10 +112,10 @@ class Annotation:
 
 
 def read_annotation(path: Path, kind: str, value: Any, key: object = None, *, named_by: str = "id") -> Annotation:
-    """A JSON value as an entry, named by `key`, or else by what stands under `named_by`.
+    """Make an annotation of a JSON value; its id in messages is `key`, by default the value under `named_by`.
 
     Raises:
-        InputError: it is no object.
+        InputError: the value is no JSON object.
     """
     if not isinstance(value, dict):
         raise InputError(f"{path}: {kind} is {reprlib.repr(value)}, expected an object")

@@ -1,4 +1,4 @@
-"""The common sample: what any data set gives the networks, as a batch on the device where the networks are."""
+"""A batch of samples: 2D input and 3D ground truth in one form for all data, on the device of the networks."""
 
 from __future__ import annotations
 
@@ -13,20 +13,19 @@ from pose2mesh.skeletons import JointSet
 
 @dataclass(frozen=True)
 class Batch:
-    """People with their 2D input and their 3D truth.
+    """Samples: one person each, with 2D input and 3D ground truth.
 
-    3D is in metres, relative to the root joint, in the axes of a camera that looks straight at the person (`to_ray`
-    turns the picture's camera to it): a network that sees only a normalised 2D pose cannot know where in the picture
-    it stood.
+    3D is in metres, relative to the root joint, in the axes of a camera that points straight at the person (`to_ray`
+    rotates the image's camera to it): a normalised 2D pose does not contain the place of the person in the image.
 
     Attributes:
         joints_px: (B, J, 2) input joints; 0 where missing.
         confidence: (B, J) in [0, 1]; 0 where missing.
         joints: (B, J, 3) true joints.
-        points: (B, R, 3) true points of the surface that MeshNet predicts, or None where only joints are wanted.
+        points: (B, R, 3) true points of the surface that MeshNet predicts, or None where only joints are needed.
         joints_valid: (B, J) which joints have a 3D label.
-        surface_valid: (B,) which people have a true surface.
-        to_ray: (B, 3, 3) from the picture's camera axes to those above.
+        surface_valid: (B,) which samples have a true surface.
+        to_ray: (B, 3, 3) rotation from the image's camera axes to those above.
     """
 
     joints_px: Tensor
@@ -38,26 +37,26 @@ class Batch:
     to_ray: Tensor
 
 
-def slice_batch(batch: Batch, people: slice) -> Batch:
-    """Some of the people of a batch."""
-    return replace(batch, **{name: value[people] for name, value in _tensors(batch).items()})
+def slice_batch(batch: Batch, samples: slice) -> Batch:
+    """Some samples of a batch."""
+    return replace(batch, **{name: value[samples] for name, value in _tensors(batch).items()})
 
 
 def join_batches(parts: Sequence[Batch], places: Tensor) -> Batch:
-    """One batch of several, in which the people of the parts, one after the other, come to `places` (B,)."""
+    """Join batches; `places` (B,) are the positions in the result of the samples of all parts, one after the other."""
     order = torch.argsort(places)
     columns = [_tensors(part) for part in parts]
     return replace(parts[0], **{name: torch.cat([part[name] for part in columns])[order] for name in columns[0]})
 
 
-def mirror_batch(batch: Batch, joint_set: JointSet, who: Tensor) -> Batch:
-    """The people that `who` (B,) marks as in a mirror, left and right exchanged; for joints alone.
+def mirror_batch(batch: Batch, joint_set: JointSet, mirrored: Tensor) -> Batch:
+    """Mirror the samples that `mirrored` (B,) marks, left and right exchanged; for joints alone.
 
-    A mesh is not mirrored by exchanging its vertices: it has no points here.
+    A mesh cannot be mirrored by exchanging its vertices: the result has no points.
     """
     across = batch.joints.new_tensor([-1.0, 1.0, 1.0])
     flip = joint_set.flip_permutation
-    mirrored = replace(
+    image = replace(
         batch,
         joints_px=batch.joints_px[:, flip] * across[:2],
         confidence=batch.confidence[:, flip],
@@ -66,10 +65,10 @@ def mirror_batch(batch: Batch, joint_set: JointSet, who: Tensor) -> Batch:
         to_ray=batch.to_ray * across * across[:, None],
         points=None,
     )
-    old, new = _tensors(replace(batch, points=None)), _tensors(mirrored)
+    old, new = _tensors(replace(batch, points=None)), _tensors(image)
     return replace(
-        mirrored,
-        **{name: torch.where(who.reshape(-1, *[1] * (old[name].ndim - 1)), new[name], old[name]) for name in old},
+        image,
+        **{name: torch.where(mirrored.reshape(-1, *[1] * (old[name].ndim - 1)), new[name], old[name]) for name in old},
     )
 
 

@@ -1,4 +1,4 @@
-"""The index of a data set: its sources read once into columns on disk, then opened at once until they change."""
+"""Cache of records: the files of a data set are parsed once into columns on disk, until they change."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from pose2mesh.datasets.annotation import Annotation, FaultPolicy, OnFault
 from pose2mesh.datasets.records import INDEX, Records, Schema, describe, open_records
 from pose2mesh.errors import InputError
 
-_VERSION = 1  # of what the columns mean: a change makes every index anew
+_VERSION = 1  # meaning of the columns: a new number rebuilds every index
 _BLOCK = 4096
 
 
-def cached(
+def cached_records(
     cache: Path,
     schema: Schema,
     sources: Iterable[Path],
@@ -34,20 +34,20 @@ def cached(
 ) -> Records:
     """The records of a data set, built by `build` where `cache` has none of these sources and options.
 
-    An index is known by the names, sizes and times of change of its sources, and by `options`. It appears whole or not
-    at all; one made of earlier versions of the same sources is deleted.
+    The key of an index is the names, sizes and modification times of its sources, and `options`. It is written
+    atomically; indices of earlier versions of the same sources are deleted.
 
     Args:
-        cache: Folder of indices; made where it is not there.
-        schema: What the data set has.
+        cache: Folder of indices; created where it does not exist.
+        schema: Columns of the data set.
         sources: The files that `build` reads.
-        options: The reader's choices, of JSON's types.
-        build: Adds everyone to the writer.
-        images: A folder in which every image has to be there, or None where nobody asks for images.
-        on_fault: `raise`, or `skip` the faulty entries, which the records then count and list.
+        options: Options of the reader, of JSON types.
+        build: Adds all records to the writer.
+        images: A folder that must contain every image, or None where images are not needed.
+        on_fault: `raise`, or `skip` faulty annotations, which the records then count and list.
 
     Raises:
-        InputError: a source is not there or faulty; nobody is left; the cache cannot be written.
+        InputError: a source is missing or faulty; no record is left; the cache cannot be written.
     """
     paths = [path.resolve() for path in sources]
     choices = [_VERSION, schema.name, options, str(images.resolve()) if images else None, on_fault]
@@ -61,18 +61,18 @@ def cached(
         partial.mkdir(parents=True)
         writer = RecordWriter(partial, schema, FaultPolicy(on_fault), images)
         try:
-            # A source that is cut short: what it holds before that is kept, the fault counted.
+            # Of a truncated source, the records before the end are kept and the fault is counted.
             with writer.faults.each():
                 build(writer)
             if not len(writer):
-                raise InputError(f"{paths[0]}: {writer.nobody()}")
+                raise InputError(f"{paths[0]}: {writer.why_empty()}")
             writer.finish()
         finally:
             writer.close()
         try:
             partial.rename(folder)
         except OSError:
-            if not folder.is_dir():  # else another process was faster
+            if not folder.is_dir():  # otherwise another process was faster
                 raise
     except OSError as error:
         raise InputError(f"{error.filename or cache}: {error.strerror or error}") from error
@@ -85,11 +85,11 @@ def cached(
 
 
 class RecordWriter:
-    """Takes the people of a data set one by one and writes their columns, a block at a time.
+    """Writes records added one by one as columns, in blocks.
 
     Attributes:
-        faults: Readers wrap what they do for an entry in `faults.each()`.
-        left_out: Readers count here who is not taken though nothing is faulty, by reason.
+        faults: Readers handle each annotation inside `faults.each()`.
+        left_out: Numbers of annotations that readers leave out though they are not faulty, by reason.
     """
 
     def __init__(self, folder: Path, schema: Schema, faults: FaultPolicy, images: Path | None = None) -> None:
@@ -108,17 +108,17 @@ class RecordWriter:
         self.left_out[reason] = self.left_out.get(reason, 0) + 1
 
     def add(self, where: Annotation, annotation_id: int, *, file: str = "", sequence: str = "", **values: Any) -> None:
-        """Add one person; columns that are not named keep their value for "none".
+        """Add one record; columns that are not given keep their value for "none".
 
         Args:
-            where: What a fault is named after.
-            annotation_id: Has to differ from everyone else's.
+            where: The annotation that a fault names.
+            annotation_id: Unique id.
             file: The image; "" for none.
             sequence: The sequence's name; "" for none.
-            values: By name of column.
+            values: Values by column name.
 
         Raises:
-            InputError: the id is taken, or the image is not there.
+            InputError: the id is already used, or the image is missing.
         """
         if annotation_id in self._ids:
             raise where.fault(f"id {annotation_id} is there twice")
@@ -138,11 +138,11 @@ class RecordWriter:
         if self._row == _BLOCK:
             self._flush()
 
-    def nobody(self) -> str:
-        """Why nobody was added."""
-        told = [f"{count} × {reason}" for reason, count in self.left_out.items()]
-        told += [f"{self.faults.count} faults, the first: {self.faults.messages[0]}"] if self.faults.messages else []
-        return f"nobody is left of {self._schema.name} ({'; '.join(told) or 'it is empty'})"
+    def why_empty(self) -> str:
+        """Why no record was added, for an error message."""
+        reasons = [f"{count} × {reason}" for reason, count in self.left_out.items()]
+        reasons += [f"{self.faults.count} faults, the first: {self.faults.messages[0]}"] if self.faults.messages else []
+        return f"no record is left of {self._schema.name} ({'; '.join(reasons) or 'it is empty'})"
 
     def _flush(self) -> None:
         for column in self._columns.values():
@@ -150,7 +150,7 @@ class RecordWriter:
         self._row = 0
 
     def finish(self) -> None:
-        """Write what is left, and last the file that says that the folder is whole."""
+        """Write the remaining records, and last the index file, which marks the folder as complete."""
         self._flush()
         names = [name.encode() for name in self._files]
         np.save(self._folder / "files.npy", np.frombuffer(b"".join(names), np.uint8))
@@ -170,7 +170,7 @@ class RecordWriter:
 
 
 class _Column:
-    """One .npy file that grows: NumPy's header leaves room for the length, which is written at the end."""
+    """One .npy file that grows: NumPy's header has room for the length, which is written at the end."""
 
     def __init__(self, folder: Path, name: str, shape: tuple[int, ...], kind: type, none: float) -> None:
         self.block: NDArray[Any] = np.full((_BLOCK, *shape), none, kind)
@@ -194,7 +194,7 @@ class _Column:
 
 
 def _clear(cache: Path, partial: Path) -> None:
-    """Delete what killed builds left: under this process' number, or a day old."""
+    """Delete partial folders that killed builds left: of this process id, or older than a day."""
     for left in cache.glob(".*-*-*.*"):
         if left == partial or left.stat().st_mtime < time.time() - 86_400:
             shutil.rmtree(left, ignore_errors=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from pose2mesh.body_models.default_body import DEFAULT_BODY
 from pose2mesh.body_models.gendered import BodyConfig
 from pose2mesh.datasets.annotation import OnFault
 from pose2mesh.datasets.fit_distance import LARGEST_ERROR_CROP_PX, LARGEST_ERROR_MM
@@ -18,7 +19,7 @@ from pose2mesh.errors import InputError
 from pose2mesh.io.names import nearest
 from pose2mesh.skeletons import BODY_JOINT_SETS, HAND
 
-# What readers take beyond folder and split: keys of `DatasetConfig`.
+# Options of readers beyond folder and split: keys of `DatasetConfig`.
 CHOICES = (
     "protocol", "stride", "detections", "which", "versions", "sets", "frames_per_second", "annotations", "fits",
     "joints",
@@ -27,24 +28,24 @@ CHOICES = (
 
 @dataclass
 class DatasetConfig:
-    """One data set of a config: where it is, which part, what of it is used. None stands for the usual.
+    """One data set of a config: its folder, split and options. None stands for the default.
 
     Attributes:
-        reader: One of `DATASETS`; by default what the data set is called in the config.
+        reader: One of `DATASETS`; by default the key of the data set in the config.
         folder: By default its usual folder in `data.folder`.
-        split: By default the one to train on, or for validation the last one.
+        split: By default the one to train on, for validation the last one.
         input: `noisy`: true 2D joints with synthesised errors; `gt`: the true ones; `detected`: the detections that
             come with the data set.
         true_px: See `LabelSettings`.
-        weight: How often it is drawn, relative to the others: equal weights draw every data set equally often,
-            whatever its size.
-        genders: `labelled` poses everyone by the body of their gender; `main` by the body of the config.
-        fit_limit_mm, fit_limit_crop_px, shape_limit: See `LabelSettings`; 0 is no limit. Fits are only judged in
-            training. The usual limits are those of the reference implementation.
-        on_fault: `skip` goes on without the entries that cannot be used.
-        licence: What may be done with a model trained on it, where it is one's own.
-        protocol, stride, detections, which, versions, sets, frames_per_second, annotations, fits, joints: What its
-            reader takes (`data/sets/`); files are named relative to the data set's folder.
+        weight: Relative sampling frequency: with equal weights every data set gives equally many samples, whatever its
+            size.
+        genders: `labelled` poses each sample by the body model of its gender; `main` by the body model of the config.
+        fit_limit_mm, fit_limit_crop_px, shape_limit: See `LabelSettings`; 0 is no limit. Fits are only checked in
+            training. The default limits are those of the reference implementation.
+        on_fault: `skip` continues without the annotations that cannot be used.
+        licence: Terms for a model trained on it, where it is the user's own data.
+        protocol, stride, detections, which, versions, sets, frames_per_second, annotations, fits, joints: Options of
+            its reader (`datasets/readers/`); file names are relative to the data set's folder.
     """
 
     reader: str | None = None
@@ -71,25 +72,25 @@ class DatasetConfig:
     joints: str | None = None
 
     def spec(self, name: str) -> DatasetSpec:
-        """Which data set this is; `name` is what the config calls it."""
+        """Registry entry of the data set; `name` is its key in the config."""
         return DATASETS[self.reader or name]
 
     def part(self, name: str, validation: bool) -> str:
-        """The split, the usual one where none is told; "" for a data set that has one part only."""
+        """The split, or the default one; "" for a data set without splits."""
         splits = self.spec(name).splits
         return (self.split or splits[-1 if validation else 0]) if splits else ""
 
     def choices(self) -> dict[str, Any]:
-        """What is asked of the reader beyond folder and split."""
+        """Options for the reader beyond folder and split."""
         return {key: getattr(self, key) for key in CHOICES if getattr(self, key) is not None}
 
     def check(self, source: str, key: str, name: str) -> None:
-        """Refuse what the reader does not know.
+        """Refuse options that the reader does not have.
 
         Args:
             source: The config file.
-            key: Of this group in it.
-            name: What the config calls the data set.
+            key: Dotted key of this data set in it.
+            name: Name of the data set in the config.
 
         Raises:
             InputError: names the file and the key.
@@ -101,16 +102,16 @@ class DatasetConfig:
             near = nearest(reader, DATASETS)
             raise InputError(f"{source}: {key}.reader is {reader!r}, which is not known; the nearest is {near!r}")
         found = DATASETS[reader]
-        known = inspect.signature(found.read).parameters
+        options = inspect.signature(found.read).parameters
         for choice in self.choices():
-            if choice not in known:
+            if choice not in options:
                 raise InputError(f"{source}: {key}.{choice}: reader {reader} has no such choice; leave it out")
         if self.split is not None and self.split not in found.splits:
             expected = f"one of {', '.join(found.splits)}" if found.splits else "none: it has one part only"
             raise InputError(f"{source}: {key}.split is {self.split!r}, expected {expected}")
         if self.protocol not in (None, 1, 2):
             raise InputError(f"{source}: {key}.protocol is {self.protocol}, expected 1 or 2")
-        if self.input == "detected" and "detections" not in known and reader != "pw3d_sequences":
+        if self.input == "detected" and "detections" not in options and reader != "pw3d_sequences":
             raise InputError(f"{source}: {key}.input is detected, but reader {reader} has no detections")
         if not self.weight > 0:
             raise InputError(f"{source}: {key}.weight is {self.weight}, expected more than 0")
@@ -120,16 +121,16 @@ class DatasetConfig:
                 raise InputError(f"{source}: {key}.{name} is {value}, expected 0 or more")
 
     def open(self, name: str, root: Path | None, cache: Path, validation: bool = False) -> Records:
-        """The records of the data set, read into the cache on first use.
+        """Open the records of the data set, which are read into the cache on first use.
 
         Args:
-            name: What the config calls it.
-            root: The folder that data sets lie in, for those without a folder of their own.
-            cache: Folder of indices.
-            validation: Whether the usual split is the last one.
+            name: Name of the data set in the config.
+            root: Folder of all data sets, for those without a `folder`.
+            cache: Folder of the cached records.
+            validation: Whether the default split is the last one.
 
         Raises:
-            InputError: its folder is not told or not there; see `index.cached`.
+            InputError: its folder is not given or missing; see `cache.cached_records`.
         """
         found = self.spec(name)
         if self.folder is None and root is None:
@@ -149,36 +150,37 @@ class DatasetConfig:
         return found.read(folder, cache, on_fault=self.on_fault, **choices)
 
     def limits(self, name: str) -> dict[str, float | None]:
-        """The three limits of `LabelSettings`, the usual ones where none are told."""
+        """The three limits of `LabelSettings`, with the defaults of the data set."""
         reader = self.reader or name
         usual = {
             "fit_limit_mm": LARGEST_ERROR_MM.get(reader),
             "fit_limit_crop_px": LARGEST_ERROR_CROP_PX.get(reader),
             "shape_limit": self.spec(name).shape_limit,
         }
-        told = {key: getattr(self, key) for key in usual}
-        return {key: (usual[key] if told[key] is None else told[key]) or None for key in usual}
+        given = {key: getattr(self, key) for key in usual}
+        return {key: (usual[key] if given[key] is None else given[key]) or None for key in usual}
 
 
 @dataclass
 class DataConfig:
-    """Where people come from: drawn on the Anny body, or those of data sets (`sets`) on a body of the user's.
+    """The training and validation data: synthetic samples, or data sets (`sets`) with the user's body model.
 
     Attributes:
-        motions: Folder of BVH clips, or None for poses drawn from joint limits alone.
+        motions: Folder of BVH clips, or None for poses sampled from joint limits alone.
         split: YAML file that names the training and the validation clips; needed with `motions`.
-        fps: Clips are read at this rate.
-        body: The body whose mesh is predicted.
-        sets: Data sets to train on, each under its reader's name, or under any with `reader` (see `DatasetConfig`).
-        validation: The data set to validate on; needed with `sets`, and with its `reader`.
-        folder: Where the data sets' usual folders are.
-        cache: Where their indices are kept; the user's cache folder by default.
-        mirror: Share of the people of data sets who are seen as in a mirror; for joints alone.
-        synthetic: What is drawn at random while training. Of data sets only cameras (where they have none) and noise.
-        samples_per_epoch: People in an epoch. None is 200,000 of the drawn ones, none of whom comes twice, and for data
-            sets as many as show each of them whole.
-        validation_samples: Validation people: of the validation clips (or new procedural poses), drawn once, by a seed
-            of their own; or evenly spread over the data set.
+        fps: Frame rate at which clips are read.
+        body: Body model whose mesh is predicted.
+        sets: Data sets to train on, each under the name of its reader, or any name with `reader` (see `DatasetConfig`).
+        validation: The data set to validate on, with its `reader`; needed with `sets`.
+        folder: Folder that contains the data sets' usual folders.
+        cache: Folder of the cached records; in the user's cache folder by default.
+        mirror: Share of the samples of data sets that are mirrored; for joints alone.
+        synthetic: Ranges of the random shapes, poses, cameras and noise. With data sets only cameras (for those without
+            any) and noise are used.
+        samples_per_epoch: Training samples in an epoch. None means 200,000 synthetic samples, none of which is
+            repeated, or for data sets the least number that contains every sample.
+        validation_samples: Number of validation samples: from the validation clips (or new procedural poses), sampled
+            once, with a seed of their own; or evenly spread over the validation data set.
     """
 
     motions: str | None = None
@@ -226,7 +228,7 @@ class DataConfig:
         for key, given in (("validation", self.validation), ("mirror", self.mirror)):
             if given:
                 raise InputError(f"{source}: data.{key} goes with data.sets, which are not given")
-        if self.body.model != "anny":
+        if self.body.model != DEFAULT_BODY:
             raise InputError(
                 f"{source}: data.body.model is {self.body.model}, which goes with data.sets; expected anny"
             )
@@ -252,7 +254,7 @@ class DataConfig:
             body = choice.spec(name).body
             if body and body != self.body.model:
                 raise InputError(f"{source}: data.body.model is {self.body.model}, expected {body}, that of {key}")
-        if self.body.model == "anny":
+        if self.body.model == DEFAULT_BODY:
             raise InputError(f"{source}: data.body.model is anny, expected smpl or mano, that of data.sets")
         if (joint_set == HAND.name) != (self.body.model == "mano"):
             raise InputError(f"{source}: joint_set {joint_set} does not go with data.body.model {self.body.model}")

@@ -1,11 +1,11 @@
-"""How far a fitted body is from the joints that it was fitted to; fits that are too far are not trained on."""
+"""Distance of a fitted body from the joints that it was fitted to; fits that are too far are not used in training."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-# As the reference implementation sets them: mean over the joints.
+# Limits of the reference implementation, for the mean over the joints.
 LARGEST_ERROR_MM = {"human36m": 25.0, "muco": 45.0}
 LARGEST_ERROR_CROP_PX = {"coco": 3.0}
 
@@ -13,7 +13,7 @@ _CROP_PX = 64
 
 
 def fit_error_mm(joints_m: NDArray[np.floating], fitted_m: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(N,) mean distance in millimetres of fitted joints from true ones, both moved to their mean joint.
+    """(N,) mean distance in millimetres of fitted joints from true ones, both centred on their mean joint.
 
     Args:
         joints_m: (N, J, 3) the data set's joints, metres.

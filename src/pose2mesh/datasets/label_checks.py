@@ -1,6 +1,6 @@
-"""What looks wrong in the records of a data set: measures per person, in NumPy, for `pose2mesh data check`.
+"""Checks of the labels of a data set, for `pose2mesh data check`: measures for each record, in NumPy.
 
-Each function answers for people at once, (N,) bool or NaN-padded numbers; nothing here decides what is done about it.
+Each function takes N records at once and returns (N,) booleans, or numbers with NaN where there is none.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-# The longest side of the box around a person's joints: a body from a crouching child to a tall one with raised arms, a
-# hand from a fist to a spread one. Taken for the other unit they would be a thousand times as large, or as small.
+# The longest side of the box around the joints: of a body from a crouching child to a tall one with raised arms, of a
+# hand from a fist to a spread one. In the wrong unit they would be a thousand times as large, or as small.
 PLAUSIBLE_EXTENT_M = {"body": (0.25, 3.0), "hand": (0.03, 0.4)}
 
-# A pair of joints tells left from right where it is so wide, as a share of the torso's length, or of the head's.
+# Least width of a pair of joints that distinguishes left from right, as a share of the length of the torso or head.
 _WIDE = 0.3
 
 
 def outside(joints_px: NDArray[np.floating], size: NDArray[np.integer]) -> NDArray[np.float64]:
-    """(N,) share of the labelled joints that lie outside the picture; NaN where no joint is labelled or no size known.
+    """(N,) share of the labelled joints outside the image; NaN where no joint is labelled or the size is unknown.
 
     Args:
         joints_px: (N, J, 3) x, y, visibility.
@@ -40,7 +40,7 @@ def extent_m(joints_m: NDArray[np.floating], valid: NDArray[np.bool_]) -> NDArra
 
 
 def implausible_size(extent: NDArray[np.floating], kind: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Who is too small and who too large to be a `body` or a `hand`, (N,) each."""
+    """(N,) which are too small, and (N,) which too large, for a `body` or a `hand`."""
     low, high = PLAUSIBLE_EXTENT_M[kind]
     return extent < low, extent > high
 
@@ -51,14 +51,14 @@ def mirrored(
     valid: NDArray[np.bool_],
     flip: Sequence[int],
 ) -> NDArray[np.bool_]:
-    """(N,) whether points meet a reference far better once left and right are exchanged.
+    """(N,) whether points match a reference far better once left and right are exchanged.
 
-    Far better is: at less than half the distance, over the joints that have a side, all moved to their mean. A person
-    seen from the side, whose left and right fall together, is therefore not called mirrored.
+    Far better means less than half the distance, over the joints that have a side, all centred on their mean. A person
+    in side view, whose left and right coincide, is therefore not reported as mirrored.
 
     Args:
         points, reference: (N, J, D) of the same joints.
-        valid: (N, J) which of them are known in both.
+        valid: (N, J) which of them are labelled in both.
         flip: `JointSet.flip_permutation`.
     """
     sides = np.array(flip) != np.arange(len(flip))
@@ -75,69 +75,69 @@ def mirrored(
 
 
 def crossed(joints_px: NDArray[np.floating], names: Sequence[str]) -> NDArray[np.bool_]:
-    """(N,) whose 2D labels exchange left and right, as far as joints that were labelled by hand can tell.
+    """(N,) which 2D labels exchange left and right, as far as joints labelled by hand show it.
 
-    A face that is seen (nose, eyes and ears labelled) has the person's left eye on the right, for one who stands
-    upright; and shoulders and hips turn the same way, where both are wide. Projected joints are labelled where they are
-    hidden, too: for these there is `backwards`.
+    In a visible face (nose, eyes and ears labelled) of an upright person the left eye is on the right; and shoulders
+    and hips turn the same way, where both are wide. Projected joints are labelled where they are hidden, too: for these
+    use `backwards`.
 
     Args:
         joints_px: (N, J, 3) x, y, visibility.
-        names: Of the joints; those of COCO are looked at.
+        names: Names of the joints; those of COCO are used.
     """
-    look = _Joints(joints_px[..., :2], joints_px[..., 2] > 0, names)
+    named = _Joints(joints_px[..., :2], joints_px[..., 2] > 0, names)
 
     def turn(up: NDArray[np.floating], pair: str) -> NDArray[np.floating]:
-        """How far the left one of a pair is on the right of who looks at them, as a share of |up|."""
-        side = look.side(pair)
+        """How far the left one of a pair is to the right in the image, as a share of |up|."""
+        side = named.side(pair)
         return (up[:, 0] * side[:, 1] - up[:, 1] * side[:, 0]) / np.maximum((up**2).sum(1), 1e-9)
 
-    neck, hips = look.middle("shoulder"), look.middle("hip")
+    neck, hips = named.middle("shoulder"), named.middle("hip")
     shoulder_turn, hip_turn = turn(neck - hips, "shoulder"), turn(neck - hips, "hip")
     twisted = (shoulder_turn * hip_turn < 0) & (np.minimum(np.abs(shoulder_turn), np.abs(hip_turn)) > _WIDE)
-    head = look.middle("eye") - neck
+    head = named.middle("eye") - neck
     face = (turn(head, "eye") < 0) & (turn(head, "ear") < -_WIDE)
-    return (look.known("nose", "eye", "ear", "shoulder") & face) | (look.known("shoulder", "hip") & twisted)
+    return (named.labelled("nose", "eye", "ear", "shoulder") & face) | (named.labelled("shoulder", "hip") & twisted)
 
 
 def backwards(joints_m: NDArray[np.floating], valid: NDArray[np.bool_], names: Sequence[str]) -> NDArray[np.bool_]:
-    """(N,) whose 3D labels exchange left and right: nose or toes point away from where the body faces.
+    """(N,) which 3D labels exchange left and right: nose or toes point away from where the body faces.
 
-    A body faces along left × up. The nose is asked where it is labelled with neck and head or with the ears, the toes
-    of people whose legs are straight under them else.
+    A body faces along left × up. The nose is used where it is labelled with neck and head or with the ears, otherwise
+    the toes of people whose legs are straight below the hips.
 
     Args:
-        joints_m: (N, J, 3) in the camera's axes.
+        joints_m: (N, J, 3) in camera axes.
         valid: (N, J) which are labelled.
-        names: Of the joints.
+        names: Names of the joints.
     """
-    look = _Joints(joints_m, valid, names)
-    answers = np.zeros(len(joints_m), bool)
-    asked = np.zeros(len(joints_m), bool)
-    neck, hips = look.middle("shoulder"), look.middle("hip")
+    named = _Joints(joints_m, valid, names)
+    found = np.zeros(len(joints_m), bool)
+    decided = np.zeros(len(joints_m), bool)
+    neck, hips = named.middle("shoulder"), named.middle("hip")
     up = neck - hips
-    feet = look.middle("foot") - look.middle("ankle")
-    straight = _cosine(look.middle("ankle") - hips, -up) > 0.9
+    feet = named.middle("foot") - named.middle("ankle")
+    straight = _cosine(named.middle("ankle") - hips, -up) > 0.9
     for front, side, pairs, fit in (
-        (look.at("nose") - look.middle("ear"), "ear", ("nose", "ear", "hip", "shoulder"), None),
-        (look.at("nose") - (look.at("neck") + look.at("head_top")) / 2, "shoulder", _HEAD, None),
+        (named.at("nose") - named.middle("ear"), "ear", ("nose", "ear", "hip", "shoulder"), None),
+        (named.at("nose") - (named.at("neck") + named.at("head_top")) / 2, "shoulder", _HEAD, None),
         (feet, "hip", ("hip", "shoulder", "ankle", "foot"), straight),
     ):
-        known = look.known(*pairs) & ~asked
-        known &= True if fit is None else fit
-        answers |= known & (_cosine(front, np.cross(look.side(side), up)) < -0.5)
-        asked |= known
-    return answers
+        usable = named.labelled(*pairs) & ~decided
+        usable &= True if fit is None else fit
+        found |= usable & (_cosine(front, np.cross(named.side(side), up)) < -0.5)
+        decided |= usable
+    return found
 
 
 _HEAD = ("nose", "neck", "head_top", "shoulder", "hip")
 
 
 class _Joints:
-    """Joints by name: (N, J, D) and which are known (N, J). What is not among them is never known, and 0."""
+    """Joints by name: (N, J, D) and which are labelled (N, J). A name that is not among them is unlabelled, and 0."""
 
-    def __init__(self, points: NDArray[np.floating], known: NDArray[np.bool_], names: Sequence[str]) -> None:
-        self.points, self.labelled, self.where = points, known, {name: index for index, name in enumerate(names)}
+    def __init__(self, points: NDArray[np.floating], valid: NDArray[np.bool_], names: Sequence[str]) -> None:
+        self.points, self.valid, self.where = points, valid, {name: index for index, name in enumerate(names)}
 
     def at(self, name: str) -> NDArray[np.floating]:
         if name not in self.where:
@@ -145,18 +145,18 @@ class _Joints:
         return np.asarray(self.points[:, self.where[name]], np.float64)
 
     def side(self, pair: str) -> NDArray[np.floating]:
-        """From the right one of a pair to the left one."""
+        """Vector from the right joint of a pair to the left one."""
         return self.at(f"left_{pair}") - self.at(f"right_{pair}")
 
     def middle(self, pair: str) -> NDArray[np.floating]:
         return (self.at(f"left_{pair}") + self.at(f"right_{pair}")) / 2
 
-    def known(self, *names: str) -> NDArray[np.bool_]:
-        """(N,) who has all of these joints, or both of a pair."""
+    def labelled(self, *names: str) -> NDArray[np.bool_]:
+        """(N,) which records have all of these joints labelled; of a pair, both."""
         found = np.ones(len(self.points), bool)
         for name in names:
             for joint in (name,) if name in self.where else (f"left_{name}", f"right_{name}"):
-                found &= self.labelled[:, self.where[joint]] if joint in self.where else False
+                found &= self.valid[:, self.where[joint]] if joint in self.where else False
         return found
 
 
@@ -165,10 +165,10 @@ def _cosine(one: NDArray[np.floating], other: NDArray[np.floating]) -> NDArray[n
 
 
 def repeated(image: NDArray[np.integer], box: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """(N,) who has the box of somebody before them in the same image: one person under two ids."""
-    told = (image >= 0) & np.isfinite(box).all(1)
-    key = np.column_stack([image, np.where(told[:, None], box, 0)]).astype(np.float64)
+    """(N,) which records repeat the box of an earlier one in the same image: one person under two ids."""
+    has_box = (image >= 0) & np.isfinite(box).all(1)
+    key = np.column_stack([image, np.where(has_box[:, None], box, 0)]).astype(np.float64)
     _, first = np.unique(key, axis=0, return_index=True)
     again = np.ones(len(image), bool)
     again[first] = False
-    return again & told
+    return again & has_box

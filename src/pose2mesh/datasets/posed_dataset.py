@@ -5,7 +5,7 @@ the device of the network; `make_batch` makes the common `Batch` of them, with t
 Training takes rows in random order (`datasets/mixed_sampler.py`), an evaluation in file order; both by the same calls:
 
     data = PosedDataset(records, body, joint_set, points=torch.arange(len(body.template)))
-    people = data.samples(rows)                                # truth in the camera's axes, relative to the root joint
+    samples = data.samples(rows)                          # ground truth in camera axes, relative to the root joint
     batch = look(people, "detected", joint_set)               # what the network sees, truth turned to the ray it sees
 """
 
@@ -31,22 +31,22 @@ from pose2mesh.errors import InputError
 from pose2mesh.skeletons import COCO, HUMAN36, JointSet, convert
 
 Input = Literal["gt", "noisy", "detected"]
-LEAST_JOINTS = 5  # fewer detected ones do not make a person
+LEAST_JOINTS = 5  # samples with fewer detected joints are not usable
 _BLOCK = 65_536
 
 
 @dataclass(frozen=True)
 class LabelSettings:
-    """What of a data set's labels is believed.
+    """Which labels of a data set are used as ground truth.
 
     Attributes:
-        true_px: Where true 2D joints come from: `projected` from the 3D ones, or as `labelled` in the picture (COCO's
-            keypoints, some missing). Whoever lacks the one gets the other.
-        fit_limit_mm: Fitted bodies whose joints are on average further than this from the labelled 3D ones are no
-            truth; None for no limit.
+        true_px: Source of true 2D joints: `projected` from the 3D ones, or `labelled` in the image (COCO's keypoints,
+            some missing). A sample without the one gets the other.
+        fit_limit_mm: Fitted bodies whose joints are on average further than this from the labelled 3D ones are not
+            used; None for no limit.
         fit_limit_crop_px: The same for labelled 2D joints, in pixels of a crop of 64 × 64.
         shape_limit: Bodies with a shape coefficient beyond it get the mean shape; None for no limit.
-        cameras: For data sets without cameras.
+        cameras: Distribution of the cameras that are sampled for data sets without cameras.
     """
 
     true_px: Literal["projected", "labelled"] = "projected"
@@ -58,17 +58,17 @@ class LabelSettings:
 
 @dataclass(frozen=True)
 class PosedSamples:
-    """Some people of a data set with their truth; what a `Batch` is made from, and what an evaluation needs beyond it.
+    """Samples of a data set with their ground truth: the values of a `Batch`, and what an evaluation needs besides.
 
-    Metres; camera frame x right, y down, z forward. What has no label is 0 and marked.
+    Metres; camera frame x right, y down, z forward. Values without a label are 0 and marked as not valid.
 
     Attributes:
-        joints_cam: (B, J, 3) true joints of the joint set asked for, relative to the root joint.
+        joints_cam: (B, J, 3) true joints of the requested joint set, relative to the root joint.
         joints_valid: (B, J) which of them are labelled.
         points_cam: (B, R, 3) true points of the surface, relative to the root joint regressed from it; None where they
-            were not asked for.
-        surface_valid: (B,) who has a true surface.
-        root_cam: (B, 3) the root joint in the camera's frame; NaN where the data set does not tell.
+            were not requested.
+        surface_valid: (B,) which samples have a true surface.
+        root_cam: (B, 3) the root joint in the camera frame; NaN where unknown.
         cameras: The camera of each.
         true_px: (B, J, 3) true x, y in pixels and visibility in [0, 1].
         detected_px: (B, J, 3) detected x, y and score in [0, 1]; None for a data set without detections.
@@ -85,21 +85,21 @@ class PosedSamples:
 
 
 class PosedDataset(torch.nn.Module):
-    """The people of a data set, in one joint set and on one body. Moves to a device as any module does.
+    """The samples of a data set, in one joint set and with one body model; a module, so that it moves to a device.
 
-    Joints are the data set's own where it labels just this joint set, else regressed from the posed bodies. Without
-    points, and with everyone's joints its own, nobody is posed at all. With points but without any body, surfaces are
-    masked.
+    Joints are the labels of the data set where it has this joint set, otherwise regressed from the posed bodies. No
+    body is posed where no points are requested and all joints are labelled. With points but without body
+    parameters, surfaces are masked.
 
     Args:
-        records: Memory-mapped columns; `data/sets/` has the readers.
-        body: The model that `records.schema.body` names; None where nobody has to be posed.
-        joint_set: The joints asked for.
-        points: (R,) vertex indices of the surface asked for, or None for joints alone.
-        settings: What is believed of the labels.
+        records: Memory-mapped columns, from a reader of `datasets/readers/`.
+        body: The body model that `records.schema.body` names; None where no body has to be posed.
+        joint_set: The requested joints.
+        points: (R,) indices of the requested vertices, or None for joints alone.
+        settings: Which labels are used.
 
     Raises:
-        InputError: the joints are neither labelled nor to be had from the body.
+        InputError: the joints are neither labelled nor can be regressed from a body.
     """
 
     _place: Tensor
@@ -135,10 +135,10 @@ class PosedDataset(torch.nn.Module):
                 rows.append(body.regressor(fit_joints)[[fit_joints.index(name) for name in fit_names]])
             vertices = torch.zeros(0, dtype=torch.long) if points is None else points
             self.poser = GenderedPoints(body, vertices, torch.cat(rows))
-        self.register_buffer("_place", torch.zeros(0), persistent=False)  # tells the device
+        self.register_buffer("_place", torch.zeros(0), persistent=False)  # holds the device
 
     def _without_labels(self) -> NDArray[np.bool_]:
-        """(N,) who has a body and no labelled joints of the joint set: theirs are regressed from the body."""
+        """(N,) which records have a body but no labelled joints of the joint set, so that these are regressed."""
         records = self.records
         bodies = np.zeros(len(self), np.bool_) if records.body_valid is None else np.asarray(records.body_valid)
         if not self.has_joints or records.joints_valid is None:
@@ -146,7 +146,7 @@ class PosedDataset(torch.nn.Module):
         return np.asarray(bodies & ~records.joints_valid[:, self.joint_set.root_index])
 
     def _fit_joints(self) -> tuple[tuple[str, ...], JointSet | None]:
-        """Which labelled joints fits are judged by, and whose regressor gives them; none without a limit."""
+        """Labelled joints that fits are compared with, and the joint set of their regressor; none without a limit."""
         records, settings = self.records, self.settings
         if settings.fit_limit_mm is not None and records.joints_m is not None:
             chosen = HUMAN36
@@ -163,17 +163,17 @@ class PosedDataset(torch.nn.Module):
 
     @property
     def virtual(self) -> bool:
-        """Whether the data set is of poses alone, which nobody photographed, so that cameras are drawn."""
+        """Whether the data set has poses without images, so that cameras are sampled."""
         records = self.records
         return all(value is None for value in (records.intrinsics, records.weak_camera, records.joints_px))
 
     def usable(self, input: Input, whole: bool = False) -> NDArray[np.int64]:
-        """Rows of people with a truth and with 2D joints to see them by.
+        """Rows of the records that have a ground truth and input 2D joints.
 
         Args:
-            input: Where the 2D joints come from.
-            whole: Only people of whom nothing that was asked for is missing: every joint that is evaluated and, where
-                points were asked for, the body.
+            input: Source of the 2D joints.
+            whole: Only records with every requested label: every joint that is evaluated and, where points were
+                requested, the body.
         """
         records, joint_set = self.records, self.joint_set
         bodies: NDArray[np.bool_] = np.zeros(len(self), np.bool_)
@@ -181,8 +181,8 @@ class PosedDataset(torch.nn.Module):
             bodies = np.asarray(records.body_valid)
         joints = bodies
         if self.has_joints and records.joints_valid is not None:
-            asked = [*joint_set.evaluation_indices, joint_set.root_index] if whole else [joint_set.root_index]
-            joints = np.asarray(records.joints_valid[:, asked].all(1))
+            needed = [*joint_set.evaluation_indices, joint_set.root_index] if whole else [joint_set.root_index]
+            joints = np.asarray(records.joints_valid[:, needed].all(1))
             if self.fills_joints:
                 joints = joints | self._without_labels()
         found = joints & bodies if whole and self.points is not None else joints | bodies
@@ -190,16 +190,16 @@ class PosedDataset(torch.nn.Module):
             if records.detected_px is None:
                 return np.zeros(0, np.int64)
             for start in range(0, len(self), _BLOCK):
-                seen = (records.detected_px[start : start + _BLOCK, :, 2] > 0).sum(1)
-                found[start : start + _BLOCK] &= seen >= LEAST_JOINTS
+                detected = (records.detected_px[start : start + _BLOCK, :, 2] > 0).sum(1)
+                found[start : start + _BLOCK] &= detected >= LEAST_JOINTS
         return found.nonzero()[0]
 
     def samples(self, rows: NDArray[np.integer], generator: torch.Generator | None = None) -> PosedSamples:
-        """Pose people and look up their labels, on the device of this module.
+        """Samples of some records, with posed bodies, on the device of this module.
 
         Args:
             rows: (B,) indices into the records.
-            generator: Draws the cameras of a data set that has none; on the device.
+            generator: Random numbers for the cameras of a data set that has none; on the device.
         """
         rows = np.asarray(rows)
         J = len(self.joint_set)
@@ -210,10 +210,10 @@ class PosedDataset(torch.nn.Module):
             posed, surface_valid, placed = self._pose(self.poser, rows)
             if cameras is None:
                 posed, cameras = self._sample_cameras(posed, generator)
-            # In the order of the poser: vertices, joints, the joints that fits are judged by.
+            # In the order of the poser: vertices, joints, the joints that fits are compared with.
             surface, regressed = posed[:, : -self.poser.main.count], posed[:, -self.poser.main.count :]
             surface_valid = surface_valid & self._fits(rows, regressed[:, J:], cameras)
-        assert cameras is not None  # only bodies can be without a camera
+        assert cameras is not None  # only records with a body can be without a camera
         joints, valid, placed = self._joints(rows, regressed, surface_valid, placed)
         root = joints[:, self.joint_set.root_index]
         points = None if self.points is None else self._zeros(len(rows), len(self.points), 3)
@@ -232,11 +232,11 @@ class PosedDataset(torch.nn.Module):
         )
 
     def posed(self, rows: NDArray[np.integer]) -> tuple[Tensor, Tensor, Tensor, CameraBatch | None]:
-        """The points asked for as the data set has them, fitted well or badly.
+        """The requested points of the body parameters, whatever the quality of the fit.
 
         Returns:
-            Points (B, R, 3) from the camera, in its axes (the world's where there is none), metres; (B,) who has a
-            body; (B,) whose place before the camera is known; the cameras, or None.
+            Points (B, R, 3) in the camera frame (world axes where there is no camera), metres; (B,) which have a body;
+            (B,) whose position relative to the camera is known; the cameras, or None.
         """
         assert self.poser is not None
         points, valid, placed = self._pose(self.poser, rows)
@@ -260,7 +260,7 @@ class PosedDataset(torch.nn.Module):
         return CameraBatch(known[:, :2], known[:, 2:], perspective, size)
 
     def _pose(self, poser: GenderedPoints, rows: NDArray[np.integer]) -> tuple[Tensor, Tensor, Tensor]:
-        """Points (B, N, 3) in the camera's axes (the world's where it is drawn); who has them; who is placed."""
+        """Points (B, N, 3) in camera axes (world axes without cameras); (B,) valid; (B,) with known position."""
         pose, shape, valid = (self._column(name, rows) for name in ("pose", "shape", "body_valid"))
         assert pose is not None
         assert shape is not None
@@ -282,9 +282,9 @@ class PosedDataset(torch.nn.Module):
         return points, valid, placed
 
     def _sample_cameras(self, points: Tensor, generator: torch.Generator | None) -> tuple[Tensor, CameraBatch]:
-        """Points in the world's axes, z up → in those of a camera drawn for each of them."""
+        """Sample a camera for each body: points in world axes, z up → points in the camera frame, and the cameras."""
         if generator is None:
-            raise ValueError(f"{self.records.schema.name} has no cameras: to draw them takes a generator")
+            raise ValueError(f"{self.records.schema.name} has no cameras: to sample them takes a generator")
         assert self.poser is not None
         joints = points[:, -self.poser.main.count :][:, : len(self.joint_set)]
         stature = (joints[..., 2].amax(1) - joints[..., 2].amin(1)).clamp_min(1.2)
@@ -309,7 +309,7 @@ class PosedDataset(torch.nn.Module):
     def _joints(
         self, rows: NDArray[np.integer], regressed: Tensor | None, surface_valid: Tensor, placed: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Joints (B, J, 3) from the camera, which are valid (B, J), and whose place is known (B,)."""
+        """Joints (B, J, 3) in the camera frame, which are valid (B, J), and whose position is known (B,)."""
         J = len(self.joint_set)
         if not self.has_joints:
             assert regressed is not None
@@ -317,17 +317,18 @@ class PosedDataset(torch.nn.Module):
         joints, valid = self._column("joints_m", rows), self._column("joints_valid", rows)
         assert joints is not None
         assert valid is not None
-        valid = valid & valid[:, self.joint_set.root_index, None]  # without the root, nothing is relative to it
+        # Joints are relative to the root, so none is valid without it.
+        valid = valid & valid[:, self.joint_set.root_index, None]
         labelled = valid.any(1)
         if not self.fills_joints or regressed is None:
             return joints, valid, labelled
         joints = torch.where(labelled[:, None, None], joints, regressed[:, :J])
         return joints, valid | (surface_valid & ~labelled)[:, None], labelled | placed
 
-    def _true_px(self, rows: NDArray[np.integer], projected: Tensor, seen: Tensor) -> Tensor:
-        """(B, J, 3): projected joints (B, J, 2) where `seen`, and labelled ones, one before the other."""
+    def _true_px(self, rows: NDArray[np.integer], projected: Tensor, visible: Tensor) -> Tensor:
+        """True 2D joints (B, J, 3): projected (B, J, 2) where `visible`, or labelled; `settings` decides which."""
         projected = torch.where(
-            seen[..., None], torch.cat((projected, torch.ones_like(projected[..., :1])), dim=-1), 0.0
+            visible[..., None], torch.cat((projected, torch.ones_like(projected[..., :1])), dim=-1), 0.0
         )
         labelled = self._column("joints_px", rows) if self.same_joints else None
         if labelled is None:
@@ -338,7 +339,7 @@ class PosedDataset(torch.nn.Module):
         return torch.where(first[..., 2:] > 0, first, second)
 
     def _detected_px(self, rows: NDArray[np.integer]) -> Tensor | None:
-        """(B, J, 3) in the joint set asked for; what the detector lacks is derived or missing."""
+        """Detected joints (B, J, 3) in the requested joint set; those not detected are derived or missing."""
         if self.records.detected_px is None:
             return None
         found = self.records.detected_px[rows]
@@ -349,48 +350,48 @@ class PosedDataset(torch.nn.Module):
 
 
 def make_batch(
-    people: PosedSamples,
+    samples: PosedSamples,
     input: Input,
     joint_set: JointSet,
     noise: NoiseConfig | None = None,
     generator: torch.Generator | None = None,
 ) -> Batch:
-    """What the network sees of people, and their truth turned to the ray that it sees them along.
+    """Make a batch of samples: input 2D joints, and the ground truth rotated to the viewing ray.
 
     Args:
-        people: Of `PosedDataset.samples`.
+        samples: From `PosedDataset.samples`.
         input: `gt` the true 2D joints; `noisy` those with synthesised errors; `detected` the data set's detections.
-        joint_set: Theirs.
+        joint_set: Joint set of the samples.
         noise, generator: For `noisy`.
 
     Raises:
         ValueError: `detected` of a data set without detections; `noisy` without noise and generator.
     """
     if input == "detected":
-        if people.detected_px is None:
+        if samples.detected_px is None:
             raise ValueError("the data set has no detections")
-        joints_px, confidence = people.detected_px[..., :2], people.detected_px[..., 2]
+        joints_px, confidence = samples.detected_px[..., :2], samples.detected_px[..., 2]
     else:
-        joints_px, confidence = people.true_px[..., :2], people.true_px[..., 2]
+        joints_px, confidence = samples.true_px[..., :2], samples.true_px[..., 2]
         if input == "noisy":
             if noise is None or generator is None:
                 raise ValueError("noisy joints need noise and a generator")
             there = confidence > 0
-            # A joint without a label stands in the middle: it must not stretch the person that errors are scaled by.
+            # A joint without a label is put at the centre, so that it does not change the size that errors scale with.
             middle = weighted_centre(joints_px, there.float())
             filled = torch.where(there[..., None], joints_px, middle[:, None])
-            joints_px, confidence = add_detection_noise(filled, joint_set, noise, generator, people.cameras.size_px)
+            joints_px, confidence = add_detection_noise(filled, joint_set, noise, generator, samples.cameras.size_px)
             confidence = confidence * there
-        # The middle of two joints in a picture is not where the middle in space is seen.
+        # The projection of the middle of two joints in space is not the middle of their projections.
         joints_px, confidence = derive(joints_px, confidence, joint_set)
     joints_px = joints_px * (confidence > 0)[..., None]
-    to_ray = rotation_to_ray(people.cameras.ray(weighted_centre(joints_px, confidence)))
+    to_ray = rotation_to_ray(samples.cameras.ray(weighted_centre(joints_px, confidence)))
     return Batch(
         joints_px=joints_px,
         confidence=confidence,
-        joints=people.joints_cam @ to_ray.mT,
-        points=None if people.points_cam is None else people.points_cam @ to_ray.mT,
-        joints_valid=people.joints_valid,
-        surface_valid=people.surface_valid,
+        joints=samples.joints_cam @ to_ray.mT,
+        points=None if samples.points_cam is None else samples.points_cam @ to_ray.mT,
+        joints_valid=samples.joints_valid,
+        surface_valid=samples.surface_valid,
         to_ray=to_ray,
     )

@@ -1,4 +1,4 @@
-"""What every data set of the literature becomes once read: columns over its people, memory-mapped.
+"""Records of a data set after reading: one row for each person, in memory-mapped columns.
 
 Metres; camera frame x right, y down, z forward; pixels with the origin at the top left; rotations as axis-angle.
 """
@@ -22,15 +22,15 @@ INDEX = "index.json"
 
 @dataclass(frozen=True)
 class Schema:
-    """What a data set has.
+    """Columns of a data set, and the names of their joints.
 
     Attributes:
-        name: Of the data set.
+        name: Name of the data set.
         joints: Names of the `J` true joints, in array order.
-        columns: The optional columns that it fills (`column_types`).
-        detected: Names of the detected joints, which can be of another set.
-        body: `smpl`, `smplh` or `mano`: the body model of the parameters; "" for none.
-        pose_joints: `K`, the joints that `pose` turns.
+        columns: The optional columns that it has (`column_types`).
+        detected: Names of the `D` detected joints, which can be another joint set.
+        body: Body model of the parameters, `smpl`, `smplh` or `mano`; "" for none.
+        pose_joints: `K`, the number of joints that `pose` rotates.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Schema:
     pose_joints: int = 0
 
     def column_types(self) -> dict[str, tuple[tuple[int, ...], type, float]]:
-        """Shape a person, type, and the value where there is none, of every column of this data set."""
+        """Shape for each record, type, and value where there is none, of every column of this data set."""
         joints, detected, turned = len(self.joints), len(self.detected), self.pose_joints
         optional: dict[str, tuple[tuple[int, ...], type, float]] = {
             "joints_px": ((joints, 3), np.float32, 0),
@@ -72,7 +72,7 @@ class Schema:
 
 
 class Strings:
-    """A million file names without a million Python objects: one block of UTF-8 and where each begins."""
+    """File names in one block of UTF-8 with the end of each: a million names without a million Python objects."""
 
     def __init__(self, block: NDArray[np.uint8], ends: NDArray[np.int64]) -> None:
         self._block, self._ends = block, ends
@@ -91,34 +91,34 @@ class Strings:
 
 @dataclass(frozen=True, eq=False)
 class Records:
-    """The `N` people of a data set. A column that the data set does not have is None (`schema.columns`).
+    """The `N` records of a data set, one person in one image each. A column that the data set lacks is None.
 
     Attributes:
-        folder: Where the columns are stored.
+        folder: Folder of the columns.
         schema: Joint sets, body model and columns.
         files: Image files, relative to the data set's folder of images; "" is not a file.
         sequences: Names of the sequences.
         image: (N,) index into `files`; -1 where there are no images.
-        image_id, annotation_id: (N,) as the data set numbers them.
-        subject, action, camera, sequence, frame: (N,) -1 where not told; `sequence` indexes `sequences`.
+        image_id, annotation_id: (N,) ids in the data set.
+        subject, action, camera, sequence, frame: (N,) -1 where unknown; `sequence` indexes `sequences`.
         box: (N, 4) x, y, width, height in pixels; NaN where unknown.
         image_size: (N, 2) width, height in pixels; 0 where unknown.
         joints_px: (N, J, 3) true x, y in pixels and visibility in [0, 1]; 0 is not labelled.
-        detected_px: (N, D, 3) a detector's x, y and score; score 0 where it found nothing.
-        joints_m: (N, J, 3) true joints in the camera's axes, metres, from the camera.
+        detected_px: (N, D, 3) x, y and score of a detector; score 0 where it found nothing.
+        joints_m: (N, J, 3) true joints in the camera frame, metres.
         joints_valid: (N, J) which of `joints_m` are labelled.
-        pose: (N, K, 3) rotations of the body model's joints, axis-angle in radians; the first is the whole body's.
+        pose: (N, K, 3) rotations of the body model's joints, axis-angle in radians; the first is the global one.
         shape: (N, 10) shape coefficients.
-        translation_m: (N, 3) of the body model, metres; NaN where the data set does not tell.
+        translation_m: (N, 3) translation of the body model, metres; NaN where unknown.
         gender: (N,) index into `GENDERS`.
-        body_valid: (N,) who has body parameters.
+        body_valid: (N,) which records have body parameters.
         intrinsics: (N, 4) fx, fy, cx, cy in pixels.
-        weak_camera: (N, 4) sx, sy in pixels per metre and tx, ty in pixels: x_px = sx·x + tx, where there is no more.
+        weak_camera: (N, 4) weak perspective: sx, sy in pixels per metre and tx, ty in pixels; x_px = sx·x + tx.
         rotation, origin_m: (N, 3, 3), (N, 3) where the body parameters are in world axes: the world point X, metres, is
-            rotation·X + origin_m in the camera's axes.
-        left_out: People not taken, and how many, by reason; nothing is wrong with these.
-        faults: How many records were refused as faulty (`on_fault="skip"`).
-        fault_messages: What was wrong with the first of them.
+            rotation·X + origin_m in the camera frame.
+        left_out: Numbers of annotations left out on purpose, by reason; these are not faulty.
+        faults: Number of faulty annotations that were skipped (`on_fault="skip"`).
+        fault_messages: Error messages of the first of them.
     """
 
     folder: Path
@@ -156,26 +156,26 @@ class Records:
         return len(self.annotation_id)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A loader's worker maps the files again; pickling the arrays would copy them into every worker.
+        # A worker of a data loader maps the files again: pickled arrays would be copied into every worker.
         return open_records, (self.folder,)
 
 
 def describe(schema: Schema, **rest: object) -> str:
-    """The text of `INDEX`, which says what the other files of a folder of records are."""
+    """Text of the file `INDEX`, which describes the other files of a folder of records."""
     return json.dumps({"schema": asdict(schema), **rest})
 
 
 def open_records(folder: Path) -> Records:
-    """Map the columns of a folder written by `index.cached`.
+    """Open records: map the columns of a folder written by `cache.cached_records` into memory.
 
     Raises:
-        InputError: the folder is not one, or is damaged.
+        InputError: the folder holds no records, or is damaged.
     """
     try:
         values = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-        told = values["schema"]
-        tuples = {name: tuple(told[name]) for name in ("joints", "columns", "detected")}
-        schema = Schema(**told | tuples)
+        described = values["schema"]
+        tuples = {name: tuple(described[name]) for name in ("joints", "columns", "detected")}
+        schema = Schema(**described | tuples)
         columns: dict[str, Any] = {name: _mapped(folder / f"{name}.npy") for name in schema.column_types()}
         files = Strings(_mapped(folder / "files.npy"), _mapped(folder / "files_ends.npy"))
         rest: dict[str, Any] = {key: values[key] for key in ("sequences", "left_out", "faults", "fault_messages")}

@@ -1,4 +1,4 @@
-"""The data sets by name: who reads each, where it usually lies, what may be done with it; a config's choice of one."""
+"""Registry of the data sets: reader, usual folder, licence and splits by name."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from pose2mesh.datasets.records import Records
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """One data set of the literature, or one's own.
+    """A data set of the literature, or the user's own.
 
     Attributes:
-        read: Its reader.
-        title: As people call it.
+        read: Its reader, a function of `datasets.readers`.
+        title: Its usual name.
         folder: Its usual folder.
-        licence: What its owners allow.
-        splits: What its reader takes as `split`, first the one to train on; empty where there is only one.
-        detections: Files of detected 2D joints, by split, in its folder.
-        body: The model of its body parameters.
+        licence: Terms of its owners.
+        splits: Values of the reader's `split`, first the one to train on; empty where there is only one.
+        detections: Files of detected 2D joints in its folder, by split.
+        body: Body model of its parameters; "" for either.
         shape_limit: Bodies with a shape coefficient beyond it get the mean shape, as in the reference implementation.
     """
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pose2mesh.body_models.default_body import DEFAULT_BODY
 from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.batch import Batch
 from pose2mesh.datasets.source import VALIDATION_BATCH, ValidationSample
@@ -31,7 +32,7 @@ class SyntheticSource:
         clips: Folder of the clips that the poses come from, for the description of the data.
     """
 
-    body_name = "anny"
+    body_name = DEFAULT_BODY
 
     def __init__(
         self,

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pose2mesh.body_models.default_body import DEFAULT_BODY
 from pose2mesh.body_models.gendered import GenderedBody, open_body
 from pose2mesh.body_models.joint_regressors import FITTED, load_regressor
 from pose2mesh.datasets.annotation import OnFault
@@ -88,7 +89,7 @@ class ProtocolTest:
         self.same_mesh = np.array_equal(predictor.faces, body.faces.numpy())
         if self.same_mesh:
             self.regressor = self.true_regressor
-        elif predictor.info.body == "anny" and protocol.joint_set.name in FITTED:
+        elif predictor.info.body == DEFAULT_BODY and protocol.joint_set.name in FITTED:
             self.regressor = torch.from_numpy(load_regressor(protocol.joint_set.name)).double()
         else:
             raise InputError(

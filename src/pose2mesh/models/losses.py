@@ -1,7 +1,8 @@
-"""The training losses of Pose2Mesh (Choi et al. 2020, section 5), each masked where a sample has no such label.
+"""Training losses of Pose2Mesh (Choi et al. 2020, section 5), each masked where a sample lacks its label.
 
-Everything in metres, unweighted; whoever adds the terms up takes the two joint terms in millimetres, as published.
-Labels of masked samples must be finite (zeros, say): they are multiplied by the mask.
+All losses are in metres and unweighted; the sum of the weighted terms (`training.pose2mesh_module`) takes the two joint
+terms in millimetres, as published. Labels of masked samples must be finite, such as zeros: they are multiplied by the
+mask.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ class LossWeights:
     """Weights of the terms. The defaults are the published ones.
 
     Attributes:
-        vertex: Of the L1 distance of the points of the mesh, in metres.
-        mesh_joint: Of the L1 distance of the joints regressed from the mesh, in millimetres.
-        normal: Of `normal_loss`.
-        edge: Of `edge_loss`, in metres.
-        lifted_joint: Of the L1 distance of PoseNet's joints, in millimetres.
-        edge_from_epoch: The edge term counts from this epoch (the first is 0).
+        vertex: Weight of the L1 distance of the points of the mesh, in metres.
+        mesh_joint: Weight of the L1 distance of the joints regressed from the mesh, in millimetres.
+        normal: Weight of `normal_loss`.
+        edge: Weight of `edge_loss`, in metres.
+        lifted_joint: Weight of the L1 distance of the lifter's joints, and of its landmarks, in millimetres.
+        edge_from_epoch: First epoch with the edge term (epochs count from 0).
     """
 
     vertex: float = 1.0
@@ -34,21 +35,26 @@ class LossWeights:
 
 
 def masked_l1(predicted: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-    """Mean absolute difference of coordinates of points (B, N, 3), over the points that `valid` (B, N) or (B, 1) marks.
+    """Mean absolute difference between the coordinates of points (B, N, 3), over the points marked by `valid`.
 
-    0 where none is marked.
+    Args:
+        predicted, target: (B, N, 3) points.
+        valid: (B, N) or (B, 1) mask.
+
+    Returns:
+        Scalar; 0 where no point is marked.
     """
     valid = valid[..., None].to(predicted.dtype).expand_as(predicted)
     return ((predicted - target).abs() * valid).sum() / valid.sum().clamp_min(1)
 
 
 def normal_loss(predicted: Tensor, target: Tensor, faces: Tensor, valid: Tensor) -> Tensor:
-    """How far predicted edges lean out of the true faces: mean |cos| between each edge and the true normal.
+    """Mean |cos| of the angle between each predicted edge and the ground-truth normal of its face.
 
     Args:
         predicted, target: (B, N, 3) points.
         faces: (F, 3) triangles between them.
-        valid: (B,) which samples have a true surface.
+        valid: (B,) marks the samples that have a ground-truth surface.
 
     Returns:
         Scalar in [0, 1]: the mean over edges and valid samples; 0 where no sample is valid.

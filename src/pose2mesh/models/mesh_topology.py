@@ -1,4 +1,4 @@
-"""The `MeshTopology` a network is built on: hierarchy, predicted points, the step to all vertices."""
+"""`MeshTopology`: the mesh, graph hierarchy, predicted points and upsampling that a network is built on."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from pose2mesh.graph.upsampling import fit_upsampling
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.skeletons import JointSet
 
-# The larger, the less the errors of the lifted joints and landmarks add up. Between 64 landmarks of the light network
-# points are 2.2 mm off with this ridge, 1.9 mm with a thousandth of it.
+# Larger values amplify errors of the lifted joints and landmarks less. Interpolated from the 64 landmarks of the light
+# network, points are 2.2 mm off with this ridge, 1.9 mm with a thousandth of it.
 JOINT_RIDGE, LANDMARK_RIDGE = 1e-3, 1e-2
 
 
 @dataclass(frozen=True)
 class MeshTopology:
-    """What the network needs to know of a body mesh: everything in a bundle but the weights.
+    """All that the network needs of a body mesh: what a bundle holds besides the weights.
 
     Attributes:
         faces: (F, 3) of the full mesh.
         template: (V, 3) the mean body at rest, in metres.
         adjacency: The graphs that MeshNet runs on, coarsest first.
-        nodes: (R,) which nodes of the finest graph are predicted points (the others are padding).
-        points: (R,) the vertex each of them stands for.
+        nodes: (R,) the nodes of the finest graph that are predicted points (the others are padding).
+        points: (R,) the vertex that each of them represents.
         point_faces: (F', 3) triangles between the R points, for the surface losses.
         upsample_index, upsample_weight: (V, n) each vertex as a weighted sum of n points; None when the points are
             the vertices themselves.
         joint_regressor: (J, V) the joints as weighted sums of vertices.
-        joint_base: (R, J) each point as a weighted sum of root-relative joints, as well as that goes; or None.
-        landmarks: (L,) which points PoseNet lifts besides the joints, or None.
-        landmark_base: (R, L) how far each point lies from where `joint_base` has it, as a weighted sum of how far the
-            landmarks do; or None.
+        joint_base: (R, J) the least-squares interpolation of each point from the root-relative joints; or None.
+        landmarks: (L,) indices of the points that the lifter predicts besides the joints, or None.
+        landmark_base: (R, L) the least-squares interpolation of each point's residual to `joint_base` from the
+            residuals of the landmarks; or None.
     """
 
     faces: np.ndarray
@@ -54,7 +54,7 @@ class MeshTopology:
     landmark_base: np.ndarray | None = None
 
     def upsampling(self) -> sp.csr_array | None:
-        """(V, R) the step from the points to all vertices as a sparse matrix, or None."""
+        """The step from the points to all vertices as a sparse matrix (V, R), or None."""
         if self.upsample_index is None or self.upsample_weight is None:
             return None
         V, n = self.upsample_index.shape
@@ -62,13 +62,13 @@ class MeshTopology:
         return sp.csr_array((self.upsample_weight.ravel().astype(np.float64), places), shape=(V, len(self.points)))
 
     def point_regressor(self) -> np.ndarray:
-        """(J, R) the joint regressor pulled through the upsampling: the mesh's joints from its points."""
+        """(J, R) the joint regressor times the upsampling: regresses the mesh's joints from its points."""
         regressor, upsampling = sp.csr_array(self.joint_regressor), self.upsampling()
         return np.asarray((regressor if upsampling is None else regressor @ upsampling).toarray(), np.float32)
 
 
 def laplacians(surface: MeshTopology, joint_set: JointSet, spectrum: str) -> list[sp.csr_array]:
-    """Of the graphs a network convolves on: the joints first, then the mesh's, coarsest first.
+    """Rescaled Laplacians of the graphs of a network: of the joints first, then of the mesh, coarsest first.
 
     Raises:
         InputError: as `rescaled_laplacian`.
@@ -83,8 +83,8 @@ def build_surface(body: BodyMesh, joint_set: JointSet, config: NetworkConfig, po
     Args:
         body: The body.
         joint_set: The joints to regress from it.
-        config: `coarsenings` and `finest` say which levels are used.
-        posed: (S, V, 3) sample bodies in metres that the linear step is fitted to; not needed when `finest` is 0.
+        config: Its `coarsenings` and `finest` select the levels.
+        posed: (S, V, 3) sample bodies in metres to which the upsampling is fitted; not needed when `finest` is 0.
 
     Raises:
         InputError: `finest` is not one of the levels.
@@ -111,9 +111,9 @@ def build_surface(body: BodyMesh, joint_set: JointSet, config: NetworkConfig, po
     if config.joint_base:
         joint_base = fit_joint_base(posed, points, regressor, joint_set.root_index)
         if config.landmarks:
-            away = _away(posed, points, regressor, joint_set.root_index, joint_base)
-            landmarks = choose_landmarks(away, config.landmarks)
-            landmark_base = _ridge(away[landmarks], away, LANDMARK_RIDGE)
+            residuals = _residuals(posed, points, regressor, joint_set.root_index, joint_base)
+            landmarks = choose_landmarks(residuals, config.landmarks)
+            landmark_base = _ridge(residuals[landmarks], residuals, LANDMARK_RIDGE)
     place = np.full(len(hierarchy.nodes[level]), -1)
     place[nodes] = np.arange(len(nodes))
     index, weight = fit_upsampling(hierarchy, level, template, posed)
@@ -125,40 +125,43 @@ def build_surface(body: BodyMesh, joint_set: JointSet, config: NetworkConfig, po
 
 
 def fit_joint_base(posed: np.ndarray, points: np.ndarray, regressor: np.ndarray, root: int) -> np.ndarray:
-    """Weights (R, J) that interpolate points between joints, by ridge regression over sample bodies.
+    """Weights (R, J) that interpolate points from joints, by ridge regression over sample bodies.
 
-    One weight for all three axes: turning the joints turns the points with them.
+    The weights are the same for all three axes, so that rotating the joints rotates the points with them.
 
     Args:
         posed: (S, V, 3) sample bodies, metres.
         points: (R,) vertex indices.
         regressor: (J, V).
-        root: The index of the root joint, which both are relative to.
+        root: Index of the root joint, to which joints and points are relative.
     """
     return _ridge(*_joints_and_points(posed, points, regressor, root), JOINT_RIDGE)
 
 
-def choose_landmarks(away: np.ndarray, count: int) -> np.ndarray:
-    """(count,) the points that the others follow from best, one after the other (QR with pivoting).
+def choose_landmarks(residuals: np.ndarray, count: int) -> np.ndarray:
+    """Choose the points from which the others are interpolated best, greedily (QR with pivoting).
 
     Args:
-        away: (R, 3 S) how far each point lies from where the joints lead, in sample bodies.
-        count: How many.
+        residuals: (R, 3 S) of each point to its interpolation from the joints, in S sample bodies.
+        count: Number of landmarks, L.
+
+    Returns:
+        (L,) indices of points, ascending.
 
     Raises:
-        InputError: there are not as many points.
+        InputError: there are fewer points.
     """
-    if count > len(away):
-        raise InputError(f"network.landmarks is {count}, expected at most the {len(away)} points of the surface")
-    from scipy.linalg import qr  # not at the top: whoever uses a model needs the surface alone
+    if count > len(residuals):
+        raise InputError(f"network.landmarks is {count}, expected at most the {len(residuals)} points of the surface")
+    from scipy.linalg import qr  # not at the top: inference imports this module and does not need it
 
-    return np.sort(qr(away.T, mode="r", pivoting=True)[1][:count]).astype(np.int64)
+    return np.sort(qr(residuals.T, mode="r", pivoting=True)[1][:count]).astype(np.int64)
 
 
-def _away(
+def _residuals(
     posed: np.ndarray, points: np.ndarray, regressor: np.ndarray, root: int, joint_base: np.ndarray
 ) -> np.ndarray:
-    """(R, 3 S) how far points lie from where the joints lead; arguments as for `fit_joint_base`, and what it gives."""
+    """(R, 3 S) of points to their interpolation `joint_base` from the joints; arguments as for `fit_joint_base`."""
     joints, goals = _joints_and_points(posed, points, regressor, root)
     return goals - joint_base @ joints
 
@@ -166,7 +169,7 @@ def _away(
 def _joints_and_points(
     posed: np.ndarray, points: np.ndarray, regressor: np.ndarray, root: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Joints (J, 3 S) and points (R, 3 S) of sample bodies, both relative to the root; as for `fit_joint_base`."""
+    """Root-relative joints (J, 3 S) and points (R, 3 S) of sample bodies; arguments as for `fit_joint_base`."""
     joints = np.einsum("jv,svc->sjc", regressor, posed, optimize=True)
     origin = joints[:, root, None]
 
@@ -177,7 +180,7 @@ def _joints_and_points(
 
 
 def _ridge(handles: np.ndarray, goals: np.ndarray, ridge: float) -> np.ndarray:
-    """(R, H) weights that make goals (R, N) of handles (H, N); `ridge` is relative to the handles' mean square."""
+    """Weights (R, H) with weights · handles (H, N) ≈ goals (R, N); `ridge` is relative to the handles' mean square."""
     gram = handles @ handles.T
     damping = ridge * np.trace(gram) / len(gram) * np.eye(len(gram))
     return np.linalg.solve(gram + damping, handles @ goals.T).T.astype(np.float32)

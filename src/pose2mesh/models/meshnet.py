@@ -1,4 +1,4 @@
-"""MeshNet: graph convolutions from the joints, over ever finer graphs, to points on the body's surface."""
+"""MeshNet: graph convolutions from the joints, over a hierarchy of mesh graphs, to points on the body's surface."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ from torch.nn.utils.fusion import fuse_linear_bn_eval
 from pose2mesh.errors import InputError
 from pose2mesh.models.layers.chebyshev_fused import (
     CACHE_BYTES,
+    DeferredNorm,
     FusedChebyshevConvolution,
     GraphLaplacian,
-    Normed,
     values,
 )
 from pose2mesh.models.layers.linear import Linear
 
 
 class GraphLayer(nn.Module):
-    """Chebyshev convolution, BatchNorm over nodes (padding ones too, as published) and batch; ReLU comes after it."""
+    """Chebyshev convolution, BatchNorm over batch and nodes (padding included, as published), and ReLU."""
 
     def __init__(self, in_channels: int, out_channels: int, order: int) -> None:
         super().__init__()
         self.convolution = FusedChebyshevConvolution(in_channels, out_channels, order)
         self.norm: nn.BatchNorm1d | None = nn.BatchNorm1d(out_channels)
 
-    def forward(self, x: Tensor | Normed, laplacian: GraphLaplacian) -> Tensor | Normed:
-        """(B, N or N / 2, C_in) → (B, N, C_out); the smaller input is un-pooled. In training, norm and ReLU are left to
-        what reads it, which need not keep what they make.
+    def forward(self, x: Tensor | DeferredNorm, laplacian: GraphLaplacian) -> Tensor | DeferredNorm:
+        """(B, N, C_in) → (B, N, C_out); an input (B, N / 2, C_in) is un-pooled.
+
+        In training, norm and ReLU are left to the layer that reads the output; see `DeferredNorm`.
         """
         if self.norm is None:
             return self.convolution(x, laplacian, relu=True)
@@ -39,27 +40,25 @@ class GraphLayer(nn.Module):
         return self.norm(z.flatten(0, 1)).relu_().view(z.shape)
 
     def fuse(self) -> None:
-        """Fold BatchNorm's trained statistics into the convolution: the same function, for use alone."""
+        """Fold the trained BatchNorm into the convolution: the same function, for inference only."""
         if self.norm is not None:
             self.convolution.linear = fuse_linear_bn_eval(self.convolution.linear, self.norm)
             self.norm = None
 
 
-def _normalise(z: Tensor, norm: nn.BatchNorm1d) -> Normed:
-    """What `norm` does in training, and then ReLU; its running statistics move."""
+def _normalise(z: Tensor, norm: nn.BatchNorm1d) -> DeferredNorm:
+    """`norm` in training, and then ReLU, as a `DeferredNorm`; updates the running statistics."""
     assert norm.num_batches_tracked is not None
     assert norm.momentum is not None
     norm.num_batches_tracked.add_(1)
     mean, variance = torch.batch_norm_update_stats(
         z.detach().flatten(0, 1), norm.running_mean, norm.running_var, norm.momentum
     )
-    return Normed(z, norm.weight, norm.bias, mean, (variance + norm.eps).rsqrt())
+    return DeferredNorm(z, norm.weight, norm.bias, mean, (variance + norm.eps).rsqrt())
 
 
 class GraphBlock(nn.Module):
-    """Graph layers whose output is added to the input; where the width changes, the input is interpolated along its
-    channels.
-    """
+    """Graph layers with a skip connection; where the width changes, the input is interpolated along its channels."""
 
     def __init__(self, in_channels: int, widths: tuple[int, ...], order: int) -> None:
         super().__init__()
@@ -67,12 +66,12 @@ class GraphBlock(nn.Module):
         self.layers = nn.ModuleList(GraphLayer(a, b, order) for a, b in pairwise(sizes))
 
     def forward(self, x: Tensor, laplacian: GraphLaplacian) -> Tensor:
-        """(B, N or N / 2, C_in) → (B, N, C_out); the smaller input is un-pooled, by a repeat of 2."""
+        """(B, N, C_in) → (B, N, C_out); an input (B, N / 2, C_in) is un-pooled by repeating each node twice."""
         skip = x
-        y: Tensor | Normed = x
+        y: Tensor | DeferredNorm = x
         for layer in self.layers:
             y = layer(y, laplacian)
-        width = (y.source if isinstance(y, Normed) else y).shape[-1]
+        width = (y.source if isinstance(y, DeferredNorm) else y).shape[-1]
         if skip.shape[-1] != width:
             skip = nn.functional.interpolate(skip, size=width, mode="linear")
         return values(y, skip)
@@ -86,8 +85,8 @@ class MeshNet(nn.Module):
         mesh_graphs: Laplacians of the mesh hierarchy, coarsest first, each twice the size of the one before.
         in_channels: C; 5 in the paper (2D and lifted 3D), 6 with a confidence.
         joint_widths: Channels of the layers on the joint graph; (32, 64, 64) in the published network.
-        block_widths: Per mesh graph the channels of its block's layers.
-        head_width: Channels before the last convolution, to x, y and z; 64 in the published network.
+        block_widths: Channels of the layers of each mesh graph's block.
+        head_width: Channels before the last convolution, which gives x, y and z; 64 in the published network.
         order: K of the Chebyshev polynomials.
 
     Raises:
@@ -119,10 +118,11 @@ class MeshNet(nn.Module):
         )
         self.head = GraphLayer(inputs[-1], head_width, order)
         self.out = FusedChebyshevConvolution(head_width, 3, order)
-        self.sample_bytes = 4 * order * inputs[-1] * mesh_graphs[-1].size  # of the terms of a convolution
+        self.sample_bytes = 4 * order * inputs[-1] * mesh_graphs[-1].size  # terms of the last block
 
     def forward(self, joints: Tensor) -> Tensor:
-        y: Tensor | Normed = joints
+        """(B, J, C) → (B, N, 3)."""
+        y: Tensor | DeferredNorm = joints
         for layer in self.joint_layers:
             y = layer(y, self.joint_graph)
         x = self.to_mesh(values(y).flatten(1)).view(len(joints), self.coarse_size, -1)
@@ -138,11 +138,11 @@ class MeshNet(nn.Module):
         return self.out(self.head(x, finest), finest)
 
     def samples_in_cache(self) -> int:
-        """How many samples at a time are fastest in evaluation, where they do not meet in BatchNorm."""
+        """Number of samples per pass that is fastest in inference, where BatchNorm does not couple samples."""
         return max(1, CACHE_BYTES // self.sample_bytes)
 
     def fuse(self) -> None:
-        """Fold every BatchNorm into the convolution before it; for use alone, not for training."""
+        """Fold every BatchNorm into the convolution before it: the same function, for inference only."""
         for module in self.modules():
             if isinstance(module, GraphLayer):
                 module.fuse()

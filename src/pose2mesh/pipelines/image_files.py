@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pose2mesh.body_models.default_body import DEFAULT_BODY, default_body_installed
 from pose2mesh.errors import InputError
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.io.extras import not_installed
@@ -49,10 +49,10 @@ def find_rig(predictor: Predictor) -> Rig:
     Raises:
         InputError: the model has another body, or Anny is not installed.
     """
-    if predictor.info.body != "anny":
+    if predictor.info.body != DEFAULT_BODY:
         names = [name for name, writer in writers("video").items() if writer.needs_body]
         raise InputError(f"model {predictor.info.name!r} has another body than Anny, which {', '.join(names)} need")
-    if find_spec("anny") is None:
+    if not default_body_installed():
         raise InputError(not_installed("the Anny body", "video"))
     from pose2mesh.motion.person_fitting import load_rig
 

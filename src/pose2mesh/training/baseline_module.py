@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pose2mesh.baselines.baseline_config import BaselineConfig
-from pose2mesh.baselines.benchmark.method_benchmark import MEASURES, person_errors
+from pose2mesh.baselines.benchmark.method_benchmark import MEASURES, body_errors_mm
 from pose2mesh.baselines.interface import Chunks, LearnedBaseline
 from pose2mesh.baselines.observation import GroundTruth, Observation
 from pose2mesh.training.training_module import TrainingModule
@@ -63,9 +63,8 @@ class BaselineModule(TrainingModule[Samples]):
             assert ground_truth.vertices is not None
             with torch.autocast(self.device.type, enabled=False):
                 found = self.network.estimate(observation)
-                errors_mm = person_errors(
-                    found.joints, found.vertices, ground_truth.joints, ground_truth.vertices
-                ).mean(0)
+                true_body = ground_truth.joints, ground_truth.vertices
+                errors_mm = body_errors_mm(found.joints, found.vertices, *true_body).mean(0)
             values = {f"val/{name}_mm": error for name, error in zip(MEASURES, errors_mm, strict=False)}
         else:
             values = {f"val/{name}": value for name, value in self.network.losses(*batch, 1.0).items()}

@@ -12,7 +12,7 @@ from pose2mesh.baselines.baseline_samples import prior_bodies, training_chunks, 
 from pose2mesh.baselines.common.body_layer import BodyLayer
 from pose2mesh.baselines.common.stature import stature_features
 from pose2mesh.baselines.registry import find_learned_method
-from pose2mesh.body_models.default_body import default_body
+from pose2mesh.body_models.default_body import DEFAULT_BODY, default_body
 from pose2mesh.config.config_files import plain_values
 from pose2mesh.datasets.synthetic.pose_sources import describe_poses, pose_sources
 from pose2mesh.errors import InputError
@@ -85,7 +85,7 @@ class BaselineTask(Task):
         info = LearnedInfo(
             name=config.name,
             joint_set=network.joint_set.name,
-            body="anny",
+            body=DEFAULT_BODY,
             config=plain_values(config) | {"motions": None, "kept": None, "pretrained": None},
             data=describe_poses(config.motions) + ", pictures drawn of them",
             licence="Apache-2.0",

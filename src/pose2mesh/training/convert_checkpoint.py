@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pose2mesh.body_models.default_body import DEFAULT_BODY, default_body
 from pose2mesh.errors import InputError
 
 # No data are read, so that a config need not name its clips.
@@ -22,7 +23,6 @@ def convert_checkpoint(checkpoint: Path, config: Path, out: Path) -> Path:
     Raises:
         InputError: the checkpoint or the config cannot be used, they do not fit, or the bundle cannot be written.
     """
-    from pose2mesh.body_models.default_body import default_body
     from pose2mesh.config.train_config import load_config
     from pose2mesh.models.bundle import reference_checkpoint
     from pose2mesh.models.bundle.bundle import Bundle, save_bundle
@@ -50,7 +50,7 @@ def convert_checkpoint(checkpoint: Path, config: Path, out: Path) -> Path:
     info = BundleInfo(
         name=settings.name,
         joint_set=settings.joint_set,
-        body="anny",
+        body=DEFAULT_BODY,
         # Only the architecture: the weights were not trained as the config says.
         config={"stage": settings.stage, "joint_set": joint_set.name, "network": settings.network.as_dict()},
         data=f"as the reference implementation's checkpoint {checkpoint.name}{when}",

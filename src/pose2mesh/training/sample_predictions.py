@@ -75,7 +75,7 @@ def write_samples(
     tiles = [draw_tile(samples, index, network.joint_set, faces) for index in range(len(samples.errors))]
     captions = [f"{index}: {_describe(errors)}" for index, errors in enumerate(samples.errors)]
     sheet = renderer.contact_sheet(tiles, captions, columns=2, tile=tiles[0].shape[:2])
-    renderer.save_picture(folder / "samples.png", sheet)
+    renderer.save_image(folder / "samples.png", sheet)
 
 
 def predict_samples(

@@ -51,9 +51,9 @@ def supervise(layer: BodyLayer, truth: GroundTruth, **settings: float) -> tuple[
 
 def test_the_nearest_fit_is_remembered() -> None:
     best = FitBuffer(5)
-    best.offer(torch.tensor([1, 3]), fits_of(0.1, [0.05, 0.05]))
-    best.offer(torch.tensor([1, 3, 4]), fits_of(0.2, [0.06, 0.04, torch.nan]))
-    found = best.recall(torch.tensor([3, 1, 4, 0]))
+    best.update(torch.tensor([1, 3]), fits_of(0.1, [0.05, 0.05]))
+    best.update(torch.tensor([1, 3, 4]), fits_of(0.2, [0.06, 0.04, torch.nan]))
+    found = best.lookup(torch.tensor([3, 1, 4, 0]))
     assert found.distance.tolist() == pytest.approx([0.04, 0.05, torch.inf, torch.inf])
     assert found.shape[:2, 0].tolist() == pytest.approx([0.2, 0.1])
     assert torch.allclose(
@@ -150,7 +150,7 @@ def test_fits_take_the_place_of_what_is_not_known_alone(
     for name in ("joints", "phenotypes", "orientations"):
         assert torch.equal(getattr(found, name)[known], getattr(truth, name)[known])
         assert not torch.equal(getattr(found, name)[2:], getattr(truth, name)[2:])
-    fits = teacher.best.recall(truth.index)
+    fits = teacher.best.lookup(truth.index)
     assert torch.isinf(fits.distance[known]).all()
     guess = BodyParameters(fits.shape, fits.rotations, torch.zeros(8), torch.zeros(8, 2))
     terms = parameter_losses(guess[2:], found[torch.arange(2, 8)], layer)
@@ -172,7 +172,7 @@ def test_bad_fits_teach_nothing(layer: BodyLayer, people: tuple[Observation, Gro
 
 def test_a_picture_without_a_place_is_refused(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
     _, truth = people
-    with pytest.raises(InputError, match=r"picture 16 .* 16 of settings\.pictures"):
+    with pytest.raises(InputError, match=r"image 16 .* 16 of settings\.pictures"):
         supervise(layer, replace(truth, index=truth.index + 9))
 
 

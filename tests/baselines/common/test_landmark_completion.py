@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pose2mesh.baselines.common.landmark_completion import Completion, StandardisedLandmarks, found
+from pose2mesh.baselines.common.landmark_completion import Completion, StandardisedLandmarks, detected_mask
 
 N, RANK = 12, 3
 
@@ -21,7 +21,7 @@ def people(count: int, seed: int = 0) -> Tensor:
 
 def learnt() -> Completion:
     completion = Completion(N, RANK)
-    completion.learn(people(500))
+    completion.fit_to(people(500))
     return completion
 
 
@@ -58,7 +58,7 @@ def test_place_and_size_do_not_matter() -> None:
 def test_much_less_sure_than_the_others_is_missing() -> None:
     confidence = torch.tensor([[0.8, 0.8, 0.3, 0.0, 0.9], [0.2, 0.2, 0.2, 0.0, 0.2], [0.0, 0.0, 0.0, 0.0, 0.0]])
     expected = [[True, True, False, False, True], [True, True, True, False, True], [False] * 5]
-    assert found(confidence).tolist() == expected
+    assert detected_mask(confidence).tolist() == expected
 
 
 def test_of_somebody_not_seen_at_all_the_mean_is_given() -> None:
@@ -78,7 +78,7 @@ def test_the_model_is_the_covariance() -> None:
     shape = torch.stack((torch.zeros(N), torch.linspace(-1.7, 1.7, N)), dim=1)
     landmarks = shape + flat.reshape(-1, N, 2)
     completion = Completion(N, 2)
-    completion.learn(landmarks)
+    completion.fit_to(landmarks)
     standard = StandardisedLandmarks.of(landmarks).landmarks.flatten(1)
     model = completion.basis.T @ completion.basis + completion.noise.square() * torch.eye(2 * N)
     torch.testing.assert_close(model, standard.T.cov(), atol=2e-3, rtol=0)

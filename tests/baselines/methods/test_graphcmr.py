@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pose2mesh.baselines.common.backbone import FEATURES
 from pose2mesh.baselines.common.body_layer import BodyLayer
-from pose2mesh.baselines.methods.graphcmr import GraphCMR, GraphCMRSettings, GraphResidual, Mesh
+from pose2mesh.baselines.methods.graphcmr import CoarseMesh, GraphCMR, GraphCMRSettings, GraphResidual
 from pose2mesh.baselines.observation import GroundTruth, Observation
 from tests.stick_people import sample_stick_people
 
@@ -60,15 +60,15 @@ def test_the_mesh_of_the_truth_loses_nothing_and_a_moved_one_what_it_is_off(
     _, points, _ = untrained.poser(truth.phenotypes, truth.orientations)
     assert truth.vertices is not None
     assert torch.allclose(points, truth.vertices[:, untrained.vertex], atol=1e-4)
-    camera = Mesh(points, truth.joints, torch.ones(8), torch.zeros(8, 2))
+    camera = CoarseMesh(points, truth.joints, torch.ones(8), torch.zeros(8, 2))
     seen = replace(truth, joints_2d=camera.project(truth.joints), labelled=torch.arange(8) < 4)
-    terms = untrained._both_losses(points, truth.joints, camera, seen, points)
+    terms = untrained._shared_losses(points, truth.joints, camera, seen, points)
     assert all(value < 1e-5 for value in terms.values())
 
     moved = points + torch.tensor([0.03, 0.0, 0.0])
     moved[4:] += 9.0  # of people whose 3D is not known
     shifted = replace(camera, shift_m=torch.tensor([[0.0, 0.1]]).expand(8, 2))
-    terms = untrained._both_losses(moved, truth.joints, shifted, seen, points)
+    terms = untrained._shared_losses(moved, truth.joints, shifted, seen, points)
     assert terms["vertices"] == pytest.approx(5.0 * 0.01, rel=1e-3)
     assert terms["joints"] < 1e-5
     down = (shifted.project(truth.joints) - seen.joints_2d).abs().mean()

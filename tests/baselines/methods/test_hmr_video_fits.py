@@ -94,7 +94,7 @@ def test_learns_from_fits_to_detected_joints(
     assert method.teacher is not None
     method.begin(chunks[::-1].__getitem__, said.append)  # frames come in any order
     assert method.training
-    assert said == ["fitted 96 of 96 frames, 100 % near enough to teach"]
+    assert said == ["fitted 96 of 96 frames, 100 % good enough as labels"]
     best = method.teacher.best
     labelled = (torch.arange(CHUNK) % 4 == 0).repeat_interleave(FRAMES)
     assert torch.isinf(best.distance[labelled]).all()

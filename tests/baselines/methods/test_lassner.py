@@ -127,7 +127,7 @@ def test_the_final_turn_finds_where_the_body_faces_and_is(grown: Lassner) -> Non
     rotations[:, 0] = turn @ rotations[:, 0]
     start = replace(true, rotations=rotations, log_scale=true.log_scale + 0.2, shift_m=true.shift_m - 0.1)
     grown.settings = replace(SMALL, rounds=60)
-    found = grown.turn(start, landmarks, confidence)
+    found = grown.align(start, landmarks, confidence)
     grown.settings = SMALL
     torch.testing.assert_close(found.rotations, true.rotations, atol=0.02, rtol=0)
     torch.testing.assert_close(found.log_scale, true.log_scale, atol=0.01, rtol=0)
@@ -205,7 +205,7 @@ def test_local_rotations_are_those_of_the_columns(grown: Lassner) -> None:
     for forest in method.bones:
         forest.leaves[:] = torch.eye(3)[:, :2].flatten().half()
     whole = method.completion(torch.randn(3, LANDMARKS, 2), torch.ones(3, LANDMARKS))
-    guess = method.look(whole)
+    guess = method.predict(whole)
     rest = torch.eye(3).expand(3, 22, 3, 3)
     torch.testing.assert_close(guess.rotations, to_local(rest))
     middle = guess.project(method._posed(guess)).mean(1)

@@ -49,7 +49,7 @@ def test_learns_a_batch_and_reads_it(layer: BodyLayer, people: tuple[Observation
         losses.append({name: term.item() for name, term in terms.items()})
     assert all(losses[-1][name] < 0.7 * losses[0][name] for name in ("parts", "joints", "landmarks"))
 
-    read = reader.eval().read(Observation(seen.joints, seen.confidence, seen.images))
+    read = reader.eval().detect(Observation(seen.joints, seen.confidence, seen.images))
     assert read.parts is not None
     assert read.silhouettes is not None
     assert read.parts.shape == (8, PARTS, MAP_PX, MAP_PX)

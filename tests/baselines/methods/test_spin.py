@@ -47,7 +47,7 @@ def test_fits_are_resumed_but_not_shipped(layer: BodyLayer, people: tuple[Observ
     method = made(layer)
     assert method.teacher is not None
     fits = FittedImages(torch.zeros(1, 6), torch.eye(3).expand(1, 22, 3, 3), torch.tensor([0.01]))
-    method.teacher.best.offer(torch.tensor([2]), fits)
+    method.teacher.best.update(torch.tensor([2]), fits)
     resumed = made(layer)
     resumed.load_state_dict(method.state_dict())
     assert resumed.teacher is not None

@@ -1,7 +1,7 @@
-"""All methods on the same drawn people: what each answers, how far it is off, and how long it takes.
+"""Benchmark of all methods on the same synthetic samples: predictions, errors and run time.
 
-Everyone is drawn once and seen by every method: as 2D joints, as a picture, and as the part maps, silhouettes and
-landmarks of simulated detectors, in one and the same crop.
+Each sample is generated once and given to every method in the same crop: as 2D joints, as an image, and as the part
+maps, silhouettes and landmarks of simulated detectors.
 """
 
 from __future__ import annotations
@@ -37,26 +37,26 @@ MEASURES = ("mpjpe", "pa_mpjpe", "mpvpe")  # the columns of `person_errors` that
 
 
 class BenchmarkedMethod(NamedTuple):
-    """A method: what it answers to people of whom it may look at the joints in pixels, or at all that is seen.
+    """A method under test.
 
     Attributes:
-        answer: Bodies of a chunk of people.
-        needs: What it looks at beside the joints.
+        predict: Predicts the bodies of a chunk of samples, from 2D joints in pixels or from all observations in a crop.
+        needs: Observations that it uses beside the joints.
     """
 
-    answer: Callable[[BaselineInput, Observation], BodyEstimate]
+    predict: Callable[[BaselineInput, Observation], BodyEstimate]
     needs: frozenset[Need] = frozenset()
 
 
 @dataclass(frozen=True)
 class MethodPredictions:
-    """What a method answered for `N` people.
+    """Errors and body parameters of a method on `N` samples.
 
     Attributes:
         errors_mm: (N, 4) MPJPE, PA-MPJPE, MPVPE and PA-MPVPE, root-aligned.
-        parameters: Of those answered, where the method has them.
-        true_parameters: Of the people; orientations in the axes of the camera that faces each.
-        seconds: Of CPU time in all.
+        parameters: Predicted body parameters; None if the method has none.
+        true_parameters: Ground truth; orientations in the axes of a camera that faces the person.
+        seconds: Total CPU time.
     """
 
     errors_mm: Tensor
@@ -66,11 +66,11 @@ class MethodPredictions:
 
     @property
     def milliseconds(self) -> float:
-        """A person."""
+        """CPU time per sample."""
         return 1000 * self.seconds / len(self.errors_mm)
 
 
-def judge(
+def benchmark_methods(
     methods: Mapping[str, BenchmarkedMethod],
     layer: BodyLayer,
     poses: PoseSource,
@@ -78,15 +78,15 @@ def judge(
     input_: Input,
     seed: int = SEED,
 ) -> dict[str, MethodPredictions]:
-    """Ask every method for the same people, those of `pose2mesh evaluate --motions` with the same seed.
+    """Run every method on the same samples, which are those of `pose2mesh evaluate --motions` with the same seed.
 
     Args:
-        methods: By name.
+        methods: Methods by name.
         layer: The body.
-        poses: Of the people.
-        samples: How many.
-        input_: True or noisy joints, maps and landmarks. Pictures are the same, but for their crop.
-        seed: Decides them.
+        poses: Source of the poses.
+        samples: Number of samples.
+        input_: Exact or noisy joints, maps and landmarks. Images are the same, apart from their crop.
+        seed: Seed of the samples.
     """
     body = layer.body
     needs = frozenset[Need]().union(*(method.needs for method in methods.values()))
@@ -94,30 +94,30 @@ def judge(
     synthesiser, generator = BodySynthesiser(body, COCO, None), torch.Generator().manual_seed(seed)
     errors: dict[str, list[Tensor]] = {name: [] for name in methods}
     parameters: dict[str, list[Parameters]] = {name: [] for name in methods}
-    truths: list[Parameters] = []
+    true_parts: list[Parameters] = []
     seconds = dict.fromkeys(methods, 0.0)
     with torch.no_grad():
         for start in range(0, samples, CHUNK):
             count = min(CHUNK, samples - start)
             people = sample_people(count, poses, synthesiser, SyntheticConfig(views=1), generator)
             batch = detect(people, COCO, measured_noise(input_, COCO), generator)
-            seen = stream.observe(people, batch.joints_px, batch.confidence, start // CHUNK, seed)
+            observation = stream.observe(people, batch.joints_px, batch.confidence, start // CHUNK, seed)
             orientations = people.cameras.rotation[:, None] @ people.orientations
             vertices = body(people.phenotypes, orientations)
             joints = body.regressor(COCO) @ vertices
-            truths.append(Parameters(people.phenotypes, batch.to_ray[:, None] @ orientations))
-            observed = BaselineInput(batch.joints_px, batch.confidence, torch.arange(count))
+            true_parts.append(Parameters(people.phenotypes, batch.to_ray[:, None] @ orientations))
+            inputs = BaselineInput(batch.joints_px, batch.confidence, torch.arange(count))
             for name, method in methods.items():
                 began = time.process_time()
-                found = method.answer(observed, seen)
+                found = method.predict(inputs, observation)
                 seconds[name] += time.process_time() - began
-                errors[name].append(person_errors(found.joints, found.vertices, joints, vertices))
+                errors[name].append(body_errors_mm(found.joints, found.vertices, joints, vertices))
                 if found.parameters is not None:
                     parameters[name].append(found.parameters)
-    truth = _joined(truths)
+    ground_truth = _joined(true_parts)
     return {
         name: MethodPredictions(
-            torch.cat(parts), _joined(parameters[name]) if parameters[name] else None, truth, seconds[name]
+            torch.cat(parts), _joined(parameters[name]) if parameters[name] else None, ground_truth, seconds[name]
         )
         for name, parts in errors.items()
     }
@@ -128,41 +128,41 @@ def _joined(parts: list[Parameters]) -> Parameters:
     return Parameters(phenotypes, torch.cat([part.orientations for part in parts]))
 
 
-def person_errors(joints: Tensor, vertices: Tensor, true_joints: Tensor, true_vertices: Tensor) -> Tensor:
-    """(B, 4) MPJPE, PA-MPJPE, MPVPE and PA-MPVPE in mm, root-aligned."""
+def body_errors_mm(joints: Tensor, vertices: Tensor, true_joints: Tensor, true_vertices: Tensor) -> Tensor:
+    """MPJPE, PA-MPJPE, MPVPE and PA-MPVPE (B, 4) in mm, root-aligned; the arguments are in metres."""
     errors = compute_errors(BodyPoints(joints, vertices), BodyPoints(true_joints, true_vertices), COCO)
     return 1000 * torch.stack(list(errors.values()), dim=1)
 
 
-def of_joints(baseline: FittingBaseline) -> BenchmarkedMethod:
-    """A method that fits bodies to 2D joints."""
-    return BenchmarkedMethod(lambda observed, _: baseline(observed))
+def fitting_method(baseline: FittingBaseline) -> BenchmarkedMethod:
+    """Wrap an optimisation method, which fits bodies to 2D joints."""
+    return BenchmarkedMethod(lambda inputs, _: baseline(inputs))
 
 
-def of_pictures(backend: LearnedBackend) -> BenchmarkedMethod:
-    """A learned method."""
-    return BenchmarkedMethod(lambda _, seen: backend.estimate(seen), backend.network.needs)
+def learned_method(backend: LearnedBackend) -> BenchmarkedMethod:
+    """Wrap a learned baseline."""
+    return BenchmarkedMethod(lambda _, observation: backend.estimate(observation), backend.network.needs)
 
 
-def of_bundle(recovery: Predictor) -> BenchmarkedMethod:
-    """A bundle of Pose2Mesh."""
+def pose2mesh_method(predictor: Predictor) -> BenchmarkedMethod:
+    """Wrap a Pose2Mesh bundle."""
 
-    def answer(observed: BaselineInput, _: Observation) -> BodyEstimate:
-        joints, vertices = recovery.run(observed.joints_px.numpy(), observed.confidence.numpy())
-        return BodyEstimate(torch.from_numpy(joints), torch.from_numpy(vertices), observed.joints_px)
+    def predict(inputs: BaselineInput, _: Observation) -> BodyEstimate:
+        joints, vertices = predictor.run(inputs.joints_px.numpy(), inputs.confidence.numpy())
+        return BodyEstimate(torch.from_numpy(joints), torch.from_numpy(vertices), inputs.joints_px)
 
-    return BenchmarkedMethod(answer)
+    return BenchmarkedMethod(predict)
 
 
 def mean_body(fitter: Fitter) -> BenchmarkedMethod:
-    """Everyone is the mean adult in the prior's mean pose, facing the camera."""
+    """Constant prediction: the mean adult in the mean pose of the prior, facing the camera."""
     still = torch.zeros(1, 2)
     mean = FitState(torch.zeros(1, 6), fitter.prior.mean[None], torch.tensor(WORLD_TO_CAMERA)[None], still[:, 0], still)
     vertices = fitter.layer.vertices(mean.parameters(torch.zeros(1, dtype=torch.long)))
     joints = fitter.body.regressor(COCO) @ vertices
 
-    def answer(observed: BaselineInput, _: Observation) -> BodyEstimate:
-        people = len(observed.joints_px)
-        return BodyEstimate(joints.expand(people, -1, -1), vertices.expand(people, -1, -1), observed.joints_px)
+    def predict(inputs: BaselineInput, _: Observation) -> BodyEstimate:
+        samples = len(inputs.joints_px)
+        return BodyEstimate(joints.expand(samples, -1, -1), vertices.expand(samples, -1, -1), inputs.joints_px)
 
-    return BenchmarkedMethod(answer)
+    return BenchmarkedMethod(predict)

@@ -1,4 +1,4 @@
-"""The results table of the literature, run: every method on the same people, with what others published set apart."""
+"""Results table: every method evaluated on the same samples, beside its published errors."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from pose2mesh.baselines.benchmark.method_benchmark import (
     BenchmarkedMethod,
     Input,
     MethodPredictions,
-    judge,
+    benchmark_methods,
+    fitting_method,
+    learned_method,
     mean_body,
-    of_bundle,
-    of_joints,
-    of_pictures,
+    pose2mesh_method,
 )
 from pose2mesh.baselines.benchmark.video_benchmark import VideoErrors
 from pose2mesh.baselines.bundle_lookup import find_learned_bundle
@@ -39,34 +39,34 @@ INPUTS: tuple[Input, ...] = ("gt", "noisy")
 _TITLES = {"mpjpe": "MPJPE", "pa_mpjpe": "PA-MPJPE", "mpvpe": "MPVPE"}
 
 
-class MethodRow(NamedTuple):
-    """A method in the table.
+class TableRow(NamedTuple):
+    """A row of the table.
 
     Attributes:
-        title: Its name there.
-        sees: What it looks at.
-        published: Its name in `evaluation.published_results.PUBLISHED`.
+        title: Name of the method.
+        input: Observations that it uses.
+        published: Name of the method in `evaluation.published_results.PUBLISHED`.
     """
 
     title: str
-    sees: str
+    input: str
     published: str | None = None
 
 
 ROWS = {
-    "mean body": MethodRow("mean body, facing the camera", "nothing"),
-    "smplify": MethodRow("SMPLify", "2D joints"),
-    "smplify-started": MethodRow("SMPLify, started by Pose2Mesh", "2D joints"),
-    "lassner": MethodRow("Lassner et al.", "landmarks", "Lassner et al."),
-    "pavlakos": MethodRow("Pavlakos et al.", "2D joints, silhouette", "Pavlakos et al."),
-    "nbf": MethodRow("NBF", "part map", "NBF"),
-    "hmr": MethodRow("HMR", "picture", "HMR"),
-    "graphcmr": MethodRow("GraphCMR", "picture", "GraphCMR"),
-    "spin": MethodRow("SPIN", "picture", "SPIN"),
-    "retrained": MethodRow("HMR, retrained on fits of videos (Arnab et al.)", "picture", "Arnab et al."),
-    DEFAULT: MethodRow("Pose2Mesh, the bundle that ships", "2D joints", "Pose2Mesh"),
+    "mean body": TableRow("mean body, facing the camera", "nothing"),
+    "smplify": TableRow("SMPLify", "2D joints"),
+    "smplify-started": TableRow("SMPLify, started by Pose2Mesh", "2D joints"),
+    "lassner": TableRow("Lassner et al.", "landmarks", "Lassner et al."),
+    "pavlakos": TableRow("Pavlakos et al.", "2D joints, silhouette", "Pavlakos et al."),
+    "nbf": TableRow("NBF", "part map", "NBF"),
+    "hmr": TableRow("HMR", "image", "HMR"),
+    "graphcmr": TableRow("GraphCMR", "image", "GraphCMR"),
+    "spin": TableRow("SPIN", "image", "SPIN"),
+    "retrained": TableRow("HMR, retrained on fits of videos (Arnab et al.)", "image", "Arnab et al."),
+    DEFAULT: TableRow("Pose2Mesh, the bundle that ships", "2D joints", "Pose2Mesh"),
 }
-# Trained to see what one part of a method is for; they have no row, and so has GraphCMR's body of parameters.
+# Variants of methods, trained for the ablations; they have no row in the table, nor has GraphCMR's parametric body.
 VARIANTS = (
     "hmr_labelled",
     "hmr_without_critics",
@@ -79,22 +79,22 @@ VARIANTS = (
 
 
 @dataclass(frozen=True)
-class Contender:
-    """A method with the bundles of it there are: one, or one a seed.
+class MethodRuns:
+    """A method and its bundles, one per seed.
 
     Attributes:
-        judged: What is asked, by seed.
-        parameters: Numbers in its networks; None for a fit.
-        minutes: Of training, by seed; empty where none were recorded.
+        by_seed: The method to run, for each seed.
+        parameters: Number of network parameters; None for an optimisation method.
+        minutes: Training time for each seed; empty if not recorded.
     """
 
-    judged: list[BenchmarkedMethod]
+    by_seed: list[BenchmarkedMethod]
     parameters: int | None = None
     minutes: tuple[float, ...] = ()
 
 
 def find_bundles(name: str, runs: Path | None) -> list[Path]:
-    """The bundles of a learned method: in `NAME/` and `NAME/seed*/` of a folder of runs, else the one that ships."""
+    """Bundles of a learned method: in `NAME/` and `NAME/seed*/` of a folder of runs, else the one that ships."""
     if runs is not None:
         folders = [runs / name, *sorted((runs / name).glob("seed*"))]
         found = [folder / BUNDLE for folder in folders if (folder / BUNDLE).is_file()]
@@ -108,26 +108,28 @@ def find_bundles(name: str, runs: Path | None) -> list[Path]:
         return []
 
 
-def contenders(fitter: Fitter, runs: Path | None) -> dict[str, Contender]:
-    """Every row and variant that can be run."""
+def load_methods(fitter: Fitter, runs: Path | None) -> dict[str, MethodRuns]:
+    """All rows and variants for which there is a bundle, and the optimisation methods."""
     default = Predictor.load()
-    found = {"mean body": Contender([mean_body(fitter)])}
-    found |= {name: Contender([of_joints(FITTING_METHODS[name](fitter))]) for name in ("smplify", "smplify-started")}
+    found = {"mean body": MethodRuns([mean_body(fitter)])}
+    found |= {
+        name: MethodRuns([fitting_method(FITTING_METHODS[name](fitter))]) for name in ("smplify", "smplify-started")
+    }
     for name in (*ROWS, *VARIANTS):
         if name not in found and name != DEFAULT and (bundles := find_bundles(name, runs)):
             found[name] = _learned(bundles, fitter.layer)
     if "graphcmr" in found:
         found["graphcmr_parameters"] = _learned(find_bundles("graphcmr", runs), fitter.layer, answer="parameters")
-    found[DEFAULT] = Contender([of_bundle(default)], _parameters(DEFAULT))
+    found[DEFAULT] = MethodRuns([pose2mesh_method(default)], _parameters(DEFAULT))
     return found
 
 
-def _learned(bundles: Sequence[Path], layer: BodyLayer, **settings: Any) -> Contender:
-    """Of bundles, with `settings` changed that do not change the network."""
+def _learned(bundles: Sequence[Path], layer: BodyLayer, **settings: Any) -> MethodRuns:
+    """Load bundles, overriding `settings` that do not change the network."""
     loaded = [load_learned(bundle, layer, settings) for bundle in bundles]
     infos: list[LearnedInfo] = [info for _, info in loaded]
-    judged = [of_pictures(LearnedBackend(network, info, layer)) for network, info in loaded]
-    return Contender(judged, infos[0].parameters, tuple(info.minutes for info in infos))
+    by_seed = [learned_method(LearnedBackend(network, info, layer)) for network, info in loaded]
+    return MethodRuns(by_seed, infos[0].parameters, tuple(info.minutes for info in infos))
 
 
 def _parameters(bundle: str) -> int:
@@ -136,35 +138,36 @@ def _parameters(bundle: str) -> int:
     return sum(parameter.numel() for parameter in load_bundle(bundle).model.parameters())
 
 
-def judge_all(
-    found: Mapping[str, Contender], layer: BodyLayer, poses: PoseSource, samples: int, seed: int = SEED
+def benchmark_all(
+    found: Mapping[str, MethodRuns], layer: BodyLayer, poses: PoseSource, samples: int, seed: int = SEED
 ) -> dict[str, dict[Input, list[MethodPredictions]]]:
-    """The answers of every contender, by name, input and seed."""
-    numbered = {f"{name} {at}": each for name, one in found.items() for at, each in enumerate(one.judged)}
-    answers = {input_: judge(numbered, layer, poses, samples, input_, seed) for input_ in INPUTS}
+    """Predictions of every method, by name, input and seed."""
+    numbered = {f"{name} {at}": each for name, one in found.items() for at, each in enumerate(one.by_seed)}
+    predictions = {input_: benchmark_methods(numbered, layer, poses, samples, input_, seed) for input_ in INPUTS}
     return {
-        name: {input_: [answers[input_][f"{name} {at}"] for at in range(len(one.judged))] for input_ in INPUTS}
+        name: {input_: [predictions[input_][f"{name} {at}"] for at in range(len(one.by_seed))] for input_ in INPUTS}
         for name, one in found.items()
     }
 
 
 def summary(
-    found: Mapping[str, Contender], answers: Mapping[str, Mapping[Input, Sequence[MethodPredictions]]]
+    found: Mapping[str, MethodRuns], predictions: Mapping[str, Mapping[Input, Sequence[MethodPredictions]]]
 ) -> dict[str, dict[str, Any]]:
-    """The figures of the table by method: means in mm, and `…_pm`: their spread over the seeds where there are several,
-    else the standard error over people.
+    """Figures of the table by method: means in mm, and as `…_pm` their standard deviation over seeds.
+
+    With a single seed, `…_pm` is the standard error over samples.
     """
     rows = {}
-    for name, by_input in answers.items():
-        contender = found[name]
-        row: dict[str, Any] = {"seeds": len(contender.judged)}
+    for name, by_input in predictions.items():
+        runs_of_method = found[name]
+        row: dict[str, Any] = {"seeds": len(runs_of_method.by_seed)}
         for input_, seeds in by_input.items():
             for column, measure in enumerate(MEASURES):
                 means, pm = _mean_and_spread([each.errors_mm[:, column] for each in seeds])
                 row |= {f"{input_}_{measure}_mm": means, f"{input_}_{measure}_pm": pm}
-        row["parameters"] = contender.parameters
+        row["parameters"] = runs_of_method.parameters
         row["ms_a_person"] = _mean(each.milliseconds for seeds in by_input.values() for each in seeds)
-        row["training_minutes"] = _mean(contender.minutes) if contender.minutes else None
+        row["training_minutes"] = _mean(runs_of_method.minutes) if runs_of_method.minutes else None
         rows[name] = row
     return rows
 
@@ -182,17 +185,17 @@ def _mean(values: Iterable[float]) -> float:
 
 
 def markdown(rows: Mapping[str, Mapping[str, Any]], samples: int) -> str:
-    """The table, with the published errors in columns of their own."""
+    """The table in Markdown, followed by a table of the published errors."""
     heads = [f"{input_}: {_TITLES[measure]}" for input_ in INPUTS for measure in MEASURES]
     lines = [
         f"{samples} people of the validation clips, errors in mm: ± is the standard error of the mean over people, or, "
         "where a method was trained with several seeds, the spread of their means. `gt`: true 2D joints, part maps, "
-        "silhouettes and landmarks; `noisy`: with a detector's errors. Pictures are the same but for the crop.",
+        "silhouettes and landmarks; `noisy`: with a detector's errors. Images are the same apart from the crop.",
         "",
-        table_line("method", "sees", *heads, "parameters", "ms a person", "training, min"),
+        table_line("method", "input", *heads, "parameters", "ms a person", "training, min"),
         table_line(*["---"] * (len(heads) + 5)),
     ]
-    for name, shown in ROWS.items():
+    for name, table_row in ROWS.items():
         if name not in rows:
             continue
         row = rows[name]
@@ -205,9 +208,11 @@ def markdown(rows: Mapping[str, Mapping[str, Any]], samples: int) -> str:
         parameters = "–" if row["parameters"] is None else f"{row['parameters'] / 1e6:.2f} M"
         minutes = "–" if row["training_minutes"] is None else f"{row['training_minutes']:.1f}"
         lines.append(
-            table_line(shown.title + seeds, shown.sees, *errors, parameters, f"{row['ms_a_person']:.1f}", minutes)
+            table_line(
+                table_row.title + seeds, table_row.input, *errors, parameters, f"{row['ms_a_person']:.1f}", minutes
+            )
         )
-    lines += ["", "Published, on Human3.6M (protocol 2, mm): other bodies, people, pictures and training data.", ""]
+    lines += ["", "Published, on Human3.6M (protocol 2, mm): other bodies, people, images and training data.", ""]
     lines += [table_line("method", "MPJPE", "PA-MPJPE", "source"), table_line(*["---"] * 4)]
     names = [row.published for row in ROWS.values() if row.published]
     for published in PUBLISHED:
@@ -218,7 +223,7 @@ def markdown(rows: Mapping[str, Mapping[str, Any]], samples: int) -> str:
 
 
 def video_markdown(videos: Mapping[Input, VideoErrors]) -> str:
-    """Ways to treat a video: means over the clips."""
+    """Table of the methods for videos in Markdown: means over the clips."""
     first = videos[INPUTS[0]]
     heads = [f"{input_}: {head}" for input_ in INPUTS for head in ("MPJPE", "PA-MPJPE", "acceleration")]
     lines = [

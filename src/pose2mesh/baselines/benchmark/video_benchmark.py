@@ -1,4 +1,4 @@
-"""Ways to treat a video, on filmed motion clips: frame by frame, steadied afterwards, or fitted as a whole."""
+"""Benchmark on synthetic videos of motion clips: single frames, raw and smoothed, and fits of whole videos."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from pose2mesh.skeletons import COCO
 
 @dataclass(frozen=True)
 class VideoErrors:
-    """Of each way to treat videos.
+    """Errors of each method for videos.
 
     Attributes:
-        rows: By name (clips, 3): MPJPE and PA-MPJPE in mm, acceleration error in mm/frame², of each clip.
-        frames: How many there are.
-        ms_a_frame: Of CPU time, of the single-frame fits and of the fit of the whole.
+        rows: Errors (clips, 3) by method: MPJPE and PA-MPJPE in mm, acceleration error in mm/frame².
+        frames: Number of frames in all clips.
+        ms_a_frame: CPU time of the single-frame fits and of the fit of the whole video.
     """
 
     rows: dict[str, Tensor]
@@ -41,10 +41,19 @@ class VideoErrors:
 
 
 @torch.no_grad()
-def judge_videos(
-    arnab: Arnab, recovery: Predictor, fitter: Fitter, clips: Sequence[Clip], frames: int, noise: NoiseConfig
+def benchmark_videos(
+    arnab: Arnab, predictor: Predictor, fitter: Fitter, clips: Sequence[Clip], frames: int, noise: NoiseConfig
 ) -> VideoErrors:
-    """One video of at most so many frames a clip (`motion.synthetic_video`); `recovery` is the bundle that ships."""
+    """Run every method on one synthetic video a clip (`motion.synthetic_video`).
+
+    Args:
+        arnab: The fit of whole videos, which contains the single-frame fit.
+        predictor: The Pose2Mesh bundle that ships.
+        fitter: Gives the body and poses fitted parameters.
+        clips: Motion clips.
+        frames: Most frames of a video.
+        noise: Errors of the 2D joints.
+    """
     synthesiser = BodySynthesiser(fitter.body, COCO, None)
     rows: dict[str, list[Tensor]] = {}
     seconds = dict.fromkeys(("single frames", "video"), 0.0)
@@ -53,36 +62,36 @@ def judge_videos(
         video = synthesise_video(clip, synthesiser, seed, noise, frames)
         count += len(video.joints_px)
         joints_px, confidence = torch.from_numpy(video.joints_px), torch.from_numpy(video.confidence)
-        observed = BaselineInput(joints_px, confidence, torch.zeros(len(joints_px), dtype=torch.long))
+        inputs = BaselineInput(joints_px, confidence, torch.zeros(len(joints_px), dtype=torch.long))
         began = time.process_time()
-        start = arnab.start(observed)
+        start = arnab.start(inputs)
         seconds["single frames"] += time.process_time() - began
         began = time.process_time()
-        bodies, target = arnab.fit(observed, start)
+        bodies, target = arnab.fit(inputs, start)
         seconds["video"] += time.process_time() - began
-        alone = fitter.pose(start, replace(target, person=torch.arange(len(joints_px)))).joints
-        lifted = torch.from_numpy(recovery.run(video.joints_px, video.confidence)[0])
-        answers = {
-            DEFAULT: lifted,
-            f"{DEFAULT}, One-Euro": _steady(lifted, video),
-            arnab.single.name: alone,
-            f"{arnab.single.name}, One-Euro": _steady(alone, video),
+        single_frames = fitter.pose(start, replace(target, person=torch.arange(len(joints_px)))).joints
+        pose2mesh_joints = torch.from_numpy(predictor.run(video.joints_px, video.confidence)[0])
+        predictions = {
+            DEFAULT: pose2mesh_joints,
+            f"{DEFAULT}, One-Euro": _smoothed(pose2mesh_joints, video),
+            arnab.single.name: single_frames,
+            f"{arnab.single.name}, One-Euro": _smoothed(single_frames, video),
             "arnab": fitter.pose(bodies, target).joints,
         }
-        for name, joints in answers.items():
+        for name, joints in predictions.items():
             rows.setdefault(name, []).append(_errors(joints, video))
     each = {name: 1000 * spent / count for name, spent in seconds.items()}
     return VideoErrors({name: torch.stack(values) for name, values in rows.items()}, count, each)
 
 
-def _steady(joints: Tensor, video: SyntheticVideo) -> Tensor:
+def _smoothed(joints: Tensor, video: SyntheticVideo) -> Tensor:
     centred = (joints - joints[:, COCO.root_index, None]).numpy()
     still = np.ones((len(joints), 3), np.float32)
     return torch.from_numpy(smooth_bodies(centred, centred[:, :0], still, video.fps, COCO)[0]).float()
 
 
 def _errors(joints: Tensor, video: SyntheticVideo) -> Tensor:
-    """(3,) MPJPE, PA-MPJPE and acceleration error, root-aligned, in millimetres."""
+    """MPJPE, PA-MPJPE and acceleration error (3,), root-aligned, in millimetres."""
     found = (joints - joints[:, COCO.root_index, None])[:, COLUMNS]
     truth = torch.from_numpy(video.joints_cam)[:, COLUMNS]
     bodies = metrics.BodyPoints(joints), metrics.BodyPoints(torch.from_numpy(video.joints_cam))

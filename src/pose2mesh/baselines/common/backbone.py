@@ -1,9 +1,9 @@
-"""The image backbone of all methods that look at pictures or maps: a small residual network (He et al. 2016).
+"""The backbone of all methods that take images or maps: a small residual network (He et al. 2016).
 
-Sized for one core: a picture costs some 80 million multiplications. Two choices follow from that. A picture is cut to
-32 × 32 by one wide convolution, since small convolutions at full size would take most of the time. And the vector keeps
-where things are, as 4 × 4 places of few channels: a mean over the picture would lose it, and a network this small has
-no other channels to keep it in.
+It is sized for one core: an image costs some 80 million multiplications. Two choices follow. One wide convolution
+reduces the image to 32 × 32, since small convolutions at full resolution would take most of the time. The feature
+vector keeps positions, as 4 × 4 cells of few channels: average pooling would lose them, and a network this small has no
+other channels that could encode them.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from pose2mesh.baselines.observation import CROP_PX
 SIZES = (32, 16, 8, 4)  # sides of the levels
 WIDTHS = (32, 64, 128, 192)
 BLOCKS = (1, 1, 2, 1)
-FINE = 48
-_PLACES = 32  # channels of the vector at each of the places of the last level
+FINE = 48  # channels of `FineMap`
+_PLACES = 32  # channels of the vector at each cell of the last level
 FEATURES = _PLACES * SIZES[-1] ** 2
 
 
 @dataclass(frozen=True)
 class Features:
-    """What a backbone finds, in float32.
+    """Features of a backbone, in float32.
 
     Attributes:
         levels: (B, WIDTHS[i], SIZES[i], SIZES[i]) each, the finest first.
-        vector: (B, FEATURES) all of the picture.
+        vector: (B, FEATURES) of the whole image.
     """
 
     levels: tuple[Tensor, ...]
@@ -37,13 +37,13 @@ class Features:
 
 
 class Backbone(nn.Module):
-    """Pictures or maps to features.
+    """Images or maps to features.
 
-    In training it works in bfloat16 by itself, so that whoever calls it does the rest, losses above all, in float32.
+    In training it switches to bfloat16 itself, so that the rest of a method, above all its losses, stays in float32.
 
     Args:
-        channels: Of what it looks at.
-        size: Its side in pixels: 32 times a power of two.
+        channels: Channels of the input.
+        size: Side of the input in pixels: 32 times a power of two.
     """
 
     def __init__(self, channels: int = 3, size: int = CROP_PX) -> None:
@@ -60,10 +60,10 @@ class Backbone(nn.Module):
         self.places = _unit(before, _PLACES, 1)
         _channels_last(self)
 
-    def forward(self, pictures: Tensor) -> Features:
-        """Pictures (B, channels, size, size), numbers about 0 to 1."""
-        with torch.autocast(pictures.device.type, torch.bfloat16, enabled=self.training):
-            x = self.stem(pictures.contiguous(memory_format=torch.channels_last))
+    def forward(self, images: Tensor) -> Features:
+        """Features of images (B, channels, size, size) with values of about 0 to 1."""
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.training):
+            x = self.stem(images.contiguous(memory_format=torch.channels_last))
             levels = []
             for level in self.levels:
                 x = level(x)
@@ -73,9 +73,9 @@ class Backbone(nn.Module):
 
 
 class FineMap(nn.Module):
-    """From the levels of a backbone to one map of the finest's size that knows of all: for what is told pixel by pixel.
+    """Merges the levels of a backbone into one map of the finest resolution, for predictions at every pixel.
 
-    From the coarsest on, each level is doubled in size and added to the next (feature pyramids, Lin et al. 2017).
+    From the coarsest level on, each is upsampled by two and added to the next (feature pyramids, Lin et al. 2017).
     """
 
     def __init__(self) -> None:
@@ -96,7 +96,7 @@ class FineMap(nn.Module):
 
 
 class _Block(nn.Module):
-    """Two convolutions beside a way round them."""
+    """A residual block of two convolutions."""
 
     def __init__(self, channels: int, width: int, stride: int = 1) -> None:
         super().__init__()
@@ -111,13 +111,13 @@ class _Block(nn.Module):
 
 
 def _channels_last(module: nn.Module) -> None:
-    """Lay kernels out as the fast convolutions of CPUs want them."""
+    """Store the kernels in the channels-last layout, which the fast convolutions on CPUs expect."""
     for parameter in module.parameters():
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
 
 def _unit(channels: int, width: int, size: int, stride: int = 1) -> nn.Sequential:
-    """Convolution, BatchNorm, ReLU; the picture shrinks by the stride alone."""
+    """Convolution, BatchNorm, ReLU; padded, so that only the stride reduces the size."""
     convolution = nn.Conv2d(channels, width, size, stride, (size - stride + 1) // 2, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(width), nn.ReLU())

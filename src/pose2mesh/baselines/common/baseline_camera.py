@@ -1,9 +1,9 @@
-"""The one camera of the baselines, of fits and of networks alike.
+"""The camera model of all baselines, fitted and learned.
 
-A point (x, y, z) about the hips, metres, in the axes of a camera that faces the person, is seen at
-scale · ((x, y) + shift) / (1 + z / distance): full perspective from a distance that, where nothing is known of the
-camera, is a nominal one. `scale` is how many units of the picture, whatever they are, a metre is at the hips' depth;
-`shift` is where the hips are beside the optical axis, in metres.
+Convention: a point (x, y, z) relative to the hips, metres, in the axes of a camera that faces the person (x right, y
+down, z forward), is projected to scale · ((x, y) + shift) / (1 + z / distance). This is full perspective from a nominal
+distance, since the true camera is not given. `scale` is in 2D units (pixels or units of a crop) per metre at the depth
+of the hips; `shift` is the offset of the hips from the optical axis, in metres.
 """
 
 from __future__ import annotations
@@ -12,22 +12,34 @@ import torch
 from torch import Tensor
 
 NOMINAL_DISTANCE_M = 5.0
-_NEAREST = 0.2  # of the distance: nothing of a body is taken to be nearer to the camera
+_NEAREST = 0.2  # of the distance: depths are clamped to it, so that no point of a body is behind the camera
 
 
 def project(points: Tensor, scale: Tensor, shift_m: Tensor) -> Tensor:
-    """Points (B, N, 3) about the hips, metres, camera axes, to the units (B, N, 2) of scales (B,), shifts (B, 2)."""
+    """Project points (B, N, 3) relative to the hips, metres, camera axes, to (B, N, 2).
+
+    Args:
+        points: The points.
+        scale: (B,) 2D units per metre.
+        shift_m: (B, 2) metres.
+    """
     nearer = (1 + points[..., 2:] / NOMINAL_DISTANCE_M).clamp_min(_NEAREST)
     return scale[:, None, None] * (points[..., :2] + shift_m[:, None]) / nearer
 
 
 def solve_camera(joints: Tensor, observed: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Scale (B,) and shift (B, 2) of `project` by weighted least squares: linear in scale and scale · shift.
+    """Scale (B,) and shift (B, 2) of `project` by weighted least squares, which is linear in scale and scale · shift.
 
-    Where they would turn a body upside down (a scale that is not positive), the scale that makes the spreads agree.
+    Where least squares gives a scale that is not positive (a body upside down) or far too small, the scale is the ratio
+    of the root mean square spreads instead.
+
+    Args:
+        joints: (B, J, 3) relative to the hips, metres, camera axes.
+        observed: (B, J, 2) 2D joints to project to.
+        weight: (B, J).
     """
     nearer = (1 + joints[..., 2:] / NOMINAL_DISTANCE_M).clamp_min(_NEAREST)
-    flat, ones = joints[..., :2] / nearer, 1 / nearer
+    flat, ones = joints[..., :2] / nearer, 1 / nearer  # projection for scale 1 and shift 0; its derivative by the shift
     zero = torch.zeros_like(ones)
     rows = torch.stack((torch.cat((flat[..., :1], ones, zero), -1), torch.cat((flat[..., 1:], zero, ones), -1)), dim=2)
     weighted = weight[..., None, None] * rows  # (B, J, 2, 3)

@@ -1,8 +1,8 @@
-"""The losses that learned baselines share, each a plain function of tensors, unweighted, 0 where nothing is known.
+"""Losses that the learned baselines share: functions of tensors, unweighted, 0 where no label is given.
 
-Lengths in 3D are metres, in the picture units of the crop; rotations are differences of matrix entries, shapes of
-phenotypes in units of adults' range. All are absolute differences: few wrong or ambiguous labels pull less than by
-squares. Three-dimensional truth counts for labelled people only (`GroundTruth.labelled`), 2D joints where annotated.
+3D lengths are in metres, 2D lengths in units of the crop; rotations are compared by matrix entry, shapes by phenotype,
+in units of the range of adults. All are absolute differences, in which a few wrong or ambiguous labels weigh less than
+in squares. 3D terms count samples with 3D labels only (`GroundTruth.labelled`), 2D terms annotated joints only.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from pose2mesh.models.losses import masked_l1
 
 @dataclass
 class ParameterWeights:
-    """Weights of the terms of `parameter_losses`, the same for all methods that use it.
+    """Weights of the terms of `parameter_losses`, with the same defaults in all methods that use it.
 
     Attributes:
-        rotations: Of the bones' rotations, per matrix entry.
-        shape: Of the phenotypes, per range of adults.
-        joints: Of 3D joints, per metre.
-        keypoints: Of 2D joints, per half side of the crop.
+        rotations: Bone rotations, per matrix entry.
+        shape: Phenotypes, per range of adults.
+        joints: 3D joints, per metre.
+        keypoints: Projected 2D joints, per half side of the crop.
     """
 
     rotations: float = 1.0
@@ -37,7 +37,7 @@ class ParameterWeights:
 def parameter_losses(
     prediction: BodyParameters, ground_truth: GroundTruth, layer: BodyLayer, weights: ParameterWeights | None = None
 ) -> dict[str, Tensor]:
-    """All four terms, weighted."""
+    """All four terms by name, weighted."""
     weights = weights or ParameterWeights()
     joints = layer.joints(prediction)
     return {
@@ -52,21 +52,21 @@ def parameter_losses(
 
 
 def rotation_loss(rotations: Tensor, orientations: Tensor, labelled: Tensor) -> Tensor:
-    """Of rotations (B, 22, 3, 3) relative to the parents from true orientations (B, 22, 3, 3)."""
+    """Difference of rotations (B, 22, 3, 3) relative to the parents from true orientations (B, 22, 3, 3)."""
     return masked_l1(rotations.flatten(2), to_local(orientations).flatten(2), labelled[:, None])
 
 
 def shape_loss(shape: Tensor, phenotypes: Tensor, labelled: Tensor, layer: BodyLayer) -> Tensor:
-    """Of shapes (B, 6) in logits from true phenotypes (B, 6)."""
+    """Difference of shapes (B, 6) in logits from true phenotypes (B, 6)."""
     known = (phenotypes - layer.low) / (layer.high - layer.low)
     return masked_l1(shape.sigmoid()[:, None], known[:, None], labelled[:, None])
 
 
 def joint_loss(joints: Tensor, ground_truth: Tensor, labelled: Tensor, root_index: int) -> Tensor:
-    """Of joints (B, J, 3), about any point, from true ones (B, J, 3) relative to the root joint."""
+    """Difference of joints (B, J, 3), about any origin, from true joints (B, J, 3) relative to the root joint."""
     return masked_l1(joints - joints[:, root_index, None], ground_truth, labelled[:, None])
 
 
 def keypoint_loss(projected: Tensor, joints_2d: Tensor, visible: Tensor) -> Tensor:
-    """Of projected joints (B, J, 2) from annotated ones, weighted by (B, J) how visible they are."""
+    """Difference of projected joints (B, J, 2) from annotated joints, weighted by their visibility (B, J)."""
     return masked_l1(projected, joints_2d, visible)

@@ -1,4 +1,4 @@
-"""The body as a differentiable layer: what a parameter regressor or a fit guesses, to joints, vertices and pixels."""
+"""The body model as a differentiable layer: parameters of a network or a fit to joints, vertices and 2D joints."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ CHUNK = 64  # bodies posed with all vertices at a time
 
 @dataclass(frozen=True)
 class BodyParameters:
-    """Bodies and cameras of `B` frames, as a network guesses them.
+    """Body and camera parameters of `B` frames, as networks predict and fits optimise them.
 
     Attributes:
-        shape: (B, 6) phenotypes as logits of their place between the bounds of adults: 0 is the middle.
+        shape: (B, 6) phenotypes as logits of their position between the bounds of adults: 0 is the middle.
         rotations: (B, 22, 3, 3) of the bones relative to their parents; the first, of the hips, from the rest pose to
             camera axes.
-        log_scale: (B,) logarithm of `geometry.camera.project`'s scale.
-        shift_m: (B, 2) its shift.
+        log_scale: (B,) logarithm of the scale of `baseline_camera.project`.
+        shift_m: (B, 2) its shift, metres.
     """
 
     shape: Tensor
@@ -44,16 +44,16 @@ class BodyParameters:
         return to_world(self.rotations)
 
     def project(self, points: Tensor) -> Tensor:
-        """Where points (B, N, 3) about the hips are seen: (B, N, 2)."""
+        """Projection (B, N, 2) of points (B, N, 3) relative to the hips, metres."""
         return project(points, self.log_scale.exp(), self.shift_m)
 
 
 class BodyLayer(nn.Module):
-    """The Anny body of adults under parameters that may be any numbers.
+    """The body model, restricted to adults, with unconstrained parameters.
 
     Args:
-        body: The Anny body.
-        joint_set: Of the joints.
+        body: The body model.
+        joint_set: Joint set of the regressed joints.
     """
 
     low: Tensor
@@ -68,24 +68,24 @@ class BodyLayer(nn.Module):
         self.register_buffer("high", high, persistent=False)
 
     def phenotypes(self, shape: Tensor) -> Tensor:
-        """(P, 6) of logits (P, 6)."""
+        """Phenotypes (P, 6) of logits (P, 6)."""
         return self.low + (self.high - self.low) * torch.sigmoid(shape)
 
     def shape_of(self, phenotypes: Tensor) -> Tensor:
-        """The inverse of `phenotypes`; what is at a bound, or beyond, comes a hundredth inside."""
+        """The inverse of `phenotypes`; values at a bound or beyond are clamped to a hundredth of the range inside."""
         return torch.logit((phenotypes - self.low) / (self.high - self.low), eps=0.01)
 
     def joints(self, parameters: BodyParameters) -> Tensor:
-        """(B, J, 3) about the hips' bone head, metres, camera axes; no vertex is posed for them."""
+        """(B, J, 3) relative to the head of the hip bone, metres, camera axes; without posing the vertices."""
         return self.points(*self.skeleton(parameters))
 
     def skeleton(self, parameters: BodyParameters) -> tuple[Tensor, Tensor, Tensor]:
-        """What `SkinnedPoints` are posed by: blend-shape coefficients, and the bones' rotations and translations."""
+        """The arguments of `SkinnedPoints`: blend-shape coefficients, rotations and translations of the bones."""
         coefficients = self.body.coefficients(self.phenotypes(parameters.shape))
         return coefficients, *self.body.bone_transforms(coefficients, parameters.orientations)
 
     def vertices(self, parameters: BodyParameters) -> Tensor:
-        """(B, V, 3) likewise."""
+        """(B, V, 3) relative to the head of the hip bone, metres, camera axes."""
         return self.body(self.phenotypes(parameters.shape), parameters.orientations)
 
     def parameters_of(self, parameters: BodyParameters) -> Parameters:
@@ -93,7 +93,7 @@ class BodyLayer(nn.Module):
 
     @torch.no_grad()
     def estimate(self, parameters: BodyParameters) -> BodyEstimate:
-        """A guess as a baseline gives it; `joints_px` is in the units of its camera."""
+        """The posed bodies as the output of a baseline; `joints_px` is in the 2D units of the camera."""
         joints = self.joints(parameters)
         vertices = [self.vertices(parameters[start : start + CHUNK]) for start in range(0, len(joints), CHUNK)]
         return BodyEstimate(joints, torch.cat(vertices), parameters.project(joints), self.parameters_of(parameters))

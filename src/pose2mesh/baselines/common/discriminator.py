@@ -1,8 +1,8 @@
-"""What tells bodies a network makes up from people's: the adversarial prior of HMR (Kanazawa et al. 2018, section 3.3).
+"""The discriminator of HMR's adversarial prior (Kanazawa et al. 2018, section 3.3).
 
-Factorised: one critic a joint, which sees that joint's rotation alone; one of the whole pose; one of the shape. The
-joints' critics and the pose's read rotations through one small network. Scores are not squashed: the losses are those
-of least squares (Mao et al. 2017), 1 for what people are like and 0 for what is made up.
+It is factorised: one score for each joint, from the rotation of that joint alone; one for the whole pose; one for the
+shape. The joint and pose scores share an encoder of rotations. Scores are unbounded, with least-squares losses (Mao et
+al. 2017): the target is 1 for real bodies and 0 for predicted ones.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from torch import Tensor, nn
 from pose2mesh.baselines.common.pose_prior import TURNING
 from pose2mesh.body_models.interface import PHENOTYPES
 
-_READ = 32  # numbers that a rotation is read as
+_ENCODED = 32  # features of an encoded rotation
 _HIDDEN = 256
 
 
 @dataclass(frozen=True)
 class DiscriminatorInput:
-    """What the critics see of `B` bodies.
+    """Pose and shape of `B` bodies.
 
     Attributes:
         rotations: (B, 21, 3, 3) of the bones below the hips, relative to their parents.
-        shapes: (B, 6) phenotypes as places between the bounds of adults, from 0 to 1.
+        shapes: (B, 6) phenotypes, scaled to [0, 1] between the bounds of adults.
     """
 
     rotations: Tensor
@@ -36,18 +36,18 @@ class DiscriminatorInput:
 
 
 class Discriminator(nn.Module):
-    """All of them: 21 of joints, one of the pose, one of the shape.
+    """The network: 21 scores of joints, one of the pose, one of the shape.
 
-    Differs from the paper: hidden layers of 256 where it has 1024.
+    Differs from the paper: hidden layers of 256 instead of 1024.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.read = nn.Sequential(nn.Linear(9, _READ), nn.ReLU(), nn.Linear(_READ, _READ), nn.ReLU())
-        self.joint_weight = nn.Parameter(torch.randn(TURNING, _READ) * _READ**-0.5)
+        self.read = nn.Sequential(nn.Linear(9, _ENCODED), nn.ReLU(), nn.Linear(_ENCODED, _ENCODED), nn.ReLU())
+        self.joint_weight = nn.Parameter(torch.randn(TURNING, _ENCODED) * _ENCODED**-0.5)
         self.joint_bias = nn.Parameter(torch.zeros(TURNING))
         self.pose = nn.Sequential(
-            nn.Linear(TURNING * _READ, _HIDDEN),
+            nn.Linear(TURNING * _ENCODED, _HIDDEN),
             nn.ReLU(),
             nn.Linear(_HIDDEN, _HIDDEN),
             nn.ReLU(),
@@ -58,19 +58,19 @@ class Discriminator(nn.Module):
         )
 
     def forward(self, bodies: DiscriminatorInput) -> Tensor:
-        """(B, 23) scores: of each joint, the pose, the shape."""
+        """Scores (B, 23): of each joint, of the pose and of the shape."""
         read = self.read(bodies.rotations.flatten(2))
         joints = (read * self.joint_weight).sum(-1) + self.joint_bias
         return torch.cat((joints, self.pose(read.flatten(1)), self.shape(bodies.shapes)), dim=1)
 
 
-def adversarial_loss(critics: Discriminator, made_up: DiscriminatorInput) -> Tensor:
-    """The network's term: how far critics are from taking its bodies for people. No gradient reaches the critics."""
-    as_they_are = {name: weight.detach() for name, weight in critics.named_parameters()}
-    scores: Tensor = torch.func.functional_call(critics, as_they_are, (made_up,))
+def adversarial_loss(discriminator: Discriminator, predicted: DiscriminatorInput) -> Tensor:
+    """Loss of the body network: squared distance of its scores from 1. No gradient reaches the discriminator."""
+    frozen = {name: weight.detach() for name, weight in discriminator.named_parameters()}
+    scores: Tensor = torch.func.functional_call(discriminator, frozen, (predicted,))
     return (scores - 1).square().sum(1).mean()
 
 
-def discriminator_loss(critics: Discriminator, people: DiscriminatorInput, made_up: DiscriminatorInput) -> Tensor:
-    """The critics' term: how badly they tell people from what is made up. No gradient reaches whoever made it up."""
-    return (critics(people) - 1).square().sum(1).mean() + critics(made_up.detached()).square().sum(1).mean()
+def discriminator_loss(discriminator: Discriminator, real: DiscriminatorInput, predicted: DiscriminatorInput) -> Tensor:
+    """Loss of the discriminator on real and predicted bodies. No gradient reaches the body network."""
+    return (discriminator(real) - 1).square().sum(1).mean() + discriminator(predicted.detached()).square().sum(1).mean()

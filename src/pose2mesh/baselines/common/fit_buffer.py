@@ -1,8 +1,8 @@
-"""Fits that teach: a network's guesses are fitted to 2D joints, and what is found stands for the 3D that is not known.
+"""Supervision by fits: predictions of a network are fitted to 2D joints, and the fits replace missing 3D labels.
 
-Of each picture the nearest of its fits is remembered: the one whose joints are seen nearest to those it was fitted to.
-Where it is near enough it takes the place of the truth in the losses. SPIN fits picture by picture, the retraining of
-Arnab et al. (`retrained`) video by video.
+For each image the best of its fits is stored: the one with the smallest reprojection error. Where that is small enough,
+the fit takes the place of the ground truth in the losses. SPIN fits single images, the retraining of Arnab et al.
+(`retrained`) videos.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from pose2mesh.geometry.rotations import rotation_from_six, six_of_rotation
 
 @dataclass
 class FitSettings:
-    """How guesses are fitted to 2D joints. Lengths are in units of the person's size in the picture.
+    """How predictions are fitted to 2D joints. Lengths are in units of the person's size in the image.
 
     Attributes:
-        camera_rounds: Of the descent of the camera and where the hips face.
-        rounds: Of the descent of everything, after that.
-        robust: Residuals beyond it hardly pull. More than SMPLify's last stage has: guesses are off by more.
-        worst: Of a fit that is used, the robust distance of a joint at most, as root mean square.
+        camera_rounds: Evaluations for the camera and the orientation of the hips alone.
+        rounds: Evaluations for all unknowns, after that.
+        robust: Scale of the robust error. Larger than in SMPLify's last stage, since predictions have larger errors.
+        worst: Largest root mean square of the robust joint distances at which a fit is used as a label.
     """
 
     camera_rounds: int = 5
@@ -43,12 +43,13 @@ class FitSettings:
 
 @dataclass(frozen=True)
 class FittedImages:
-    """Bodies fitted to pictures, `B` of them.
+    """Bodies fitted to `B` images.
 
     Attributes:
-        shape: (B, 6) as in `BodyGuess`.
-        rotations: (B, 22, 3, 3) as in `BodyGuess`.
-        distance: (B,) of projected joints from those seen; infinite where there is no fit.
+        shape: (B, 6) as in `BodyParameters`.
+        rotations: (B, 22, 3, 3) as in `BodyParameters`.
+        distance: (B,) root mean square of the robust distances between projected and given joints, in units of the
+            person's size; infinite where there is no fit.
     """
 
     shape: Tensor
@@ -57,10 +58,10 @@ class FittedImages:
 
 
 class FitBuffer(nn.Module):
-    """The nearest fit that each picture has had.
+    """The best fit of each image so far.
 
     Args:
-        pictures: How many there are.
+        images: Number of images.
     """
 
     shape: Tensor
@@ -68,42 +69,42 @@ class FitBuffer(nn.Module):
     distance: Tensor
     visits: Tensor
 
-    def __init__(self, pictures: int) -> None:
+    def __init__(self, images: int) -> None:
         super().__init__()
-        self.register_buffer("shape", torch.zeros(pictures, len(PHENOTYPES)))
-        self.register_buffer("six", torch.zeros(pictures, len(BODY_BONES), 6))
-        self.register_buffer("distance", torch.full((pictures,), torch.inf))
-        self.register_buffer("visits", torch.zeros(pictures, dtype=torch.long))
+        self.register_buffer("shape", torch.zeros(images, len(PHENOTYPES)))
+        self.register_buffer("six", torch.zeros(images, len(BODY_BONES), 6))
+        self.register_buffer("distance", torch.full((images,), torch.inf))
+        self.register_buffer("visits", torch.zeros(images, dtype=torch.long))
 
     def __len__(self) -> int:
         return len(self.distance)
 
     def due(self, index: Tensor, every: int) -> Tensor:
-        """(B,) whether pictures (B,), each of which is visited by this, are to be fitted at this visit."""
+        """Count a visit of images (B,); (B,) bool, whether they are fitted at this visit, the first of `every`."""
         visits = self.visits[index]
         self.visits[index] = visits + 1
         return visits % every == 0
 
-    def offer(self, index: Tensor, fits: FittedImages) -> None:
-        """Remember those that are nearer than what their pictures (B,) had."""
+    def update(self, index: Tensor, fits: FittedImages) -> None:
+        """Store the fits that have a smaller distance than the stored fits of their images (B,)."""
         nearer = fits.distance < self.distance[index]  # False for NaN
         index = index[nearer]
         self.shape[index] = fits.shape[nearer]
         self.six[index] = six_of_rotation(fits.rotations[nearer])
         self.distance[index] = fits.distance[nearer]
 
-    def recall(self, index: Tensor) -> FittedImages:
-        """Of pictures (B,)."""
+    def lookup(self, index: Tensor) -> FittedImages:
+        """The stored fits of images (B,)."""
         return FittedImages(self.shape[index], rotation_from_six(self.six[index]), self.distance[index])
 
 
 class FitStarter(nn.Module):
-    """Fits that start from guesses.
+    """Fits bodies to 2D joints, starting from predictions.
 
     Args:
-        layer: The body.
-        settings: How they are made.
-        video: Of the terms between the frames of a person, where there are several.
+        layer: The body layer.
+        settings: Of the fits.
+        video: Weights of the terms between frames; None to fit frames without them.
     """
 
     def __init__(self, layer: BodyLayer, settings: FitSettings, video: VideoWeights | None = None) -> None:
@@ -113,17 +114,19 @@ class FitStarter(nn.Module):
 
     @torch.no_grad()
     def fit(self, prediction: BodyParameters, joints: Tensor, weight: Tensor, person: Tensor) -> FittedImages:
-        """Guesses of `B` frames fitted to 2D joints.
+        """Predictions of `B` frames, fitted to 2D joints.
 
         Args:
-            guess: Where to start, but for the shape, which starts from the middle. A crop does not tell size, and a fit
-                keeps the one that it starts from: guesses that are too small would be taught to be smaller still.
+            prediction: The start, except for the shape, which starts from the middle. A crop does not determine the
+                size, and a fit keeps the size it starts from: predictions that are too small would be supervised to
+                become smaller still.
             joints: (B, J, 2) in units of the crop.
-            weight: (B, J) how surely each is there; 0 where missing.
-            person: (B,) whose frame each is, counted from 0, each one's in a row. A person has one shape.
+            weight: (B, J) confidence; 0 where missing.
+            person: (B,) person of each frame, counted from 0; the frames of one are consecutive. A person has one
+                shape.
         """
         target = FitTarget.of(joints, weight, person, self.fitter.joint_set)
-        # About the middle of the crop, through which the guess's camera looks.
+        # Relative to the centre of the crop, through which the optical axis of the prediction goes.
         unit = target.unit_px
         target = replace(target, joints=joints / unit[:, None, None], centre_px=torch.zeros_like(target.centre_px))
         shape = prediction.shape.new_zeros(int(person.max()) + 1, prediction.shape.shape[1])
@@ -145,97 +148,99 @@ class FitStarter(nn.Module):
     def _distance(self, bodies: FitState, target: FitTarget) -> Tensor:
         projected = self.fitter.pose(bodies, target).projected
         squared = energy_terms.reprojection(projected, target.joints, target.weight, self.weights.robust)
-        seen = target.weight.sum(1)
-        return torch.where(seen > 0, (squared / seen.clamp_min(1e-6)).sqrt(), torch.inf)
+        observed_weight = target.weight.sum(1)
+        return torch.where(observed_weight > 0, (squared / observed_weight.clamp_min(1e-6)).sqrt(), torch.inf)
 
 
 class FitSupervisor(nn.Module):
-    """Puts fits in the place of what is not known of people in 3D. Its state is the fits so far.
+    """Replaces missing 3D labels by fits. Its state is the best fit of each image so far.
 
     Args:
-        layer: The body.
-        settings: How fits are made, and which count.
-        pictures: How many there are.
-        frames: So many pictures in a row are a video, that is fitted as a whole.
-        video: Of the terms between its frames.
+        layer: The body layer.
+        settings: Of the fits, and when one is used.
+        images: Number of images.
+        frames: Frames of a video: so many consecutive images are fitted together.
+        video: Weights of the terms between the frames.
     """
 
     def __init__(
         self,
         layer: BodyLayer,
         settings: FitSettings,
-        pictures: int,
+        images: int,
         frames: int = 1,
         video: VideoWeights | None = None,
     ) -> None:
         super().__init__()
         self.layer, self.settings, self.frames = layer, settings, frames
-        self.best = FitBuffer(pictures)
+        self.best = FitBuffer(images)
         self.starter = FitStarter(layer, settings, video)
 
     @torch.no_grad()
     def supervise(self, prediction: BodyParameters, ground_truth: GroundTruth, every: int) -> GroundTruth:
-        """`with_fits`, after those whose 3D is not known were fitted to their annotated 2D joints.
+        """Fit the samples without 3D labels to their annotated 2D joints; then `with_fits`.
 
         Args:
-            guess: Of a batch.
-            truth: Of it.
-            every: A picture is fitted at every so many of its visits, the first among them.
+            prediction: Of a batch.
+            ground_truth: Of the same batch.
+            every: An image is fitted at its first visit and at every `every`-th after it.
 
         Raises:
-            InputError: a picture's number is beyond those that there is room for.
+            InputError: the number of an image is not below the number of images.
         """
         self._check(ground_truth.index)
-        unknown = (~ground_truth.labelled).nonzero()[:, 0]
-        due = unknown[self.best.due(ground_truth.index[unknown], every)]
+        unlabelled = (~ground_truth.labelled).nonzero()[:, 0]
+        due = unlabelled[self.best.due(ground_truth.index[unlabelled], every)]
         if len(due) > 0:
             self.fit(prediction[due], ground_truth.index[due], ground_truth.joints_2d[due], ground_truth.visible[due])
         return self.with_fits(ground_truth)
 
     @torch.no_grad()
     def fit(self, prediction: BodyParameters, index: Tensor, joints: Tensor, weight: Tensor) -> None:
-        """Fit pictures and remember what is nearer than what they had.
+        """Fit images and store the fits that are better than the stored ones.
 
         Args:
-            guess: Where to start; see `FitStarter.fit`.
-            index: (B,) the pictures' numbers; of a video all frames are there, in a row.
-            joints, weight: What they are fitted to; see `FitStarter.fit`.
+            prediction: The start; see `FitStarter.fit`.
+            index: (B,) numbers of the images; all frames of a video are given, consecutively.
+            joints, weight: The 2D joints; see `FitStarter.fit`.
 
         Raises:
-            InputError: a picture's number is beyond those that there is room for.
+            InputError: the number of an image is not below the number of images.
         """
         self._check(index)
         _, person = torch.unique_consecutive(index // self.frames, return_inverse=True)
-        self.best.offer(index, self.starter.fit(prediction, joints, weight, person))
+        self.best.update(index, self.starter.fit(prediction, joints, weight, person))
 
     @torch.no_grad()
     def with_fits(self, ground_truth: GroundTruth) -> GroundTruth:
-        """The truth, with the best fits in its place where 3D is not known and they are near enough."""
+        """The ground truth, in which stored fits that are good enough replace missing 3D labels."""
         self._check(ground_truth.index)
-        unknown = (~ground_truth.labelled).nonzero()[:, 0]
-        fits = self.best.recall(ground_truth.index[unknown])
-        good = fits.distance <= self.settings.worst
-        if not good.any():
+        unlabelled = (~ground_truth.labelled).nonzero()[:, 0]
+        fits = self.best.lookup(ground_truth.index[unlabelled])
+        accepted = fits.distance <= self.settings.worst
+        if not accepted.any():
             return ground_truth
-        return self._replace_labels(ground_truth, unknown[good], fits.shape[good], fits.rotations[good])
+        return self._replace_labels(ground_truth, unlabelled[accepted], fits.shape[accepted], fits.rotations[accepted])
 
     def _check(self, index: Tensor) -> None:
         if index.max() >= len(self.best):
             raise InputError(
-                f"picture {int(index.max())} of training has no place among the {len(self.best)} of "
+                f"image {int(index.max())} of training has no place among the {len(self.best)} of "
                 "settings.pictures; it must be pictures.distinct"
             )
 
     def _replace_labels(
-        self, ground_truth: GroundTruth, people: Tensor, shape: Tensor, rotations: Tensor
+        self, ground_truth: GroundTruth, samples: Tensor, shape: Tensor, rotations: Tensor
     ) -> GroundTruth:
-        none = shape.new_zeros(len(people))
+        none = shape.new_zeros(len(samples))
         fitted = BodyParameters(shape, rotations, none, none[:, None].expand(-1, 2))
         joints = self.layer.joints(fitted)
         return replace(
             ground_truth,
-            labelled=ground_truth.labelled.index_fill(0, people, True),
-            joints=ground_truth.joints.index_copy(0, people, joints - joints[:, self.layer.joint_set.root_index, None]),
-            phenotypes=ground_truth.phenotypes.index_copy(0, people, self.layer.phenotypes(shape)),
-            orientations=ground_truth.orientations.index_copy(0, people, fitted.orientations),
+            labelled=ground_truth.labelled.index_fill(0, samples, True),
+            joints=ground_truth.joints.index_copy(
+                0, samples, joints - joints[:, self.layer.joint_set.root_index, None]
+            ),
+            phenotypes=ground_truth.phenotypes.index_copy(0, samples, self.layer.phenotypes(shape)),
+            orientations=ground_truth.orientations.index_copy(0, samples, fitted.orientations),
         )

@@ -1,4 +1,4 @@
-"""HMR's network without critics, that fits may teach: what SPIN and the retraining of Arnab et al. have in common."""
+"""HMR's network without the discriminator, supervised by fits: shared by SPIN and the retraining of Arnab et al."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from pose2mesh.baselines.observation import Need, Observation
 
 
 class FitSupervisedRegressor(LearnedBaseline):
-    """A picture to a body's parameters.
+    """Images to body parameters.
 
     Args:
-        layer: The body.
-        iterations: Corrections of the mean body.
+        layer: The body layer.
+        iterations: Number of corrections of the mean body.
 
     Attributes:
-        teacher: Makes and remembers fits, if there are any, once the method is prepared for training.
+        teacher: Fits bodies and stores the fits in training; None in use and where a run has no fits. Its name is that
+            of its state in checkpoints.
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"images"})

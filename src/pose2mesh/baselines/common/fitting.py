@@ -1,11 +1,10 @@
-"""The fitter that the optimisation baselines share: bodies moved until their joints are seen where the 2D joints are.
+"""The fitter of the optimisation baselines: minimises the reprojection error of bodies, plus priors.
 
-Unknown are each frame's joint rotations, where its hips face, and its camera, and each person's shape. Only joints are
-posed (`body_models.skinning.SkinnedPoints`), by differentiable functions; `minimise.minimise` descends for a whole
+The unknowns are the joint rotations, the orientation of the hips and the camera of each frame, and the shape of each
+person. Only joints are posed (`body_models.skinning.SkinnedPoints`), not vertices; `lbfgs.minimise` optimises a whole
 batch at once.
 
-
-Camera: that of `baseline_camera`; its optical axis goes through the middle of the joints seen.
+Camera: that of `baseline_camera`; its optical axis goes through the mean of the detected joints.
 """
 
 from __future__ import annotations
@@ -28,20 +27,21 @@ from pose2mesh.datasets.synthetic.pose_sampling import angle_limits
 from pose2mesh.geometry.rotations import rotation_from_vector
 from pose2mesh.skeletons import JointSet
 
-# Unknowns of a frame: rotation vectors of 21 bones, a turn of the hips, the camera's scale and shift.
+# Unknowns of a frame: rotation vectors of 21 bones, a rotation of the hips from the start, scale and shift.
 _SIZES = (3 * TURNING, 3, 1, 2)
 
 
 @dataclass(frozen=True)
 class FitTarget:
-    """What is to be met; `B` frames of `P` people, lengths in units of each person's size in the picture.
+    """2D joints to fit; `B` frames of `P` persons, lengths in units of each person's size in the image.
 
     Attributes:
-        joints: (B, J, 2) about the middle of the joints seen; 0 where missing.
-        weight: (B, J) confidence; 0 where missing, and for joints derived from others.
-        centre_px: (B, 2) that middle.
-        unit_px: (B,) the root mean square distance of the joints seen from it, of a person's frames the median.
-        person: (B,) whose frame each is, counted from 0; the frames of one follow each other in time.
+        joints: (B, J, 2) relative to the mean of the detected joints; 0 where missing.
+        weight: (B, J) confidence; 0 where missing, and for joints that are derived from others.
+        centre_px: (B, 2) the weighted mean of the detected joints, pixels.
+        unit_px: (B,) the unit of length in pixels: the root mean square distance of the detected joints from the mean,
+            the median over the frames of a person.
+        person: (B,) person of each frame, counted from 0; the frames of one are consecutive in time.
     """
 
     joints: Tensor
@@ -67,14 +67,14 @@ class FitTarget:
 
 @dataclass(frozen=True)
 class FitState:
-    """A guess; `B` frames of `P` people.
+    """Unknowns of a fit; `B` frames of `P` persons.
 
     Attributes:
-        shape: (P, 6) phenotypes as logits of their place between the bounds of adults: 0 is the middle.
-        pose: (B, 21, 3) rotation vectors of the bones below the hips, relative to their parents.
+        shape: (P, 6) phenotypes as logits of their position between the bounds of adults: 0 is the middle.
+        pose: (B, 21, 3) rotation vectors of the bones below the hips, relative to their parents, radians.
         orientation: (B, 3, 3) of the hips, from the rest pose to camera axes.
-        log_scale: (B,) logarithm of the units a metre at the hips' depth.
-        shift_m: (B, 2) where the hips' bone head is, beside the optical axis.
+        log_scale: (B,) logarithm of the units of length per metre at the depth of the hips.
+        shift_m: (B, 2) offset of the head of the hip bone from the optical axis, metres.
     """
 
     shape: Tensor
@@ -84,19 +84,19 @@ class FitState:
     shift_m: Tensor
 
     def parameters(self, person: Tensor) -> BodyParameters:
-        """Frame by frame, given whose each is (B,)."""
+        """Parameters of each frame, given its person (B,)."""
         rotations = torch.cat((self.orientation[:, None], rotation_from_vector(self.pose)), dim=1)
         return BodyParameters(self.shape[person], rotations, self.log_scale, self.shift_m)
 
 
 @dataclass(frozen=True)
 class PosedBodies:
-    """What the terms of an energy are made from.
+    """Posed bodies, from which the energy terms are computed.
 
     Attributes:
-        bodies: The guess.
-        joints: (B, J, 3) about the hips, metres, camera axes.
-        projected: (B, J, 2) where they are seen, in the target's units.
+        bodies: The unknowns.
+        joints: (B, J, 3) relative to the hips, metres, camera axes.
+        projected: (B, J, 2) their projection, in units of the target.
     """
 
     bodies: FitState
@@ -106,14 +106,15 @@ class PosedBodies:
 
 @dataclass(frozen=True)
 class Weights:
-    """The energy of a fit: each term's weight, and what the reprojection takes for small.
+    """Weights of the energy terms, and scales of the reprojection error.
 
     Attributes:
-        error: What 2D joints err by, in units of the person's size: the reprojection is divided by twice its square.
-        robust: Residuals beyond it hardly pull, same unit.
-        pose: Of the pose prior.
-        limits: Of angles beyond the joints' limits, per squared radian.
-        shape: Of unusual shapes.
+        error: Standard deviation of the 2D joints, in units of the person's size: the squared reprojection error is
+            divided by twice its square.
+        robust: Scale of the robust error, same unit; the pull of larger residuals fades.
+        pose: Weight of the pose prior.
+        limits: Weight of angles beyond the joint limits, per squared radian.
+        shape: Weight of the squared distance from the middle shape.
     """
 
     error: float = 0.02
@@ -123,16 +124,16 @@ class Weights:
     shape: float = 0.5
 
 
-EnergyTerm: TypeAlias = Callable[[PosedBodies], Tensor]  # a further term (B,), weighted
+EnergyTerm: TypeAlias = Callable[[PosedBodies], Tensor]  # an additional term (B,), weighted
 
 
 class Fitter(nn.Module):
     """Fits bodies to the joints of one set.
 
     Args:
-        body: The Anny body.
-        joint_set: Of the 2D joints.
-        prior: Of poses.
+        body: The body model.
+        joint_set: Joint set of the 2D joints.
+        prior: Pose prior.
     """
 
     def __init__(self, body: BodyModel, joint_set: JointSet, prior: PosePrior) -> None:
@@ -142,13 +143,13 @@ class Fitter(nn.Module):
         self.limits = angle_limits()
 
     def pose(self, bodies: FitState, target: FitTarget) -> PosedBodies:
-        """Pose a guess and look at it."""
+        """Pose and project the bodies."""
         parameters = bodies.parameters(target.person)
         joints = self.layer.joints(parameters)
         return PosedBodies(bodies, joints, parameters.project(joints))
 
     def energy(self, posed: PosedBodies, target: FitTarget, weights: Weights, term: EnergyTerm | None = None) -> Tensor:
-        """(P,) of each person: the sum over frames, and the shape's term once a frame, for it is seen in each."""
+        """Energy (P,) of each person, summed over frames; the shape term counts once a frame, like the 2D joints."""
         bodies, person = posed.bodies, target.person
         visible = energy_terms.reprojection(posed.projected, target.joints, target.weight, weights.robust)
         frames = visible / (2 * weights.error**2)
@@ -169,18 +170,18 @@ class Fitter(nn.Module):
         camera_only: bool = False,
         term: EnergyTerm | None = None,
     ) -> tuple[FitState, Tensor]:
-        """Descend from a start.
+        """Minimise the energy from an initial state.
 
         Args:
-            target: What is seen.
-            start: Where from.
-            weights: The energy.
-            rounds: Of the descent.
-            camera_only: Only the camera and where the hips face may change.
-            extra: A further term of the energy.
+            target: The 2D joints.
+            start: The initial state.
+            weights: Of the energy terms.
+            rounds: Evaluations of the energy.
+            camera_only: Optimise only the camera and the orientation of the hips.
+            term: An additional term of the energy.
 
         Returns:
-            The bodies found, and each person's energy (P,).
+            The fitted state, and the energy (P,) of each person.
         """
         frames, person = len(start.pose), target.person
         people = len(start.shape)
@@ -201,22 +202,24 @@ class Fitter(nn.Module):
                 shift,
             )
 
-        unturned = torch.zeros_like(start.shift_m[:, :1]).expand(-1, 3)
-        rows = torch.cat((start.pose.flatten(1), unturned, start.log_scale[:, None], start.shift_m), dim=1)
+        no_turn = torch.zeros_like(start.shift_m[:, :1]).expand(-1, 3)
+        rows = torch.cat((start.pose.flatten(1), no_turn, start.log_scale[:, None], start.shift_m), dim=1)
         flat = torch.cat((rows.flatten(), start.shape.flatten()))
-        found, energy = minimise(
+        solution, energy = minimise(
             lambda x: self.energy(self.pose(unpack(x), target), target, weights, term), flat, owner, rounds, free
         )
-        return unpack(found), energy
+        return unpack(solution), energy
 
     def with_camera(self, bodies: FitState, target: FitTarget) -> FitState:
-        """The same bodies, seen by the cameras that fit their joints best, in closed form."""
+        """The same bodies with the cameras that fit their joints best, in closed form."""
         joints = self.pose(bodies, target).joints
         scale, shift = solve_camera(joints, target.joints, target.weight)
         return replace(bodies, log_scale=scale.log(), shift_m=shift)
 
     @torch.no_grad()
     def estimate(self, bodies: FitState, target: FitTarget) -> BodyEstimate:
-        """Bodies as a baseline gives them: vertices, joints, and where these are seen."""
-        found = self.layer.estimate(bodies.parameters(target.person))
-        return replace(found, joints_px=target.unit_px[:, None, None] * found.joints_px + target.centre_px[:, None])
+        """Vertices, joints and projected joints of the bodies, as the output of a baseline."""
+        solution = self.layer.estimate(bodies.parameters(target.person))
+        return replace(
+            solution, joints_px=target.unit_px[:, None, None] * solution.joints_px + target.centre_px[:, None]
+        )

@@ -1,6 +1,6 @@
-"""Where a fit starts: from the mean pose, turned four ways, or from a network's answer.
+"""Initial bodies of a fit: the mean pose in four directions, or the output of a network.
 
-A start is a function of what was observed that gives one or several guesses; whoever fits keeps the best.
+A start is a function of the 2D joints that gives one or several initial states; the fit keeps the best result.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ _ROUNDS_OF_BODY_FIT = 4
 def mean_pose(fitter: Fitter, target: FitTarget, observed: BaselineInput) -> list[FitState]:
     """The mean pose and shape, facing the camera, away from it, left and right.
 
-    In the picture the trunk leans as the line from the hips to the shoulders does, where those are seen.
+    The trunk leans in the image plane like the line from the hips to the shoulders, where both are detected.
     """
     frames, people = len(target.joints), int(target.person.max()) + 1
-    upright = axis_rotation(2, _lean(target, fitter)) @ target.joints.new_tensor(WORLD_TO_CAMERA)
+    facing = axis_rotation(2, _lean(target, fitter)) @ target.joints.new_tensor(WORLD_TO_CAMERA)
     starts = []
     for turn in range(YAWS):
         yaw = axis_rotation(2, target.joints.new_full((frames,), 2 * torch.pi * turn / YAWS))
         start = FitState(
             shape=target.joints.new_zeros(people, 6),
             pose=fitter.prior.mean.expand(frames, -1, -1),
-            orientation=upright @ yaw,
+            orientation=facing @ yaw,
             log_scale=target.joints.new_zeros(frames),
             shift_m=target.joints.new_zeros(frames, 2),
         )
@@ -47,7 +47,7 @@ def mean_pose(fitter: Fitter, target: FitTarget, observed: BaselineInput) -> lis
 
 
 def _lean(target: FitTarget, fitter: Fitter) -> Tensor:
-    """(B,) the angle in the picture from straight up to the line from the hips to the shoulders; 0 where not seen."""
+    """(B,) angle in the image, radians, from upright to the line from hips to shoulders; 0 where one is missing."""
     names = fitter.joint_set.names
 
     def middle(part: str) -> tuple[Tensor, Tensor]:
@@ -61,25 +61,25 @@ def _lean(target: FitTarget, fitter: Fitter) -> Tensor:
 
 
 class NetworkStart:
-    """The joints that a trained model recovers from the same 2D joints, with the body laid on them.
+    """The body model fitted to the 3D joints that a trained network predicts from the same 2D joints.
 
     Args:
-        recovery: The model, of the fitter's joint set.
-        fitter: Whose body and joints are to start there.
+        predictor: The network, of the fitter's joint set.
+        fitter: Gives the body model and the joint set.
     """
 
-    def __init__(self, recovery: Predictor, fitter: Fitter) -> None:
-        self.recovery = recovery
-        self.to_body = BodyFitter(fitter.body, fitter.body.regressor(fitter.joint_set))
+    def __init__(self, predictor: Predictor, fitter: Fitter) -> None:
+        self.predictor = predictor
+        self.body_fitter = BodyFitter(fitter.body, fitter.body.regressor(fitter.joint_set))
 
     def __call__(self, fitter: Fitter, target: FitTarget, observed: BaselineInput) -> list[FitState]:
-        joints, _ = self.recovery.run(observed.joints_px.cpu().numpy(), observed.confidence.cpu().numpy())
+        joints, _ = self.predictor.run(observed.joints_px.cpu().numpy(), observed.confidence.cpu().numpy())
         points = torch.from_numpy(joints).to(target.joints.device)
-        laid = self.to_body(points, target.person, rounds=_ROUNDS_OF_BODY_FIT)
+        fitted = self.body_fitter(points, target.person, rounds=_ROUNDS_OF_BODY_FIT)
         start = FitState(
-            shape=fitter.layer.shape_of(laid.phenotypes),
-            pose=rotation_vectors(laid.orientations),
-            orientation=laid.orientations[:, 0],
+            shape=fitter.layer.shape_of(fitted.phenotypes),
+            pose=rotation_vectors(fitted.orientations),
+            orientation=fitted.orientations[:, 0],
             log_scale=target.joints.new_zeros(len(points)),
             shift_m=target.joints.new_zeros(len(points), 2),
         )
@@ -87,7 +87,7 @@ class NetworkStart:
 
 
 def better(starts: list[tuple[FitState, Tensor]]) -> FitState:
-    """Person by person the guess of the lowest energy (P,); every person has one frame."""
+    """For each person the state of the lowest energy (P,); every person has one frame."""
     energies = torch.stack([energy for _, energy in starts])
     best = energies.nan_to_num(torch.inf).argmin(0)
     first = starts[0][0]

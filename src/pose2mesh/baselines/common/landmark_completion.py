@@ -1,7 +1,7 @@
-"""Landmarks brought to one place and size, those not found filled in from the others: forests need every number.
+"""Standardises landmarks and fills in missing ones from the others, since random forests need every feature.
 
-What is missing comes from a linear model of where landmarks lie together, a Gaussian of low rank (probabilistic PCA,
-Tipping and Bishop 1999): the mean of the missing ones given those found.
+Missing landmarks come from a linear model of all landmarks, a Gaussian of low rank (probabilistic PCA, Tipping and
+Bishop 1999): their conditional mean given the detected landmarks.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-_ROUNDS = 3  # place and size depend on what is filled in, and that on them
-_UNSURE = 0.5  # of the person's median confidence: what a detector is less sure of counts as missing
+_ROUNDS = 3  # iterations: position and size depend on the filled-in landmarks, and these on them
+_LEAST_CONFIDENCE = 0.5  # of the person's median confidence: landmarks of less count as missing
 
 
 @dataclass(frozen=True)
 class StandardisedLandmarks:
-    """Landmarks about their middle, with a root mean square distance of 1 from it; `B` people.
+    """Landmarks relative to their mean, with a root mean square distance of 1 from it; `B` people.
 
     Attributes:
         landmarks: (B, N, 2).
-        centre: (B, 2) that middle, in the units in which they were seen.
-        unit: (B,) that distance, likewise.
+        centre: (B, 2) the mean, in units of the input.
+        unit: (B,) the root mean square distance, in units of the input.
     """
 
     landmarks: Tensor
@@ -34,22 +34,22 @@ class StandardisedLandmarks:
         centre = landmarks.mean(1)
         offset = landmarks - centre[:, None]
         unit = offset.square().sum(-1).mean(1).sqrt()
-        unit = torch.where(unit > 1e-6, unit, 1.0)  # all in one point, as where none is found
+        unit = torch.where(unit > 1e-6, unit, 1.0)  # all landmarks in one point, as where none is detected
         return cls(offset / unit[:, None, None], centre, unit)
 
 
-def found(confidence: Tensor) -> Tensor:
-    """(B, N) which landmarks are there: with confidence (B, N), and not much less than the person's others."""
+def detected_mask(confidence: Tensor) -> Tensor:
+    """(B, N) bool, which landmarks count as detected: confidence (B, N) above 0 and not far below the median."""
     median = torch.where(confidence > 0, confidence, torch.nan).nanmedian(1, keepdim=True).values.nan_to_num(0.0)
-    return (confidence > 0) & (confidence >= _UNSURE * median)
+    return (confidence > 0) & (confidence >= _LEAST_CONFIDENCE * median)
 
 
 class Completion(nn.Module):
-    """The linear model; it knows nothing until `learn` has been called or its state is loaded.
+    """The linear model; to be fitted by `fit_to` or loaded from a state.
 
     Args:
-        landmarks: How many there are, `N`.
-        rank: Directions in which they vary together.
+        landmarks: Number of landmarks, `N`.
+        rank: Number of principal directions.
     """
 
     mean: Tensor
@@ -63,8 +63,8 @@ class Completion(nn.Module):
         self.register_buffer("noise", torch.ones(()))  # the spread of each number about the model
 
     @torch.no_grad()
-    def learn(self, landmarks: Tensor) -> None:
-        """From people of whom all landmarks (P, N, 2) are known, P above the rank."""
+    def fit_to(self, landmarks: Tensor) -> None:
+        """Fit the model to complete landmarks (P, N, 2) of people, P above the rank."""
         flat = StandardisedLandmarks.of(landmarks).landmarks.flatten(1)
         self.mean.copy_(flat.mean(0))
         variance, direction = torch.linalg.eigh((flat - self.mean).T.double().cov())
@@ -74,21 +74,24 @@ class Completion(nn.Module):
         self.noise.copy_(rest.sqrt().clamp_min(1e-3))
 
     def forward(self, landmarks: Tensor, confidence: Tensor) -> StandardisedLandmarks:
-        """All landmarks of people (B, N, 2) who were seen with confidences (B, N)."""
-        known = found(confidence)[..., None]
-        middle = (known * landmarks).sum(1) / known.sum(1).clamp_min(1)
-        whole = StandardisedLandmarks.of(torch.where(known, landmarks, middle[:, None]))
+        """Completed, standardised landmarks, from detected landmarks (B, N, 2) with confidences (B, N)."""
+        given = detected_mask(confidence)[..., None]
+        middle = (given * landmarks).sum(1) / given.sum(1).clamp_min(1)
+        completed = StandardisedLandmarks.of(torch.where(given, landmarks, middle[:, None]))
         for _ in range(_ROUNDS):
-            likely = whole.unit[:, None, None] * self._likely(whole.landmarks, known) + whole.centre[:, None]
-            whole = StandardisedLandmarks.of(torch.where(known, landmarks, likely))
-        return whole
+            expected = (
+                completed.unit[:, None, None] * self._conditional_mean(completed.landmarks, given)
+                + completed.centre[:, None]
+            )
+            completed = StandardisedLandmarks.of(torch.where(given, landmarks, expected))
+        return completed
 
-    def _likely(self, landmarks: Tensor, known: Tensor) -> Tensor:
-        """The model's mean of all landmarks (B, N, 2) given those known (B, N, 1)."""
-        weight = known.expand_as(landmarks).flatten(1) / self.noise.square()
+    def _conditional_mean(self, landmarks: Tensor, given: Tensor) -> Tensor:
+        """Conditional mean of all landmarks (B, N, 2) under the model, given those of a mask (B, N, 1)."""
+        weight = given.expand_as(landmarks).flatten(1) / self.noise.square()
         offset = landmarks.flatten(1) - self.mean
         matrix = torch.einsum("kn,bn,ln->bkl", self.basis, weight, self.basis) + torch.eye(
             len(self.basis), device=self.basis.device
         )
-        place = torch.linalg.solve(matrix, (weight * offset) @ self.basis.T)
-        return (self.mean + place @ self.basis).reshape(landmarks.shape)
+        coefficients = torch.linalg.solve(matrix, (weight * offset) @ self.basis.T)
+        return (self.mean + coefficients @ self.basis).reshape(landmarks.shape)

@@ -1,9 +1,9 @@
-"""91 landmarks of the Anny body: the 17 joints of COCO, and 74 single vertices spread over the skin.
+"""91 landmarks of the Anny body: the 17 joints of COCO and 74 vertices of the skin.
 
-The vertices are chosen by rule, from the template, its skin weights and its bones. A *ring* stands around a bone at
-some way along it: the vertices where rays from the bone, to the front, the back and both sides, leave the skin. A *tip*
-is the vertex of a bone farthest in one direction. Vertices are chosen on the body's left; those of the right are their
-mirror images, because left and right skin weights of Anny differ a little.
+The vertices are selected by rules, from the template, its skin weights and its bones. A *ring* lies around a bone at a
+given position along it: the vertices where rays from the bone, to the front, the back and both sides, leave the skin. A
+*tip* is the vertex of a bone farthest in one direction. Vertices are selected on the left side and mirrored, because
+the left and right skin weights of Anny differ slightly.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.skeletons import COCO, COCO17
 
 _FRONT, _BACK, _OUT, _IN = (0.0, -1.0, 0.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0), (-1.0, 0.0, 0.0)
-_OWN = 0.5  # a vertex belongs to the bones that move it by so much
+_OWN = 0.5  # least skin weight of a bone at the vertices that belong to it
 _TRUNK = ("Hips", "Spine", "Spine1", "Spine2")
 
 
 @dataclass(frozen=True)
 class _Ring:
-    """Around the bone at a share of the way to the head of its child: level around the trunk, across a left limb."""
+    """Around a bone, at a share of the way to its child: in the horizontal plane (trunk) or across the bone (limbs)."""
 
     name: str
     bone: str
@@ -47,7 +47,7 @@ class _Ring:
 
 @dataclass(frozen=True)
 class _Tip:
-    """The vertex of the bone farthest in a direction; of one of all 52 bones."""
+    """The vertex of a bone farthest in a direction; the bone is one of all 52."""
 
     name: str
     bone: str
@@ -65,7 +65,7 @@ _RINGS = (
     _Ring("upper_arm", "LeftArm", "LeftForeArm", 0.55),
     _Ring("forearm", "LeftForeArm", "LeftHand", 0.5),
 )
-# From the middle of the skull, halfway up from its joint to the crown.
+# Rays from the centre of the skull, halfway between its joint and the crown.
 _HEAD_RAYS = {"head_back": _BACK, "left_temple": _OUT, "forehead": (0.0, -1.0, 1.0)}
 _TIPS = (
     _Tip("crown", "Head", (0.0, 0.0, 1.0)),
@@ -87,7 +87,7 @@ def _with_mirrors(names: list[str]) -> list[str]:
 
 _CHOSEN = [name for ring in _RINGS for name in ring.directions] + [*_HEAD_RAYS] + [tip.name for tip in _TIPS]
 NAMES: tuple[str, ...] = (*COCO17, *_with_mirrors(_CHOSEN))
-# Index pairs (left, right) that a mirror image exchanges, and the order in which it leaves the landmarks.
+# Index pairs (left, right) that mirroring exchanges, and the order of the landmarks after mirroring.
 MIRROR_PAIRS: tuple[tuple[int, int], ...] = tuple(
     (index, NAMES.index(_mirrored(name))) for index, name in enumerate(NAMES) if name.startswith("left_")
 )
@@ -97,9 +97,9 @@ MIRROR: tuple[int, ...] = tuple(
 
 
 def landmark_regressor(body: BodyModel) -> Tensor:
-    """(91, V) rows that sum to one and give the landmarks from the vertices, in the order of `NAMES`.
+    """Linear map (91, V) from vertices to landmarks, in the order of `NAMES`; rows sum to one.
 
-    Rows of the 17 joints are COCO's; each of the others is 1 at a single vertex.
+    The rows of the 17 joints are those of COCO; each of the others is 1 at a single vertex.
     """
     joints = body.regressor(COCO)[: len(COCO17)].to(body.template)
     vertices = torch.tensor([*landmark_vertices(body).values()], device=joints.device)
@@ -107,7 +107,7 @@ def landmark_regressor(body: BodyModel) -> Tensor:
 
 
 def landmark_vertices(body: BodyModel) -> dict[str, int]:
-    """The vertex of each landmark that is no joint, by name, in the order of `NAMES`."""
+    """The vertex of each landmark that is not a joint, by name, in the order of `NAMES`."""
     template, heads = body.template, body.template_heads()
     skin = _skin(body)
     weights = body.body_bone_weights()
@@ -139,7 +139,7 @@ def landmark_vertices(body: BodyModel) -> dict[str, int]:
 
 
 def _skin(body: BodyModel) -> Tensor:
-    """(V,) of the largest piece of the mesh: eyes, teeth and tongue are pieces of their own."""
+    """(V,) bool, the vertices of the largest connected component; eyes, teeth and tongue are separate components."""
     faces, count = body.faces.cpu().numpy(), len(body.template)
     ends = faces[:, [0, 1]], faces[:, [1, 2]]
     rows, columns = ([pair[:, side] for pair in ends] for side in (0, 1))
@@ -149,7 +149,7 @@ def _skin(body: BodyModel) -> Tensor:
 
 
 def _along_ray(points: Tensor, among: Tensor, start: Tensor, direction: Tensor, axis: Tensor | None = None) -> int:
-    """Which of the points lies nearest to a ray, made upright on an axis if there is one."""
+    """Index of the point of a mask nearest to a ray, whose direction is made orthogonal to an axis if one is given."""
     if axis is not None:
         direction = direction - (direction @ axis) * axis
     direction = nn.functional.normalize(direction, dim=0)

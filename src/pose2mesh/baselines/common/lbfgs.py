@@ -1,8 +1,8 @@
-"""L-BFGS (Liu and Nocedal 1989) on many problems at once, each with its own step and its own curvature.
+"""Batched L-BFGS (Liu and Nocedal 1989): many independent problems, each with its own step length and curvature.
 
-All unknowns stand in one vector, and `owner` says which problem each belongs to: the people of a batch, or the videos
-of a batch, each with as many frames as it has. An inner product is a sum by owner. Every round evaluates all problems
-once; a problem whose trial is good enough takes it, the others shorten their steps, so that none waits for another.
+The unknowns of all problems are in one vector; `owner` gives the problem of each, such as a person or a video of the
+batch. Inner products are summed by owner. Every round evaluates all problems once; problems whose trial step lowers the
+energy enough accept it, the others shorten their step, so that no problem waits for another.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ import torch
 from torch import Tensor
 
 MEMORY = 10
-_SUFFICIENT = 1e-4  # of the decrease that the slope promises
-_FIRST_STEP = 0.1  # the largest change of any unknown
+_SUFFICIENT = 1e-4  # least decrease, as a share of that predicted by the slope (Armijo)
+_FIRST_STEP = 0.1  # largest change of an unknown in a steepest-descent step
 _LARGEST_STEP = 0.5
 
 
 def minimise(
     energy: Callable[[Tensor], Tensor], start: Tensor, owner: Tensor, rounds: int, free: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Descend from a start.
+    """Minimise the energies of all problems.
 
     Args:
-        energy: Takes the unknowns (M,) and gives each problem's energy (P,), differentiable. Those of one problem
-            may depend on that problem's unknowns alone.
-        start: (M,) in units in which a step of 0.1 is a small one (radians, say).
-        owner: (M,) the problem of each unknown, counted from 0.
-        rounds: Evaluations.
-        free: (M,) bool, which unknowns may change; all by default.
+        energy: Maps the unknowns (M,) to the energies (P,), differentiably. The energy of a problem may depend on the
+            unknowns of that problem only.
+        start: (M,) initial values, in units in which a step of 0.1 is small (radians, for example).
+        owner: (M,) problem of each unknown, counted from 0.
+        rounds: Number of evaluations.
+        free: (M,) bool, the unknowns that may change; all by default.
 
     Returns:
         The unknowns (M,), and the energies (P,), none higher than at the start.
@@ -61,27 +61,27 @@ def minimise(
     for _ in range(rounds):
         trial = best + length[owner] * direction
         trial_value, trial_gradient = evaluate(trial)
-        promised = length * dot(gradient, direction)
-        good = trial_value <= value + _SUFFICIENT * promised  # False for NaN
-        taken = good[owner]
-        # Of the parabola through value, slope and trial; where it makes no sense, a tenth to a half of the step.
-        shorter = -promised / (2 * (trial_value - value - promised)).clamp_min(1e-30)
-        length = torch.where(good, 1.0, length * shorter.nan_to_num(0.1).clamp(0.1, 0.5))
-        step = torch.where(taken, trial - best, 0.0)
-        change = torch.where(taken, trial_gradient - gradient, 0.0)
-        best, gradient = torch.where(taken, trial, best), torch.where(taken, trial_gradient, gradient)
-        value = torch.where(good, trial_value, value)
+        expected = length * dot(gradient, direction)
+        decreased = trial_value <= value + _SUFFICIENT * expected  # False for NaN
+        accepted = decreased[owner]
+        # Minimum of the parabola through value, slope and trial value, clamped to a tenth to a half of the step.
+        shorter = -expected / (2 * (trial_value - value - expected)).clamp_min(1e-30)
+        length = torch.where(decreased, 1.0, length * shorter.nan_to_num(0.1).clamp(0.1, 0.5))
+        step = torch.where(accepted, trial - best, 0.0)
+        change = torch.where(accepted, trial_gradient - gradient, 0.0)
+        best, gradient = torch.where(accepted, trial, best), torch.where(accepted, trial_gradient, gradient)
+        value = torch.where(decreased, trial_value, value)
         along = dot(step, change)
-        bent = along > 1e-10  # positive curvature, which L-BFGS needs; other pairs count for nothing
-        inverse = torch.where(bent, 1 / along.clamp_min(1e-10), 0.0)
-        curvature = torch.where(bent, along / dot(change, change).clamp_min(1e-20), curvature)
+        usable = along > 1e-10  # L-BFGS needs positive curvature; other pairs are ignored
+        inverse = torch.where(usable, 1 / along.clamp_min(1e-10), 0.0)
+        curvature = torch.where(usable, along / dot(change, change).clamp_min(1e-20), curvature)
         pairs.append((step, change, inverse))
-        fresh = _two_loops(gradient, pairs, curvature, owner, dot)
-        uphill = (dot(fresh, gradient) >= 0) | (curvature == 0)
+        new_direction = _two_loops(gradient, pairs, curvature, owner, dot)
+        uphill = (dot(new_direction, gradient) >= 0) | (curvature == 0)
         steepest = -gradient * (_FIRST_STEP / largest(gradient))[owner]
-        fresh = torch.where(uphill[owner], steepest, fresh)
-        fresh = fresh * (_LARGEST_STEP / largest(fresh)).clamp_max(1.0)[owner]
-        direction = torch.where(taken, fresh, direction)
+        new_direction = torch.where(uphill[owner], steepest, new_direction)
+        new_direction = new_direction * (_LARGEST_STEP / largest(new_direction)).clamp_max(1.0)[owner]
+        direction = torch.where(accepted, new_direction, direction)
     return best, value
 
 
@@ -92,7 +92,7 @@ def _two_loops(
     owner: Tensor,
     dot: Callable[[Tensor, Tensor], Tensor],
 ) -> Tensor:
-    """Minus the inverse Hessian, as the pairs of steps and changes of gradient tell it, times the gradient."""
+    """Minus the gradient times the inverse Hessian, estimated from pairs of steps and gradient changes."""
     direction = -gradient
     shares = []
     for step, change, inverse in reversed(pairs):

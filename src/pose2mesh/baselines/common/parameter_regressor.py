@@ -1,8 +1,8 @@
-"""The parameter regressor that all methods share: features to a body and a camera, in a few corrections.
+"""The iterative parameter regressor of HMR and SPIN: features to body and camera parameters.
 
-As in HMR (Kanazawa et al. 2018, section 3.2): from the mean body on, the regressor sees the features and its guess so
-far, and says what to add. Rotations are six numbers, the first two columns of the matrix before they are made
-orthonormal (Zhou et al. 2019), so that the numbers of neighbouring rotations are neighbours.
+As in HMR (Kanazawa et al. 2018, section 3.2): starting from the mean body, the regressor takes the features and the
+current parameters and predicts a correction. Rotations are six numbers, the first two columns of the matrix before
+orthonormalisation (Zhou et al. 2019), a continuous representation.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from pose2mesh.body_models.bones import BODY_BONES
 from pose2mesh.body_models.interface import PHENOTYPES
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, rotation_from_six, rotation_from_vector, six_of_rotation
 
-# Numbers of a guess: rotations, shape, camera's scale and shift.
+# Sizes of the parameters: rotations, shape, scale and shift of the camera.
 _SIZES = (6 * len(BODY_BONES), len(PHENOTYPES), 1, 2)
 
 
 class ParameterRegressor(nn.Module):
-    """Features to bodies.
+    """Features to body and camera parameters.
 
-    Differs from the paper: six numbers a rotation instead of a rotation vector's three, which jump at half a turn, as
-    SPIN has it; layers of 384 for our 512 features, where the paper has 1024 for 2048.
+    Differs from the paper: six numbers a rotation, as in SPIN, instead of the three of a rotation vector, which is
+    discontinuous at half a turn; hidden layers of 384 for 512 features instead of 1024 for 2048.
 
     Args:
-        features: How many.
-        layer: The body.
-        iterations: How many corrections.
+        features: Number of features.
+        layer: The body layer.
+        iterations: Number of corrections.
         hidden: Width of the two hidden layers.
     """
 
@@ -50,7 +50,7 @@ class ParameterRegressor(nn.Module):
         self.register_buffer("mean", _numbers(mean_parameters(layer))[0], persistent=False)
 
     def forward(self, features: Tensor) -> list[BodyParameters]:
-        """The guess after each correction, the last of all the best, of features (B, features)."""
+        """Parameters after each correction, of features (B, features); the last are the final prediction."""
         numbers = self.mean.expand(len(features), -1)
         predictions = []
         for _ in range(self.iterations):
@@ -60,7 +60,7 @@ class ParameterRegressor(nn.Module):
 
 
 def near_zero_layer(width: int, numbers: int) -> nn.Linear:
-    """A last layer whose numbers are close to 0 at first: guesses begin near the mean."""
+    """A last layer whose initial outputs are close to 0, so that predictions start near the mean."""
     last = nn.Linear(width, numbers)
     nn.init.xavier_uniform_(last.weight, gain=0.01)
     nn.init.zeros_(last.bias)
@@ -69,9 +69,14 @@ def near_zero_layer(width: int, numbers: int) -> nn.Linear:
 
 @torch.no_grad()
 def mean_parameters(layer: BodyLayer, prior: PosePrior | None = None) -> BodyParameters:
-    """The middle of shapes in the mean pose (of the prior that ships, by default), facing the camera.
+    """The middle shape in the mean pose, facing the camera: one body.
 
-    One body, seen as crops are cut: the mean of its joints in the middle, the farthest of them `MARGIN` inside.
+    The camera projects it as crops are cut: the mean of the joints to the centre, the farthest joint to 1 / `MARGIN` of
+    half the side of the crop.
+
+    Args:
+        layer: The body layer.
+        prior: Pose prior with the mean pose; the one that ships by default.
     """
     prior = (prior or PosePrior.load()).to(layer.low.device)
     facing = layer.low.new_tensor(WORLD_TO_CAMERA)

@@ -1,7 +1,7 @@
-"""How likely a pose is: a Gaussian mixture over the joints' rotations, as SMPLify (Bogo et al. 2016) has it.
+"""Pose prior: a Gaussian mixture over joint rotations, as in SMPLify (Bogo et al. 2016).
 
-A pose is a rotation vector for each bone below the hips, relative to its parent (radians, rest pose's axes): where the
-hips face says nothing of a pose. `scripts/fit_pose_prior.py` fitted the mixture that ships, on training clips alone.
+A pose is one rotation vector for each bone below the hips, relative to its parent (radians, axes of the rest pose); the
+orientation of the hips is not part of it. `scripts/fit_pose_prior.py` fitted the mixture that ships, to training clips.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from pose2mesh.body_models.bones import BODY_BONES
 from pose2mesh.datasets.synthetic.pose_sampling import to_local
 
-TURNING = len(BODY_BONES) - 1  # bones that a pose turns: all but the hips
+TURNING = len(BODY_BONES) - 1  # bones with a rotation in a pose: all but the hips
 FILE = "pose_prior.npz"
 
 
@@ -54,7 +54,7 @@ class PosePrior(nn.Module):
 
     @classmethod
     def load(cls, stream: BinaryIO | None = None) -> PosePrior:
-        """The mixture in a file as `scripts/fit_pose_prior.py` writes it; the one that ships by default."""
+        """The mixture of a file of `scripts/fit_pose_prior.py`; the one that ships by default."""
         with (
             stream or files("pose2mesh.baselines.common").joinpath(FILE).open("rb") as file,
             np.load(file, allow_pickle=False) as arrays,
@@ -62,14 +62,14 @@ class PosePrior(nn.Module):
             return cls(arrays["weights"], arrays["means"], arrays["covariances"])
 
     def forward(self, pose: Tensor) -> Tensor:
-        """(B,) the negative logarithm of the density of poses (B, 21, 3), 0 at the highest of the Gaussians' peaks."""
+        """(B,) negative logarithm of the density of poses (B, 21, 3), relative to the highest peak of the Gaussians."""
         offset = pose.flatten(1)[:, None] - self.means  # (B, K, 63)
         squared = torch.einsum("kij,bkj->bki", self.whitening, offset).square().sum(-1)
         return -torch.logsumexp(self.log_peaks - squared / 2, dim=1)
 
 
 def rotation_vectors(orientations: Tensor) -> Tensor:
-    """(B, 21, 3) the pose of world rotations (B, 22, 3, 3), without where the hips face."""
+    """Pose (B, 21, 3) of bone orientations (B, 22, 3, 3) in any common frame."""
     local = to_local(orientations)[:, 1:]
     vectors = Rotation.from_matrix(local.reshape(-1, 3, 3).detach().cpu().numpy()).as_rotvec()
     return torch.from_numpy(vectors.astype(np.float32)).reshape(local.shape[:3]).to(orientations.device)

@@ -1,8 +1,8 @@
-"""Random regression forests (Breiman 2001): grown by scikit-learn, stored and run as plain tensors.
+"""Random regression forests (Breiman 2001): trained by scikit-learn, stored and evaluated as tensors.
 
-A forest is a mean over trees, each of which asks of one feature at a time whether it exceeds a threshold, until it
-comes to a leaf. Features and thresholds are in half precision: features are rounded before growing, and thresholds
-downwards, so that every question has the same answer here as in scikit-learn.
+The output of a forest is the mean over its trees; each split of a tree compares one feature with a threshold. Features
+and thresholds are in half precision: features are rounded before training, and thresholds are rounded down, so that
+every comparison has the same result as in scikit-learn.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from torch import Tensor, nn
 from pose2mesh.errors import InputError
 from pose2mesh.io.extras import require
 
-_MOST_FEATURES = 256  # a feature's number is a byte
-_MOST_LEAVES = 32_768  # and a place within a tree two
+_MOST_FEATURES = 256  # the index of a feature is stored in one byte
+_MOST_LEAVES = 32_768  # and a position within a tree in two
 
 
 @dataclass(frozen=True)
 class ForestConfig:
-    """How forests grow.
+    """Sizes and training options of a forest.
 
     Attributes:
-        trees: Of each forest.
-        leaves: Of each tree, at most; the split that lowers the error most comes first.
-        least: Samples in a leaf, at least.
-        considered: Features, drawn anew for each split, among which its question is chosen; all where there are fewer.
-        samples: Share of the samples, drawn with repetition for each tree.
+        trees: Number of trees.
+        leaves: Most leaves of a tree; the split that lowers the error most is made first.
+        least: Fewest samples in a leaf.
+        considered: Number of random features among which each split is chosen; all where there are fewer.
+        samples: Size of the bootstrap sample of each tree, as a share of the training samples.
     """
 
     trees: int = 10
@@ -42,20 +42,22 @@ class ForestConfig:
 
 
 class Forest(nn.Module):
-    """A forest of `T` trees of at most `L` leaves. Before it is grown or loaded it gives zeros.
+    """A forest of `T` trees of at most `L` leaves. Its output is 0 before it is trained or loaded.
 
     Args:
-        features: How many it looks at, at most 256.
-        outputs: `D` values that it gives.
-        growth: Sizes it, and says how it grows.
+        features: Number of features, at most 256.
+        outputs: Number of outputs, `D`.
+        growth: Sizes and training options.
 
     Raises:
-        InputError: a number of features, trees or leaves that is none, or does not fit.
+        InputError: a number of features, trees or leaves is out of range.
     """
 
-    feature: Tensor  # (T, L − 1) which one a split asks for
+    feature: Tensor  # (T, L − 1) index of the feature that a split compares
     threshold: Tensor  # (T, L − 1)
-    below: Tensor  # (T, L − 1, 2) where to go if it does not exceed it, and if it does: a split, or −1 − leaf
+    below: (
+        Tensor  # (T, L − 1, 2) next node if the feature is at most the threshold, and if above: a split, or −1 − leaf
+    )
     leaves: Tensor  # (T, L, D)
 
     def __init__(self, features: int, outputs: int, growth: ForestConfig) -> None:
@@ -74,7 +76,7 @@ class Forest(nn.Module):
         self.register_buffer("leaves", torch.zeros(growth.trees, growth.leaves, outputs, dtype=torch.float16))
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, D) of features (B, C)."""
+        """Outputs (B, D) for features (B, C)."""
         rounded = features.half()
         tree = torch.arange(self.growth.trees, device=features.device)
         at = torch.zeros(len(features), self.growth.trees, dtype=torch.long, device=features.device)
@@ -86,10 +88,10 @@ class Forest(nn.Module):
         return self.leaves[tree, -1 - at].float().mean(1)
 
     def grow(self, features: Tensor, targets: Tensor, seed: int) -> None:
-        """Grow the trees on features (N, C) and what is to be given for them (N, D).
+        """Train the trees on features (N, C) and targets (N, D).
 
         Raises:
-            InputError: scikit-learn is not installed, or the samples do not fit the forest.
+            InputError: scikit-learn is not installed, or the shapes do not fit the forest.
         """
         if features.shape != (len(targets), self.features) or targets.shape[1:] != self.leaves.shape[2:]:
             raise InputError(
@@ -104,7 +106,7 @@ class Forest(nn.Module):
             self._store(index, estimator.tree_)
 
     def _store(self, index: int, tree: Any) -> None:
-        """Splits and leaves of a tree of scikit-learn's, each numbered in the order in which they stand there."""
+        """Copy the splits and leaves of a tree of scikit-learn, each numbered in scikit-learn's order."""
         left, right, feature, threshold, value = (
             getattr(tree, name) for name in ("children_left", "children_right", "feature", "threshold", "value")
         )
@@ -119,13 +121,13 @@ class Forest(nn.Module):
 
 
 def _half_below(values: NDArray[np.float64]) -> NDArray[np.float16]:
-    """The largest numbers in half precision that are not above the values."""
+    """Values rounded down to half precision."""
     half = values.astype(np.float16)
     return np.where(half > values, np.nextafter(half, np.float16(-np.inf)), half)
 
 
 def _regressor(growth: ForestConfig, samples: tuple[int, ...], seed: int) -> Any:
-    """Of scikit-learn, which has no types, for samples of a shape (N, C)."""
+    """scikit-learn's forest (untyped) for samples of shape (N, C)."""
     ensemble = require("sklearn.ensemble", "baselines", "scikit-learn, which grows forests,")
     return ensemble.RandomForestRegressor(
         growth.trees,

@@ -1,10 +1,10 @@
-"""A silhouette that can be descended on: how a body's outline changes with its pose, its shape and the camera.
+"""A differentiable silhouette of a body, with respect to its pose, its shape and the camera.
 
-The body is filled with balls, each between two vertices that lie opposite each other: its middle is theirs, and its
-radius follows their distance, so that a limb that thickens takes its balls along. A ball is seen as a disc, and a
-pixel belongs to the person as far as it is inside the disc it is deepest in; at the outline this goes from 1 to 0 over
-about a pixel. Beside sums of soft points, whose outline swells where the surface is seen edge-on, discs end where the
-body does.
+The body is filled with balls between pairs of opposite vertices: the centre of a ball is the midpoint of its pair, and
+its radius follows their distance, so that it grows with the limb. Balls are projected to discs. The coverage of a pixel
+depends on its depth in the disc in which it is deepest, and falls from 1 to 0 over about a pixel at the outline.
+Unlike sums of soft points, which extend the outline where the surface is tangential to the view, discs end at the
+outline of the body.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from pose2mesh.visualization.renderer import vertex_normals
 
 SIZE_PX = 32
 BALLS = 300
-_CANDIDATES, _OPPOSITE = 1000, 2000  # vertices that get a ball offered; vertices that may lie opposite
+_CANDIDATES, _OPPOSITE = 1000, 2000  # vertices that a ball may start from; vertices that may be opposite to them
 _LEAST_SLOPE = 0.5  # cosine, to the normal, of the line between opposite vertices: neighbours are not opposite
-_SOFTNESS = 0.2  # of a pixel: an outline goes from 0.95 to 0.05 over about a pixel, as it does in masks made smaller
+_SOFTNESS = 0.2  # of a pixel: coverage falls from 0.95 to 0.05 over about a pixel, as in downsampled masks
 
 
 class SoftSilhouette(nn.Module):
-    """Silhouettes of the Anny body, differentiable in everything but which disc a pixel is deepest in.
+    """Silhouettes of a body, differentiable except for the choice of the deepest disc of a pixel.
 
     Args:
-        body: The Anny body.
-        balls: How many fill it.
-        size: Of the silhouettes, pixels along a side.
+        body: The body model.
+        balls: Number of balls, `N`.
+        size: Side of the silhouettes in pixels.
 
     Attributes:
-        vertices: (2N,) the vertices to pose: one end of every ball, then the other.
+        vertices: (2N,) indices of the vertices to pose: one end of every ball, then the other.
     """
 
     vertices: Tensor
@@ -51,11 +51,11 @@ class SoftSilhouette(nn.Module):
         self.register_buffer("pixels", torch.stack((across, down), dim=-1).reshape(-1, 2), persistent=False)
 
     def forward(self, points: Tensor, parameters: BodyParameters) -> Tensor:
-        """How much of each pixel of the crop the person takes, in [0, 1].
+        """Coverage of each pixel of the crop by the person, in [0, 1].
 
         Args:
-            points: (B, 2N, 3) the posed `vertices`, metres about the hips, camera axes.
-            guess: Whose camera looks.
+            points: (B, 2N, 3) the posed `vertices`, metres relative to the hips, camera axes.
+            parameters: Gives the camera.
 
         Returns:
             (B, size, size).
@@ -67,7 +67,7 @@ class SoftSilhouette(nn.Module):
         return torch.sigmoid(depth * (self.size / 2 / _SOFTNESS)).reshape(-1, self.size, self.size)
 
     def discs(self, points: Tensor, parameters: BodyParameters) -> tuple[Tensor, Tensor]:
-        """Where the balls are seen: middles (B, N, 2) and radii (B, N), in units of the crop."""
+        """Projections of the balls: centres (B, N, 2) and radii (B, N), in units of the crop."""
         one, other = points.chunk(2, dim=1)
         middle = (one + other) / 2
         radius_m = self.share * (one - other).norm(dim=-1) / 2 + self.gap_m
@@ -76,38 +76,41 @@ class SoftSilhouette(nn.Module):
         return centre, rim[..., 0] - centre[..., 0]
 
     def _deepest(self, centre: Tensor, radius: Tensor) -> Tensor:
-        """(P,) in which of one person's discs (N, 2), (N,) each pixel is deepest; one by one they stay in the cache."""
+        """(pixels,) index of the disc (N, 2), (N,) of one person in which each pixel is deepest.
+
+        One person at a time, so that the distances stay in the cache.
+        """
         square = self.pixels.square().sum(1)[:, None] + centre.square().sum(1)
         distance = torch.addmm(square, self.pixels, centre.T, alpha=-2).clamp_min_(0).sqrt_()
         return (radius - distance).argmax(1)
 
 
-def overlap_loss(found: Tensor, target: Tensor, counted: Tensor) -> Tensor:
-    """One minus the overlap over the union of silhouettes (B, H, W) in [0, 1], the mean of the people who count.
+def overlap_loss(silhouettes: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """One minus the intersection over union of silhouettes (B, H, W) in [0, 1], averaged over samples.
 
-    Between soft silhouettes, overlap and union are the sums of the smaller and of the larger value at each pixel (the
-    Ruzicka similarity): the loss is 0 only where both are equal. 0 where nobody counts.
+    For soft silhouettes, intersection and union are the sums of the smaller and of the larger value at each pixel (the
+    Ruzicka similarity): the loss is 0 only where both are equal. It is 0 where all weights are 0.
 
     Args:
-        found, target: Silhouettes.
-        counted: (B,) weights of the people, or who of them counts.
+        silhouettes, target: The silhouettes.
+        weight: (B,) weights of the samples, or a mask.
     """
-    overlap = torch.minimum(found, target).sum((1, 2))
-    union = torch.maximum(found, target).sum((1, 2)).clamp_min(1e-6)
-    weight = counted.to(found.dtype)
+    overlap = torch.minimum(silhouettes, target).sum((1, 2))
+    union = torch.maximum(silhouettes, target).sum((1, 2)).clamp_min(1e-6)
+    weight = weight.to(silhouettes.dtype)
     return (weight * (1 - overlap / union)).sum() / weight.sum().clamp_min(1e-6)
 
 
 @torch.no_grad()
 def _balls_inside(body: BodyModel, count: int) -> tuple[Tensor, Tensor, float]:
-    """Balls that fill the body at rest.
+    """Balls that fill the body in the rest pose.
 
-    A vertex's opposite is the other one that the largest ball touches which touches the surface there from inside.
-    Balls are taken one by one, each the one that comes nearest to the vertex that is farthest from those before it.
+    The opposite of a vertex is the second vertex that the largest inscribed ball touching the surface there touches.
+    Balls are selected greedily: each is the one that comes nearest to the vertex farthest from all previous balls.
 
     Returns:
-        The vertices at the ends of each (N, 2); its radius as a share (N,) of half their distance; and how far, on
-        average, the surface lies outside of all balls, in metres.
+        The vertices at the ends of each ball (N, 2); its radius as a share (N,) of half their distance; and the mean
+        distance of the surface from the balls, in metres.
     """
     template = body.template
     normals = torch.from_numpy(vertex_normals(template.cpu().numpy(), body.faces.cpu().numpy())).to(template)
@@ -123,19 +126,19 @@ def _balls_inside(body: BodyModel, count: int) -> tuple[Tensor, Tensor, float]:
         if ball not in chosen:
             chosen.append(ball)
             deepest = torch.maximum(deepest, depth[:, ball])
-        deepest[farthest] = torch.inf  # nothing comes nearer
+        deepest[farthest] = torch.inf  # no ball comes nearer to this vertex
     half = (template[ends[chosen, 0]] - template[ends[chosen, 1]]).norm(dim=-1) / 2
     return ends[chosen], radius[chosen] / half, float(-depth[:, chosen].amax(1).mean())
 
 
 def _opposite(template: Tensor, normals: Tensor, order: Tensor) -> Tensor:
-    """For each of the first candidates in `order`, the vertex opposite, out of `order`."""
-    found = []
+    """Opposite vertex, out of `order`, of each of its first `_CANDIDATES` vertices."""
+    silhouettes = []
     for part in order[:_CANDIDATES].split(500):
         line = template[part, None] - template[order]
         length = line.norm(dim=-1)
         along = (line * normals[part, None]).sum(-1)
         # A ball that touches the surface at one vertex and goes through another has this radius.
         radius = torch.where(along > _LEAST_SLOPE * length, length.square() / (2 * along), torch.inf)
-        found.append(order[radius.argmin(1)])
-    return torch.cat(found)
+        silhouettes.append(order[radius.argmin(1)])
+    return torch.cat(silhouettes)

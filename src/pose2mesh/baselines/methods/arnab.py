@@ -1,14 +1,16 @@
-"""Arnab, Doersch and Zisserman 2019 (arXiv 1905.04266): one shape, all poses and cameras of a video fitted together.
+"""Arnab, Doersch and Zisserman 2019 (arXiv 1905.04266): one shape and all poses and cameras of a video, fitted jointly.
 
-To the energy of the single-frame fit come terms between the frames: joints move steadily, in 3D about the hips and in
-the picture, and stay near those of the single-frame fits, where everything starts. All are summed over the frames of a
-video and minimised at once. A picture is a video of one frame.
+Terms between the frames are added to the energy of the single-frame fit: the second differences of the joints are kept
+small, in 3D relative to the hips and in the image, and the joints stay close to those of the single-frame fits, which
+are the start (`common/temporal_terms.py`). The energies of all frames are minimised together. An image is a video of
+one frame.
 
-The paper's second half, a regressor retrained on such fits, is `retrained`; there the start is HMR's guess.
+The second part of the paper, a regressor retrained on such fits, is `retrained` (`hmr_video_fits.py`), where the start
+is the prediction of HMR.
 
-Differs from the paper: the body is Anny; the single-frame start is SMPLify's instead of HMR's; and what is kept small
-is how the joints' motion changes, not the motion itself. Over four training clips with noisy 2D, second differences
-gave 69 mm of MPJPE and an acceleration error of 14 to 26 mm/frame², first ones 77 mm and 41: they slow what moves.
+Differs from the paper: the body is Anny; the single-frame start is SMPLify's instead of HMR's; second differences of
+the joints are penalised instead of first ones. Over four training clips with noisy 2D, second differences gave 69 mm of
+MPJPE and an acceleration error of 14 to 26 mm/frame², first differences 77 mm and 41: they slow the motion down.
 """
 
 from __future__ import annotations
@@ -25,13 +27,13 @@ from pose2mesh.baselines.methods.smplify import CHUNK, SMPLify
 
 
 class Arnab:
-    """The method as a `Baseline`.
+    """The method as a `FittingBaseline`.
 
     Args:
         single: The single-frame fit.
-        weights: Of the energy of a frame; the single-frame fit's by default.
-        video: Of the terms between frames.
-        rounds: Of the descent.
+        weights: Weights of the energy of a frame; those of the single-frame fit by default.
+        video: Weights of the terms between frames.
+        rounds: Evaluations of the energy.
     """
 
     name = "arnab"
@@ -49,27 +51,27 @@ class Arnab:
     def __call__(self, observed: BaselineInput) -> BodyEstimate:
         return self.fitter.estimate(*self.fit(observed, self.start(observed)))
 
-    def fit(self, observed: BaselineInput, alone: FitState) -> tuple[FitState, FitTarget]:
-        """The bodies of all frames, each person's of one shape, and what they were fitted to.
+    def fit(self, observed: BaselineInput, single_frames: FitState) -> tuple[FitState, FitTarget]:
+        """The fitted state of all frames, with one shape for each person, and the target of the fit.
 
         Args:
             observed: The videos.
-            alone: Every frame fitted alone.
+            single_frames: The single-frame fits.
         """
         target = FitTarget.of(observed.joints_px, observed.confidence, observed.person, self.joint_set)
-        start = replace(alone, shape=mean_shapes(alone.shape, target.person))
+        start = replace(single_frames, shape=mean_shapes(single_frames.shape, target.person))
         start = self.fitter.with_camera(start, target)
         video_term = video_energy(self.fitter, start, target, self.video)
         return self.fitter.fit(target, start, self.weights, self.rounds, term=video_term)[0], target
 
     def start(self, observed: BaselineInput) -> FitState:
-        """Every frame fitted alone: (B,) people of one frame each."""
+        """The single-frame fits: every frame counts as a person of its own."""
         parts = [self.single.fit(part)[0] for part in observed.single_frames(CHUNK)]
         return FitState(*(torch.cat([getattr(part, name) for part in parts]) for name in FitState.__dataclass_fields__))
 
 
 def mean_shapes(shapes: Tensor, person: Tensor) -> Tensor:
-    """(P, 6) the mean of the shapes (B, 6) of each person's frames (B,)."""
+    """Mean shapes (P, 6) of persons, from the shapes (B, 6) of their frames; `person` (B,) is the person of a frame."""
     people = int(person.max()) + 1
     total = shapes.new_zeros(people, shapes.shape[1]).index_add(0, person, shapes)
     return total / torch.bincount(person, minlength=people)[:, None]

@@ -1,16 +1,16 @@
-"""GraphCMR (Kolotouros, Pavlakos and Daniilidis 2019, arXiv 1905.03244): a picture to the points of a mesh, and from
-these to a body's parameters.
+"""GraphCMR (Kolotouros, Pavlakos and Daniilidis 2019, arXiv 1905.03244): an image to the points of a mesh, and these to
+body parameters.
 
-The features of a picture are joined to every point of a coarse template; residual graph convolutions move the points to
-where the person's are, and tell the camera. A fixed linear step goes on to all vertices. A regressor of its own, which
-gives the mesh no gradient, makes parameters of the points.
+The features of the image are attached to every point of a coarse template; residual graph convolutions predict the
+positions of the points and the camera. A fixed linear map gives all vertices. A separate regressor, from which no
+gradient flows back to the mesh, predicts body parameters from the points.
 
-Differs from the paper: the body, and the backbone, pre-trained as a reader of pictures (`reader`) instead of on
-ImageNet; 432 points of 64 channels instead of 1723 of 256; features joined by a product, too (`Join`); in every graph
-convolution one matrix for a point itself and one for its neighbours, where the paper has one for their mean; BatchNorm
-instead of group normalisation; the regressor is not told the template's points, which are everyone's, beside the
-person's; rotations as six numbers instead of nine that singular values make a rotation; a camera with perspective; the
-vertices' loss is that of the coarse points.
+Differs from the paper: the body; the backbone, pre-trained to find parts, joints and landmarks (`reader`) instead of on
+ImageNet; 432 points of 64 channels instead of 1723 of 256; features are attached by a product, too (`Join`); every
+graph convolution has one matrix for a point itself and one for its neighbours, where the paper has one for their mean;
+BatchNorm instead of group normalisation; the regressor does not take the points of the template, which are constant;
+rotations of six numbers instead of nine projected by an SVD; a perspective camera; the vertex loss is on the coarse
+points.
 """
 
 from __future__ import annotations
@@ -48,21 +48,21 @@ from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.skeletons import JointSet
 
 _SAMPLE_BODIES = 64
-_REACH_M = 1 / 3  # makes numbers of about 1 of the template's places
+_REACH_M = 1 / 3  # scales the positions of the template to about 1
 
 
 @dataclass
 class GraphCMRSettings:
-    """What a GraphCMR is.
+    """Settings of GraphCMR.
 
     Attributes:
-        halvings: How often the mesh's graph is halved; 5 leaves 432 points.
-        channels: Of a point.
-        blocks: Residual graph convolutions.
+        halvings: Number of times the graph of the mesh is halved; 5 leaves 432 points.
+        channels: Channels of a point.
+        blocks: Number of residual graph convolutions.
         hidden: Width of the regressor from points to parameters.
-        vertices: Weight of the points, per metre; of the mesh and of the parameters' body.
-        weights: Of the other terms, of both.
-        answer: Which of the two bodies is the estimate; either is trained.
+        vertices: Weight of the point loss, per metre; of the mesh and of the parametric body.
+        weights: Weights of the other terms, of both.
+        answer: Which of the two bodies is the estimate; both are trained.
     """
 
     halvings: int = 5
@@ -75,14 +75,14 @@ class GraphCMRSettings:
 
 
 @dataclass(frozen=True)
-class Mesh:
-    """People as points of the coarse mesh, seen by a camera.
+class CoarseMesh:
+    """Points of the coarse mesh and a camera, for `B` people.
 
     Attributes:
-        points: (B, R, 3) about the root joint, metres, camera axes.
-        joints: (B, J, 3) regressed from them, likewise.
-        scale: (B,) of `geometry.camera.project`, about the root joint.
-        shift_m: (B, 2) likewise.
+        points: (B, R, 3) relative to the root joint, metres, camera axes.
+        joints: (B, J, 3) regressed from the points; same frame.
+        scale: (B,) of `baseline_camera.project`, relative to the root joint.
+        shift_m: (B, 2) its shift, metres.
     """
 
     points: Tensor
@@ -91,19 +91,19 @@ class Mesh:
     shift_m: Tensor
 
     def project(self, points: Tensor) -> Tensor:
-        """Where points (B, N, 3) about the root joint are seen: (B, N, 2)."""
+        """Projection (B, N, 2) of points (B, N, 3) relative to the root joint, metres."""
         return project(points, self.scale, self.shift_m)
 
-    def detach(self) -> Mesh:
-        return Mesh(*(value.detach() for value in vars(self).values()))
+    def detach(self) -> CoarseMesh:
+        return CoarseMesh(*(value.detach() for value in vars(self).values()))
 
 
 class GraphCMR(LearnedBaseline):
     """The method.
 
     Args:
-        layer: The body.
-        settings: What it is.
+        layer: The body layer.
+        settings: Its settings.
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"images"})
@@ -124,10 +124,10 @@ class GraphCMR(LearnedBaseline):
         self.points = PointNetwork(layer, surface, self.settings.channels, self.settings.blocks)
         self.regressor = PointsToParameters(layer, len(surface.points), self.settings.hidden)
 
-    def forward(self, observation: Observation) -> tuple[Mesh, BodyParameters]:
-        """The mesh, and the parameters made of it, which have the mesh's camera."""
+    def forward(self, observation: Observation) -> tuple[CoarseMesh, BodyParameters]:
+        """The mesh, and the parameters predicted from it, with the camera of the mesh."""
         assert observation.images is not None
-        mesh: Mesh = self.points(self.backbone(observation.images).vector)
+        mesh: CoarseMesh = self.points(self.backbone(observation.images).vector)
         return mesh, self.regressor(mesh.detach())
 
     def losses(self, observation: Observation, ground_truth: GroundTruth, progress: float) -> dict[str, Tensor]:
@@ -137,9 +137,9 @@ class GraphCMR(LearnedBaseline):
         joints, points, _ = self.poser(self.layer.phenotypes(prediction.shape), prediction.orientations)
         with torch.no_grad():
             _, true_points, _ = self.poser(ground_truth.phenotypes, ground_truth.orientations)
-        terms = self._both_losses(mesh.points, mesh.joints, mesh, ground_truth, true_points)
-        of_body = self._both_losses(points, joints, mesh.detach(), ground_truth, true_points)
-        terms.update({f"body_{name}": value for name, value in of_body.items()})
+        terms = self._shared_losses(mesh.points, mesh.joints, mesh, ground_truth, true_points)
+        body_terms = self._shared_losses(points, joints, mesh.detach(), ground_truth, true_points)
+        terms.update({f"body_{name}": value for name, value in body_terms.items()})
         terms["rotations"] = weights.rotations * rotation_loss(
             prediction.rotations, ground_truth.orientations, ground_truth.labelled
         )
@@ -150,7 +150,7 @@ class GraphCMR(LearnedBaseline):
 
     @torch.no_grad()
     def estimate(self, observation: Observation) -> BodyEstimate:
-        """See `LearnedBaseline`. The parameters come with the mesh, too."""
+        """See `LearnedBaseline`. Parameters are given for both settings of `answer`."""
         mesh, prediction = self(observation)
         if self.settings.answer == "parameters":
             found = self.layer.estimate(prediction)
@@ -159,14 +159,14 @@ class GraphCMR(LearnedBaseline):
         vertices = self.to_vertices.product(mesh.points.contiguous())
         return BodyEstimate(mesh.joints, vertices, mesh.project(mesh.joints), self.layer.parameters_of(prediction))
 
-    def _both_losses(
-        self, points: Tensor, joints: Tensor, camera: Mesh, ground_truth: GroundTruth, true_points: Tensor
+    def _shared_losses(
+        self, points: Tensor, joints: Tensor, camera: CoarseMesh, ground_truth: GroundTruth, true_points: Tensor
     ) -> dict[str, Tensor]:
-        """The terms that the mesh and the parameters' body have in common."""
+        """The terms that the mesh and the parametric body have in common."""
         weights = self.settings.weights
-        known = masked_l1(points, true_points, ground_truth.labelled[:, None])
+        vertices = masked_l1(points, true_points, ground_truth.labelled[:, None])
         return {
-            "vertices": self.settings.vertices * known,
+            "vertices": self.settings.vertices * vertices,
             "joints": weights.joints
             * joint_loss(joints, ground_truth.joints, ground_truth.labelled, self.joint_set.root_index),
             "keypoints": weights.keypoints
@@ -175,13 +175,13 @@ class GraphCMR(LearnedBaseline):
 
 
 class PointNetwork(nn.Module):
-    """Features to the points of a coarse mesh and a camera.
+    """Image features to the points of a coarse mesh and a camera.
 
     Args:
-        layer: The body.
-        surface: Its coarse mesh.
-        channels: Of a point.
-        blocks: How many.
+        layer: The body layer.
+        surface: The coarse mesh.
+        channels: Channels of a point.
+        blocks: Number of residual graph convolutions.
     """
 
     template: Tensor
@@ -206,8 +206,8 @@ class PointNetwork(nn.Module):
         nn.init.zeros_(self.to_camera.weight)
         self.to_camera.bias.data = torch.cat((mean.log_scale, mean.shift_m[0]))
 
-    def forward(self, features: Tensor) -> Mesh:
-        """Of features (B, FEATURES)."""
+    def forward(self, features: Tensor) -> CoarseMesh:
+        """The mesh for features (B, FEATURES)."""
         x = self.join(self.template, features)
         for block in self.blocks:
             x = block(x, self.graph)
@@ -216,19 +216,20 @@ class PointNetwork(nn.Module):
         joints = self.joint_regressor @ points
         root = joints[:, self.root_index, None]
         camera = self.to_camera(self.to_hint(x)[..., 0].relu())
-        return Mesh(points - root, joints - root, camera[:, 0].exp(), camera[:, 1:])
+        return CoarseMesh(points - root, joints - root, camera[:, 0].exp(), camera[:, 1:])
 
 
 class Join(nn.Module):
-    """The features of a picture joined to every point of the template.
+    """Attaches the features of an image to every point of the template.
 
-    Differs from the paper, which joins them side by side before a linear layer: a product is added, the features made
-    `channels` numbers, times as many that a small network makes of the point's place. What features do to a point
-    depends on where it is, as an arm's rotation on whether the point is the arm's; layers of sums learn that slowly.
-    With all 2D and 3D joints as features, points were 146 mm off after 4,800 samples, and 262 mm without the product.
+    Differs from the paper, which concatenates them before a linear layer: a product is added, of a linear map of the
+    features and `channels` numbers that a small network computes from the position of the point. The effect of the
+    features on a point depends on its position, as the rotation of an arm concerns points of the arm only; sums learn
+    that slowly. With all 2D and 3D joints as features, the error of the points was 146 mm after 4,800 samples, and
+    262 mm without the product.
 
     Args:
-        channels: Of a point.
+        channels: Channels of a point.
     """
 
     def __init__(self, channels: int) -> None:
@@ -239,16 +240,16 @@ class Join(nn.Module):
         self.times = nn.Linear(FEATURES, channels)
 
     def forward(self, template: Tensor, features: Tensor) -> Tensor:
-        """Of template (R, 3) and features (B, FEATURES): (B, R, C)."""
-        # A linear layer of both side by side is the sum of one of each; that of the features is the same at all points.
-        beside = self.of_template(template) + self.of_features(features)[:, None]
+        """(B, R, C) from the template (R, 3) and features (B, FEATURES)."""
+        # A linear layer of the concatenation is the sum of two layers; that of the features is the same at all points.
+        summed = self.of_template(template) + self.of_features(features)[:, None]
         product: Tensor = self.factors(template / _REACH_M) * self.times(features)[:, None]
-        return beside + product
+        return summed + product
 
 
 class GraphResidual(nn.Module):
-    """A bottleneck of a residual network, on a graph: point by point to half the channels, a graph convolution, and
-    point by point back, each after BatchNorm and ReLU; beside it a way round.
+    """A residual bottleneck block on a graph: a linear layer to half the channels, a graph convolution, and a linear
+    layer back, each after BatchNorm and ReLU.
     """
 
     def __init__(self, channels: int) -> None:
@@ -268,11 +269,11 @@ class GraphResidual(nn.Module):
 
 
 class PointsToParameters(nn.Module):
-    """The points of a mesh to a body's parameters.
+    """The points of a mesh to body parameters.
 
     Args:
-        layer: The body.
-        points: How many.
+        layer: The body layer.
+        points: Number of points.
         hidden: Width of the two hidden layers.
     """
 
@@ -290,8 +291,8 @@ class PointsToParameters(nn.Module):
         )
         self.register_buffer("mean", six_of_rotation(mean_parameters(layer).rotations), persistent=False)
 
-    def forward(self, mesh: Mesh) -> BodyParameters:
-        """Rotations and shape of the points, with the mesh's camera."""
+    def forward(self, mesh: CoarseMesh) -> BodyParameters:
+        """Rotations and shape of a mesh, with the camera of the mesh."""
         count = len(mesh.points)
         numbers = self.correct(mesh.points.flatten(1))
         six, shape = numbers.split((self.mean.numel(), len(PHENOTYPES)), dim=1)
@@ -300,7 +301,7 @@ class PointsToParameters(nn.Module):
 
 
 def coarse_surface(body: BodyModel, joint_set: JointSet, halvings: int) -> MeshTopology:
-    """The body's mesh, its graph halved so often, and the step back to all vertices; the same every time."""
+    """The mesh of the body, its graph halved `halvings` times, and the map back to all vertices; deterministic."""
     generator = torch.Generator().manual_seed(0)
     phenotypes, poses = ShapeConfig().sample(_SAMPLE_BODIES, generator), sample_procedural(_SAMPLE_BODIES, generator)
     with torch.no_grad():

@@ -1,13 +1,13 @@
-"""HMR (Kanazawa, Black, Jacobs and Malik 2018, arXiv 1712.06584): a picture to a body's parameters, kept to what
-bodies are like by critics.
+"""HMR (Kanazawa, Black, Jacobs and Malik 2018, arXiv 1712.06584): an image to body parameters, with an adversarial
+prior.
 
-The features of a picture go to the regressor that corrects the mean body three times. The last guess is held to the
-2D joints of all people, and to 3D joints and parameters where these are known; every guess is held to fool the
-critics, which see poses of motion clips and shapes of people that belong to no picture.
+A regressor corrects the mean body three times, from the features of the image. The last prediction is supervised by the
+2D joints of all samples, and by 3D joints and parameters where these are given. Every prediction is scored by a
+discriminator, trained on poses of motion clips and on shapes without images.
 
-Differs from the paper: the body; the backbone, pre-trained as a reader of pictures (`reader`) instead of on ImageNet; a
-camera with perspective; absolute differences for all supervised terms, where the paper squares those in 3D; one
-optimiser for network and critics, with one learning rate.
+Differs from the paper: the body; the backbone, pre-trained to find parts, joints and landmarks (`reader`) instead of on
+ImageNet; a perspective camera; absolute differences for all supervised terms, where the paper squares those in 3D; one
+optimiser and one learning rate for the network and the discriminator.
 """
 
 from __future__ import annotations
@@ -35,13 +35,14 @@ from pose2mesh.datasets.synthetic.pose_sampling import to_local
 
 @dataclass
 class HMRSettings:
-    """What an HMR is.
+    """Settings of HMR.
 
     Attributes:
-        iterations: Corrections of the mean body.
-        weights: Of the supervised terms.
-        critics: Whether there are any.
-        adversarial: Weight of fooling them. Too large, and the network runs away from critics that know little yet.
+        iterations: Number of corrections of the mean body.
+        weights: Weights of the supervised terms.
+        critics: Whether there is a discriminator.
+        adversarial: Weight of the adversarial terms. If it is too large, the network diverges while the discriminator
+            is still untrained.
     """
 
     iterations: int = 3
@@ -54,8 +55,8 @@ class HMR(LearnedBaseline):
     """The method.
 
     Args:
-        layer: The body.
-        settings: What it is.
+        layer: The body layer.
+        settings: Its settings.
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"images"})
@@ -66,16 +67,17 @@ class HMR(LearnedBaseline):
         self.layer, self.joint_set = layer, layer.joint_set
         self.backbone = Backbone()
         self.regressor = ParameterRegressor(FEATURES, layer, self.settings.iterations)
+        # The name is that of the weights in bundles.
         self.critics = Discriminator() if self.settings.critics else None
-        self.people: DiscriminatorInput | None = None
+        self.prior_bodies: DiscriminatorInput | None = None
 
     def prepare(self, orientations: Tensor, phenotypes: Tensor) -> None:
-        """The people that critics know."""
+        """Set the real bodies of the discriminator."""
         shapes = (phenotypes - self.layer.low) / (self.layer.high - self.layer.low)
-        self.people = DiscriminatorInput(to_local(orientations)[:, 1:], shapes)
+        self.prior_bodies = DiscriminatorInput(to_local(orientations)[:, 1:], shapes)
 
     def forward(self, observation: Observation) -> list[BodyParameters]:
-        """The guess after each correction, the last of all the best."""
+        """Parameters after each correction; the last are the final prediction."""
         assert observation.images is not None
         predictions: list[BodyParameters] = self.regressor(self.backbone(observation.images).vector)
         return predictions
@@ -85,12 +87,12 @@ class HMR(LearnedBaseline):
         predictions = self(observation)
         terms = parameter_losses(predictions[-1], ground_truth, self.layer, self.settings.weights)
         if self.critics is not None:
-            made_up = _of_guesses(predictions)
-            people = self._some_people(len(made_up.shapes))
-            # Of equal weight, which is nothing to how the critics learn under Adam: unweighted, their own term would
-            # be ten times all others, and take up the norm that gradients are clipped to.
-            terms["adversarial"] = self.settings.adversarial * adversarial_loss(self.critics, made_up)
-            terms["critics"] = self.settings.adversarial * discriminator_loss(self.critics, people, made_up)
+            predicted = _discriminator_input(predictions)
+            prior_bodies = self._sample_prior(len(predicted.shapes))
+            # Both terms have the same weight. Under Adam the scale of its loss does not matter to the discriminator;
+            # unweighted, its term would be ten times all others and dominate the norm for gradient clipping.
+            terms["adversarial"] = self.settings.adversarial * adversarial_loss(self.critics, predicted)
+            terms["critics"] = self.settings.adversarial * discriminator_loss(self.critics, prior_bodies, predicted)
         return terms
 
     @torch.no_grad()
@@ -98,14 +100,14 @@ class HMR(LearnedBaseline):
         """See `LearnedBaseline`."""
         return self.layer.estimate(self(observation)[-1])
 
-    def _some_people(self, count: int) -> DiscriminatorInput:
-        """Poses and shapes are drawn apart: either is as people's are, and no pair of them has to be."""
-        assert self.people is not None, "HMR with critics was not prepared"
-        rotations, shapes = self.people.rotations, self.people.shapes
-        pose, shape = (torch.randint(len(known), (count,), device=known.device) for known in (rotations, shapes))
+    def _sample_prior(self, count: int) -> DiscriminatorInput:
+        """Random poses and shapes, sampled independently: the prior does not model pairs of both."""
+        assert self.prior_bodies is not None, "HMR with critics was not prepared"
+        rotations, shapes = self.prior_bodies.rotations, self.prior_bodies.shapes
+        pose, shape = (torch.randint(len(values), (count,), device=values.device) for values in (rotations, shapes))
         return DiscriminatorInput(rotations[pose], shapes[shape])
 
 
-def _of_guesses(predictions: list[BodyParameters]) -> DiscriminatorInput:
+def _discriminator_input(predictions: list[BodyParameters]) -> DiscriminatorInput:
     rotations = torch.cat([prediction.rotations[:, 1:] for prediction in predictions])
     return DiscriminatorInput(rotations, torch.cat([prediction.shape for prediction in predictions]).sigmoid())

@@ -1,12 +1,12 @@
-"""The second half of Arnab, Doersch and Zisserman 2019 (arXiv 1905.04266): HMR, retrained on fits of videos.
+"""The second part of Arnab, Doersch and Zisserman 2019 (arXiv 1905.04266): HMR, retrained on fits of videos.
 
-A trained HMR guesses a body in each frame of many videos. The guesses start the fit of each whole video that `arnab`
-makes: one shape, poses that change steadily and stay near the guesses, joints where a detector found them. Then the
-fits take the place of 3D labels in HMR's supervised losses, where joints are seen near enough to the detected ones.
-Nothing of it is left after training: what is trained looks at one picture.
+A trained HMR predicts a body in each frame of many videos. The predictions are the start of a joint fit of each video,
+as in `arnab`: one shape, smooth motion close to the predictions, and the detected 2D joints. In the supervised losses
+of HMR, the fits then take the place of 3D labels where their reprojection error is small enough. The trained network
+takes single images.
 
-Differs from the paper: the body, backbone and camera, as in `hmr`; drawn videos instead of three million frames of
-Kinetics; no critics; steadiness in 3D alone, for each frame is seen in a crop of its own.
+Differs from the paper: the body, backbone and camera, as in `hmr`; rendered videos instead of three million frames of
+Kinetics; no discriminator; smoothness in 3D only, because each frame has a crop of its own.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from pose2mesh.baselines.common.body_layer import BodyLayer, BodyParameters
 from pose2mesh.baselines.common.fit_buffer import FitSettings, FitSupervisor
 from pose2mesh.baselines.common.fit_supervised_regressor import FitSupervisedRegressor
 from pose2mesh.baselines.common.temporal_terms import VideoWeights
+from pose2mesh.baselines.interface import Chunks
 from pose2mesh.baselines.observation import GroundTruth, Observation
 from pose2mesh.baselines.rendering.rendering_config import CHUNK
 
-VIDEOS_AT_ONCE = 16  # in a fit: they do not know of each other
+VIDEOS_AT_ONCE = 16  # fitted in one batch, independently of each other
 
 
 @dataclass
@@ -33,7 +34,7 @@ class VideoFits(FitSettings):
     """How videos are fitted to their 2D joints.
 
     Attributes:
-        whole: All frames of a video together; otherwise each alone, with a shape of its own.
+        whole: Fit all frames of a video together; otherwise each frame alone, with its own shape.
         steady: See `VideoWeights.smooth_3d`.
         near_guess: See `VideoWeights.start`.
     """
@@ -47,14 +48,14 @@ class VideoFits(FitSettings):
 
 @dataclass
 class HMRVideoFitsSettings:
-    """What a retraining is.
+    """Settings of the retraining.
 
     Attributes:
-        iterations: Corrections of the mean body, as the HMR has that it starts from.
-        weights: Of the losses.
-        fits: How videos are fitted; None for none, which leaves labels and annotated 2D joints.
-        pictures: How many distinct frames there are, the number in `pictures.distinct` of the run's config.
-        frames: Of a video, the number in `pictures.frames`.
+        iterations: Number of corrections of the mean body, equal to that of the initial HMR.
+        weights: Weights of the losses.
+        fits: Settings of the fits; None to train on 3D labels and annotated 2D joints alone.
+        pictures: Number of distinct frames, equal to `pictures.distinct` of the run's config.
+        frames: Frames of a video, equal to `pictures.frames` of the run's config.
     """
 
     iterations: int = 3
@@ -68,8 +69,8 @@ class HMRVideoFits(FitSupervisedRegressor):
     """The method.
 
     Args:
-        layer: The body.
-        settings: What it is.
+        layer: The body layer.
+        settings: Its settings.
     """
 
     def __init__(self, layer: BodyLayer, settings: HMRVideoFitsSettings | None = None) -> None:
@@ -78,7 +79,7 @@ class HMRVideoFits(FitSupervisedRegressor):
         self.settings = settings
 
     def prepare(self, orientations: Tensor, phenotypes: Tensor) -> None:
-        """Make room for the fits; the people are not needed."""
+        """Allocate the buffer of the fits; the bodies are not used."""
         settings, fits = self.settings, self.settings.fits
         if fits is None:
             return
@@ -89,42 +90,42 @@ class HMRVideoFits(FitSupervisedRegressor):
             self.teacher = FitSupervisor(self.layer, fits, settings.pictures)
 
     @torch.no_grad()
-    def begin(self, chunks: Callable[[int], tuple[Observation, GroundTruth]], log: Callable[[str], None]) -> None:
-        """Look at all frames, and fit the videos whose 3D is not known."""
+    def begin(self, chunks: Chunks, log: Callable[[str], None]) -> None:
+        """Predict bodies in all frames, and fit the videos without 3D labels."""
         if self.teacher is None:
             return
         self.eval()
-        looked = [self._look(*chunks(number)) for number in range(self.settings.pictures // CHUNK)]
+        predicted = [self._predict(*chunks(number)) for number in range(self.settings.pictures // CHUNK)]
         self.train()
-        frames = {name: torch.cat([each[name] for each in looked]) for name in looked[0]}
-        order = frames["index"].argsort()  # a video's in a row
+        frames = {name: torch.cat([each[name] for each in predicted]) for name in predicted[0]}
+        order = frames["index"].argsort()  # the frames of a video are consecutive
         frames = {name: value[order] for name, value in frames.items()}
         index = frames.pop("index")
         joints, weight = frames.pop("joints"), frames.pop("weight")
         prediction, at_once = BodyParameters(**frames), VIDEOS_AT_ONCE * self.settings.frames
-        for start in range(0, len(index), at_once):  # none where all are labelled
+        for start in range(0, len(index), at_once):  # no iteration where all samples have 3D labels
             part = slice(start, start + at_once)
             self.teacher.fit(prediction[part], index[part], joints[part], weight[part])
             done = min(part.stop, len(index))
             if done % (10 * at_once) < at_once or done == len(index):
-                near = (self.teacher.best.distance[index[:done]] <= self.teacher.settings.worst).float().mean()
-                log(f"fitted {done:,} of {len(index):,} frames, {100 * near:.0f} % near enough to teach")
+                accepted = (self.teacher.best.distance[index[:done]] <= self.teacher.settings.worst).float().mean()
+                log(f"fitted {done:,} of {len(index):,} frames, {100 * accepted:.0f} % good enough as labels")
 
-    def _look(self, observation: Observation, ground_truth: GroundTruth) -> dict[str, Tensor]:
-        """The guesses of a chunk's frames whose 3D is not known, and what they are fitted to."""
-        unknown = ~ground_truth.labelled
-        prediction = {name: value[unknown] for name, value in vars(self(observation)).items()}
+    def _predict(self, observation: Observation, ground_truth: GroundTruth) -> dict[str, Tensor]:
+        """Predictions for the frames of a chunk without 3D labels, and the 2D joints to fit."""
+        unlabelled = ~ground_truth.labelled
+        prediction = {name: value[unlabelled] for name, value in vars(self(observation)).items()}
         return prediction | {
-            "index": ground_truth.index[unknown],
-            "joints": observation.joints[unknown],
-            "weight": observation.confidence[unknown],
+            "index": ground_truth.index[unlabelled],
+            "joints": observation.joints[unlabelled],
+            "weight": observation.confidence[unlabelled],
         }
 
     def losses(self, observation: Observation, ground_truth: GroundTruth, progress: float) -> dict[str, Tensor]:
         """See `LearnedBaseline`.
 
         Raises:
-            InputError: a picture's number is beyond those that there is room for.
+            InputError: the number of an image is not below `settings.pictures`.
         """
         if self.teacher is not None:
             ground_truth = self.teacher.with_fits(ground_truth)

@@ -1,15 +1,15 @@
 """Lassner, Romero, Kiefel, Bogo, Black and Gehler 2017 ("Unite the People", arXiv 1701.02468): from 91 landmarks in the
-picture to a body by random forests, with no fit of the pose.
+image to a body by random forests, without a fit of the pose.
 
-Landmarks are brought to one place and size. Each bone has a forest of its own, which looks at the landmarks near the
-bone and gives its rotation; two more give the shape and the depth. Then only where the whole body faces and where it
-is are optimised, until its landmarks are seen where they were found.
+Landmarks are normalised in position and size. Each bone has a forest that predicts its rotation from the landmarks near
+the bone; two more predict the shape and the depth. Then only the orientation and the position of the whole body are
+optimised, by the reprojection error of the landmarks.
 
-Differs from the paper: the body and its landmarks; rotations are those of bones in camera axes, not relative to their
-parents, and landmarks near a bone are seen from their middle, too (on training clips not grown on, the joints' error
-fell from 131 mm to 127 mm by the latter, and to 73 mm by both); size is a root mean square distance, because people who
-sit or lie have no height; landmarks that were not found are filled in (`completion`); depth is the logarithm of the
-scale in the picture.
+Differs from the paper: the body and its landmarks; rotations are those of bones in camera axes instead of relative to
+their parents, and landmarks near a bone are given relative to their mean, too (on training clips held out from the
+forests, the joint error fell from 131 mm to 127 mm by the latter, and to 73 mm by both); size is a root mean square
+distance, because the height in the image depends on the pose (sitting, lying); missing landmarks are filled in
+(`common/landmark_completion.py`); depth is the logarithm of the scale of the camera.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from torch import Tensor, nn
 from pose2mesh.baselines.common import energy_terms
 from pose2mesh.baselines.common.baseline_camera import project, solve_camera
 from pose2mesh.baselines.common.body_layer import BodyLayer, BodyParameters
-from pose2mesh.baselines.common.landmark_completion import Completion, StandardisedLandmarks, found
+from pose2mesh.baselines.common.landmark_completion import Completion, StandardisedLandmarks, detected_mask
 from pose2mesh.baselines.common.landmarks import landmark_regressor
 from pose2mesh.baselines.common.lbfgs import minimise
 from pose2mesh.baselines.common.random_forest import Forest, ForestConfig
-from pose2mesh.baselines.interface import BodyEstimate, LearnedBaseline
+from pose2mesh.baselines.interface import BodyEstimate, Chunks, LearnedBaseline
 from pose2mesh.baselines.observation import LANDMARKS, GroundTruth, Need, Observation
 from pose2mesh.body_models.bones import BODY_BONES, PARENTS
 from pose2mesh.body_models.interface import PHENOTYPES
@@ -38,20 +38,20 @@ from pose2mesh.datasets.synthetic.pose_sampling import to_local
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.rotations import nearest_rotation, rotation_from_vector
 
-_LEAST_LANDMARKS = 8  # that a bone's forest looks at
-_LEAST_VISIBLE = 6  # joints, for a person's camera to be known
-_ROBUST = 0.2  # of a person's size: landmarks farther off hardly pull
+_LEAST_LANDMARKS = 8  # fewest input landmarks of the forest of a bone
+_LEAST_VISIBLE = 6  # fewest annotated joints from which the camera of a training sample is solved
+_ROBUST = 0.2  # scale of the robust reprojection error, as a share of the person's size
 
 
 @dataclass
 class LassnerSettings:
-    """What the method is.
+    """Settings of the method.
 
     Attributes:
-        growth: Of every forest.
-        people: With 3D labels to grow on, at most.
-        rank: Of the linear model that fills in landmarks.
-        rounds: Of the final fit.
+        growth: Sizes and training options of every forest.
+        people: Most samples with 3D labels to train on.
+        rank: Rank of the linear model that fills in landmarks.
+        rounds: Evaluations of the final fit.
     """
 
     growth: ForestConfig = field(default_factory=lambda: ForestConfig(trees=10, leaves=1200))
@@ -64,8 +64,8 @@ class Lassner(LearnedBaseline):
     """The method.
 
     Args:
-        layer: The body.
-        settings: What it is.
+        layer: The body layer.
+        settings: Its settings.
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"landmarks"})
@@ -84,31 +84,29 @@ class Lassner(LearnedBaseline):
         self.depth = Forest(2 * LANDMARKS, 1, growth)
 
     def losses(self, observation: Observation, ground_truth: GroundTruth, progress: float) -> dict[str, Tensor]:
-        """None: forests are grown, by `fit`."""
+        """None: the forests are trained by `fit`."""
         return {}
 
     @torch.no_grad()
-    def fit(
-        self, chunks: Callable[[int], tuple[Observation, GroundTruth]], count: int, log: Callable[[str], None]
-    ) -> bool:
-        """Grow the forests on the people with 3D labels. See `LearnedBaseline`.
+    def fit(self, chunks: Chunks, count: int, log: Callable[[str], None]) -> bool:
+        """Train the forests on the samples with 3D labels. See `LearnedBaseline`.
 
         Raises:
-            InputError: fewer people have labels than the linear model of the landmarks needs, or there is no
-                scikit-learn.
+            InputError: fewer samples have labels than the linear model of the landmarks needs, or scikit-learn is not
+                installed.
         """
         landmarks, confidence, ground_truth = self._labelled(chunks, count)
         log(f"{len(landmarks)} people with 3D labels")
-        self.completion.learn(ground_truth.project(self._posed(ground_truth)))
-        whole = self.completion(landmarks, confidence)
+        self.completion.fit_to(ground_truth.project(self._posed(ground_truth)))
+        completed = self.completion(landmarks, confidence)
         targets = ground_truth.orientations[..., :2].flatten(2)
         tasks = [
-            (name, cast(Forest, forest), near_features(whole, near), targets[:, bone])
+            (name, cast(Forest, forest), near_features(completed, near), targets[:, bone])
             for bone, (name, forest, near) in enumerate(zip(BODY_BONES, self.bones, self.near, strict=True))
         ]
-        flat = whole.landmarks.flatten(1)
+        flat = completed.landmarks.flatten(1)
         tasks.append(("shape", self.shape, flat, self.layer.phenotypes(ground_truth.shape)))
-        tasks.append(("depth", self.depth, flat, (ground_truth.log_scale - whole.unit.log())[:, None]))
+        tasks.append(("depth", self.depth, flat, (ground_truth.log_scale - completed.unit.log())[:, None]))
         seed = int(torch.randint(2**31, ()))
         for index, (name, forest, features, values) in enumerate(tasks):
             began = time.perf_counter()
@@ -120,25 +118,25 @@ class Lassner(LearnedBaseline):
     def estimate(self, observation: Observation) -> BodyEstimate:
         """See `LearnedBaseline`."""
         landmarks, confidence = landmarks_of(observation)
-        prediction = self.look(self.completion(landmarks, confidence))
-        return self.layer.estimate(self.turn(prediction, landmarks, confidence))
+        prediction = self.predict(self.completion(landmarks, confidence))
+        return self.layer.estimate(self.align(prediction, landmarks, confidence))
 
-    def look(self, whole: StandardisedLandmarks) -> BodyParameters:
-        """What the forests say, with the middle of the body's landmarks where that of the landmarks seen is."""
-        columns = [forest(near_features(whole, near)) for forest, near in zip(self.bones, self.near, strict=True)]
-        flat = whole.landmarks.flatten(1)
+    def predict(self, completed: StandardisedLandmarks) -> BodyParameters:
+        """Predictions of the forests, shifted so that the means of predicted and detected landmarks agree."""
+        columns = [forest(near_features(completed, near)) for forest, near in zip(self.bones, self.near, strict=True)]
+        flat = completed.landmarks.flatten(1)
         prediction = BodyParameters(
             shape=self.layer.shape_of(self.shape(flat)),
             rotations=to_local(rotation_of_columns(torch.stack(columns, dim=1))),
-            log_scale=self.depth(flat)[:, 0] + whole.unit.log(),
-            shift_m=whole.centre.new_zeros(len(flat), 2),
+            log_scale=self.depth(flat)[:, 0] + completed.unit.log(),
+            shift_m=completed.centre.new_zeros(len(flat), 2),
         )
-        missed = whole.centre - prediction.project(self._posed(prediction)).mean(1)
+        missed = completed.centre - prediction.project(self._posed(prediction)).mean(1)
         return replace(prediction, shift_m=missed / prediction.log_scale.exp()[:, None])
 
-    def turn(self, prediction: BodyParameters, landmarks: Tensor, confidence: Tensor) -> BodyParameters:
-        """The same bodies, turned as a whole and moved until landmarks are seen where they were found."""
-        weight = confidence * found(confidence)
+    def align(self, prediction: BodyParameters, landmarks: Tensor, confidence: Tensor) -> BodyParameters:
+        """The same bodies, rotated and moved as a whole to minimise the reprojection error of the landmarks."""
+        weight = confidence * detected_mask(confidence)
         points = self._posed(prediction)
         unit = StandardisedLandmarks.of(prediction.project(points)).unit
         target = landmarks / unit[:, None, None]
@@ -159,32 +157,32 @@ class Lassner(LearnedBaseline):
         return replace(prediction, rotations=rotations, log_scale=log_scale[:, 0] + unit.log(), shift_m=shift_m)
 
     def _posed(self, prediction: BodyParameters) -> Tensor:
-        """(B, 91, 3) the bodies' landmarks about the hips, metres, camera axes."""
+        """(B, 91, 3) landmarks of bodies relative to the hips, metres, camera axes."""
         return self.points(*self.layer.skeleton(prediction))
 
-    def _labelled(
-        self, chunks: Callable[[int], tuple[Observation, GroundTruth]], count: int
-    ) -> tuple[Tensor, Tensor, BodyParameters]:
-        """Landmarks (P, 91, 2) and confidences (P, 91) of people with 3D labels, and their bodies and cameras."""
-        drawn: list[tuple[Tensor, ...]] = []
-        people = 0
+    def _labelled(self, chunks: Chunks, count: int) -> tuple[Tensor, Tensor, BodyParameters]:
+        """Landmarks (P, 91, 2), confidences (P, 91), and true bodies and cameras of samples with 3D labels."""
+        columns_of_chunks: list[tuple[Tensor, ...]] = []
+        sample_count = 0
         for chunk in range(count):
             observation, ground_truth = chunks(chunk)
-            who = ground_truth.labelled & (ground_truth.visible.sum(1) >= _LEAST_VISIBLE)
-            of_chunk = (
+            usable = ground_truth.labelled & (ground_truth.visible.sum(1) >= _LEAST_VISIBLE)
+            columns_of_chunk = (
                 *landmarks_of(observation),
                 ground_truth.joints_2d,
                 ground_truth.visible,
                 ground_truth.phenotypes,
                 ground_truth.orientations,
             )
-            drawn.append(tuple(value[who] for value in of_chunk))
-            people += int(who.sum())
-            if people >= self.settings.people:
+            columns_of_chunks.append(tuple(value[usable] for value in columns_of_chunk))
+            sample_count += int(usable.sum())
+            if sample_count >= self.settings.people:
                 break
-        if people <= 2 * LANDMARKS:
-            raise InputError(f"{people} people have 3D labels; expected more than {2 * LANDMARKS} to grow forests on")
-        columns = [torch.cat(column)[: self.settings.people] for column in zip(*drawn, strict=True)]
+        if sample_count <= 2 * LANDMARKS:
+            raise InputError(
+                f"{sample_count} people have 3D labels; expected more than {2 * LANDMARKS} to grow forests on"
+            )
+        columns = [torch.cat(column)[: self.settings.people] for column in zip(*columns_of_chunks, strict=True)]
         landmarks, confidence, joints_2d, visible, phenotypes, orientations = columns
         nowhere = torch.zeros(len(landmarks), 3)
         prediction = BodyParameters(
@@ -201,17 +199,18 @@ def landmarks_of(observation: Observation) -> tuple[Tensor, Tensor]:
     return observation.landmarks, observation.landmark_confidence
 
 
-def near_features(whole: StandardisedLandmarks, near: Tensor) -> Tensor:
-    """(B, 2 n + 2) where `n` landmarks are, from their middle, and where that is."""
-    landmarks = whole.landmarks[:, near]
+def near_features(completed: StandardisedLandmarks, near: Tensor) -> Tensor:
+    """(B, 2 n + 2) the positions of `n` landmarks relative to their mean, and the mean."""
+    landmarks = completed.landmarks[:, near]
     middle = landmarks.mean(1, keepdim=True)
     return torch.cat((landmarks - middle, middle), dim=1).flatten(1)
 
 
 def landmarks_near(bone_of: Tensor) -> list[Tensor]:
-    """For each of `BODY_BONES` the indices of landmarks, of which each belongs to a bone, near it along the skeleton.
+    """Indices of the landmarks near each of `BODY_BONES`, along the skeleton; `bone_of` is the bone of each landmark.
 
-    Those of the bone and its neighbours, or, where these are few, of as many steps along as it takes for enough.
+    These are the landmarks of the bone and its neighbours or, where they are fewer than `_LEAST_LANDMARKS`, of the
+    bones within the smallest number of steps that gives enough.
     """
     bones = range(len(BODY_BONES))
     linked = torch.eye(len(BODY_BONES), dtype=torch.bool)
@@ -227,7 +226,7 @@ def landmarks_near(bone_of: Tensor) -> list[Tensor]:
 
 
 def rotation_of_columns(columns: Tensor) -> Tensor:
-    """The rotations (…, 3, 3) whose first two columns are closest to those in (…, 6), row by row, in least squares."""
+    """Rotations (…, 3, 3) whose first two columns are nearest, in least squares, to those in (…, 6), stored by rows."""
     matrix = columns.unflatten(-1, (3, 2))
     third = torch.linalg.cross(matrix[..., 0], matrix[..., 1])
     return nearest_rotation(torch.cat((matrix, third[..., None]), dim=-1))

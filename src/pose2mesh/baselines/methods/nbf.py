@@ -1,14 +1,14 @@
-"""Neural Body Fitting (Omran, Lassner, Pons-Moll, Gehler and Schiele 2018, arXiv 1808.05942): a map of the body's
-parts to the body's parameters.
+"""Neural Body Fitting (Omran, Lassner, Pons-Moll, Gehler and Schiele 2018, arXiv 1808.05942): a part segmentation to
+body parameters.
 
-The map hides what clothes and light look like, and is all that the encoder sees. Its features become a shape and one
-matrix a bone, any nine numbers, from which the nearest rotation is taken. The result is held to true parameters and to
-3D joints where these are known, and through the body to the 2D joints of all people.
+The encoder takes the part map only, which is independent of clothes and light. From its features follow a shape and,
+for each bone, a matrix of nine numbers, which is projected to the nearest rotation. Predictions are supervised by
+parameters and 3D joints where these are given, and by the 2D joints of all samples, through the body model.
 
-Differs from the paper: the body and the encoder, the backbone of all methods here with a hidden layer after it; the
-map is given, with a detector's errors, instead of being found by a network that learns along; camera scale and place
-are guessed, too, where the paper brings people to one size and place; twelve surenesses a pixel where the paper paints
-parts in colours.
+Differs from the paper: the body; the encoder, which is the backbone of all methods here with a hidden layer; the map is
+given, with simulated detection errors, instead of predicted by a network that is trained jointly; camera scale and
+shift are predicted, where the paper normalises the size and position of people; the input is twelve probabilities a
+pixel instead of an image of part colours.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from pose2mesh.body_models.bones import BODY_BONES
 from pose2mesh.body_models.interface import PHENOTYPES
 from pose2mesh.geometry.rotations import nearest_rotation
 
-# Numbers of a guess: matrices, shape, camera's scale and shift.
+# Sizes of the parameters: matrices, shape, scale and shift of the camera.
 _SIZES = (9 * len(BODY_BONES), len(PHENOTYPES), 1, 2)
-_LEAST_CURVATURE = 0.02  # beside 2 at a rotation: below it, gradients of the nearest rotation stop growing
+_LEAST_CURVATURE = 0.02  # where a rotation has 2: the gradient of the nearest rotation is bounded below this curvature
 
 
 @dataclass
 class NBFSettings:
-    """What an NBF is.
+    """Settings of NBF.
 
     Attributes:
         hidden: Width of the layer between features and parameters.
-        weights: Of the losses.
+        weights: Weights of the losses.
     """
 
     hidden: int = 512
@@ -51,8 +51,8 @@ class NBF(LearnedBaseline):
     """The method.
 
     Args:
-        layer: The body.
-        settings: What it is.
+        layer: The body layer.
+        settings: Its settings.
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"parts"})
@@ -87,20 +87,19 @@ class NBF(LearnedBaseline):
 
 
 def to_rotation(matrix: Tensor) -> Tensor:
-    """The rotations closest to matrices (…, 3, 3), as `geometry.rotations.nearest_rotation` finds them, with a
-    gradient."""
+    """The rotations nearest to matrices (…, 3, 3): `geometry.rotations.nearest_rotation` with a stable gradient."""
     rotation: Tensor = _NearestRotation.apply(matrix)
     return rotation
 
 
 class _NearestRotation(torch.autograd.Function):
-    """Of M = R P, R the nearest rotation and P symmetric, R's derivative is R [ω]×, with
+    """For M = R P, where R is the nearest rotation and P is symmetric, the derivative of R is R [ω]×, with
 
         (tr(P) I − P) ω = vee(Rᵀ dM − dMᵀ R),    vee(A) = (A₃₂, A₁₃, A₂₁).
 
-    Through the SVD's factors it would be the difference of terms that grow without bounds where two singular values are
-    alike, as those of a rotation are. The matrix on the left has their sums for eigenvalues: it is singular only where
-    the nearest rotation jumps, and damped there.
+    The derivative through the factors of the SVD is a difference of terms that are unbounded where two singular values
+    are equal, as those of a rotation are. The eigenvalues of the matrix on the left are sums of two singular values: it
+    is singular only where the nearest rotation is discontinuous, and is damped there.
     """
 
     @staticmethod
@@ -116,7 +115,7 @@ class _NearestRotation(torch.autograd.Function):
         identity = torch.eye(3, dtype=matrix.dtype, device=matrix.device)
         curvature = stretch.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None] * identity - stretch
         turned = rotation.mT @ gradient
-        # The curvature is symmetric: this is its inverse, but for eigenvalues as small as the damping.
+        # The curvature is symmetric: this is its inverse, except for eigenvalues as small as the damping.
         damped = curvature.mT @ curvature + _LEAST_CURVATURE**2 * identity
         spin = torch.linalg.solve(damped, curvature.mT @ _vee(turned - turned.mT)[..., None])[..., 0]
         x, y, z = spin.unbind(-1)

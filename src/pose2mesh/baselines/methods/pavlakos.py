@@ -1,14 +1,16 @@
 """Pavlakos, Zhu, Zhou and Daniilidis 2018 (arXiv 1805.04092): pose from the joints, shape from the silhouette.
 
-A pose network sees nothing but where the maps of the joints have their maxima and how high these are, a shape network
-nothing but the silhouette. Training has three parts: true parameters; the posed surface, vertex by vertex; and then
-people without 3D labels, too, whose body must be seen where their 2D joints are and must cover their silhouette.
+The pose network takes the 2D joints and their confidences (positions and values of the maxima of joint heat maps), the
+shape network the silhouette. Training has three parts: first parameters are supervised; then the posed surface, too,
+vertex by vertex; then samples without 3D labels, too, by the reprojection of their joints and the overlap of their
+silhouettes.
 
-Differs from the paper: the body, sizes of networks; the maps are given, with a detector's errors, instead of being
-found by a network that learns along; the terms of a part of the training stay in the next, since the surface alone is
-met best by small bodies as long as poses are wrong; of the surface, the vertices that the silhouette needs are posed;
-the silhouette's gradient is that of discs (`soft_silhouette`) instead of a renderer's differences of pixels, its error
-the overlap; the camera is solved in closed form; six numbers a rotation; absolute differences.
+Differs from the paper: the body and the sizes of the networks; heat maps and silhouettes are given, with simulated
+detection errors, instead of predicted by a network that is trained jointly; the terms of a part of the training stay in
+the next, since small bodies minimise the surface loss as long as poses are wrong; of the surface, only the vertices of
+the soft silhouette are posed; the gradient of the silhouette is that of discs (`soft_silhouette`) instead of a
+renderer's pixel differences, its loss the overlap; the camera is solved in closed form; six numbers a rotation;
+absolute differences.
 """
 
 from __future__ import annotations
@@ -35,27 +37,27 @@ from pose2mesh.models.posenet import ResidualBlock
 from pose2mesh.skeletons import JointSet
 
 _SHAPE_WIDTHS = (16, 32, 64, 96, 128)  # channels of the shape network's levels, each half the size of the one before
-_LEAST_WEIGHT = 1e-4  # of a joint that is missing, so that a camera can be solved where all are
+_LEAST_WEIGHT = 1e-4  # of a missing joint, so that a camera can be solved where all joints are missing
 
 
 @dataclass
 class PavlakosSettings:
-    """What it is.
+    """Settings of the method.
 
     Attributes:
-        silhouette: Whether there is one: without, the shape comes from the joints alone, and the third part of the
-            training has no silhouettes to cover.
-        width: Of the pose network.
-        blocks: Residual blocks of it.
-        dropout: Share of its activations dropped in training.
-        surface_from: How much of the training is done when the surface comes in, from 0 to 1.
-        pictures_from: And when people without 3D labels do.
-        rotations: Weight of the bones' rotations, per matrix entry.
-        shape: Of the phenotypes, per range of adults.
-        vertices: Of the surface, per metre.
-        joints: Of 3D joints, likewise.
-        keypoints: Of 2D joints, per half side of the crop.
-        overlap: Of the share of the silhouettes' union that is not covered by both.
+        silhouette: Whether silhouettes are used. If not, the shape is predicted from the joints, and there is no
+            overlap loss.
+        width: Width of the pose network.
+        blocks: Residual blocks of the pose network.
+        dropout: Dropout of the pose network.
+        surface_from: Share of the training, from 0 to 1, after which the surface losses are added.
+        pictures_from: Share of the training after which the losses of samples without 3D labels are added.
+        rotations: Weight of bone rotations, per matrix entry.
+        shape: Weight of phenotypes, per range of adults.
+        vertices: Weight of the surface, per metre.
+        joints: Weight of 3D joints, per metre.
+        keypoints: Weight of projected 2D joints, per half side of the crop.
+        overlap: Weight of one minus the intersection over union of the silhouettes.
     """
 
     silhouette: bool = True
@@ -76,8 +78,8 @@ class Pavlakos(LearnedBaseline):
     """The method.
 
     Args:
-        layer: The body.
-        settings: What it is.
+        layer: The body layer.
+        settings: Its settings.
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"silhouettes"})
@@ -96,12 +98,12 @@ class Pavlakos(LearnedBaseline):
         self.register_buffer("mean", six_of_rotation(mean_parameters(layer).rotations[0]), persistent=False)
 
     def forward(self, observation: Observation) -> BodyParameters:
-        """Bodies under the cameras that fit the joints seen best."""
+        """Bodies with the cameras that fit the detected 2D joints best."""
         prediction = self.bodies(observation)
-        return _under_camera(prediction, self.layer.joints(prediction), observation.joints, observation.confidence)
+        return _with_camera(prediction, self.layer.joints(prediction), observation.joints, observation.confidence)
 
     def bodies(self, observation: Observation) -> BodyParameters:
-        """Bodies under no camera in particular."""
+        """Bodies with a placeholder camera (scale 1, shift 0)."""
         rotations = rotation_from_six(self.mean + self.pose(observation).reshape(-1, *self.mean.shape))
         shape = self.shape(observation)
         return BodyParameters(shape, rotations, torch.zeros_like(shape[:, 0]), torch.zeros_like(shape[:, :2]))
@@ -114,7 +116,7 @@ class Pavlakos(LearnedBaseline):
             joints, points, root = self.poser(self.layer.phenotypes(prediction.shape), prediction.orientations)
             terms |= self._surface_losses(joints, points, ground_truth)
             if progress >= self.settings.pictures_from:
-                terms |= self._picture_losses(
+                terms |= self._image_losses(
                     prediction, joints + root[:, None], points + root[:, None], observation, ground_truth
                 )
         return terms
@@ -130,14 +132,14 @@ class Pavlakos(LearnedBaseline):
         return {"rotations": self.settings.rotations * rotations, "shape": self.settings.shape * shape}
 
     def _surface_losses(self, joints: Tensor, points: Tensor, ground_truth: GroundTruth) -> dict[str, Tensor]:
-        """Of joints (B, J, 3) and the vertices of the silhouette (B, 2N, 3) relative to the root joint."""
+        """Terms of joints (B, J, 3) and vertices of the silhouette (B, 2N, 3) relative to the root joint, metres."""
         with torch.no_grad():
             _, true_points, _ = self.poser(ground_truth.phenotypes, ground_truth.orientations)
         vertices = masked_l1(points, true_points, ground_truth.labelled[:, None])
         at_joints = joint_loss(joints, ground_truth.joints, ground_truth.labelled, self.joint_set.root_index)
         return {"vertices": self.settings.vertices * vertices, "joints": self.settings.joints * at_joints}
 
-    def _picture_losses(
+    def _image_losses(
         self,
         prediction: BodyParameters,
         joints: Tensor,
@@ -145,14 +147,14 @@ class Pavlakos(LearnedBaseline):
         observation: Observation,
         ground_truth: GroundTruth,
     ) -> dict[str, Tensor]:
-        """Of joints (B, J, 3) and the vertices of the silhouette (B, 2N, 3) about the hips."""
-        # The camera that suits the annotation: what an unlucky detection does to it is not the body's fault.
-        prediction = _under_camera(prediction, joints, ground_truth.joints_2d, ground_truth.visible)
+        """Terms of joints (B, J, 3) and vertices of the silhouette (B, 2N, 3) relative to the hips, metres."""
+        # The camera is solved from annotated joints, so that detection errors do not enter the loss of the body.
+        prediction = _with_camera(prediction, joints, ground_truth.joints_2d, ground_truth.visible)
         keypoints = keypoint_loss(prediction.project(joints), ground_truth.joints_2d, ground_truth.visible)
         terms = {"keypoints": self.settings.keypoints * keypoints}
         if self.settings.silhouette:
             assert observation.silhouettes is not None
-            # Sureness is no coverage: an unsure detector would ask for thin bodies.
+            # A probability is not a coverage: low probabilities would pull towards thin bodies.
             covered = (observation.silhouettes > 0.5).to(points.dtype)
             target = nn.functional.adaptive_avg_pool2d(covered, self.silhouette.size)
             overlap = overlap_loss(self.silhouette(points, prediction), target, ~ground_truth.labelled)
@@ -161,11 +163,11 @@ class Pavlakos(LearnedBaseline):
 
 
 class FromJoints(nn.Module):
-    """Numbers from where the joints are seen and how surely: a residual network like the lifter's (Martinez 2017).
+    """A residual network like the lifter's (Martinez et al. 2017), from 2D joints and their confidences.
 
     Args:
-        joint_set: Of the joints.
-        numbers: How many to give.
+        joint_set: Joint set of the input.
+        numbers: Number of outputs.
         settings: Width, blocks and dropout.
     """
 
@@ -177,14 +179,14 @@ class FromJoints(nn.Module):
 
     def forward(self, observation: Observation) -> Tensor:
         """(B, numbers)."""
-        found: Tensor = self.layers(
+        output: Tensor = self.layers(
             torch.cat((observation.joints, observation.confidence[..., None]), dim=-1).flatten(1)
         )
-        return found
+        return output
 
 
 class FromSilhouette(nn.Module):
-    """A shape from a silhouette: five convolutions, each followed by a pooling to half the size, and two layers."""
+    """Silhouette to shape: five convolutions, each followed by max pooling to half the size, and two linear layers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -200,15 +202,22 @@ class FromSilhouette(nn.Module):
         )
 
     def forward(self, observation: Observation) -> Tensor:
-        """(B, 6) phenotypes as logits; in training in bfloat16 up to the last layers."""
+        """(B, 6) phenotypes as logits; in training, the convolutions run in bfloat16."""
         assert observation.silhouettes is not None
         with torch.autocast(observation.silhouettes.device.type, torch.bfloat16, enabled=self.training):
-            found = self.levels(observation.silhouettes[:, None].contiguous(memory_format=torch.channels_last))
-        shape: Tensor = self.head(found.float())
+            output = self.levels(observation.silhouettes[:, None].contiguous(memory_format=torch.channels_last))
+        shape: Tensor = self.head(output.float())
         return shape
 
 
-def _under_camera(prediction: BodyParameters, joints: Tensor, observation: Tensor, weight: Tensor) -> BodyParameters:
-    """The same bodies under the cameras that bring their joints (B, J, 3), about the hips, closest to those seen."""
+def _with_camera(prediction: BodyParameters, joints: Tensor, observation: Tensor, weight: Tensor) -> BodyParameters:
+    """The same bodies with the cameras that project their joints (B, J, 3), relative to the hips, nearest to 2D joints.
+
+    Args:
+        prediction: The bodies.
+        joints: Their 3D joints.
+        observed: (B, J, 2) in units of the crop.
+        weight: (B, J).
+    """
     scale, shift_m = solve_camera(joints, observation, weight.clamp_min(_LEAST_WEIGHT))
     return replace(prediction, log_scale=scale.log(), shift_m=shift_m)

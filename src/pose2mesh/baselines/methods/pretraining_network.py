@@ -1,12 +1,12 @@
-"""The reader: a picture to its parts, its silhouette, 2D joints and landmarks. It gives no bodies.
+"""The pre-training network (`reader`): an image to a part map, a silhouette, 2D joints and landmarks, without bodies.
 
-It has two uses. Its backbone is where all methods for pictures start from, as those of the literature start from
-ImageNet: it has seen people in 2D, and nothing of 3D. And on photos it stands for the detectors that NBF, Pavlakos et
-al. and Lassner et al. build on.
+It has two uses. Its backbone initialises all image methods, as ImageNet does in the literature: it is trained on 2D
+labels of people, without 3D labels. And on photos it replaces the detectors on which NBF, Pavlakos et al. and Lassner
+et al. are built.
 
-Joints are told from the vector alone, which is what methods for pictures go on from. A landmark is told as the mean
-place of a map that says where it may be (integral regression, Sun et al. 2018): nearer to the truth. Of each point one
-number says whether it is in the picture at all.
+Joints are predicted from the feature vector, which is what the image methods use. A landmark is the expected position
+under a heat map (integral regression, Sun et al. 2018), which is more accurate. A presence score of each point says
+whether it is in the image.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from pose2mesh.baselines.observation import LANDMARKS, MAP_PX, PARTS, GroundTrut
 from pose2mesh.errors import InputError
 from pose2mesh.models.losses import masked_l1
 
-CHUNK = 256  # pictures read at a time
+CHUNK = 256  # images of a batch in `detect`
 
 
 @dataclass
 class PretrainingSettings:
-    """What it is trained for.
+    """Weights of the losses.
 
     Attributes:
-        parts: Weight of the cross entropy of the part map.
-        joints: Weight of the absolute difference of 2D joints, in units of the crop.
-        landmarks: Likewise of landmarks.
-        presence: Weight of the cross entropy of whether each joint and landmark is in the picture.
+        parts: Cross entropy of the part map.
+        joints: Absolute difference of 2D joints, in units of the crop.
+        landmarks: Absolute difference of landmarks, in units of the crop.
+        presence: Cross entropy of the presence of each joint and landmark in the image.
     """
 
     parts: float = 1.0
@@ -46,14 +46,14 @@ class PretrainingSettings:
 
 @dataclass(frozen=True)
 class PretrainingOutput:
-    """What is read off `B` pictures.
+    """Predictions for `B` images.
 
     Attributes:
         parts: (B, PARTS + 1, 32, 32) logits of the parts, and of the background.
         joints: (B, J, 2) in units of the crop.
-        landmarks: (B, LANDMARKS, 2) likewise.
-        joint_presence: (B, J) logits of being in the picture.
-        landmark_presence: (B, LANDMARKS) likewise.
+        landmarks: (B, LANDMARKS, 2) in units of the crop.
+        joint_presence: (B, J) logits of being in the image.
+        landmark_presence: (B, LANDMARKS) logits of being in the image.
     """
 
     parts: Tensor
@@ -64,11 +64,11 @@ class PretrainingOutput:
 
 
 class PretrainingNetwork(LearnedBaseline):
-    """A `LearnedBaseline` as far as training goes.
+    """The network; a `LearnedBaseline` that can be trained but predicts no bodies.
 
     Args:
-        layer: Of whose joints it reads.
-        settings: What it is trained for.
+        layer: The body layer, for its joint set.
+        settings: Weights of the losses.
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"images", "parts", "landmarks"})
@@ -86,7 +86,7 @@ class PretrainingNetwork(LearnedBaseline):
         self.presence = nn.Linear(FEATURES, joints + LANDMARKS)
 
     def forward(self, pictures: Tensor) -> PretrainingOutput:
-        """Pictures (B, 3, CROP_PX, CROP_PX)."""
+        """Predictions for images (B, 3, CROP_PX, CROP_PX)."""
         features = self.backbone(pictures)
         fine = self.fine(features)
         joints = self.joints(features.vector).unflatten(1, (-1, 2))
@@ -98,29 +98,29 @@ class PretrainingNetwork(LearnedBaseline):
         """See `LearnedBaseline`. The maps and landmarks of `seen` are the truth."""
         assert observation.images is not None
         assert observation.parts is not None
-        reading, weights = self(observation.images), self.settings
+        output, weights = self(observation.images), self.settings
         terms = {
-            "parts": weights.parts * part_loss(reading.parts, observation.parts),
-            "joints": weights.joints * masked_l1(reading.joints, ground_truth.joints_2d, ground_truth.visible),
-            "joint_presence": weights.presence * _presence_loss(reading.joint_presence, ground_truth.visible),
+            "parts": weights.parts * part_loss(output.parts, observation.parts),
+            "joints": weights.joints * masked_l1(output.joints, ground_truth.joints_2d, ground_truth.visible),
+            "joint_presence": weights.presence * _presence_loss(output.joint_presence, ground_truth.visible),
         }
         if observation.landmarks is not None and observation.landmark_confidence is not None:
-            known = observation.landmark_confidence * (observation.landmarks.abs() <= 1).all(-1)
-            terms["landmarks"] = weights.landmarks * masked_l1(reading.landmarks, observation.landmarks, known)
-            terms["landmark_presence"] = weights.presence * _presence_loss(reading.landmark_presence, known)
+            visible = observation.landmark_confidence * (observation.landmarks.abs() <= 1).all(-1)
+            terms["landmarks"] = weights.landmarks * masked_l1(output.landmarks, observation.landmarks, visible)
+            terms["landmark_presence"] = weights.presence * _presence_loss(output.landmark_presence, visible)
         return terms
 
     @torch.no_grad()
-    def read(self, observation: Observation) -> Observation:
-        """The same people with parts, silhouettes and landmarks as found in their pictures; in evaluation mode."""
+    def detect(self, observation: Observation) -> Observation:
+        """The observation with parts, silhouettes and landmarks detected in its images; in evaluation mode."""
         assert observation.images is not None
         parts, landmarks, presence = [], [], []
         for pictures in observation.images.split(CHUNK):
-            reading = self(pictures)
-            larger = nn.functional.interpolate(reading.parts, (MAP_PX, MAP_PX), mode="bilinear")
+            output = self(pictures)
+            larger = nn.functional.interpolate(output.parts, (MAP_PX, MAP_PX), mode="bilinear")
             parts.append(larger.softmax(1))
-            landmarks.append(reading.landmarks)
-            presence.append(reading.landmark_presence.sigmoid())
+            landmarks.append(output.landmarks)
+            presence.append(output.landmark_presence.sigmoid())
         maps = torch.cat(parts)
         return replace(
             observation,
@@ -131,16 +131,16 @@ class PretrainingNetwork(LearnedBaseline):
         )
 
     def estimate(self, observation: Observation) -> BodyEstimate:
-        """None.
+        """Not supported.
 
         Raises:
             InputError: always.
         """
-        raise InputError("method reader: it reads parts and points off pictures, and gives no bodies")
+        raise InputError("method reader: it detects parts and landmarks in images, and gives no bodies")
 
 
 def mean_places(maps: Tensor) -> Tensor:
-    """Where points are expected, in units of the crop (B, N, 2), from logits of their places (B, N, S, S)."""
+    """Expected positions (B, N, 2), in units of the crop, under heat maps given as logits (B, N, S, S)."""
     share = maps.float().flatten(2).softmax(-1).reshape(maps.shape)
     size = maps.shape[-1]
     place = (torch.arange(size, device=maps.device) + 0.5) * (2 / size) - 1
@@ -154,6 +154,6 @@ def part_loss(logits: Tensor, parts: Tensor) -> Tensor:
     return nn.functional.cross_entropy(logits.float(), torch.cat((shares, background), dim=1))
 
 
-def _presence_loss(logits: Tensor, known: Tensor) -> Tensor:
-    """Cross entropy of logits (B, N) of being in the picture with (B, N), above 0 where it is known to be."""
-    return nn.functional.binary_cross_entropy_with_logits(logits.float(), (known > 0).to(logits.dtype))
+def _presence_loss(logits: Tensor, visible: Tensor) -> Tensor:
+    """Cross entropy of presence logits (B, N); a point is present where `visible` (B, N) is above 0."""
+    return nn.functional.binary_cross_entropy_with_logits(logits.float(), (visible > 0).to(logits.dtype))

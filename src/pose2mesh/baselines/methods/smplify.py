@@ -1,11 +1,10 @@
-"""SMPLify (Bogo et al. 2016, arXiv 1607.08128): a body fitted to 2D joints alone, one frame at a time.
+"""SMPLify (Bogo et al. 2016, arXiv 1607.08128): a body fitted to 2D joints, one frame at a time.
 
-The energy is the robust reprojection of the joints, weighted by their confidence, plus what is known of people without
-looking: a mixture of Gaussians over poses, joints that bend one way, shapes near the average. First the camera and
-where the hips face are found from the trunk, then everything.
+The energy is the robust reprojection error of the joints, weighted by their confidence, plus priors: a Gaussian mixture
+over poses, joint limits, and the distance from the middle shape. First the camera and the orientation of the hips are
+fitted to the trunk, then all unknowns to all joints.
 
-Differs from the paper: the body is Anny; four directions are tried instead of two; a term against bodies that pass
-through themselves is left out.
+Differs from the paper: the body is Anny; four initial directions instead of two; no term against self-intersection.
 """
 
 from __future__ import annotations
@@ -19,39 +18,39 @@ from pose2mesh.baselines.common.fitting import FitState, FitTarget, Fitter, Weig
 from pose2mesh.baselines.common.initial_bodies import Start, better
 from pose2mesh.baselines.interface import BaselineInput, BodyEstimate
 
-CHUNK = 256  # people at a time
+CHUNK = 256  # frames fitted at a time
 _TRUNK = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """What a fit does one after the other.
+    """Stages of a fit.
 
     Attributes:
-        camera_rounds: For the camera and where the hips face, before all else.
-        stages: Of the fit of everything: a factor for the residual beyond which joints hardly pull, and the rounds.
-            Between guesses is chosen after the first.
+        camera_rounds: Evaluations for the camera and the orientation of the hips, before all stages.
+        stages: Stages with all unknowns: the factor of `Weights.robust`, and the evaluations. Among several starts, the
+            best is selected after the first stage.
     """
 
     camera_rounds: int
     stages: tuple[tuple[float, int], ...]
 
 
-# From a start that knows nothing, far joints are to pull at first. (The paper loosens the pose prior instead: on the
-# training clips that made no difference beside this.)
+# Far from the solution, joints with large residuals must keep their pull at first. (The paper weakens the pose prior
+# instead; on the training clips that made no difference in addition to this.)
 FROM_MEAN_POSE = Schedule(15, ((4.0, 40), (1.0, 40)))
 FROM_NETWORK = Schedule(0, ((1.0, 50),))
 
 
 class SMPLify:
-    """The method as a `Baseline`.
+    """The method as a `FittingBaseline`.
 
     Args:
-        name: As `--model` takes it.
-        fitter: Of the body.
-        start: Where to start from.
-        schedule: How to go on from there.
-        weights: Of the energy.
+        name: Its name for `--model`.
+        fitter: Fitter of the body model.
+        start: Gives the initial states.
+        schedule: Stages of the fit.
+        weights: Weights of the energy terms.
     """
 
     def __init__(
@@ -64,28 +63,28 @@ class SMPLify:
         return BodyEstimate.joined([self.fitter.estimate(*self.fit(part)) for part in observed.single_frames(CHUNK)])
 
     def fit(self, observed: BaselineInput) -> tuple[FitState, FitTarget]:
-        """The bodies of frames that are each another person's, and what they were fitted to."""
+        """The fitted state of frames, each of a different person, and the target of the fit."""
         target = FitTarget.of(observed.joints_px, observed.confidence, observed.person, self.joint_set)
         first, *others = self.schedule.stages
-        found = []
-        for guess in self.start(self.fitter, target, observed):
-            guess, _ = self.fitter.fit(
-                self._trunk(target), guess, self.weights, self.schedule.camera_rounds, camera_only=True
+        fits = []
+        for start in self.start(self.fitter, target, observed):
+            start, _ = self.fitter.fit(
+                self._trunk(target), start, self.weights, self.schedule.camera_rounds, camera_only=True
             )
-            found.append(self._stage(target, guess, *first))
-        bodies = better(found)
+            fits.append(self._stage(target, start, *first))
+        bodies = better(fits)
         for stage in others:
             bodies, _ = self._stage(target, bodies, *stage)
         return bodies, target
 
-    def _stage(self, target: FitTarget, guess: FitState, robust: float, rounds: int) -> tuple[FitState, Tensor]:
+    def _stage(self, target: FitTarget, start: FitState, robust: float, rounds: int) -> tuple[FitState, Tensor]:
         weights = replace(self.weights, robust=robust * self.weights.robust)
-        return self.fitter.fit(target, guess, weights, rounds)
+        return self.fitter.fit(target, start, weights, rounds)
 
     def _trunk(self, target: FitTarget) -> FitTarget:
-        """Only shoulders and hips count, where at least three of them are seen."""
+        """The target with shoulders and hips only, for frames in which at least three of them are detected."""
         columns = [self.joint_set.index(name) for name in _TRUNK]
-        alone = torch.zeros_like(target.weight)
-        alone[:, columns] = target.weight[:, columns]
+        trunk_only = torch.zeros_like(target.weight)
+        trunk_only[:, columns] = target.weight[:, columns]
         enough = (target.weight[:, columns] > 0).sum(1, keepdim=True) >= 3
-        return replace(target, weight=torch.where(enough, alone, target.weight))
+        return replace(target, weight=torch.where(enough, trunk_only, target.weight))

@@ -1,13 +1,13 @@
-"""SPIN (Kolotouros, Pavlakos, Black and Daniilidis 2019, arXiv 1909.12828): a network's guesses start fits, and fits
-teach the network.
+"""SPIN (Kolotouros, Pavlakos, Black and Daniilidis 2019, arXiv 1909.12828): predictions of a network initialise fits,
+and the fits supervise the network.
 
-The network is HMR's, without critics. The guess of each picture whose 3D is not known is fitted to the annotated 2D
-joints. Of all fits that a picture has had, the one whose joints are seen nearest to the annotated ones is remembered;
-where it is near enough it takes the place of the truth in the losses (`fits`).
+The network is HMR's, without the discriminator. For images without 3D labels, the prediction is fitted to the annotated
+2D joints. Of all fits of an image, the one with the smallest reprojection error is stored; where the error is small
+enough, the fit takes the place of the ground truth in the losses (`common/fit_buffer.py`).
 
-Differs from the paper: the body, backbone and camera, as in `hmr`; a few rounds of L-BFGS, where the paper has 100
-steps of Adam; fits begin once the network has learnt from what is known, instead of from fits made beforehand; they
-start from the middle shape, not the guess's (`fits.Starter`).
+Differs from the paper: the body, backbone and camera, as in `hmr`; a few evaluations of L-BFGS instead of 100 steps of
+Adam; fits begin after a part of the training, where the paper has fits of all images made beforehand; they start from
+the middle shape instead of the predicted shape (`fit_buffer.FitStarter`).
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from pose2mesh.baselines.observation import GroundTruth, Observation
 
 @dataclass
 class SPINFits(FitSettings):
-    """How and when guesses are fitted to 2D joints.
+    """How and when predictions are fitted to 2D joints.
 
     Attributes:
-        begin: The share of training after which there are fits.
-        every: A picture is fitted at every so many of its visits, the first one that there are fits among them.
+        begin: Share of the training after which images are fitted.
+        every: From then on, an image is fitted at its first visit and at every `every`-th after it.
     """
 
     begin: float = 0.2
@@ -38,13 +38,13 @@ class SPINFits(FitSettings):
 
 @dataclass
 class SPINSettings:
-    """What a SPIN is.
+    """Settings of SPIN.
 
     Attributes:
-        iterations: Corrections of the mean body.
-        weights: Of the losses.
-        fits: How fits are made; None for none, which leaves HMR without critics.
-        pictures: How many distinct pictures there are, the number in `pictures.distinct` of the run's config.
+        iterations: Number of corrections of the mean body.
+        weights: Weights of the losses.
+        fits: Settings of the fits; None to train without fits, as HMR without a discriminator.
+        pictures: Number of distinct images, equal to `pictures.distinct` of the run's config.
     """
 
     iterations: int = 3
@@ -57,8 +57,8 @@ class SPIN(FitSupervisedRegressor):
     """The method.
 
     Args:
-        layer: The body.
-        settings: What it is.
+        layer: The body layer.
+        settings: Its settings.
     """
 
     def __init__(self, layer: BodyLayer, settings: SPINSettings | None = None) -> None:
@@ -67,7 +67,7 @@ class SPIN(FitSupervisedRegressor):
         self.settings = settings
 
     def prepare(self, orientations: Tensor, phenotypes: Tensor) -> None:
-        """Make room for the fits; the people are not needed."""
+        """Allocate the buffer of the fits; the bodies are not used."""
         fits = self.settings.fits
         if fits is not None:
             self.teacher = FitSupervisor(self.layer, fits, self.settings.pictures)
@@ -76,7 +76,7 @@ class SPIN(FitSupervisedRegressor):
         """See `LearnedBaseline`.
 
         Raises:
-            InputError: a picture's number is beyond those that there is room for.
+            InputError: the number of an image is not below `settings.pictures`.
         """
         prediction = self(observation)
         if self.settings.fits is not None and progress >= self.settings.fits.begin:

@@ -1,4 +1,4 @@
-"""AMASS (Mahmood et al., ICCV 2019): motions as SMPL-H parameters, as published; it has no images and no cameras.
+"""AMASS (Mahmood et al., ICCV 2019): published motions as SMPL-H parameters, without images and cameras.
 
 FOLDER/{data set}/{subject}/{motion}_poses.npz    poses (T, 156), trans (T, 3), betas (16,), gender, mocap_framerate
 """
@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2mesh.datasets.annotation import Annotation, OnFault
-from pose2mesh.datasets.cache import RecordWriter, cached
+from pose2mesh.datasets.cache import RecordWriter, cached_records
 from pose2mesh.datasets.records import GENDERS, Records, Schema
 from pose2mesh.errors import InputError, one_line
 
-# Of SMPL-H's 52 joints the body's 22 are SMPL's; SMPL turns a whole hand by one joint instead, which is left at rest.
+# The 22 body joints of SMPL-H's 52 are those of SMPL, which rotates a whole hand by one joint; that one stays at rest.
 _BODY_JOINTS = 22
 
 _SCHEMA = Schema(
@@ -38,20 +38,20 @@ def read_amass(
     frames_per_second: float = 2.0,
     on_fault: OnFault = "raise",
 ) -> Records:
-    """Poses of AMASS, thinned to a rate: world axes, z up, SMPL's 24 joints with the hands at rest.
+    """Read AMASS at a reduced frame rate: world axes, z up, SMPL's 24 joints with the hands at rest.
 
-    `sequence` is the file, `frame` its own frame, `subject` not told.
+    `sequence` is the file and `frame` the frame in it; there is no `subject`.
 
     Args:
-        folder: With a folder for each of `sets`, named as there, in capitals or not.
-        cache: Folder of indices.
-        sets: The data sets that are taken.
-        frames_per_second: How many poses a second; every pose of a motion that has fewer. 2 is what the reference takes
-            of CMU.
-        on_fault: See `index.cached`. A fault in a file is one fault.
+        folder: With a folder for each of `sets`; upper and lower case are the same.
+        cache: Folder of the cached records.
+        sets: The data sets of AMASS to read.
+        frames_per_second: Poses to read for each second; every pose of a motion that has fewer. The reference
+            implementation uses 2 for CMU.
+        on_fault: See `cache.cached_records`. Each faulty file counts as one fault.
 
     Raises:
-        InputError: see `index.cached`; a folder of `sets` is not there.
+        InputError: see `cache.cached_records`; a folder of `sets` is missing.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder, expected one with data sets of AMASS")
@@ -68,7 +68,7 @@ def read_amass(
                 _motion(file, file.relative_to(folder).as_posix(), frames_per_second, writer)
 
     options = {"sets": list(sets), "frames_per_second": frames_per_second}
-    return cached(cache, _SCHEMA, files, options, build, on_fault=on_fault)
+    return cached_records(cache, _SCHEMA, files, options, build, on_fault=on_fault)
 
 
 def _motion(path: Path, name: str, frames_per_second: float, writer: RecordWriter) -> None:

@@ -1,4 +1,4 @@
-"""COCO keypoints (Lin et al., ECCV 2014), with SMPL fits to them as the reference implementation holds those.
+"""COCO keypoints (Lin et al., ECCV 2014), with SMPL fits to them in the format of the reference implementation.
 
 FOLDER/annotations/person_keypoints_{train,val}2017.json
 FOLDER/annotations/coco_smplify_train.json    {annotation id: {smpl_param: {pose, shape}, cam_param: {s, t}}}
@@ -13,9 +13,9 @@ from typing import Any, Literal
 import numpy as np
 
 from pose2mesh.datasets.annotation import Annotation, OnFault, read_annotation
-from pose2mesh.datasets.cache import RecordWriter, cached
-from pose2mesh.datasets.readers.coco_format import ImageRecord, people, read_box, read_image
-from pose2mesh.datasets.readers.joint_arrays import with_middles
+from pose2mesh.datasets.cache import RecordWriter, cached_records
+from pose2mesh.datasets.readers.coco_format import ImageRecord, read_annotations, read_box, read_image
+from pose2mesh.datasets.readers.joint_arrays import add_middle_joints
 from pose2mesh.datasets.readers.json_stream import members
 from pose2mesh.datasets.records import Records, Schema
 from pose2mesh.io.keypoints import VISIBILITY_CONFIDENCE
@@ -40,21 +40,21 @@ def read_coco(
     images: Path | None = None,
     on_fault: OnFault = "raise",
 ) -> Records:
-    """People of COCO with labelled keypoints: 17 and the pelvis and neck between them, no crowds.
+    """Read COCO: people with labelled keypoints, 17 and the pelvis and neck derived from them, without crowds.
 
-    Where an annotation has no fit `body_valid` is False. Fits are in the axes of a weak-perspective camera.
+    `body_valid` is False where an annotation has no fit. Fits are in the axes of a weak-perspective camera.
 
     Args:
         folder: With `annotations/`.
-        cache: Folder of indices.
+        cache: Folder of the cached records.
         split: `train` or `val`.
-        annotations: Another annotation file than the split's.
-        fits: The file of fits; `coco_smplify_train.json` by default where it is there, to train.
+        annotations: Annotation file; by default that of the split.
+        fits: File of fits; by default `coco_smplify_train.json` where it exists, for `train` only.
         images: The folder of images, where each has to be there in the split's folder.
-        on_fault: See `index.cached`.
+        on_fault: See `cache.cached_records`.
 
     Raises:
-        InputError: see `index.cached`.
+        InputError: see `cache.cached_records`.
     """
     labels = annotations or folder / "annotations" / f"person_keypoints_{split}2017.json"
     usual = folder / "annotations" / "coco_smplify_train.json"
@@ -66,12 +66,12 @@ def read_coco(
 
     def build(writer: RecordWriter) -> None:
         bodies = _fits(fits, writer) if fits else {}
-        for annotation, image in people(labels, writer.faults, image_of):
+        for annotation, image in read_annotations(labels, writer.faults, image_of):
             with writer.faults.each():
                 _person(annotation, image, bodies, writer)
 
     sources = [labels, *([fits] if fits else [])]
-    return cached(cache, _SCHEMA, sources, {"split": split}, build, images=images, on_fault=on_fault)
+    return cached_records(cache, _SCHEMA, sources, {"split": split}, build, images=images, on_fault=on_fault)
 
 
 def _person(
@@ -97,7 +97,7 @@ def _person(
         image_id=image.image_id,
         box=box,
         image_size=image.size,
-        joints_px=with_middles(keypoints),
+        joints_px=add_middle_joints(keypoints),
         **bodies.get(str(annotation_id), {}),
     )
 

@@ -1,4 +1,4 @@
-"""Annotation files in COCO's form, which most data sets come in: images, and annotations that belong to them."""
+"""Annotation files in COCO format, which most data sets use: a list of images and a list of annotations of them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from pose2mesh.errors import InputError
 
 
 class ImageRecord(NamedTuple):
-    """What is kept of an image's entry.
+    """One image of an annotation file.
 
     Attributes:
-        image_id: As the file numbers it.
-        file: Its name, relative to the folder of images.
+        image_id: Its id in the file.
+        file: File name, relative to the folder of images.
         size: Width and height in pixels.
-        extra: What the data set tells besides.
+        extra: Further values that the reader of the data set needs.
     """
 
     image_id: int
@@ -33,20 +33,20 @@ class ImageRecord(NamedTuple):
 
 
 def read_image(found: Annotation, extra: Any = None, file: str | None = None) -> ImageRecord:
-    """The fields that all files in COCO's form have."""
+    """Read the fields of an image that all files in COCO format have."""
     size = found.integer("width"), found.integer("height")
     if min(size) <= 0:
         raise found.fault(f"width and height are {size}, expected pixels")
     return ImageRecord(found.identifier(), found.text("file_name") if file is None else file, size, extra)
 
 
-def people(
+def read_annotations(
     path: Path, faults: FaultPolicy, image_of: Callable[[Annotation], ImageRecord | None]
 ) -> Iterator[tuple[Annotation, ImageRecord]]:
-    """The annotations of a file in COCO's form, each with its image.
+    """Read the annotations of a file in COCO format, each with its image.
 
-    Annotations of images that `image_of` answers with None are passed over. One of an image that the file does not list
-    is a fault.
+    Annotations are skipped where `image_of` returns None for their image. An annotation of an image that the file does
+    not list is a fault.
 
     Raises:
         InputError: the file cannot be read, or has no annotations; with `on_fault="raise"` every fault.
@@ -70,7 +70,7 @@ def people(
                 found = read_annotation(path, "image", value)
                 if (image_id := found.identifier()) in images:
                     raise found.fault("its id is there twice")
-                images[image_id] = None  # of a faulty image, nobody is taken
+                images[image_id] = None  # annotations of a faulty image are skipped
                 images[image_id] = image_of(found)
         elif section == "annotations":
             listed = True
@@ -84,22 +84,22 @@ def people(
         yield from matched(value)
 
 
-def sound_box(box: NDArray[np.float64]) -> bool:
-    """Whether a box (x, y, width, height) holds at least a pixel, which the readers demand of annotated people."""
+def valid_box(box: NDArray[np.float64]) -> bool:
+    """Whether a box (x, y, width, height) is at least one pixel wide and high, as the readers require."""
     return bool(np.isfinite(box).all() and box[2] >= 1 and box[3] >= 1)
 
 
 def read_box(annotation: Annotation, writer: RecordWriter) -> NDArray[np.float64] | None:
-    """An annotation's box; where it is not sound the person is left out, and the answer is None."""
+    """The box of an annotation; None where it is not valid, which counts the sample as left out."""
     box = annotation.array("bbox", 4)
-    if sound_box(box):
+    if valid_box(box):
         return box
     writer.leave_out("box without area")
     return None
 
 
 def read_smpl(annotation: Annotation) -> dict[str, Any]:
-    """The columns of an annotation's `smpl_param`; none where it has none."""
+    """Columns from `smpl_param` of an annotation; empty where it has none."""
     if annotation.values.get("smpl_param") is None:
         return {}
     found = annotation.group("smpl_param")
@@ -107,7 +107,7 @@ def read_smpl(annotation: Annotation) -> dict[str, Any]:
 
 
 def smpl_columns(found: Annotation, gender: int = 0) -> dict[str, Any]:
-    """The columns of {pose (72), shape (10), trans (3) in metres}."""
+    """Columns from SMPL parameters {pose (72), shape (10), trans (3) in metres}."""
     return {
         "pose": found.array("pose", 24, 3),
         "shape": found.array("shape", 10),
@@ -118,7 +118,7 @@ def smpl_columns(found: Annotation, gender: int = 0) -> dict[str, Any]:
 
 
 def read_detections(path: Path, writer: RecordWriter, joints: int) -> dict[int, NDArray[np.float64]]:
-    """Detected 2D joints [{annotation_id, keypoints}] by annotation: (joints, 3) x, y, score, 1 where not told."""
+    """Detected joints [{annotation_id, keypoints}] by annotation id: (joints, 3) x, y, score; score 1 by default."""
     found: dict[int, NDArray[np.float64]] = {}
     for _, value in sections(path):
         with writer.faults.each():

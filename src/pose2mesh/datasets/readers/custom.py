@@ -1,8 +1,8 @@
-"""Own data: people in any file of COCO's keypoint form, with 3D joints, body parameters and cameras if there are any.
+"""The user's own data: a keypoint file in COCO format, with optional 3D joints, body parameters and cameras.
 
 FOLDER/annotations.json     {images: [{id, file_name, width, height, cam_param?}],
                              annotations: [{id, image_id, keypoints, bbox?, joint_cam?, smpl_param? | mano_param?}]}
-FOLDER/detections.json      [{annotation_id, keypoints}], where it is there
+FOLDER/detections.json      [{annotation_id, keypoints}], optional
 
 cam_param {focal, princpt} in pixels; keypoints J × (x, y, v) with v 0 not labelled, 1 hidden, 2 visible; joint_cam
 J × 3 in metres from the camera; smpl_param {pose 72, shape 10, trans?, gender?} and mano_param {pose 48, shape 10,
@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2mesh.datasets.annotation import Annotation, OnFault
-from pose2mesh.datasets.cache import RecordWriter, cached
-from pose2mesh.datasets.readers.coco_format import ImageRecord, people, read_detections, read_image
+from pose2mesh.datasets.cache import RecordWriter, cached_records
+from pose2mesh.datasets.readers.coco_format import ImageRecord, read_annotations, read_detections, read_image
 from pose2mesh.datasets.records import GENDERS, Records, Schema
 from pose2mesh.errors import InputError
 from pose2mesh.io.keypoints import VISIBILITY_CONFIDENCE
@@ -40,20 +40,20 @@ def read_custom(
     images: Path | None = None,
     on_fault: OnFault = "raise",
 ) -> Records:
-    """People of one's own; crowds and people without a labelled keypoint are left out.
+    """Read the user's own data, without crowds and people without a labelled keypoint.
 
     Args:
         folder: With the annotation file.
-        cache: Folder of indices.
-        joints: The order of `keypoints` and `joint_cam`, one of `INPUT_ORDERS`. COCO's 17 get pelvis and neck between
-            them. Hands have MANO parameters, all others SMPL's.
-        annotations: `annotations.json` by default.
-        detections: Detected joints in the same order; `detections.json` by default, where it is there.
-        images: The folder of images, where each has to be there.
-        on_fault: See `index.cached`.
+        cache: Folder of the cached records.
+        joints: Order of `keypoints` and `joint_cam`, one of `INPUT_ORDERS`. Pelvis and neck are derived from the 17 of
+            COCO. Hands have MANO parameters, all others SMPL parameters.
+        annotations: Annotation file, `annotations.json` by default.
+        detections: File of detected joints in the same order; by default `detections.json` where it exists.
+        images: Folder of images; every image must be in it.
+        on_fault: See `cache.cached_records`.
 
     Raises:
-        InputError: see `index.cached`; the order of joints is not known.
+        InputError: see `cache.cached_records`; the order of joints is unknown.
     """
     if joints not in INPUT_ORDERS:
         raise InputError(f"joints {joints!r} is not known; expected one of {', '.join(INPUT_ORDERS)}")
@@ -69,12 +69,12 @@ def read_custom(
 
     def build(writer: RecordWriter) -> None:
         detected = read_detections(detections, writer, len(order)) if detections else {}
-        for annotation, image in people(labels, writer.faults, _image):
+        for annotation, image in read_annotations(labels, writer.faults, _image):
             with writer.faults.each():
                 _person(annotation, image, joints, detected, writer)
 
     sources = [labels, *([detections] if detections else [])]
-    return cached(cache, schema, sources, {"joints": joints}, build, images=images, on_fault=on_fault)
+    return cached_records(cache, schema, sources, {"joints": joints}, build, images=images, on_fault=on_fault)
 
 
 def _image(found: Annotation) -> ImageRecord:
@@ -124,7 +124,7 @@ def _person(
 
 
 def _whole(points: NDArray[np.float64], order: str) -> NDArray[np.float32]:
-    """Points with their confidence in the last column; COCO's 17 (17, C + 1) with pelvis and neck between them."""
+    """Points with their confidence in the last column; pelvis and neck are added to the 17 of COCO (17, C + 1)."""
     if order != "coco17":
         return points.astype(np.float32)
     found, confidence = convert(points[:, :-1], points[:, -1], COCO17, COCO)

@@ -1,10 +1,10 @@
-"""FreiHAND (Zimmermann et al., ICCV 2019): hands, as published or as the reference implementation holds it.
+"""FreiHAND (Zimmermann et al., ICCV 2019): hands, in the published files or those of the reference implementation.
 
 FOLDER/training_K.json, training_xyz.json, training_mano.json    lists, one item a hand: 3 × 3, 21 × 3 in metres, 61
-FOLDER/evaluation_K.json, evaluation_scale.json                  no hands told, unless _xyz and _mano are there too
+FOLDER/evaluation_K.json, evaluation_scale.json                  no labels, unless _xyz and _mano exist too
 FOLDER/{training,evaluation}/rgb/00000000.jpg                    training images come in four versions of each hand
 
-FOLDER/data/freihand_{train,eval}_coco.json          COCO's form; images have db_idx
+FOLDER/data/freihand_{train,eval}_coco.json          COCO format; images have db_idx
 FOLDER/data/freihand_{train,eval}_data.json          {db_idx: {cam_param {focal, princpt, R, t}, mano_param, joint_3d}}
 FOLDER/data/hrnet_output_on_{train,eval}set.json     [{image_id, annotation_id, keypoints: 21 × (x, y, …)}], detected
 """
@@ -18,15 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2mesh.datasets.annotation import Annotation, OnFault, read_annotation
-from pose2mesh.datasets.cache import RecordWriter, cached
-from pose2mesh.datasets.readers.coco_format import ImageRecord, people, read_detections, read_image, sound_box
-from pose2mesh.datasets.readers.joint_arrays import metres, projected
+from pose2mesh.datasets.cache import RecordWriter, cached_records
+from pose2mesh.datasets.readers.coco_format import ImageRecord, read_annotations, read_detections, read_image, valid_box
+from pose2mesh.datasets.readers.joint_arrays import project_joints, to_metres
 from pose2mesh.datasets.readers.json_stream import members, sections
 from pose2mesh.datasets.records import Records, Schema
 from pose2mesh.errors import InputError
 from pose2mesh.skeletons import HAND
 
-# What a hand was photographed before; each version is all hands once more, in the same order.
+# Background versions: each holds all hands once, in the same order.
 VERSIONS = ("green", "homogenised", "sampled", "coloured")
 _SIZE = (224, 224)
 
@@ -44,21 +44,21 @@ def read_freihand(
     images: Path | None = None,
     on_fault: OnFault = "raise",
 ) -> Records:
-    """Hands of FreiHAND as published: camera axes. Of the evaluation, joints and MANO where their files are there.
+    """Read the published files of FreiHAND, in camera axes; `evaluation` has joints and MANO where their files exist.
 
-    The 45 finger angles are offsets from MANO's mean hand. MANO's translation is not stored; the hand stands where its
-    joints do.
+    The 45 finger angles are offsets from MANO's mean hand. MANO's translation is not stored; the joints give the
+    position of the hand.
 
     Args:
         folder: With the JSON files.
-        cache: Folder of indices.
+        cache: Folder of the cached records.
         split: `training` or `evaluation`.
-        versions: Of the training images, of `VERSIONS`.
-        images: The folder that holds `training/` and `evaluation/`, where every image has to be there.
-        on_fault: See `index.cached`.
+        versions: Versions of the training images, from `VERSIONS`.
+        images: The folder that holds `training/` and `evaluation/`; every image must be in it.
+        on_fault: See `cache.cached_records`.
 
     Raises:
-        InputError: see `index.cached`; the files are of different lengths.
+        InputError: see `cache.cached_records`; the files are of different lengths.
     """
     there = VERSIONS if split == "training" else VERSIONS[:1]
     if not versions or not set(versions) <= set(there):
@@ -86,7 +86,7 @@ def read_freihand(
 
     schema = Schema("freihand", HAND.names, _COLUMNS, body="mano", pose_joints=16)
     options = {"split": split, "versions": list(versions)}
-    return cached(cache, schema, files.values(), options, build, images=images, on_fault=on_fault)
+    return cached_records(cache, schema, files.values(), options, build, images=images, on_fault=on_fault)
 
 
 def _hand(found: dict[str, Annotation], number: int, file: str, writer: RecordWriter) -> None:
@@ -95,14 +95,14 @@ def _hand(found: dict[str, Annotation], number: int, file: str, writer: RecordWr
     if "xyz" in found:
         values |= _joints(found["xyz"].array("xyz", 21, 3), values["intrinsics"])
     if "mano" in found:
-        # Pose, shape, then where the middle finger's first joint is seen and its scale, which `joints_m` tells too.
+        # Pose, shape, then image position and scale of the middle finger's first joint, which `joints_m` implies.
         theta = found["mano"].array("mano", 61)
         values |= {"pose": theta[:48].reshape(16, 3), "shape": theta[48:58], "body_valid": True}
     writer.add(found["K"], number, file=file, image_id=number, image_size=_SIZE, **values)
 
 
 def _joints(joints_m: NDArray[np.float64], intrinsics: list[float]) -> dict[str, Any]:
-    return {"joints_px": projected(joints_m, intrinsics), "joints_m": joints_m, "joints_valid": True}
+    return {"joints_px": project_joints(joints_m, intrinsics), "joints_m": joints_m, "joints_valid": True}
 
 
 def read_freihand_coco(
@@ -114,25 +114,25 @@ def read_freihand_coco(
     images: Path | None = None,
     on_fault: OnFault = "raise",
 ) -> Records:
-    """Hands of FreiHAND from the reference's files. MANO's parameters are in world axes; of `eval` there are none.
+    """Read the reference implementation's files of FreiHAND. MANO's parameters are in world axes; `eval` has none.
 
     Args:
         folder: With `data/`.
-        cache: Folder of indices.
+        cache: Folder of the cached records.
         split: `train` or `eval`.
-        detections: The JSON file of detected 2D joints; score 0 where it has none of someone.
-        images: The folder that image names are relative to (`FOLDER/data`), where each has to be there.
-        on_fault: See `index.cached`.
+        detections: The JSON file of detected 2D joints; score 0 where a sample has none.
+        images: The folder that image names are relative to (`FOLDER/data`); every image must be in it.
+        on_fault: See `cache.cached_records`.
 
     Raises:
-        InputError: see `index.cached`.
+        InputError: see `cache.cached_records`.
     """
     labels, details = (folder / "data" / f"freihand_{split}_{kind}.json" for kind in ("coco", "data"))
 
     def build(writer: RecordWriter) -> None:
         hands = dict(members(details))
         detected = read_detections(detections, writer, 21) if detections else {}
-        for annotation, image in people(labels, writer.faults, _image):
+        for annotation, image in read_annotations(labels, writer.faults, _image):
             with writer.faults.each():
                 if image.extra not in hands:
                     raise annotation.fault(f"{details.name} has no hand {image.extra}")
@@ -142,7 +142,7 @@ def read_freihand_coco(
     columns = (*_COLUMNS, "detected_px", "translation_m", "rotation", "origin_m")
     schema = Schema("freihand_coco", HAND.names, columns, detected=HAND.names, body="mano", pose_joints=16)
     sources = [labels, details, *([detections] if detections else [])]
-    return cached(cache, schema, sources, {"split": split}, build, images=images, on_fault=on_fault)
+    return cached_records(cache, schema, sources, {"split": split}, build, images=images, on_fault=on_fault)
 
 
 def _image(found: Annotation) -> ImageRecord:
@@ -158,14 +158,14 @@ def _annotated(
     writer: RecordWriter,
 ) -> None:
     box = annotation.array("bbox", 4)
-    if labelled and not sound_box(box):
+    if labelled and not valid_box(box):
         writer.leave_out("box without area")
         return
     camera, annotation_id = hand.group("cam_param"), annotation.identifier()
     values: dict[str, Any] = {"intrinsics": [*camera.array("focal", 2), *camera.array("princpt", 2)]}
     if labelled:
         mano = hand.group("mano_param")
-        values |= _joints(metres(hand.array("joint_3d", 21, 3)), values["intrinsics"])
+        values |= _joints(to_metres(hand.array("joint_3d", 21, 3)), values["intrinsics"])
         values |= {
             "pose": mano.array("pose", 16, 3),
             "shape": mano.array("shape", 10),

@@ -1,6 +1,6 @@
-"""Human3.6M (Ionescu et al., TPAMI 2014), as the annotation files of the reference implementation hold it.
+"""Human3.6M (Ionescu et al., TPAMI 2014), in the annotation files of the reference implementation.
 
-FOLDER/annotations/Human36M_subject{S}_data.json        images, annotations (COCO's form)
+FOLDER/annotations/Human36M_subject{S}_data.json        images, annotations (COCO format)
                    Human36M_subject{S}_camera.json      {camera: {R, t in mm, f, c}}
                    Human36M_subject{S}_joint_3d.json    {action: {subaction: {frame: 17 joints, world, mm}}}
                    Human36M_subject{S}_smpl_param.json  {action: {subaction: {frame: {pose, shape, trans}}}}, world, m
@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2mesh.datasets.annotation import Annotation, OnFault, read_annotation
-from pose2mesh.datasets.cache import RecordWriter, cached
-from pose2mesh.datasets.readers.coco_format import ImageRecord, people, read_box, read_image, smpl_columns
-from pose2mesh.datasets.readers.joint_arrays import projected
+from pose2mesh.datasets.cache import RecordWriter, cached_records
+from pose2mesh.datasets.readers.coco_format import ImageRecord, read_annotations, read_box, read_image, smpl_columns
+from pose2mesh.datasets.readers.joint_arrays import project_joints
 from pose2mesh.datasets.readers.json_stream import members, read_json
 from pose2mesh.datasets.records import Records, Schema
 from pose2mesh.errors import InputError
@@ -41,7 +41,7 @@ _SCHEMA = Schema(
 
 @dataclass(frozen=True)
 class Human36mSplit:
-    """Who is trained on and who is tested; the cameras of the test, None for all."""
+    """Training subjects, test subjects, and test cameras (None for all)."""
 
     train: tuple[int, ...]
     test: tuple[int, ...]
@@ -66,22 +66,22 @@ def read_human36m(
     images: Path | None = None,
     on_fault: OnFault = "raise",
 ) -> Records:
-    """People of Human3.6M: every `stride`th frame of the protocol's subjects.
+    """Read Human3.6M: every `stride`th frame of the subjects of a protocol.
 
-    The SMPL fits are of the neutral body and in world axes; where a frame has none, `body_valid` is False.
+    The SMPL fits are of the neutral body, in world axes; `body_valid` is False where a frame has none.
 
     Args:
         folder: With `annotations/`.
-        cache: Folder of indices.
+        cache: Folder of the cached records.
         split: `train` or `test`.
         protocol: 1 or 2; see `PROTOCOLS`.
-        stride: 5 to train and 50 to test by default.
-        detections: The JSON file of detected 2D joints; score 0 where it has none of an image.
-        images: The folder of images, where each has to be there.
-        on_fault: See `index.cached`.
+        stride: Step between frames; by default 5 for `train` and 50 for `test`.
+        detections: JSON file of detected 2D joints; score 0 where it has none of an image.
+        images: Folder of images; every image must be in it.
+        on_fault: See `cache.cached_records`.
 
     Raises:
-        InputError: see `index.cached`.
+        InputError: see `cache.cached_records`.
     """
     chosen = PROTOCOLS[protocol]
     subjects = chosen.train if split == "train" else chosen.test
@@ -92,13 +92,13 @@ def read_human36m(
     def build(writer: RecordWriter) -> None:
         detected = _detections(detections)
         for subject in subjects:
-            # A file that is cut short ends its subject, not the others.
+            # A truncated file ends its subject; the others are still read.
             with writer.faults.each():
                 _Subject(folder, subject, stride, cameras, writer, detected).read()
 
     options = {"split": split, "protocol": protocol, "stride": stride, "detections": detections is not None}
     sources += [detections] if detections else []
-    return cached(cache, _SCHEMA, sources, options, build, images=images, on_fault=on_fault)
+    return cached_records(cache, _SCHEMA, sources, options, build, images=images, on_fault=on_fault)
 
 
 _KINDS = ("data", "camera", "joint_3d", "smpl_param")
@@ -109,7 +109,7 @@ def _file(folder: Path, subject: int, kind: str) -> Path:
 
 
 class _View(NamedTuple):
-    """A camera: world to camera, in millimetres, and fx, fy, cx, cy."""
+    """A camera: rotation and origin from world to camera in millimetres, and fx, fy, cx, cy in pixels."""
 
     rotation: NDArray[np.float64]
     origin_mm: NDArray[np.float64]
@@ -133,7 +133,7 @@ class _Subject:
         faults = self.writer.faults
         cameras = read_annotation(self.paths["camera"], "subject", read_json(self.paths["camera"]), self.subject)
         joints, bodies = self._frames("joint_3d"), self._frames("smpl_param")
-        for annotation, image in people(self.paths["data"], faults, self._image):
+        for annotation, image in read_annotations(self.paths["data"], faults, self._image):
             with faults.each():
                 self._person(annotation, image, cameras, joints, bodies)
 
@@ -153,7 +153,7 @@ class _Subject:
         return read_image(found, (found.integer("action_idx"), found.integer("subaction_idx"), frame, camera))
 
     def _frames(self, kind: str) -> dict[tuple[str, str, str], Any]:
-        """What a file holds of the frames that are read, by action, subaction and frame."""
+        """Values of a file for the frames that are read, by action, subaction and frame."""
         frames = {}
         for action, subactions in members(path := self.paths[kind]):
             for subaction, found in read_annotation(path, "action", subactions, action).values.items():
@@ -194,7 +194,7 @@ class _Subject:
             frame=frame,
             box=box,
             image_size=image.size,
-            joints_px=projected(joints_m, intrinsics),
+            joints_px=project_joints(joints_m, intrinsics),
             joints_m=joints_m,
             joints_valid=True,
             intrinsics=intrinsics,
@@ -205,7 +205,7 @@ class _Subject:
 
 
 def _packed(value: Any) -> Any:
-    """Lists of numbers as arrays, a tenth of the memory; what is none stays, and is a fault where it is used."""
+    """Lists of numbers as arrays, which take a tenth of the memory; other values stay, and are faults where used."""
     if isinstance(value, dict):
         return {key: _packed(item) for key, item in value.items()}
     try:
@@ -215,7 +215,7 @@ def _packed(value: Any) -> Any:
 
 
 def _detections(path: Path | None) -> dict[str, NDArray[np.float32]]:
-    """Detected joints by the image's name, without its folder; (17, 3), the score 1 where the file has none."""
+    """Detected joints (17, 3) by file name of the image without folder; score 1 where the file has none."""
     found: dict[str, NDArray[np.float32]] = {}
     if path is None:
         return found

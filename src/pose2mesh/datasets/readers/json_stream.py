@@ -1,4 +1,4 @@
-"""Large JSON files piece by piece: an annotation file of gigabytes is parsed once and never held whole."""
+"""Streaming JSON parser: annotation files of gigabytes are parsed once and never held in memory whole."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SPACE = " \t\r\n"
 
 
 def sections(path: Path) -> Iterator[tuple[str, Any]]:
-    """The members of a file's outermost object, lists taken apart.
+    """Iterate over the members of a file's outermost object, and over the elements of members that are lists.
 
     `{"images": [a, b], "info": c}` yields ("images", a), ("images", b), ("info", c). A file that is a list yields
     ("", element) for each element.
@@ -26,7 +26,7 @@ def sections(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 def members(path: Path) -> Iterator[tuple[str, Any]]:
-    """The members of a file's outermost object, each whole; else as `sections`."""
+    """Iterate over the members of a file's outermost object, each as one value; otherwise as `sections`."""
     return _outermost(path, apart=False)
 
 
@@ -49,7 +49,7 @@ def _outermost(path: Path, apart: bool) -> Iterator[tuple[str, Any]]:
 
 
 def read_json(path: Path) -> Any:
-    """A small file, whole.
+    """Read a small JSON file at once.
 
     Raises:
         InputError: no such file, or not JSON.
@@ -63,7 +63,7 @@ def read_json(path: Path) -> Any:
 
 
 class _Text:
-    """A file's text through a window that moves forward."""
+    """Text of a file, read through a window that moves forward."""
 
     def __init__(self, path: Path, file: TextIO) -> None:
         self.path, self.file = path, file
@@ -77,7 +77,7 @@ class _Text:
         return InputError(f"{self.path}: not JSON {place}, {expected}")
 
     def more(self) -> None:
-        # Doubling: a long value is not decoded again and again from its start.
+        # The window doubles, so that a long value is decoded from its start only a few times.
         chunk = self.file.read(max(_CHUNK, len(self.window) - self.at))
         self.passed += self.at
         self.window, self.at = self.window[self.at :] + chunk, 0
@@ -109,13 +109,13 @@ class _Text:
             except ValueError as error:
                 if self.ended:
                     reason = getattr(error, "msg", "a number of too many digits")
-                    cut = reason.startswith("Unterminated")  # whose place is where the text began
+                    cut = reason.startswith("Unterminated")  # its position is the start of the string
                     self.at = len(self.window) if cut else getattr(error, "pos", self.at)
                     raise self.fault(f"expected a value ({reason})") from None
             except RecursionError:
                 raise self.fault("expected fewer values within values") from None
             else:
-                # A number may go on behind the window: of "1e-5", "1e-" reads as 1.
+                # A number may continue beyond the window: the part "1e-" of "1e-5" reads as 1.
                 if self.ended or end + 2 < len(self.window):
                     self.at = end
                     return value

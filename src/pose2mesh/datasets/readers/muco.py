@@ -1,6 +1,6 @@
-"""MuCo-3DHP (Mehta et al., 3DV 2018): composited images of several people, as the reference implementation holds it.
+"""MuCo-3DHP (Mehta et al., 3DV 2018): composited images of several people, in the reference's format.
 
-FOLDER/data/MuCo-3DHP.json     COCO's form; images have f and c, annotations keypoints_cam (mm), keypoints_img, bbox
+FOLDER/data/MuCo-3DHP.json     COCO format; images have f and c, annotations keypoints_cam (mm), keypoints_img, bbox
 FOLDER/data/smpl_param.json    {annotation id: {pose, shape, trans}}, camera axes, metres
 FOLDER/data/{augmented_set,unaugmented_set}/
 """
@@ -13,8 +13,8 @@ from typing import Any, Literal
 import numpy as np
 
 from pose2mesh.datasets.annotation import Annotation, OnFault, read_annotation
-from pose2mesh.datasets.cache import RecordWriter, cached
-from pose2mesh.datasets.readers.coco_format import ImageRecord, people, read_box, read_image, smpl_columns
+from pose2mesh.datasets.cache import RecordWriter, cached_records
+from pose2mesh.datasets.readers.coco_format import ImageRecord, read_annotations, read_box, read_image, smpl_columns
 from pose2mesh.datasets.readers.json_stream import members
 from pose2mesh.datasets.records import Records, Schema
 
@@ -44,24 +44,24 @@ def read_muco(
     images: Path | None = None,
     on_fault: OnFault = "raise",
 ) -> Records:
-    """People of MuCo-3DHP. Where someone has no SMPL fit, or one that is not finite, `body_valid` is False.
+    """Read MuCo-3DHP. `body_valid` is False where a person has no SMPL fit, or one that is not finite.
 
     Args:
         folder: With `data/`.
-        cache: Folder of indices.
-        which: `all`, or of every image the person `closest` to the camera, as the reference trains.
-        images: The folder that image names are relative to (`FOLDER/data`), where each has to be there.
-        on_fault: See `index.cached`.
+        cache: Folder of the cached records.
+        which: `all` people, or in each image the one `closest` to the camera, as the reference implementation does.
+        images: The folder that image names are relative to (`FOLDER/data`); every image must be in it.
+        on_fault: See `cache.cached_records`.
 
     Raises:
-        InputError: see `index.cached`.
+        InputError: see `cache.cached_records`.
     """
     labels, fits = folder / "data" / "MuCo-3DHP.json", folder / "data" / "smpl_param.json"
 
     def build(writer: RecordWriter) -> None:
         bodies = _fits(fits, writer)
         closest: dict[int, tuple[float, Annotation, ImageRecord]] = {}
-        for annotation, image in people(labels, writer.faults, _image):
+        for annotation, image in read_annotations(labels, writer.faults, _image):
             with writer.faults.each():
                 if which == "all":
                     _person(annotation, image, bodies, writer)
@@ -73,7 +73,7 @@ def read_muco(
             with writer.faults.each():
                 _person(annotation, image, bodies, writer)
 
-    return cached(cache, _SCHEMA, [labels, fits], {"which": which}, build, images=images, on_fault=on_fault)
+    return cached_records(cache, _SCHEMA, [labels, fits], {"which": which}, build, images=images, on_fault=on_fault)
 
 
 def _image(found: Annotation) -> ImageRecord:

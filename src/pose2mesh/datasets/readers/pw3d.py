@@ -1,8 +1,8 @@
-"""3DPW (von Marcard et al., ECCV 2018): the original sequences, or the reference implementation's annotation files.
+"""3DPW (von Marcard et al., ECCV 2018): published sequence files, or annotation files of the reference implementation.
 
 FOLDER/sequenceFiles/{train,validation,test}/*.pkl    as published, parameters in world axes
 FOLDER/imageFiles/{sequence}/image_00000.jpg
-FOLDER/data/3DPW_latest_{split}.json                  COCO's form, parameters in the camera's axes
+FOLDER/data/3DPW_latest_{split}.json                  COCO format, parameters in camera axes
 FOLDER/data/darkpose_3dpw_{split}set_output.json      [{annotation_id, keypoints: 17 × (x, y, score)}], detected
 """
 
@@ -16,9 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2mesh.datasets.annotation import Annotation, OnFault, read_annotation
-from pose2mesh.datasets.cache import RecordWriter, cached
-from pose2mesh.datasets.readers.coco_format import ImageRecord, people, read_box, read_detections, read_image, read_smpl
-from pose2mesh.datasets.readers.joint_arrays import projected, with_middles
+from pose2mesh.datasets.cache import RecordWriter, cached_records
+from pose2mesh.datasets.readers.coco_format import (
+    ImageRecord,
+    read_annotations,
+    read_box,
+    read_detections,
+    read_image,
+    read_smpl,
+)
+from pose2mesh.datasets.readers.joint_arrays import add_middle_joints, project_joints
 from pose2mesh.datasets.records import Records, Schema
 from pose2mesh.errors import InputError
 from pose2mesh.io.safe_pickle import read_plain
@@ -26,7 +33,7 @@ from pose2mesh.skeletons import COCO, SMPL
 
 Split = Literal["train", "validation", "test"]
 
-# The order of `poses2d` and of `openpose_result`.
+# Joint order of `poses2d` and of `openpose_result`.
 OPENPOSE18 = (
     "nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist",
     "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle",
@@ -48,20 +55,20 @@ def read_pw3d(
     images: Path | None = None,
     on_fault: OnFault = "raise",
 ) -> Records:
-    """People of 3DPW from the reference's annotation file. Parameters and joints are in the camera's axes.
+    """Read 3DPW from the annotation file of the reference implementation. Parameters and joints are in camera axes.
 
     Args:
         folder: With `data/`.
-        cache: Folder of indices.
+        cache: Folder of the cached records.
         split: `train`, `validation` or `test`.
-        detections: What `detected_px` is: `darkpose`, the file of detected 2D joints beside the annotations (COCO's 19
-            joints), score 0 for everyone where it is not there; another file of that form; or `openpose`, the
-            detections in the annotations (18 joints).
-        images: The folder `imageFiles`, where every image has to be there.
-        on_fault: See `index.cached`.
+        detections: Source of `detected_px`: `darkpose`, the file of detected 2D joints beside the annotations (COCO's
+            19 joints), all scores 0 where it is missing; another file of that format; or `openpose`, the detections in
+            the annotations (18 joints).
+        images: The folder `imageFiles`; every image must be in it.
+        on_fault: See `cache.cached_records`.
 
     Raises:
-        InputError: see `index.cached`.
+        InputError: see `cache.cached_records`.
     """
     labels = folder / "data" / f"3DPW_latest_{split}.json"
     usual = folder / "data" / f"darkpose_3dpw_{split}set_output.json"
@@ -73,12 +80,12 @@ def read_pw3d(
 
     def build(writer: RecordWriter) -> None:
         detected = None if openpose else read_detections(beside, writer, 17) if beside else {}
-        for annotation, image in people(labels, writer.faults, _image):
+        for annotation, image in read_annotations(labels, writer.faults, _image):
             with writer.faults.each():
                 _person(annotation, image, detected, writer)
 
     options = {"split": split, "openpose": openpose}
-    return cached(cache, schema, sources, options, build, images=images, on_fault=on_fault)
+    return cached_records(cache, schema, sources, options, build, images=images, on_fault=on_fault)
 
 
 def _image(found: Annotation) -> ImageRecord:
@@ -97,7 +104,7 @@ def _person(
     if detected is None:
         found = annotation.array("openpose_result", 18, 3)
     else:
-        found = with_middles(detected[annotation_id]) if annotation_id in detected else np.zeros((19, 3))
+        found = add_middle_joints(detected[annotation_id]) if annotation_id in detected else np.zeros((19, 3))
     writer.add(
         annotation,
         annotation_id,
@@ -120,20 +127,20 @@ def _person(
 def read_pw3d_sequences(
     folder: Path, cache: Path, *, split: Split, images: Path | None = None, on_fault: OnFault = "raise"
 ) -> Records:
-    """People of 3DPW from the published sequence files. Parameters are in world axes, `joints_m` in the camera's.
+    """Read 3DPW from the published sequence files. Parameters are in world axes, `joints_m` in camera axes.
 
-    Frames whose camera is not valid are left out, as are those where no joint is in the picture. The size of the images
-    is known where `images` is given.
+    Samples without a valid camera, and those without a joint inside the image, are left out. The sizes of the images
+    are read where `images` is given.
 
     Args:
         folder: With `sequenceFiles/`.
-        cache: Folder of indices.
+        cache: Folder of the cached records.
         split: `train`, `validation` or `test`.
-        images: The folder `imageFiles`, where every image has to be there.
-        on_fault: See `index.cached`. A fault in a file is a fault of all its people.
+        images: The folder `imageFiles`; every image must be in it.
+        on_fault: See `cache.cached_records`. A faulty file counts as one fault, with all its people.
 
     Raises:
-        InputError: see `index.cached`; a file holds anything but NumPy arrays and plain values.
+        InputError: see `cache.cached_records`; a file holds anything but NumPy arrays and plain values.
     """
     files = sorted((folder / "sequenceFiles" / split).glob("*.pkl"))
     if not files:
@@ -146,11 +153,11 @@ def read_pw3d_sequences(
             with writer.faults.each():
                 _Sequence(file, images).write(writer)
 
-    return cached(cache, schema, files, {"split": split}, build, images=images, on_fault=on_fault)
+    return cached_records(cache, schema, files, {"split": split}, build, images=images, on_fault=on_fault)
 
 
 class _Sequence:
-    """One sequence file, its arrays checked.
+    """One sequence file with its arrays, whose shapes are checked.
 
     T frames, P people: poses (P, T, 24, 3), shapes (P, 10), trans_m (P, T, 3), joints_m (P, T, 24, 3) world,
     detected (P, T, 18, 3), valid (P, T), cameras (T, 4, 4) world to camera.
@@ -171,7 +178,7 @@ class _Sequence:
             raise found.fault(f"genders has {unknown[0]!r}, expected m or f")
         self.genders = [codes[gender] for gender in genders]
         self.poses = _per_person(found, "poses", people, frames, 24, 3)
-        # Some have 300 coefficients, of which ten are SMPL's.
+        # Some files have 300 coefficients, of which SMPL uses the first ten.
         self.shapes = np.stack([np.asarray(shape, np.float64).ravel()[:10] for shape in _listed(found, "betas")])
         if self.shapes.shape != (people, 10) or not np.isfinite(self.shapes).all():
             raise found.fault(f"betas have shape {self.shapes.shape}, expected {(people, 10)}")
@@ -194,20 +201,20 @@ class _Sequence:
         where = Annotation(self.annotation.path, f"person {person}, frame {frame}", {})
         rotation, origin_m = camera[:3, :3], camera[:3, 3]
         joints_m = self.joints_m[person, frame] @ rotation.T + origin_m
-        pixels = projected(joints_m, self.intrinsics)
+        pixels = project_joints(joints_m, self.intrinsics)
         if not (np.isfinite(joints_m).all() and np.isfinite(self.poses[person, frame]).all()):
             raise where.fault("pose or joints hold a number that is not finite")
-        # The picture's size is not in the file; its principal point is the middle of the picture.
+        # The size of the image is not in the file; its principal point is the centre of the image.
         width, height = self.size if any(self.size) else (2 * self.intrinsics[2], 2 * self.intrinsics[3])
         inside = ((pixels >= 0) & (pixels < (width, height, 2))).all(axis=1) & (pixels[:, 2] > 0)
         if not inside.any():
-            writer.leave_out("outside the picture")
+            writer.leave_out("outside the image")
             return
         low, high = pixels[inside, :2].min(axis=0), pixels[inside, :2].max(axis=0)
         margin = 0.1 * (high - low)
         writer.add(
             where,
-            # Unlike the annotation files, the sequences number nobody.
+            # The sequence files, unlike the annotation files, have no ids of people.
             len(writer),
             file=f"{self.name}/image_{frame:05d}.jpg",
             sequence=self.name,
@@ -260,4 +267,4 @@ def _image_size(path: Path) -> tuple[int, int]:
         with Image.open(path) as image:
             return image.size
     except OSError as error:
-        raise InputError(f"{path}: not a picture: {error.strerror or error}") from error
+        raise InputError(f"{path}: not an image: {error.strerror or error}") from error

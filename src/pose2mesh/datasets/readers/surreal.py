@@ -1,6 +1,6 @@
-"""SURREAL (Varol et al., CVPR 2017), as the annotation files of the reference implementation hold it.
+"""SURREAL (Varol et al., CVPR 2017), in the annotation files of the reference implementation.
 
-FOLDER/data/{train,val}.json                       COCO's form; images have cam_param {focal, princpt}, annotations
+FOLDER/data/{train,val}.json                       COCO format; images have cam_param {focal, princpt}, annotations
                                                    smpl_param (camera axes, metres), joint_cam, bbox
 FOLDER/data/hrnet_output_on_{train,val}set.json    [{image_id, annotation_id, keypoints: 24 × (x, y, …)}], detected
 FOLDER/images/{train,val}/
@@ -14,9 +14,16 @@ from typing import Literal
 from numpy.typing import NDArray
 
 from pose2mesh.datasets.annotation import Annotation, OnFault
-from pose2mesh.datasets.cache import RecordWriter, cached
-from pose2mesh.datasets.readers.coco_format import ImageRecord, people, read_box, read_detections, read_image, read_smpl
-from pose2mesh.datasets.readers.joint_arrays import metres, projected
+from pose2mesh.datasets.cache import RecordWriter, cached_records
+from pose2mesh.datasets.readers.coco_format import (
+    ImageRecord,
+    read_annotations,
+    read_box,
+    read_detections,
+    read_image,
+    read_smpl,
+)
+from pose2mesh.datasets.readers.joint_arrays import project_joints, to_metres
 from pose2mesh.datasets.records import Records, Schema
 from pose2mesh.skeletons import SMPL
 
@@ -42,29 +49,29 @@ def read_surreal(
     images: Path | None = None,
     on_fault: OnFault = "raise",
 ) -> Records:
-    """People of SURREAL: one an image. True 2D joints are the projected 3D ones.
+    """Read SURREAL, one person in each image. True 2D joints are the projected 3D ones.
 
     Args:
         folder: With `data/`.
-        cache: Folder of indices.
+        cache: Folder of the cached records.
         split: `train` or `val`.
-        detections: The JSON file of detected 2D joints; score 0 where it has none of someone.
-        images: The folder of the split's images, where each has to be there.
-        on_fault: See `index.cached`.
+        detections: The JSON file of detected 2D joints; score 0 where a sample has none.
+        images: The folder of the split's images; every image must be in it.
+        on_fault: See `cache.cached_records`.
 
     Raises:
-        InputError: see `index.cached`.
+        InputError: see `cache.cached_records`.
     """
     labels = folder / "data" / f"{split}.json"
 
     def build(writer: RecordWriter) -> None:
         detected = read_detections(detections, writer, 24) if detections else {}
-        for annotation, image in people(labels, writer.faults, _image):
+        for annotation, image in read_annotations(labels, writer.faults, _image):
             with writer.faults.each():
                 _person(annotation, image, detected, writer)
 
     sources = [labels, *([detections] if detections else [])]
-    return cached(cache, _SCHEMA, sources, {"split": split}, build, images=images, on_fault=on_fault)
+    return cached_records(cache, _SCHEMA, sources, {"split": split}, build, images=images, on_fault=on_fault)
 
 
 def _image(found: Annotation) -> ImageRecord:
@@ -76,7 +83,7 @@ def _person(annotation: Annotation, image: ImageRecord, detected: dict[int, NDAr
     if (box := read_box(annotation, writer)) is None:
         return
     annotation_id = annotation.identifier()
-    joints_m = metres(annotation.array("joint_cam", 24, 3))
+    joints_m = to_metres(annotation.array("joint_cam", 24, 3))
     writer.add(
         annotation,
         annotation_id,
@@ -84,7 +91,7 @@ def _person(annotation: Annotation, image: ImageRecord, detected: dict[int, NDAr
         image_id=image.image_id,
         box=box,
         image_size=image.size,
-        joints_px=projected(joints_m, image.extra),
+        joints_px=project_joints(joints_m, image.extra),
         joints_m=joints_m,
         joints_valid=True,
         detected_px=detected.get(annotation_id, 0),

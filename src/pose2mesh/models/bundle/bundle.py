@@ -1,10 +1,10 @@
-"""Bundles: one `.safetensors` file that holds a trained model and all that inference needs beside it.
+"""Saves and loads bundles: one `.safetensors` file with a trained model and all else that inference needs.
 
-Tensors: the weights (in float16 where that is asked for), the body's faces, template, graphs, upsampling and joint
-regressor. Metadata, as JSON text: the resolved config, the joint set, the training data and its licence, the measured
-errors. Nothing in it is pickled, and loading needs neither the body model nor the training stack.
+Tensors: the weights (by default in float16), and the body's faces, template, graphs, upsampling and joint regressor.
+Metadata, as JSON text: the resolved config, the joint set, the training data and its licence, the measured errors.
+Nothing in it is pickled, and loading needs neither the body model nor the training code.
 
-Here a network goes in and comes out; `models.bundle.bundle_file` reads the same files without PyTorch.
+This module converts between a file and a network; `models.bundle.bundle_file` reads the same files without PyTorch.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pose2mesh.skeletons import JOINT_SETS
 
 @dataclass
 class Bundle:
-    """A model ready for use: the network in evaluation mode, its surface and what is known of it."""
+    """A trained model: the network in evaluation mode, the surface that it is built on, and its description."""
 
     model: Pose2Mesh
     surface: MeshTopology
@@ -34,12 +34,12 @@ class Bundle:
 
 
 def save_bundle(path: Path, bundle: Bundle, half: bool = True) -> None:
-    """Write a bundle; `half` stores weights in float16. The write is atomic: the file is there whole or not at all."""
+    """Write a bundle atomically; `half` stores the weights in float16."""
     from safetensors.torch import save_file
 
     tensors: dict[str, Tensor] = {}
     for name, value in bundle.model.state_dict().items():
-        # BatchNorm's running variance can exceed float16's range; the statistics are few.
+        # BatchNorm's running variance can exceed the range of float16, and takes little space.
         keep = not value.is_floating_point() or "running" in name
         tensors[f"weights.{name}"] = value if keep or not half else value.half()
     tensors |= {f"surface.{name}": torch.from_numpy(array) for name, array in surface_arrays(bundle.surface).items()}
@@ -53,7 +53,7 @@ def load_bundle(name_or_path: str | Path) -> Bundle:
     """Load `default` (the bundle that ships) or a file.
 
     Raises:
-        InputError: as `read_bundle`, or its tensors do not fit its config.
+        InputError: as `read_bundle`, or the tensors do not fit the config.
     """
     read = read_bundle(name_or_path)
     with fitting(read.path):

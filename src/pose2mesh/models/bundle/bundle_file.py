@@ -1,5 +1,4 @@
-"""What a bundle file holds, in NumPy: the weights, the surface, what the model says of itself. See
-`models.bundle.bundle`."""
+"""Reads a bundle file into NumPy arrays, without PyTorch; see `models.bundle.bundle` for the format."""
 
 from __future__ import annotations
 
@@ -23,14 +22,14 @@ VERSION = 1
 
 @dataclass
 class BundleFile:
-    """A bundle as read.
+    """Content of a bundle file.
 
     Attributes:
         path: The file.
-        info: What it says of itself.
-        network: The network's sizes and inputs.
-        surface: What the network is built on.
-        weights: By their names in `Pose2Mesh`; floats are float32, whatever the file holds.
+        info: Description of the model.
+        network: Sizes and inputs of the network.
+        surface: The mesh topology that the network is built on.
+        weights: Weights by their names in the state dict of `Pose2Mesh`; floats are converted to float32.
     """
 
     path: Path
@@ -44,7 +43,8 @@ def read_bundle(name_or_path: str | Path) -> BundleFile:
     """Read `default` (the bundle that ships) or a file.
 
     Raises:
-        InputError: no such file, cut short, not a bundle, of another version, or without what its description needs.
+        InputError: the file does not exist, is truncated, is not a bundle, is of another version, or lacks tensors that
+            its description requires.
     """
     path = find_bundle(name_or_path)
     metadata, tensors = _read(path)
@@ -61,10 +61,10 @@ def read_bundle(name_or_path: str | Path) -> BundleFile:
 
 @contextmanager
 def fitting(path: Path) -> Iterator[None]:
-    """A block that makes something of a bundle: what goes wrong in it is the file's fault.
+    """Context in which failures are reported as faults of a bundle file that does not fit its own description.
 
     Raises:
-        InputError: the block failed.
+        InputError: the block raised one of the usual errors of missing or misshapen tensors and settings.
     """
     where = f"{path}: the bundle does not fit its own description"
     try:
@@ -76,26 +76,29 @@ def fitting(path: Path) -> Iterator[None]:
 
 
 def _single(array: np.ndarray) -> np.ndarray:
+    """Floats as float32."""
     return array.astype(np.float32) if array.dtype.kind == "f" else array
 
 
 def _part(prefix: str, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The tensors whose names begin with a prefix, without it."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """Metadata and tensors of a safetensors file."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, TypeError) as error:  # TypeError: a type of numbers that NumPy lacks
+    except (SafetensorError, OSError, TypeError) as error:  # TypeError: a data type that NumPy lacks
         raise InputError(f"{path}: cannot be read as a bundle ({one_line(error)})") from error
 
 
 def surface_arrays(surface: MeshTopology) -> dict[str, np.ndarray]:
-    """A surface as arrays by name, sparse ones as row, column, value and shape; `_surface` is the way back."""
+    """A surface as named arrays, sparse matrices as row, column, value and shape; `_surface` is the inverse."""
     arrays = {
         "faces": surface.faces.astype(np.int32),
         "template": surface.template.astype(np.float32),
@@ -123,6 +126,8 @@ def surface_arrays(surface: MeshTopology) -> dict[str, np.ndarray]:
 
 
 def _surface(arrays: dict[str, np.ndarray]) -> MeshTopology:
+    """The inverse of `surface_arrays`."""
+
     def sparse(name: str) -> sp.csr_array:
         entries = (arrays[f"{name}.value"].astype(np.float64), (arrays[f"{name}.row"], arrays[f"{name}.column"]))
         return sp.csr_array(entries, shape=tuple(arrays[f"{name}.shape"].tolist()))
@@ -131,7 +136,8 @@ def _surface(arrays: dict[str, np.ndarray]) -> MeshTopology:
     upsample = arrays.get("upsample_weight")
     if upsample is not None:
         upsample = upsample.astype(np.float32)
-        upsample[:, 0] += 1 - upsample.sum(1)  # float16 rounded them: without this, vertices far from the root move
+        # Rounding to float16 changed the sums of the weights, which would move vertices far from the root.
+        upsample[:, 0] += 1 - upsample.sum(1)
     landmarks = arrays.get("landmarks")
     return MeshTopology(
         faces=arrays["faces"],

@@ -1,14 +1,14 @@
-"""Published weights: checkpoints of the reference implementation of Pose2Mesh, read without running what they pickle.
+"""Reads published checkpoints of the reference implementation of Pose2Mesh, without executing pickled code.
 
-Its networks are the same functions as ours under other names and layouts:
+The networks of the reference compute the same functions as ours, with other names and layouts:
 
-- PoseNet's last layer counts in millimetres; ours in `network.posenet_unit_m`.
-- A Chebyshev convolution's linear layer takes all K polynomials of the first channel, then of the second; ours takes
-  all channels of the first polynomial, then of the second.
-- Its joint graph has an edge from each joint to itself, and its Laplacian is not rescaled. `network.spectrum` of
-  `published` asks for that, too (`graph.laplacian.joint_laplacian`).
+- The unit of PoseNet's last layer is the millimetre; ours is `network.posenet_unit_m`.
+- The linear layer of a Chebyshev convolution takes all K polynomials of the first channel, then of the second; ours
+  takes all channels of the first polynomial, then of the second.
+- The joint graph has an edge from each joint to itself, and its Laplacian is not rescaled, as here with
+  `network.spectrum: published` (`graph.laplacian.joint_laplacian`).
 
-How checkpoints are laid out is learnt from the reference's public source, github.com/hongsukchoi/Pose2Mesh_RELEASE.
+The layout of the checkpoints is taken from the public source, github.com/hongsukchoi/Pose2Mesh_RELEASE.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
 
 _LIFTER, _MESH = "pose_lifter.", "pose2mesh."
-# In its PoseNet but not used by it.
+# A layer of the reference's PoseNet that its forward pass does not use.
 _UNUSED = "batch_norm1."
 
 
 @dataclass(frozen=True)
 class ReferenceCheckpoint:
-    """What a checkpoint holds.
+    """Content of a checkpoint.
 
     Attributes:
         source: The file, for messages.
-        posenet: Parameters of its PoseNet by its own names.
-        meshnet: Of its MeshNet; empty where it holds a PoseNet alone.
-        epoch: After which it was written, or None.
+        posenet: Parameters of its PoseNet, by the reference's names.
+        meshnet: Parameters of its MeshNet, likewise; empty in the checkpoint of a PoseNet alone.
+        epoch: The epoch after which it was written, or None.
     """
 
     source: str
@@ -50,17 +50,17 @@ class ReferenceCheckpoint:
 
 
 def read_reference(path: Path) -> ReferenceCheckpoint:
-    """Read a `.pth.tar` file: tensors, plain containers and the numbers of its logs. No code in it is run.
+    """Read a `.pth.tar` file: tensors, plain containers and the numbers of its logs. No code in it is executed.
 
     Raises:
-        InputError: no such file, cut short, something pickled in it that is none of these, or no such checkpoint.
+        InputError: the file does not exist, is truncated, has other pickled objects, or is no such checkpoint.
     """
     content = _load(path)
     state = content.get("model_state_dict") if isinstance(content, dict) else None
     if not isinstance(state, Mapping):
         found = f"keys {', '.join(map(str, content))}" if isinstance(content, dict) else type(content).__name__
         raise InputError(f"{path}: model_state_dict is missing; found {found}")
-    # A checkpoint of several GPUs can carry the prefix of their wrapper.
+    # Training on several GPUs adds the prefix of `DataParallel`.
     state = {str(name).removeprefix("module."): value for name, value in state.items()}
     for name, value in state.items():
         if not isinstance(value, Tensor):
@@ -81,7 +81,7 @@ def read_reference(path: Path) -> ReferenceCheckpoint:
 
 
 class _Dtype:
-    """Stands in for `numpy.dtype` where a pickle asks for it: it takes the name and nothing else."""
+    """Replaces `numpy.dtype` while unpickling; it only keeps the name."""
 
     def __init__(self, name: str, *_: Any) -> None:
         self.name = name
@@ -91,13 +91,14 @@ class _Dtype:
 
 
 def _number(dtype: _Dtype, data: bytes) -> float:
-    """Stands in for the function that makes NumPy scalars, which the reference's error logs hold."""
+    """Replaces the constructor of NumPy scalars, which the reference's error logs contain, while unpickling."""
     if not re.fullmatch(r"[fiub][1248]", dtype.name):
         raise ValueError(f"a NumPy scalar of type {dtype.name}")
     return float(np.frombuffer(data, np.dtype(dtype.name).newbyteorder("<"))[0])
 
 
 def _load(path: Path) -> Any:
+    """Content of a checkpoint file, restricted to tensors, containers and numbers."""
     stand_ins: list[Any] = [(_Dtype, "numpy.dtype")]
     stand_ins += [(_number, f"numpy.{module}.multiarray.scalar") for module in ("core", "_core")]
     try:
@@ -105,7 +106,7 @@ def _load(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
-    except Exception as error:  # damaged pickles fail in as many ways as there are instructions
+    except Exception as error:  # a damaged pickle can raise almost anything
         refused = re.search(r"GLOBAL (\S+)", str(error))
         if refused is not None:
             raise InputError(
@@ -116,11 +117,14 @@ def _load(path: Path) -> Any:
 
 
 def load_posenet(network: Pose2Mesh, reference: ReferenceCheckpoint) -> None:
-    """Fill a network's PoseNet with the reference's.
+    """Load the reference's PoseNet into a network.
 
     Raises:
-        InputError: the network has other inputs, or a parameter is missing, left over or of another shape.
+        InputError: the network has another lifter or other inputs, or a parameter is missing, left over or of another
+            shape.
     """
+    if network.config.lifter != "posenet":
+        raise InputError(f"{reference.source}: network.lifter is {network.config.lifter!r}, expected 'posenet'")
     for key in ("confidence_input", "isotropic"):
         if getattr(network.config, key):
             raise InputError(f"{reference.source}: network.{key} is true, expected false for the reference's weights")
@@ -135,14 +139,14 @@ def load_posenet(network: Pose2Mesh, reference: ReferenceCheckpoint) -> None:
 
 
 def load_meshnet(network: Pose2Mesh, reference: ReferenceCheckpoint) -> None:
-    """Fill a network's MeshNet with the reference's.
+    """Load the reference's MeshNet into a network.
 
-    The weights mean something on the graphs they were trained on alone. The file does not hold these; that their nodes
-    are as many, and that their Laplacians are made as the reference's are, is all that can be checked here.
+    The weights are only valid on the graphs they were trained on, which the file does not hold. Only the number of
+    nodes and the definition of the Laplacians can be checked here.
 
     Raises:
-        InputError: the file has no MeshNet, the network's Laplacians are made otherwise, or a parameter is missing,
-            left over or of another shape, as where the hierarchy has other nodes.
+        InputError: the file has no MeshNet, the network's Laplacians are defined otherwise, or a parameter is missing,
+            left over or of another shape, for instance because the hierarchy has other sizes.
     """
     config, source = network.config, reference.source
     if not reference.meshnet:
@@ -166,7 +170,7 @@ def _by_polynomial(weight: Tensor, order: int) -> Tensor:
 
 
 def posenet_names(blocks: int) -> dict[str, str]:
-    """Our PoseNet's modules → the reference's."""
+    """Modules of our PoseNet → modules of the reference's."""
     names = {"lift": "w1", "head": "w2"}
     for index in range(blocks):
         for place, part in ((0, "batch_norm1"), (3, "w1"), (4, "batch_norm2"), (7, "w2")):
@@ -175,7 +179,7 @@ def posenet_names(blocks: int) -> dict[str, str]:
 
 
 def meshnet_names(config: NetworkConfig) -> dict[str, str]:
-    """Our MeshNet's modules → the reference's, which counts all convolutions through."""
+    """Modules of our MeshNet → modules of the reference's, which numbers all convolutions consecutively."""
     layers = [f"joint_layers.{index}" for index in range(len(config.joint_widths))]
     for block, widths in enumerate(config.block_widths):
         layers += [f"blocks.{block}.layers.{index}" for index in range(len(widths))]
@@ -189,12 +193,12 @@ def meshnet_names(config: NetworkConfig) -> dict[str, str]:
 def _converted(
     module: torch.nn.Module, names: dict[str, str], state: dict[str, Tensor], where: str, sizes: str
 ) -> dict[str, Tensor]:
-    """The reference's values under our names, their shapes checked; `where` and `sizes` are for messages."""
+    """The reference's parameters under our names, with checked shapes; `where` and `sizes` are for messages."""
     values, used = {}, set()
     for own, value in module.state_dict().items():
         layer, _, kind = own.rpartition(".")
         name = f"{names[layer]}.{kind}"
-        if kind == "num_batches_tracked":  # older versions of PyTorch wrote none, and nothing depends on it
+        if kind == "num_batches_tracked":  # not written by old versions of PyTorch, and not used
             values[own] = value
         elif name not in state:
             raise InputError(f"{where}{name} is missing, expected {tuple(value.shape)}")

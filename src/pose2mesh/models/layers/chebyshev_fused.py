@@ -1,8 +1,8 @@
-"""Spectral graph convolution with Chebyshev polynomials of the Laplacian (Defferrard et al. 2016).
+"""Fused Chebyshev graph convolution: the function of `models.layers.chebyshev`, computed in the processor's cache.
 
-Tensors are (B, N, C). A convolution is one sparse product with all its polynomials and one dense product with all its
-weights, a few samples and nodes at a time, so that its terms stay in the processor's cache and are never kept:
-`docs/performance.md` says why, with measurements.
+Tensors are (B, N, C). A convolution is one sparse product with all polynomials and one dense product with all weights,
+for a few samples and nodes at a time, so that its terms T_k(L) x stay in the cache and are never stored. Forward and
+backward pass are written out for autograd. `docs/performance.md` gives the reasons, with measurements.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from pose2mesh.graph.laplacian import chebyshev_polynomials
 from pose2mesh.models.layers.chebyshev import initial_linear
 from pose2mesh.models.layers.linear import linear
 
-# On a CPU, what the terms of a convolution may take at a time, and how many nodes of one sample have theirs at a time.
+# On a CPU: bytes of the terms, and nodes of one sample, that are computed at a time.
 CACHE_BYTES = 2**21
 BLOCK_NODES = 4096
 
 
 class FixedSparse(nn.Module):
-    """A fixed sparse matrix that moves with the module it belongs to; it is built, not trained, and in no state dict.
+    """A constant sparse matrix that moves between devices with its module; it is not in the state dict.
 
     Args:
         matrix: (R, N).
-        dtype: Of its weights.
+        dtype: Of its entries.
     """
 
     index: Tensor
@@ -42,13 +42,13 @@ class FixedSparse(nn.Module):
         self.register_buffer("index", torch.from_numpy(matrix.indices.astype(np.int32)), persistent=False)
         self.register_buffer("start", torch.from_numpy(matrix.indptr[:-1].astype(np.int32)), persistent=False)
         self.register_buffer("weight", torch.from_numpy(matrix.data).to(dtype), persistent=False)
-        self._forget()
+        self._clear_caches()
 
-    def _forget(self) -> None:
+    def _clear_caches(self) -> None:
         self._tiles: dict[tuple[int, torch.dtype], tuple[Tensor, Tensor, Tensor]] = {}
 
     def _apply(self, fn: Any, recurse: bool = True) -> FixedSparse:
-        self._forget()
+        self._clear_caches()
         super()._apply(fn, recurse)
         return self
 
@@ -56,16 +56,16 @@ class FixedSparse(nn.Module):
         return {**self.__dict__, "_tiles": {}}
 
     def product(self, x: Tensor) -> Tensor:
-        """(B, R, C) without a gradient, for contiguous x (B, N, C)."""
+        """The product with contiguous x (B, N, C), (B, R, C), without a gradient."""
         B, N, C = x.shape
         index, start, weight = self._tile(B, x.dtype)
         rows = nn.functional.embedding_bag(index, x.view(B * N, C), start, mode="sum", per_sample_weights=weight)
         return rows.view(B, self.rows, C)
 
     def _tile(self, count: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-        """Columns, row starts and weights of `count` such matrices along a diagonal.
+        """Columns, row starts and entries of the block-diagonal matrix of `count` copies.
 
-        Kept, for a run asks for the same few again and again.
+        Cached, because a run uses the same few counts again and again.
         """
         key = (count, dtype)
         if key not in self._tiles:
@@ -77,7 +77,7 @@ class FixedSparse(nn.Module):
 
 
 class GraphLaplacian(FixedSparse):
-    """The rescaled Laplacian of a graph.
+    """The rescaled Laplacian of a graph, and the matrices of its Chebyshev polynomials, built on first use.
 
     Args:
         laplacian: (N, N) symmetric.
@@ -87,25 +87,31 @@ class GraphLaplacian(FixedSparse):
         super().__init__(laplacian)
         self.size = laplacian.shape[0]
 
-    def _forget(self) -> None:
-        super()._forget()
+    def _clear_caches(self) -> None:
+        super()._clear_caches()
         self._polynomials: dict[tuple[int, int, str], list[FixedSparse]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_polynomials": {}}
 
     def dense(self) -> Tensor:
-        """(N, N) as an ordinary matrix."""
+        """The Laplacian (N, N) as a dense matrix."""
         return self.product(torch.eye(self.size, dtype=self.weight.dtype, device=self.weight.device)[None])[0]
 
     def as_scipy(self) -> sp.csr_array:
-        """(N, N)."""
+        """The Laplacian (N, N) as a SciPy matrix in float64."""
         start = np.append(self.start.cpu().numpy(), len(self.index))
         return sp.csr_array((self.weight.double().cpu().numpy(), self.index.cpu().numpy(), start), (self.size,) * 2)
 
     def terms(self, order: int, nodes: int) -> list[FixedSparse]:
-        """What makes all terms T_k(L) x, k < K, of an input (B, N, C): the rows of so many nodes, K a node, in blocks
-        of nodes. Where `nodes` is N / 2, they are the sums over siblings: un-pooling's transpose.
+        """Matrices that compute all terms T_k(L) x, k < K, of an input (B, N, C), in blocks of nodes.
+
+        Args:
+            order: K.
+            nodes: N, or N / 2 for the sums over siblings, the transpose of un-pooling.
+
+        Returns:
+            Each (nodes of the block · K, N), with the K rows of a node together.
         """
 
         def build() -> list[sp.csr_array]:
@@ -116,18 +122,19 @@ class GraphLaplacian(FixedSparse):
         return self._built((order, nodes, "terms"), build)
 
     def sum_of_terms(self, order: int, nodes: int) -> FixedSparse:
-        """What makes Σ_k T_k(L) x_k of inputs x (B, nodes · K, C), those of one node in a row; where there are N / 2
-        nodes, they are un-pooled on the way: node i's children are 2i and 2i + 1.
+        """Matrix (N, nodes · K) that computes Σ_k T_k(L) x_k from x (B, nodes · K, C), the K rows of a node together.
+
+        With `nodes` N / 2 it also un-pools: the children of node i are 2i and 2i + 1.
         """
         return self._built((order, nodes, "sum"), lambda: [sp.csr_array(self._stacked(order, nodes).T)])[0]
 
     def _stacked(self, order: int, nodes: int) -> sp.csr_array:
-        """(nodes · K, N) the polynomials' rows, those of siblings added up where `nodes` is N / 2."""
+        """Rows (nodes · K, N) of the polynomials; where `nodes` is N / 2, the rows of siblings are added."""
         siblings = sp.kron(sp.eye_array(nodes), np.ones((1, self.size // nodes)))
         return sp.csr_array(sp.kron(siblings, sp.eye_array(order)) @ chebyshev_polynomials(self.as_scipy(), order))
 
     def _built(self, key: tuple[int, int, str], build: Callable[[], list[sp.csr_array]]) -> list[FixedSparse]:
-        """The matrices of a name, built once."""
+        """The matrices of a key, built on first use."""
         if key not in self._polynomials:
             with torch.inference_mode(False):
                 built = [FixedSparse(matrix, self.weight.dtype).to(self.index.device) for matrix in build()]
@@ -135,14 +142,16 @@ class GraphLaplacian(FixedSparse):
         return self._polynomials[key]
 
 
-class Normed(NamedTuple):
-    """ReLU of BatchNorm, in training, of a convolution's output z, told but not computed. What reads it computes it, a
-    few samples at a time, and in the backward pass again: z is all that is kept of three steps.
+class DeferredNorm(NamedTuple):
+    """BatchNorm and ReLU, in training, of a convolution's output z, to be computed by the layer that reads it.
+
+    That layer computes it for a few samples at a time, and again in the backward pass, so that of convolution, norm and
+    ReLU only z is stored.
 
     Attributes:
         source: (B, N, C) z.
-        weight, bias: (C,) of the norm.
-        mean, inverse_deviation: (C,) of z over batch and nodes, without a gradient.
+        weight, bias: (C,) parameters of the norm.
+        mean, inverse_deviation: (C,) statistics of z over batch and nodes, without a gradient.
     """
 
     source: Tensor
@@ -152,12 +161,12 @@ class Normed(NamedTuple):
     inverse_deviation: Tensor
 
     def part(self, index: slice | tuple[slice, slice]) -> Tensor:
-        """Of some samples, or samples and nodes, in the dtype of z."""
+        """The values for some samples, or samples and nodes, in the dtype of z."""
         z, scale = self.source[index], self.weight * self.inverse_deviation
         return torch.addcmul(self.bias - self.mean * scale, z, scale).relu_().to(z.dtype)
 
     def backward(self, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Gradients of source, weight and bias; that of the source is written over the gradient (B, N, C) given."""
+        """Gradients of source, weight and bias; the first is written in place over the given gradient (B, N, C)."""
         scale, count = self.weight * self.inverse_deviation, gradient[:, :, 0].numel()
         bias_gradient, weight_gradient = torch.zeros_like(scale), torch.zeros_like(scale)
         parts = _samples(gradient, gradient.shape[1] * gradient.shape[2])
@@ -173,29 +182,29 @@ class Normed(NamedTuple):
         return gradient, weight_gradient, bias_gradient
 
 
-def _part(x: Tensor | Normed, index: slice | tuple[slice, slice]) -> Tensor:
-    return x.part(index) if isinstance(x, Normed) else x[index]
+def _part(x: Tensor | DeferredNorm, index: slice | tuple[slice, slice]) -> Tensor:
+    return x.part(index) if isinstance(x, DeferredNorm) else x[index]
 
 
 class _Convolution(torch.autograd.Function):
-    """`_convolve`, keeping nothing but x for the backward pass, or what x is computed from.
+    """`_convolve` for autograd; it saves only x, or the source of the `DeferredNorm` that x is.
 
-    T_k(L) is symmetric, so that the backward pass is a convolution of the gradient g, with no term of the forward pass
-    in it: ∂W_k = xᵀ T_k(L) g and ∂x = Σ_k T_k(L) g W_kᵀ.
+    T_k(L) is symmetric, so the backward pass is a convolution of the gradient g and needs no term of the forward pass:
+    ∂W_k = xᵀ T_k(L) g and ∂x = Σ_k T_k(L) g W_kᵀ.
     """
 
     @staticmethod
     def forward(ctx: Any, weight: Tensor, bias: Tensor, laplacian: GraphLaplacian, x: Tensor, *norm: Tensor) -> Tensor:
-        """x, or where `norm` is given `Normed(x, *norm)`."""
+        """Convolve x, or `DeferredNorm(x, *norm)` where `norm` is given."""
         ctx.save_for_backward(weight, x, *norm)
         ctx.laplacian = laplacian
-        return _convolve(Normed(x, *norm) if norm else x, weight, bias, laplacian)
+        return _convolve(DeferredNorm(x, *norm) if norm else x, weight, bias, laplacian)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         weight, x, *norm = ctx.saved_tensors
-        normed = Normed(x, *norm) if norm else None
+        normed = DeferredNorm(x, *norm) if norm else None
         C_in, C_out = x.shape[-1], len(weight)
         by_order = weight.view(C_out, -1, C_in)
         to_input = by_order.permute(2, 1, 0).reshape(C_in, -1).to(x.dtype)  # (C_in, K · C_out)
@@ -213,21 +222,21 @@ class _Convolution(torch.autograd.Function):
 
 
 def _convolve(
-    x: Tensor | Normed, weight: Tensor, bias: Tensor, laplacian: GraphLaplacian, relu: bool = False
+    x: Tensor | DeferredNorm, weight: Tensor, bias: Tensor, laplacian: GraphLaplacian, relu: bool = False
 ) -> Tensor:
     """y = Σ_k T_k(L) x W_k + b, (B, N, C_out), without a gradient.
 
-    T_k(L) and W_k commute. So T_k(L) is applied to x W_k where that is narrower than x, or where x is to be un-pooled:
-    W_k then meets half the nodes.
+    T_k(L) and W_k commute. So T_k(L) is applied to x W_k where that is narrower than x, and where x is un-pooled: W_k
+    is then multiplied with half the nodes.
 
     Args:
-        x: (B, N, C_in), or (B, N / 2, C_in) where it is to be un-pooled.
+        x: (B, N, C_in), or (B, N / 2, C_in), which is un-pooled.
         weight: (C_out, K · C_in).
         bias: (C_out,).
         laplacian: (N, N).
-        relu: Whether to replace negative numbers by 0.
+        relu: Whether to apply a ReLU.
     """
-    source = x.source if isinstance(x, Normed) else x
+    source = x.source if isinstance(x, DeferredNorm) else x
     weight, bias = weight.to(source.dtype), bias.to(source.dtype)
     B, M, C_in = source.shape
     C_out, order = len(weight), weight.shape[1] // C_in
@@ -247,10 +256,10 @@ def _convolve(
 
 
 def _terms(
-    x: Tensor | Normed, laplacian: GraphLaplacian, order: int, nodes: int
+    x: Tensor | DeferredNorm, laplacian: GraphLaplacian, order: int, nodes: int
 ) -> Iterator[tuple[tuple[slice, slice], Tensor]]:
-    """Samples and nodes, a few at a time, and their terms T_k(L) x side by side, a node in a row: (B · N, K · C)."""
-    source = x.source if isinstance(x, Normed) else x
+    """Index of a few samples and nodes at a time, and their terms T_k(L) x side by side, (samples · nodes, K · C)."""
+    source = x.source if isinstance(x, DeferredNorm) else x
     blocks, C = laplacian.terms(order, nodes), source.shape[-1]
     for samples in _samples(source, order * C * min(nodes, BLOCK_NODES)):
         first, of_samples = 0, _part(x, samples)
@@ -261,7 +270,7 @@ def _terms(
 
 
 def _samples(x: Tensor, numbers: int) -> list[slice]:
-    """Slices of a batch x (B, N, C), with so many numbers to be held for a sample, that fit into the cache."""
+    """Slices of a batch x (B, N, C) that fit into the cache, where one sample takes `numbers` numbers."""
     if x.device.type != "cpu":
         return [slice(None)]
     count = max(1, CACHE_BYTES // (numbers * x.element_size()))
@@ -269,7 +278,7 @@ def _samples(x: Tensor, numbers: int) -> list[slice]:
 
 
 def _pool(x: Tensor, size: int) -> Tensor:
-    """x (B, N, C), or where `size` is N / 2 the sums (B, N / 2, C) of siblings: the transpose of un-pooling."""
+    """x (B, N, C), or with `size` N / 2 the sums (B, N / 2, C) over siblings: the transpose of un-pooling."""
     if x.shape[1] == size:
         return x
     pairs = x.view(len(x), size, 2, -1)
@@ -277,14 +286,14 @@ def _pool(x: Tensor, size: int) -> Tensor:
 
 
 class _Values(torch.autograd.Function):
-    """`values`, keeping nothing for the backward pass but what x is computed from."""
+    """`values` for autograd; it saves only the source of the `DeferredNorm` that x is."""
 
     @staticmethod
     def forward(ctx: Any, plus: Tensor | None, x: Tensor, *norm: Tensor) -> Tensor:
-        """x, or where `norm` is given `Normed(x, *norm)`, and what is to be added."""
+        """x, or `DeferredNorm(x, *norm)` where `norm` is given, plus `plus`."""
         ctx.save_for_backward(*((x, *norm) if norm else ()))
         ctx.size = None if plus is None else plus.shape[1]
-        read, total = Normed(x, *norm) if norm else x, torch.empty_like(x)
+        read, total = DeferredNorm(x, *norm) if norm else x, torch.empty_like(x)
         for samples in _samples(x, x.shape[1] * x.shape[2]):
             total[samples] = _part(read, samples)
             if plus is not None:
@@ -299,14 +308,14 @@ class _Values(torch.autograd.Function):
         to_plus = None if ctx.size is None else _pool(gradient, ctx.size)
         if not ctx.saved_tensors:
             return to_plus, gradient
-        return to_plus, *Normed(*ctx.saved_tensors).backward(gradient.clone()), None, None
+        return to_plus, *DeferredNorm(*ctx.saved_tensors).backward(gradient.clone()), None, None
 
 
-def values(x: Tensor | Normed, plus: Tensor | None = None) -> Tensor:
-    """x (B, N, C) as a tensor, plus one that has as many nodes, or half as many: those are repeated, node i's children
-    being 2i and 2i + 1.
+def values(x: Tensor | DeferredNorm, plus: Tensor | None = None) -> Tensor:
+    """x (B, N, C) as a tensor, plus `plus` (B, N, C), or (B, N / 2, C), which is un-pooled: node i's children are 2i
+    and 2i + 1.
     """
-    return cast(Tensor, _Values.apply(plus, *(x if isinstance(x, Normed) else (x,))))
+    return cast(Tensor, _Values.apply(plus, *(x if isinstance(x, DeferredNorm) else (x,))))
 
 
 class FusedChebyshevConvolution(nn.Module):
@@ -323,7 +332,7 @@ class FusedChebyshevConvolution(nn.Module):
         self.order = order
         self.linear = initial_linear(in_channels, out_channels, order)
 
-    def forward(self, x: Tensor | Normed, laplacian: GraphLaplacian, relu: bool = False) -> Tensor:
+    def forward(self, x: Tensor | DeferredNorm, laplacian: GraphLaplacian, relu: bool = False) -> Tensor:
         """(B, N, C_in) → (B, N, C_out); an input (B, N / 2, C_in) is un-pooled, each node repeated for both children.
 
         Args:
@@ -339,6 +348,6 @@ class FusedChebyshevConvolution(nn.Module):
             x = x.contiguous()
         if not torch.is_grad_enabled():
             return _convolve(x, weight, bias, laplacian, relu)
-        read = x if isinstance(x, Normed) else (x,)
+        read = x if isinstance(x, DeferredNorm) else (x,)
         y = cast(Tensor, _Convolution.apply(weight, bias, laplacian, *read))
         return y.relu() if relu else y

@@ -1,7 +1,7 @@
-"""Dense matrix products: a linear layer by the library that is fastest where it runs.
+"""Linear layers that call the fastest library for their matrix product.
 
-PyTorch gives float32 products on a CPU to MKL, and those of other types to oneDNN; oneDNN's float32 products took half
-the time on the processor that `docs/performance.md` measures, and are there in the same PyTorch.
+PyTorch calls MKL for float32 products on a CPU, and oneDNN for other types. oneDNN's float32 products took half the
+time on the processor that `docs/performance.md` measures, and are part of the same PyTorch.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-# Weights of fewer numbers stay in the processor's cache whatever their type.
+# Weights with fewer elements stay in the processor's cache in any type.
 LARGE = 2**19
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, relu: bool = False) -> Tensor:
-    """x (M, C_in) · weightᵀ + bias, (M, C_out), its negative numbers replaced by 0 where asked for; no gradient.
+    """x · weightᵀ + bias, (M, C_out), without a gradient.
 
     Args:
         x: (M, C_in), contiguous or the transpose of such a matrix.
-        weight: (C_out, C_in), likewise: of anything else oneDNN makes a slow reference product.
+        weight: (C_out, C_in), likewise: for other layouts oneDNN falls back to a slow reference product.
         bias: (C_out,).
-        relu: Whether to clip.
+        relu: Whether to apply a ReLU to the result.
     """
     if x.dtype == torch.float32 and x.device.type == "cpu" and torch.backends.mkldnn.is_available():
         kind = "relu" if relu else "none"
@@ -32,15 +32,15 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, relu: bool = F
 
 
 def has_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 itself (AMX, AVX-512 BF16, Arm's BF16).
+    """Whether the processor has instructions for bfloat16 products (AMX, AVX-512 BF16, Arm's BF16).
 
-    Where it does not, PyTorch's products of that type take several times as long as those of float32.
+    Without them, PyTorch's bfloat16 products take several times as long as float32 ones.
     """
-    return any(there for name, there in torch.cpu.get_capabilities().items() if "bf16" in name)
+    return any(available for name, available in torch.cpu.get_capabilities().items() if "bf16" in name)
 
 
 class _Linear(torch.autograd.Function):
-    """`linear` with a gradient."""
+    """`linear` for autograd."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -57,7 +57,7 @@ class _Linear(torch.autograd.Function):
 
 
 class Linear(nn.Linear):
-    """A linear layer whose products are those of `linear`."""
+    """A linear layer computed by `linear`."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(M, C_in) → (M, C_out)."""
@@ -67,9 +67,9 @@ class Linear(nn.Linear):
 
 
 class HalfLinear(nn.Module):
-    """A linear layer whose weights float16 holds exactly, kept in it: products and sums are float32's all the same.
+    """A linear layer with weights stored in float16, which must represent them exactly; it computes in float32.
 
-    For use alone, on a CPU. For few people at a time a large layer takes as long as its weights take to be read.
+    For inference on a CPU only. For a few people at a time, the time of a large layer is that of reading its weights.
     """
 
     def __init__(self, layer: nn.Linear) -> None:
@@ -82,9 +82,9 @@ class HalfLinear(nn.Module):
 
 
 def halve_exact(model: nn.Module) -> None:
-    """Replace a model's large linear layers by `HalfLinear` where that is the same function.
+    """Replace a model's large linear layers by `HalfLinear` where their weights are exactly representable in float16.
 
-    For use alone, on a CPU.
+    For inference on a CPU only.
     """
     if "fbgemm" not in torch.backends.quantized.supported_engines:
         return

@@ -1,6 +1,6 @@
 """How many people a second are drawn in pictures on one core, by what is needed of them, and where the time goes.
 
-    python benchmarks/pictures.py [--chunks 8]
+    python benchmarks/rendering.py [--chunks 8]
 
 CPU time of one thread: the best chunk and the median, of poses drawn from joint limits. The z-buffer beside
 `visualization.renderer.rasterise`, which is made for large faces, on the same people: the time a person, and in how

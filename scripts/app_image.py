@@ -1,6 +1,6 @@
-"""Take the picture of the app that the README shows, `docs/app.png`: an example that ships, in the middle of a turn.
+"""Take the screenshot of the web app in the README, `docs/app.png`, with one of the examples that ship.
 
-python scripts/app_picture.py [--example "In the street"] [--chromium /usr/bin/chromium]
+python scripts/app_image.py [--example "In the street"] [--chromium /usr/bin/chromium]
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main() -> None:
             page.click(f"#examples button:has-text('{arguments.example}')")
             page.wait_for_selector("#result[data-ready=yes]")
             page.evaluate("scrollTo(0, 0)")
-            page.wait_for_timeout(500)  # what the view still draws
+            page.wait_for_timeout(500)  # until the view has been rendered
             page.screenshot(path=arguments.out, full_page=True)
             browser.close()
     finally:

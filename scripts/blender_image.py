@@ -1,9 +1,9 @@
-"""Draw docs/blender.png: a motion that `pose2mesh predict` wrote as GLB, in Blender, at several times at once.
+"""Render docs/blender.png with Blender: a motion that `pose2mesh predict` wrote as GLB, at several times at once.
 
-With a Python that has Blender as a module (`pip install bpy`, in an environment of its own):
+Needs a Python with Blender as a module (`pip install bpy`, in a separate environment):
 
     pose2mesh predict walk.npy --fps 30 --formats glb --out motion
-    python scripts/blender_picture.py motion/walk.glb docs/blender.png
+    python scripts/blender_image.py motion/walk.glb docs/blender.png
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ SAMPLES = 32
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("motion", type=Path, help="animated GLB")
-    parser.add_argument("picture", type=Path, help="PNG to write")
+    parser.add_argument("image", type=Path, help="PNG to write")
     options = parser.parse_args()
     bpy.ops.wm.read_factory_settings()
     import_into_blender(options.motion.resolve())
-    low, high = freeze()
+    low, high = copy_poses()
     light(low, high)
-    look_from_the_side(low, high)
-    render(options.picture.resolve())
+    place_camera(low, high)
+    render(options.image.resolve())
 
 
-def freeze() -> tuple[Vector, Vector]:
-    """Put the people at several times side by side where they were; gives the corners of the box around them."""
+def copy_poses() -> tuple[Vector, Vector]:
+    """Copy the posed people at several times as static meshes; returns the corners of their bounding box."""
     scene = bpy.context.scene
     moving = [thing for thing in scene.objects if thing.type == "MESH" and thing.find_armature()]
     corners = []
@@ -46,12 +46,12 @@ def freeze() -> tuple[Vector, Vector]:
         scene.frame_set(round(scene.frame_start + step * (scene.frame_end - scene.frame_start) / (TIMES - 1)))
         graph = bpy.context.evaluated_depsgraph_get()
         for person in moving:
-            seen = person.evaluated_get(graph)
-            mesh = bpy.data.meshes.new_from_object(seen)
+            evaluated = person.evaluated_get(graph)
+            mesh = bpy.data.meshes.new_from_object(evaluated)
             for polygon in mesh.polygons:
                 polygon.use_smooth = True
             still = bpy.data.objects.new(f"{person.name}_{step}", mesh)
-            still.matrix_world = seen.matrix_world
+            still.matrix_world = evaluated.matrix_world
             scene.collection.objects.link(still)
             corners += [still.matrix_world @ vertex.co for vertex in mesh.vertices]
     for person in moving:
@@ -61,7 +61,7 @@ def freeze() -> tuple[Vector, Vector]:
 
 
 def light(low: Vector, high: Vector) -> None:
-    """A floor under the feet, a sun, and a bright sky."""
+    """Add a floor under the feet, a sun and a bright sky."""
     middle = (low + high) / 2
     bpy.ops.mesh.primitive_plane_add(size=200, location=(middle.x, middle.y, low.z))
     floor = bpy.data.materials.new("floor")
@@ -77,8 +77,8 @@ def light(low: Vector, high: Vector) -> None:
     world.node_tree.nodes["Background"].inputs["Strength"].default_value = 0.6
 
 
-def look_from_the_side(low: Vector, high: Vector) -> None:
-    """A camera some way from the one that filmed, as far off as it takes to see everybody."""
+def place_camera(low: Vector, high: Vector) -> None:
+    """Turn the camera away from the filming one, at the distance that shows all people."""
     camera = bpy.data.objects["Camera"]
     middle = (low + high) / 2
     camera.data.lens = 70
@@ -89,12 +89,12 @@ def look_from_the_side(low: Vector, high: Vector) -> None:
     camera.rotation_euler = (middle - camera.location).to_track_quat("-Z", "Y").to_euler()
 
 
-def render(picture: Path) -> None:
+def render(image: Path) -> None:
     scene = bpy.context.scene
     scene.render.engine, scene.cycles.device, scene.cycles.samples = "CYCLES", "CPU", SAMPLES
     scene.render.resolution_x, scene.render.resolution_y = SIZE_PX
     scene.view_settings.view_transform = "Standard"
-    scene.render.filepath = str(picture)
+    scene.render.filepath = str(image)
     bpy.ops.render.render(write_still=True)
 
 
