@@ -1,4 +1,4 @@
-"""What a run tells: rows, lines, and TensorBoard on request."""
+"""The log of a run: rows, lines, and TensorBoard on request."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Tiny = Callable[..., TrainConfig]
 
 
 @pytest.fixture(scope="module")
-def told(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], list[dict[str, str]]]:
+def logged(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], list[dict[str, str]]]:
     """The lines and rows of a run whose drawing takes its time: 200 ms a step, of which there are four an epoch."""
     folder = tmp_path_factory.mktemp("log")
     lines: list[str] = []
@@ -42,8 +42,8 @@ def told(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str
         return lines, list(csv.DictReader(stream))
 
 
-def test_an_epoch_is_a_line_with_every_loss_by_name(told: tuple[list[str], list[dict[str, str]]]) -> None:
-    lines, rows = told
+def test_an_epoch_is_a_line_with_every_loss_by_name(logged: tuple[list[str], list[dict[str, str]]]) -> None:
+    lines, rows = logged
     assert [line.split(":")[0] for line in lines] == ["epoch 1/2", "epoch 2/2", "best epoch 2"]
     assert "edge" not in lines[0]
     for name in ("vertex", "normal", "edge", "mesh_joint", "lifted_joint"):
@@ -55,15 +55,17 @@ def test_an_epoch_is_a_line_with_every_loss_by_name(told: tuple[list[str], list[
     assert f"data wait {100 * float(rows[1]['data_wait']):.0f} %" in lines[1]
 
 
-def test_the_last_line_compares_the_best_epoch_with_the_mean_body(told: tuple[list[str], list[dict[str, str]]]) -> None:
-    lines, rows = told
+def test_the_last_line_compares_the_best_epoch_with_the_mean_body(
+    logged: tuple[list[str], list[dict[str, str]]],
+) -> None:
+    lines, rows = logged
     best = min(rows, key=lambda row: float(row["val/surface_mm"]))
     assert f"surface error {float(best['val/surface_mm']):.1f} mm" in lines[-1]
     assert lines[-1].endswith(f"the mean body's surface error is {float(best['val/mean_body_surface_mm']):.1f} mm")
 
 
-def test_the_row_has_the_means_the_rate_and_the_times(told: tuple[list[str], list[dict[str, str]]]) -> None:
-    for epoch, row in enumerate(told[1]):
+def test_the_row_has_the_means_the_rate_and_the_times(logged: tuple[list[str], list[dict[str, str]]]) -> None:
+    for epoch, row in enumerate(logged[1]):
         assert (int(row["epoch"]), int(row["step"])) == (epoch, 4 * (epoch + 1))
         losses = [float(row[key]) for key in row if key.startswith("train/") and key != "train/loss" and row[key]]
         assert float(row["train/loss"]) == pytest.approx(sum(losses))
@@ -72,7 +74,7 @@ def test_the_row_has_the_means_the_rate_and_the_times(told: tuple[list[str], lis
         assert 0.2 <= waited < seconds  # all of the first step's sleep; of the others' what the steps did not take
         assert seconds - waited > 0.01
     # Of the last step of an epoch: the cosine is not at its end, where the rate would be 0.
-    rates = [float(row["learning_rate"]) for row in told[1]]
+    rates = [float(row["learning_rate"]) for row in logged[1]]
     assert 3e-3 > rates[0] > rates[1] > 1e-5
 
 

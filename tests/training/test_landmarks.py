@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pose2mesh.training.callbacks.epoch_log import read_rows
+from pose2mesh.training.epoch_log import read_rows
 from torch import nn
 
 from pose2mesh.config.train_config import TrainConfig

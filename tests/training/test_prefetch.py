@@ -1,4 +1,4 @@
-"""Batches drawn ahead: in order, each once, and what goes wrong is told where it is taken."""
+"""Prefetched samples: in order, each made once, and errors raised where they are taken."""
 
 from __future__ import annotations
 

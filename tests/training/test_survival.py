@@ -1,4 +1,4 @@
-"""Runs that are killed, interrupted or broken at any moment, and go on as if nothing had happened."""
+"""Runs that are killed, interrupted or damaged at any moment, and resume bit for bit."""
 
 from __future__ import annotations
 
@@ -414,3 +414,25 @@ def test_the_run_records_what_made_it(
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(InputError, match="2 processes, but the run was started with 1"):
         loop.train(settings, interrupted, checkpoint)
+
+
+def test_a_checkpoint_of_lightning_is_resumed(
+    interrupted: Path, straight: Callable[[str], tuple[Weights, Path]], train_to_the_end: Train, same_weights: Same
+) -> None:
+    """The layout of version 0.1, which trained with PyTorch Lightning."""
+    last = interrupted / "last.ckpt"
+    new = torch.load(last, weights_only=True)
+    batches = {"current": {"processed": new["batches"]}}
+    epochs = {"current": {"started": new["epoch"] + 1, "processed": new["epoch"]}}
+    old = {
+        "state_dict": new["state_dict"],
+        "optimizer_states": [new["optimiser"]],
+        "lr_schedulers": [new["schedule"]],
+        "callbacks": {"EpochLog": new["log"], "RunCheckpoints": {"smallest": new["smallest"]}},
+        "loops": {"fit_loop": {"epoch_progress": epochs, "epoch_loop.batch_progress": batches}},
+        "global_step": new["steps"],
+    }
+    torch.save(old, last)
+    assert where(interrupted) == (1, 5, 15)
+    same_weights(straight("posenet")[0], train_to_the_end(*to_resume(interrupted)))
+    assert rows(interrupted) == rows(straight("posenet")[1])
