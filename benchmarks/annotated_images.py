@@ -39,7 +39,7 @@ from pose2mesh.io.keypoints import PoseInput, read_keypoints
 from pose2mesh.model_zoo import load_model
 from pose2mesh.skeletons import COCO, COCO17
 from pose2mesh.visualization import renderer
-from pose2mesh.visualization.overlay import draw_overlay, photo_ground
+from pose2mesh.visualization.overlay import draw_overlay, image_canvas
 
 ARM_TO_LEVEL_RAD = 0.72  # arms of Anny's rest pose hang some 41° below the horizontal
 FOUND_OKS = 0.5
@@ -95,7 +95,7 @@ def measure_detected(predictor: Predictor, detector: Detector, keypoints: Path, 
         image_pixels = read_photo(image_files[image.stem], image.size)
         size = image_pixels.shape[1], image_pixels.shape[0]
         found = detect_image(image_files[image.stem], image_pixels, detector)
-        overlay = draw_overlay(photo_ground(image_pixels, size), recover_all(predictor, found.people, size), predictor)
+        overlay = draw_overlay(image_canvas(image_pixels, size), recover_all(predictor, found.people, size), predictor)
         sheet.append((overlay, f"{image.stem}: {len(found.people)} found"))
         for person, mask in measurable_in_image(image, size, keypoints):
             measurable += 1
@@ -153,7 +153,7 @@ def main() -> None:
         print_detected(found)
         if arguments.sheet is not None:
             overlays, captions = zip(*found.sheet, strict=True)
-            renderer.save_picture(
+            renderer.save_image(
                 arguments.sheet, renderer.contact_sheet(overlays, captions, columns=4, tile=(360, 480))
             )
         return

@@ -74,7 +74,7 @@ def measure(predictor: Predictor, video: SyntheticVideo) -> Floats:
 def fit_one_shape(vertices: Floats, joints: int, root: int) -> Floats:
     """Root-relative joints (T, J, 3) of the body model fitted with one shape to the meshes (T, V, 3) of a track.
 
-    The same steps as in `pipelines/video/track_bodies.py`.
+    The same steps as in `pipelines/video/body_track.py`.
     """
     rig = load_rig("coco")
     T = len(vertices)
