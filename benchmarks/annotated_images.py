@@ -33,7 +33,7 @@ from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, axis_rotation
 from pose2mesh.inference.person import Person
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.io.image_lookup import match_images
-from pose2mesh.io.images import read_photo
+from pose2mesh.io.images import read_image
 from pose2mesh.io.keypoints import PoseInput, read_keypoints
 from pose2mesh.model_zoo import load_model
 from pose2mesh.skeletons import COCO, COCO17
@@ -91,7 +91,7 @@ def measure_detected(recovery: Predictor, detector: Detector, keypoints: Path, i
     for picture in pictures:
         if picture.stem not in photos:
             continue
-        photo = read_photo(photos[picture.stem], picture.size)
+        photo = read_image(photos[picture.stem], picture.size)
         size = photo.shape[1], photo.shape[0]
         found = detect_image(photos[picture.stem], photo, detector)
         overlay = draw_overlay(photo_ground(photo, size), recover_all(recovery, found.people, size), recovery)

@@ -23,7 +23,7 @@ from pose2mesh.inference.person import Person
 from pose2mesh.inference.predictor import Predictor, usable_people
 from pose2mesh.io.atomic_write import move_all
 from pose2mesh.io.image_lookup import IMAGE_SUFFIXES, match_images
-from pose2mesh.io.images import read_photo, resized
+from pose2mesh.io.images import read_image, resize_image
 from pose2mesh.io.keypoints import ImageInput, Skipped, read_keypoints
 from pose2mesh.model_zoo import load_model
 from pose2mesh.pipelines.formats import writers
@@ -123,7 +123,7 @@ def predict_files(
 
                 assert detector is not None
                 assert job.photo is not None
-                picture = detect_image(job.photo, read_photo(job.photo), detector)
+                picture = detect_image(job.photo, read_image(job.photo), detector)
             for line in write_picture(recovery, picture, job.photo, options):
                 say(line)
         except InputError as error:
@@ -237,7 +237,7 @@ def write_picture(
     formats = options.image_formats
     if recovery.needs_image and photo_path is None:
         raise InputError(f"{picture.stem}: model {recovery.info.name!r} looks at the photo; give it with --image")
-    photo = None if photo_path is None else read_photo(photo_path, picture.size)
+    photo = None if photo_path is None else read_image(photo_path, picture.size)
     result = recover_picture(recovery, picture, photo, options)
     with all_or_none(options.out) as folder:
         write_image_files(folder, recovery, result, formats, options.overlay_parts)
@@ -300,6 +300,6 @@ def _recover_people(
         intrinsics = nominal_intrinsics(size)
     kept, pixels, confidence, unusable = usable_people(picture.people, recovery.joint_set)
     if photo is not None and recovery.needs_image and size is not None:
-        photo = resized(photo, size)
+        photo = resize_image(photo, size)
     people = recovery.recover_converted(pixels, confidence, intrinsics, options.height, size, photo)
     return people, [picture.people[index].identifier for index in kept], [*picture.skipped, *unusable]

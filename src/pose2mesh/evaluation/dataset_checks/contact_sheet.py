@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2mesh.errors import InputError
-from pose2mesh.io.images import read_photo
+from pose2mesh.io.images import read_image
 from pose2mesh.skeletons import JOINT_SETS
 from pose2mesh.visualization import renderer
 
@@ -78,7 +78,7 @@ def _ground(person: SheetSample, origin: NDArray[np.floating], side: float) -> r
     from PIL import Image
 
     try:
-        photo = Image.fromarray(read_photo(person.photo, person.size if all(person.size) else None))
+        photo = Image.fromarray(read_image(person.photo, person.size if all(person.size) else None))
     except InputError:
         return renderer.plain_canvas(TILE_PX, TILE_PX)
     # The photo may be a scaled copy of the one that was labelled.

@@ -255,11 +255,11 @@ def from_keypoints(
 
 
 def _size(photo: Path | None) -> tuple[int, int] | None:
-    from pose2mesh.io.images import read_photo
+    from pose2mesh.io.images import read_image
 
     if photo is None:
         return None
-    height, width = read_photo(photo).shape[:2]
+    height, width = read_image(photo).shape[:2]
     return width, height
 
 
