@@ -1,4 +1,4 @@
-"""Joint sets: names, edges, flip pairs, root and evaluation joints; conversions between them; what joints can be used.
+"""Joint sets: names, bones, left-right pairs, root and evaluation joints; and conversions between joint sets.
 
 Every joint set is defined here once. An array of joints is always `(…, J, C)` in the order of `JointSet.names`.
 """
@@ -20,14 +20,14 @@ class JointSet:
     """A named, ordered set of body joints.
 
     Attributes:
-        name: How users name the set on the command line.
+        name: Name on the command line and in configs.
         names: The `J` joint names, in array order. Sides are the person's own left and right.
-        bones: Pairs of joint names that are drawn, and joined in the joint graph of MeshNet.
+        bones: Pairs of joint names, drawn as lines and joined in the joint graph of MeshNet.
         root: The joint that root-relative coordinates are measured from.
         evaluation: The joints over which MPJPE is averaged.
-        oks_sigmas: Per-joint spread of human annotation, as a share of the square root of the person's area
-            (COCO's keypoint evaluation, cocodataset.org); sets that COCO does not define borrow the nearest joint's.
-        derived: Joints computed as the mean of others (name to sources) where a data set does not label them.
+        oks_sigmas: Per-joint standard deviation of human annotation, relative to the square root of the person's area
+            (COCO's keypoint evaluation, cocodataset.org); a joint that COCO does not define has its nearest joint's.
+        derived: Joints computed as the mean of others (name, sources) where a data set does not label them.
         alike: Further pairs that the joint graph of MeshNet joins: joints of neighbouring fingers.
     """
 
@@ -44,14 +44,17 @@ class JointSet:
         return len(self.names)
 
     def index(self, name: str) -> int:
+        """Index of a joint in the array."""
         return self.names.index(name)
 
     @cached_property
     def root_index(self) -> int:
+        """Index of the root joint."""
         return self.index(self.root)
 
     @cached_property
     def evaluation_indices(self) -> list[int]:
+        """Indices of the evaluation joints."""
         return [self.index(name) for name in self.evaluation]
 
     @cached_property
@@ -61,18 +64,18 @@ class JointSet:
 
     @cached_property
     def graph_edges(self) -> list[tuple[int, int]]:
-        """The pairs that the joint graph of MeshNet joins: bones, left and right of each joint, and those alike."""
+        """Edges of the joint graph of MeshNet: bones, left-right pairs, and `alike` pairs."""
         return [*self.edges, *self.flip_pairs, *((self.index(a), self.index(b)) for a, b in self.alike)]
 
     @cached_property
     def flip_pairs(self) -> list[tuple[int, int]]:
-        """Index pairs (left, right) that a mirror image exchanges."""
+        """Index pairs (left, right) that mirroring exchanges."""
         lefts = [name for name in self.names if name.startswith("left_")]
         return [(self.index(name), self.index("right_" + name.removeprefix("left_"))) for name in lefts]
 
     @cached_property
     def flip_permutation(self) -> list[int]:
-        """`joints[flip_permutation]` puts the joints of a mirrored person in order."""
+        """Permutation such that `joints[flip_permutation]` is in order again after mirroring."""
         order = list(range(len(self.names)))
         for left, right in self.flip_pairs:
             order[left], order[right] = right, left
@@ -198,7 +201,7 @@ MEDIAPIPE33 = (
     "left_heel", "right_heel", "left_foot_index", "right_foot_index",
 )  # fmt: skip
 
-# What `--joints` accepts: name to the order of the joints in the input array.
+# The joint orders of input arrays, by their name for `--joints`.
 INPUT_ORDERS: dict[str, tuple[str, ...]] = {
     "coco": COCO.names,
     "coco17": COCO17,
@@ -210,17 +213,17 @@ INPUT_ORDERS: dict[str, tuple[str, ...]] = {
 }
 
 
-# Beyond it a coordinate is no pixel of any picture; and with less spread than that, joints have none.
+# A larger coordinate cannot be a pixel; joints with a smaller spread coincide.
 LARGEST_COORDINATE_PX, _SMALLEST_SPREAD_PX = 1e6, 1e-3
 
 
 def input_order(name: str, count: int) -> tuple[str, ...]:
-    """The joint names of an input array with `count` joints, said to be in the order `name`.
+    """Joint names of an input array with `count` joints in the order `name`.
 
     `coco` stands for both the 17 labelled joints and the 19 with pelvis and neck.
 
     Raises:
-        InputError: the order is not known, or has another number of joints.
+        InputError: the order is unknown, or has another number of joints.
     """
     if name not in INPUT_ORDERS:
         raise InputError(f"joint set {name!r} is not known; expected one of {', '.join(INPUT_ORDERS)}")
@@ -234,18 +237,18 @@ def input_order(name: str, count: int) -> tuple[str, ...]:
 def convert(
     joints: NDArray[np.floating], confidence: NDArray[np.floating], source: tuple[str, ...], target: JointSet
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Reorder joints into a joint set; what the source does not have is masked.
+    """Convert joints to a joint set; joints that the source lacks are masked.
 
     Args:
         joints: (…, J, C) coordinates in the order `source`; C is 2 or 3.
         confidence: (…, J) in [0, 1]; 0 marks a missing joint.
-        source: The names of the input joints.
-        target: The joint set wanted.
+        source: Names of the input joints.
+        target: The joint set to convert to.
 
     Returns:
-        Coordinates (…, len(target), C) and confidences (…, len(target)). A joint that is missing has confidence 0 and
-        coordinates 0; a derived one (pelvis, neck) is the mean of its sources where the input lacks it, with the
-        least of their confidences, so that it is missing when one of them is.
+        Coordinates (…, len(target), C) and confidences (…, len(target)). A missing joint has confidence 0 and
+        coordinates 0. A derived joint (pelvis, neck) that the input lacks is the mean of its sources, with the lowest
+        of their confidences, so that it is missing when one of them is.
     """
     shape = joints.shape[:-2]
     out = np.zeros((*shape, len(target), joints.shape[-1]), np.float32)
@@ -267,9 +270,9 @@ def convert(
 
 
 def where_without_spread(joints_px: NDArray[np.floating]) -> str | None:
-    """Where joints (N, 2) lie that a network cannot use, in words; None where they can be used.
+    """A description of the position of joints (N, 2) whose spread vanishes along an axis; None if it does not.
 
-    Each axis is divided by its spread before the network sees it, so neither may vanish.
+    The network's input is divided by the spread of each axis, so that such joints cannot be used.
     """
     spread = np.ptp(joints_px, axis=0)
     if spread.min() >= _SMALLEST_SPREAD_PX:

@@ -44,7 +44,7 @@ def anny_bundle(anny: BodyModel, source: PoseSource, tmp_path_factory: pytest.Te
 class Known:
     """Answers with the truth of the people that `evaluate_synthetic` draws first, times a factor."""
 
-    joint_set, looks = COCO, False
+    joint_set, needs_image = COCO, False
 
     def __init__(self, anny: BodyModel, source: PoseSource, factor: float) -> None:
         generator = torch.Generator().manual_seed(SEED)

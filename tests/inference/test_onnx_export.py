@@ -32,7 +32,7 @@ def test_answers_that_differ_are_not_written(
     bundle_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(graph_builder, "BATCHNORM_EPSILON", 0.5)
-    with pytest.raises(InputError, match=r"--onnx .*not written; its answers differ from PyTorch's by up to \d.* m"):
+    with pytest.raises(InputError, match=r"--onnx .*not written; its outputs differ from PyTorch's by up to \d.* m"):
         export_onnx(str(bundle_file), tmp_path / "small.onnx")
     assert list(tmp_path.iterdir()) == []
 

@@ -1,4 +1,4 @@
-"""Configs as files: typed dataclasses from YAML and back, refused when a key or a type is wrong."""
+"""Reads dataclasses from YAML files and writes them; refuses unknown keys and wrong types."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ _Config = TypeVar("_Config")
 
 
 def read_values(path: Path, overrides: list[str] | None = None) -> dict[str, Any]:
-    """The values of a YAML config; `overrides` are `dotted.key=value` with YAML values.
+    """Values of a YAML config; `overrides` are `dotted.key=value` with YAML values.
 
-    A config may name `base: other.yaml` (relative to it), whose values it then changes.
+    A config may name `base: other.yaml`, a path relative to itself, whose values it then overrides.
 
     Raises:
-        InputError: no such file, or not YAML.
+        InputError: the file does not exist or is not YAML.
     """
     return override_values(_read(path), overrides or [])
 
 
 def plain_values(config: Any) -> dict[str, Any]:
-    """A config as nested dictionaries and lists: what a YAML file of it holds."""
+    """A config as nested dictionaries and lists, as in a YAML file."""
     values: dict[str, Any] = _plain(asdict(config))
     return values
 
@@ -38,19 +38,21 @@ def dump_config(config: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
+    """Tuples as lists, at any depth."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def changed_keys(old: Any, new: Any) -> dict[str, tuple[Any, Any]]:
-    """What differs between two configs: dotted key → (old value, new value)."""
+    """Differences between two configs: dotted key → (old value, new value)."""
     before, after = _leaves(plain_values(old)), _leaves(plain_values(new))
-    # A data set that only one of them has brings keys that the other lacks.
+    # A data set that is in only one of the configs has keys that the other lacks.
     return {key: (before.get(key), after.get(key)) for key in before | after if before.get(key) != after.get(key)}
 
 
 def _leaves(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values as one dictionary from dotted keys."""
     found: dict[str, Any] = {}
     for key, value in values.items():
         found |= _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
@@ -58,10 +60,10 @@ def _leaves(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def override_values(values: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
-    """Values with `dotted.key=value` overrides put in.
+    """Apply `dotted.key=value` overrides to values, in place.
 
     Raises:
-        InputError: an override that is none, or not YAML.
+        InputError: an override has no `=`, is not YAML, or goes below a key that is no group.
     """
     for override in overrides:
         key, separator, text = override.partition("=")
@@ -80,10 +82,16 @@ def override_values(values: dict[str, Any], overrides: list[str]) -> dict[str, A
 
 
 def instantiate(kind: type[_Config], values: dict[str, Any], source: str, prefix: str = "") -> _Config:
-    """A dataclass from nested dictionaries; `prefix` is what stands before its keys in errors.
+    """Build a dataclass from nested dictionaries, with type checks.
+
+    Args:
+        kind: The dataclass.
+        values: Its values.
+        source: Name of the file, for errors.
+        prefix: Prefix of the keys, for errors.
 
     Raises:
-        InputError: names `source`, the key, its value and the type expected.
+        InputError: names `source`, the key, its value and the expected type.
     """
     from jsonargparse import ArgumentParser
 
@@ -97,7 +105,7 @@ def instantiate(kind: type[_Config], values: dict[str, Any], source: str, prefix
 
 
 def _type_fault(error: Exception, kind: Any, values: dict[str, Any], prefix: str) -> str:
-    """The key, the value and the type expected, where the parser names the key; else what it says."""
+    """Message with the key, the value and the expected type if the parser names the key; else the parser's message."""
     reason = one_line(error)
     match = re.match(r'Parser key "run\.([\w.]+)"', reason)
     if match is None:
@@ -110,10 +118,10 @@ def _type_fault(error: Exception, kind: Any, values: dict[str, Any], prefix: str
 
 
 def refuse_unknown(values: dict[str, Any], config_class: type, source: str, prefix: str = "") -> None:
-    """Refuse a key that a dataclass, or one within it, does not have.
+    """Refuse keys that a dataclass, or a dataclass nested in it, does not have.
 
     Raises:
-        InputError: names `source`, the key, and the nearest one that is known.
+        InputError: names `source`, the key, and the nearest known key.
     """
     hints = get_type_hints(config_class)
     known = {item.name for item in fields(config_class)}
@@ -132,11 +140,13 @@ def refuse_unknown(values: dict[str, Any], config_class: type, source: str, pref
                 raise InputError(f"{source}: {where!r} is {inner!r}, expected a group of keys")
             refuse_unknown(inner, group, source, f"{where}.")
             if not is_dataclass(hints[key]):
-                instantiate(group, inner, source, f"{where}.")  # whose faults the parser of the whole does not place
+                instantiate(
+                    group, inner, source, f"{where}."
+                )  # the config's parser does not name their keys
 
 
 def _group(hint: Any) -> tuple[type | None, bool]:
-    """The dataclass of a key's type, if it is one, or one or None, or a dictionary of them; and whether it is that."""
+    """The dataclass in a key's type (itself, optional, or the values of a dictionary), and whether it is the latter."""
     if isinstance(hint, type) and is_dataclass(hint):
         return hint, False
     inner = [part for part in get_args(hint) if isinstance(part, type) and is_dataclass(part)]
@@ -144,7 +154,7 @@ def _group(hint: Any) -> tuple[type | None, bool]:
 
 
 def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """The values of a YAML file over those of its base; `above` are the files that led here."""
+    """Values of a YAML file merged into those of its base; `above` are the files whose base this is."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -166,6 +176,7 @@ def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
 
 
 def _merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    """Nested values with those of `change` in place of those of `base`."""
     merged = dict(base)
     for key, value in change.items():
         old = merged.get(key)
@@ -174,6 +185,7 @@ def _merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
 
 
 def _yaml(text: str, source: str) -> Any:
+    """Parse YAML; `source` is named in the error."""
     import yaml
 
     try:

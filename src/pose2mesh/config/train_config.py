@@ -1,4 +1,4 @@
-"""Training configs: typed dataclasses, read from YAML, refused when a key or a type is wrong."""
+"""`TrainConfig`, the config of a training run: dataclasses read from YAML and validated."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from pose2mesh.models.network_config import NetworkConfig
 
 @dataclass
 class OptimiserConfig:
-    """How weights are updated. The defaults are the published ones for PoseNet.
+    """Optimiser and learning-rate schedule. The defaults are the published ones for PoseNet.
 
     Attributes:
         name: `rmsprop`, `adam` or `adamw`.
-        learning_rate: At the start.
-        weight_decay: For adamw.
-        schedule: `step` multiplies the rate by `decay` at each of `milestones` (epochs); `cosine` warms up for `warmup`
-            of all steps and then falls to zero along a cosine.
+        learning_rate: Initial learning rate.
+        weight_decay: Weight decay, for `adamw`.
+        schedule: `step` multiplies the rate by `decay` at each of `milestones` (epochs); `cosine` warms up for the
+            share `warmup` of all steps and then decays to zero along a cosine.
         milestones, decay, warmup: See `schedule`.
-        clip: Largest norm of the gradient; 0 for none.
-        posenet_factor: Stage two: PoseNet's learning rate relative to MeshNet's. 1 in the paper; 0 leaves a lifter that
-            was trained to the end of its schedule as it is, BatchNorm's statistics too.
-        keep_statistics: PoseNet's BatchNorms keep the statistics that `pretrained` gave them; their factors and shifts
-            learn. A lifter that goes on learning then loses nothing first; with the statistics of its batches one lost
-            3 mm of MPJPE in 600 steps.
+        clip: Maximal norm of the gradient; 0 for no clipping.
+        posenet_factor: In stage two, the lifter's learning rate relative to MeshNet's. 1 in the paper; 0 freezes a
+            lifter that was trained to the end of its schedule, including the statistics of its BatchNorms.
+        keep_statistics: The lifter's BatchNorms keep the running statistics of `pretrained`; their weights and biases
+            are trained. Continued training then starts without a loss of accuracy; with the statistics of its batches
+            a lifter lost 3 mm of MPJPE in the first 600 steps.
     """
 
     name: Literal["rmsprop", "adam", "adamw"] = "rmsprop"
@@ -50,21 +50,22 @@ class TrainConfig:
     """One training run.
 
     Attributes:
-        stage: `posenet` trains the lifter; `pose2mesh` the whole network, from a lifter that is trained on.
-        joint_set: `coco`, `human36` or `smpl` of bodies; `hand` of MANO.
-        network: Sizes and inputs.
-        data: Where people come from.
-        optimiser: How weights are updated.
-        losses: Weights of the terms.
-        pretrained: The run folder, checkpoint or bundle whose PoseNet this one starts from; `default` is the one that
-            ships. Stage two needs a whole one.
-        epochs, seed: As they say.
-        batch_size: People that one device sees at once.
-        accumulate: Batches whose gradients are added up before a step, where a larger batch does not fit. A step takes
-            `batch_size` × `accumulate` × devices people, whichever way that product comes about.
+        stage: `posenet` trains the lifter alone; `pose2mesh` trains the whole network, starting from a trained lifter.
+        joint_set: `coco`, `human36` or `smpl` for bodies; `hand` for MANO.
+        network: Sizes and inputs of the network.
+        data: Training and validation data.
+        optimiser: Optimiser and schedule.
+        losses: Weights of the loss terms.
+        pretrained: Run folder, checkpoint or bundle with whose lifter this run starts; `default` is the bundle that
+            ships. In stage two all its layers must fit.
+        epochs: Number of epochs.
+        batch_size: Samples per batch and device.
+        accumulate: Number of batches whose gradients are summed for one optimiser step, for devices on which a larger
+            batch does not fit. A step takes `batch_size` × `accumulate` × devices samples; only that product matters.
+        seed: Seed of initialisation and samples.
         precision: `bf16` computes matrix products in bfloat16 where that is safe.
-        name: Of the run folder and the bundle.
-        checkpoint_minutes: `last.ckpt` is written at the end of every epoch, and within one every so many minutes.
+        name: Name of the run folder and the bundle.
+        checkpoint_minutes: `last.ckpt` is written at the end of every epoch, and during an epoch after so many minutes.
         tensorboard: Log to TensorBoard as well, in `tensorboard/` of the run folder.
     """
 
@@ -85,10 +86,10 @@ class TrainConfig:
     tensorboard: bool = False
 
     def check(self, source: str) -> None:
-        """Refuse combinations that cannot work.
+        """Validate values and combinations.
 
         Raises:
-            InputError: names the file and the keys.
+            InputError: names the file `source` and the keys.
         """
         net = self.network
         if len(net.block_widths) != net.coarsenings - net.finest + 1:
@@ -115,6 +116,7 @@ class TrainConfig:
         self._check_numbers(source)
 
     def _check_lifter(self, source: str) -> None:
+        """Validate the lifter's name and settings."""
         net = self.network
         lifter, prefix = find_lifter(net.lifter, f"{source}: ").network(), "network.lifter_settings."
         if lifter.settings is not None:
@@ -129,12 +131,14 @@ class TrainConfig:
             )
 
     def _check_mirror(self, source: str) -> None:
+        """Mirroring is for joints alone."""
         data = self.data
         if data.sets and data.mirror and (self.stage == "pose2mesh" or self.network.landmarks):
             which = "in stage pose2mesh" if self.stage == "pose2mesh" else "with network.landmarks"
             raise InputError(f"{source}: data.mirror is {data.mirror}, expected 0 {which}: no mesh is mirrored")
 
     def _check_numbers(self, source: str) -> None:
+        """Validate ranges."""
         for key, value in (("epochs", self.epochs), ("accumulate", self.accumulate)):
             if value < 1:
                 raise InputError(f"{source}: {key} is {value}, expected at least 1")
@@ -144,7 +148,7 @@ class TrainConfig:
 
 
 def check_optimiser(optimiser: OptimiserConfig, source: str) -> None:
-    """Refuse a learning rate that moves nothing.
+    """Refuse a learning rate that is not positive.
 
     Raises:
         InputError: names the file, the key and the value.
@@ -156,17 +160,17 @@ def check_optimiser(optimiser: OptimiserConfig, source: str) -> None:
 def load_config(path: Path, overrides: list[str] | None = None) -> TrainConfig:
     """Read a YAML config; `overrides` are `dotted.key=value` with YAML values.
 
-    A config may name `base: other.yaml` (relative to it), whose values it then changes.
+    A config may name `base: other.yaml`, a path relative to itself, whose values it then overrides.
 
     Raises:
-        InputError: no such file, not YAML, an unknown key (the nearest known one is named), a wrong type or an
-            impossible combination.
+        InputError: the file does not exist or is not YAML; an unknown key (the nearest known key is named), a wrong
+            type or an invalid combination.
     """
     return parse_config(read_values(path, overrides), str(path))
 
 
 def parse_config(values: dict[str, Any], source: str) -> TrainConfig:
-    """A checked `TrainConfig` from nested dictionaries; `source` names them in errors."""
+    """A validated `TrainConfig` from nested dictionaries; `source` names them in errors."""
     refuse_unknown(values, TrainConfig, source)
     config = instantiate(TrainConfig, values, source)
     config.check(source)

@@ -1,6 +1,6 @@
-"""Cameras solved in closed form, in NumPy: from 3D joints and the pixels they were seen at.
+"""Pinhole and weak-perspective cameras, fitted in closed form to 3D joints and their observed pixels, in NumPy.
 
-Camera frame: x right, y down, z forward, metres. Pixels: origin at the top left.
+Convention: camera frame x right, y down, z forward, in metres; pixels from the top left corner.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pose2mesh.errors import InputError
 
 Floats: TypeAlias = NDArray[np.floating]
 
-# Where nothing is known of the camera, depth is told for a field of view of about 45° across the longer side, as a
-# phone's or a standard lens gives.
+# Focal length over the longer side of the image, for images of an unknown camera: a field of view of about 45°, as of a
+# phone or a standard lens.
 NOMINAL_FOCAL_RATIO = 1.2
 
 
@@ -31,7 +31,7 @@ class Intrinsics:
 
     @classmethod
     def parse(cls, text: str) -> Intrinsics:
-        """From `FX,FY,CX,CY`.
+        """Parse `FX,FY,CX,CY`.
 
         Raises:
             InputError: not four numbers, or a focal length that is not positive.
@@ -56,22 +56,23 @@ class Intrinsics:
 
 
 def nominal_intrinsics(image_size: tuple[int, int]) -> Intrinsics:
-    """What the camera of a picture of (width, height) pixels may have been, where nothing is known of it."""
+    """Plausible intrinsics for an image of (width, height) pixels from an unknown camera."""
     focal = NOMINAL_FOCAL_RATIO * max(image_size)
     return Intrinsics(focal, focal, image_size[0] / 2, image_size[1] / 2)
 
 
 def fit_weak_perspective(joints: Floats, joints_px: Floats, weights: Floats) -> tuple[float, NDArray[np.float64]]:
-    """The scale and shift with pixels ≈ scale · (x, y) + shift, by weighted least squares.
+    """Fit pixels ≈ scale · (x, y) + shift by weighted least squares.
 
     Args:
         joints: (J, 3) metres, camera axes.
-        joints_px: (J, 2).
+        joints_px: (J, 2) observed pixels.
         weights: (J,) non-negative; 0 leaves a joint out.
 
     Returns:
-        Scale in pixels a metre, and shift (2,) in pixels: where the origin of the joints is seen. Where the joints seen
-        do not tell a positive scale (a limb that points at the camera), the scale that makes their spread agree.
+        Scale in pixels per metre, and shift (2,) in pixels, the projection of the joints' origin. Where the observed
+        joints do not determine a positive scale (a limb that points at the camera), the scale that equates the spread
+        of joints and pixels.
     """
     w = (weights / weights.sum())[:, None]
     mean, mean_px = (w * joints[:, :2]).sum(0), (w * joints_px).sum(0)
@@ -85,10 +86,17 @@ def fit_weak_perspective(joints: Floats, joints_px: Floats, weights: Floats) -> 
 
 
 def fit_perspective(joints: Floats, joints_px: Floats, weights: Floats, intrinsics: Intrinsics) -> NDArray[np.float64]:
-    """The translation (3,) in metres that puts root-relative joints where they are seen, by linear least squares.
+    """Fit the translation (3,) in metres of root-relative joints to their observed pixels, by linear least squares.
 
-    For a ray (a, b, 1): x + t_x = a (z + t_z) and y + t_y = b (z + t_z), two equations a joint, linear in t. Rows are
-    weighted by the confidence; solving twice, with rows divided by the depth found, makes the residual one in pixels.
+    For a ray (a, b, 1): x + t_x = a (z + t_z) and y + t_y = b (z + t_z), two equations per joint, linear in t. Rows are
+    weighted by the confidence. The system is solved twice, the second time with rows divided by the depth of the first
+    solution, so that the residual is one in pixels.
+
+    Args:
+        joints: (J, 3) metres, camera axes.
+        joints_px: (J, 2) observed pixels.
+        weights: (J,) non-negative; 0 leaves a joint out.
+        intrinsics: Of the camera.
     """
     rays = intrinsics.rays(joints_px.astype(np.float64))
     translation = np.array([0.0, 0.0, 1.0])
@@ -103,7 +111,7 @@ def fit_perspective(joints: Floats, joints_px: Floats, weights: Floats, intrinsi
         w = np.tile(np.sqrt(weights) / depth, 2)
         translation = np.linalg.lstsq(np.concatenate(rows) * w[:, None], np.concatenate(goals) * w, rcond=None)[0]
         depth = np.maximum(joints[:, 2] + translation[2], 0.1)
-    if translation[2] < 0.3:  # behind or in the lens: take the distance from the apparent size instead
+    if translation[2] < 0.3:  # behind the camera or nearly in it: use the distance that follows from the apparent size
         scale, shift = fit_weak_perspective(joints, joints_px, weights)
         translation[2] = np.sqrt(intrinsics.fx * intrinsics.fy) / scale
         translation[:2] = intrinsics.rays(shift)[:2] * translation[2]
@@ -120,20 +128,21 @@ def rotation_to_axis(ray: Floats) -> NDArray[np.float64]:
 def look_at(
     joints_px: Floats, confidence: Floats, intrinsics: Intrinsics
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Turn the camera to face a person: what it would have seen, and the turn.
+    """Turn the camera to face a person.
 
     Args:
-        joints_px: (J, 2); only joints with confidence (J,) above 0 count.
+        joints_px: (J, 2) pixels.
+        confidence: (J,); joints with 0 are left out.
         intrinsics: Of the camera.
 
     Returns:
-        Pixels (J, 2) of a camera turned so that the person's centre is on its axis, and the rotation (3, 3) that takes
-        the picture's camera axes to that camera's.
+        Pixels (J, 2) in a virtual camera with the same centre and intrinsics, whose axis passes through the mean joint,
+        0 for joints left out; and the rotation (3, 3) from the axes of the given camera to those of the virtual one.
     """
-    seen = confidence > 0
-    centre = np.average(joints_px[seen], axis=0, weights=confidence[seen])
+    present = confidence > 0
+    centre = np.average(joints_px[present], axis=0, weights=confidence[present])
     rotation = rotation_to_axis(intrinsics.rays(centre))
     turned = intrinsics.rays(joints_px) @ rotation.T
     turned[:, 2] = np.maximum(turned[:, 2], 1e-3)
-    pixels = np.where(seen[:, None], intrinsics.project(turned), 0.0)
+    pixels = np.where(present[:, None], intrinsics.project(turned), 0.0)
     return pixels, rotation

@@ -1,4 +1,4 @@
-"""Rotations and small linear algebra on batches, in PyTorch.
+"""Rotations and similarity transforms of batches, in PyTorch.
 
 Convention: rotations are active 3×3 matrices acting on column vectors; angles in radians. World frame: x to the
 person's left in the rest pose, y backwards, z up (Anny's). Camera frame: x right, y down, z forward.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-# Rows are the camera's axes in the world, for a level camera that looks along the world's +y, at a person who faces it.
+# Rows are the camera's axes in the world frame, for a level camera that faces a person in the rest pose, along +y.
 WORLD_TO_CAMERA = ((1.0, 0.0, 0.0), (0.0, 0.0, -1.0), (0.0, 1.0, 0.0))
 
 
@@ -40,9 +40,9 @@ def rotation_from_vector(vector: Tensor) -> Tensor:
 
 
 def rotation_from_six(six: Tensor) -> Tensor:
-    """The rotations (…, 3, 3) of six numbers (…, 6): the first two columns, made orthonormal (Zhou et al. 2019).
+    """Rotations (…, 3, 3) from the 6D representation (…, 6): two columns, made orthonormal (Zhou et al. 2019).
 
-    The length of either column does not matter; the second only tells the plane.
+    The lengths of the columns do not matter, nor does the component of the second along the first.
     """
     first = torch.nn.functional.normalize(six[..., :3], dim=-1)
     across = six[..., 3:] - (first * six[..., 3:]).sum(-1, keepdim=True) * first
@@ -51,7 +51,7 @@ def rotation_from_six(six: Tensor) -> Tensor:
 
 
 def six_of_rotation(rotation: Tensor) -> Tensor:
-    """The first two columns of rotations (…, 3, 3), one after the other: (…, 6)."""
+    """The 6D representation (…, 6) of rotations (…, 3, 3): their first two columns, one after the other."""
     return rotation[..., :2].mT.flatten(-2)
 
 
@@ -66,7 +66,7 @@ def rotation_between(source: Tensor, target: Tensor) -> Tensor:
     cosine = (source * target).sum(-1, keepdim=True)
     axis = torch.linalg.cross(source, target)
     sine = axis.norm(dim=-1, keepdim=True)
-    # Near half a turn the product is mostly rounding error, in part along `source`; an axis that leans there misses.
+    # Near half a turn the cross product is mostly rounding error, part of it along `source`: remove that component.
     axis = axis - (axis * source).sum(-1, keepdim=True) * source
     length = axis.norm(dim=-1, keepdim=True)
     least = torch.nn.functional.one_hot(source.abs().argmin(-1), 3).to(source.dtype)

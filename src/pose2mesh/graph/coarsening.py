@@ -1,9 +1,10 @@
-"""A hierarchy of graphs from a mesh: heavy-edge matching, padding to a binary tree, coarse vertices and faces.
+"""Builds a hierarchy of graphs from a mesh: heavy-edge matching, padding to a binary tree, coarse vertices and faces.
 
 Every level of the hierarchy has half the nodes of the next finer one, and node `i` of a level is the parent of nodes
-`2i` and `2i + 1` there, so that un-pooling is a plain repeat. After Defferrard et al. 2016, section 2.3.
+`2i` and `2i + 1` of the finer one, so that un-pooling repeats every node twice. After Defferrard et al. 2016, section
+2.3.
 
-All of it is plain NumPy on integers, with ties broken by index: the same mesh gives the same hierarchy everywhere.
+Everything is NumPy on integers, with ties broken by index: the same mesh gives the same hierarchy on every platform.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ class Hierarchy:
     """Graphs over one mesh, finest first.
 
     Attributes:
-        nodes: Per level, (N,) the mesh vertex that stands for each node; −1 marks a padding node. At the finest level
-            every vertex has its own node; coarser, a cluster is represented by the member nearest to its mean.
-        adjacency: Per level, the (N, N) symmetric weights: how many of the mesh's edges join two clusters. Padding
-            nodes have no edges.
+        nodes: Per level, (N,) the mesh vertex that represents each node; −1 marks a padding node. At the finest level
+            every vertex has its own node; on coarser levels a cluster is represented by the member nearest to its mean.
+        adjacency: Per level, (N, N) symmetric weights: the number of mesh edges that join two clusters. Padding nodes
+            have no edges.
     """
 
     nodes: list[NDArray[np.int64]]
@@ -31,13 +32,14 @@ class Hierarchy:
 
     @property
     def sizes(self) -> list[int]:
+        """Number of nodes of each level, padding included."""
         return [len(nodes) for nodes in self.nodes]
 
 
 def mesh_adjacency(faces: NDArray[np.integer], vertex_count: int) -> sp.csr_array:
     """(V, V) symmetric 0/1 adjacency of a triangle mesh's edges, without self-loops."""
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    edges = edges[edges[:, 0] != edges[:, 1]]  # of faces that name a vertex twice
+    edges = edges[edges[:, 0] != edges[:, 1]]  # degenerate faces have such edges
     edges = np.concatenate([edges, edges[:, ::-1]])
     ones = np.ones(len(edges), np.float64)
     adjacency = sp.csr_array((ones, (edges[:, 0], edges[:, 1])), shape=(vertex_count, vertex_count))
@@ -49,9 +51,9 @@ def build_hierarchy(vertices: NDArray[np.floating], faces: NDArray[np.integer], 
     """Coarsen a mesh `levels` times.
 
     Args:
-        vertices: (V, 3) template positions; they only choose which vertex represents a cluster.
+        vertices: (V, 3) template positions; they only determine which vertex represents a cluster.
         faces: (F, 3) triangles.
-        levels: How many times the graph is halved.
+        levels: Number of times the graph is halved.
 
     Returns:
         `levels + 1` graphs, finest first; the finest has at least V nodes.
@@ -75,11 +77,11 @@ def build_hierarchy(vertices: NDArray[np.floating], faces: NDArray[np.integer], 
 
 
 def match(adjacency: sp.csr_array) -> NDArray[np.int64]:
-    """Pair the nodes of a graph along heavy edges; returns the (N,) cluster each node falls in.
+    """Match the nodes of a graph in pairs along heavy edges; returns the cluster (N,) of each node.
 
-    Greedy, nodes with few neighbours first, each with the free neighbour of the largest normalised cut
-    w_ij (1/d_i + 1/d_j). The greedy pairing leaves about a tenth of the nodes alone, and every one of them costs
-    padding nodes at each finer level: alternating paths then join most of those left over, two at a time.
+    Nodes are matched greedily, those with few neighbours first, each with the free neighbour of the largest normalised
+    cut w_ij (1/d_i + 1/d_j). This leaves about a tenth of the nodes single, and every single node costs padding nodes
+    at each finer level; alternating paths then match most of them, two at a time.
     """
     count = adjacency.shape[0]
     degree = np.maximum(np.asarray(adjacency.sum(axis=1)).ravel(), 1e-12)
@@ -111,10 +113,10 @@ def match(adjacency: sp.csr_array) -> NDArray[np.int64]:
 
 
 def _augment(start: int, partner: list[int], neighbours: list[list[int]], reach: int = 400) -> None:
-    """Match `start` by re-pairing along the shortest alternating path to another free node, if one is near.
+    """Match `start` by re-pairing nodes along the shortest alternating path to another free node, if one is near.
 
-    Breadth first over at most `reach` pairs. Odd cycles are not contracted (no blossoms), so a path can be missed: a
-    node then stays single, which is allowed.
+    The search is breadth first over at most `reach` pairs. Odd cycles are not contracted (no blossoms), so that a path
+    can be missed; the node then stays single, which is allowed.
     """
     came_from = {start: -1}  # nodes at even distance → the node two steps before
     through: dict[int, int] = {}  # node at even distance → the odd node between
@@ -136,7 +138,7 @@ def _augment(start: int, partner: list[int], neighbours: list[list[int]], reach:
 
 
 def _merge(adjacency: sp.csr_array, parent: NDArray[np.int64]) -> sp.csr_array:
-    """The graph of the clusters: weights between two clusters add up, those within one vanish."""
+    """The graph of the clusters: weights between two clusters are summed, those within one are dropped."""
     count = int(parent.max()) + 1
     edges = adjacency.tocoo()
     rows, columns = parent[edges.row], parent[edges.col]
@@ -147,7 +149,7 @@ def _merge(adjacency: sp.csr_array, parent: NDArray[np.int64]) -> sp.csr_array:
 
 
 def _children_in_order(parent: NDArray[np.int64], order: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The finer level's nodes such that `order[i]`'s children stand at 2i and 2i + 1; −1 pads where there is none."""
+    """Order of the finer level's nodes in which the children of `order[i]` are at 2i and 2i + 1; −1 is padding."""
     children = np.full((int(parent.max()) + 1, 2), -1)
     for node, cluster in enumerate(parent.tolist()):
         children[cluster, 0 if children[cluster, 0] < 0 else 1] = node
@@ -155,7 +157,7 @@ def _children_in_order(parent: NDArray[np.int64], order: NDArray[np.int64]) -> N
 
 
 def _permute(adjacency: sp.csr_array, order: NDArray[np.int64]) -> sp.csr_array:
-    """Reorder a graph's nodes; padding becomes nodes without edges."""
+    """Reorder a graph's nodes; a padding node has no edges."""
     place = np.full(adjacency.shape[0], -1)
     place[order[order >= 0]] = np.flatnonzero(order >= 0)
     edges = adjacency.tocoo()
@@ -165,7 +167,7 @@ def _permute(adjacency: sp.csr_array, order: NDArray[np.int64]) -> sp.csr_array:
 def _representatives(
     vertices: NDArray[np.floating], orders: list[NDArray[np.int64]], parents: list[NDArray[np.int64]]
 ) -> list[NDArray[np.int64]]:
-    """For each node of each level, in order, the vertex of its cluster that lies nearest to the cluster's mean."""
+    """Per level and node, the vertex of the node's cluster that is nearest to the cluster's mean."""
     cluster = np.arange(len(vertices))
     nodes = [orders[0]]
     for level, parent in enumerate(parents, start=1):
@@ -182,10 +184,10 @@ def _representatives(
 
 
 def coarse_faces(hierarchy: Hierarchy, faces: NDArray[np.integer], level: int) -> NDArray[np.int64]:
-    """Triangles (F', 3) between the nodes of a level: the mesh's faces that touch three different clusters.
+    """Triangles (F', 3) between the nodes of a level: the mesh's faces whose corners are in three different clusters.
 
-    Their winding is that of the mesh, so normals keep pointing outwards. Several faces between the same three clusters
-    give one triangle; where they disagree in winding (clusters that wrap round a thin part), the first one decides.
+    They keep the winding of the mesh, so that normals point outwards. Several faces between the same three clusters
+    give one triangle; where their windings disagree (clusters that wrap around a thin part), the first face decides.
     """
     node_of_vertex = np.full(int(hierarchy.nodes[0].max()) + 1, -1)
     real = hierarchy.nodes[0] >= 0

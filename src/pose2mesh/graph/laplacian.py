@@ -1,4 +1,4 @@
-"""Laplacians of graphs, rescaled for Chebyshev polynomials, and those polynomials. NumPy and SciPy alone."""
+"""Graph Laplacians, rescaled for Chebyshev polynomials, and these polynomials, in NumPy and SciPy."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import scipy.sparse as sp
 from pose2mesh.errors import InputError
 from pose2mesh.skeletons import JointSet
 
-# Factor on L / λmax, before I is taken off.
+# Factor on L / λmax, before I is subtracted.
 _SCALINGS = {"unit": 2.0, "published": 0.5}
 
 
 def joint_adjacency(joint_set: JointSet) -> sp.csr_array:
-    """(J, J) the bones, and an edge between the left and right joint of every pair; see `JointSet.graph_edges`."""
+    """Adjacency (J, J) of the bones and of the left and right joint of every pair; see `JointSet.graph_edges`."""
     edges = np.array(joint_set.graph_edges)
     edges = np.unique(np.sort(edges, axis=1), axis=0)
     both = np.concatenate([edges, edges[:, ::-1]])
@@ -22,10 +22,10 @@ def joint_adjacency(joint_set: JointSet) -> sp.csr_array:
 
 
 def joint_laplacian(joint_set: JointSet, scaling: str = "unit") -> sp.csr_array:
-    """(J, J) the joint graph's Laplacian, rescaled as `rescaled_laplacian` does.
+    """Laplacian (J, J) of the joint graph, rescaled as by `rescaled_laplacian`.
 
-    With `published` it is what the released weights were trained with: each joint has an edge to itself, and nothing is
-    rescaled. I − D^(−½) (A + I) D^(−½), whose eigenvalues lie in [0, 2).
+    With `published` it is the one that the released weights were trained with: each joint has an edge to itself, and it
+    is not rescaled: I − D^(−½) (A + I) D^(−½), whose eigenvalues are in [0, 2).
     """
     adjacency = joint_adjacency(joint_set)
     if scaling != "published":
@@ -41,18 +41,19 @@ def joint_laplacian(joint_set: JointSet, scaling: str = "unit") -> sp.csr_array:
 def rescaled_laplacian(adjacency: sp.csr_array, scaling: str = "unit") -> sp.csr_array:
     """The normalised Laplacian I − D^(−½) A D^(−½), rescaled for the Chebyshev recursion.
 
-    Nodes without edges (padding) get an empty row: nothing flows to or from them.
+    Nodes without edges (padding) have empty rows and columns, so that they exchange no features with others.
 
     Args:
         adjacency: (N, N) symmetric weights.
-        scaling: `unit` maps the spectrum to [−1, 1], where the recursion is stable: 2 L / λmax − I. `published` is what
-            the weights released with Pose2Mesh were trained with, L / (2 λmax) − I, whose spectrum is [−1, −½].
+        scaling: `unit` maps the spectrum to [−1, 1], where the recursion is stable: 2 L / λmax − I. `published` is the
+            scaling that the weights released with Pose2Mesh were trained with, L / (2 λmax) − I, with the spectrum
+            [−1, −½].
 
     Returns:
         (N, N) float32, symmetric.
 
     Raises:
-        InputError: the scaling is not known.
+        InputError: the scaling is unknown.
     """
     if scaling not in _SCALINGS:
         raise InputError(f"spectrum {scaling!r} is not known; expected one of {', '.join(_SCALINGS)}")
@@ -60,7 +61,7 @@ def rescaled_laplacian(adjacency: sp.csr_array, scaling: str = "unit") -> sp.csr
     connected = (degree > 0).astype(np.float64)
     inverse_root = np.where(degree > 0, 1 / np.sqrt(np.maximum(degree, 1e-300)), 0)
     normalised = sp.diags_array(connected) - sp.diags_array(inverse_root) @ adjacency @ sp.diags_array(inverse_root)
-    if not connected.any():  # a hierarchy can end in single nodes
+    if not connected.any():  # the coarsest level of a hierarchy can be single nodes
         return sp.csr_array(adjacency.shape, dtype=np.float32)
     factor = _SCALINGS[scaling] / _largest_eigenvalue(normalised)
     rescaled = sp.csr_array(normalised * factor - sp.diags_array(connected))
@@ -70,17 +71,17 @@ def rescaled_laplacian(adjacency: sp.csr_array, scaling: str = "unit") -> sp.csr
 
 
 def _largest_eigenvalue(matrix: sp.csr_array) -> float:
-    """Of a positive semi-definite matrix."""
+    """The largest eigenvalue of a positive semi-definite matrix."""
     if matrix.shape[0] < 64:
         return float(np.linalg.eigvalsh(matrix.toarray())[-1])
     from scipy.sparse.linalg import eigsh
 
-    start = np.random.default_rng(0).random(matrix.shape[0])  # a fixed start: the same value on every run
+    start = np.random.default_rng(0).random(matrix.shape[0])  # fixed, for the same value on every run
     return float(eigsh(matrix, k=1, which="LM", v0=start, return_eigenvectors=False)[0])
 
 
 def chebyshev_polynomials(laplacian: sp.csr_array, order: int) -> sp.csr_array:
-    """(N · K, N) the rows of T_0, …, T_{K−1} of a Laplacian (N, N), those of one node in a row.
+    """Rows (N · K, N) of T_0, …, T_{K−1} of a Laplacian (N, N), with the K rows of a node together.
 
     T_0 = I, T_1 = L, T_k = 2 L T_{k−1} − T_{k−2}.
     """

@@ -1,4 +1,4 @@
-"""Fixed sparse matrices cut into blocks of rows, for runtimes that only multiply dense ones."""
+"""Constant sparse matrices cut into dense blocks of rows, for runtimes without a sparse product."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 
 class RowBlocks(NamedTuple):
-    """A sparse matrix as dense pieces: one for each block of its rows, over the columns that the block touches.
+    """A sparse matrix as dense matrices: one per block of rows, over the columns in which the block has entries.
 
     Attributes:
-        columns: (blocks, m) those of each block; where it touches fewer, column 0 with weight 0.
-        weight: (blocks, rows, m) the last block filled up with rows of 0.
+        columns: (blocks, m) the columns of each block, padded with column 0 at weight 0.
+        weight: (blocks, rows, m) the entries; the last block is padded with zero rows.
     """
 
     columns: NDArray[np.int64]
@@ -22,16 +22,16 @@ class RowBlocks(NamedTuple):
 
 
 def cut_rows(matrix: sp.csr_array, rows: int) -> RowBlocks:
-    """Cut a matrix (N, M) into blocks of at most `rows` rows, all of one size.
+    """Cut a matrix (N, M) into blocks of at most `rows` rows, all of the same size.
 
-    The nodes of a hierarchy are in the order of its tree, so that a few in a row lie near each other and touch few
-    others: the pieces are small.
+    The nodes of a hierarchy are in the order of its tree, so that consecutive nodes are near each other and have
+    entries in few columns: the blocks are small.
     """
     N = matrix.shape[0]
     height = -(-N // -(-N // rows))
     entries = matrix.tocoo()
     block = entries.row // height
-    # Columns of all blocks side by side, sorted by block; `place` counts them through.
+    # Columns of all blocks in one array, sorted by block; `place` is each entry's index into it.
     touched, place = np.unique(block.astype(np.int64) * matrix.shape[1] + entries.col, return_inverse=True)
     blocks, columns = np.divmod(touched, matrix.shape[1])
     first = np.searchsorted(blocks, np.arange(-(-N // height) + 1))

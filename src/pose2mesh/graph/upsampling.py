@@ -1,4 +1,4 @@
-"""The linear step from a coarse level's points to every vertex: each vertex a weighted sum of the points around it."""
+"""Linear upsampling from the points of a coarse level to all vertices, as weighted sums of nearby points."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ def fit_upsampling(
     neighbours: int = 12,
     noise_m: float = 0.002,
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Weights that reproduce posed bodies' vertices from the points of a coarse level, by least squares per vertex.
+    """Fit weights that reproduce the vertices of posed bodies from the points of a coarse level, by least squares.
 
-    Per vertex the expected squared error is least: that of the fit, and `noise_m`² Σ w² which its points' errors add.
+    For each vertex they minimise the expected squared error: that of the fit plus `noise_m`² Σ w², the contribution of
+    the errors of its points.
 
     Args:
         hierarchy: Of the body's mesh.
-        level: Whose real (not padding) nodes are the points.
-        template: (V, 3) rest pose, metres; chooses which points a vertex may use: the nearest within two rings of its
-            own in the coarse graph, so that a finger never borrows from the next.
+        level: The level whose nodes, without padding, are the points.
+        template: (V, 3) rest pose, metres. It determines the points of a vertex: the nearest within two rings around
+            its own point in the coarse graph, so that a finger never depends on the next.
         posed: (S, V, 3) sample bodies, metres.
-        neighbours: Points a vertex may use.
+        neighbours: Number of points per vertex, n.
         noise_m: Expected independent error of predicted points, metres per axis, above 0.
 
     Returns:
-        Indices (V, neighbours) into the points, and weights (V, neighbours) that sum to one: moving or turning all
-        points moves or turns the vertices with them.
+        Indices (V, n) into the points, and weights (V, n) that sum to one, so that a rigid motion of all points moves
+        the vertices rigidly with them.
     """
     nodes = hierarchy.nodes[level]
     real = np.flatnonzero(nodes >= 0)
@@ -54,11 +55,11 @@ def fit_upsampling(
         distance = np.linalg.norm(template[points[candidates]] - template[vertex], axis=1)
         chosen = candidates[np.argsort(distance, kind="stable")[:neighbours]]
         index[vertex, : len(chosen)] = chosen
-        index[vertex, len(chosen) :] = point  # a small part of the mesh (an eye) has fewer points: repeat, weight 0
+        index[vertex, len(chosen) :] = point  # a small part (an eye) has fewer points: pad, at weight 0
         allowed[vertex, len(chosen) :] = 0
 
-    # Relative to the nearest point the weights need not be told to sum to one: solve for those of the others, w, with
-    # 1 − Σ w left for the nearest. Its square is in the ridge too.
+    # Relative to the nearest point, the constraint that weights sum to one disappears: solve for the weights w of the
+    # other points; the nearest has 1 − Σ w, whose square is part of the ridge term, too.
     weight = np.zeros((len(template), neighbours), np.float32)
     ridge = posed.shape[0] * 3 * noise_m**2
     for start in range(0, len(template), 512):

@@ -1,4 +1,4 @@
-"""The network run by ONNX Runtime, without PyTorch: from an exported file, or from a bundle, built in memory."""
+"""Backend that runs the network with ONNX Runtime, without PyTorch, from an exported file or from a bundle."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ if TYPE_CHECKING:
 
 FORMAT, VERSION = "pose2mesh-onnx", 1
 SUFFIX = ".onnx"
-CHUNK = 16  # people in one run: what it computes on the way stays in the processor's cache
+CHUNK = 16  # people in one run, so that intermediate tensors stay in the processor's cache
 
 
 class OnnxBackend:
-    """A backend of `inference.predictor.Predictor`.
+    """See `inference.backend.Backend`.
 
     Args:
-        session: Of a graph as `models.onnx_graph.network_graph.build` makes it.
-        info: Of the model.
+        session: A session with a graph of `models.onnx_graph.network_graph.build`.
+        info: Description of the model.
 
     Raises:
-        KeyError: the joint set is not known.
+        KeyError: the joint set is unknown.
         RuntimeError: the graph has other inputs or outputs, or does not run.
     """
 
     def __init__(self, session: InferenceSession, info: BundleInfo) -> None:
         self.session, self.info = session, info
-        # One who is not there: a graph that cannot run is told now.
-        nobody = np.zeros((1, len(JOINT_SETS[info.joint_set]), 2), np.float32)
+        # Dummy forward pass, so that a broken graph fails at load time.
+        pixels = np.zeros((1, len(JOINT_SETS[info.joint_set]), 2), np.float32)
         names = ["faces", "template", "joints", "vertices"]
-        self.faces, self.template, *_ = self._ask(names, nobody, nobody[..., 0])
+        self.faces, self.template, *_ = self._outputs(names, pixels, pixels[..., 0])
 
     @classmethod
     def load(cls, name_or_path: str | Path, device: str) -> OnnxBackend:
         """Load `default`, a bundle or an exported file.
 
         Raises:
-            InputError: ONNX Runtime is missing or does not run on the device, or the file cannot be used.
+            InputError: ONNX Runtime is missing or does not support the device, or the file cannot be used.
         """
         providers = find_providers(device)
         if is_onnx(name_or_path):
             return cls._from_file(Path(name_or_path), providers)
-        from pose2mesh.models.bundle.bundle_file import (  # SciPy comes with it: exported files do without
+        from pose2mesh.models.bundle.bundle_file import (  # imports SciPy, which exported files do not need
             fitting,
             read_bundle,
         )
@@ -89,35 +89,39 @@ class OnnxBackend:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """See `inference.backend.Backend`."""
         parts = (slice(start, start + CHUNK) for start in range(0, len(pixels), CHUNK))
-        found = [self._ask(["joints", "vertices"], pixels[part], confidence[part]) for part in parts]
+        found = [self._outputs(["joints", "vertices"], pixels[part], confidence[part]) for part in parts]
         joints, vertices = (np.concatenate(each) for each in zip(*found, strict=True))
         return joints, vertices
 
-    def _ask(
+    def _outputs(
         self, names: list[str], pixels: NDArray[np.float32], confidence: NDArray[np.float32]
     ) -> list[NDArray[Any]]:
-        """Outputs by name."""
+        """Run the session; the outputs in the order of their names.
+
+        Raises:
+            RuntimeError: it failed.
+        """
         try:
             return self.session.run(names, {"pixels": pixels, "confidence": confidence})
-        except Exception as error:  # ONNX Runtime's errors share no class but this
+        except Exception as error:  # the exceptions of ONNX Runtime have no other common class
             raise RuntimeError(one_line(error)) from error
 
 
 def describe(info: BundleInfo) -> dict[str, str]:
-    """The metadata of an exported file."""
+    """Metadata of an exported file."""
     return {"format": FORMAT, "version": str(VERSION), "info": json.dumps(vars(info))}
 
 
 def is_onnx(name_or_path: str | Path) -> bool:
-    """Whether a model is named as an exported file is."""
+    """Whether the name of a model is that of an exported file."""
     return Path(name_or_path).suffix.lower() == SUFFIX
 
 
 def find_providers(device: str) -> list[str]:
-    """What ONNX Runtime calls a device, with the CPU to fall back to.
+    """ONNX Runtime's execution providers for a device, with the CPU as fallback.
 
     Raises:
-        InputError: ONNX Runtime is missing, or was built without CUDA and is asked for it.
+        InputError: ONNX Runtime is missing, or the device is `cuda` and it was built without CUDA.
     """
     onnxruntime = require("onnxruntime", "onnx")
     if device == "cpu":
@@ -128,7 +132,7 @@ def find_providers(device: str) -> list[str]:
 
 
 def open_session(model: bytes | Path, providers: list[str]) -> InferenceSession:
-    """A session of ONNX Runtime, on as many threads as OMP_NUM_THREADS says, else on all cores.
+    """A session of ONNX Runtime with OMP_NUM_THREADS threads, by default one per core.
 
     Raises:
         RuntimeError: the model cannot be used.
@@ -138,7 +142,7 @@ def open_session(model: bytes | Path, providers: list[str]) -> InferenceSession:
     options = onnxruntime.SessionOptions()
     threads = os.environ.get("OMP_NUM_THREADS", "")
     options.intra_op_num_threads = int(threads) if threads.isdecimal() else 0
-    options.log_severity_level = 4  # faults are raised, too
+    options.log_severity_level = 4  # errors are raised as well
     try:
         return onnxruntime.InferenceSession(model, options, providers=providers)
     except Exception as error:  # as above

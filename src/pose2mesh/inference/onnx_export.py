@@ -1,4 +1,4 @@
-"""`pose2mesh export`: a bundle becomes one ONNX file that runs without PyTorch."""
+"""`pose2mesh export`: writes a bundle as one ONNX file that runs without PyTorch."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ CHECKED_PEOPLE = 20
 
 
 def export_onnx(model: str, path: Path) -> str:
-    """Write a bundle as an ONNX file, once its answers have been compared with PyTorch's.
+    """Write a bundle as an ONNX file, after comparing its outputs with PyTorch's.
 
     Args:
         model: `default` or a bundle file.
-        path: The file.
+        path: The file to write.
 
     Returns:
-        A line that says what was written.
+        A line about the written file.
 
     Raises:
-        InputError: the bundle cannot be used or holds a lifter alone, ONNX is missing, the answers differ by more than
+        InputError: the bundle cannot be used or holds a lifter alone, ONNX is missing, the outputs differ by more than
             0.1 mm, or the file cannot be written.
     """
     if is_onnx(model):
@@ -59,7 +59,7 @@ def export_onnx(model: str, path: Path) -> str:
     difference = largest_difference_m(reference, exported, random_people(bundle))
     if not difference <= LARGEST_DIFFERENCE_M:  # True for NaN
         raise InputError(
-            f"--onnx {path}: not written; its answers differ from PyTorch's by up to {difference:.2g} m, expected at "
+            f"--onnx {path}: not written; its outputs differ from PyTorch's by up to {difference:.2g} m, expected at "
             f"most {LARGEST_DIFFERENCE_M} m"
         )
     try:
@@ -71,18 +71,18 @@ def export_onnx(model: str, path: Path) -> str:
 
 
 def random_people(bundle: BundleFile) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels (P, J, 2) and confidences (P, J) of the template's joints, turned and shaken, some of them missing."""
+    """Pixels (P, J, 2) and confidences (P, J) of the template's joints, rotated, with noise, some of them missing."""
     rng = np.random.default_rng(0)
     joints = bundle.surface.joint_regressor @ bundle.surface.template
-    turns = np.linalg.qr(rng.normal(size=(CHECKED_PEOPLE, 3, 3)))[0]
-    shaken = joints + 0.1 * rng.normal(size=(CHECKED_PEOPLE, *joints.shape))
-    pixels = 300 * (shaken @ turns)[..., :2] + rng.uniform(0, 1000, (CHECKED_PEOPLE, 1, 2))
+    rotations = np.linalg.qr(rng.normal(size=(CHECKED_PEOPLE, 3, 3)))[0]
+    noisy = joints + 0.1 * rng.normal(size=(CHECKED_PEOPLE, *joints.shape))
+    pixels = 300 * (noisy @ rotations)[..., :2] + rng.uniform(0, 1000, (CHECKED_PEOPLE, 1, 2))
     confidence = rng.uniform(0.1, 1, pixels.shape[:2])
     missing = rng.random(confidence.shape) < np.linspace(0, 0.5, CHECKED_PEOPLE)[:, None]
     return pixels, np.where(missing, 0, confidence)
 
 
 def largest_difference_m(first: Predictor, second: Predictor, people: tuple[np.ndarray, np.ndarray]) -> float:
-    """Of any coordinate of any joint or vertex."""
+    """Largest difference of any coordinate of any joint or vertex between two models, metres."""
     pairs = zip(first.run(*people), second.run(*people), strict=True)
     return float(max(np.abs(a - b).max() for a, b in pairs))

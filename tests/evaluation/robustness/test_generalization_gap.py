@@ -56,7 +56,7 @@ def test_harder_clips_are_not_overfitting() -> None:
 
 @pytest.fixture
 def fewer_draws(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gap_module, "DRAWS", 500)
+    monkeypatch.setattr(gap_module, "RESAMPLES", 500)
 
 
 @pytest.mark.usefixtures("fewer_draws")
@@ -89,7 +89,7 @@ def test_too_few_clips_say_nothing() -> None:
     rng = np.random.default_rng(0)
     assert measure_gap(draw_clips(rng, 20), draw_clips(rng, 3)) is None
     assert measure_gap(draw_clips(rng, 1), draw_clips(rng, 4)) is None
-    assert "cannot be said" in verdict(None)
+    assert "cannot be assessed" in verdict(None)
 
 
 def test_what_is_undecided_is_said_to_be() -> None:
@@ -98,4 +98,4 @@ def test_what_is_undecided_is_said_to_be() -> None:
     assert gap is not None
     assert gap.low < 1 + MARGIN < gap.high
     assert "not shown to overfit" in verdict(gap)
-    assert "reaches across 1.20" in verdict(gap)
+    assert "includes 1.20" in verdict(gap)

@@ -1,4 +1,4 @@
-"""Means with bootstrap intervals, drawn over groups: people of one clip or one picture are alike."""
+"""Means with bootstrap intervals over groups, since samples of one clip or one image are correlated."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats: TypeAlias = NDArray[np.floating]
-DRAWS = 2000
+RESAMPLES = 2000
 LEVEL = 0.95
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A value and the ends of its 95% interval; `count` people in `groups` groups were measured.
+    """A mean over `count` samples in `groups` groups, and the ends of its 95% interval.
 
-    The ends are NaN where there is one group alone and nothing tells how another would differ.
+    The ends are NaN for a single group, which does not show how groups differ.
     """
 
     value: float
@@ -28,12 +28,12 @@ class Interval:
 
 
 def mean_interval(values: Floats, group: NDArray[np.integer], seed: int = 0) -> Interval | None:
-    """The mean over people and its percentile interval under resampling of groups; None where nobody was measured.
+    """Mean over samples and its percentile interval under resampling of groups; None without any finite value.
 
     Args:
-        values: (P,) NaN for who was not measured.
-        group: (P,) whom each belongs to.
-        seed: Of the draws.
+        values: (P,); NaN for samples that were not measured.
+        group: (P,) index of each sample's group.
+        seed: Seed of the resampling.
     """
     measured = np.isfinite(values)
     if not measured.any():
@@ -44,7 +44,7 @@ def mean_interval(values: Floats, group: NDArray[np.integer], seed: int = 0) -> 
     groups, mean = len(sums), float(kept.mean())
     if groups < 2:
         return Interval(mean, float("nan"), float("nan"), len(kept), groups)
-    drawn = np.random.default_rng(seed).integers(groups, size=(DRAWS, groups))
-    means = sums[drawn].sum(1) / counts[drawn].sum(1)
+    resampled = np.random.default_rng(seed).integers(groups, size=(RESAMPLES, groups))
+    means = sums[resampled].sum(1) / counts[resampled].sum(1)
     low, high = np.quantile(means, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
     return Interval(mean, float(low), float(high), len(kept), groups)

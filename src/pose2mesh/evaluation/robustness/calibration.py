@@ -1,7 +1,7 @@
-"""What confidences are worth: does the body meet a joint better where the detector was surer of it?
+"""Calibration of the input confidences: whether the body fits a joint better where the detector is more confident.
 
-The networks give no confidence of their own. What a user has is that of the input joints; its mean is `Person.score`.
-It is held against the keypoint similarity of the body's joint with the true place of the joint, in [0, 1] as well.
+The networks predict no confidence. A user has that of the input joints, whose mean is `Person.score`. It is compared
+with the keypoint similarity of the projected joint with the true joint, which is in [0, 1] as well.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ EDGES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """Confidence against similarity.
+    """Confidence compared with similarity.
 
     Attributes:
-        source: Where confidences came from, in words.
-        bins: Of those with joints: their number, mean confidence and mean similarity.
-        error: Mean over the joints of |mean similarity − mean confidence| of their bin: 0 for confidences that can be
-            read as the similarity to expect.
-        joint_rank: Spearman's correlation of the confidence of joints with their similarity; NaN where all are equal.
+        source: Source of the confidences, as the report prints it.
+        bins: Number of joints, mean confidence and mean similarity of each bin with joints.
+        error: Mean over the joints of |mean similarity − mean confidence| of their bin: 0 if a confidence equals the
+            expected similarity.
+        joint_rank: Spearman's correlation of the joints' confidences with their similarities; NaN where all are equal.
         person_rank: The same of people's scores with their OKS.
     """
 
@@ -44,36 +44,39 @@ class Calibration:
 
 
 def measure_calibration(predictor: Predictor, people: SampleSet, seed: int) -> Calibration:
-    """On clips: synthesised detector errors and confidences, against the true pixels. Else: the file's confidences,
-    against the file's own joints, which the body was recovered from."""
+    """Calibration on one sample set.
+
+    On clips it compares the confidences of synthesised detections with the true pixels, on keypoint files the file's
+    confidences with the file's joints, which are also the model's input.
+    """
     joint_set = predictor.joint_set
     pixels, confidence = people.joints_px, people.confidence
-    source = "the file's confidences, against the joints of the file"
+    source = "the file's confidences, compared with the file's joints"
     if people.ground_truth is not None:
         noise = NoiseConfig(drop=0.0, clean=0.0, plain_confidence=0.0, out_of_picture=False)
         if joint_set.name == "human36":
             noise.model = "human36"
         generator = torch.Generator().manual_seed(seed)
-        drawn = add_detection_noise(torch.from_numpy(people.joints_px), joint_set, noise, generator)
-        pixels, confidence = (x.numpy() for x in drawn)
-        source = "synthesised detections, against the true joints"
+        detections = add_detection_noise(torch.from_numpy(people.joints_px), joint_set, noise, generator)
+        pixels, confidence = (x.numpy() for x in detections)
+        source = "synthesised detections, compared with the true joints"
     joints, _ = predictor.run(pixels, confidence)
-    laid = reproject(joints, pixels, confidence, people.joints_px, people.area_px, joint_set)
-    seen = np.isfinite(laid.similarity)
-    score = np.where(seen, confidence, 0).sum(1) / seen.sum(1)
-    return calibrate(source, confidence[seen], laid.similarity[seen], score, laid.oks)
+    reprojection = reproject(joints, pixels, confidence, people.joints_px, people.area_px, joint_set)
+    present = np.isfinite(reprojection.similarity)
+    score = np.where(present, confidence, 0).sum(1) / present.sum(1)
+    return calibrate(source, confidence[present], reprojection.similarity[present], score, reprojection.oks)
 
 
 def calibrate(source: str, confidence: Floats, similarity: Floats, score: Floats, oks: Floats) -> Calibration:
-    """Confidences and similarities (N,) of joints, scores and OKS (P,) of people."""
+    """Calibration of confidences (N,) by similarities (N,) of joints, and of scores (P,) by OKS (P,) of people."""
     index = np.clip(np.digitize(confidence, EDGES[1:-1], right=True), 0, len(EDGES) - 2)
     bins, error = [], 0.0
     for chosen in range(len(EDGES) - 1):
         inside = index == chosen
         if inside.any():
-            claimed, found = float(confidence[inside].mean()), float(similarity[inside].mean())
-            bins.append((int(inside.sum()), claimed, found))
-            error += abs(claimed - found) * float(inside.mean())
+            mean_confidence, mean_similarity = float(confidence[inside].mean()), float(similarity[inside].mean())
+            bins.append((int(inside.sum()), mean_confidence, mean_similarity))
+            error += abs(mean_confidence - mean_similarity) * float(inside.mean())
     return Calibration(source, bins, error, spearman(confidence, similarity), spearman(score, oks))
 
 

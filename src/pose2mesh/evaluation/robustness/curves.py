@@ -1,4 +1,4 @@
-"""Error and movement against what makes the question harder: noise, missing joints, the view."""
+"""Error and movement as functions of the difficulty of the input: noise, missing joints, the view."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ YAW_DEG = (-180, -135, -90, -45, 0, 45, 90, 135)
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """A measure (named with its unit) at places along an axis; None where nobody was measured."""
+    """Values of a measure (named with its unit) at places along an axis; None where no sample was measured."""
 
     axis: str
     measure: str
@@ -31,26 +31,28 @@ class Curve:
 
 
 def noise_and_missing(predictor: Predictor, people: SampleSet, predictions: PredictionSet, seed: int) -> list[Curve]:
-    """Joints moved by Gaussian errors, and joints taken away at random.
+    """Curves over the size of Gaussian errors of the joints, and over the number of randomly removed joints.
 
-    Movement is that of the vertices from the undisturbed `answers`; MPJPE is against the truth where there is one.
-    People from clips are seen by known cameras in both, so that only what is changed counts.
+    Movement is that of the vertices from the undisturbed `predictions`; MPJPE needs a ground truth. For samples from
+    clips the camera is given in both, so that only the change of the joints counts.
     """
     joint_set, rng = predictor.joint_set, np.random.default_rng(seed)
     box = person_box_px(people.joints_px, people.confidence)
-    direction = rng.normal(size=people.joints_px.shape)  # the same errors, larger and larger
+    direction = rng.normal(size=people.joints_px.shape)  # the same errors at every size
     rank = np.where(people.confidence > 0, rng.random(people.confidence.shape), 2.0)
     rank[:, [joint_set.index(name) for name, _ in joint_set.derived]] = 2.0
     order = rank.argsort(1).argsort(1)
     noisy, fewer = [], []
-    everyone = np.ones(len(people), bool)
+    all_samples = np.ones(len(people), bool)
     for size in NOISE_PX:
         moved = people.joints_px + direction * (size * box / BOX_PX)[:, None, None]
-        noisy.append(_ask(predictor, people, predictions, *rederive(moved, people.confidence, joint_set), everyone))
+        noisy.append(
+            _measure(predictor, people, predictions, *rederive(moved, people.confidence, joint_set), all_samples)
+        )
     for count in MISSING:
         lost = (order < count) & (rank < 2)
         pixels, confidence, enough = without(people.joints_px, people.confidence, lost, joint_set)
-        fewer.append(_ask(predictor, people, predictions, pixels, confidence, enough & (lost.sum(1) == count)))
+        fewer.append(_measure(predictor, people, predictions, pixels, confidence, enough & (lost.sum(1) == count)))
     curves = []
     for axis, places, points in (
         ("errors of joints (px, box of 256 px)", NOISE_PX, noisy),
@@ -63,17 +65,17 @@ def noise_and_missing(predictor: Predictor, people: SampleSet, predictions: Pred
     return curves
 
 
-def _ask(
+def _measure(
     predictor: Predictor,
     people: SampleSet,
     predictions: PredictionSet,
     pixels: Floats,
     confidence: Floats,
-    asked: NDArray[np.bool_],
+    measured: NDArray[np.bool_],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Movement and MPJPE (P,), NaN for who is not asked or has no truth."""
+    """Movement and MPJPE (P,); NaN for samples outside the mask `measured` (P,) or without a ground truth."""
     moved, error = np.full(len(people), np.nan), np.full(len(people), np.nan)
-    chosen = np.flatnonzero(asked)
+    chosen = np.flatnonzero(measured)
     if len(chosen):
         ground_truth = people.ground_truth
         cameras = None if ground_truth is None else [ground_truth.intrinsics[person] for person in chosen]
@@ -88,13 +90,13 @@ def _ask(
 def by_view(
     facing_rad: Floats, measures: dict[str, NDArray[np.float64]], group: NDArray[np.integer], seed: int
 ) -> list[Curve]:
-    """Means over people who are turned alike, in eighths of a full turn.
+    """Curves over the direction that people face, in eighths of a full turn.
 
     Args:
-        facing_rad: (P,) yaw, as `Truth.facing_rad`.
+        facing_rad: (P,) yaw, as `SampleGroundTruth.facing_rad`.
         measures: Name to values (P,).
-        group: (P,) of people who are alike.
-        seed: Of the intervals.
+        group: (P,) index of each sample's group.
+        seed: Seed of the intervals.
     """
     step = 2 * np.pi / len(YAW_DEG)
     sector = np.round((facing_rad + np.pi) / step).astype(int) % len(YAW_DEG)

@@ -1,4 +1,4 @@
-"""A report as a list of blocks, written as Markdown with pictures beside it, or as one HTML file that holds them."""
+"""A report as a list of blocks, written as Markdown with separate images or as one HTML file with embedded images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 @dataclass(frozen=True)
 class Heading:
-    """`level` 1 is the title."""
+    """A heading; `level` 1 is the title."""
 
     text: str
     level: int = 2
@@ -27,7 +27,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Table:
-    """A head and rows of as many cells; the first column is text, the others are numbers."""
+    """A table; the first column is text, the others are numbers. Each row has as many cells as the head."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -35,7 +35,7 @@ class Table:
 
 @dataclass(frozen=True)
 class ImageBlock:
-    """A PNG or JPEG beside the report, and what it shows."""
+    """A PNG or JPEG file beside the report, with its caption."""
 
     file: Path
     caption: str
@@ -54,7 +54,7 @@ figcaption { color: #555; font-size: .9rem }
 
 
 def to_markdown(blocks: Sequence[Block]) -> str:
-    """Pictures are named by their file alone: they lie beside the report."""
+    """Markdown of the blocks; images are referenced by file name, since they lie beside the report."""
     return "\n\n".join(_markdown(block) for block in blocks) + "\n"
 
 
@@ -73,7 +73,7 @@ def _markdown(block: Block) -> str:
 
 
 def to_html(blocks: Sequence[Block]) -> str:
-    """One file with the pictures in it, which asks for nothing else."""
+    """HTML of the blocks as one self-contained file with embedded images."""
     title = next((block.text for block in blocks if isinstance(block, Heading)), "Report")
     body = "\n".join(_html(block) for block in blocks)
     return (
@@ -100,10 +100,10 @@ def _html(block: Block) -> str:
 
 
 def _inline(text: str) -> str:
-    """Text with `code` and **strong** parts."""
+    """HTML of a text with `code` and **strong** parts."""
     escaped = html.escape(text, quote=False)
     for mark, tag in (("**", "strong"), ("`", "code")):
         parts = escaped.split(mark)
-        if len(parts) % 2:  # marks come in pairs
+        if len(parts) % 2:  # marks in pairs only
             escaped = "".join(part if i % 2 == 0 else f"<{tag}>{part}</{tag}>" for i, part in enumerate(parts))
     return escaped

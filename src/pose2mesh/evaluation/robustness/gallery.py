@@ -1,4 +1,4 @@
-"""Pictures of the worst cases: input joints, the answer over them, and the body from the side; no photo is shown."""
+"""Gallery of the worst cases: input joints, the predicted body over them, and the body from the side."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _INPUT, _TRUE = (200, 60, 20), (150, 150, 150)
 
 
 def draw_gallery(measures: Measures, predictor: Predictor) -> NDArray[np.uint8]:
-    """The worst cases of a set, a row each of three tiles: joints, body over joints, body from the side.
+    """Draw the worst cases of a set in rows of three tiles: joints, body over joints, body from the side.
 
-    True bodies, where known, stand in grey beside the answer in the view from the side.
+    True bodies, where known, are grey in the view from the side.
     """
     tiles = [_draw_case(case, measures, predictor) for case in measures.worst]
     captions = [caption(case, measures) for case in measures.worst]
@@ -28,7 +28,7 @@ def draw_gallery(measures: Measures, predictor: Predictor) -> NDArray[np.uint8]:
 
 
 def caption(case: Case, measures: Measures) -> str:
-    """Who it is and how bad."""
+    """Label of the sample and its error."""
     values, label = measures.values, measures.people.labels[case.index]
     if GAP_ERROR in values:
         return f"{label}: MPJPE {values[GAP_ERROR][case.index]:.0f} mm"
@@ -42,19 +42,19 @@ def _draw_case(case: Case, measures: Measures, predictor: Predictor) -> NDArray[
     camera = solve_camera(case.joints, pixels, confidence, intrinsics)
     mesh_px = camera.project(case.vertices.astype(np.float64))
     scale, shift = _fit(np.concatenate([mesh_px, pixels[confidence > 0]]))
-    ground = renderer.plain_canvas(TILE_PX, TILE_PX)
+    canvas = renderer.plain_canvas(TILE_PX, TILE_PX)
     joints = renderer.draw_skeleton(
-        ground, pixels * scale + shift, confidence, predictor.joint_set.edges, colour=_INPUT
+        canvas, pixels * scale + shift, confidence, predictor.joint_set.edges, colour=_INPUT
     )
     depth = case.vertices[:, 2] + 10  # anywhere in front of the camera: only the order counts
     mesh = renderer.ProjectedMesh(mesh_px * scale + shift, depth, case.vertices, predictor.faces)
-    over = renderer.draw_people(ground, [mesh])
+    over = renderer.draw_people(canvas, [mesh])
     over = renderer.draw_skeleton(over, pixels * scale + shift, confidence, predictor.joint_set.edges, colour=_INPUT)
     return np.concatenate([joints, over, _side_view(case, predictor)], axis=1)
 
 
 def _side_view(case: Case, predictor: Predictor) -> NDArray[np.uint8]:
-    """Seen along the picture's x axis: depth becomes the horizontal axis."""
+    """View along the image's x axis: depth becomes the horizontal axis."""
     bodies = [case.vertices] if case.true_vertices is None else [case.true_vertices, case.vertices]
     turned = [np.stack([-body[:, 2], body[:, 1], body[:, 0]], axis=1) for body in bodies]
     scale, shift = _fit(np.concatenate(turned)[:, :2])
@@ -66,7 +66,7 @@ def _side_view(case: Case, predictor: Predictor) -> NDArray[np.uint8]:
 
 
 def _fit(points: Floats) -> tuple[float, Floats]:
-    """Scale and shift (2,) that bring points (N, 2) into a tile."""
+    """Scale and shift (2,) that fit points (N, 2) into a tile."""
     low, high = points.min(0), points.max(0)
     scale = 0.92 * TILE_PX / max(float((high - low).max()), 1e-6)
     return scale, TILE_PX / 2 - scale * (low + high) / 2

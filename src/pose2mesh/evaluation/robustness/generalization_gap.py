@@ -1,14 +1,15 @@
-"""Does a model overfit? Its error on clips it was trained on beside that on others, at equal difficulty.
+"""Generalization gap: the error of a model on validation clips relative to training clips of equal difficulty.
 
-For clip c let y_c be the mean logarithm of the model's error over its people, x_c that of the reference's, and v_c 1
+For clip c let y_c be the mean logarithm of the model's error over its samples, x_c that of the reference's, and v_c 1
 for a validation clip and 0 for a training clip:
 
     y_c = a + b · x_c + g · v_c + r_c.
 
-exp(g) is the gap: how many times larger the error is on clips that the model never saw and that are as hard. Its
-interval is a residual bootstrap over clips: r_c, divided by √(1 − leverage), is drawn anew for every clip, from those
-of its part, and the line fitted again. A part of few clips tells too little of how clips differ and draws from all.
-Percentiles are widened as Student's t asks. A model overfits when the whole interval lies beyond the margin.
+exp(g) is the gap: the ratio of the error on clips outside the training data to that on training clips of the same
+difficulty. Its interval is a residual bootstrap over clips: r_c, divided by √(1 − leverage), is resampled for every
+clip among the clips of its part, and the line is fitted again. A part with few clips does not show how clips differ and
+resamples from all. The percentiles are widened by Student's t. A model overfits if the whole interval is above the
+margin.
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ from scipy import stats
 Floats: TypeAlias = NDArray[np.floating]
 
 MARGIN = 0.20
-DRAWS = 4000
+RESAMPLES = 4000
 LEVEL = 0.95
-LEAST_CLIPS, LEAST_VALIDATION = 6, 4
-LEAST_OWN = 8  # clips of a part that tell how its clips differ
-_FIXED = 0.999  # a clip of such leverage has the fit pass through it: its residual says nothing
+MIN_CLIPS, MIN_VALIDATION_CLIPS = 6, 4
+MIN_OWN_CLIPS = 8  # fewer clips of a part do not show how its clips differ
+_FIXED = 0.999  # the fit passes through a clip of such leverage, so that its residual carries no information
 
 
 class ClipErrors(NamedTuple):
-    """Of people in poses of clips: the model's errors and the reference's in mm, and the clip of each, all (P,)."""
+    """Errors of the model and of the reference in mm, and the clip of each sample, all (P,)."""
 
     model: Floats
     reference: Floats
@@ -44,11 +45,11 @@ class Gap:
 
     Attributes:
         ratio, low, high: exp(g) and its 95% interval.
-        plain_ratio: Of the mean errors, whatever the difficulty.
-        difficulty_ratio: Of the reference's mean errors: above 1 the validation clips are harder.
-        slope: b, by how many percent the model's error grows with one percent of difficulty.
-        spread: Standard deviation of r_c: how much clips of equal difficulty differ all the same.
-        train_clips, validation_clips: How many.
+        plain_ratio: Ratio of the mean errors, without regard to difficulty.
+        difficulty_ratio: Ratio of the reference's mean errors; above 1 the validation clips are harder.
+        slope: b, the growth of the model's error in percent per percent of difficulty.
+        spread: Standard deviation of r_c, the difference between clips of equal difficulty.
+        train_clips, validation_clips: Numbers of clips.
     """
 
     ratio: float
@@ -63,7 +64,7 @@ class Gap:
 
     @property
     def overfits(self) -> bool:
-        """Whether the criterion is met."""
+        """Whether the whole interval is above the margin."""
         return self.low > 1 + MARGIN
 
 
@@ -77,29 +78,31 @@ def measure_gap(train: ClipErrors, validation: ClipErrors, seed: int = 0) -> Gap
     """Compare a model on training and validation clips.
 
     Args:
-        train, validation: Of people of either part.
-        seed: Of the bootstrap.
+        train, validation: Errors on the training and on the validation clips.
+        seed: Seed of the bootstrap.
 
     Returns:
-        None where there are fewer than six clips, or four to validate on: nothing would tell how clips differ.
+        The gap; None with fewer than six clips, or fewer than four validation clips, which do not show how clips
+        differ.
     """
     y_train, y_validation = (clip_means(part.model, part.clip) for part in (train, validation))
     x = np.concatenate([clip_means(part.reference, part.clip) for part in (train, validation)])
     y = np.concatenate([y_train, y_validation])
-    if len(y) < LEAST_CLIPS or len(y_validation) < LEAST_VALIDATION:
+    if len(y) < MIN_CLIPS or len(y_validation) < MIN_VALIDATION_CLIPS:
         return None
-    unseen = np.concatenate([np.zeros(len(y_train)), np.ones(len(y_validation))])
-    design = np.column_stack([np.ones(len(y)), x - x.mean(), unseen])
+    is_validation = np.concatenate([np.zeros(len(y_train)), np.ones(len(y_validation))])
+    design = np.column_stack([np.ones(len(y)), x - x.mean(), is_validation])
     inverse = np.linalg.pinv(design)
     _, slope, g = inverse @ y
     residual = y - design @ (inverse @ y)
     leverage = np.einsum("ci,ic->c", design, inverse)
     free = leverage < _FIXED
     residual[free] /= np.sqrt(1 - leverage[free])
-    drawn, fewest = _draw_residuals(residual, free, unseen > 0, np.random.default_rng(seed))
-    # Percentiles of a bootstrap over n are too near by Student's t with n − 1 degrees over the normal distribution.
+    resampled, fewest = _resample_residuals(residual, free, is_validation > 0, np.random.default_rng(seed))
+    # Percentiles of a bootstrap over n are too narrow by the ratio of Student's t with n − 1 degrees of freedom to the
+    # normal distribution.
     widened = stats.t.ppf((1 + LEVEL) / 2, fewest - 1) / stats.norm.ppf((1 + LEVEL) / 2)
-    low, high = np.exp(g + widened * np.quantile(drawn @ inverse[2], ((1 - LEVEL) / 2, (1 + LEVEL) / 2)))
+    low, high = np.exp(g + widened * np.quantile(resampled @ inverse[2], ((1 - LEVEL) / 2, (1 + LEVEL) / 2)))
     return Gap(
         float(np.exp(g)),
         float(low),
@@ -113,28 +116,28 @@ def measure_gap(train: ClipErrors, validation: ClipErrors, seed: int = 0) -> Gap
     )
 
 
-def _draw_residuals(
-    residual: Floats, free: NDArray[np.bool_], unseen: NDArray[np.bool_], rng: np.random.Generator
+def _resample_residuals(
+    residual: Floats, free: NDArray[np.bool_], is_validation: NDArray[np.bool_], rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], int]:
-    """(DRAWS, clips) residuals drawn with replacement, and from how few clips.
+    """Residuals (RESAMPLES, clips) resampled with replacement, and the size of the smallest pool of clips.
 
-    Each part draws from its own clips where it has enough.
+    Each part resamples from its own clips if it has enough.
     """
-    drawn, fewest = np.empty((DRAWS, len(residual))), len(residual)
-    for part in (unseen, ~unseen):
+    resampled, fewest = np.empty((RESAMPLES, len(residual))), len(residual)
+    for part in (is_validation, ~is_validation):
         own = free & part
-        pool = residual[own if own.sum() >= LEAST_OWN else free]
+        pool = residual[own if own.sum() >= MIN_OWN_CLIPS else free]
         fewest = min(fewest, len(pool))
-        drawn[:, part] = rng.choice(pool - pool.mean(), size=(DRAWS, int(part.sum())))
-    return drawn, fewest
+        resampled[:, part] = rng.choice(pool - pool.mean(), size=(RESAMPLES, int(part.sum())))
+    return resampled, fewest
 
 
 def verdict(gap: Gap | None) -> str:
-    """The criterion's answer in a sentence or two."""
+    """Result of the criterion in one or two sentences."""
     if gap is None:
         return (
-            "Whether the model overfits cannot be said: that takes training and validation clips (`--motions` with "
-            f"`--split`), at least {LEAST_VALIDATION} to validate on and {LEAST_CLIPS} in all."
+            "Overfitting cannot be assessed: it needs training and validation clips (`--motions` with `--split`), at "
+            f"least {MIN_VALIDATION_CLIPS} for validation and {MIN_CLIPS} in all."
         )
     measured = (
         f"at equal difficulty its error on validation clips is {gap.ratio:.2f} times that on training clips "
@@ -142,11 +145,9 @@ def verdict(gap: Gap | None) -> str:
     )
     limit = f"{1 + MARGIN:.2f}"
     if gap.overfits:
-        return f"The model overfits: {measured}; the whole interval lies beyond {limit}."
+        return f"The model overfits: {measured}; the whole interval is above {limit}."
     if gap.high >= 1 + MARGIN:
-        better = " It does better on clips that it has seen, by an amount that is not certain." if gap.low > 1 else ""
-        return f"The model is not shown to overfit: {measured}; the interval reaches across {limit}.{better}"
-    better = (
-        "It does better on clips that it has seen, but by less than the margin." if gap.low > 1 else "No gap shows."
-    )
-    return f"The model does not overfit: {measured}; the whole interval lies below {limit}. {better}"
+        better = " It does better on its training clips, by an uncertain amount." if gap.low > 1 else ""
+        return f"The model is not shown to overfit: {measured}; the interval includes {limit}.{better}"
+    better = "It does better on its training clips, but by less than the margin." if gap.low > 1 else "No gap is found."
+    return f"The model does not overfit: {measured}; the whole interval is below {limit}. {better}"

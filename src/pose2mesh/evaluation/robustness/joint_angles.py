@@ -1,7 +1,7 @@
-"""Joint angles of meshes: how far knees, elbows, hips and the head are turned, beyond what living joints do.
+"""Joint angles of meshes: knees, elbows, hips and head compared with the range of motion of living joints.
 
-Each bone's rotation from the mean body at rest is found from the vertices that it carries, by orthogonal Procrustes:
-the rig laid on the mesh in closed form, without its shape. Angles are those between bones, so no camera enters.
+The rotation of each bone from the mean body at rest is fitted to the vertices that it carries by orthogonal Procrustes
+analysis: a closed-form fit of the rig to the mesh, without its shape. Angles are between bones and need no camera.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from pose2mesh.datasets.synthetic.retarget import TEMPLATE_BONES
 from pose2mesh.geometry.rotations import nearest_rotation
 
 Floats: TypeAlias = NDArray[np.floating]
-_AT_ONCE = 64
+_CHUNK = 64
 
 
 class Limit(NamedTuple):
-    """A range in degrees that living joints keep to; see `docs/robustness.md`."""
+    """Range of motion of a joint angle in degrees; see `docs/robustness.md`."""
 
     name: str
     low: float
@@ -30,8 +30,8 @@ class Limit(NamedTuple):
 
 
 # Ranges of active motion after Norkin and White, Measurement of Joint Motion: elbow 0–150°, knee 0–140°, hip flexion
-# 120° and extension 20–30°, abduction 45° and adduction 30°, neck 45–60° each way over its whole length. Passive
-# motion, hypermobile people and the error of angles read off a soft mesh get 15 to 20° more.
+# 120° and extension 20–30°, abduction 45° and adduction 30°, neck 45–60° each way over its whole length. 15 to 20°
+# are added for passive motion, hypermobile people and the error of angles measured on a soft mesh.
 LIMITS = (
     Limit("elbow bend", -15, 165),
     Limit("elbow sideways", -35, 35),
@@ -45,11 +45,11 @@ _SIDES = (("Left", 1.0), ("Right", -1.0))
 
 
 class BoneRotations:
-    """Finds the rotations of the 22 body bones on Anny meshes."""
+    """Fits the rotations of the 22 body bones to meshes of one body model."""
 
     def __init__(self, body: BodyModel) -> None:
         weights = body.body_bone_weights()
-        # Vertices that a bone carries nearly alone; a bone between others has few, so the best tenth at least.
+        # Vertices that a bone carries nearly alone. A bone between others has few: relative threshold.
         best = weights.amax(0).clamp_max(0.9)
         self.weights = torch.where(weights >= 0.9 * best, weights, torch.zeros(())).T  # (22, V)
         self.weights = self.weights / self.weights.sum(1, keepdim=True)
@@ -57,26 +57,26 @@ class BoneRotations:
         self.centred = rest[None] - (self.weights @ rest)[:, None]
 
     def __call__(self, vertices: Floats) -> NDArray[np.float64]:
-        """(P, 22, 3, 3) from the rest pose's axes to those of the vertices (P, V, 3)."""
-        # Σ_v w (x − x̄)(r − r̄)ᵀ; the mean of x falls out, for the weighted r − r̄ sum to nothing.
+        """Rotations (P, 22, 3, 3) from the axes of the rest pose to those of the vertices (P, V, 3)."""
+        # Σ_v w (x − x̄)(r − r̄)ᵀ; the mean of x drops out, since the weighted r − r̄ sum to zero.
         pull = (self.weights[..., None] * self.centred).transpose(1, 2).reshape(-1, self.weights.shape[1])
         found = []
-        for start in range(0, len(vertices), _AT_ONCE):
-            part = torch.from_numpy(np.ascontiguousarray(vertices[start : start + _AT_ONCE], np.float32))
+        for start in range(0, len(vertices), _CHUNK):
+            part = torch.from_numpy(np.ascontiguousarray(vertices[start : start + _CHUNK], np.float32))
             covariance = (pull @ part).reshape(len(part), len(BODY_BONES), 3, 3).mT.double()
             found.append(nearest_rotation(covariance))
         return torch.cat(found).numpy()
 
 
 def joint_angles(rotations: Floats) -> dict[str, NDArray[np.float64]]:
-    """Degrees by the names of `LIMITS`: (P, 2) for left and right, (P, 1) for the head.
+    """Joint angles in degrees by the names of `LIMITS`: (P, 2) for left and right, (P, 1) for the head.
 
     Args:
-        rotations: (P, 22, 3, 3) of the bones.
+        rotations: (P, 22, 3, 3) rotations of the bones.
     """
     found: dict[str, list[NDArray[np.float64]]] = {limit.name: [] for limit in LIMITS}
     for side, sign in _SIDES:
-        # At rest: the elbow's hinge lies across the arm, bent forearms turn to the front; the knee's lies along x.
+        # At rest the elbow's hinge lies across the arm and forearms bend to the front; the knee's hinge lies along x.
         across = np.array([0.66, 0.0, 0.75 * sign])
         bend, sideways = _hinge(rotations, f"{side}Arm", f"{side}ForeArm", -across / np.linalg.norm(across))
         found["elbow bend"].append(bend)
@@ -88,7 +88,7 @@ def joint_angles(rotations: Floats) -> dict[str, NDArray[np.float64]]:
         # In the pelvis' axes: x to the left, y backwards, z up.
         found["hip flexion"].append(np.degrees(np.arctan2(-thigh[:, 1], -thigh[:, 2])) % 360)
         found["hip abduction"].append(np.degrees(np.arcsin(np.clip(sign * thigh[:, 0], -1, 1))))
-    # A thigh raised past 180° is one that is swung back: angles count from −90° to 270°.
+    # A thigh raised past 180° is swung back: angles range from −90° to 270°.
     found["hip flexion"] = [np.where(angle > 270, angle - 360, angle) for angle in found["hip flexion"]]
     up = _relative(rotations, "Spine2", "Head") @ np.array([0.0, 0, 1])
     found["head to chest"].append(np.degrees(np.arccos(np.clip(up[:, 2], -1, 1))))
@@ -106,11 +106,11 @@ def _direction(bone: str) -> Floats:
 
 
 def _hinge(rotations: Floats, above: str, below: str, axis: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Degrees (P,) that a limb is bent about its hinge, 0 for straight, and that it leans out of the hinge's plane."""
+    """Bend (P,) of a limb about its hinge, 0 for straight, and its angle out of the hinge's plane (P,), in degrees."""
     assert PARENTS[BODY_BONES.index(below)] == BODY_BONES.index(above)
     upper = _direction(above)
     lower = _relative(rotations, above, below) @ _direction(below)
-    axis = axis - (axis @ upper) * upper  # a hinge is square to the limb above it
+    axis = axis - (axis @ upper) * upper  # a hinge is perpendicular to the limb above it
     axis /= np.linalg.norm(axis)
     front = np.cross(axis, upper)
     bend = np.degrees(np.arctan2(lower @ front, lower @ upper))
@@ -118,7 +118,7 @@ def _hinge(rotations: Floats, above: str, below: str, axis: Floats) -> tuple[NDA
 
 
 def beyond_limits(angles: dict[str, NDArray[np.float64]]) -> dict[str, NDArray[np.bool_]]:
-    """(P,) by the names of `LIMITS`: whether a joint of either side is past its range."""
+    """Whether the joint of either side is outside its range (P,), by the names of `LIMITS`."""
     found = {}
     for limit in LIMITS:
         angle = angles[limit.name]

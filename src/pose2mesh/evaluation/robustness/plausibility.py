@@ -1,7 +1,7 @@
-"""Whether answers can be bodies: bones alike on both sides and of human proportion, joints within their limits, no part
-inside another, feet on the ground.
+"""Plausibility of predicted bodies: symmetric bones of human proportion, joints within limits, no self-intersection,
+feet on the ground.
 
-Every measure is taken of the true bodies too, where there are such: what it says of them is its own error.
+Every measure is also taken on the true bodies where known; its value there is the error of the measure itself.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ PAIRED_BONES = {
     "thigh": ("hip", "knee"),
     "shank": ("knee", "ankle"),
 }
-DEEP_MM = 20.0  # parts deeper in one another than this are counted
+DEEP_MM = 20.0  # a deeper overlap counts as self-intersection
 _RANGE_BODIES, _RANGE_TAIL = 4000, 0.005
-_CONTACT_M = 0.02  # a foot that comes so near the true body's lowest point stands there
+_CONTACT_M = 0.02  # a foot within this height of the true body's lowest point is standing
 _FEET = [[BODY_BONES.index(f"{side}{part}") for part in ("Foot", "ToeBase")] for side in ("Left", "Right")]
 
 
 @dataclass(frozen=True, eq=False)
 class Plausibility:
-    """Per person; NaN where it cannot be told.
+    """Measures per person; NaN where one does not apply.
 
     Attributes:
         asymmetry_percent: (P,) mean over upper arms, forearms, thighs and shanks of |left − right| / their mean.
-        odd_bones_percent: (P,) of these eight bones, how many have a share of their sum that is rarer than 1 in 100
-            among random bodies: 1 is what true bodies have.
-        beyond_limits_percent: (P,) 100 where a joint is past its range, else 0.
-        beyond: (P,) of each joint angle, whether it is.
-        depth_mm: (P,) the deepest that two parts of the body lie in one another.
+        odd_bones_percent: (P,) share of these eight bones whose part of their sum is rarer than 1 in 100 among random
+            bodies; true bodies have 1.
+        beyond_limits_percent: (P,) 100 where a joint is outside its range, else 0.
+        beyond: (P,) for each joint angle, whether it is outside.
+        depth_mm: (P,) deepest overlap of two parts of the body.
         intersecting_percent: (P,) 100 where that is more than 20 mm, else 0.
-        floating_mm: (P,) how far feet that should stand are above the lowest point of the answer.
+        floating_mm: (P,) height of standing feet above the lowest point of the predicted body.
     """
 
     asymmetry_percent: NDArray[np.float64]
@@ -61,11 +61,11 @@ class Plausibility:
 
 
 class PlausibilityMeter:
-    """What the measures need to know of the Anny body, made once.
+    """Measures plausibility; holds the constants of the body model, made once.
 
     Args:
-        body: The body.
-        synthesiser: Of that body and the model's joint set.
+        body: The body model.
+        synthesiser: Makes bodies of it with the joints of the model's joint set.
     """
 
     def __init__(self, body: BodyModel, synthesiser: BodySynthesiser) -> None:
@@ -87,9 +87,9 @@ class PlausibilityMeter:
         """Measure bodies.
 
         Args:
-            answers: The bodies.
-            true_vertices: (P, V, 3) which tell what stands on the ground; None where nothing tells.
-            up: (P, 3) against gravity, in the axes of both.
+            predictions: The bodies.
+            true_vertices: (P, V, 3), which show the feet on the ground; None if unknown.
+            up: (P, 3) direction against gravity, in the axes of both.
         """
         joints, vertices = predictions.joints, predictions.vertices
         shares = bone_shares(joints, self.joint_set)
@@ -112,7 +112,7 @@ class PlausibilityMeter:
 
 
 def paired_lengths(joints: Floats, joint_set: JointSet) -> NDArray[np.float64]:
-    """(P, 4, 2) lengths of `PAIRED_BONES`, left and right, of joints (P, J, 3)."""
+    """Lengths (P, 4, 2) of `PAIRED_BONES`, left and right, of joints (P, J, 3)."""
     return np.stack(
         [
             [
@@ -128,14 +128,14 @@ def paired_lengths(joints: Floats, joint_set: JointSet) -> NDArray[np.float64]:
 
 
 def asymmetry_percent(joints: Floats, joint_set: JointSet) -> NDArray[np.float64]:
-    """(P,) mean over the paired bones of |left − right| / mean of both, in percent."""
+    """Mean (P,) over the paired bones of |left − right| / mean of both, in percent."""
     lengths = paired_lengths(joints, joint_set)
     difference = np.abs(lengths[..., 0] - lengths[..., 1])
     return np.asarray(100 * (difference / np.maximum(lengths.mean(-1), 1e-6)).mean(1))
 
 
 def bone_shares(joints: Floats, joint_set: JointSet) -> NDArray[np.float64]:
-    """(P, 8) each paired bone's share of the sum of all: proportions, free of size."""
+    """Share (P, 8) of each paired bone in the sum of all: proportions without the size."""
     lengths = paired_lengths(joints, joint_set).reshape(len(joints), -1)
     return np.asarray(lengths / np.maximum(lengths.sum(1, keepdims=True), 1e-6))
 
@@ -143,15 +143,15 @@ def bone_shares(joints: Floats, joint_set: JointSet) -> NDArray[np.float64]:
 def floating_mm(
     vertices: Floats, true_vertices: Floats, up: Floats, feet: list[NDArray[np.bool_]]
 ) -> NDArray[np.float64]:
-    """(P,) mean over the feet that stand in truth of how far they are above the lowest point of the answer.
+    """Mean height (P,) of the standing feet above the lowest point of the predicted body, in millimetres.
 
-    A foot stands where it comes within 2 cm of the true body's lowest point along gravity: the pose is a single frame,
-    so a jump counts as standing at its height. NaN for who stands on no foot.
+    A foot is standing if it is within 2 cm of the true body's lowest point along gravity; the pose is a single frame,
+    so a jump counts as standing at its height. NaN for people without a standing foot.
 
     Args:
         vertices, true_vertices: (P, V, 3) in one frame.
-        up: (P, 3).
-        feet: Which vertices (V,) are of each foot.
+        up: (P, 3) direction against gravity.
+        feet: Masks (V,) of the vertices of each foot.
     """
     heights, true_heights = (np.einsum("pvc,pc->pv", mesh, up) for mesh in (vertices, true_vertices))
     lowest, true_lowest = heights.min(1), true_heights.min(1)

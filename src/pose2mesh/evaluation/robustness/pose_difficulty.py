@@ -1,8 +1,8 @@
-"""How hard a pose is to lift, told by something that cannot have learned it from a clip.
+"""Difficulty of lifting a pose, measured by a reference that is not trained on any clip.
 
-The reference lifts by looking up: among people drawn from joint limits alone it finds those whose normalised 2D joints
-are nearest, and answers with the mean of their 3D joints. It knows no clip, so it can overfit to none; where it errs
-more the 2D pose is rarer, or tells less of the depth, for any method.
+The reference is a nearest-neighbour lifter: among bodies sampled from joint limits alone it finds those with the
+nearest normalised 2D joints and predicts the mean of their 3D joints. It uses no clip, so it cannot overfit to one;
+where its error is larger, the 2D pose is rarer or says less about depth, for any method.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from pose2mesh.evaluation.robustness.predictions import distance_mm
 from pose2mesh.evaluation.robustness.sample_sets import SampleSet
 
 Floats: TypeAlias = NDArray[np.floating]
-BODIES, NEAREST = 20_000, 20
+BODIES, NEIGHBOURS = 20_000, 20
 
 
 class PoseDifficulty:
-    """20,000 people from joint limits, drawn once.
+    """Nearest-neighbour lifter over 20,000 bodies sampled from joint limits, made once.
 
     Args:
-        synthesiser: Of the Anny body and the model's joint set.
+        synthesiser: Makes bodies with the joints of the model's joint set.
     """
 
     def __init__(self, synthesiser: BodySynthesiser) -> None:
@@ -40,19 +40,19 @@ class PoseDifficulty:
             people = sample_people(BODIES, source, synthesiser, SyntheticConfig(views=1), generator)
             batch = detect(people, synthesiser.joint_set, exact, generator)
         self.joints = batch.joints
-        self.known = self._normalised(batch.joints_px)
+        self.features = self._normalised(batch.joints_px)
 
     def _normalised(self, joints_px: Tensor) -> Tensor:
-        """(P, 2 · joints) less their mean, over their spread."""
+        """2D joints as features (P, 2 · joints): less their mean, divided by their spread."""
         pixels = joints_px[:, self.columns]
         centred = pixels - pixels.mean(1, keepdim=True)
         return (centred / centred.square().mean((1, 2), keepdim=True).sqrt()).flatten(1)
 
     def difficulty_mm(self, people: SampleSet) -> NDArray[np.float64]:
-        """(P,) the reference's MPJPE on people with a truth, in the axes of a camera that faces each."""
+        """The reference's MPJPE (P,) on samples with a ground truth, in the axes of a camera that faces each person."""
         assert people.ground_truth is not None
-        distance = torch.cdist(self._normalised(torch.from_numpy(people.joints_px)), self.known)
-        nearest = distance.topk(NEAREST, largest=False).indices
-        found = self.joints[nearest].mean(1)[:, self.columns].numpy()
+        distance = torch.cdist(self._normalised(torch.from_numpy(people.joints_px)), self.features)
+        nearest = distance.topk(NEIGHBOURS, largest=False).indices
+        prediction = self.joints[nearest].mean(1)[:, self.columns].numpy()
         true = people.ground_truth.joints @ people.ground_truth.to_ray.swapaxes(1, 2)
-        return distance_mm(found, true[:, self.columns])
+        return distance_mm(prediction, true[:, self.columns])

@@ -1,4 +1,4 @@
-"""What a model answers for a set of people, and how its answers are held against the truth and the picture."""
+"""Predictions of a model on a sample set, and their agreement with the 3D ground truth and with the image."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from pose2mesh.skeletons import JointSet
 from pose2mesh.visualization import renderer
 
 Floats: TypeAlias = NDArray[np.floating]
-_AT_ONCE = 64
+_CHUNK = 64
 
 
 @dataclass(frozen=True, eq=False)
 class PredictionSet:
-    """Root-relative, metres, camera axes.
+    """Predictions for `P` samples: root-relative, metres, camera axes.
 
     Attributes:
         joints: (P, J, 3).
@@ -35,17 +35,17 @@ class PredictionSet:
     vertices: NDArray[np.float32]
 
 
-def predict(predictor: Predictor, people: SampleSet, *, camera_known: bool = False) -> PredictionSet:
-    """From pixels alone, or with the true cameras of people from clips."""
-    intrinsics = people.ground_truth.intrinsics if camera_known and people.ground_truth is not None else None
+def predict(predictor: Predictor, people: SampleSet, *, give_camera: bool = False) -> PredictionSet:
+    """Run the model on pixels alone, or given the true cameras of samples from clips."""
+    intrinsics = people.ground_truth.intrinsics if give_camera and people.ground_truth is not None else None
     return PredictionSet(*predictor.run(people.joints_px, people.confidence, intrinsics))
 
 
 def distance_mm(a: Floats, b: Floats) -> NDArray[np.float64]:
-    """(P,) mean distance of points (P, N, 3) in metres, in millimetres."""
+    """Mean distance (P,) in millimetres of points (P, N, 3) in metres."""
     parts = [
-        np.linalg.norm(a[start : start + _AT_ONCE] - b[start : start + _AT_ONCE], axis=-1).mean(1)
-        for start in range(0, len(a), _AT_ONCE)
+        np.linalg.norm(a[start : start + _CHUNK] - b[start : start + _CHUNK], axis=-1).mean(1)
+        for start in range(0, len(a), _CHUNK)
     ]
     return 1000 * np.concatenate(parts).astype(np.float64)
 
@@ -55,32 +55,32 @@ def errors_mm(predictions: PredictionSet, people: SampleSet, joint_set: JointSet
     ground_truth = people.ground_truth
     assert ground_truth is not None
     parts = []
-    for start in range(0, len(people), _AT_ONCE):
-        part = slice(start, start + _AT_ONCE)
-        prediction, ground_truth = (
+    for start in range(0, len(people), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        prediction, true_points = (
             BodyPoints(torch.from_numpy(side.joints[part]), torch.from_numpy(side.vertices[part]))
             for side in (predictions, ground_truth)
         )
-        parts.append(compute_errors(prediction, ground_truth, joint_set, ("mpjpe", "pa_mpjpe", "mpvpe")))
+        parts.append(compute_errors(prediction, true_points, joint_set, ("mpjpe", "pa_mpjpe", "mpvpe")))
     return {f"{name}_mm": 1000 * torch.cat([part[name] for part in parts]).double().numpy() for name in parts[0]}
 
 
 def person_box_px(joints_px: Floats, confidence: Floats) -> NDArray[np.float64]:
-    """(P,) the longer side of the box around each person's joints that are there."""
-    seen = (confidence > 0)[..., None]
-    high = np.where(seen, joints_px, -np.inf).max(1)
-    low = np.where(seen, joints_px, np.inf).min(1)
+    """Longer side (P,) of the box around each person's joints, missing ones left out."""
+    present = (confidence > 0)[..., None]
+    high = np.where(present, joints_px, -np.inf).max(1)
+    low = np.where(present, joints_px, np.inf).min(1)
     return np.asarray((high - low).max(1), np.float64)
 
 
 @dataclass(frozen=True, eq=False)
 class Reprojection:
-    """Answers laid over the picture by the closed-form weak-perspective camera.
+    """Predictions projected into the image by the closed-form weak-perspective camera.
 
     Attributes:
-        joints_px: (P, J, 2) where the answer's joints fall.
-        similarity: (P, J) of each joint with where it was seen, COCO's exp(−d² / (2 area (2σ)²)); NaN where missing.
-        oks: (P,) its mean over the joints that are there, derived ones left out.
+        joints_px: (P, J, 2) the projected joints.
+        similarity: (P, J) COCO's keypoint similarity exp(−d² / (2 area (2σ)²)) with the target; NaN where missing.
+        oks: (P,) mean similarity over the joints that are not missing, derived ones left out.
         error: (P,) mean distance over the same joints, as a share of the square root of the person's area.
     """
 
@@ -93,33 +93,35 @@ class Reprojection:
 def reproject(
     joints: Floats, joints_px: Floats, confidence: Floats, target_px: Floats, area_px: Floats, joint_set: JointSet
 ) -> Reprojection:
-    """Fit each person's camera to what the model was given, and compare with where the joints are.
+    """Fit each person's camera to the model's input, project the joints and compare them with the target.
 
     Args:
-        joints: (P, J, 3) the answers.
-        joints_px, confidence: (P, J, 2), (P, J) what the model was given.
-        target_px: (P, J, 2) where the joints are: the same, or the true pixels where errors were put on.
-        area_px: (P,).
-        joint_set: The joints.
+        joints: (P, J, 3) the predicted joints.
+        joints_px, confidence: (P, J, 2), (P, J) the model's input.
+        target_px: (P, J, 2) the input joints, or the true ones where the input has synthesised errors.
+        area_px: (P,) area of each person in square pixels.
+        joint_set: The `J` joints.
     """
     projected = np.empty(joints_px.shape, np.float64)
     for person in range(len(joints)):
         camera = solve_camera(joints[person], joints_px[person], confidence[person], None)
         projected[person] = camera.project(joints[person])
-    seen = confidence > 0
-    seen[:, [joint_set.index(name) for name, _ in joint_set.derived]] = False
-    found, target, area = (torch.from_numpy(np.asarray(each, np.float64)) for each in (projected, target_px, area_px))
+    present = confidence > 0
+    present[:, [joint_set.index(name) for name, _ in joint_set.derived]] = False
+    projection, target, area = (
+        torch.from_numpy(np.asarray(each, np.float64)) for each in (projected, target_px, area_px)
+    )
     sigmas = torch.tensor(joint_set.oks_sigmas, dtype=torch.float64)
-    similarity = np.where(seen, metrics.keypoint_similarity(found, target, area, sigmas).numpy(), np.nan)
+    similarity = np.where(present, metrics.keypoint_similarity(projection, target, area, sigmas).numpy(), np.nan)
     size = np.sqrt(np.maximum(area_px, 1.0).astype(np.float64))[:, None]
-    distance = np.where(seen, np.linalg.norm(projected - target_px, axis=-1) / size, np.nan)
+    distance = np.where(present, np.linalg.norm(projected - target_px, axis=-1) / size, np.nan)
     return Reprojection(projected, similarity, np.nanmean(similarity, 1), np.nanmean(distance, 1))
 
 
 def silhouette_iou(predictions: PredictionSet, people: SampleSet, predictor: Predictor) -> NDArray[np.float64]:
-    """(P,) overlap of each answer's silhouette with the person's mask; NaN without a mask or with few joints.
+    """IoU (P,) of each predicted silhouette with the person's mask; NaN without a mask or with fewer than 12 joints.
 
-    As `pose2mesh evaluate` has it: people with at least 12 labelled joints.
+    The measure is that of `pose2mesh evaluate --keypoints`.
     """
     out = np.full(len(people), np.nan)
     derived = [predictor.joint_set.index(name) for name, _ in predictor.joint_set.derived]
@@ -133,7 +135,7 @@ def silhouette_iou(predictions: PredictionSet, people: SampleSet, predictor: Pre
         )
         vertices = predictions.vertices[person]
         depth = vertices[:, 2] + camera.translation_m[2]
-        shape = renderer.silhouette(camera.project(vertices), depth, predictor.faces, *mask.shape)
-        union = float((shape | mask).sum())
-        out[person] = float((shape & mask).sum()) / union if union else 0.0
+        silhouette = renderer.silhouette(camera.project(vertices), depth, predictor.faces, *mask.shape)
+        union = float((silhouette | mask).sum())
+        out[person] = float((silhouette & mask).sum()) / union if union else 0.0
     return out

@@ -1,4 +1,4 @@
-"""The report: what was measured, set beside set, as tables and pictures, and the same numbers as JSON."""
+"""The robustness report: all measures side by side for the sample sets, as tables and plots, and as JSON."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Parts: TypeAlias = tuple[ClipErrors, ClipErrors]
 
 
 class ReportRow(NamedTuple):
-    """A measure in a table: its key, what it is called, and its decimals."""
+    """A measure in a table: its key, its title and its decimals."""
 
     key: str
     name: str
@@ -36,9 +36,9 @@ ACCURACY = (
     ReportRow("mpjpe_mm", "MPJPE (mm)"),
     ReportRow("pa_mpjpe_mm", "PA-MPJPE (mm)"),
     ReportRow("mpvpe_mm", "MPVPE (mm)"),
-    ReportRow("known_mpjpe_mm", "MPJPE, camera known (mm)"),
-    ReportRow("known_mpvpe_mm", "MPVPE, camera known (mm)"),
-    ReportRow("difficulty_mm", "MPJPE of the reference: how hard it is (mm)"),
+    ReportRow("known_mpjpe_mm", "MPJPE, camera given (mm)"),
+    ReportRow("known_mpvpe_mm", "MPVPE, camera given (mm)"),
+    ReportRow("difficulty_mm", "MPJPE of the reference: difficulty (mm)"),
     ReportRow("oks", "reprojection OKS", 3),
     ReportRow("reprojection_percent", "reprojection error (% of √area)", 2),
     ReportRow("iou", "silhouette IoU", 3),
@@ -54,8 +54,8 @@ CONSISTENCY = (
 PLAUSIBILITY = (
     ReportRow("asymmetry_percent", "left and right bones differ (%)"),
     ReportRow("odd_bones_percent", "bones of rare proportion (%; true bodies: 1)"),
-    ReportRow("beyond_limits_percent", "people with a joint past its limits (%)"),
-    ReportRow("intersecting_percent", "people passing through themselves by over 20 mm (%)"),
+    ReportRow("beyond_limits_percent", "people with a joint beyond its limits (%)"),
+    ReportRow("intersecting_percent", "people with self-intersection over 20 mm (%)"),
     ReportRow("depth_mm", "deepest overlap, mean (mm)"),
     ReportRow("floating_mm", "feet above the ground (mm)"),
 )
@@ -70,40 +70,40 @@ def write_report(
     parts: Parts | None,
     seed: int,
 ) -> None:
-    """Write `report.md`, `report.html`, `report.json` and the pictures to a folder that exists.
+    """Write `report.md`, `report.html`, `report.json` and their images to an existing folder.
 
     Args:
         out: The folder; files of the same name are replaced.
-        recovery: The model.
-        command: How the report is made again.
-        sets: What was measured.
-        gap: Between training and validation clips, where there are such.
-        parts: The training and the validation clips that it was measured on.
-        seed: Of the intervals.
+        predictor: The model.
+        command: Command line that makes the report again.
+        sets: Measures on each sample set.
+        gap: Gap between training and validation clips, if measured.
+        parts: Errors on the training and the validation clips.
+        seed: Seed of the intervals.
     """
     blocks: list[Block] = [
         Heading(f"Robustness of `{predictor.info.name}`", 1),
         Text(f"**{verdict(gap)}**"),
-        Text(f"Made by `{command}`. Numbers are means over people, with 95% intervals over clips or pictures."),
+        Text(f"Command: `{command}`. Numbers are means over samples, with 95% intervals over clips or images."),
         _people_table(sets),
     ]
     if gap is not None and parts is not None:
-        picture = out / "gap.png"
-        robustness_plots.draw_gap(picture, gap, *parts)
-        blocks += _gap_blocks(gap, picture)
-    blocks += [Heading("How well it meets truth and picture"), _table(ACCURACY, sets, seed)]
-    blocks += [Heading("How much its answers move"), _table(CONSISTENCY, sets, seed), *_dropped(sets)]
-    blocks += [Heading("Whether its answers can be bodies"), _table(PLAUSIBILITY, sets, seed, with_ground_truth=True)]
+        plot = out / "gap.png"
+        robustness_plots.draw_gap(plot, gap, *parts)
+        blocks += _gap_blocks(gap, plot)
+    blocks += [Heading("Accuracy"), _table(ACCURACY, sets, seed)]
+    blocks += [Heading("Consistency"), _table(CONSISTENCY, sets, seed), *_dropped(sets)]
+    blocks += [Heading("Plausibility"), _table(PLAUSIBILITY, sets, seed, with_ground_truth=True)]
     blocks += [_limits_table(sets), *_calibration_blocks(out, sets)]
     robustness_plots.draw_curves(out / "curves.png", sets)
-    caption = "Noise, missing joints and view: means and 95% bands. Movement is from the undisturbed answer."
+    caption = "Noise, missing joints and view: means and 95% bands. Movement is relative to the undisturbed prediction."
     blocks += [Heading("Curves"), ImageBlock(out / "curves.png", caption), Heading("The worst cases")]
     for index, measures in enumerate(sets):
-        picture = out / f"worst_{index + 1}.jpg"
-        renderer.save_picture(picture, draw_gallery(measures, predictor))
+        image = out / f"worst_{index + 1}.jpg"
+        renderer.save_picture(image, draw_gallery(measures, predictor))
         beside = "" if measures.people.ground_truth is None else ", the true body in grey"
-        text = f"{measures.people.name}: input joints, the answer over them, and from the side{beside}."
-        blocks.append(ImageBlock(picture, text))
+        text = f"{measures.people.name}: input joints, the predicted body over them, and from the side{beside}."
+        blocks.append(ImageBlock(image, text))
     _write(out / "report.md", to_markdown(blocks))
     _write(out / "report.html", to_html(blocks))
     write_json(out / "report.json", _numbers(predictor, command, sets, gap, seed))
@@ -114,7 +114,7 @@ def _write(path: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
-def show(found: Interval | None, decimals: int) -> str:
+def format_interval(found: Interval | None, decimals: int) -> str:
     """`value [low, high]`, or a dash."""
     if found is None:
         return "–"
@@ -126,15 +126,15 @@ def _people_table(sets: Sequence[Measures]) -> Table:
     rows = []
     for measures in sets:
         people = measures.people
-        groups, whole = len(np.unique(people.group)), "picture" if people.ground_truth is None else "clip"
+        groups, whole = len(np.unique(people.group)), "image" if people.ground_truth is None else "clip"
         kind = {"own": "own data", "clips": "clips", "train": "training clips", "validation": "validation clips"}
         counted = f"{groups} {whole}{'s' * (groups != 1)}"
         rows.append((people.name, kind[people.role], str(len(people)), counted))
-    return Table(("set", "what it is", "people", "from"), rows)
+    return Table(("set", "kind", "samples", "from"), rows)
 
 
 def _table(rows: Sequence[ReportRow], sets: Sequence[Measures], seed: int, *, with_ground_truth: bool = False) -> Table:
-    """A column for each set, and one more for the true bodies of those that have some."""
+    """Table with a column for each set, and one for the true bodies of sets that have them."""
     head, columns = ["measure"], []
     for measures in sets:
         head.append(measures.people.name)
@@ -154,26 +154,27 @@ def _table(rows: Sequence[ReportRow], sets: Sequence[Measures], seed: int, *, wi
             for values, group in zip(columns, groups, strict=True)
         ]
         if any(each is not None for each in found):
-            cells.append((row.name, *(show(each, row.decimals) for each in found)))
+            cells.append((row.name, *(format_interval(each, row.decimals) for each in found)))
     return Table(head, cells)
 
 
-def _gap_blocks(gap: Gap, picture: Path) -> list[Block]:
+def _gap_blocks(gap: Gap, plot: Path) -> list[Block]:
     change = gap.difficulty_ratio - 1
     harder = "as hard" if abs(change) < 0.05 else "harder" if change > 0 else "easier"
     return [
-        Heading("Does it overfit?"),
+        Heading("Overfitting"),
         Text(
-            f"Mean errors stand {gap.plain_ratio:.2f} to 1. By the reference, which knows no clip and errs "
-            f"{gap.difficulty_ratio:.2f} to 1, the validation clips are {harder}. At equal difficulty clips still "
-            f"differ by {100 * gap.spread:.0f}% (one standard deviation), whichever part they are of."
+            f"The mean error on validation clips is {gap.plain_ratio:.2f} times that on training clips. For the "
+            f"reference, which is trained on neither, the ratio is {gap.difficulty_ratio:.2f}: the validation clips "
+            f"are {harder}. At equal difficulty the errors of clips still differ by {100 * gap.spread:.0f}% (one "
+            "standard deviation), within either part."
         ),
-        ImageBlock(picture, "Each clip's error against its difficulty, and the fitted lines of both parts."),
+        ImageBlock(plot, "Error of each clip over its difficulty, and the fitted lines of both parts."),
     ]
 
 
 def _dropped(sets: Sequence[Measures]) -> list[Block]:
-    """Movement by the joint that is missing, left and right taken together."""
+    """Movement by missing joint, left and right averaged."""
     names = sets[0].joint_names
     rows = []
     for part in dict.fromkeys(name.removeprefix("left_").removeprefix("right_") for name in names):
@@ -184,7 +185,7 @@ def _dropped(sets: Sequence[Measures]) -> list[Block]:
             means.append(f"{values[np.isfinite(values)].mean():.1f}" if np.isfinite(values).any() else "–")
         if set(means) != {"–"}:
             rows.append((part, *means))
-    return [Text("Movement in mm by the joint that is missing:"), Table(("joint", *_names(sets)), rows)]
+    return [Text("Movement in mm by missing joint:"), Table(("joint", *_names(sets)), rows)]
 
 
 def _limits_table(sets: Sequence[Measures]) -> Table:
@@ -195,7 +196,7 @@ def _limits_table(sets: Sequence[Measures]) -> Table:
         )
         for limit in LIMITS
     ]
-    return Table(("people past the limits (%)", *_names(sets)), rows)
+    return Table(("people beyond the limits (%)", *_names(sets)), rows)
 
 
 def _names(sets: Sequence[Measures]) -> list[str]:
@@ -203,28 +204,26 @@ def _names(sets: Sequence[Measures]) -> list[str]:
 
 
 def _calibration_blocks(out: Path, sets: Sequence[Measures]) -> list[Block]:
-    picture = out / "calibration.png"
-    robustness_plots.draw_calibration(picture, {measures.people.name: measures.calibration for measures in sets})
+    plot = out / "calibration.png"
+    robustness_plots.draw_calibration(plot, {measures.people.name: measures.calibration for measures in sets})
     rows = []
     for measures in sets:
         found = measures.calibration
         ranks = ["–" if np.isnan(rank) else f"{rank:.2f}" for rank in (found.joint_rank, found.person_rank)]
         rows.append((measures.people.name, found.source, *ranks, f"{found.error:.2f}"))
     return [
-        Heading("What confidences are worth"),
+        Heading("Calibration of the confidences"),
         Table(
             ("set", "confidences", "rank correlation, joints", "rank correlation, people", "calibration error"), rows
         ),
-        ImageBlock(
-            picture, "Joints by the confidence they came with. Above the dashed line the body is better than promised."
-        ),
+        ImageBlock(plot, "Joints by input confidence. Above the dashed line the similarity exceeds the confidence."),
     ]
 
 
 def _numbers(
     predictor: Predictor, command: str, sets: Sequence[Measures], gap: Gap | None, seed: int
 ) -> dict[str, Any]:
-    """The report as JSON: everything in the tables and the curves."""
+    """All numbers of the tables and the curves, for `report.json`."""
     return {
         "model": predictor.info.name,
         "command": command,

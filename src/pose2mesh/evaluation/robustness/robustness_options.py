@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pose2mesh.errors import InputError
 
-MOST_SAMPLES = 5000  # the true bodies of a set are held in memory, 0.2 MB a person
+MAX_SAMPLES = 5000  # the true bodies of a set are held in memory, 0.2 MB per person
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class RobustnessOptions:
     seed: int = 7
 
     def check(self) -> None:
-        """Check what can be checked before any work is done.
+        """Check the options before any model or file is read.
 
         Raises:
-            InputError: names the option, the value and what was expected.
+            InputError: an option is invalid; the message names it, its value and what was expected.
         """
         if self.motions is None and not self.keypoints:
             raise InputError("robustness: expected --motions, --keypoints, or both")
@@ -46,15 +46,15 @@ class RobustnessOptions:
             raise InputError(
                 f"--images: {len(self.images)} given for {len(self.keypoints)} --keypoints; expected one each"
             )
-        if not 1 <= self.samples <= MOST_SAMPLES:
-            raise InputError(f"--samples {self.samples}: expected 1 to {MOST_SAMPLES}")
+        if not 1 <= self.samples <= MAX_SAMPLES:
+            raise InputError(f"--samples {self.samples}: expected 1 to {MAX_SAMPLES}")
         if not 0 <= self.seed < 2**31:
             raise InputError(f"--seed {self.seed}: expected a number from 0 to 2^31")
         if self.out.exists() and not self.out.is_dir():
             raise InputError(f"--out {self.out}: is a file; expected a folder")
 
     def named_files(self) -> list[tuple[str, Path]]:
-        """The name and the file of each of `keypoints`; names that come twice are numbered."""
+        """Name and file of each of `keypoints`; repeated names are numbered."""
         found: list[tuple[str, Path]] = []
         taken = {"training clips", "validation clips", "clips"}
         for text in self.keypoints:

@@ -1,4 +1,4 @@
-"""Plots of a robustness report: curves, calibration and the gap, without matplotlib's global state."""
+"""Plots of the robustness report: curves, calibration and the gap, without matplotlib's global state."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from pose2mesh.evaluation.robustness.generalization_gap import MARGIN, ClipError
 from pose2mesh.evaluation.robustness.measure import Measures
 from pose2mesh.io.atomic_write import replacing
 
-# Of Okabe and Ito's palette (jfly.uni-koeln.de/color) those that are dark enough for lines on white.
+# The colours of Okabe and Ito's palette (jfly.uni-koeln.de/color) that are dark enough for lines on white.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b07c00", "#000000")
 
 
 def draw_curves(path: Path, sets: Sequence[Measures]) -> None:
-    """A panel for each axis and measure, a line for each set with its 95% band."""
+    """Plot a panel for each axis and measure, with a line and its 95% band for each set."""
     panels = list(dict.fromkeys((curve.axis, curve.measure) for measures in sets for curve in measures.curves))
     columns = 2
     rows = -(-len(panels) // columns)
@@ -45,28 +45,30 @@ def draw_curves(path: Path, sets: Sequence[Measures]) -> None:
 
 def _draw_curve(axes: Axes, curve: Curve, colour: str, label: str) -> None:
     pairs = zip(curve.places, curve.values, strict=True)
-    there = [(place, found) for place, found in pairs if found is not None]
-    # A place where a single clip or picture was measured says little of that place, unless the set has no more.
-    there = [each for each in there if each[1].groups > 1] or there
-    if not there:
+    points = [(place, interval) for place, interval in pairs if interval is not None]
+    # A single clip or image says little about a place, unless the set has no more.
+    points = [point for point in points if point[1].groups > 1] or points
+    if not points:
         return
-    places = np.array([place for place, _ in there])
-    middle, low, high = (np.array([getattr(found, end) for _, found in there]) for end in ("value", "low", "high"))
+    places = np.array([place for place, _ in points])
+    middle, low, high = (
+        np.array([getattr(interval, end) for _, interval in points]) for end in ("value", "low", "high")
+    )
     axes.plot(places, middle, color=colour, linewidth=1.6, marker="o", markersize=3.5, label=label)
     axes.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)
 
 
 def draw_calibration(path: Path, calibrations: dict[str, Calibration]) -> None:
-    """Mean similarity of the joints of each bin against their mean confidence; on the diagonal they are the same."""
+    """Plot the mean similarity of the joints of each bin over their mean confidence; the diagonal marks equality."""
     figure = Figure(figsize=(5.2, 4.0), layout="constrained")
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="#999999", linewidth=1, linestyle=(0, (4, 3)))
-    for index, (name, found) in enumerate(calibrations.items()):
-        _, claimed, seen = zip(*found.bins, strict=True)
-        axes.plot(claimed, seen, color=_COLOURS[index % len(_COLOURS)], marker="o", markersize=4, label=name)
+    for index, (name, calibration) in enumerate(calibrations.items()):
+        _, confidence, similarity = zip(*calibration.bins, strict=True)
+        axes.plot(confidence, similarity, color=_COLOURS[index % len(_COLOURS)], marker="o", markersize=4, label=name)
     axes.set(xlim=(0, 1.02), ylim=(0, 1.02))
     axes.set_xlabel("confidence of the input joint", fontsize=9)
-    axes.set_title("Similarity of the body's joint with where the joint is", loc="left", fontsize=10)
+    axes.set_title("Similarity of the body's joint with the true joint", loc="left", fontsize=10)
     axes.legend(fontsize=8, frameon=False)
     _plain(axes)
     _save(figure, path)
@@ -78,15 +80,15 @@ def draw_gap(
     train: ClipErrors,
     validation: ClipErrors,
 ) -> None:
-    """A dot a clip: the model's error against the reference's; the fitted lines, and that of the margin."""
+    """Plot the model's error over the reference's, one dot per clip, with the fitted lines and that of the margin."""
     figure = Figure(figsize=(5.6, 4.2), layout="constrained")
     axes = figure.subplots()
     x, y = {}, {}
     for name, part in (("training clips", train), ("validation clips", validation)):
         x[name], y[name] = clip_means(part.reference, part.clip), clip_means(part.model, part.clip)
-    everywhere = np.concatenate(list(x.values()))
-    along = np.array([everywhere.min(), everywhere.max()])
-    # The line of the fit runs through the middle of the validation clips.
+    all_x = np.concatenate(list(x.values()))
+    along = np.array([all_x.min(), all_x.max()])
+    # The fitted line passes through the mean of the validation clips.
     middle = float(y["validation clips"].mean() - gap.slope * x["validation clips"].mean())
     base = middle - np.log(gap.ratio)
     for name, colour, shift in (
@@ -99,8 +101,8 @@ def draw_gap(
     axes.plot(
         np.exp(along), limit, color="#777777", linewidth=1, linestyle=(0, (4, 3)), label=f"margin of {MARGIN:.0%}"
     )
-    axes.set_xlabel("error of the reference (mm): how hard the clip is", fontsize=9)
-    axes.set_title("Error of the model (mm), a dot a clip", loc="left", fontsize=10)
+    axes.set_xlabel("error of the reference (mm): difficulty of the clip", fontsize=9)
+    axes.set_title("Error of the model (mm), one dot per clip", loc="left", fontsize=10)
     axes.legend(fontsize=8, frameon=False)
     _plain(axes)
     _save(figure, path)

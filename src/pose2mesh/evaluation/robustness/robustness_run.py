@@ -1,4 +1,4 @@
-"""`pose2mesh robustness`: the sets that a user names, measured and written as a report."""
+"""`pose2mesh robustness`: measure a model on the given sample sets and write the report."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def measure_robustness(predictor: Predictor, model: str, options: RobustnessOpti
 
 
 def _command_line(model: str, options: RobustnessOptions) -> str:
-    """How the report is made again, paths by their last part alone: reports are passed on."""
+    """Command line that makes the report again, without folders of paths, since reports are passed on."""
     words = ["pose2mesh", "robustness", Path(model).name if Path(model).exists() else model]
     if options.motions is not None:
         words += ["--motions", options.motions.name]

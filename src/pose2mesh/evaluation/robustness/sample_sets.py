@@ -1,7 +1,7 @@
-"""The people that a model is tried on: of motion clips, with 3D truth, or of a keypoint file, without.
+"""Sample sets of the robustness report: from motion clips, with 3D ground truth, or from a keypoint file, without.
 
-Everyone belongs to a group, the clip or the picture they are from: people of one group are alike, so intervals are
-drawn over groups, not over people.
+Every sample belongs to a group, its clip or its image. Samples of one group are correlated, so intervals are resampled
+over groups, not over samples.
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ from pose2mesh.skeletons import JointSet, convert
 
 Floats: TypeAlias = NDArray[np.floating]
 Role = Literal["train", "validation", "clips", "own"]
-_POSED_AT_ONCE = 64
+_CHUNK = 64
 
 
 @dataclass(frozen=True, eq=False)
 class SampleGroundTruth:
-    """What is known of people drawn from clips; metres, camera axes, relative to the root joint.
+    """Ground truth of samples from clips; metres, camera axes, relative to the root joint.
 
     Attributes:
         joints: (P, J, 3).
         vertices: (P, V, 3).
         intrinsics: P cameras.
-        up: (P, 3) against gravity.
+        up: (P, 3) direction against gravity.
         to_ray: (P, 3, 3) from the camera's axes to those of a camera that faces the person.
-        facing_rad: (P,) yaw: 0 faces the camera, π/2 shows the person's left side to it, ±π the back.
+        facing_rad: (P,) yaw: 0 faces the camera, π/2 turns the person's left side to it, ±π the back.
     """
 
     joints: NDArray[np.float32]
@@ -64,20 +64,20 @@ class SampleGroundTruth:
 
 @dataclass(frozen=True, eq=False)
 class SampleSet:
-    """`P` people in the joint set of the model.
+    """`P` samples in the joint set of the model.
 
     Attributes:
-        name: Of the set, in the report.
-        role: What the model has to do with it.
+        name: Name of the set in the report.
+        role: Relation of the set to the model: its training or validation clips, other clips, or the user's own data.
         joints_px: (P, J, 2); 0 where missing.
         confidence: (P, J) in [0, 1]; 0 where missing.
-        area_px: (P,) of each person in the picture, in square pixels.
-        group: (P,) the clip or picture of each.
-        group_names: What `group` counts.
-        labels: What each person is called in the report.
-        sizes: (width, height) of each person's picture, where known.
-        masks: COCO's polygons of each person, where there are such.
-        truth: Of people from clips.
+        area_px: (P,) area of each person in square pixels.
+        group: (P,) index of each sample's clip or image.
+        group_names: Names of the groups.
+        labels: Label of each sample in the report.
+        sizes: (width, height) of each sample's image, where known.
+        masks: COCO's polygons of each sample, where known.
+        ground_truth: Ground truth of samples from clips; None for a keypoint file.
     """
 
     name: str
@@ -96,10 +96,10 @@ class SampleSet:
         return len(self.joints_px)
 
     def mask(self, person: int) -> NDArray[np.bool_] | None:
-        """(H, W) where the person is seen in the picture; None where nothing tells.
+        """Mask (H, W) of a sample in its image; None if unknown.
 
         Raises:
-            InputError: the file's polygons are none.
+            InputError: the polygons of the file are invalid.
         """
         polygons, size = self.masks[person], self.sizes[person]
         if polygons is None or size is None:
@@ -108,7 +108,7 @@ class SampleSet:
 
 
 class _ChosenPoses(PoseSource):
-    """Gives poses that were chosen already, in their order."""
+    """Returns the given poses in their order."""
 
     def __init__(self, poses: Tensor) -> None:
         super().__init__(poses, PoseConfig(procedural=0.0))
@@ -127,17 +127,17 @@ def from_clips(
     samples: int,
     seed: int,
 ) -> SampleSet:
-    """People in poses of clips, as bodies of random adult shape before random cameras; every clip gives as many.
+    """Samples in poses of clips, as bodies of random adult shape before random cameras, the same number from each clip.
 
-    The same seed gives two sets the same shapes and, but for the body's size, cameras: what differs are the poses.
+    With the same seed two sets have the same shapes and, up to the body's size, cameras: they differ in the poses.
 
     Args:
-        name, role: Of the set.
-        clips: At least one.
-        body: Poses the vertices.
-        synthesiser: Of that body, poses the joints of the model's set.
-        samples: How many people.
-        seed: Decides everything.
+        name, role: Name and role of the set.
+        clips: At least one clip.
+        body: The body model that poses the vertices.
+        synthesiser: Poses the joints of the model's joint set with the same body model.
+        samples: Number of samples.
+        seed: Decides frames, shapes and cameras.
     """
     rng = np.random.default_rng(seed)
     counts = np.full(len(clips), samples // len(clips))
@@ -158,14 +158,14 @@ def from_clips(
         )
         regressor, root = body.regressor(synthesiser.joint_set), synthesiser.joint_set.root_index
         vertices = []
-        for start in range(0, samples, _POSED_AT_ONCE):
-            part = slice(start, start + _POSED_AT_ONCE)
+        for start in range(0, samples, _CHUNK):
+            part = slice(start, start + _CHUNK)
             posed = body(people.phenotypes[part], people.orientations[part])
             posed = posed @ people.cameras.rotation[part].mT
             vertices.append(posed - (regressor[root] @ posed)[:, None])
-        everything = torch.ones(people.joints_px.shape[:2])
-        joints_px, confidence = rederive(people.joints_px.numpy(), everything.numpy(), synthesiser.joint_set)
-        to_ray = rotation_to_ray(people.cameras.ray(weighted_centre(torch.from_numpy(joints_px), everything)))
+        full_confidence = torch.ones(people.joints_px.shape[:2])
+        joints_px, confidence = rederive(people.joints_px.numpy(), full_confidence.numpy(), synthesiser.joint_set)
+        to_ray = rotation_to_ray(people.cameras.ray(weighted_centre(torch.from_numpy(joints_px), full_confidence)))
     cameras = people.cameras
     return SampleSet(
         name,
@@ -192,14 +192,14 @@ def from_clips(
 def rederive(
     joints_px: Floats, confidence: Floats, joint_set: JointSet
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Pixels (P, J, 2) and confidences (P, J) with the derived joints made anew from their sources."""
+    """Pixels (P, J, 2) and confidences (P, J) with the derived joints recomputed from their sources."""
     confidence = confidence.copy()
     confidence[:, [joint_set.index(name) for name, _ in joint_set.derived]] = 0
     return convert(joints_px, confidence, joint_set.names, joint_set)
 
 
 def _facing(hips: Tensor) -> NDArray[np.float32]:
-    """Yaw (P,) of hips whose rotations (P, 3, 3) lead from the rest pose's axes to those of a facing camera."""
+    """Yaw (P,) of hips, given rotations (P, 3, 3) from the axes of the rest pose to those of a facing camera."""
     level = torch.tensor(WORLD_TO_CAMERA)
     left = (hips @ level.new_tensor([1.0, 0.0, 0.0])[:, None])[..., 0]
     return torch.atan2(-left[:, 2], left[:, 0]).numpy()
@@ -208,63 +208,60 @@ def _facing(hips: Tensor) -> NDArray[np.float32]:
 def from_keypoints(
     name: str, file: Path, images: Path | None, joint_set: JointSet, samples: int, seed: int
 ) -> SampleSet:
-    """The people of a keypoint file, at most `samples` of them, drawn at random, in the order of the file.
+    """The people of a keypoint file, at most `samples` of them chosen at random, in the order of the file.
 
     Args:
-        name: Of the set.
-        file: COCO annotations or results, or whatever `read_keypoints` takes.
-        images: The folder of the photos: gives sizes where the file has none, and names for the report. No pixel is
-            used.
-        joint_set: Of the model.
-        samples: How many people at most.
-        seed: Decides which.
+        name: Name of the set.
+        file: COCO annotations or results, or another format that `read_keypoints` takes.
+        images: Folder of the images, for sizes that the file lacks and for names in the report. No pixel is used.
+        joint_set: Joint set of the model.
+        samples: Largest number of people.
+        seed: Decides the chosen people.
 
     Raises:
-        InputError: a file cannot be used, or nobody in it can.
+        InputError: the file cannot be used, or no person in it has enough joints.
     """
-    pictures = read_keypoints(file)
-    photos = match_images(pictures, images) if images is not None else {}
+    inputs = read_keypoints(file)
+    files = match_images(inputs, images) if images is not None else {}
     found: list[tuple[ImageInput, PoseInput, NDArray[np.float32], NDArray[np.float32]]] = []
-    for picture in pictures:
-        for person in picture.people:
+    for image in inputs:
+        for person in image.people:
             original = person.original
             pixels, confidence = convert(original[:, :2], original[:, 2], person.original_names, joint_set)
             if unusable(pixels, confidence, joint_set) is None:
-                found.append((picture, person, pixels, confidence))
+                found.append((image, person, pixels, confidence))
     if not found:
-        raise InputError(
-            f"{file}: nobody has enough joints of the set {joint_set.name!r}; expected at least one person"
-        )
+        raise InputError(f"{file}: no person has enough joints of the set {joint_set.name!r}; expected at least one")
     if len(found) > samples:
         chosen = np.sort(np.random.default_rng(seed).choice(len(found), samples, replace=False))
         found = [found[index] for index in chosen]
-    stems = list(dict.fromkeys(picture.stem for picture, *_ in found))
-    sizes = {picture.stem: picture.size or _size(photos.get(picture.stem)) for picture, *_ in found}
+    stems = list(dict.fromkeys(image.stem for image, *_ in found))
+    sizes = {image.stem: image.size or _size(files.get(image.stem)) for image, *_ in found}
     return SampleSet(
         name,
         "own",
         np.stack([pixels for _, _, pixels, _ in found]),
         np.stack([confidence for *_, confidence in found]),
         np.array([_area(person, pixels, confidence) for _, person, pixels, confidence in found], np.float32),
-        np.array([stems.index(picture.stem) for picture, *_ in found]),
+        np.array([stems.index(image.stem) for image, *_ in found]),
         tuple(stems),
-        tuple(f"{picture.image_name or picture.stem}, person {person.identifier}" for picture, person, *_ in found),
-        [sizes[picture.stem] for picture, *_ in found],
+        tuple(f"{image.image_name or image.stem}, person {person.identifier}" for image, person, *_ in found),
+        [sizes[image.stem] for image, *_ in found],
         [person.mask if isinstance(person.mask, list) else None for _, person, *_ in found],
     )
 
 
-def _size(photo: Path | None) -> tuple[int, int] | None:
+def _size(file: Path | None) -> tuple[int, int] | None:
     from pose2mesh.io.images import read_image
 
-    if photo is None:
+    if file is None:
         return None
-    height, width = read_image(photo).shape[:2]
+    height, width = read_image(file).shape[:2]
     return width, height
 
 
 def _area(person: PoseInput, pixels: Floats, confidence: Floats) -> float:
-    """Of the polygons where there are such, else as guessed from the joints."""
+    """Area of the person's polygons in square pixels, else an estimate from the joints."""
     if isinstance(person.mask, list):
         try:
             outlines = [np.array(polygon, np.float64).reshape(-1, 2) for polygon in person.mask]
@@ -273,8 +270,8 @@ def _area(person: PoseInput, pixels: Floats, confidence: Floats) -> float:
         area = sum(abs(_shoelace(outline)) for outline in outlines)
         if area >= 1:
             return area
-    seen = torch.from_numpy(pixels[confidence > 0])
-    return float(person_area(seen[None]))
+    present = torch.from_numpy(pixels[confidence > 0])
+    return float(person_area(present[None]))
 
 
 def _shoelace(outline: Floats) -> float:

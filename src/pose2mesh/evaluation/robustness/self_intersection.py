@@ -1,9 +1,9 @@
-"""Whether a body passes through itself: limbs, trunk and head as capsules, and how deep they lie in one another.
+"""Self-intersection of a body: limbs, trunk and head as capsules, and the depth of their overlap.
 
-A capsule is a segment between two joints and a radius. Radii come from the mesh itself: the vertices that lie nearest
-to a segment in the body at rest, beside it and not beyond its ends, are its part, and its radius is the distance that a
-quarter of them lie within. Flesh that touches gives no overlap of such capsules; only what lies well inside another
-part does. Hands and feet are beyond the ends and do not count.
+A capsule is a segment between two joints with a radius. Radii are measured on the mesh: the vertices that are nearest
+to a segment in the body at rest, beside it and not beyond its ends, are its part, and its radius is the distance within
+which a quarter of them lie. Touching flesh does not make such capsules overlap; only a part well inside another does.
+Hands and feet are beyond the ends and are not measured.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from pose2mesh.skeletons import JointSet
 
 Floats: TypeAlias = NDArray[np.floating]
-_AT_ONCE = 64
+_CHUNK = 64
 _QUANTILE = 0.25
 
-# Name to the joints whose mean is each end; several choices where joint sets differ. The trunk is broad, so it is two.
+# Name to the joints whose mean is each end; alternatives where joint sets differ. The trunk is broad, so it has two.
 _HEAD_ENDS: tuple[tuple[str, ...], ...] = (("left_ear", "right_ear"), ("head_top",), ("head",))
 _SIDED = {
     "upper_arm": (("shoulder",), ("elbow",)),
@@ -29,7 +29,7 @@ _SIDED = {
     "shank": (("knee",), ("ankle",)),
     "trunk": (("hip",), ("shoulder",)),
 }
-# Parts that hang together, or rest on one another in healthy poses: upper arms on the trunk, thighs side by side.
+# Parts that are connected or touch in healthy poses, such as upper arms on the trunk and thighs side by side.
 _NEIGHBOURS = (
     ("upper_arm", "forearm"), ("thigh", "shank"), ("trunk", "upper_arm"), ("trunk", "thigh"), ("trunk", "trunk"),
     ("trunk", "head"), ("upper_arm", "head"), ("thigh", "thigh"), ("upper_arm", "upper_arm"),
@@ -38,12 +38,12 @@ _TRUNK_INSET = 0.5  # the trunk's two segments lie halfway between its middle an
 
 
 class Capsules:
-    """The capsules of a body with one joint set.
+    """Capsules of a body model with one joint set.
 
     Args:
-        joint_set: Must have shoulders, elbows, wrists, hips, knees, ankles, pelvis and neck.
-        rest_joints: (J, 3) of the body at rest, metres.
-        rest_vertices: (V, 3).
+        joint_set: Has shoulders, elbows, wrists, hips, knees, ankles, pelvis and neck.
+        rest_joints: (J, 3) joints of the body at rest, metres.
+        rest_vertices: (V, 3) its vertices.
     """
 
     def __init__(self, joint_set: JointSet, rest_joints: Floats, rest_vertices: Floats) -> None:
@@ -54,22 +54,22 @@ class Capsules:
         ]
         owner = np.argmin([distance[0] for distance, _ in near], axis=0)
         share = np.stack([share[0] for _, share in near])[owner, np.arange(len(owner))]
-        self.owner = np.where((share > 0) & (share < 1), owner, -1)  # (V,) −1: hands, feet and the like
+        self.owner = np.where((share > 0) & (share < 1), owner, -1)  # (V,); −1 for hands and feet
         self.pairs = [
             (a, b) for a, b in combinations(range(len(self.names)), 2) if not _neighbours(self.names[a], self.names[b])
         ]
 
     def _segments_of(self, joints: Floats) -> tuple[Floats, Floats]:
-        """Both ends (P, S, 3) of the segments in joints (P, J, 3)."""
+        """Start and end points (P, S, 3) of the segments between joints (P, J, 3)."""
         start, stop = (np.einsum("sj,pjc->psc", end, joints) for end in self.ends)
         return start, stop
 
     def radii(self, joints: Floats, vertices: Floats) -> NDArray[np.float64]:
-        """(P, S) metres, of joints (P, J, 3) and vertices (P, V, 3)."""
+        """Radii (P, S) in metres of the capsules of joints (P, J, 3) and vertices (P, V, 3)."""
         start, stop = self._segments_of(joints)
         out = np.empty(start.shape[:2])
-        for first in range(0, len(joints), _AT_ONCE):
-            part = slice(first, first + _AT_ONCE)
+        for first in range(0, len(joints), _CHUNK):
+            part = slice(first, first + _CHUNK)
             for segment in range(len(self.names)):
                 own = vertices[part][:, self.owner == segment]
                 distance, _ = _nearest_on_segment(own, start[part, segment], stop[part, segment])
@@ -77,7 +77,7 @@ class Capsules:
         return out
 
     def depth_mm(self, joints: Floats, vertices: Floats) -> NDArray[np.float64]:
-        """(P, pairs) how far each pair of `pairs` overlaps, in millimetres; 0 where it does not."""
+        """Overlap (P, pairs) of each pair of `pairs` in millimetres; 0 where they are apart."""
         radii = self.radii(joints, vertices)
         start, stop = self._segments_of(joints)
         depth = np.empty((len(joints), len(self.pairs)))
@@ -88,7 +88,7 @@ class Capsules:
 
 
 def _segments(joint_set: JointSet) -> tuple[list[str], tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Names, and the ends of the segments as weights of the joints (S, J) each."""
+    """Names of the segments, and their start and end points as weights of the joints, (S, J) each."""
 
     def mean(*names: str) -> NDArray[np.float64]:
         row = np.zeros(len(joint_set))
@@ -122,7 +122,7 @@ def _neighbours(a: str, b: str) -> bool:
 
 
 def _nearest_on_segment(points: Floats, start: Floats, stop: Floats) -> tuple[Floats, Floats]:
-    """Distance (P, N) of points (P, N, 3) from segments with ends (P, 3), and where along it the nearest point is."""
+    """Distance (P, N) of points (P, N, 3) to segments with ends (P, 3), and the nearest point's position in [0, 1]."""
     along = stop - start
     length = np.maximum((along**2).sum(-1), 1e-12)
     offset = points - start[:, None]
@@ -131,10 +131,10 @@ def _nearest_on_segment(points: Floats, start: Floats, stop: Floats) -> tuple[Fl
 
 
 def segment_distance(a: Floats, b: Floats, c: Floats, d: Floats) -> NDArray[np.float64]:
-    """(P,) least distance of the segments a–b and c–d, all (P, 3).
+    """Smallest distance (P,) between the segments a–b and c–d, all (P, 3).
 
-    The lines' nearest points where both lie within the segments; else the least of the four ends' distances from the
-    other segment.
+    It is between the nearest points of the two lines if both are within the segments, else the smallest distance of the
+    four ends from the other segment.
     """
     u, v, w = b - a, d - c, a - c
     uu, uv, vv, uw, vw = (np.einsum("pc,pc->p", x, y) for x, y in ((u, u), (u, v), (v, v), (u, w), (v, w)))
