@@ -1,7 +1,8 @@
 """How well recovered bodies meet photos, beside bodies that do not follow the person.
 
     python benchmarks/annotated_images.py --keypoints person_keypoints.json --images images [--model default]
-                                [--motions BVH_DIR] [--detector mediapipe|rtmpose --detector-model FILE … --sheet sheet.png]
+                                [--motions BVH_DIR] [--detector mediapipe|rtmpose --detector-model FILE …]
+                                [--sheet sheet.png]
 
 Over the people with 12 or more labelled keypoints: mean OKS of the reprojected joints (area: the person's mask), mean
 IoU of the mesh's silhouette with COCO's person mask. The same camera fit is given to a T-pose and to the mean pose (of
