@@ -39,7 +39,7 @@ from pose2mesh.io.keypoints import PoseInput, read_keypoints
 from pose2mesh.model_zoo import load_model
 from pose2mesh.skeletons import COCO, COCO17
 from pose2mesh.visualization import renderer
-from pose2mesh.visualization.overlay import draw_overlay, photo_ground
+from pose2mesh.visualization.overlay import draw_overlay, image_canvas
 
 ARM_TO_LEVEL_RAD = 0.72  # Anny's rest arms hang some 41° below the horizontal
 FOUND_OKS = 0.5
@@ -95,7 +95,7 @@ def measure_detected(recovery: Predictor, detector: Detector, keypoints: Path, i
         photo = read_image(photos[picture.stem], picture.size)
         size = photo.shape[1], photo.shape[0]
         found = detect_image(photos[picture.stem], photo, detector)
-        overlay = draw_overlay(photo_ground(photo, size), recover_all(recovery, found.people, size), recovery)
+        overlay = draw_overlay(image_canvas(photo, size), recover_all(recovery, found.people, size), recovery)
         sheet.append((overlay, f"{picture.stem}: {len(found.people)} found"))
         for person, mask in measurable_in_image(picture, size, keypoints):
             measurable += 1
@@ -153,7 +153,7 @@ def main() -> None:
         print_detected(found)
         if arguments.sheet is not None:
             pictures, captions = zip(*found.sheet, strict=True)
-            renderer.save_picture(
+            renderer.save_image(
                 arguments.sheet, renderer.contact_sheet(pictures, captions, columns=4, tile=(360, 480))
             )
         return

@@ -26,8 +26,7 @@ from cases import fresh_process
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.io import mesh_files
 from pose2mesh.io.atomic_write import replacing
-from pose2mesh.pipelines import image_pipeline
-from pose2mesh.pipelines import options as predict_options
+from pose2mesh.pipelines import image_pipeline, predict_options
 from pose2mesh.visualization import overlay, renderer
 
 PEOPLE_A_PICTURE = 2
@@ -108,7 +107,7 @@ def measure(count: int, formats: str, backend: str) -> Run:
 
     for module, name in (
         *((mesh_files, name) for name in ("write_obj", "write_ply", "write_glb", "write_npz", "write_json")),
-        (renderer, "save_picture"),
+        (renderer, "save_image"),
         (overlay, "draw_overlay"),
     ):
         setattr(module, name, writers.timed(getattr(module, name)))

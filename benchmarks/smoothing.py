@@ -73,7 +73,7 @@ def measure(recovery: Predictor, video: SyntheticVideo) -> Floats:
 
 def of_one_shape(vertices: Floats, joints: int, root: int) -> Floats:
     """(T, J, 3) root-relative joints of the Anny body laid on a track's meshes (T, V, 3); as
-    `pipelines/video/track_bodies.py` does."""
+    `pipelines/video/body_track.py` does."""
     rig = load_rig("coco")
     T = len(vertices)
     chosen = np.unique(np.linspace(0, T - 1, min(T, 64)).round().astype(int))

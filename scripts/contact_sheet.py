@@ -83,7 +83,7 @@ def main() -> None:
     for name, chosen in (("best", tiles[: arguments.count]), ("worst", tiles[: -arguments.count - 1 : -1])):
         _, images, captions = zip(*chosen, strict=True)
         sheet = renderer.contact_sheet(images, captions, columns=3, tile=(200, 600))
-        renderer.save_picture(arguments.out / f"people_{name}.png", sheet)
+        renderer.save_image(arguments.out / f"people_{name}.png", sheet)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def main() -> None:
                 0
             ]
             tiles.append(draw_tile(person, None, found, predictor.faces))
-    renderer.save_picture(arguments.out, renderer.contact_sheet(tiles, [""] * len(tiles), columns=2, tile=(260, 780)))
+    renderer.save_image(arguments.out, renderer.contact_sheet(tiles, [""] * len(tiles), columns=2, tile=(260, 780)))
 
 
 if __name__ == "__main__":

@@ -130,10 +130,10 @@ def test_what_is_seen_decides(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "more", "fault"),
     [
-        ("hmr.safetensors", [], "street: model 'hmr' looks at the photo; give it with --image"),
+        ("hmr.safetensors", [], "street: model 'hmr' takes the image as input; give it with --image"),
         ("hmr.safetensors", ["--backend", "onnx"], "is run by torch"),
         ("hmr.safetensors", ["--device", "cuda"], "runs on the cpu"),
-        ("hmr.safetensors", ["--fps", "30", "--formats", "json"], "looks at the frames; give them with --video"),
+        ("hmr.safetensors", ["--fps", "30", "--formats", "json"], "takes the frames as input; give them with --video"),
         ("reader.safetensors", [], "model 'reader' pre-trains a backbone and gives no bodies"),
     ],
 )

@@ -26,7 +26,7 @@ from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.pipelines.formats import writers
 from pose2mesh.pipelines.image_pipeline import predict_files
-from pose2mesh.pipelines.options import PredictOptions
+from pose2mesh.pipelines.predict_options import PredictOptions
 from pose2mesh.skeletons import HUMAN36
 
 ALL = ",".join(name for name in writers("image") if name != "rig")  # the small body has none
@@ -178,7 +178,7 @@ def test_nominal_intrinsics_need_a_size(bundle_file: Path, tmp_path: Path) -> No
     asked = PredictOptions(tmp_path / "out", "coco", None, "nominal", None, "json")
     status, _, warned = run([array], bundle_file, asked)
     assert status == 2
-    assert "--intrinsics nominal: nothing says how large the picture 'pose' is; give --image" in warned[0]
+    assert "--intrinsics nominal: the size of the image 'pose' is unknown; give --image" in warned[0]
     assert not list((tmp_path / "out").glob("*"))
 
 
@@ -396,7 +396,7 @@ def test_photos_found_by_name_and_those_that_are_not(bundle_file: Path, tmp_path
     asked = options(tmp_path / "out", "overlay", tmp_path / "photos")
     status, _, warn = run([tmp_path / "both.json"], bundle_file, asked)
     assert status == 0
-    assert warn == [f"p1: no photo found in {tmp_path / 'photos'}; drawn on a plain canvas"]
+    assert warn == [f"p1: no image found in {tmp_path / 'photos'}; drawn on a plain canvas"]
     corners = [np.asarray(Image.open(tmp_path / "out" / f"p{index}_overlay.png"))[2, 2] for index in (1, 2)]
     assert corners[0].min() > 200
     assert corners[1].tolist() == [250, 0, 0]

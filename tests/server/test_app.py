@@ -104,7 +104,7 @@ def test_options_have_the_effect_they_have_on_the_command_line(ask: Ask) -> None
 def test_nobody_is_an_answer(ask: Ask) -> None:
     result = recover(ask, {"people": []})
     assert result["frames"][0]["people"] == []
-    assert error(ask("GET", result["frames"][0]["files"]["glb"])) == (404, "nobody was found, so there is no glb")
+    assert error(ask("GET", result["frames"][0]["files"]["glb"])) == (404, "no person was detected, so there is no glb")
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_nobody_is_an_answer(ask: Ask) -> None:
         ("", b"", "upload: is neither a JPEG"),
         ("", b"{broken", "upload.json: cannot be read as JSON"),
         ("", b'{"animals": []}', "upload.json: holds"),
-        ("", b"\xff\xd8\xff cut short", "upload.jpg: is not a JPEG picture"),
+        ("", b"\xff\xd8\xff cut short", "upload.jpg: is not a JPEG image"),
         ("", photo()[:800], "upload.jpg: cannot be read as an image"),
         ("?height=tall", b"{}", "height 'tall': expected metres"),
         ("?height=9", b"{}", "height 9.0: expected metres between"),
@@ -184,7 +184,7 @@ def test_without_a_detector_photos_are_refused_and_keypoints_are_not(recovery: P
     answer = client.post("/api/people", content=photo())
     assert (answer.status_code, answer.json()["error"]) == (
         415,
-        "this server has no detector for photos; send keypoints",
+        "this server has no detector for images; send keypoints",
     )
     assert client.post("/api/people", content=as_json(coco_people())).status_code == 200
     service.worker.close()

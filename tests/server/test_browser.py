@@ -14,7 +14,7 @@ import trimesh
 
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.visualization.html_page import write_page
-from pose2mesh.visualization.overlay import plain_ground
+from pose2mesh.visualization.overlay import blank_canvas
 from pose2mesh.visualization.renderer import PALETTE
 from pose2mesh.visualization.scene import describe_frame
 from tests.visualization.test_scene import recovered
@@ -223,7 +223,7 @@ def test_pasted_nonsense_is_told_and_pasted_keypoints_are_recovered(visit: Visit
 
 def make_page(recovery: Predictor, path: Path, frames: int = 3) -> str:
     people = recovered(recovery)
-    ground = plain_ground(people, (320, 240))
+    ground = blank_canvas(people, (320, 240))
     write_page(path, "A page", recovery, [
         describe_frame(recovery, people, ground, f"frame {number}", [0, 1], PALETTE[:2]) for number in range(frames)
     ])  # fmt: skip

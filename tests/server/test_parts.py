@@ -75,7 +75,7 @@ def test_the_oldest_result_goes_when_there_are_too_many() -> None:
     store = ResultStore(RequestLimits(results=2))
     kept = [store.add(Frames([picture()])).identifier for _ in range(3)]
     assert len(store) == 2
-    assert store.get(kept[2]).frames.pictures[0].stem == "x"
+    assert store.get(kept[2]).frames.images[0].stem == "x"
     with pytest.raises(HTTPException) as missing:
         store.get(kept[0])
     assert missing.value.status_code == 404

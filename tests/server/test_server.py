@@ -213,4 +213,4 @@ def test_without_any_detector_it_says_that_photos_are_not_taken(monkeypatch: pyt
     monkeypatch.setattr("pose2mesh.detectors.registry.find_spec", lambda name: None)
     warnings: list[str] = []
     assert server._find_detector("auto", (), True, warnings.append) is None
-    assert warnings[0].startswith("pose2mesh: photos are not taken, keypoints are: --detector auto: no detector")
+    assert warnings[0].startswith("pose2mesh: images are not accepted, only keypoints: --detector auto: no detector")

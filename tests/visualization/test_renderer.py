@@ -253,19 +253,19 @@ def test_contact_sheet_places_every_picture() -> None:
     assert sheet.shape == (6 + 2 * (60 + 22 + 6), 6 + 2 * (80 + 6), 3)
     for value, (row, column) in zip((10, 60, 110), ((36, 46), (36, 132), (124, 46)), strict=True):
         assert sheet[row, column].tolist() == [value] * 3
-    with pytest.raises(ValueError, match="0 pictures"):
+    with pytest.raises(ValueError, match="0 images"):
         renderer.contact_sheet([], [], 2, (60, 80))
 
 
 @pytest.mark.parametrize(("name", "tolerance"), [("a.png", 0), ("a.jpg", 3)])
 def test_saved_picture_reads_back(tmp_path: Path, name: str, tolerance: int) -> None:
     picture = renderer.plain_canvas(40, 60)
-    renderer.save_picture(tmp_path / name, picture)
+    renderer.save_image(tmp_path / name, picture)
     read = np.asarray(Image.open(tmp_path / name).convert("RGB")).astype(int)
     assert np.abs(read - picture).max() <= tolerance
     assert [path.name for path in tmp_path.iterdir()] == [name]
     with pytest.raises(InputError, match="cannot be written"):
-        renderer.save_picture(tmp_path / "missing" / name, picture)
+        renderer.save_image(tmp_path / "missing" / name, picture)
 
 
 def test_import_stays_light() -> None:

@@ -15,7 +15,7 @@ from pose2mesh.inference.person import Person
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.skeletons import COCO
 from pose2mesh.visualization.html_page import STATIC, page_text, write_page
-from pose2mesh.visualization.overlay import plain_ground
+from pose2mesh.visualization.overlay import blank_canvas
 from pose2mesh.visualization.renderer import PALETTE
 from pose2mesh.visualization.scene import arm_span, describe_frame, describe_scene, quantise
 
@@ -50,7 +50,7 @@ def test_arm_span_does_not_change_with_the_pose() -> None:
 
 def test_a_frame_holds_what_a_viewer_shows(recovery: Predictor) -> None:
     people = recovered(recovery)
-    ground = plain_ground(people, (320, 240))
+    ground = blank_canvas(people, (320, 240))
     frame = describe_frame(recovery, people, ground, "x", ["a", None], PALETTE[:2])
     assert frame["size"] == [320, 240]
     for person, shown in zip(people, frame["people"], strict=True):
@@ -65,7 +65,7 @@ def test_a_frame_holds_what_a_viewer_shows(recovery: Predictor) -> None:
 
 def test_the_backdrop_stands_behind_everyone_and_its_corners_are_the_pictures(recovery: Predictor) -> None:
     people = recovered(recovery)
-    frame = describe_frame(recovery, people, plain_ground(people, (320, 240)), "x", [0, 1], PALETTE[:2])
+    frame = describe_frame(recovery, people, blank_canvas(people, (320, 240)), "x", [0, 1], PALETTE[:2])
     corners = np.array(frame["backdrop"]) * (1, -1, -1)
     assert (corners[:, 2] > max(person.vertices_camera[:, 2].max() for person in people)).all()
     seen = people[0].camera.intrinsics.project(corners)
@@ -74,7 +74,7 @@ def test_the_backdrop_stands_behind_everyone_and_its_corners_are_the_pictures(re
 
 def test_people_keep_their_colours_over_frames(recovery: Predictor) -> None:
     people = recovered(recovery)
-    frame = describe_frame(recovery, people, plain_ground(people, (320, 240)), "x", [7, 8], PALETTE[1::-1])
+    frame = describe_frame(recovery, people, blank_canvas(people, (320, 240)), "x", [7, 8], PALETTE[1::-1])
     assert [person["colour"] for person in frame["people"]] == ["#e69f00", "#56b4e9"]
 
 

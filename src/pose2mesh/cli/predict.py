@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from pose2mesh.cli.console import say, warn
 from pose2mesh.errors import InputError
-from pose2mesh.pipelines.options import PredictOptions
+from pose2mesh.pipelines.predict_options import PredictOptions
 
 _DEFAULTS = PredictOptions()
 

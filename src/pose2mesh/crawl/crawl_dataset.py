@@ -153,7 +153,7 @@ class Dataset:
         """
         from pose2mesh.io.images import read_image
         from pose2mesh.io.mesh_files import atomic_write
-        from pose2mesh.visualization.renderer import contact_sheet, draw_skeleton, save_picture
+        from pose2mesh.visualization.renderer import contact_sheet, draw_skeleton, save_image
 
         with atomic_write(self.folder / ANNOTATIONS) as file:
             file.write(json.dumps(coco_file(self.records), ensure_ascii=False).encode())
@@ -169,7 +169,7 @@ class Dataset:
                 image = draw_skeleton(image, rows[:, :2], rows[:, 2], edges)
             tiles.append(_thumbnail(image))
             captions.append(f"{record['id'][:8]}  {record['licence']['name']}")
-        save_picture(self.folder / SHEET, contact_sheet(tiles, captions, columns=6, tile=(200, 200)))
+        save_image(self.folder / SHEET, contact_sheet(tiles, captions, columns=6, tile=(200, 200)))
 
     def _finish_removals(self) -> None:
         """Complete removals that a kill interrupted."""

@@ -153,11 +153,11 @@ def _image_npz(output: ImageOutput, path: Path) -> None:
 
 def _image_overlay(output: ImageOutput, path: Path) -> None:
     from pose2mesh.visualization.overlay import draw_overlay
-    from pose2mesh.visualization.renderer import PALETTE, save_picture
+    from pose2mesh.visualization.renderer import PALETTE, save_image
 
     result = output.result
-    image = draw_overlay(result.ground(), result.people, output.predictor, result.colours or PALETTE, output.overlay)
-    save_picture(path, image)
+    image = draw_overlay(result.canvas(), result.people, output.predictor, result.colours or PALETTE, output.overlay)
+    save_image(path, image)
 
 
 def _image_html(output: ImageOutput, path: Path) -> None:
@@ -166,13 +166,13 @@ def _image_html(output: ImageOutput, path: Path) -> None:
 
     result, predictor = output.result, output.predictor
     frame = describe_frame(
-        predictor, result.people, result.ground(), result.stem, result.identifiers, result.colours
+        predictor, result.people, result.canvas(), result.stem, result.identifiers, result.colours
     )  # fmt: skip
     write_page(path, result.stem, predictor, [frame])
 
 
 def _video_mp4(output: VideoOutput, path: Path) -> None:
-    from pose2mesh.pipelines.video.progress import progress
+    from pose2mesh.pipelines.video.progress_bar import progress
     from pose2mesh.pipelines.video.video_writers import write_overlay
 
     with progress(output.stem, "drawing", output.result.frames) as step:
@@ -217,7 +217,7 @@ WRITERS = (
         "image", "obj", "A mesh a person, for any 3D program", _image_obj, ".obj", "model/obj", per_person=True
     ),
     Writer(
-        "image", "glb", "Everyone in one scene, for Blender, browsers and game engines", _image_glb, ".glb",
+        "image", "glb", "All people in one scene, for Blender, browsers and game engines", _image_glb, ".glb",
         "model/gltf-binary", needs_people=True,
     ),
     Writer("image", "json", "Joints, cameras, heights and confidences", _image_json, ".json", "application/json"),
@@ -239,7 +239,7 @@ WRITERS = (
     ),
     Writer("video", "mp4", "Bodies drawn over the video", _video_mp4, "_overlay.mp4", "video/mp4", extra="video"),
     Writer(
-        "video", "glb", "Everyone in one animated scene, with skeletons", _video_glb, ".glb", "model/gltf-binary",
+        "video", "glb", "All people in one animated scene, with skeletons", _video_glb, ".glb", "model/gltf-binary",
         needs_people=True, needs_body=True, extra="video",
     ),
     Writer(
@@ -278,7 +278,7 @@ def chosen_formats(kind: Kind, names: tuple[str, ...] | None) -> tuple[str, ...]
     if names is None:
         return tuple(name for name, writer in possible.items() if writer.usual)
     if not set(names) <= set(possible):
-        what = "a picture" if kind == "image" else "a video"
+        what = "an image" if kind == "image" else "a video"
         raise InputError(f"--formats {','.join(names)}: expected some of {', '.join(possible)} for {what}")
     return names
 

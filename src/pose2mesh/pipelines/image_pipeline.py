@@ -1,6 +1,6 @@
-"""From input files to output files: what `pose2mesh predict` does for each input.
+"""Processes the inputs of `pose2mesh predict`, from input files to output files.
 
-The files of a picture appear together or not at all; a fault in one picture or input does not keep the others back.
+The files of an image are written together or not at all; a fault in one image or input does not stop the others.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pose2mesh.io.keypoints import ImageInput, Skipped, read_keypoints
 from pose2mesh.model_zoo import load_model
 from pose2mesh.pipelines.formats import writers
 from pose2mesh.pipelines.image_files import find_rig, write_image_files
-from pose2mesh.pipelines.options import NOMINAL, PredictOptions
+from pose2mesh.pipelines.predict_options import NOMINAL, PredictOptions
 from pose2mesh.pipelines.video.video_options import VIDEO_SUFFIXES, VideoInput, VideoOptions
 from pose2mesh.visualization.image_result import ImageResult
 
@@ -38,23 +38,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """One picture or video to be worked on.
+    """One image or video to be processed.
 
     Attributes:
-        stem: Of the names of its files.
-        picture: Its keypoints; None for a photo whose people are yet to be detected, and for a video.
-        photo: To draw over, or to detect people in.
-        video: A video in place of a picture.
+        stem: Start of the names of its output files.
+        keypoints: The people of an image; None where they are to be detected, and for a video.
+        image: The image file to draw over, or to detect people in.
+        video: A video in place of an image.
     """
 
     stem: str
-    picture: ImageInput | None
-    photo: Path | None
+    keypoints: ImageInput | None
+    image: Path | None
     video: VideoInput | None = None
 
     @property
     def needs_detector(self) -> bool:
-        return self.picture is None if self.video is None else self.video.keypoints is None
+        return self.keypoints is None if self.video is None else self.video.keypoints is None
 
 
 def predict_files(
@@ -66,20 +66,20 @@ def predict_files(
     warn: Callable[[str], None],
     backend: str = "torch",
 ) -> int:
-    """Recover everyone in every input and write the files.
+    """Recover the people of every input and write the files.
 
     Args:
-        inputs: Photos, and files and folders of keypoints or photos.
-        model, device, backend: As for `load_model`.
-        options: What to write, and what is known of the pictures.
-        say: Takes lines that say what was done.
-        warn: Takes a line for each input or picture that could not be used, and for each photo that was not found.
+        inputs: Images, videos, and files and folders of keypoints or images.
+        model, device, backend: Arguments of `model_zoo.load_model`.
+        options: What to write, and what is known of the images.
+        say: Called with each line of results.
+        warn: Called with a line for each input or image that could not be used, and for each image not found.
 
     Returns:
-        The exit status: 0 when everything was written, 1 when some inputs or pictures were at fault, 2 when all were.
+        The exit status: 0 when everything was written, 1 when some inputs or images were at fault, 2 when all were.
 
     Raises:
-        InputError: the model or the detector cannot be used; nothing has been written then.
+        InputError: an option, the model or the detector cannot be used; nothing has been written then.
     """
     options.check()
     jobs: list[Job] = []
@@ -107,37 +107,37 @@ def predict_files(
         from pose2mesh.detectors.registry import load_detector
 
         detector = load_detector(options.detector, options.detector_model or None, options.offline)
-    recovery = load_model(model, device, backend)
+    predictor = load_model(model, device, backend)
     if options.height is not None:
-        recovery.require_heights(options.height)
+        predictor.require_heights(options.height)
     written = 0
     for job in jobs:
         try:
             if job.video is not None:
-                write_video(recovery, detector, job.video, options, say, warn)
+                write_video(predictor, detector, job.video, options, say, warn)
                 written += 1
                 continue
-            picture = job.picture
-            if picture is None:
+            keypoints = job.keypoints
+            if keypoints is None:
                 from pose2mesh.detectors.image_keypoints import detect_image
 
                 assert detector is not None
-                assert job.photo is not None
-                picture = detect_image(job.photo, read_image(job.photo), detector)
-            for line in write_picture(recovery, picture, job.photo, options):
+                assert job.image is not None
+                keypoints = detect_image(job.image, read_image(job.image), detector)
+            for line in write_image(predictor, keypoints, job.image, options):
                 say(line)
         except InputError as error:
             faults += 1
             warn(f"pose2mesh: {error}")
             continue
         written += 1
-        if options.image is not None and job.photo is None:
-            warn(f"{job.stem}: no photo found in {options.image}; drawn on a plain canvas")
+        if options.image is not None and job.image is None:
+            warn(f"{job.stem}: no image found in {options.image}; drawn on a plain canvas")
     return 0 if not faults else 1 if written else 2
 
 
 def read_input(path: Path, options: PredictOptions) -> list[Job]:
-    """The pictures of one input: a photo, a folder of photos, or keypoints, which take precedence in a folder.
+    """The jobs of one input: an image, a folder of images, a video, or keypoints, which take precedence in a folder.
 
     Raises:
         InputError: it cannot be used; see `read_keypoints`.
@@ -148,18 +148,18 @@ def read_input(path: Path, options: PredictOptions) -> list[Job]:
         if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES:
             return [Job(path.stem, None, path)]
         if path.is_dir() and not any(path.glob("*.json")):
-            photos = sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
-            if photos:
-                return [Job(file.stem, None, file) for file in photos]
-        pictures = read_keypoints(path, options.joints)
+            images = sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+            if images:
+                return [Job(file.stem, None, file) for file in images]
+        found_keypoints = read_keypoints(path, options.joints)
     except OSError as error:  # a name too long for the system, a folder that may not be listed
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
-    found = {} if options.image is None else match_images(pictures, options.image)
-    return [Job(picture.stem, picture, found.get(picture.stem)) for picture in pictures]
+    found = {} if options.image is None else match_images(found_keypoints, options.image)
+    return [Job(keypoints.stem, keypoints, found.get(keypoints.stem)) for keypoints in found_keypoints]
 
 
 def _video_input(path: Path, options: PredictOptions) -> VideoInput | None:
-    """A video, or keypoints of one, where they are told to be that by --fps or --video.
+    """A video, or keypoints of its frames, which --fps or --video declare; None for anything else.
 
     Raises:
         InputError: PyAV is needed and missing, or the options do not go with the input.
@@ -178,7 +178,7 @@ def _video_input(path: Path, options: PredictOptions) -> VideoInput | None:
     if video is not None:
         from pose2mesh.pipelines.video.frame_reader import Video
 
-        Video(video)  # refused now if it cannot be read
+        Video(video)  # opened so that an unreadable file fails before any work is done
     elif "mp4" in options.video_formats:
         from pose2mesh.pipelines.video.frame_reader import require_pyav
 
@@ -187,30 +187,32 @@ def _video_input(path: Path, options: PredictOptions) -> VideoInput | None:
 
 
 def write_video(
-    recovery: Predictor,
+    predictor: Predictor,
     detector: Detector | None,
     video: VideoInput,
     options: PredictOptions,
     say: Callable[[str], None],
     warn: Callable[[str], None],
 ) -> None:
-    """Recover the people of a video and write what was asked for; see `pipelines.video.video_pipeline.predict_video`.
+    """Recover the people of a video and write the requested formats, by `video_pipeline.predict_video`.
 
     Raises:
         InputError: the input cannot be used, or the files cannot be written.
     """
-    if recovery.needs_image and video.video is None:
-        raise InputError(f"{video.path}: model {recovery.info.name!r} looks at the frames; give them with --video")
+    if predictor.needs_image and video.video is None:
+        raise InputError(
+            f"{video.path}: model {predictor.info.name!r} takes the frames as input; give them with --video"
+        )
     from pose2mesh.pipelines.video.video_pipeline import predict_video
 
     formats = options.video_formats
     needing_body = [name for name in formats if writers("video")[name].needs_body]
     is_requested = options.formats is not None and bool(needing_body)
-    rig = find_rig(recovery) if is_requested or recovery.info.body == DEFAULT_BODY else None
+    rig = find_rig(predictor) if is_requested or predictor.info.body == DEFAULT_BODY else None
     if rig is None:
         formats = tuple(name for name in formats if name not in needing_body)
     names = [options.detector, *(str(file) for file in options.detector_model)]
-    asked = VideoOptions(
+    video_options = VideoOptions(
         options.out,
         formats,
         options.joints,
@@ -220,34 +222,36 @@ def write_video(
         " ".join(names),
         options.overlay_parts,
     )
-    predict_video(video, asked, recovery, detector, rig, say, warn)
+    predict_video(video, video_options, predictor, detector, rig, say, warn)
 
 
-def write_picture(
-    recovery: Predictor, picture: ImageInput, photo_path: Path | None, options: PredictOptions
+def write_image(
+    predictor: Predictor, keypoints: ImageInput, image_path: Path | None, options: PredictOptions
 ) -> list[str]:
-    """Recover one picture's people and write what was asked for.
+    """Recover the people of one image and write the requested formats.
 
     Returns:
-        Lines that say what was done.
+        Lines of results.
 
     Raises:
-        InputError: the photo cannot be used or the files cannot be written; none of them is there then.
+        InputError: the image cannot be used or the files cannot be written; none of them exists then.
     """
     formats = options.image_formats
-    if recovery.needs_image and photo_path is None:
-        raise InputError(f"{picture.stem}: model {recovery.info.name!r} looks at the photo; give it with --image")
-    photo = None if photo_path is None else read_image(photo_path, picture.size)
-    result = recover_picture(recovery, picture, photo, options)
+    if predictor.needs_image and image_path is None:
+        raise InputError(
+            f"{keypoints.stem}: model {predictor.info.name!r} takes the image as input; give it with --image"
+        )
+    image = None if image_path is None else read_image(image_path, keypoints.size)
+    result = recover_image(predictor, keypoints, image, options)
     with all_or_none(options.out) as folder:
-        write_image_files(folder, recovery, result, formats, options.overlay_parts)
-    lines = [f"{picture.stem}: {len(result.people)} recovered, {len(result.skipped)} skipped"]
+        write_image_files(folder, predictor, result, formats, options.overlay_parts)
+    lines = [f"{keypoints.stem}: {len(result.people)} recovered, {len(result.skipped)} skipped"]
     return lines + [f"  skipped {skip.identifier}: {skip.reason}" for skip in result.skipped]
 
 
 @contextmanager
 def all_or_none(folder: Path) -> Iterator[Path]:
-    """A hidden folder to write into, whose files are moved to `folder` when the block ends without an error.
+    """A hidden staging folder, whose files are moved to `folder` when the block ends without an error.
 
     Raises:
         InputError: the folder cannot be made or written, or one of the files would take the place of a folder.
@@ -266,40 +270,48 @@ def all_or_none(folder: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(staging, ignore_errors=True)
         if is_new:
-            with suppress(OSError):  # it is not empty, as it should be
+            with suppress(OSError):  # not empty: it holds the results
                 folder.rmdir()
 
 
-def recover_picture(
-    recovery: Predictor, picture: ImageInput, photo: NDArray[np.uint8] | None, options: PredictOptions
+def recover_image(
+    predictor: Predictor, keypoints: ImageInput, image: NDArray[np.uint8] | None, options: PredictOptions
 ) -> ImageResult:
-    """The people of a picture in its order, from the joints of the file in the model's own joint set.
+    """Recover the people of an image, in the order of the input.
+
+    Args:
+        predictor: The model.
+        keypoints: The people's 2D joints.
+        image: (H, W, 3) RGB, where there is one.
+        options: Camera and height.
 
     Raises:
-        InputError: a nominal camera is asked for, and nothing says how large the picture is.
+        InputError: a nominal camera is requested, and the image size is unknown.
     """
-    size = picture.size if photo is None or picture.size is not None else (photo.shape[1], photo.shape[0])
-    people, identifiers, skipped = _recover_people(recovery, picture, options, size, photo)
-    return ImageResult(picture.stem, picture.image_name or picture.stem, photo, size, people, identifiers, skipped)
+    size = keypoints.size if image is None or keypoints.size is not None else (image.shape[1], image.shape[0])
+    people, identifiers, skipped = _recover_people(predictor, keypoints, options, size, image)
+    return ImageResult(
+        keypoints.stem, keypoints.image_name or keypoints.stem, image, size, people, identifiers, skipped
+    )
 
 
 def _recover_people(
-    recovery: Predictor,
-    picture: ImageInput,
+    predictor: Predictor,
+    keypoints: ImageInput,
     options: PredictOptions,
     size: tuple[int, int] | None,
-    photo: NDArray[np.uint8] | None,
+    image: NDArray[np.uint8] | None,
 ) -> tuple[list[Person], list[int | str | None], list[Skipped]]:
-    """The people, their ids, and those who are skipped: by the reader, or because the model lacks their joints."""
+    """The people, their ids, and the skipped annotations: by the reader, or because the model lacks their joints."""
     intrinsics = options.camera
     if intrinsics == NOMINAL:
         if size is None:
             raise InputError(
-                f"--intrinsics {NOMINAL}: nothing says how large the picture {picture.stem!r} is; give --image"
+                f"--intrinsics {NOMINAL}: the size of the image {keypoints.stem!r} is unknown; give --image"
             )
         intrinsics = nominal_intrinsics(size)
-    kept, pixels, confidence, unusable = usable_people(picture.people, recovery.joint_set)
-    if photo is not None and recovery.needs_image and size is not None:
-        photo = resize_image(photo, size)
-    people = recovery.recover_converted(pixels, confidence, intrinsics, options.height, size, photo)
-    return people, [picture.people[index].identifier for index in kept], [*picture.skipped, *unusable]
+    kept, pixels, confidence, unusable = usable_people(keypoints.people, predictor.joint_set)
+    if image is not None and predictor.needs_image and size is not None:
+        image = resize_image(image, size)
+    people = predictor.recover_converted(pixels, confidence, intrinsics, options.height, size, image)
+    return people, [keypoints.people[index].identifier for index in kept], [*keypoints.skipped, *unusable]

@@ -20,7 +20,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from pose2mesh.errors import InputError
-from pose2mesh.pipelines.options import PredictOptions
+from pose2mesh.pipelines.predict_options import PredictOptions
 from pose2mesh.server.headers import SecurityHeaders
 from pose2mesh.server.request_limits import BodyDeadline
 from pose2mesh.server.result_store import Frames, StoredResult
@@ -35,7 +35,7 @@ EXAMPLES = Path(__file__).parent / "examples"
 
 
 class Api:
-    """Answers the requests of `docs/serve.md`."""
+    """Request handlers of the HTTP API, as `docs/serve.md` specifies it."""
 
     def __init__(self, service: Service) -> None:
         self.service, self.run = service, service.worker.run
@@ -44,7 +44,7 @@ class Api:
         limits = self.service.limits
         return JSONResponse({
             "version": version("pose2mesh"),
-            "model": self.service.recovery.info.name,
+            "model": self.service.predictor.info.name,
             "photos": self.service.detector is not None,
             "joint_orders": list(INPUT_ORDERS),
             "formats": [{"name": name, "title": download.title} for name, download in DOWNLOADS.items()],
@@ -58,54 +58,54 @@ class Api:
         })  # fmt: skip
 
     async def recover(self, request: Request) -> Response:
-        """POST /api/people: photos or keypoints in, people out."""
+        """POST /api/people: recover people from images or keypoints."""
         options = _options(request)
-        wanted = request.query_params.get("format") or (
+        requested = request.query_params.get("format") or (
             "glb" if request.headers.get("accept") == DOWNLOADS["glb"].media_type else "result"
         )
-        if wanted not in ("result", *DOWNLOADS):
-            raise InputError(f"format {wanted!r}: expected one of {', '.join(DOWNLOADS)}")
+        if requested not in ("result", *DOWNLOADS):
+            raise InputError(f"format {requested!r}: expected one of {', '.join(DOWNLOADS)}")
         with tempfile.TemporaryDirectory(prefix="pose2mesh-") as name:
             folder = Path(name)
             with without_folder(folder):
                 files = await save_uploads(request, folder, self.service.limits)
                 frames = await self.run(lambda deadline: self.service.recover(files, options, deadline.check))
-        if wanted != "result":
-            return await self._download(frames, wanted)
+        if requested != "result":
+            return await self._download(frames, requested)
         return await self._describe(self.service.results.add(frames))
 
     async def result(self, request: Request) -> Response:
         return await self._describe(self.service.results.get(request.path_params["result"]))
 
     async def scene(self, request: Request) -> Response:
-        """What all frames of the view share."""
+        """The data that all frames of the 3D view share."""
         frames = self.service.results.get(request.path_params["result"]).frames
-        title, rate = frames.pictures[0].stem, frames.frames_per_second
-        scene = await self.run(lambda _: describe_scene(title, self.service.recovery, [], rate))
+        title, rate = frames.images[0].stem, frames.frames_per_second
+        scene = await self.run(lambda _: describe_scene(title, self.service.predictor, [], rate))
         return JSONResponse(scene, headers=_KEEP)
 
     async def frame(self, request: Request) -> Response:
-        """One frame of the view."""
-        picture = self._picture(request)
-        return JSONResponse(await self.run(lambda _: self.service.frame(picture)), headers=_KEEP)
+        """One frame of the 3D view."""
+        image = self._image(request)
+        return JSONResponse(await self.run(lambda _: self.service.frame(image)), headers=_KEEP)
 
     async def download(self, request: Request) -> Response:
-        """A format of one picture, or of all of them."""
+        """The file of one image, or of all images of a result, in a format."""
         frames = self.service.results.get(request.path_params["result"]).frames
         if "frame" in request.path_params:
-            frames = Frames([self._picture(request)])
+            frames = Frames([self._image(request)])
         return await self._download(frames, request.path_params["format"])
 
     async def _describe(self, result: StoredResult) -> Response:
-        text = await run_in_threadpool(self.service.describe, result)  # of many people it takes a while
+        text = await run_in_threadpool(self.service.describe, result)  # slow for many people
         return Response(text, media_type="application/json")
 
-    def _picture(self, request: Request) -> ImageResult:
-        pictures = self.service.results.get(request.path_params["result"]).frames.pictures
+    def _image(self, request: Request) -> ImageResult:
+        images = self.service.results.get(request.path_params["result"]).frames.images
         number = request.path_params["frame"]
-        if number >= len(pictures):
-            raise HTTPException(404, f"frame {number}: the result has {len(pictures)}")
-        return pictures[number]
+        if number >= len(images):
+            raise HTTPException(404, f"frame {number}: the result has {len(images)}")
+        return images[number]
 
     async def _download(self, frames: Frames, name: str) -> Response:
         if name not in DOWNLOADS:
@@ -124,8 +124,8 @@ def build_app(service: Service, hosts: list[str] | None = None) -> Starlette:
     """The app.
 
     Args:
-        service: Answers.
-        hosts: The names that the server may be asked under; None for any.
+        service: Recovers people and keeps results.
+        hosts: Accepted values of the Host header; None for any.
     """
     limits, api = service.limits, Api(service)
     routes = [
@@ -161,10 +161,10 @@ async def _fail(request: Request, error: Exception) -> Response:
 
 
 def _options(request: Request) -> PredictOptions:
-    """The choices of a request, in its query.
+    """The options of a request, from its query.
 
     Raises:
-        InputError: names the one at fault.
+        InputError: names the invalid one.
     """
     query = request.query_params
     unknown = set(query) - {"joints", "height", "intrinsics", "format", "name"}

@@ -1,4 +1,4 @@
-"""What browsers are told about every answer: whom the page may ask, and who may ask the server."""
+"""Security headers of every response, and refusal of cross-site requests."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ POLICY = (
 
 
 class SecurityHeaders:
-    """Sends the policy with every answer, and answers 403 to what the page of another site asks for.
+    """Adds the policy to every response, and answers 403 to requests from pages of other sites.
 
-    Browsers say in `Sec-Fetch-Site` whose page a request comes from; programs send no such header.
+    Browsers state the origin of a request in `Sec-Fetch-Site`; other programs send no such header.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -37,8 +37,8 @@ class SecurityHeaders:
             await send(message)
 
         foreign = Headers(scope=scope).get("sec-fetch-site", "none") not in ("none", "same-origin")
-        if foreign and scope["path"] != "/":  # a link to the app may stand anywhere
-            answer = JSONResponse({"error": "asked for by the page of another site"}, 403)
-            await answer(scope, receive, send_with_policy)
+        if foreign and scope["path"] != "/":  # links to the app from other sites are allowed
+            response = JSONResponse({"error": "requested by a page of another site"}, 403)
+            await response(scope, receive, send_with_policy)
             return
         await self.app(scope, receive, send_with_policy)

@@ -1,4 +1,4 @@
-"""What a request may cost the server, and how one that would cost more is cut off."""
+"""Limits of a request, and the deadline of its body."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 @dataclass(frozen=True)
 class RequestLimits:
-    """Of one request, unless said otherwise.
+    """Limits of one request, unless stated otherwise.
 
     Attributes:
-        upload_bytes: Of its body.
-        keypoint_bytes: Of a file of keypoints, unpacked: its numbers take some ten times that while they are read.
-        pixels: Of a photo.
-        files, people: Uploaded files; people in all their pictures.
-        header_seconds, body_seconds: Until the headers, and the body, must have come. A client who does not go on
-            reading an answer is waited for as long as for a body.
-        work_seconds: For waiting in line and for the work.
-        waiting: Requests in line, of all clients.
-        connections: Open at once, of all clients; so many bodies may lie on the disk.
-        results, result_bytes, result_seconds: Kept in memory for all clients; the oldest goes first.
+        upload_bytes: Size of its body.
+        keypoint_bytes: Size of a keypoint file, unpacked; reading it takes some ten times that in memory.
+        pixels: Of an image.
+        files, people: Number of uploaded files, and of people in all their images.
+        header_seconds, body_seconds: Time until the headers, and the body, are received. A client that stops reading
+            a response is disconnected after `body_seconds`.
+        work_seconds: Time in the queue and for the work.
+        waiting: Queued requests, of all clients.
+        connections: Open connections of all clients; bounds the bodies on the disk.
+        results, result_bytes, result_seconds: Results kept in memory for all clients; the oldest is evicted first.
     """
 
     upload_bytes: int = 64_000_000
@@ -43,10 +43,10 @@ class RequestLimits:
 
 
 class BodyDeadline:
-    """Answers 408 to a request whose body has not come in time.
+    """Answers 408 to a request whose body is not received in time.
 
     Args:
-        app: What answers the others.
+        app: The wrapped application.
         seconds: From the end of the headers to the end of the body.
     """
 
@@ -62,7 +62,7 @@ class BodyDeadline:
 
         async def receive_in_time() -> Message:
             nonlocal complete
-            if complete:  # what comes after the body is the end of the connection, for which there is no hurry
+            if complete:  # only the disconnect follows the body, which has no deadline
                 return await receive()
             try:
                 message = await asyncio.wait_for(receive(), end - time.monotonic())

@@ -1,4 +1,4 @@
-"""Results that are kept for a while, in memory: so many, so large, so long."""
+"""Keeps results in memory, bounded in number, size and age."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from pose2mesh.visualization.image_result import ImageResult
 
 @dataclass(frozen=True, eq=False)
 class Frames:
-    """What one request gave.
+    """The result of one request.
 
     Attributes:
-        pictures: In the order of the request; they are the frames of the view.
+        images: In the order of the request; they are the frames of the 3D view.
         frames_per_second: Of a video, where it is known.
     """
 
-    pictures: list[ImageResult]
+    images: list[ImageResult]
     frames_per_second: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class StoredResult:
-    """Frames that are kept.
+    """A stored result.
 
     Attributes:
-        identifier: Not to be guessed: whoever has it may read the result.
-        frames: What is kept.
+        identifier: Unguessable: it grants access to the result.
+        frames: The result.
         size_bytes: In memory.
-        until: When it is forgotten, on the clock of the store.
+        until: Time of eviction, on the clock of the store.
     """
 
     identifier: str
@@ -49,7 +49,7 @@ class ResultStore:
 
     Args:
         limits: Its `results`, `result_bytes` and `result_seconds`.
-        clock: Seconds.
+        clock: Returns seconds.
     """
 
     def __init__(self, limits: RequestLimits, clock: Callable[[], float] = time.monotonic) -> None:
@@ -57,30 +57,30 @@ class ResultStore:
         self._results: OrderedDict[str, StoredResult] = OrderedDict()
 
     def __len__(self) -> int:
-        self._forget()
+        self._evict()
         return len(self._results)
 
     def add(self, frames: Frames) -> StoredResult:
-        """Keep what a request gave."""
-        size = sum(_size(picture) for picture in frames.pictures)
+        """Store a result."""
+        size = sum(_size(image) for image in frames.images)
         until = self.clock() + self.limits.result_seconds
         result = StoredResult(secrets.token_urlsafe(16), frames, size, until)
         self._results[result.identifier] = result
-        self._forget()
+        self._evict()
         return result
 
     def get(self, identifier: str) -> StoredResult:
-        """A result that was kept.
+        """A stored result.
 
         Raises:
-            HTTPException: 404, there is none such, or no more.
+            HTTPException: 404, there is no such result, or no longer.
         """
-        self._forget()
+        self._evict()
         if identifier not in self._results:
             raise HTTPException(404, "no such result; they are kept for a while only")
         return self._results[identifier]
 
-    def _forget(self) -> None:
+    def _evict(self) -> None:
         results, limits = self._results, self.limits
         while results:
             oldest = next(iter(results.values()))
@@ -90,6 +90,6 @@ class ResultStore:
             results.popitem(last=False)
 
 
-def _size(picture: ImageResult) -> int:
-    photo = 0 if picture.photo is None else picture.photo.nbytes
-    return photo + sum(person.vertices.nbytes + 10_000 for person in picture.people)
+def _size(image: ImageResult) -> int:
+    pixel_bytes = 0 if image.image is None else image.image.nbytes
+    return pixel_bytes + sum(person.vertices.nbytes + 10_000 for person in image.people)

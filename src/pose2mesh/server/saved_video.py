@@ -1,4 +1,4 @@
-"""The NPZ file that `predict` writes of a video, as pictures to look at: nothing is recovered again."""
+"""Reads the NPZ file that `predict` writes of a video, for display; nothing is recovered again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pose2mesh.inference.predictor import Predictor
 from pose2mesh.server.result_store import Frames
 from pose2mesh.visualization.image_result import ImageResult
 
-# What is read of the file: each of rows, one a person and frame, with its shape behind that.
+# Arrays that are read: those with a row per person and frame, with the shape of a row.
 _ROWS = {
     "vertices": "V3", "joints": "J3", "translation_m": "3", "joints_px": "J2", "confidence": "J",
     "frame": "", "person": "",
@@ -30,16 +30,16 @@ def is_saved_video(file: Path) -> bool:
     try:
         with np.load(file, allow_pickle=False) as arrays:
             return {*_ROWS, *_WHOLE} <= set(arrays.files)
-    except Exception:  # whatever is wrong with it, whoever reads it as keypoints says so
+    except Exception:  # the fault is reported when the file is read as keypoints
         return False
 
 
-def read_saved_video(file: Path, recovery: Predictor) -> Frames:
-    """The frames in which someone is seen, and how many a second there are.
+def read_saved_video(file: Path, predictor: Predictor) -> Frames:
+    """Read the frames that contain people, and the frame rate.
 
     Args:
-        file: For which `is_saved_video` holds, of a size that is safe to unpack.
-        recovery: The model, whose body the file must hold.
+        file: A file for which `is_saved_video` holds, of a size that is safe to unpack.
+        predictor: The model, whose body the file must hold.
 
     Raises:
         InputError: an array has another shape or type, or is not finite, or the body is another one.
@@ -47,44 +47,44 @@ def read_saved_video(file: Path, recovery: Predictor) -> Frames:
     try:
         with np.load(file, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in (*_ROWS, *_WHOLE)}
-    except Exception as error:  # numpy, zipfile and zlib have a dozen ways to say that the file is broken
+    except Exception as error:  # numpy, zipfile and zlib raise many kinds of errors for a broken file
         raise InputError(f"{file}: is not a NumPy array file: {one_line(error)[:150]}") from None
-    _check(file, found, recovery)
+    _check(file, found, predictor)
     intrinsics = Intrinsics(*found["intrinsics"].tolist())
     width, height = found["size_px"].tolist()
-    pictures = []
+    images = []
     for frame in np.unique(found["frame"]).tolist():
         rows = np.flatnonzero(found["frame"] == frame).tolist()
-        people = [_person(found, row, intrinsics, recovery) for row in rows]
+        people = [_person(found, row, intrinsics, predictor) for row in rows]
         numbers = found["person"][rows].tolist()
         stem = f"frame_{frame:05d}"
-        pictures.append(ImageResult(stem, stem, None, (width, height), people, list(numbers), [], numbers))
-    return Frames(pictures, float(found["fps"]))
+        images.append(ImageResult(stem, stem, None, (width, height), people, list(numbers), [], numbers))
+    return Frames(images, float(found["fps"]))
 
 
-def _person(found: Mapping[str, NDArray[Any]], row: int, intrinsics: Intrinsics, recovery: Predictor) -> Person:
+def _person(found: Mapping[str, NDArray[Any]], row: int, intrinsics: Intrinsics, predictor: Predictor) -> Person:
     joints, translation = found["joints"][row], found["translation_m"][row].astype(np.float64)
     confidence = found["confidence"][row].clip(0, 1)
     scale = float(intrinsics.fx / translation[2])
     camera = Camera("perspective", intrinsics, translation, scale, intrinsics.project(translation))
     score = float(confidence[confidence > 0].mean()) if (confidence > 0).any() else 0.0
-    stature = recovery.stature(joints)
+    stature = predictor.stature(joints)
     return Person(joints, found["vertices"][row], found["joints_px"][row], confidence, camera, stature, score)
 
 
-def _check(file: Path, found: dict[str, NDArray[Any]], recovery: Predictor) -> None:
-    sizes = {"V": len(recovery.template), "J": len(recovery.joint_set), "2": 2, "3": 3}
+def _check(file: Path, found: dict[str, NDArray[Any]], predictor: Predictor) -> None:
+    sizes = {"V": len(predictor.template), "J": len(predictor.joint_set), "2": 2, "3": 3}
     count = len(found["frame"]) if found["frame"].ndim else 0
     expected: dict[str, tuple[int, ...]] = {
         name: (count, *(sizes[letter] for letter in letters)) for name, letters in _ROWS.items()
     }
-    expected |= {"frames": (), "fps": (), "size_px": (2,), "intrinsics": (4,), "faces": recovery.faces.shape}
+    expected |= {"frames": (), "fps": (), "size_px": (2,), "intrinsics": (4,), "faces": predictor.faces.shape}
     for name, shape in expected.items():
         array = found[name]
         if array.shape != shape or array.dtype.kind not in "iuf" or not np.isfinite(array).all():
             raise InputError(f"{file}: {name} has shape {array.shape} of {array.dtype}; expected finite {shape}")
-    if not np.array_equal(found["faces"], recovery.faces):
-        raise InputError(f"{file}: its faces are those of another body than that of model {recovery.info.name!r}")
+    if not np.array_equal(found["faces"], predictor.faces):
+        raise InputError(f"{file}: its faces are those of another body than that of model {predictor.info.name!r}")
     whole = found["frame"].dtype.kind in "iu" and found["person"].dtype.kind in "iu"
     if not (count and whole and found["frame"].min() >= 0 and found["frame"].max() < _MOST_FRAMES):
         raise InputError(f"{file}: frame and person: expected whole numbers from 0, at least one row")

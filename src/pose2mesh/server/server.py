@@ -1,4 +1,4 @@
-"""`pose2mesh serve`: the app on a port."""
+"""Runs the app of `pose2mesh serve` on a port."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from pose2mesh.detectors.detection import Detector
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-# For a client to read a refusal while it still sends: so long, and so much of what it sends, is thrown away.
+# Time and bytes of a refused request that are still read and discarded, so that the client can read the refusal.
 _LINGER_SECONDS, _LINGER_BYTES = 2.0, 4_000_000
-_LEAST_READ_BYTES = 500_000  # of an answer that is waited for, in the time that a body may take
+_LEAST_READ_BYTES = 500_000  # of a pending response that a client must read within `body_seconds`
 
 
 class ImpatientProtocol(H11Protocol):
-    """HTTP/1.1 as uvicorn has it, which by itself waits for ever: for headers, for bodies that it has refused, and for
-    clients to read what they asked for.
+    """uvicorn's HTTP/1.1 with timeouts, which uvicorn lacks: for headers, for the bodies of refused requests, and for
+    clients that do not read the response.
     """
 
     limits = RequestLimits()
@@ -58,7 +58,7 @@ class ImpatientProtocol(H11Protocol):
             self.loop.call_later(_LINGER_SECONDS, self.transport.close)
 
     def _is_refused(self) -> bool:
-        """Whether the request was answered before all of it had come."""
+        """Whether the response was complete before all of the request was received."""
         return self.cycle is not None and self.cycle.response_complete and self.conn.their_state is h11.SEND_BODY
 
     def pause_writing(self) -> None:
@@ -118,12 +118,13 @@ def serve(
     """Serve the app until it is interrupted.
 
     Args:
-        host, port: To listen at.
-        model, backend: As for `load_model`.
-        detector, detector_files, offline: As `load_detector` takes them. Where `auto` finds none, photos are not taken.
-        say: Takes the line that says where the app is.
-        warn: Takes the line that says that photos are not taken.
-        limits: On what a request may cost.
+        host, port: The address to listen on.
+        model, backend: Arguments of `model_zoo.load_model`.
+        detector, detector_files, offline: Arguments of `load_detector`. Without any for `auto`, images are
+            not accepted.
+        say: Called with the line that states the address of the app.
+        warn: Called with a line where images are not accepted.
+        limits: Limits of a request.
 
     Raises:
         InputError: the model, the detector or the port cannot be used.
@@ -131,11 +132,11 @@ def serve(
     limits = limits or RequestLimits()
     listener = _listen(host, port)  # before the slow part
     with listener:
-        recovery = load_model(model, "cpu", backend)
-        service = Service(recovery, _find_detector(detector, detector_files, offline, warn), limits)
+        predictor = load_model(model, "cpu", backend)
+        service = Service(predictor, _find_detector(detector, detector_files, offline, warn), limits)
         hosts = [*_LOOPBACK, "[::1]"] if host in _LOOPBACK else None
-        shown = f"[{host}]" if ":" in host else host
-        say(f"pose2mesh: http://{shown}:{listener.getsockname()[1]}/ (Ctrl-C ends it)")
+        address = f"[{host}]" if ":" in host else host
+        say(f"pose2mesh: http://{address}:{listener.getsockname()[1]}/ (Ctrl-C ends it)")
         make_server(service, limits, hosts).run(sockets=[listener])
         service.worker.close()
     return 0
@@ -172,5 +173,5 @@ def _find_detector(name: str, files: tuple[Path, ...], offline: bool, warn: Call
     except InputError as error:
         if name != "auto" or files:
             raise
-        warn(f"pose2mesh: photos are not taken, keypoints are: {error}")
+        warn(f"pose2mesh: images are not accepted, only keypoints: {error}")
         return None

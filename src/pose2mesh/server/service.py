@@ -1,4 +1,4 @@
-"""What the app does for a request, apart from HTTP: files to pictures with people, and those to what is sent."""
+"""The work of the app apart from HTTP: recovers people from uploaded files, and writes the formats to send."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from pose2mesh.io.mesh_files import json_text
 from pose2mesh.pipelines.formats import writers
 from pose2mesh.pipelines.image_document import describe_image
 from pose2mesh.pipelines.image_files import write_image_files
-from pose2mesh.pipelines.image_pipeline import recover_picture
-from pose2mesh.pipelines.options import PredictOptions
+from pose2mesh.pipelines.image_pipeline import recover_image
+from pose2mesh.pipelines.predict_options import PredictOptions
 from pose2mesh.server.request_limits import RequestLimits
 from pose2mesh.server.result_store import Frames, ResultStore, StoredResult
 from pose2mesh.server.saved_video import is_saved_video, read_saved_video
@@ -36,75 +36,75 @@ DOWNLOADS = {name: writer for name, writer in writers("image").items() if writer
 
 
 class Service:
-    """Recovers people, keeps results, and puts them into formats.
+    """Recovers people, keeps results, and writes them in the output formats.
 
     Args:
-        recovery: The model.
-        detector: Finds people in photos; None where photos are not taken.
-        limits: On what a request may cost.
+        predictor: The model.
+        detector: Detects people in images; None where images are not accepted.
+        limits: Limits of a request.
     """
 
-    def __init__(self, recovery: Predictor, detector: Detector | None, limits: RequestLimits) -> None:
-        self.recovery, self.detector, self.limits = recovery, detector, limits
+    def __init__(self, predictor: Predictor, detector: Detector | None, limits: RequestLimits) -> None:
+        self.predictor, self.detector, self.limits = predictor, detector, limits
         self.worker = Worker(limits.waiting, limits.work_seconds)
         self.results = ResultStore(limits)
 
     def recover(self, files: list[Path], options: PredictOptions, check: Callable[[], None]) -> Frames:
-        """The pictures of uploaded files; `check` is called between them and raises where the time is over.
+        """Recover the people of uploaded files; `check` is called between images and raises once the deadline is over.
 
         Raises:
             InputError: a file cannot be used.
-            HTTPException: there is more in them than the limits allow.
+            HTTPException: the files exceed the limits.
         """
         if len(files) == 1 and files[0].suffix == ".npz":
             check_unpacked_size(files[0], self.limits.upload_bytes)
             if is_saved_video(files[0]):
-                frames = read_saved_video(files[0], self.recovery)
-                check_people(sum(len(picture.people) for picture in frames.pictures), self.limits)
+                frames = read_saved_video(files[0], self.predictor)
+                check_people(sum(len(image.people) for image in frames.images), self.limits)
                 return frames
-        pictures = []
+        images = []
         for upload in read_uploads(files, options.joints, self.limits, self.detector, check):
             check()
-            pictures.append(recover_picture(self.recovery, upload.picture, upload.photo, options))
-        return Frames(pictures)
+            images.append(recover_image(self.predictor, upload.keypoints, upload.image, options))
+        return Frames(images)
 
     def describe(self, result: StoredResult) -> str:
         """A result as JSON."""
-        address = f"/api/results/{result.identifier}"
+        url = f"/api/results/{result.identifier}"
         frames = []
-        for number, picture in enumerate(result.frames.pictures):
-            files = {name: f"{address}/frames/{number}/{name}" for name in DOWNLOADS}
-            people = describe_image(self.recovery, picture, [{} for _ in picture.people])
-            frames.append({"stem": picture.stem, "files": files, **people})
+        for number, image in enumerate(result.frames.images):
+            files = {name: f"{url}/frames/{number}/{name}" for name in DOWNLOADS}
+            people = describe_image(self.predictor, image, [{} for _ in image.people])
+            frames.append({"stem": image.stem, "files": files, **people})
         seconds = max(0, round(result.until - self.results.clock()))
         document = {"id": result.identifier, "kept_seconds": seconds, "frames": frames}
         return json_text(document, "result")
 
-    def frame(self, picture: ImageResult) -> dict[str, Any]:
-        """A picture for the view."""
-        people, ground = picture.people, picture.ground()
-        return describe_frame(self.recovery, people, ground, picture.stem, picture.identifiers, picture.colours)
+    def frame(self, image: ImageResult) -> dict[str, Any]:
+        """The document of an image for the 3D view."""
+        people, canvas = image.people, image.canvas()
+        return describe_frame(self.predictor, people, canvas, image.stem, image.identifiers, image.colours)
 
     def write(self, frames: Frames, name: str, check: Callable[[], None]) -> tuple[str, bytes]:
-        """The name and content of frames in a format: of one file, or of a zip archive where there are several.
+        """The name and content of the frames in a format: one file, or a zip archive of several.
 
         Raises:
-            HTTPException: 404, nobody is in them, and there is no such file without.
+            HTTPException: 404, no person was detected, and the format has no file without people.
         """
-        pictures, stem = frames.pictures, frames.pictures[0].stem
+        images, stem = frames.images, frames.images[0].stem
         if name == "html":
-            shown = []
-            for picture in pictures:
+            scenes = []
+            for image in images:
                 check()
-                shown.append(self.frame(picture))
-            return f"{stem}.html", page_text(stem, self.recovery, shown, frames.frames_per_second).encode()
+                scenes.append(self.frame(image))
+            return f"{stem}.html", page_text(stem, self.predictor, scenes, frames.frames_per_second).encode()
         with tempfile.TemporaryDirectory(prefix="pose2mesh-") as folder:
-            for picture in pictures:
+            for image in images:
                 check()
-                write_image_files(Path(folder), self.recovery, picture, (name,))
+                write_image_files(Path(folder), self.predictor, image, (name,))
             files = sorted(Path(folder).iterdir())
             if not files:
-                raise HTTPException(404, f"nobody was found, so there is no {name}")
+                raise HTTPException(404, f"no person was detected, so there is no {name}")
             if len(files) == 1:
                 return files[0].name, files[0].read_bytes()
             packed = io.BytesIO()

@@ -1,4 +1,4 @@
-"""What comes with a request, as pictures with keypoints: files under safe names, checked before they are opened."""
+"""Reads the files of a request as images with keypoints: stored under safe names, checked before they are opened."""
 
 from __future__ import annotations
 
@@ -27,52 +27,52 @@ from pose2mesh.visualization.overlay import LONGEST_OVERLAY_PX
 if TYPE_CHECKING:
     from pose2mesh.detectors.detection import Detector
 
-# How a file begins → the suffix that it is kept under, whatever its name says.
+# First bytes of a file → the suffix that it is stored under, whatever its name is.
 _SIGNATURES = (
     (b"\xff\xd8\xff", ".jpg"), (b"\x89PNG\r\n\x1a\n", ".png"), (b"RIFF", ".webp"),
     (b"\x93NUMPY", ".npy"), (b"PK", ".npz"),
 )  # fmt: skip
-PHOTO_FORMATS = {".jpg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
+IMAGE_FORMATS = {".jpg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
 _LONGEST_NAME = 60
 _CHUNK_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
-class Uploaded:
-    """One picture of a request.
+class UploadedImage:
+    """One image of a request.
 
     Attributes:
-        picture: Its keypoints.
-        photo: (H, W, 3) RGB, at most as large as an overlay, where there is one.
+        keypoints: The people's 2D joints.
+        image: (H, W, 3) RGB, at most as large as an overlay; None where only keypoints were sent.
     """
 
-    picture: ImageInput
-    photo: NDArray[np.uint8] | None
+    keypoints: ImageInput
+    image: NDArray[np.uint8] | None
 
 
 def safe_stem(name: str) -> str:
-    """A name for files that leads nowhere and means nothing to a shell, a header or a page."""
+    """A file name without path separators and without characters special to a shell, a header or a page."""
     last = re.split(r"[/\\]", name)[-1]
     plain = re.sub(r"[^A-Za-z0-9_-]+", "_", last.rsplit(".", 1)[0]).strip("_-")
     return plain[:_LONGEST_NAME] or "upload"
 
 
 def suffix_of(start: bytes) -> str:
-    """What a file is, by its first bytes; what is nothing else is taken for JSON.
+    """The suffix of a file's type, by its first bytes.
 
     Raises:
-        InputError: neither a picture that is taken nor keypoints.
+        InputError: neither a supported image nor keypoints.
     """
     for signature, suffix in _SIGNATURES:
         if start.startswith(signature):
             return suffix
     if start.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
         return ".json"
-    raise InputError("is neither a JPEG, PNG or WebP picture nor keypoints as JSON, .npy or .npz")
+    raise InputError("is neither a JPEG, PNG or WebP image nor keypoints as JSON, .npy or .npz")
 
 
 def free_name(stem: str, taken: set[str]) -> str:
-    """`stem`, with a number where it is taken; it is taken from then on."""
+    """`stem`, with a number where it is taken; the name is added to `taken`."""
     name, number = stem, 2
     while name in taken:
         name, number = f"{stem}_{number}", number + 1
@@ -81,13 +81,13 @@ def free_name(stem: str, taken: set[str]) -> str:
 
 
 async def save_uploads(request: Request, folder: Path, limits: RequestLimits) -> list[Path]:
-    """Put the files of a form, or a body that is one file, into a folder, chunk by chunk.
+    """Store the files of a form, or a body that is one file, in a folder, chunk by chunk.
 
     Returns:
         The files, under names of `safe_stem` and suffixes of `suffix_of`.
 
     Raises:
-        InputError: the form has no file, or a file is of no kind that is taken.
+        InputError: the form has no file, or a file has an unsupported type.
         HTTPException: the request is larger or slower than the limits allow.
     """
     taken: set[str] = set()
@@ -106,7 +106,7 @@ async def save_uploads(request: Request, folder: Path, limits: RequestLimits) ->
                         file.write(chunk)
                 files.append(_settle(partial, part.filename or "upload", taken))
     if not files:
-        raise InputError("the form has no file named 'file'; expected photos or keypoints")
+        raise InputError("the form has no file named 'file'; expected images or keypoints")
     return files
 
 
@@ -123,99 +123,104 @@ def _settle(partial: Path, name: str, taken: set[str]) -> Path:
 
 def read_uploads(
     files: list[Path], joints: str, limits: RequestLimits, detector: Detector | None, check: Callable[[], None]
-) -> list[Uploaded]:
-    """The pictures of a request, people detected in photos that no keypoints came for.
+) -> list[UploadedImage]:
+    """Read the images of a request; people are detected where no keypoints were sent.
 
     Args:
         files: In one folder, under names of `safe_stem` and `suffix_of`.
         joints: Order of the joints in arrays.
         limits: On pixels, bytes of keypoints, and people.
-        detector: None where photos are not taken.
-        check: Called between pictures; raises where the time is over.
+        detector: None where images are not accepted.
+        check: Called between images; raises once the deadline is over.
 
     Raises:
         InputError: a file cannot be used; it is named without its folder.
-        HTTPException: 413, there is more in it than the limits allow; 415, a photo and no detector.
+        HTTPException: 413, a limit is exceeded; 415, an image without keypoints, and no detector.
     """
-    photos = [file for file in files if file.suffix in PHOTO_FORMATS]
-    pictures: list[ImageInput] = []
+    image_files = [file for file in files if file.suffix in IMAGE_FORMATS]
+    keypoints_of_images: list[ImageInput] = []
     for file in files:
-        if file.suffix not in PHOTO_FORMATS:
+        if file.suffix not in IMAGE_FORMATS:
             check_unpacked_size(file, limits.keypoint_bytes)
-            pictures += read_keypoints(file, joints)
-    check_people(sum(len(picture.people) for picture in pictures), limits)
-    matched = _match(pictures, photos)
+            keypoints_of_images += read_keypoints(file, joints)
+    check_people(sum(len(keypoints.people) for keypoints in keypoints_of_images), limits)
+    matched = _match(keypoints_of_images, image_files)
     uploads = []
-    for picture in pictures:
+    for keypoints in keypoints_of_images:
         check()
-        match = matched.get(picture.stem)
-        photo = None if match is None else _open_photo(match, limits, picture.size)
-        uploads.append(Uploaded(picture, None if photo is None else renderer.fit_within(photo, LONGEST_OVERLAY_PX)[0]))
-    if not pictures:
-        uploads = list(_detect(photos, limits, detector, check))
+        match = matched.get(keypoints.stem)
+        image = None if match is None else _open_image(match, limits, keypoints.size)
+        uploads.append(
+            UploadedImage(keypoints, None if image is None else renderer.fit_within(image, LONGEST_OVERLAY_PX)[0])
+        )
+    if not keypoints_of_images:
+        uploads = list(_detect(image_files, limits, detector, check))
     taken: set[str] = set()
     return [
-        replace(each, picture=replace(each.picture, stem=free_name(safe_stem(f"{each.picture.stem}."), taken)))
+        replace(each, keypoints=replace(each.keypoints, stem=free_name(safe_stem(f"{each.keypoints.stem}."), taken)))
         for each in uploads
     ]
 
 
 def _detect(
-    photos: list[Path], limits: RequestLimits, detector: Detector | None, check: Callable[[], None]
-) -> Iterator[Uploaded]:
+    image_files: list[Path], limits: RequestLimits, detector: Detector | None, check: Callable[[], None]
+) -> Iterator[UploadedImage]:
     from pose2mesh.detectors.image_keypoints import detect_image
 
-    if photos and detector is None:
-        raise HTTPException(415, "this server has no detector for photos; send keypoints")
+    if image_files and detector is None:
+        raise HTTPException(415, "this server has no detector for images; send keypoints")
     people = 0
-    for file in photos:
+    for file in image_files:
         check()
-        photo = _open_photo(file, limits)
+        image = _open_image(file, limits)
         assert detector is not None
-        picture = detect_image(file, photo, detector)
-        people += len(picture.people)
+        keypoints = detect_image(file, image, detector)
+        people += len(keypoints.people)
         check_people(people, limits)
-        yield Uploaded(picture, renderer.fit_within(photo, LONGEST_OVERLAY_PX)[0])
+        yield UploadedImage(keypoints, renderer.fit_within(image, LONGEST_OVERLAY_PX)[0])
 
 
-def _match(pictures: list[ImageInput], photos: list[Path]) -> dict[str, Path]:
-    if not pictures or not photos:
+def _match(keypoints_of_images: list[ImageInput], image_files: list[Path]) -> dict[str, Path]:
+    if not keypoints_of_images or not image_files:
         return {}
-    return match_images(pictures, photos[0] if len(pictures) == len(photos) == 1 else photos[0].parent)
+    return match_images(
+        keypoints_of_images,
+        image_files[0] if len(keypoints_of_images) == len(image_files) == 1 else image_files[0].parent,
+    )
 
 
-def _open_photo(file: Path, limits: RequestLimits, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
-    """A photo whose header says that it is not too large to be unpacked."""
+def _open_image(file: Path, limits: RequestLimits, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+    """Read an image, after a check of the size in its header."""
     from PIL import Image
 
     try:
-        with Image.open(file, formats=[PHOTO_FORMATS[file.suffix]]) as image:
+        with Image.open(file, formats=[IMAGE_FORMATS[file.suffix]]) as image:
             width, height = image.size
-    except Image.DecompressionBombError:  # so many pixels that Pillow does not tell how many
-        raise HTTPException(413, f"{file.name}: has more pixels than the {limits.pixels:,} that are taken") from None
+    except Image.DecompressionBombError:  # Pillow refuses to report a size this large
+        raise HTTPException(413, f"{file.name}: has more pixels than the {limits.pixels:,} that are accepted") from None
     except (OSError, SyntaxError, ValueError):
-        raise InputError(f"{file}: is not a {PHOTO_FORMATS[file.suffix]} picture that can be read") from None
+        raise InputError(f"{file}: is not a {IMAGE_FORMATS[file.suffix]} image that can be read") from None
     if width * height > limits.pixels:
-        raise HTTPException(413, f"{file.name}: has {width}x{height} pixels; at most {limits.pixels:,} are taken")
+        raise HTTPException(413, f"{file.name}: has {width}x{height} pixels; at most {limits.pixels:,} are accepted")
     return read_image(file, size)
 
 
 def check_unpacked_size(file: Path, most_bytes: int) -> None:
-    """Refuse a file that has more bytes than allowed once it is unpacked, before it is.
+    """Refuse a file that would exceed `most_bytes` when unpacked, before it is unpacked.
 
     Raises:
-        InputError: it is an `.npz` file that is broken.
+        InputError: the `.npz` file is broken.
         HTTPException: 413.
     """
     size = file.stat().st_size
     if file.suffix == ".npz":
         try:
-            with zipfile.ZipFile(file) as archive:  # which unpacks no more of an entry than it says here
-                size = sum(entry.file_size for entry in archive.infolist())
+            with zipfile.ZipFile(file) as archive:  # zipfile unpacks no more of a member than is stated here
+                size = sum(member.file_size for member in archive.infolist())
         except (OSError, ValueError, zipfile.BadZipFile):
             raise InputError(f"{file}: is not an .npz file that can be read") from None
     if size > most_bytes:
-        raise HTTPException(413, f"{file.name}: has {size:,} bytes; at most {most_bytes:,} are taken")
+        raise HTTPException(413, f"{file.name}: has {size:,} bytes; at most {most_bytes:,} are accepted")
 
 
 def check_people(count: int, limits: RequestLimits) -> None:
@@ -225,12 +230,12 @@ def check_people(count: int, limits: RequestLimits) -> None:
         HTTPException: 413.
     """
     if count > limits.people:
-        raise HTTPException(413, f"{count} people in one request; at most {limits.people} are taken")
+        raise HTTPException(413, f"{count} people in one request; at most {limits.people} are accepted")
 
 
 @contextmanager
 def without_folder(folder: Path) -> Iterator[None]:
-    """Errors name a file as the client knows it, not where the server put it."""
+    """Make errors name a file as the client knows it, without the server's folder."""
     try:
         yield
     except InputError as error:

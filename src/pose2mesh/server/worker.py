@@ -1,4 +1,4 @@
-"""One thread that works for all requests, and the bounded line before it."""
+"""A single worker thread for all requests, with a bounded queue."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import TypeVar
 
 from starlette.exceptions import HTTPException
 
-Answer = TypeVar("Answer")
+Output = TypeVar("Output")
 
 
 class Deadline:
-    """When a request must be done; work asks between its steps, since a thread cannot be stopped from outside."""
+    """The deadline of a request; the work checks it between steps, since a thread cannot be stopped from outside."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds, self.end = seconds, time.monotonic() + seconds
 
     def check(self) -> None:
-        """End the work where its time is over.
+        """Abort the work once the deadline is over.
 
         Raises:
             HTTPException: 503.
@@ -30,11 +30,11 @@ class Deadline:
 
 
 class Worker:
-    """Runs one request's work at a time: the networks use every core that they may for one.
+    """Runs the work of one request at a time: the networks use all cores for one.
 
     Args:
-        waiting: So many requests may stand in line behind the one that is worked on.
-        seconds: For standing in line and for the work.
+        waiting: Longest queue behind the running request.
+        seconds: Time in the queue and for the work.
     """
 
     def __init__(self, waiting: int, seconds: float) -> None:
@@ -42,11 +42,11 @@ class Worker:
         self.pending = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pose2mesh")
 
-    async def run(self, work: Callable[[Deadline], Answer]) -> Answer:
-        """What `work` gives.
+    async def run(self, work: Callable[[Deadline], Output]) -> Output:
+        """Run `work` in the thread and return its result.
 
         Raises:
-            HTTPException: 503 at once where the line is full, or later where the time is over.
+            HTTPException: 503, at once where the queue is full, or once the deadline is over.
         """
         if self.pending > self.waiting:
             raise HTTPException(503, f"{self.waiting} requests are waiting already", {"Retry-After": "2"})
@@ -56,13 +56,13 @@ class Worker:
         loop = asyncio.get_running_loop()
         future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._leave))
         try:
-            # Work that has begun goes on to its next check of the deadline; work that has not is taken out of the line.
+            # Running work stops at its next check of the deadline; queued work is cancelled.
             return await asyncio.wait_for(asyncio.wrap_future(future), self.seconds)
         except TimeoutError:
             raise HTTPException(503, f"not done within {self.seconds:g} seconds", {"Retry-After": "10"}) from None
 
     @staticmethod
-    def _timed(work: Callable[[Deadline], Answer], deadline: Deadline) -> Answer:
+    def _timed(work: Callable[[Deadline], Output], deadline: Deadline) -> Output:
         deadline.check()
         return work(deadline)
 
@@ -70,5 +70,5 @@ class Worker:
         self.pending -= 1
 
     def close(self) -> None:
-        """Let what is running end, and take nothing new."""
+        """Cancel queued work; running work ends by itself."""
         self._thread.shutdown(wait=False, cancel_futures=True)

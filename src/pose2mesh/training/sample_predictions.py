@@ -75,7 +75,7 @@ def write_samples(
     tiles = [draw_tile(samples, index, network.joint_set, faces) for index in range(len(samples.errors))]
     captions = [f"{index}: {_say(errors)}" for index, errors in enumerate(samples.errors)]
     sheet = renderer.contact_sheet(tiles, captions, columns=2, tile=tiles[0].shape[:2])
-    renderer.save_picture(folder / "samples.png", sheet)
+    renderer.save_image(folder / "samples.png", sheet)
 
 
 def draw_samples(stage: Literal["posenet", "pose2mesh"], network: Pose2Mesh, supply: DataSource) -> SamplePredictions:

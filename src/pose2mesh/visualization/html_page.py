@@ -1,4 +1,4 @@
-"""`STEM.html`: people in one page that opens from disk, can be mailed, and asks nobody for anything."""
+"""`STEM.html`: people in 3D as one self-contained page that opens from disk and loads nothing from the network."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STATIC = Path(__file__).parent / "static"
 def write_page(
     path: str | Path,
     title: str,
-    recovery: Predictor,
+    predictor: Predictor,
     frames: list[dict[str, Any]],
     frames_per_second: float | None = None,
 ) -> None:
@@ -29,24 +29,24 @@ def write_page(
     Args:
         path: The file.
         title: Its heading.
-        recovery: What the people were recovered by.
-        frames: One or more, as `scene.describe_frame` gives them; several get a slider.
-        frames_per_second: Of a video, to play them at.
+        predictor: The model that recovered the people.
+        frames: One or more, from `scene.describe_frame`; several get a slider.
+        frames_per_second: Playback rate of a video.
 
     Raises:
         InputError: the file cannot be written.
     """
     with atomic_write(path) as file:
-        file.write(page_text(title, recovery, frames, frames_per_second).encode())
+        file.write(page_text(title, predictor, frames, frames_per_second).encode())
 
 
 def page_text(
-    title: str, recovery: Predictor, frames: list[dict[str, Any]], frames_per_second: float | None = None
+    title: str, predictor: Predictor, frames: list[dict[str, Any]], frames_per_second: float | None = None
 ) -> str:
-    """The page itself; its policy lets the browser run and load what stands in it, and nothing else."""
+    """The page as HTML; its content security policy allows only its own inline script and style."""
     style, script = ((STATIC / name).read_text(encoding="utf-8") for name in ("style.css", "pose2mesh.js"))
     scene = json.dumps(
-        describe_scene(title, recovery, frames, frames_per_second), separators=(",", ":"), allow_nan=False
+        describe_scene(title, predictor, frames, frames_per_second), separators=(",", ":"), allow_nan=False
     )
     policy = (
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; img-src data: blob:; "
@@ -55,13 +55,13 @@ def page_text(
     return Template((STATIC / "page.html").read_text(encoding="utf-8")).substitute(
         policy=policy,
         title=escape(title),
-        model=escape(recovery.info.name),
+        model=escape(predictor.info.name),
         style=style,
         script=script,
-        scene=scene.replace("<", "\\u003c"),  # no text of the document may end the element it stands in
+        scene=scene.replace("<", "\\u003c"),  # text of the document must not end the script element
     )
 
 
 def _hash(text: str) -> str:
-    """The source that names an inline script or style by what it says (Content Security Policy, level 2)."""
+    """Hash source of an inline script or style (Content Security Policy, level 2)."""
     return f"'sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

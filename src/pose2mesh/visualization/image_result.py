@@ -1,4 +1,4 @@
-"""The people of one picture once they are recovered: what is written, drawn and shown."""
+"""The recovered people of one image: the input of all output formats of images."""
 
 from __future__ import annotations
 
@@ -9,36 +9,40 @@ from numpy.typing import NDArray
 
 from pose2mesh.inference.person import Person
 from pose2mesh.io.keypoints import Skipped
-from pose2mesh.visualization.overlay import Ground, photo_ground, plain_ground
+from pose2mesh.visualization.overlay import Canvas, blank_canvas, image_canvas
 from pose2mesh.visualization.renderer import PALETTE, Colour
 
 
 @dataclass(frozen=True, eq=False)
 class ImageResult:
-    """The people of one picture, ready to be written.
+    """The recovered people of one image.
 
     Attributes:
-        stem, name: Of the names of its files; of the picture, for readers.
-        photo, size: (H, W, 3) RGB; (width, height) in pixels of the keypoints' picture; each where there is one.
-        people, identifiers, skipped: In the order of the input; their ids there; the others.
-        numbers: Of their colours, where those are not in order: the same person has the same in every frame.
+        stem: Start of the names of its files.
+        name: Of the image, for readers.
+        image: (H, W, 3) RGB; None where only keypoints are given.
+        size: (width, height) in pixels of the keypoints; None where it is unknown.
+        people: In the order of the input.
+        identifiers: Their ids in the input.
+        skipped: Annotations that were not recovered, with the reason.
+        numbers: Colour index of each person, the same in every frame of a video; None for the order of `people`.
     """
 
     stem: str
     name: str
-    photo: NDArray[np.uint8] | None
+    image: NDArray[np.uint8] | None
     size: tuple[int, int] | None
     people: list[Person]
     identifiers: list[int | str | None]
     skipped: list[Skipped]
     numbers: list[int] | None = None
 
-    def ground(self) -> Ground:
-        """What its people are drawn on."""
-        return plain_ground(self.people, self.size) if self.photo is None else photo_ground(self.photo, self.size)
+    def canvas(self) -> Canvas:
+        """The canvas that its people are drawn on."""
+        return blank_canvas(self.people, self.size) if self.image is None else image_canvas(self.image, self.size)
 
     @property
     def colours(self) -> list[Colour]:
-        """One a person."""
+        """The colour of each person."""
         numbers = range(len(self.people)) if self.numbers is None else self.numbers
         return [PALETTE[number % len(PALETTE)] for number in numbers]

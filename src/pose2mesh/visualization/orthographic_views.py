@@ -1,4 +1,4 @@
-"""People seen from the side and from above, to scale, beside an overlay; and joints coloured by their confidence."""
+"""Side and top views of people, orthographic and to scale; and joints coloured by their confidence."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from pose2mesh.visualization import renderer
 
 Floats = NDArray[np.floating]
 
-# Rows: what is right, down and forward of a viewer at the camera's right hand, and of one above with the camera below
-# in the picture; in the camera's axes.
+# Rows: the view's right, down and forward axes in camera axes; SIDE looks from the camera's right, TOP from above with
+# the camera at the lower edge of the view.
 SIDE: Floats = np.array([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]])
 TOP: Floats = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
 
 _WIDTH = 0.6  # of a view, for a height of 1
 _FILLED = 0.86
-_LEAST_M = 2.0  # a view shows at least so much
-_LINE = (205, 206, 210)  # of the grid, a line a metre
-# From doubtful to sure, in colours that colour-blind people tell apart (Okabe and Ito).
+_LEAST_M = 2.0  # least extent of a view
+_LINE = (205, 206, 210)  # of the grid, one line per metre
+# From confidence 0 to 1, in colours that colour-blind people tell apart (Okabe and Ito).
 _SCALE = np.array([(213, 94, 0), (240, 228, 66), (0, 158, 115)], float)
 
 
 def extent_of(people: Sequence[Person]) -> Floats:
-    """(2, 3) the least and the greatest coordinates of people in the camera's frame, metres; an empty room of 2 m."""
+    """Least and greatest coordinates (2, 3) of people in the camera frame, metres; a cube of 2 m without people."""
     if not people:
         return np.array([[-1.0, -1, 2], [1, 1, 4]])
     corners = [(each.vertices_camera.min(0), each.vertices_camera.max(0)) for each in people]
@@ -41,14 +41,14 @@ def draw_view(
     height: int,
     colours: Sequence[renderer.Colour] = renderer.PALETTE,
 ) -> NDArray[np.uint8]:
-    """A parallel projection (H, W, 3) of people onto a grid of metres.
+    """Draw an orthographic view (H, W, 3) of people over a grid of metres.
 
     Args:
-        people: Whom.
+        people: The people to draw.
         faces: (F, 3) of their meshes.
         axes: `SIDE` or `TOP`.
-        extent: (2, 3) of the room to show, in the camera's frame: one for all frames of a video.
-        height: Of the picture, in pixels.
+        extent: (2, 3) least and greatest coordinates to show, in the camera frame: the same for all frames of a video.
+        height: Of the view, in pixels.
         colours: Person i takes colour i.
     """
     width = round(_WIDTH * height)
@@ -60,7 +60,7 @@ def draw_view(
     meshes = []
     for person in people:
         turned = person.vertices_camera @ axes.T
-        # So far off that there is no perspective to speak of in how depths are interpolated.
+        # A large constant depth, so that the perspective-correct interpolation is nearly linear.
         depth = turned[:, 2] - low[2] + 100 * room.max()
         meshes.append(renderer.ProjectedMesh(centre + px_per_m * (turned - middle)[:, :2], depth, turned, faces))
     return renderer.draw_people(canvas, meshes, colours, alpha=1.0)
@@ -76,7 +76,7 @@ def _grid(height: int, width: int, origin_px: Floats, px_per_m: float) -> NDArra
 
 
 def draw_confidences(canvas: NDArray[np.uint8], joints_px: Floats, confidence: Floats) -> NDArray[np.uint8]:
-    """A dot on every joint (J, 2) that is there, from red for a confidence of 0 to green for 1, and its percentage."""
+    """Draw a dot on every present joint (J, 2), from red for a confidence of 0 to green for 1, with its percentage."""
     from PIL import Image, ImageDraw, ImageFont
 
     height, width = canvas.shape[:2]

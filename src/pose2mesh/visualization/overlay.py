@@ -1,4 +1,4 @@
-"""People drawn over a photo, or over a plain canvas where there is none."""
+"""Overlays: meshes and joints drawn over an image, or over a blank canvas where there is none."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ from pose2mesh.inference.predictor import Predictor
 from pose2mesh.visualization import orthographic_views, renderer
 
 LONGEST_OVERLAY_PX = 1600
-_PLAIN_PX = 900  # longer side of the canvas where nothing says how large the picture was
+_PLAIN_PX = 900  # longer side of the canvas where the image size is unknown
 
 
 @dataclass(frozen=True)
-class Ground:
-    """What an overlay is drawn on.
+class Canvas:
+    """The image that an overlay is drawn on.
 
     Attributes:
-        picture: (H, W, 3).
-        origin_px: (2,) its top left corner, in the pixels of the keypoints.
-        factor: (2,) its pixels for each of theirs, across and down.
+        image: (H, W, 3).
+        origin_px: (2,) its top left corner, in pixels of the keypoints.
+        factor: (2,) canvas pixels per pixel of the keypoints, horizontally and vertically.
     """
 
-    picture: NDArray[np.uint8]
+    image: NDArray[np.uint8]
     origin_px: NDArray[np.floating]
     factor: NDArray[np.floating]
 
     def place(self, pixels: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Pixels (N, 2) of the keypoints → pixels of the ground."""
+        """Pixels (N, 2) of the keypoints → pixels of the canvas."""
         return (pixels - self.origin_px) * self.factor
 
 
-def photo_ground(photo: NDArray[np.uint8], size: tuple[int, int] | None) -> Ground:
-    """A photo, at most 1,600 pixels on its longer side, for keypoints in a picture of `size` (width, height)."""
-    picture, _ = renderer.fit_within(photo, LONGEST_OVERLAY_PX)
-    shown = np.array(picture.shape[1::-1], np.float64)
-    return Ground(picture, np.zeros(2), shown / np.array(size or photo.shape[1::-1]))
+def image_canvas(image: NDArray[np.uint8], size: tuple[int, int] | None) -> Canvas:
+    """An image as a canvas of at most 1,600 pixels, for keypoints in an image of `size` (width, height)."""
+    fitted, _ = renderer.fit_within(image, LONGEST_OVERLAY_PX)
+    drawn_size = np.array(fitted.shape[1::-1], np.float64)
+    return Canvas(fitted, np.zeros(2), drawn_size / np.array(size or image.shape[1::-1]))
 
 
-def plain_ground(people: list[Person], size: tuple[int, int] | None) -> Ground:
-    """A plain canvas: the whole picture where its size is known, else a window around the people.
+def blank_canvas(people: list[Person], size: tuple[int, int] | None) -> Canvas:
+    """A blank canvas: the whole image where its size is known, else a window around the people.
 
-    It is never larger than an overlay may be, however far apart the coordinates are.
+    Its size is bounded, however far apart the coordinates are.
     """
     origin, extent = np.zeros(2), np.array(size or (640, 480), np.float64)
     if size is None and people:
@@ -56,16 +56,16 @@ def plain_ground(people: list[Person], size: tuple[int, int] | None) -> Ground:
         origin, extent = low - margin, high - low + 2 * margin
     factor = _PLAIN_PX / extent.max() if size is None else min(1.0, LONGEST_OVERLAY_PX / extent.max())
     width, height = (max(16, round(float(side))) for side in extent * factor)
-    return Ground(renderer.plain_canvas(height, width), origin, np.full(2, factor))
+    return Canvas(renderer.plain_canvas(height, width), origin, np.full(2, factor))
 
 
 @dataclass(frozen=True)
 class OverlayParts:
-    """What an overlay shows; the fields are what `--overlay` takes.
+    """What an overlay shows; the field names are the values of `--overlay`.
 
     Attributes:
-        mesh, joints, confidences: Over the picture: bodies, input joints, these with their confidences.
-        side, top: Views beside the picture.
+        mesh, joints, confidences: Over the image: meshes, input joints, input joints with their confidences.
+        side, top: Orthographic views beside the image.
     """
 
     mesh: bool = False
@@ -79,7 +79,7 @@ class OverlayParts:
         """From names separated by commas.
 
         Raises:
-            InputError: no name, or one that is none of the fields.
+            InputError: no name, or an unknown one.
         """
         names = [part.strip() for part in text.split(",") if part.strip()]
         possible = [field.name for field in fields(cls)]
@@ -92,51 +92,52 @@ USUAL_PARTS = OverlayParts(mesh=True, joints=True)
 
 
 def draw_overlay(
-    ground: Ground,
+    canvas: Canvas,
     people: list[Person],
-    recovery: Predictor,
+    predictor: Predictor,
     colours: Sequence[renderer.Colour] = renderer.PALETTE,
     parts: OverlayParts = USUAL_PARTS,
     extent: NDArray[np.floating] | None = None,
 ) -> NDArray[np.uint8]:
-    """People over a picture, and seen from elsewhere beside it.
+    """Draw people over a canvas, and their side and top views beside it.
 
     Args:
-        ground: The picture.
-        people: Whom.
-        recovery: The model that recovered them.
-        colours: Of the meshes; person i takes colour i, from the start again.
+        canvas: What to draw on; it is not changed.
+        people: The people to draw.
+        predictor: The model that recovered them.
+        colours: Mesh colours; person i takes colour i, cyclically.
         parts: What to draw.
-        extent: (2, 3) of the room that side and top views show; None for the people's own.
+        extent: (2, 3) least and greatest coordinates that side and top views show; those of the people for None.
+
+    Returns:
+        An RGB image (H, W, 3).
     """
-    picture = draw_meshes(ground, people, recovery, colours) if parts.mesh else ground.picture.copy()
+    image = draw_meshes(canvas, people, predictor, colours) if parts.mesh else canvas.image.copy()
     for person in people:
-        joints = ground.place(person.joints_px)
+        joints = canvas.place(person.joints_px)
         if parts.joints or parts.confidences:
-            picture = renderer.draw_skeleton(picture, joints, person.confidence, recovery.joint_set.edges)
+            image = renderer.draw_skeleton(image, joints, person.confidence, predictor.joint_set.edges)
         if parts.confidences:
-            picture = orthographic_views.draw_confidences(picture, joints, person.confidence)
+            image = orthographic_views.draw_confidences(image, joints, person.confidence)
     extent = orthographic_views.extent_of(people) if extent is None else extent
     axes = [
         axes for axes, wanted in ((orthographic_views.SIDE, parts.side), (orthographic_views.TOP, parts.top)) if wanted
     ]
-    beside = [
-        orthographic_views.draw_view(people, recovery.faces, each, extent, len(picture), colours) for each in axes
-    ]
-    return np.concatenate([picture, *beside], axis=1)
+    beside = [orthographic_views.draw_view(people, predictor.faces, each, extent, len(image), colours) for each in axes]
+    return np.concatenate([image, *beside], axis=1)
 
 
 def draw_meshes(
-    ground: Ground, people: list[Person], recovery: Predictor, colours: Sequence[renderer.Colour] = renderer.PALETTE
+    canvas: Canvas, people: list[Person], predictor: Predictor, colours: Sequence[renderer.Colour] = renderer.PALETTE
 ) -> NDArray[np.uint8]:
-    """Everyone's mesh over a picture."""
+    """Draw the meshes of all people over a canvas; returns an RGB image (H, W, 3)."""
     meshes = [
         renderer.ProjectedMesh(
-            ground.place(person.camera.project(person.vertices)),
+            canvas.place(person.camera.project(person.vertices)),
             person.vertices_camera[:, 2],
             person.vertices,
-            recovery.faces,
+            predictor.faces,
         )
         for person in people
     ]
-    return renderer.draw_people(ground.picture, meshes, colours)
+    return renderer.draw_people(canvas.image, meshes, colours)

@@ -1,6 +1,6 @@
-"""Pictures of meshes and skeletons on the CPU, without OpenGL: a z-buffer, shading over photos, contact sheets.
+"""Renders meshes and skeletons on the CPU, without OpenGL: a z-buffer, shading over images, contact sheets.
 
-Convention: pixels with the origin at the top left corner of the picture, so the centre of the first pixel is (0.5, 0.5)
+Convention: pixels with the origin at the top left corner of the image, so the centre of the first pixel is (0.5, 0.5)
 and a change of size is a plain factor; camera frame x right, y down, z forward; colours are 8-bit sRGB.
 """
 
@@ -18,7 +18,7 @@ from pose2mesh.io.mesh_files import atomic_write, vertex_normals
 
 Floats: TypeAlias = NDArray[np.floating]
 Integers: TypeAlias = NDArray[np.integer]
-Picture: TypeAlias = NDArray[np.uint8]
+RGBImage: TypeAlias = NDArray[np.uint8]
 Colour: TypeAlias = tuple[int, int, int]
 
 # Okabe and Ito's palette (jfly.uni-koeln.de/color), which colour-blind people tell apart, without black.
@@ -29,7 +29,7 @@ PALETTE: tuple[Colour, ...] = (
 # Vertices are snapped to 1/256 px, as GPUs do, so that the edge tests are exact in integers: two faces that share an
 # edge leave neither gap nor double.
 _SUBPIXELS = 256
-# A face that reaches farther out than this is all but in the camera; the bound keeps the integers under 2^63.
+# A face that reaches farther out than this almost touches the camera; the bound keeps the integers under 2^63.
 _FARTHEST_PX = 2.0**17
 # Rows of spans are made for so many pixels of bounding boxes at once: bounds the memory of a close-up.
 _CHUNK_PX = 2_000_000
@@ -40,7 +40,7 @@ _KEY_LIGHT = np.array([-0.5, -0.7, -0.5]) / np.linalg.norm([-0.5, -0.7, -0.5])
 
 @dataclass(frozen=True)
 class Raster:
-    """What is seen at every pixel.
+    """The visible face at every pixel.
 
     Attributes:
         face_index: (H, W) the face in front, −1 for none.
@@ -55,12 +55,12 @@ class Raster:
 
 @dataclass(frozen=True)
 class ProjectedMesh:
-    """A person's mesh as the camera sees it.
+    """A person's mesh, projected into the image.
 
     Attributes:
         vertices_px: (V, 2) pixels.
         depth_m: (V,) distance along the optical axis, metres.
-        vertices_cam: (V, 3) metres, for the normals only: root-relative will do.
+        vertices_cam: (V, 3) metres, for the normals only: root-relative suffices.
         faces: (F, 3), outward faces counter-clockwise.
     """
 
@@ -73,18 +73,18 @@ class ProjectedMesh:
 def rasterise(vertices_px: Floats, depth_m: Floats, faces: Integers, height: int, width: int) -> Raster:
     """Find the face in front at every pixel centre: a z-buffer over exact scanline spans.
 
-    Faces are clipped to the picture. Back faces are culled; so are faces with a corner behind the camera (depth ≤ 0),
+    Faces are clipped to the image. Back faces are culled; so are faces with a corner behind the camera (depth ≤ 0),
     not finite, or more than 131,072 px away.
 
     Args:
         vertices_px: (V, 2).
         depth_m: (V,).
         faces: (F, 3), outward faces counter-clockwise seen from outside.
-        height: Rows of the picture.
-        width: Columns of the picture.
+        height: Rows of the image.
+        width: Columns of the image.
     """
     triangles = _visible_triangles(vertices_px, depth_m, faces, height, width)
-    # 1/z is linear in the picture (z is not): a plane per face, and the greatest value is in front.
+    # 1/z is linear in the image (z is not): a plane per face; the greatest value is in front.
     area = triangles.area[:, None]
     plane = [
         np.einsum("nk,nk->n", edge / area, triangles.inverse_depth)
@@ -96,8 +96,8 @@ def rasterise(vertices_px: Floats, depth_m: Floats, faces: Integers, height: int
         inverse = plane[0][triangle] * column + (plane[1][triangle] * row + plane[2][triangle])
         pixel = row * width + column
         np.maximum.at(nearest, pixel, inverse)
-        seen = inverse == nearest[pixel]
-        winner[pixel[seen]] = triangle[seen]
+        front = inverse == nearest[pixel]
+        winner[pixel[front]] = triangle[front]
     pixels = np.flatnonzero(winner >= 0)
     row, column, triangle = pixels // width, pixels % width, winner[pixels]
     weights = triangles.step_x[triangle] * column[:, None] + triangles.step_y[triangle] * row[:, None]
@@ -108,7 +108,7 @@ def rasterise(vertices_px: Floats, depth_m: Floats, faces: Integers, height: int
 
 
 class _Triangles(NamedTuple):
-    """The T faces that can be seen, corners clockwise in the picture (order 0, 2, 1), in integers of 1/256 px.
+    """The T visible faces, corners clockwise in the image (order 0, 2, 1), in integers of 1/256 px.
 
     The edge function opposite corner k is `step_x[k] · column + step_y[k] · row + offset[k]` at a pixel centre. It is
     positive inside and the doubled area of a part of the triangle, hence the barycentric weight, too (Pineda 1988).
@@ -121,7 +121,7 @@ class _Triangles(NamedTuple):
     bias: Integers  # (T, 3) 0 where pixel centres on the edge belong to the face, else 1
     area: Integers  # (T,) doubled
     inverse_depth: Floats  # (T, 3)
-    low: Integers  # (T, 2) first column and row of the bounding box, within the picture
+    low: Integers  # (T, 2) first column and row of the bounding box, within the image
     high: Integers  # (T, 2) last
 
 
@@ -137,7 +137,7 @@ def _visible_triangles(
     fixed = np.rint((np.where(usable[:, None], vertices_px, 0.0) - 0.5) * _SUBPIXELS).astype(np.int64)
     corner = fixed[faces]
     first, second = corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]
-    # Right × down = forward, so the cross product in pixels has the sign of the outward normal's z: negative is seen.
+    # Right × down = forward, so the cross product in pixels has the sign of the outward normal's z: negative faces us.
     area = -(first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0])
     low = np.maximum(-(-corner.min(axis=1) // _SUBPIXELS), 0)
     high = np.minimum(corner.max(axis=1) // _SUBPIXELS, (width - 1, height - 1))
@@ -181,7 +181,7 @@ def _covered_pixels(triangles: _Triangles, height: int, width: int) -> Iterator[
 
 
 def _expand(counts: Integers) -> tuple[Integers, Integers]:
-    """`counts[i]` entries for each i: the i of every entry, and its number from 0 within that i."""
+    """`counts[i]` elements for each i: the i of every element, and its index from 0 within that i."""
     which = np.repeat(np.arange(len(counts)), counts)
     starts = np.cumsum(counts) - counts
     return which, np.arange(len(which)) - starts[which]
@@ -193,36 +193,36 @@ def silhouette(vertices_px: Floats, depth_m: Floats, faces: Integers, height: in
 
 
 def render_mesh(
-    canvas: Picture,
+    canvas: RGBImage,
     vertices_px: Floats,
     depth_m: Floats,
     vertices_cam: Floats,
     faces: Integers,
     colour: Colour = PALETTE[0],
     alpha: float = 0.9,
-) -> Picture:
-    """Draw one shaded mesh over a picture: `draw_people` for one person, with the fields of `ProjectedMesh`."""
+) -> RGBImage:
+    """Draw one shaded mesh over an image: `draw_people` for one person, with the fields of `ProjectedMesh`."""
     return draw_people(canvas, [ProjectedMesh(vertices_px, depth_m, vertices_cam, faces)], [colour], alpha)
 
 
 def draw_people(
-    canvas: Picture,
+    canvas: RGBImage,
     people: Sequence[ProjectedMesh],
     colours: Sequence[Colour] = PALETTE,
     alpha: float = 0.9,
-) -> Picture:
-    """Draw shaded meshes over a picture, who is in front hiding who is behind, pixel by pixel.
+) -> RGBImage:
+    """Draw shaded meshes over an image.
 
-    The people share one z-buffer, so that arms that cross come out right, too, and nobody shines through another.
+    The people share one z-buffer, so that occlusion is resolved per pixel, also where arms cross.
 
     Args:
-        canvas: (H, W, 3), left as it is.
+        canvas: (H, W, 3), not changed.
         people: The meshes, in any order.
-        colours: Person i takes colour i, from the start again when they are used up.
+        colours: Person i takes colour i, cyclically.
         alpha: Opacity of the meshes.
 
     Returns:
-        A new picture (H, W, 3).
+        A new image (H, W, 3).
     """
     out = canvas.copy()
     box = _bounding_box(people, *canvas.shape[:2])
@@ -230,7 +230,7 @@ def draw_people(
         return out
     left, top, right, bottom = box
     height, width = bottom - top, right - left
-    # Twice the resolution smooths the outlines; a close-up in a large photo goes without, for speed.
+    # Twice the resolution smooths the outlines; a close-up in a large image is not supersampled, for speed.
     factor = 2 if height * width <= _SUPERSAMPLED_PX else 1
     starts = np.cumsum([0] + [len(person.depth_m) for person in people[:-1]])
     faces = np.concatenate([person.faces + start for person, start in zip(people, starts, strict=True)])
@@ -247,7 +247,7 @@ def draw_people(
     # The normal is interpolated within the face (Phong 1975).
     diffuse, highlight = _brightness(np.einsum("nk,nkc->nc", raster.barycentric, normals[faces[face]]))
 
-    # Every pixel of the picture takes the mean of its samples, and what they leave uncovered stays the photo.
+    # Every pixel takes the mean of its samples; the uncovered share keeps the image.
     row, column = np.divmod(raster.pixels, width * factor)
     target = row // factor * width + column // factor
     share = alpha / factor**2
@@ -261,7 +261,7 @@ def draw_people(
 
 
 def _bounding_box(people: Sequence[ProjectedMesh], height: int, width: int) -> tuple[int, int, int, int] | None:
-    """The (left, top, right, bottom) of the part of the picture that the people can touch, or None for nothing."""
+    """The (left, top, right, bottom) of the part of the image that the meshes can cover, or None for nothing."""
     corners = [
         person.vertices_px[np.isfinite(person.vertices_px).all(axis=1) & (person.depth_m > 0)] for person in people
     ]
@@ -282,23 +282,23 @@ def _brightness(normals: Floats) -> tuple[Floats, Floats]:
 
 
 def draw_skeleton(
-    canvas: Picture,
+    canvas: RGBImage,
     joints_px: Floats,
     confidence: Floats,
     edges: Sequence[tuple[int, int]],
     colour: Colour = (255, 255, 255),
-) -> Picture:
+) -> RGBImage:
     """Draw thin lines along the bones and a dot on every joint; a missing joint and its bones are left out.
 
     Args:
-        canvas: (H, W, 3), left as it is.
+        canvas: (H, W, 3), not changed.
         joints_px: (J, 2).
         confidence: (J,) in [0, 1]; 0 marks a missing joint.
         edges: Index pairs, as `JointSet.edges` has them.
-        colour: Of the lines; dots and lines have a dark rim, to be seen on any ground.
+        colour: Of the lines; dots and lines have a dark rim, to be visible on any background.
 
     Returns:
-        A new picture (H, W, 3).
+        A new image (H, W, 3).
     """
     from PIL import Image, ImageDraw
 
@@ -306,7 +306,7 @@ def draw_skeleton(
     present = (confidence > 0) & (np.abs(joints_px) < _FARTHEST_PX).all(axis=1)
     if not present.any():
         return canvas.copy()
-    # Drawn on a layer of twice the resolution, because PIL's lines have hard edges.
+    # Drawn on a layer of twice the resolution, because PIL's lines are not anti-aliased.
     thickness = max(2.0, max(height, width) / 350)
     low = np.clip(np.floor(joints_px[present].min(axis=0) - 3 * thickness), 0, (width - 1, height - 1)).astype(int)
     high = np.clip(np.ceil(joints_px[present].max(axis=0) + 3 * thickness), low + 1, (width, height)).astype(int)
@@ -325,17 +325,17 @@ def draw_skeleton(
     return np.array(image)
 
 
-def plain_canvas(height: int, width: int) -> Picture:
-    """A ground (H, W, 3) for input without a photo: nearly white, a little darker downwards."""
+def plain_canvas(height: int, width: int) -> RGBImage:
+    """A canvas (H, W, 3) for input without an image: nearly white, a little darker downwards."""
     tone = np.linspace(248.0, 214.0, height)[:, None, None] + np.array([-2.0, 0.0, 3.0])
     return np.broadcast_to(np.rint(tone), (height, width, 3)).astype(np.uint8)
 
 
-def fit_within(image: Picture, longest_px: int = 1600) -> tuple[Picture, float]:
-    """Shrink a picture (H, W, 3) so that its longer side is at most `longest_px`.
+def fit_within(image: RGBImage, longest_px: int = 1600) -> tuple[RGBImage, float]:
+    """Shrink an image (H, W, 3) so that its longer side is at most `longest_px`.
 
     Returns:
-        The picture, the same one where it is small enough, and the factor for pixel coordinates in it.
+        The image, the same one where it is small enough, and the factor for pixel coordinates in it.
     """
     height, width = image.shape[:2]
     scale = min(1.0, longest_px / max(height, width))
@@ -347,14 +347,14 @@ def fit_within(image: Picture, longest_px: int = 1600) -> tuple[Picture, float]:
     return np.array(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)), scale
 
 
-def contact_sheet(images: Sequence[Picture], captions: Sequence[str], columns: int, tile: tuple[int, int]) -> Picture:
-    """Lay out pictures in rows, each scaled into a tile with its caption underneath.
+def contact_sheet(images: Sequence[RGBImage], captions: Sequence[str], columns: int, tile: tuple[int, int]) -> RGBImage:
+    """Lay out images in rows, each scaled into a tile with its caption underneath.
 
     Args:
         images: (H, W, 3) each, of any size.
         captions: One line each, cut where it is wider than the tile.
         columns: Tiles in a row.
-        tile: Height and width of the room for a picture, pixels.
+        tile: Height and width of a tile, pixels.
 
     Raises:
         ValueError: there is no picture, or not a caption for each.
@@ -362,7 +362,7 @@ def contact_sheet(images: Sequence[Picture], captions: Sequence[str], columns: i
     from PIL import Image, ImageDraw, ImageFont, ImageOps
 
     if not images or columns < 1:
-        raise ValueError(f"{len(images)} pictures in {columns} columns; expected at least one of each")
+        raise ValueError(f"{len(images)} images in {columns} columns; expected at least one of each")
     height, width = tile
     gap, strip = 6, 22
     columns = min(columns, len(images))
@@ -383,8 +383,8 @@ def contact_sheet(images: Sequence[Picture], captions: Sequence[str], columns: i
     return np.array(sheet)
 
 
-def save_picture(path: str | Path, picture: Picture) -> None:
-    """Write a picture (H, W, 3) as PNG, or as JPEG where the name ends so, atomically.
+def save_image(path: str | Path, image: RGBImage) -> None:
+    """Write an image (H, W, 3) as PNG, or as JPEG where the suffix is .jpg or .jpeg, atomically.
 
     Raises:
         InputError: the file cannot be written.
@@ -394,7 +394,7 @@ def save_picture(path: str | Path, picture: Picture) -> None:
     jpeg = Path(path).suffix.lower() in (".jpg", ".jpeg")
     with atomic_write(path) as file:
         if jpeg:
-            Image.fromarray(picture).save(file, format="JPEG", quality=92)
+            Image.fromarray(image).save(file, format="JPEG", quality=92)
         else:
             # Level 1 takes a third of the default's time, for files a tenth larger.
-            Image.fromarray(picture).save(file, format="PNG", compress_level=1)
+            Image.fromarray(image).save(file, format="PNG", compress_level=1)

@@ -12,9 +12,9 @@ from pose2mesh.errors import InputError
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.inference.torch_backend import TorchBackend
 from pose2mesh.pipelines.video.array_file import ArrayFile
+from pose2mesh.pipelines.video.body_track import BodyTrack, VideoConditions
 from pose2mesh.pipelines.video.frame_reader import Video
-from pose2mesh.pipelines.video.image_models import look_at_frames
-from pose2mesh.pipelines.video.track_bodies import BodyTrack, FilmingConditions
+from pose2mesh.pipelines.video.frame_recovery import recover_from_frames
 from pose2mesh.pipelines.video.track_store import Track
 from pose2mesh.pipelines.video.video_options import VideoInput, VideoOptions
 from pose2mesh.pipelines.video.video_pipeline import predict_video
@@ -157,8 +157,8 @@ def test_a_frame_that_is_gone(video_file: Path, bundle_file: Path, tmp_path: Pat
     rows = ArrayFile(tmp_path / "track.rows", kind)
     joints = np.random.default_rng(0).uniform(20, 90, (J, 2))
     rows.append(np.array([(joints, np.ones(J))] * 5, kind))
-    body = BodyTrack(Track(0, FRAMES - 3, tmp_path, rows), recovery, FilmingConditions(30, SIZE, None, None, True))
+    body = BodyTrack(Track(0, FRAMES - 3, tmp_path, rows), recovery, VideoConditions(30, SIZE, None, None, True))
     done: list[int] = []
     with pytest.raises(InputError, match=rf"clip.mp4: frame {FRAMES} can no longer be read"):
-        look_at_frames([body], Video(video_file), done.append)
+        recover_from_frames([body], Video(video_file), done.append)
     assert (sum(done), body.recovered) == (3, 3)

@@ -139,7 +139,7 @@ def test_interrupted_it_goes_on_where_it_was(
     assert names(tmp_path) == {".clip.pose2mesh-part"}
     detector = KnownPeople(people)
     said, _ = run(video_file, options(tmp_path, ("npz", "json")), bundle_file, detector)
-    assert said[0] == f"clip: going on after frame {stop_at - 1}"
+    assert said[0] == f"clip: resuming after frame {stop_at - 1}"
     assert min(detector.looks[0] + detector.looks[1]) == stop_at
     assert names(tmp_path) == {"clip.npz", "clip.json"}
     again, once = arrays(tmp_path / "clip.npz"), arrays(done / "clip.npz")
@@ -246,7 +246,7 @@ def test_as_a_user_types_it(
         ([*given, "--fps", "30", "--formats", "obj"], "--formats obj: expected some of mp4, glb, bvh, rig, npz, json"),
         ([*given, "--fps", "30", "--formats", "bvh"], "model 'small' has another body than Anny, which glb, bvh, rig"),
         ([*given, "--video", str(tmp_path / "no.mp4")], "no such file"),
-        ([*given, "--formats", "mp4"], "expected some of obj, glb, json, npz, ply, overlay, html, rig for a picture"),
+        ([*given, "--formats", "mp4"], "expected some of obj, glb, json, npz, ply, overlay, html, rig for an image"),
         ([*given, "--fps", "30", "--formats", "rig"], "rig is written into json and npz; expected one of these, too"),
         (["predict", str(video_file), *common, "--fps", "30"], "is a video; expected keypoints of its frames with"),
         ([*given, "--fps", "30", "--overlay", "mash"], "--overlay 'mash': expected some of mesh, joints, confidences"),

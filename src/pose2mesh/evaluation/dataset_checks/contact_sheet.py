@@ -48,10 +48,10 @@ def write_sheet(path: Path, people: Sequence[SheetSample], columns: int = 6) -> 
     """
     tiles = [draw_tile(person) for person in people]
     sheet = renderer.contact_sheet(tiles, [person.caption for person in people], columns, (TILE_PX, TILE_PX))
-    renderer.save_picture(path, sheet)
+    renderer.save_image(path, sheet)
 
 
-def draw_tile(person: SheetSample) -> renderer.Picture:
+def draw_tile(person: SheetSample) -> renderer.RGBImage:
     """(TILE_PX, TILE_PX, 3): the square around a person, the mesh half transparent under the joints."""
     corners = [person.joints_px[person.joints_px[:, 2] > 0, :2]]
     if person.mesh is not None:
@@ -71,7 +71,7 @@ def draw_tile(person: SheetSample) -> renderer.Picture:
     return renderer.draw_skeleton(tile, joints, person.joints_px[:, 2], _edges(person.names), _JOINT_COLOUR)
 
 
-def _ground(person: SheetSample, origin: NDArray[np.floating], side: float) -> renderer.Picture:
+def _ground(person: SheetSample, origin: NDArray[np.floating], side: float) -> renderer.RGBImage:
     """The square of the photo, grey beyond its border; a plain canvas where it cannot be had."""
     if person.photo is None:
         return renderer.plain_canvas(TILE_PX, TILE_PX)

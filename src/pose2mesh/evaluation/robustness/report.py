@@ -100,7 +100,7 @@ def write_report(
     blocks += [Heading("Curves"), ImageBlock(out / "curves.png", caption), Heading("The worst cases")]
     for index, measures in enumerate(sets):
         image = out / f"worst_{index + 1}.jpg"
-        renderer.save_picture(image, draw_gallery(measures, predictor))
+        renderer.save_image(image, draw_gallery(measures, predictor))
         beside = "" if measures.people.ground_truth is None else ", the true body in grey"
         text = f"{measures.people.name}: input joints, the predicted body over them, and from the side{beside}."
         blocks.append(ImageBlock(image, text))

@@ -1,4 +1,4 @@
-"""Arrays on disk, of which only the rows at hand are in memory: what a video's length would otherwise fill it with."""
+"""Arrays on disk of which only the accessed rows are in memory, so that memory does not grow with a video's length."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ArrayFile:
         dtype: Of the rows.
         shape: Of one row.
 
-    What a kill leaves of a row at the end does not count, and is written over.
+    An incomplete last row, left by a killed process, does not count and is overwritten.
     """
 
     def __init__(self, path: Path, dtype: DTypeLike, shape: tuple[int, ...] = ()) -> None:

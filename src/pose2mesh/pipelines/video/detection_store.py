@@ -1,4 +1,4 @@
-"""Who was seen in each frame, kept on disk frame by frame, so that a run that was cut off goes on where it was."""
+"""The 2D detections of every frame on disk, written frame by frame, so that an interrupted run resumes there."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from pose2mesh.skeletons import JointSet
 
 
 class DetectionStore:
-    """The 2D joints of everyone in every frame so far, in the model's joint set.
+    """The 2D joints of all people in every frame so far, in the model's joint set.
 
     Args:
-        folder: Where they are kept; those that are there already count.
+        folder: Where they are stored; existing ones are taken over.
         joint_set: Of the joints.
     """
 
     def __init__(self, folder: Path, joint_set: JointSet) -> None:
-        # For each frame, how many people there were up to its end.
+        # For each frame, the number of people up to and including it.
         self._ends = ArrayFile(folder / "frames.rows", np.int64)
         self._people = ArrayFile(folder / "detections.rows", np.float32, (len(joint_set), 3))
         self._people.cut(self.people)
 
     def __len__(self) -> int:
-        """Frames."""
+        """Number of frames."""
         return len(self._ends)
 
     @property
     def people(self) -> int:
-        """Of all frames together."""
+        """Number of people in all frames together."""
         return int(self._ends[-1]) if len(self._ends) else 0
 
     def append(self, joints_px: NDArray[np.floating], confidence: NDArray[np.floating]) -> None:
-        """The next frame's people: joints (D, J, 2) in pixels and confidences (D, J), 0 for a missing one."""
+        """Add the next frame: joints (D, J, 2) in pixels and confidences (D, J), 0 for a missing joint."""
         before = self.people
         if len(joints_px):
             self._people.append(np.concatenate([joints_px, confidence[..., None]], axis=2))
-        self._ends.append(np.array([before + len(joints_px)]))  # last: now the frame counts
+        self._ends.append(np.array([before + len(joints_px)]))  # last, since it makes the frame count
 
     def __getitem__(self, frame: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """A frame's joints (D, J, 2) and confidences (D, J)."""

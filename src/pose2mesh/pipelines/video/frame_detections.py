@@ -1,4 +1,4 @@
-"""Who is seen in each frame: by a detector, or by the detector of others, whose keypoints are in files."""
+"""2D detections of each frame of a video: from a detector, or from keypoint files of another program."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ Joints: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 class FrameDetections:
-    """The people of every frame. At least a video and a detector, or keypoints and a rate, are needed.
+    """The 2D detections of every frame. At least a video and a detector, or keypoints and a rate, are needed.
 
     Args:
-        joint_set: The model's, of what is given.
+        joint_set: The model's, of the yielded joints.
         video: The frames.
-        detector: Looks for people where there are no keypoints.
+        detector: Detects people where no keypoints are given.
         keypoints: Take precedence.
-        rate: Frames a second, where there is no video.
+        rate: Frames per second, where there is no video.
 
     Attributes:
-        fault: After the last frame: why there are fewer than expected, or None.
+        fault: After the last frame: the reason for fewer frames than expected, or None.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class FrameDetections:
 
     @property
     def rate(self) -> Fraction:
-        """Frames a second, as far as it is known; see `Video.rate`."""
+        """Frames per second; see `Video.rate`."""
         rate = self._rate if self.video is None else self.video.rate
         assert rate is not None
         return rate
@@ -63,7 +63,7 @@ class FrameDetections:
 
         Args:
             start: The number of the first frame.
-            before: What this gave for the frame before it, if there is one.
+            before: The detections of the frame before it, if there is one.
 
         Raises:
             InputError: the keypoints cannot be read.
@@ -71,12 +71,12 @@ class FrameDetections:
         if self.keypoints is None:
             assert self.video is not None
             assert self.detector is not None
-            follow = TrackingDetector(self.detector, float(self.video.rate))
-            seen = before or self._usable([])
-            for frame, picture in enumerate(self.video.frames(start), start):
-                people = follow(picture, frame, *seen)
-                seen = self._usable([pose_input(person, index) for index, person in enumerate(people)])
-                yield seen
+            detect = TrackingDetector(self.detector, float(self.video.rate))
+            previous = before or self._usable([])
+            for frame, image in enumerate(self.video.frames(start), start):
+                people = detect(image, frame, *previous)
+                previous = self._usable([pose_input(person, index) for index, person in enumerate(people)])
+                yield previous
             self.fault = self.video.fault
         else:
             for given in self._given(self.keypoints, start):
@@ -86,7 +86,7 @@ class FrameDetections:
         return usable_people(people, self.joint_set)[1:3]
 
     def _given(self, keypoints: KeypointFrames, start: int) -> Iterator[list[PoseInput]]:
-        """Keypoints of as many frames as the video has, if there is one."""
+        """Keypoints for as many frames as the video has, if there is one."""
         given = keypoints.frames(start)
         if self.video is None:
             yield from given
@@ -99,28 +99,27 @@ class FrameDetections:
             self.fault = f"ends {left} frames before the keypoints in {keypoints.path}"
 
 
-def keep_sightings(
-    sightings: FrameDetections, detections: DetectionStore, facts_file: Path, step: Callable[[int], object]
+def store_detections(
+    frame_detections: FrameDetections, detections: DetectionStore, facts_file: Path, step: Callable[[int], object]
 ) -> tuple[Fraction, str | None]:
-    """Look at all frames that were not looked at yet.
+    """Detect people in all frames that are not yet in the store.
 
     Args:
-        sightings: What there is to see.
-        detections: Where it is kept.
-        facts_file: Where it is kept how fast the frames follow each other, and whether some were missing; it is there
-            when all frames are.
-        step: Hears how many frames more were seen.
+        frame_detections: The detections.
+        detections: Where they are stored.
+        facts_file: Stores the frame rate and the fault of the video; it exists once all frames are stored.
+        step: Called with the number of further frames.
 
     Returns:
-        Frames a second, and why there are fewer than expected, or None.
+        Frames per second, and the reason for fewer frames than expected, or None.
     """
     step(len(detections))
     if not facts_file.exists():
         done = len(detections)
-        for joints_px, confidence in sightings.frames(done, detections[done - 1] if done else None):
+        for joints_px, confidence in frame_detections.frames(done, detections[done - 1] if done else None):
             detections.append(joints_px, confidence)
             step(1)
         with replacing(facts_file) as partial:
-            partial.write_text(json.dumps({"rate": str(sightings.rate), "fault": sightings.fault}))
+            partial.write_text(json.dumps({"rate": str(frame_detections.rate), "fault": frame_detections.fault}))
     facts = json.loads(facts_file.read_text())
     return Fraction(facts["rate"]), facts["fault"]

@@ -1,4 +1,4 @@
-"""Frames of a video file, one after the other: upright RGB pictures, however the file stores them.
+"""Reads the frames of a video file as upright RGB images, one at a time.
 
 PyAV (BSD-3-Clause) is the reader; the FFmpeg libraries in its wheels come with GPL parts, see `docs/video.md`.
 """
@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from pose2mesh.errors import InputError, one_line
 from pose2mesh.io.extras import install_command
 
-# What is missing at the end before a file counts as cut short: other streams may be a little longer than the picture's.
+# Missing time at the end from which a file counts as cut short: other streams may be a little longer than the video's.
 _MISSING_S, _MISSING_SHARE = 0.5, 0.03
-# Read times that say nearly what the file declares are taken to mean that.
+# Relative difference from the declared frame rate up to which the declared one is kept.
 _SAME_RATE = 0.005
 
 
@@ -45,10 +45,10 @@ class Video:
         path: The file.
 
     Attributes:
-        size: (width, height) of the upright pictures.
-        rate: Frames a second: what the file declares, until all frames were read; then the mean of what was read.
-        expected_frames: About how many frames the file says it has; None where it does not tell.
-        fault: After `frames` has come to its end: why there are fewer than expected, or None.
+        size: (width, height) of the upright frames.
+        rate: Frames per second: the declared rate until all frames are read, then the mean of the read frames.
+        expected_frames: Approximate number of frames by the file's header; None where it is missing.
+        fault: After `frames` is exhausted: the reason for fewer frames than expected, or None.
 
     Raises:
         InputError: PyAV is missing, or the file holds no video that can be read.
@@ -85,27 +85,27 @@ class Video:
             raise InputError(f"{self.path}: cannot be read as a video ({reason})") from error
 
     def frames(self, start: int = 0) -> Iterator[NDArray[np.uint8]]:
-        """Pictures (H, W, 3) from frame `start` on; what can no longer be decoded is left out, see `fault`."""
+        """RGB images (H, W, 3) from frame `start` on; undecodable frames are left out, see `fault`."""
         av = require_pyav()
         count, damaged, first_s, last_s = 0, False, 0.0, 0.0
         shape: tuple[int, int] | None = None
         with self._opened() as (container, stream):
             packets = container.demux(stream)
-            known = container.format.name != "avi"  # which has no times, only what is guessed of them
+            known = container.format.name != "avi"  # AVI stores no times; FFmpeg guesses them
             while True:
                 try:
                     packet = next(packets, None)
                     decoded = [] if packet is None else packet.decode()
                 except av.error.FFmpegError:
-                    # A damaged packet; where the file itself is broken off, the next one is the end.
+                    # A damaged packet; where the file is truncated, the next one is the end.
                     damaged, decoded = True, []
                 for frame in decoded:
                     last_s = frame.time if known and frame.time is not None else count / float(self.rate)
                     first_s = first_s if count else last_s
                     if count >= start:
-                        picture = _upright(frame, stream.sample_aspect_ratio, shape)
-                        shape = picture.shape[:2]
-                        yield picture
+                        image = _upright(frame, stream.sample_aspect_ratio, shape)
+                        shape = image.shape[:2]
+                        yield image
                     count += 1
                 if packet is None:
                     break
@@ -120,12 +120,12 @@ class Video:
 
 
 def _upright(frame: Any, aspect: Fraction | None, shape: tuple[int, int] | None) -> NDArray[np.uint8]:
-    """The picture of a frame, turned as the file says, of square pixels, and of `shape` (height, width) if given."""
-    turns = round(frame.rotation / 90) % 4  # degrees against the clock
+    """A frame as an RGB image, rotated by its metadata, with square pixels, of `shape` (height, width) if given."""
+    turns = round(frame.rotation / 90) % 4  # degrees counter-clockwise
     width, height = frame.width, frame.height
     if aspect and aspect != 1:
         width = round(width * aspect)
-    if shape is not None:  # a stream may change its size on the way
+    if shape is not None:  # a stream may change its size
         height, width = shape if turns % 2 == 0 else shape[::-1]
-    picture = frame.reformat(width=width, height=height, format="rgb24").to_ndarray()
-    return np.ascontiguousarray(np.rot90(picture, turns))
+    image = frame.reformat(width=width, height=height, format="rgb24").to_ndarray()
+    return np.ascontiguousarray(np.rot90(image, turns))

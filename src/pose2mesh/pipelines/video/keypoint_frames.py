@@ -1,8 +1,8 @@
-"""Keypoints of a video's frames, from files: for people with a detector of their own.
+"""Reads keypoints of a video's frames from files of another detector.
 
-The number of a frame is what the file says: the last digits of an OpenPose file's name and the `image_id` of COCO
-detection results, which leave out frames without anybody; COCO annotations and arrays (T, J, 2|3) of one person have a
-picture or a row for every frame. OpenPose's first file is frame 0, whatever its number.
+Frame numbers come from the files: the last digits of an OpenPose file's name and the `image_id` of COCO
+detection results, which leave out frames without people; COCO annotations and arrays (T, J, 2|3) of one person have
+an image or a row for every frame. OpenPose's first file is frame 0, whatever its number.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from pose2mesh.errors import InputError
 from pose2mesh.io.keypoints import PoseInput, stream_keypoints
 
 _NUMBER = re.compile(r"(\d+)(_keypoints)?$")
-# More frames without a file than this, in a row, and the numbers are no frames'.
+# With more consecutive frames missing than this, the numbers are not those of frames.
 _LONGEST_PAUSE = 10_000
 
 
 class KeypointFrames:
-    """Frame by frame, everyone in a keypoint file or folder.
+    """The people of each frame, from a keypoint file or folder.
 
     Args:
         path: A folder of OpenPose files, a COCO file, or an array (T, J, 2|3) of one person.
@@ -33,14 +33,14 @@ class KeypointFrames:
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """(width, height) of the frames, where the file has it.
+        """(width, height) of the frames, where the file states it.
 
         Raises:
             InputError: as `frames`.
         """
-        if self.path.suffix.lower() != ".json":  # OpenPose and arrays do not have it
+        if self.path.suffix.lower() != ".json":  # OpenPose files and arrays do not state it
             return None
-        sizes = (picture.size for picture in stream_keypoints(self.path, self.joints))
+        sizes = (image.size for image in stream_keypoints(self.path, self.joints))
         return next((size for size in sizes if size is not None), None)
 
     def frames(self, start: int = 0) -> Iterator[list[PoseInput]]:
@@ -63,19 +63,19 @@ class KeypointFrames:
 
     def _numbered(self) -> Iterator[tuple[int, list[PoseInput]]]:
         if self.path.suffix.lower() in (".npy", ".npz"):
-            (picture,) = stream_keypoints(self.path, self.joints, minimum_joints=0)
-            people = {person.identifier: person for person in picture.people}
-            for frame in range(len(people) + len(picture.skipped)):  # identified by their rows
+            (image,) = stream_keypoints(self.path, self.joints, minimum_joints=0)
+            people = {person.identifier: person for person in image.people}
+            for frame in range(len(people) + len(image.skipped)):  # identified by their rows
                 yield frame, [people[frame]] if frame in people else []
             return
         if self.path.is_dir():
             yield from self._openpose()
             return
-        pictures = list(stream_keypoints(self.path, self.joints))  # JSON is read whole anyway
-        if all(picture.image_name is None and isinstance(picture.image_id, int) for picture in pictures):
-            yield from sorted(((int(picture.image_id or 0), picture.people) for picture in pictures), key=itemgetter(0))
+        images = list(stream_keypoints(self.path, self.joints))  # JSON is read whole anyway
+        if all(image.image_name is None and isinstance(image.image_id, int) for image in images):
+            yield from sorted(((int(image.image_id or 0), image.people) for image in images), key=itemgetter(0))
         else:
-            yield from enumerate(picture.people for picture in pictures)
+            yield from enumerate(image.people for image in images)
 
     def _openpose(self) -> Iterator[tuple[int, list[PoseInput]]]:
         numbers = {}
@@ -88,5 +88,5 @@ class KeypointFrames:
             raise InputError(f"{self.path}: has no .json file; expected a folder of OpenPose files")
         files = sorted(numbers, key=lambda file: numbers[file])
         for file in files:
-            (picture,) = stream_keypoints(file, self.joints)
-            yield numbers[file] - numbers[files[0]], picture.people
+            (image,) = stream_keypoints(file, self.joints)
+            yield numbers[file] - numbers[files[0]], image.people

@@ -1,4 +1,4 @@
-"""Pictures to an MP4 file that browsers play."""
+"""Writes images to an MP4 file that browsers play."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from pose2mesh.errors import InputError, one_line
 from pose2mesh.pipelines.video.frame_reader import require_pyav
 
-# The first that the FFmpeg at hand has. H.264 plays everywhere; VP9, for an FFmpeg without GPL parts, in browsers.
+# The first one that the installed FFmpeg has is used. H.264 plays everywhere; VP9, for an FFmpeg without GPL parts, in
+# browsers.
 _ENCODERS = {
     "libx264": {"preset": "veryfast", "crf": "21"},
     "libopenh264": {"b": "6M"},
@@ -20,12 +21,12 @@ _ENCODERS = {
 
 
 class Mp4Writer:
-    """A video file while it is written.
+    """A video file being written.
 
     Args:
-        path: The file; it is whole after `close`.
-        size: (width, height) of the pictures; odd ones lose a pixel, since the encoders take even sizes only.
-        rate: Frames a second.
+        path: The file; complete after `close`.
+        size: (width, height) of the images; odd sizes lose a pixel, since the encoders take even sizes only.
+        rate: Frames per second.
 
     Raises:
         InputError: PyAV is missing, it has no encoder for MP4, or the file cannot be written.
@@ -38,18 +39,18 @@ class Mp4Writer:
         if encoder is None:
             raise InputError(f"{path}: PyAV has none of {', '.join(_ENCODERS)}; expected an encoder for MP4")
         self._width, self._height = (max(2, side - side % 2) for side in size)
-        # What describes the frames is put first, so that a browser can begin before it has everything.
+        # The index is put first, so that a browser can start playing before the download ends.
         self._container = self._av.open(str(path), "w", options={"movflags": "+faststart"})
         self._stream = self._container.add_stream(encoder, rate=rate, options=_ENCODERS[encoder])
         self._stream.width, self._stream.height, self._stream.pix_fmt = self._width, self._height, "yuv420p"
 
-    def write(self, picture: NDArray[np.uint8]) -> None:
-        """The next frame (H, W, 3) RGB.
+    def write(self, image: NDArray[np.uint8]) -> None:
+        """Append a frame (H, W, 3) RGB.
 
         Raises:
             InputError: the file cannot be written.
         """
-        even = np.ascontiguousarray(picture[: self._height, : self._width])
+        even = np.ascontiguousarray(image[: self._height, : self._width])
         self._encode(self._av.VideoFrame.from_ndarray(even, format="rgb24"))
 
     def _encode(self, frame: object | None) -> None:
@@ -60,7 +61,7 @@ class Mp4Writer:
             raise InputError(f"{self.path}: cannot be written as a video ({one_line(error)})") from error
 
     def close(self, whole: bool = True) -> None:
-        """End the file; not `whole` leaves out what the encoder still holds, for a file that is to be thrown away."""
+        """Close the file; without `whole` the encoder is not flushed, for a file that is discarded."""
         try:
             if whole:
                 self._encode(None)

@@ -1,4 +1,4 @@
-"""The people of a video: `motion.tracker` over all frames' detections, onto disk."""
+"""Tracks the people of a video with `motion.tracker`, and stores the tracks on disk."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pose2mesh.pipelines.video.array_file import ArrayFile
 from pose2mesh.pipelines.video.detection_store import DetectionStore
 from pose2mesh.skeletons import JointSet
 
-# So long someone may be out of sight and is still the same person; what lies between is bridged.
+# Longest gap of a track in seconds; frames in between are interpolated (bridged).
 _LONGEST_GAP_S = 1.0
 _LEAST_FRAMES = 3
 
@@ -26,7 +26,7 @@ class Track:
     Attributes:
         number: From 0, in the order of appearance.
         first_frame: The number of the first frame.
-        folder: Of what is known of this person.
+        folder: Holds this person's files.
         rows: Of `frame`, `detected` (False where the gap was bridged), `joints_px` (J, 2) and `confidence` (J,).
     """
 
@@ -46,12 +46,12 @@ class Track:
 
 @dataclass(frozen=True)
 class TrackStore:
-    """Everyone, and what is known of all frames.
+    """The tracks of a video, and statistics of all frames.
 
     Attributes:
         people: In the order of appearance.
-        unclaimed: Detections that are no one's: of people seen in too few frames in a row.
-        corner_px: (2,) the largest x and y of a joint, at least 1: a picture's size, where nothing else tells it.
+        unclaimed: Number of detections outside any track: of people detected in too few consecutive frames.
+        corner_px: (2,) the largest x and y of a joint, at least 1: stands for the image size where that is unknown.
     """
 
     people: list[Track]
@@ -60,7 +60,9 @@ class TrackStore:
 
 
 def track_people(detections: DetectionStore, folder: Path, fps: float, joint_set: JointSet) -> TrackStore:
-    """Find who is who. What was in `folder` is kept where it is of the same people, frame by frame."""
+    """Associate detections over time into tracks, stored in `folder`. Results of an earlier run on the
+    same tracks are kept.
+    """
     gap = max(1, round(_LONGEST_GAP_S * fps))
     config = TrackerConfig(min(_LEAST_FRAMES, max(len(detections), 1)), max_gap=gap, max_bridge=gap)
     tracker = Tracker(joint_set, config)
@@ -74,16 +76,16 @@ def track_people(detections: DetectionStore, folder: Path, fps: float, joint_set
         joints_px, confidence = detections[frame]
         if (confidence > 0).any():
             corner = np.maximum(corner, joints_px[confidence > 0].max(0))
-        for seen in tracker.update(joints_px, confidence):
-            if seen.track == len(people):
-                own = folder / f"{seen.track:05d}"
+        for tracked in tracker.update(joints_px, confidence):
+            if tracked.track == len(people):
+                own = folder / f"{tracked.track:05d}"
                 own.mkdir(exist_ok=True)
                 (own / "track.rows").unlink(missing_ok=True)
-                people.append(Track(seen.track, seen.frame, own, ArrayFile(own / "track.rows", kind)))
-            row = (seen.frame, not seen.bridged, seen.joints_px, seen.confidence)
-            people[seen.track].rows.append(np.array([row], kind))
-            claimed += not seen.bridged
-    for stray in folder.iterdir():  # of a run that found more people
+                people.append(Track(tracked.track, tracked.frame, own, ArrayFile(own / "track.rows", kind)))
+            row = (tracked.frame, not tracked.bridged, tracked.joints_px, tracked.confidence)
+            people[tracked.track].rows.append(np.array([row], kind))
+            claimed += not tracked.bridged
+    for stray in folder.iterdir():  # left by a run with more tracks
         if int(stray.name) >= len(people):
             shutil.rmtree(stray)
     return TrackStore(people, detections.people - claimed, corner)

@@ -1,4 +1,4 @@
-"""Long tracks in windows of frames, each recovered for itself: neighbours overlap, and one fades into the other."""
+"""Splits long tracks into overlapping windows that are recovered separately, and cross-fades them."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from pose2mesh.pipelines.video.array_file import ArrayFile
 
 
 def windows(frames: int, longest: int, overlap: int) -> list[slice]:
-    """Windows of at most `longest` of so many frames, about equally long; each has `overlap` of the one before."""
+    """Split frames into windows of at most `longest`, about equally long; each overlaps the one before by `overlap`."""
     count = max(1, -(-(frames - overlap) // (longest - overlap)))
     ends = np.linspace(0, max(frames - overlap, 0), count + 1).round().astype(int).tolist()
     return [slice(start, min(stop + overlap, frames)) for start, stop in pairwise(ends)]
 
 
 def joined(rows: ArrayFile, spans: Sequence[slice]) -> Iterator[NDArray[np.floating]]:
-    """The frames of a track, part by part, from its windows' rows, which lie end to end."""
+    """The frames of a track in parts, from the concatenated rows of its windows; overlaps are blended."""
     at = 0
     tail = rows[:0]
     for span, following in zip(spans, [*spans[1:], None], strict=True):
         length = span.stop - span.start
         part = rows[at : at + length]
         at += length
-        # Half a cosine: neither the place nor the speed jumps.
+        # Raised cosine: position and speed are continuous.
         share = 0.5 - 0.5 * np.cos(np.pi * np.arange(1, len(tail) + 1) / (len(tail) + 1))
         share = share.reshape(-1, *(1,) * (part.ndim - 1)).astype(part.dtype)
         part[: len(tail)] = (1 - share) * tail + share * part[: len(tail)]

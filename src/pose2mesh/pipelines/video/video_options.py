@@ -1,4 +1,4 @@
-"""What a video is, and what is asked for of it."""
+"""A video input and its options."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class VideoInput:
     """A video, keypoints of its frames, or both.
 
     Attributes:
-        stem: Of the results' names.
-        path: What the user named.
+        stem: Start of the names of the output files.
+        path: The input as the user gave it.
         video: The frames; None for keypoints alone.
         keypoints: None where people are to be detected.
-        fps: Frames a second, for keypoints without a video.
+        fps: Frames per second, for keypoints without a video.
     """
 
     stem: str
@@ -33,16 +33,16 @@ class VideoInput:
 
 @dataclass(frozen=True)
 class VideoOptions:
-    """What was asked for.
+    """What to write, and what is known of the camera.
 
     Attributes:
         out: Folder for the results.
         formats: Names of `pipelines.formats.WRITERS`.
         joints: Order of the joints in arrays.
-        intrinsics: Of the camera; `nominal` for what a camera of that picture's size may have.
-        height_m: Everyone's standing height.
+        intrinsics: Of the camera; `nominal` for those of a usual camera with that image size.
+        height_m: Standing height of the people.
         smooth: Filter over time.
-        detector: Names the detector and its files, to tell whether an earlier run had another.
+        detector: Names the detector and its files, so that results of an earlier run with another are discarded.
         overlay: What the overlay shows.
     """
 

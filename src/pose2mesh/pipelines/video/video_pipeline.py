@@ -1,6 +1,6 @@
-"""`pose2mesh predict` of a video: detect, track, recover, write; each step goes on where a run was cut off.
+"""Processes a video: detect, track, recover, write; an interrupted run resumes within each step.
 
-Between the steps everything lies in a hidden folder beside the results, which is removed when they are there.
+Intermediate results lie in a hidden folder beside the output files, which is removed once these are written.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from pose2mesh.geometry.camera import nominal_intrinsics
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.io.atomic_write import move_all, replacing
 from pose2mesh.pipelines.formats import VideoOutput, name_files, write_files, writers
+from pose2mesh.pipelines.video.body_track import BodyTrack, VideoConditions
 from pose2mesh.pipelines.video.detection_store import DetectionStore
-from pose2mesh.pipelines.video.frame_detections import FrameDetections, keep_sightings
+from pose2mesh.pipelines.video.frame_detections import FrameDetections, store_detections
 from pose2mesh.pipelines.video.frame_reader import Video
-from pose2mesh.pipelines.video.image_models import look_at_frames
+from pose2mesh.pipelines.video.frame_recovery import recover_from_frames
 from pose2mesh.pipelines.video.keypoint_frames import KeypointFrames
-from pose2mesh.pipelines.video.progress import progress
-from pose2mesh.pipelines.video.track_bodies import BodyTrack, FilmingConditions
+from pose2mesh.pipelines.video.progress_bar import progress
 from pose2mesh.pipelines.video.track_store import TrackStore, track_people
 from pose2mesh.pipelines.video.video_options import VideoInput, VideoOptions
 from pose2mesh.pipelines.video.video_result import VideoResult
@@ -36,43 +36,43 @@ from pose2mesh.pipelines.video.video_result import VideoResult
 if TYPE_CHECKING:
     from pose2mesh.motion.person_fitting import Rig
 
-_VERSION = 2  # of what the hidden folder holds
+_VERSION = 2  # of the hidden folder's content
 
 
 def predict_video(
     source: VideoInput,
     options: VideoOptions,
-    recovery: Predictor,
+    predictor: Predictor,
     detector: Detector | None,
     rig: Rig | None,
     say: Callable[[str], None],
     warn: Callable[[str], None],
 ) -> None:
-    """Recover everyone in a video and write the files.
+    """Recover the people of a video and write the files.
 
     Args:
         source: The video.
         options: What to write.
-        recovery: The model.
+        predictor: The model.
         detector: Needed where there are no keypoints.
-        rig: The Anny body, for models whose body it is.
-        say: Takes lines that say what was done.
-        warn: Takes a line that says how much of a damaged file could be read.
+        rig: The Anny body, for models with that body.
+        say: Called with lines of results.
+        warn: Called with a line on how much of a damaged file could be read.
 
     Raises:
-        InputError: the input cannot be used, or the files cannot be written. What was done is kept for the next run,
-            unless it is the input that is at fault.
+        InputError: the input cannot be used, or the files cannot be written. Intermediate results are kept for the next
+            run, unless the input is at fault.
     """
     work = options.out / f".{source.stem}.pose2mesh-part"
     is_new = not options.out.exists()
     try:
-        sightings = _open(source, options, recovery, detector)
+        frame_detections = _open(source, options, predictor, detector)
         work.mkdir(parents=True, exist_ok=True)
-        result = recover_video(source, options, recovery, sightings, rig, work, say)
+        result = recover_video(source, options, predictor, frame_detections, rig, work, say)
         staging = work / "results"
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir()
-        _write(staging, source.stem, options, result, sightings.video, rig)
+        _write(staging, source.stem, options, result, frame_detections.video, rig)
         written = sorted(file.name for file in staging.iterdir())
         move_all(staging, options.out)
         shutil.rmtree(work)
@@ -81,76 +81,78 @@ def predict_video(
     except InputError as error:
         raise InputError(str(error).replace(str(work / "results"), str(options.out))) from error
     except KeyboardInterrupt:
-        warn(f"pose2mesh: {source.path}: interrupted; the same command goes on from here")
+        warn(f"pose2mesh: {source.path}: interrupted; the same command resumes from here")
         raise
     finally:
         if is_new:
-            with suppress(OSError):  # it is not empty, as it should be
+            with suppress(OSError):  # not empty: it holds the results
                 options.out.rmdir()
     say(f"{source.stem}: {len(result.people)} people in {result.frames} frames: {', '.join(written)}")
     if result.fault is not None:
         warn(f"pose2mesh: {source.path}: {result.fault}")
 
 
-def _open(source: VideoInput, options: VideoOptions, recovery: Predictor, detector: Detector | None) -> FrameDetections:
+def _open(
+    source: VideoInput, options: VideoOptions, predictor: Predictor, detector: Detector | None
+) -> FrameDetections:
     video = None if source.video is None else Video(source.video)
     keypoints = None if source.keypoints is None else KeypointFrames(source.keypoints, options.joints)
     rate = None if source.fps is None else Fraction(source.fps).limit_denominator(1001)
-    return FrameDetections(recovery.joint_set, video, detector, keypoints, rate)
+    return FrameDetections(predictor.joint_set, video, detector, keypoints, rate)
 
 
 def recover_video(
     source: VideoInput,
     options: VideoOptions,
-    recovery: Predictor,
-    sightings: FrameDetections,
+    predictor: Predictor,
+    frame_detections: FrameDetections,
     rig: Rig | None,
     work: Path,
     say: Callable[[str], None],
 ) -> VideoResult:
-    """Everyone in a video; what is found out lies in the folder `work`, and what already lies there is taken over.
+    """Recover the people of a video, with intermediate results in the folder `work`; existing ones are taken over.
 
     Raises:
-        InputError: the input cannot be used; `work` is gone then.
+        InputError: the input cannot be used; `work` is removed then.
     """
-    _forget_if_changed(work, work / "seen.json", _what_is_seen(source, options, recovery))
-    detections = DetectionStore(work, recovery.joint_set)
+    _clear_if_changed(work, work / "seen.json", _detection_key(source, options, predictor))
+    detections = DetectionStore(work, predictor.joint_set)
     if len(detections):
-        say(f"{source.stem}: going on after frame {len(detections) - 1}")
-    expected = None if sightings.video is None else sightings.video.expected_frames
+        say(f"{source.stem}: resuming after frame {len(detections) - 1}")
+    expected = None if frame_detections.video is None else frame_detections.video.expected_frames
     try:
         with progress(source.stem, "detecting", expected) as step:
-            rate, fault = keep_sightings(sightings, detections, work / "facts.json", step)
+            rate, fault = store_detections(frame_detections, detections, work / "facts.json", step)
     except InputError:
         shutil.rmtree(work)
         raise
-    _forget_if_changed(work / "people", work / "bodies.json", _what_is_recovered(source, options, recovery))
-    tracks = track_people(detections, work / "people", float(rate), recovery.joint_set)
-    size = _size(sightings, tracks)
+    _clear_if_changed(work / "people", work / "bodies.json", _recovery_key(source, options, predictor))
+    tracks = track_people(detections, work / "people", float(rate), predictor.joint_set)
+    size = _size(frame_detections, tracks)
     intrinsics = nominal_intrinsics(size) if options.intrinsics == "nominal" else options.intrinsics
-    shooting = FilmingConditions(float(rate), size, intrinsics, options.height_m, options.smooth)
-    bodies = [BodyTrack(track, recovery, shooting) for track in tracks.people]
+    conditions = VideoConditions(float(rate), size, intrinsics, options.height_m, options.smooth)
+    bodies = [BodyTrack(track, predictor, conditions) for track in tracks.people]
     total = sum(len(track) for track in tracks.people)
-    if recovery.needs_image and sightings.video is not None:
-        with progress(source.stem, "looking", total) as step:
-            look_at_frames(bodies, sightings.video, step)
+    if predictor.needs_image and frame_detections.video is not None:
+        with progress(source.stem, "recovering", total) as step:
+            recover_from_frames(bodies, frame_detections.video, step)
     with progress(source.stem, "recovering", total) as step:
         for body in bodies:
             body.finish(rig, step)
-    return VideoResult(source.path.name, recovery, shooting, rate, len(detections), bodies, tracks.unclaimed, fault)
+    return VideoResult(source.path.name, predictor, conditions, rate, len(detections), bodies, tracks.unclaimed, fault)
 
 
-def _size(sightings: FrameDetections, tracks: TrackStore) -> tuple[int, int]:
-    """(width, height) of the frames, or of what the joints fill where nothing tells it."""
-    if sightings.video is not None:
-        return sightings.video.size
-    known = sightings.keypoints.size if sightings.keypoints is not None else None
+def _size(frame_detections: FrameDetections, tracks: TrackStore) -> tuple[int, int]:
+    """(width, height) of the frames; the extent of the joints where it is unknown."""
+    if frame_detections.video is not None:
+        return frame_detections.video.size
+    known = frame_detections.keypoints.size if frame_detections.keypoints is not None else None
     width, height = np.ceil(1.1 * tracks.corner_px).astype(int).tolist()
     return known or (width, height)
 
 
-def _what_is_seen(source: VideoInput, options: VideoOptions, recovery: Predictor) -> dict[str, Any]:
-    """All that decides what is detected."""
+def _detection_key(source: VideoInput, options: VideoOptions, predictor: Predictor) -> dict[str, Any]:
+    """Everything that the detections depend on."""
     files = [path for path in (source.video, source.keypoints) if path is not None]
     stamps = [[str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
     return {
@@ -159,18 +161,18 @@ def _what_is_seen(source: VideoInput, options: VideoOptions, recovery: Predictor
         "fps": source.fps,
         "joints": options.joints,
         "detector": options.detector,
-        "joint_set": recovery.joint_set.name,
+        "joint_set": predictor.joint_set.name,
     }
 
 
-def _what_is_recovered(source: VideoInput, options: VideoOptions, recovery: Predictor) -> dict[str, Any]:
-    """All that decides what is made of the detections."""
-    asked = [str(options.intrinsics), options.height_m, options.smooth]
-    return {"model": asdict(recovery.info), "asked": asked}
+def _recovery_key(source: VideoInput, options: VideoOptions, predictor: Predictor) -> dict[str, Any]:
+    """Everything that the recovered bodies depend on, beside the detections."""
+    given = [str(options.intrinsics), options.height_m, options.smooth]
+    return {"model": asdict(predictor.info), "asked": given}
 
 
-def _forget_if_changed(folder: Path, file: Path, content: dict[str, Any]) -> None:
-    """Empty a folder unless a file says that what it holds was made of the same."""
+def _clear_if_changed(folder: Path, file: Path, content: dict[str, Any]) -> None:
+    """Empty a folder unless a file records that its content depends on the same `content`."""
     text = json.dumps(content, sort_keys=True)
     if file.exists() and file.read_text() == text:
         return

@@ -1,4 +1,4 @@
-"""Everyone in a video, frame by frame: what all of its output files are written from."""
+"""The recovered people of a video: the input of all output formats of videos."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pose2mesh.inference.person import Person
 from pose2mesh.inference.predictor import Predictor
-from pose2mesh.pipelines.video.track_bodies import BodyTrack, FilmingConditions
+from pose2mesh.pipelines.video.body_track import BodyTrack, VideoConditions
 from pose2mesh.visualization.orthographic_views import extent_of
 from pose2mesh.visualization.renderer import PALETTE, Colour
 
@@ -20,12 +20,12 @@ _GREY = (150, 150, 150)
 
 @dataclass(frozen=True)
 class VisiblePerson:
-    """Someone in one frame.
+    """A person in one frame.
 
     Attributes:
-        number: Whom, an index into `VideoResult.people`.
-        person: As they are there.
-        bridged: They were not detected in this frame, but before and after it.
+        number: Index into `VideoResult.people`.
+        person: The body in this frame.
+        bridged: Interpolated: detected before and after this frame, not in it.
     """
 
     number: int
@@ -35,22 +35,22 @@ class VisiblePerson:
 
 @dataclass(frozen=True)
 class VideoResult:
-    """What was recovered. The people's frames lie on disk and are read when they are asked for.
+    """The recovered people of a video. Their bodies lie on disk and are read on access.
 
     Attributes:
         name: Of the input.
-        recovery: The model.
-        shooting: Size, camera, frames a second.
-        rate: Frames a second, exactly.
-        frames: How many there are.
+        predictor: The model.
+        conditions: Image size, camera, frame rate.
+        rate: Frames per second, exactly.
+        frames: Number of frames.
         people: In the order of appearance.
-        unclaimed: Detections that are no one's.
-        fault: Why there are fewer frames than expected, or None.
+        unclaimed: Number of detections outside any track.
+        fault: The reason for fewer frames than expected, or None.
     """
 
     name: str
-    recovery: Predictor
-    shooting: FilmingConditions
+    predictor: Predictor
+    conditions: VideoConditions
     rate: Fraction
     frames: int
     people: list[BodyTrack]
@@ -58,7 +58,7 @@ class VideoResult:
     fault: str | None
 
     def at(self, frame: int) -> list[VisiblePerson]:
-        """Everyone in view in a frame."""
+        """The people in view in a frame."""
         found = []
         for number, body in enumerate(self.people):
             if body.track.first_frame <= frame < body.track.end:
@@ -66,9 +66,9 @@ class VideoResult:
         return found
 
     def extent(self) -> NDArray[np.floating]:
-        """(2, 3) the least and greatest coordinates of anyone in any frame, in the camera's frame, metres."""
+        """Least and greatest coordinates (2, 3) of all people in all frames, in the camera frame, metres."""
         extents = [
-            extent_of([seen.person for seen in self.at(frame)])
+            extent_of([visible.person for visible in self.at(frame)])
             for frame in range(self.frames)
             if any(body.track.first_frame <= frame < body.track.end for body in self.people)
         ]
@@ -77,14 +77,14 @@ class VideoResult:
         return np.stack([np.min([low for low, _ in extents], axis=0), np.max([high for _, high in extents], axis=0)])
 
     def of(self, number: int) -> Iterator[tuple[int, VisiblePerson]]:
-        """One person's frames: their numbers, and the person as they are there."""
+        """The frame numbers of one person, each with the person in that frame."""
         body = self.people[number]
         for frame in range(body.track.first_frame, body.track.end):
             yield frame, VisiblePerson(number, body.person(frame), body.is_bridged(frame))
 
 
 def colour_of(number: int, bridged: bool = False) -> Colour:
-    """A person's colour, the same in every frame; greyer where they were not detected."""
+    """The colour of a person, the same in every frame; greyer where the frame is bridged."""
     red, green, blue = PALETTE[number % len(PALETTE)]
     if bridged:
         red, green, blue = ((channel + 2 * grey) // 3 for channel, grey in zip((red, green, blue), _GREY, strict=True))

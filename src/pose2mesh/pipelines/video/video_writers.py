@@ -1,4 +1,4 @@
-"""The files of a video, frame by frame from disk: MP4 overlay, NPZ arrays, JSON description, GLB and BVH motion."""
+"""Writes the MP4, NPZ and JSON files of a video, reading the bodies from disk frame by frame."""
 
 from __future__ import annotations
 
@@ -13,41 +13,41 @@ from numpy.typing import DTypeLike, NDArray
 
 from pose2mesh.body_models.bones import BODY_BONES
 from pose2mesh.io.mesh_files import atomic_write, in_unit
+from pose2mesh.pipelines.video.body_track import BATCH, TURNS, BodyTrack
 from pose2mesh.pipelines.video.frame_reader import Video
 from pose2mesh.pipelines.video.mp4_writer import Mp4Writer
-from pose2mesh.pipelines.video.track_bodies import BATCH, TURNS, BodyTrack
 from pose2mesh.pipelines.video.video_result import VideoResult, colour_of
-from pose2mesh.visualization.overlay import OverlayParts, draw_overlay, photo_ground, plain_ground
+from pose2mesh.visualization.overlay import OverlayParts, blank_canvas, draw_overlay, image_canvas
 
 Step = Callable[[int], object]
 
 
 def write_overlay(path: Path, result: VideoResult, video: Video | None, parts: OverlayParts, step: Step) -> None:
-    """Everyone over the frames, or over a plain canvas where there is no video; greyer in frames that were bridged.
+    """Draw the people over the frames, or over a blank canvas without a video; greyer in bridged frames.
 
     Args:
         path: The MP4 file.
-        result: Whom to draw.
-        video: The frames; more or fewer than were recovered will do.
+        result: The recovered people.
+        video: The frames; their number may differ from that of `result`.
         parts: What to draw.
-        step: Hears of each frame.
+        step: Called after each frame with 1.
 
     Raises:
         InputError: PyAV is missing, or the file cannot be written.
     """
-    size = result.shooting.size
-    pictures = iter(()) if video is None else video.frames()
-    ground = plain_ground([], size)
+    size = result.conditions.size
+    images = iter(()) if video is None else video.frames()
+    canvas = blank_canvas([], size)
     extent = result.extent() if parts.side or parts.top else None
     writer: Mp4Writer | None = None
     try:
         for frame in range(result.frames):
-            picture = next(pictures, None)
-            if picture is not None:
-                ground = photo_ground(picture, size)
-            seen = result.at(frame)
-            colours = [colour_of(each.number, each.bridged) for each in seen]
-            drawn = draw_overlay(ground, [each.person for each in seen], result.recovery, colours, parts, extent)
+            image = next(images, None)
+            if image is not None:
+                canvas = image_canvas(image, size)
+            visible = result.at(frame)
+            colours = [colour_of(each.number, each.bridged) for each in visible]
+            drawn = draw_overlay(canvas, [each.person for each in visible], result.predictor, colours, parts, extent)
             if writer is None:
                 writer = Mp4Writer(path, (drawn.shape[1], drawn.shape[0]), result.rate)
             writer.write(drawn)
@@ -61,19 +61,19 @@ def write_overlay(path: Path, result: VideoResult, video: Video | None, parts: O
 
 
 def write_arrays(path: Path, result: VideoResult, with_rig: bool) -> None:
-    """Everything, as `docs/video.md` lists it: a row for every person and frame, person by person.
+    """Write the arrays that `docs/video.md` lists: a row for every person and frame, person by person.
 
     Raises:
         InputError: the file cannot be written.
     """
-    J = len(result.recovery.joint_set)
-    people, V = result.people, len(result.recovery.template)
+    J = len(result.predictor.joint_set)
+    people, V = result.people, len(result.predictor.template)
     rows = sum(len(body.track) for body in people)
-    intrinsics = result.shooting.nominal_or_known
+    intrinsics = result.conditions.nominal_or_known
     with atomic_write(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
 
         def put(name: str, dtype: DTypeLike, shape: tuple[int, ...], parts: Iterator[NDArray[Any]]) -> None:
-            """An array of a known shape, in parts."""
+            """Write an array of a known shape in parts."""
             kind = np.dtype(dtype)
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape}
@@ -98,11 +98,11 @@ def write_arrays(path: Path, result: VideoResult, with_rig: bool) -> None:
         put("frame", np.int32, (rows,), tracks("frame"))
         put("bridged", np.bool_, (rows,), (~part for part in tracks("detected")))
         whole("person", np.repeat(np.arange(len(people), dtype=np.int32), [len(body.track) for body in people]))
-        whole("faces", result.recovery.faces.astype(np.int32))
-        whole("joint_names", np.array(result.recovery.joint_set.names))
+        whole("faces", result.predictor.faces.astype(np.int32))
+        whole("joint_names", np.array(result.predictor.joint_set.names))
         whole("fps", np.float64(result.rate))
         whole("frames", np.int64(result.frames))
-        whole("size_px", np.array(result.shooting.size))
+        whole("size_px", np.array(result.conditions.size))
         whole("intrinsics", np.array([intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy]))
         if people and with_rig:
 
@@ -122,25 +122,29 @@ def _chunks(rows: Any, length: int) -> Iterator[NDArray[Any]]:
 
 
 def write_description(path: Path, result: VideoResult, files: Sequence[dict[str, str]], with_rig: bool) -> None:
-    """What was found, with every person's joints and camera frame by frame, one frame a line.
+    """Write the people with their joints and cameras in every frame, one frame a line.
 
     Args:
         path: The JSON file.
-        result: Whom.
-        files: Of each person, the files they are in.
+        result: The recovered people.
+        files: For each person the names of the files they are in, by format.
+        with_rig: Add the fitted body.
     """
-    shooting, intrinsics = result.shooting, result.shooting.nominal_or_known
+    conditions, intrinsics = result.conditions, result.conditions.nominal_or_known
     document = {
         "input": result.name,
-        "model": result.recovery.info.name,
-        "joint_names": list(result.recovery.joint_set.names),
+        "model": result.predictor.info.name,
+        "joint_names": list(result.predictor.joint_set.names),
         "fps": float(result.rate),
         "frames": result.frames,
-        "size_px": list(shooting.size),
+        "size_px": list(conditions.size),
         "fault": result.fault,
-        "smoothed": shooting.smooth,
+        "smoothed": conditions.smooth,
     }
-    camera = {"kind": shooting.camera_kind, "intrinsics": [intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy]}
+    camera = {
+        "kind": conditions.camera_kind,
+        "intrinsics": [intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy],
+    }
     skipped = []
     if result.unclaimed:
         skipped = [{"id": None, "reason": f"{result.unclaimed} detections of people seen in too few frames in a row"}]
@@ -155,19 +159,19 @@ def write_description(path: Path, result: VideoResult, files: Sequence[dict[str,
             if with_rig:
                 head["rig"] = body.shape | {"residual_mm": round(body.residual_mm, 3)}
             put(("," if number else "") + "\n  " + json.dumps(head)[:-1] + ', "per_frame": [')
-            for index, (frame, seen) in enumerate(result.of(number)):
-                put(("," if index else "") + "\n   " + _frame_line(frame, seen.person, seen.bridged))
+            for index, (frame, visible) in enumerate(result.of(number)):
+                put(("," if index else "") + "\n   " + _frame_line(frame, visible.person, visible.bridged))
             put("\n  ]}")
         put(f'\n ],\n "skipped": {json.dumps(skipped)}\n}}\n')
 
 
 def describe_track(body: BodyTrack, files: dict[str, str]) -> dict[str, Any]:
-    """One entry of the JSON document's `people`, less what each frame says."""
+    """One element of the JSON document's `people`, without `per_frame`."""
     T = len(body.track)
-    total = seen = 0.0
+    total = present = 0.0
     for chunk in _chunks(body.track.rows, T):
         total += float(chunk["confidence"].sum())
-        seen += float((chunk["confidence"] > 0).sum())
+        present += float((chunk["confidence"] > 0).sum())
     stature = body.stature_m
     return {
         "id": body.track.number,
@@ -175,7 +179,7 @@ def describe_track(body: BodyTrack, files: dict[str, str]) -> dict[str, Any]:
         "frames": T,
         "bridged": body.bridged_stretches(),
         "stature_m": round(stature, 4) if np.isfinite(stature) else None,
-        "score": round(total / seen, 4),
+        "score": round(total / present, 4),
         "files": files,
     }
 

@@ -1,4 +1,4 @@
-"""A bar for what takes long, on a terminal."""
+"""A progress bar on a terminal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def progress(stem: str, what: str, total: int | None) -> Iterator[Callable[[int], object]]:
-    """Gives what is to be told how many frames more are done. Without a terminal, or without tqdm, nothing is shown."""
+    """Yield a function that takes the number of further frames. Shows nothing without a terminal or without tqdm."""
     try:
         from tqdm import tqdm
     except ModuleNotFoundError:

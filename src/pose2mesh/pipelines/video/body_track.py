@@ -1,8 +1,8 @@
-"""One person of a video: recovered frame by frame, steadied, and given one body of constant shape; kept on disk.
+"""The bodies of one tracked person of a video: recovered frame by frame, smoothed, of one constant shape; on disk.
 
-Where the model's mesh is the Anny body, that body is laid on every frame's mesh with one shape for all frames: its bone
-rotations are what animation files hold, and its surface is what is drawn and written. Other models' people keep the
-network's own surface, scaled to one size.
+Where the model's mesh is the Anny body, that body is fitted to every frame's mesh with one shape for all frames: its
+bone rotations go into animation files, and its surface is drawn and written. The people of other models keep the
+network's surface, scaled to one size.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ if TYPE_CHECKING:
     from pose2mesh.motion.person_fitting import Rig
 
 BATCH = 32
-_SHAPE_FRAMES = 64  # the shape is told from so many frames, spread over the track
+_SHAPE_FRAMES = 64  # number of frames, spread over the track, that the shape is fitted to
 TURNS = 22 * 9
 
 
 @dataclass(frozen=True)
-class FilmingConditions:
-    """What is known of how the people were filmed, and how steady they are to be.
+class VideoConditions:
+    """Camera, frame rate and known height of the people of a video, and whether to filter them.
 
     Attributes:
-        fps: Frames a second.
+        fps: Frames per second.
         size: (width, height) of the frames.
         intrinsics: Of the camera, where known.
-        height_m: Everyone's standing height, where known.
-        smooth: Filter over time; one size and shape a person they have in any case.
+        height_m: Standing height of the people, where known.
+        smooth: Filter over time; each person has one size and shape in any case.
     """
 
     fps: float
@@ -64,29 +64,29 @@ class FilmingConditions:
 
 
 class BodyTrack:
-    """One person; what is known of them lies in their track's folder.
+    """The bodies of one person, stored in the folder of their track.
 
     Attributes:
-        track: Where they were seen.
-        recovery, shooting: What made the bodies, of what.
-        bodies: (T, 1 + J + V, 3) metres, camera axes: where the root joint is, joints and vertices relative to it.
-        poses: (T, 22 · 9 + 4) of the Anny body, in camera axes: orientations (22, 3, 3), where the hips are, and the
+        track: The detections of the person.
+        predictor, conditions: The model, and its camera and height.
+        bodies: (T, 1 + J + V, 3) metres, camera axes: position of the root joint, joints and vertices relative to it.
+        poses: (T, 22 · 9 + 4) of the Anny body, in camera axes: orientations (22, 3, 3), position of the hips, and the
             residual in mm; empty for a model of another body.
     """
 
-    def __init__(self, track: Track, recovery: Predictor, shooting: FilmingConditions) -> None:
-        self.track, self.recovery, self.shooting = track, recovery, shooting
-        shape = (1 + len(recovery.joint_set) + len(recovery.template), 3)
+    def __init__(self, track: Track, predictor: Predictor, conditions: VideoConditions) -> None:
+        self.track, self.predictor, self.conditions = track, predictor, conditions
+        shape = (1 + len(predictor.joint_set) + len(predictor.template), 3)
         self._raw, self.bodies, self._steady = (
             ArrayFile(track.folder / f"{name}.rows", np.float32, shape) for name in ("raw", "bodies", "steady")
         )
         self.poses = ArrayFile(track.folder / "poses.rows", np.float32, (TURNS + 4,))
-        self._windows = windows(len(track), *(recovery.window or (BATCH, 0)))
+        self._windows = windows(len(track), *(predictor.window or (BATCH, 0)))
         self._shape_file = track.folder / "shape.json"
 
     @property
     def has_rig(self) -> bool:
-        """Whether this is the Anny body."""
+        """Whether the Anny body was fitted."""
         return self._shape_file.exists()
 
     @cached_property
@@ -101,24 +101,27 @@ class BodyTrack:
 
     @property
     def recovered(self) -> int:
-        """How many frames, those that windows share counted for each."""
+        """Number of recovered frames; frames that windows share count for each."""
         return len(self.track) if len(self.bodies) == len(self.track) else len(self._raw)
 
     def finish(self, rig: Rig | None, step: Callable[[int], object]) -> None:
-        """Recover what is not yet, steady and fit, going on where a run was cut off; `step` hears how many frames more
-        are done.
+        """Recover the missing frames, smooth them and fit the body; resumes an interrupted run.
+
+        Args:
+            rig: The body to fit; None for none.
+            step: Called with the number of further frames.
         """
         T = len(self.track)
         if len(self.bodies) == T:
             step(T)
             return
         self._recover_windows(step)
-        # Each of the next steps changes what it starts from: the file takes its name when all are through.
+        # The next steps change the file in place, so it is renamed only when all are complete.
         self._steady.cut(0)
         for frames in joined(self._raw, self._windows):
             self._steady.append(frames)
-        fps, joint_set = self.shooting.fps, self.recovery.joint_set
-        steady_bodies(self._steady, fps, joint_set, filtered=self.shooting.smooth)
+        fps, joint_set = self.conditions.fps, self.predictor.joint_set
+        steady_bodies(self._steady, fps, joint_set, filtered=self.conditions.smooth)
         if rig is not None:
             self._fit(rig)
         os.replace(self._steady.path, self.bodies.path)
@@ -128,30 +131,35 @@ class BodyTrack:
     def _recover_windows(self, step: Callable[[int], object]) -> None:
         done = 0
         for number, window in enumerate(self._windows):
-            seen = self.track.rows[window]
-            done += len(seen)
+            rows = self.track.rows[window]
+            done += len(rows)
             if len(self._raw) < done:
-                self._raw.cut(done - len(seen))  # a window that was cut off counts for nothing
-                self.recover(seen)
+                self._raw.cut(done - len(rows))  # drops an incomplete window
+                self.recover(rows)
             step(window.stop - (self._windows[number - 1].stop if number else 0))
 
-    def recover(self, seen: NDArray[Any], picture: NDArray[np.uint8] | None = None) -> None:
-        """Recover the next rows of the track, of whom models that look at pictures are shown the one they are in."""
-        shooting = self.shooting
-        people = self.recovery.recover_converted(
-            seen["joints_px"],
-            seen["confidence"],
-            shooting.intrinsics,
-            shooting.height_m,
-            shooting.size,
-            picture,
+    def recover(self, rows: NDArray[Any], image: NDArray[np.uint8] | None = None) -> None:
+        """Recover the next frames of the track and append them.
+
+        Args:
+            rows: Rows of the track.
+            image: (H, W, 3) RGB, the frame, for models that take images.
+        """
+        conditions = self.conditions
+        people = self.predictor.recover_converted(
+            rows["joints_px"],
+            rows["confidence"],
+            conditions.intrinsics,
+            conditions.height_m,
+            conditions.size,
+            image,
             one_person=True,
         )
-        rows = [np.concatenate([each.camera.translation_m[None], each.joints, each.vertices]) for each in people]
-        self._raw.append(np.stack(rows))
+        bodies = [np.concatenate([each.camera.translation_m[None], each.joints, each.vertices]) for each in people]
+        self._raw.append(np.stack(bodies))
 
     def _fit(self, rig: Rig) -> None:
-        T, first = len(self.track), 1 + len(self.recovery.joint_set)
+        T, first = len(self.track), 1 + len(self.predictor.joint_set)
         chosen = np.unique(np.linspace(0, T - 1, min(T, _SHAPE_FRAMES)).round().astype(int))
         fit = rig.fit(np.stack([self._steady[int(t)][first:] for t in chosen]), one_person=True)
         with replacing(self._shape_file) as partial:
@@ -160,7 +168,7 @@ class BodyTrack:
         for start in range(0, T, BATCH):
             steady = self._steady[start : start + BATCH]
             poses, both = rig.pose(steady[:, first:], fit.phenotypes[0])
-            root = both[:, self.recovery.joint_set.root_index, None]
+            root = both[:, self.predictor.joint_set.root_index, None]
             both = np.concatenate([steady[:, :1] + root, both - root], axis=1)
             for t, body in enumerate(both, start):
                 self._steady[t] = body
@@ -168,31 +176,31 @@ class BodyTrack:
             self.poses.append(poses)
 
     def person(self, frame: int) -> Person:
-        """The person as they are in a frame of the video in which they are in view."""
+        """The body in a frame of the video; the person must be in view there."""
         t = frame - self.track.first_frame
-        seen, body, first = self.track.rows[t], self.bodies[t], 1 + len(self.recovery.joint_set)
-        root, confidence = body[0].astype(np.float64), seen["confidence"]
-        intrinsics = self.shooting.nominal_or_known
+        row, body, first = self.track.rows[t], self.bodies[t], 1 + len(self.predictor.joint_set)
+        root, confidence = body[0].astype(np.float64), row["confidence"]
+        intrinsics = self.conditions.nominal_or_known
         camera = Camera(
-            self.shooting.camera_kind,
+            self.conditions.camera_kind,
             intrinsics,
             root,
             float(np.sqrt(intrinsics.fx * intrinsics.fy) / root[2]),
             intrinsics.project(root),
         )
         score = float(confidence[confidence > 0].mean())
-        return Person(body[1:first], body[first:], seen["joints_px"], confidence, camera, self.stature_m, score)
+        return Person(body[1:first], body[first:], row["joints_px"], confidence, camera, self.stature_m, score)
 
     @cached_property
     def stature_m(self) -> float:
-        """The standing height of a body of one size; NaN for a model that does not tell it."""
-        if self.shooting.height_m is not None:
-            return self.shooting.height_m
-        return self.recovery.stature(self.bodies[0][1 : 1 + len(self.recovery.joint_set)])
+        """The standing height of a body of one size; NaN for a model that does not define it."""
+        if self.conditions.height_m is not None:
+            return self.conditions.height_m
+        return self.predictor.stature(self.bodies[0][1 : 1 + len(self.predictor.joint_set)])
 
     @property
     def residual_mm(self) -> float:
-        """How far the Anny body is from what it was laid on, the mean of all frames."""
+        """Mean distance of the Anny body from the meshes it was fitted to, over all frames."""
         parts = [self.poses[start : start + BATCH][:, -1].sum() for start in range(0, len(self.poses), BATCH)]
         return float(sum(parts) / len(self.poses))
 
@@ -200,7 +208,7 @@ class BodyTrack:
         return not self.track.rows[frame - self.track.first_frame]["detected"]
 
     def bridged_stretches(self) -> list[tuple[int, int]]:
-        """First and last frames of the stretches that were bridged."""
+        """First and last frames of each bridged stretch."""
         stretches: list[tuple[int, int]] = []
         for frame in range(self.track.first_frame, self.track.end):
             if self.is_bridged(frame):
@@ -209,13 +217,13 @@ class BodyTrack:
         return stretches
 
     def motion(self) -> BodyMotion:
-        """What animation files hold.
+        """The bone rotations, for animation files.
 
         Raises:
             InputError: the model's body is not Anny.
         """
         if not self.has_rig:
-            raise InputError(f"model {self.recovery.info.name!r} has another body than Anny, which glb and bvh need")
+            raise InputError(f"model {self.predictor.info.name!r} has another body than Anny, which glb and bvh need")
         from pose2mesh.motion.body_motion import BodyMotion
 
         poses = self.poses[:]
@@ -224,6 +232,6 @@ class BodyTrack:
             self.phenotypes,
             poses[:, :TURNS].reshape(-1, 22, 3, 3),
             poses[:, TURNS : TURNS + 3],
-            self.shooting.fps,
+            self.conditions.fps,
             self.track.first_frame,
         )
