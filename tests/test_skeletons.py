@@ -207,8 +207,8 @@ def test_real_human36_person_has_a_body(shared_data: Path) -> None:
     assert height == sorted(height)
     flip = HUMAN36.flip_permutation
     for a, b in HUMAN36.edges:
-        here, there = (np.linalg.norm(person[i] - person[j]) for i, j in ((a, b), (flip[a], flip[b])))
-        assert 0.4 < here / there < 2.5, (HUMAN36.names[a], HUMAN36.names[b])
+        one, other = (np.linalg.norm(person[i] - person[j]) for i, j in ((a, b), (flip[a], flip[b])))
+        assert 0.4 < one / other < 2.5, (HUMAN36.names[a], HUMAN36.names[b])
 
 
 def test_coco_to_human36_masks_what_coco_lacks() -> None:

@@ -1,4 +1,4 @@
-"""Configs: every one that is there loads, and what is wrong with one is said in a line."""
+"""Configs: every file in configs/ loads, and faults are reported in one line."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def good(tmp_path: Path) -> Path:
     return write(tmp_path, PROCEDURAL)
 
 
-def test_there_are_configs() -> None:
+def test_configs_exist() -> None:
     assert "light.yaml" in RUN_CONFIGS
 
 
@@ -216,7 +216,7 @@ def test_people_with_landmarks_are_not_mirrored() -> None:
         ("joint_set=hand", "joint_set is hand, expected one of the Anny body: human36, coco, smpl"),
     ],
 )
-def test_drawn_people_are_anny_s(override: str, fault: str, good: Path) -> None:
+def test_synthetic_samples_are_of_the_anny_body(override: str, fault: str, good: Path) -> None:
     with pytest.raises(InputError) as caught:
         load_config(good, [override])
     assert fault in str(caught.value)
@@ -228,7 +228,7 @@ def test_overrides_apply(good: Path) -> None:
     assert config.epochs == 3
     assert config.optimiser.learning_rate == 1e-4  # which YAML 1.1 takes for a string
     assert config.data.synthetic.shapes.age == (0.7, 0.9)
-    assert config.data.synthetic.poses.procedural == 1  # what is beside the changed key stays
+    assert config.data.synthetic.poses.procedural == 1  # keys beside the changed one keep their values
     assert config.name == "a run"
     assert config.pretrained is None
     assert config.stage == "pose2mesh"
@@ -308,7 +308,7 @@ def test_a_config_made_in_code_round_trips() -> None:
     assert isinstance(config, TrainConfig)
 
 
-def test_changed_keys_are_told_by_their_dotted_names() -> None:
+def test_changed_keys_have_dotted_names() -> None:
     config = parse_config(PROCEDURAL, "test")
     assert changed_keys(config, parse_config(yaml.safe_load(dump_config(config)), "test")) == {}
     changed = override_any(config, ["epochs=7", "data.synthetic.shapes.age=[0.7, 0.9]", "optimiser.milestones=[2]"])

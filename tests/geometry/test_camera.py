@@ -1,4 +1,4 @@
-"""Cameras solved in closed form: exact on exact data, sensible where the data do not tell."""
+"""Cameras fitted in closed form: exact on exact data, plausible where the data do not determine them."""
 
 from __future__ import annotations
 
@@ -114,10 +114,10 @@ def test_looking_at_a_person_is_turning_the_camera(seed: int, x: float, y: float
     camera = Intrinsics(700, 720, 500, 300)
     points = a_person(seed) + np.array((x, y, z))
     points[:, 2] = points[:, 2].clip(0.5)
-    seen, turn = look_at(camera.project(points), np.ones(len(points)), camera)
+    pixels_faced, turn = look_at(camera.project(points), np.ones(len(points)), camera)
     turned = points @ turn.T
     in_front = turned[:, 2] > 0.1
-    np.testing.assert_allclose(seen[in_front], camera.project(turned[in_front]), rtol=1e-9, atol=1e-6)
+    np.testing.assert_allclose(pixels_faced[in_front], camera.project(turned[in_front]), rtol=1e-9, atol=1e-6)
 
 
 def test_looking_at_a_person_puts_their_centre_on_the_axis() -> None:
@@ -125,7 +125,7 @@ def test_looking_at_a_person_puts_their_centre_on_the_axis() -> None:
     pixels, confidence = camera.project(a_person(5) + np.array((3, 1, 4))), np.ones(17)
     confidence[[2, 7]], pixels[[2, 7]] = 0, 1e9  # missing: they neither count nor come back
     centre = pixels[confidence > 0].mean(0)
-    seen, turn = look_at(pixels, confidence, camera)
+    pixels_faced, turn = look_at(pixels, confidence, camera)
     np.testing.assert_allclose(turn @ camera.rays(centre), (0, 0, np.linalg.norm(camera.rays(centre))), atol=1e-12)
-    np.testing.assert_array_equal(seen[[2, 7]], 0)
-    assert np.isfinite(seen).all()
+    np.testing.assert_array_equal(pixels_faced[[2, 7]], 0)
+    assert np.isfinite(pixels_faced).all()

@@ -1,4 +1,4 @@
-"""Rotations and alignments: round trips, invariances, and SciPy's answers."""
+"""Rotations and alignments: round trips, invariances, and comparison with SciPy."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def random_similarity(seed: int, points: Tensor) -> Tensor:
 def test_world_to_camera_is_a_rotation() -> None:
     matrix = torch.tensor(WORLD_TO_CAMERA)
     assert is_rotation(matrix)
-    # up in the world is up (−y) in the picture, and what the camera looks at lies in front of it
+    # up in the world is up (−y) in the image, and the person is in front of the camera
     assert (matrix @ torch.tensor([0.0, 0.0, 1.0])).tolist() == [0, -1, 0]
     assert (matrix @ torch.tensor([0.0, 1.0, 0.0])).tolist() == [0, 0, 1]
 

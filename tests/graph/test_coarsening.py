@@ -1,4 +1,4 @@
-"""The hierarchy: a matching that is one, a tree that is binary, the same numbers everywhere."""
+"""The hierarchy: valid matchings, a binary tree, and the same numbers on every platform."""
 
 from __future__ import annotations
 
@@ -218,7 +218,7 @@ def test_padding_is_a_small_share() -> None:
         assert len(mesh[0]) <= size < 1.08 * len(mesh[0])
 
 
-def test_hierarchy_goes_on_when_nothing_is_left_to_join() -> None:
+def test_hierarchy_continues_when_no_edge_is_left() -> None:
     hierarchy = build_hierarchy(*grid(2, 2), 4)
     assert hierarchy.sizes == [16, 8, 4, 2, 1]
     assert [int((nodes >= 0).sum()) for nodes in hierarchy.nodes] == [4, 2, 1, 1, 1]

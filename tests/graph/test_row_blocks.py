@@ -1,4 +1,4 @@
-"""Sparse matrices as blocks of rows: put together again they are what they were."""
+"""Sparse matrices as blocks of rows: reassembled they equal the original."""
 
 from __future__ import annotations
 

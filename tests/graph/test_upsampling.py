@@ -1,4 +1,4 @@
-"""The linear step from points to vertices: weights that follow rigid motion exactly and poses closely."""
+"""Upsampling from points to vertices: exact under rigid motion, close under poses."""
 
 from __future__ import annotations
 

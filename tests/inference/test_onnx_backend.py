@@ -1,4 +1,4 @@
-"""ONNX Runtime as a backend: the same people as PyTorch's, without it; and what is refused."""
+"""ONNX backend: the same predictions as PyTorch without importing it, and the files that are refused."""
 
 from __future__ import annotations
 
@@ -54,20 +54,20 @@ def test_people_are_those_of_pytorch(bundle_file: Path, onnx_file: Path, intrins
     agree(Predictor.load(onnx_file).recover(array, intrinsics=intrinsics), wanted)
 
 
-def test_a_file_tells_what_its_bundle_tells(bundle_file: Path, onnx_file: Path) -> None:
-    known, told = Predictor.load(bundle_file), Predictor.load(onnx_file)
-    assert isinstance(told.backend, OnnxBackend)
-    assert told.info == known.info
-    assert told.joint_set is known.joint_set
-    np.testing.assert_array_equal(told.faces, known.faces)
-    np.testing.assert_array_equal(told.template, known.template)
+def test_an_exported_file_has_the_description_of_its_bundle(bundle_file: Path, onnx_file: Path) -> None:
+    bundle, exported = Predictor.load(bundle_file), Predictor.load(onnx_file)
+    assert isinstance(exported.backend, OnnxBackend)
+    assert exported.info == bundle.info
+    assert exported.joint_set is bundle.joint_set
+    np.testing.assert_array_equal(exported.faces, bundle.faces)
+    np.testing.assert_array_equal(exported.template, bundle.template)
 
 
 def test_many_people_in_parts(onnx_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recovery, array = Predictor.load(onnx_file), people_px(7)
-    together = recovery.recover(array)
+    predictor, array = Predictor.load(onnx_file), people_px(7)
+    together = predictor.recover(array)
     monkeypatch.setattr(onnx_backend, "CHUNK", 3)
-    agree(recovery.recover(array), together)
+    agree(predictor.recover(array), together)
 
 
 def test_threads_are_those_of_the_environment(onnx_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,9 +137,9 @@ def test_file_that_is_no_onnx(tmp_path: Path) -> None:
 
 def rewrite(onnx_file: Path, path: Path, **metadata: str) -> Path:
     model = onnx.load(onnx_file)
-    known = {entry.key: entry.value for entry in model.metadata_props}
+    own = {entry.key: entry.value for entry in model.metadata_props}
     del model.metadata_props[:]
-    onnx.helper.set_model_props(model, known | metadata)
+    onnx.helper.set_model_props(model, own | metadata)
     onnx.save(model, path)
     return path
 

@@ -1,4 +1,4 @@
-"""`pose2mesh export`: a file that has been compared with PyTorch, or none."""
+"""`pose2mesh export`: the file is compared with PyTorch before it is written."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def test_the_command(bundle_file: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert capsys.readouterr().out.startswith(f"{path}: 0.")
     onnx.checker.check_model(path, full_check=True)
     assert [entry.name for entry in tmp_path.iterdir()] == ["small.onnx"]
-    assert main(["info", str(path)]) == 2  # a bundle is asked for
+    assert main(["info", str(path)]) == 2  # it takes a bundle
     assert "\n" not in capsys.readouterr().err.strip()
 
 
-def test_answers_that_differ_are_not_written(
+def test_a_file_whose_outputs_differ_is_not_written(
     bundle_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(graph_builder, "BATCHNORM_EPSILON", 0.5)

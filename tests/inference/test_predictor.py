@@ -1,4 +1,4 @@
-"""From pixels to people: the checks, the frames, the sizes and the cameras."""
+"""Predictor: checks of the input, coordinate frames, heights and cameras."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ def people_px(count: int = 1, seed: int = 0) -> np.ndarray:
 
 
 class Oracle(nn.Module):
-    """A network that knows the answer: joints (J, 3) as a camera that faces the person sees them."""
+    """A network with a fixed output: joints (J, 3) in the axes of a camera that faces the person."""
 
     joint_set = COCO
 
     def __init__(self, joints: np.ndarray) -> None:
         super().__init__()
-        self.answer = torch.from_numpy(joints.astype(np.float32))[None]
-        self.asked: Tensor | None = None
+        self.output = torch.from_numpy(joints.astype(np.float32))[None]
+        self.received_px: Tensor | None = None
 
     def forward(self, joints_px: Tensor, confidence: Tensor) -> Prediction:
-        self.asked = joints_px
-        points = self.answer.expand(len(joints_px), -1, -1)
+        self.received_px = joints_px
+        points = self.output.expand(len(joints_px), -1, -1)
         return Prediction(points, points)
 
     def joints(self, points: Tensor) -> Tensor:
@@ -57,28 +57,28 @@ class Oracle(nn.Module):
 
 def oracle(joints: np.ndarray, surface: MeshTopology, **info: Any) -> tuple[Predictor, Oracle]:
     network = Oracle(joints)
-    known = BundleInfo("oracle", "coco", "none", info.pop("config", {}), "", "", **info)
-    return Predictor(TorchBackend(Bundle(network, surface, known))), network  # type: ignore[arg-type]
+    description = BundleInfo("oracle", "coco", "none", info.pop("config", {}), "", "", **info)
+    return Predictor(TorchBackend(Bundle(network, surface, description))), network  # type: ignore[arg-type]
 
 
 @pytest.fixture
-def recovery(bundle_file: Path) -> Predictor:
+def predictor(bundle_file: Path) -> Predictor:
     return Predictor.load(bundle_file)
 
 
 def test_a_person_far_off_the_axis_comes_back_where_they_stand(small_surface: MeshTopology) -> None:
-    """The networks see what a turned camera would see; what they answer is turned back and put on the right ray."""
+    """The network gets the pixels of a camera turned to the person; its output is turned back onto the right ray."""
     rng = np.random.default_rng(0)
     joints = rng.normal(size=(19, 3)) * (0.3, 0.6, 0.25) + (3.2, -1.0, 4.5)
     root = joints[COCO.root_index]
     pixels = CAMERA.project(joints)
     _, turn = look_at(pixels, np.ones(19), CAMERA)
-    recovery, network = oracle((joints - root) @ turn.T, small_surface)
+    predictor, network = oracle((joints - root) @ turn.T, small_surface)
 
-    person = recovery.recover(pixels, intrinsics=CAMERA)[0]
+    person = predictor.recover(pixels, intrinsics=CAMERA)[0]
 
-    assert network.asked is not None
-    np.testing.assert_allclose(network.asked[0], CAMERA.project(joints @ turn.T), atol=1e-3)
+    assert network.received_px is not None
+    np.testing.assert_allclose(network.received_px[0], CAMERA.project(joints @ turn.T), atol=1e-3)
     np.testing.assert_allclose(person.joints, joints - root, atol=1e-5)
     np.testing.assert_allclose(person.camera.translation_m, root, atol=1e-4)
     np.testing.assert_allclose(person.joints_camera, joints, atol=1e-4)
@@ -92,9 +92,9 @@ def test_a_person_far_off_the_axis_comes_back_where_they_stand(small_surface: Me
 def test_without_intrinsics_the_joints_lie_over_the_input(small_surface: MeshTopology) -> None:
     joints = np.random.default_rng(1).normal(size=(19, 3)) * (0.3, 0.6, 0.25)
     joints -= joints[COCO.root_index]
-    recovery, _ = oracle(joints, small_surface)
+    predictor, _ = oracle(joints, small_surface)
     pixels = 140 * joints[:, :2] + (310, 220)
-    camera = recovery.recover(pixels, image_size=(640, 480))[0].camera
+    camera = predictor.recover(pixels, image_size=(640, 480))[0].camera
     assert camera.kind == "weak_perspective"
     assert camera.scale_px_per_m == pytest.approx(140, rel=1e-5)
     np.testing.assert_allclose(camera.project(joints), pixels, atol=1e-3)
@@ -109,36 +109,36 @@ def test_a_height_scales_the_body_and_its_distance(small_surface: MeshTopology) 
     features = [1 / len(COCO.bones)] * len(COCO.bones) + [math.log(5.0)]
     pixels = CAMERA.project(joints)
     _, turn = look_at(pixels, np.ones(19), CAMERA)
-    answer = (joints - joints[COCO.root_index]) @ turn.T
-    recovery, _ = oracle(answer, small_surface, stature_features=features)
-    plain = recovery.recover(pixels, intrinsics=CAMERA)[0]
-    tall = recovery.recover(pixels, intrinsics=CAMERA, height_m=1.93)[0]
-    assert plain.stature_m == pytest.approx(recovery.stature(plain.joints))
+    output = (joints - joints[COCO.root_index]) @ turn.T
+    predictor, _ = oracle(output, small_surface, stature_features=features)
+    plain = predictor.recover(pixels, intrinsics=CAMERA)[0]
+    tall = predictor.recover(pixels, intrinsics=CAMERA, height_m=1.93)[0]
+    assert plain.stature_m == pytest.approx(predictor.stature(plain.joints))
     assert tall.stature_m == 1.93
-    assert recovery.stature(tall.joints) == pytest.approx(1.93, rel=1e-5)
+    assert predictor.stature(tall.joints) == pytest.approx(1.93, rel=1e-5)
     factor = 1.93 / plain.stature_m
     np.testing.assert_allclose(tall.vertices, factor * plain.vertices, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(tall.camera.translation_m, factor * plain.camera.translation_m, rtol=1e-4)
     np.testing.assert_allclose(tall.camera.project(tall.joints), pixels, atol=0.05)
 
 
-def test_a_model_that_does_not_tell_heights_says_so(small_surface: MeshTopology) -> None:
-    recovery, _ = oracle(np.random.default_rng(0).normal(size=(19, 3)), small_surface)
-    assert math.isnan(recovery.recover(people_px()[0])[0].stature_m)
+def test_a_model_without_heights_refuses_one(small_surface: MeshTopology) -> None:
+    predictor, _ = oracle(np.random.default_rng(0).normal(size=(19, 3)), small_surface)
+    assert math.isnan(predictor.recover(people_px()[0])[0].stature_m)
     with pytest.raises(InputError, match=r"--height 1.7: model 'oracle' does not tell heights"):
-        recovery.recover(people_px()[0], height_m=1.7)
+        predictor.recover(people_px()[0], height_m=1.7)
 
 
-def test_people_come_back_in_order_whatever_stands_beside_them(
-    recovery: Predictor, monkeypatch: pytest.MonkeyPatch
+def test_people_keep_their_order_and_do_not_affect_each_other(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     array = people_px(5)
-    together = recovery.recover(array, image_size=(800, 800))
+    together = predictor.recover(array, image_size=(800, 800))
     monkeypatch.setattr(torch_backend, "CHUNK", 2)
-    in_parts = recovery.recover(array, image_size=(800, 800))
+    in_parts = predictor.recover(array, image_size=(800, 800))
     assert len(together) == len(in_parts) == 5
     for index, person in enumerate(together):
-        alone = recovery.recover(array[index], image_size=(800, 800))[0]
+        alone = predictor.recover(array[index], image_size=(800, 800))[0]
         for other in (alone, in_parts[index]):
             np.testing.assert_allclose(other.vertices, person.vertices, atol=1e-6)
             np.testing.assert_allclose(other.camera.translation_m, person.camera.translation_m, rtol=1e-3)
@@ -147,8 +147,8 @@ def test_people_come_back_in_order_whatever_stands_beside_them(
     assert not np.allclose(together[0].vertices, together[1].vertices)
 
 
-def test_shapes_frames_and_the_regressor(recovery: Predictor, small_surface: MeshTopology) -> None:
-    person = recovery.recover(people_px()[0])[0]
+def test_shapes_frames_and_the_regressor(predictor: Predictor, small_surface: MeshTopology) -> None:
+    person = predictor.recover(people_px()[0])[0]
     assert person.vertices.shape == (162, 3)
     assert person.joints.shape == (19, 3)
     np.testing.assert_array_equal(person.joints[COCO.root_index], 0)
@@ -156,47 +156,47 @@ def test_shapes_frames_and_the_regressor(recovery: Predictor, small_surface: Mes
     np.testing.assert_allclose(small_surface.joint_regressor @ person.vertices, person.joints, atol=1e-5)
 
 
-def test_people_of_a_picture_share_its_nominal_camera(recovery: Predictor) -> None:
+def test_people_of_an_image_share_its_nominal_camera(predictor: Predictor) -> None:
     array = people_px(3)
     array[1, :, :2] += 900
-    cameras = [person.camera.intrinsics for person in recovery.recover(array)]
+    cameras = [person.camera.intrinsics for person in predictor.recover(array)]
     assert cameras[0] == cameras[1] == cameras[2]
-    assert cameras[0].cx > 450  # the canvas holds the one who stands furthest out
+    assert cameras[0].cx > 450  # the canvas contains the outermost person
 
 
-def test_no_people_is_an_empty_list(recovery: Predictor) -> None:
-    assert recovery.recover(np.zeros((0, 17, 3))) == []
+def test_no_people_is_an_empty_list(predictor: Predictor) -> None:
+    assert predictor.recover(np.zeros((0, 17, 3))) == []
 
 
 @pytest.mark.parametrize(
     ("order", "count"),
     [("coco", 17), ("coco", 19), ("human36", 17), ("smpl", 24), ("openpose25", 25), ("mediapipe33", 33)],
 )
-def test_every_joint_order_is_taken(recovery: Predictor, order: str, count: int) -> None:
+def test_every_joint_order_is_taken(predictor: Predictor, order: str, count: int) -> None:
     array = np.random.default_rng(0).uniform(0, 300, (count, 2))
-    person = recovery.recover(array, joints=order)[0]
+    person = predictor.recover(array, joints=order)[0]
     assert np.isfinite(person.vertices).all()
     assert (person.confidence > 0).sum() >= 12
 
 
-def test_two_columns_mark_missing_joints_by_zeros(recovery: Predictor) -> None:
+def test_two_columns_mark_missing_joints_by_zeros(predictor: Predictor) -> None:
     array = people_px()[0]
     array[:, 2] = 1
     array[[3, 9]] = 0
-    plain, marked = recovery.recover(array[:, :2])[0], recovery.recover(array)[0]
+    plain, marked = predictor.recover(array[:, :2])[0], predictor.recover(array)[0]
     np.testing.assert_array_equal(plain.vertices, marked.vertices)
     np.testing.assert_array_equal(np.flatnonzero(plain.confidence == 0), [3, 9])
 
 
-def test_what_a_missing_joint_holds_does_not_matter(recovery: Predictor) -> None:
+def test_coordinates_of_a_missing_joint_do_not_matter(predictor: Predictor) -> None:
     first, second = people_px()[0], people_px()[0]
     first[4], second[4] = (0, 0, 0), (np.nan, np.inf, 0)
-    np.testing.assert_array_equal(recovery.recover(first)[0].vertices, recovery.recover(second)[0].vertices)
+    np.testing.assert_array_equal(predictor.recover(first)[0].vertices, predictor.recover(second)[0].vertices)
 
 
 @pytest.mark.parametrize("shift", [-5000.0, -300.0, 0.0, 9e5])
-def test_people_stand_in_front_of_the_camera_wherever_they_are_seen(recovery: Predictor, shift: float) -> None:
-    person = recovery.recover(people_px()[0] + (shift, shift, 0))[0]
+def test_people_are_in_front_of_the_camera_for_any_pixels(predictor: Predictor, shift: float) -> None:
+    person = predictor.recover(people_px()[0] + (shift, shift, 0))[0]
     assert person.camera.translation_m[2] > 0
     assert np.isfinite(person.camera.translation_m).all()
 
@@ -246,25 +246,25 @@ def bad(change: str) -> np.ndarray:
         ("dimensions", r"shape \(3,\)"),
     ],
 )
-def test_bad_arrays_are_refused(recovery: Predictor, change: str, message: str) -> None:
+def test_bad_arrays_are_refused(predictor: Predictor, change: str, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
-        recovery.recover(bad(change))
+        predictor.recover(bad(change))
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("value", ["text", [[1, 2], [3]], [None, {}]])
-def test_what_is_no_array_is_refused(recovery: Predictor, value: Any) -> None:
+def test_input_that_is_no_array_is_refused(predictor: Predictor, value: Any) -> None:
     with pytest.raises(InputError, match="keypoints"):
-        recovery.recover(value)
+        predictor.recover(value)
 
 
-def test_an_unknown_order_is_refused(recovery: Predictor) -> None:
+def test_an_unknown_order_is_refused(predictor: Predictor) -> None:
     with pytest.raises(InputError, match="joint set 'lsp' is not known"):
-        recovery.recover(people_px()[0], joints="lsp")
+        predictor.recover(people_px()[0], joints="lsp")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
-def test_a_device_that_is_not_there_is_refused(bundle_file: Path) -> None:
+def test_an_unavailable_device_is_refused(bundle_file: Path) -> None:
     with pytest.raises(InputError, match="--device cuda: no CUDA device is available"):
         Predictor.load(bundle_file, "cuda")
 
@@ -277,13 +277,13 @@ def test_an_unknown_device_is_refused(bundle_file: Path) -> None:
 @pytest.mark.gpu
 def test_the_gpu_agrees_with_the_cpu(bundle_file: Path) -> None:
     array = people_px(3)
-    for here, there in zip(
+    for own, other in zip(
         Predictor.load(bundle_file).recover(array), Predictor.load(bundle_file, "cuda").recover(array), strict=True
     ):
-        np.testing.assert_allclose(here.vertices, there.vertices, atol=1e-4)
+        np.testing.assert_allclose(own.vertices, other.vertices, atol=1e-4)
 
 
-def test_a_lifter_alone_recovers_nobody(bundle_file: Path) -> None:
+def test_a_lifter_alone_is_refused(bundle_file: Path) -> None:
     bundle = load_bundle(bundle_file)
     bundle.info.config["stage"] = "posenet"
     with pytest.raises(InputError, match="model 'small' is a lifter without a mesh"):

@@ -47,9 +47,12 @@ def test_base_is_nearer_than_the_mean_shape(surface: MeshTopology, posed_bodies:
     joints = np.einsum("jv,svc->sjc", regressor, unseen)
     root = joints[:, COCO.root_index, None]
     found = np.einsum("rj,sjc->src", surface.joint_base, joints - root)
-    truth = unseen[:, surface.points] - root
-    still = truth.mean(axis=0)
-    assert np.linalg.norm(found - truth, axis=-1).mean() < 0.5 * np.linalg.norm(still - truth, axis=-1).mean()
+    ground_truth = unseen[:, surface.points] - root
+    still = ground_truth.mean(axis=0)
+    assert (
+        np.linalg.norm(found - ground_truth, axis=-1).mean()
+        < 0.5 * np.linalg.norm(still - ground_truth, axis=-1).mean()
+    )
 
 
 def test_network_adds_offsets_to_the_base(config: NetworkConfig, surface: MeshTopology) -> None:

@@ -1,4 +1,4 @@
-"""Landmarks: points of the surface that PoseNet lifts besides the joints, and what is interpolated between them."""
+"""Landmarks: surface points that the lifter predicts besides the joints, and the points interpolated from them."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def surface(body: BodyMesh, posed_bodies: np.ndarray, config: NetworkConfig) -> 
 def test_landmarks_are_the_points_that_the_others_follow_from() -> None:
     """Of twelve points three are free, the rest are sums of them, less by far than they are."""
     generator = np.random.default_rng(0)
-    away = np.zeros((12, 90))
+    residuals = np.zeros((12, 90))
     free = [2, 5, 11]
-    away[free] = generator.normal(size=(3, 90))
+    residuals[free] = generator.normal(size=(3, 90))
     for row in set(range(12)) - set(free):
-        away[row] = 0.2 * generator.random(3) @ away[free]
-    assert choose_landmarks(away, 3).tolist() == free
+        residuals[row] = 0.2 * generator.random(3) @ residuals[free]
+    assert choose_landmarks(residuals, 3).tolist() == free
 
 
 def test_more_landmarks_than_points() -> None:
@@ -57,10 +57,12 @@ def test_points_are_nearer_with_true_landmarks_than_with_joints_alone(
     unseen = posed_bodies[40:]
     joints = np.einsum("jv,svc->sjc", body.regressor(COCO).numpy(), unseen)
     root = joints[:, COCO.root_index, None]
-    truth = unseen[:, surface.points] - root
+    ground_truth = unseen[:, surface.points] - root
     by_joints = np.einsum("rj,sjc->src", surface.joint_base, joints - root)
-    by_both = by_joints + np.einsum("rl,slc->src", surface.landmark_base, (truth - by_joints)[:, surface.landmarks])
-    alone, both = (np.linalg.norm(found - truth, axis=-1).mean() for found in (by_joints, by_both))
+    by_both = by_joints + np.einsum(
+        "rl,slc->src", surface.landmark_base, (ground_truth - by_joints)[:, surface.landmarks]
+    )
+    alone, both = (np.linalg.norm(found - ground_truth, axis=-1).mean() for found in (by_joints, by_both))
     assert both < 0.7 * alone
 
 

@@ -1,4 +1,4 @@
-"""From a body to what a network needs of it."""
+"""Building a mesh topology from a body."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def test_forward_is_the_dense_one(order: int) -> None:
         assert (network(x) - expected).abs().max() < 2e-4
 
 
-def test_samples_do_not_see_each_other_in_evaluation() -> None:
+def test_samples_are_independent_in_evaluation() -> None:
     network, x = small().eval(), torch.randn(3, 17, 5)
     assert torch.allclose(network(x)[1], network(x[[1]])[0], atol=1e-5)
 
@@ -113,7 +113,7 @@ def test_evaluation_in_parts_is_the_whole(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_block_interpolates_its_skip_along_the_channels() -> None:
     block = GraphBlock(2, (4,), 1).eval()
-    torch.nn.init.zeros_(block.layers[0].norm.weight)  # the layer gives 0: what is left is the skip
+    torch.nn.init.zeros_(block.layers[0].norm.weight)  # the layer outputs 0, so that the skip remains
     graph = GraphLaplacian(sp.csr_array((3, 3)))
     x = torch.tensor([0.0, 4.0]).expand(1, 3, 2)
     assert torch.equal(block(x, graph), torch.tensor([0.0, 1, 3, 4]).expand(1, 3, 4))

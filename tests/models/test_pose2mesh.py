@@ -1,4 +1,4 @@
-"""The whole network: what its inputs must not depend on, where gradients stop, and that it can learn."""
+"""The whole network: invariances of its inputs, where gradients stop, and that it can learn."""
 
 from __future__ import annotations
 
@@ -66,10 +66,10 @@ def test_inputs_have_mean_zero_and_deviation_one(
     assert mean.abs().max() < 1e-4
     if isotropic:
         assert torch.allclose(variance.mean(1), torch.ones(3), atol=1e-4)
-        # one factor for both axes: the picture of the pose is not stretched
+        # one factor for both axes: the aspect ratio of the pose is kept
         stretch = (x[:, 0, :2] - x[:, 1, :2]) / (joints[:, 0] - joints[:, 1])
-        seen = (confidence[:, :2] > 0).all(1)
-        assert torch.allclose(stretch[seen, 0], stretch[seen, 1], rtol=1e-4)
+        present = (confidence[:, :2] > 0).all(1)
+        assert torch.allclose(stretch[present, 0], stretch[present, 1], rtol=1e-4)
     else:
         assert torch.allclose(variance, torch.ones(3, 2), atol=1e-4)
     if confidence_input:
@@ -78,7 +78,7 @@ def test_inputs_have_mean_zero_and_deviation_one(
 
 @pytest.mark.parametrize("confidence_input", [True, False])
 @pytest.mark.parametrize("junk", [0.0, 1e4, -1e30, float("inf"), float("nan")])
-def test_what_stands_in_a_missing_joints_coordinates_does_not_matter(
+def test_coordinates_of_a_missing_joint_do_not_matter(
     network: Pose2Mesh, small_surface: MeshTopology, junk: float, confidence_input: bool
 ) -> None:
     network = variant(network, small_surface, confidence_input=confidence_input).eval()
@@ -97,7 +97,7 @@ def test_people_without_extent_stay_finite(network: Pose2Mesh) -> None:
     joints = torch.full((3, J, 2), 1234.567)
     joints[1, :, 0] = torch.linspace(0, 100, J)  # all in a line
     confidence = torch.rand(3, J)
-    confidence[2] = 0  # nobody there
+    confidence[2] = 0  # no joint is present
     x = network.normalise(joints, confidence)
     assert x[0, :, :2].abs().max() < 0.3  # rounding, which must not pass for a pose (deviation 1)
     assert x[1, :, 1].abs().max() < 1e-3
@@ -175,12 +175,12 @@ def test_overfits_one_batch(
     joints = body.regressor(COCO) @ bodies
     root = joints[:, COCO.root_index, None]
     joints, points = joints - root, bodies[:, torch.from_numpy(small_surface.points)] - root
-    seen, confidence = 200 * joints[..., :2] + 500, torch.ones(8, J)
+    joints_px, confidence = 200 * joints[..., :2] + 500, torch.ones(8, J)
     optimiser = torch.optim.Adam(network.parameters(), lr=5e-3)
     for step in range(300):
         for group in optimiser.param_groups:
             group["lr"] = 5e-3 * (1 - step / 300)
-        prediction = network(seen, confidence)
+        prediction = network(joints_px, confidence)
         loss = (prediction.lifted - joints).abs().mean() + (prediction.points - points).abs().mean()
         optimiser.zero_grad()
         loss.backward()
@@ -197,7 +197,7 @@ def test_published_network_fits_any_mesh(body: BodyMesh) -> None:
     """The default config on a mesh of 162 vertices predicts every one, and its weights are the published ones."""
     config = NetworkConfig()
     surface = build_surface(body, HUMAN36, config, None)
-    with torch.device("meta"):  # shapes alone: 67 million weights need not be drawn
+    with torch.device("meta"):  # shapes alone: 67 million weights need no initial values
         shapes = {name: tuple(value.shape) for name, value in Pose2Mesh(config, HUMAN36, surface).named_parameters()}
     assert shapes["posenet.lift.weight"] == (4096, 34)
     assert shapes["posenet.head.weight"] == (51, 4096)

@@ -115,7 +115,7 @@ def bend(annotation: dict[str, Any]) -> None:
         (lambda a: a[1].update(bbox=a[0]["bbox"]), "same box twice in an image", "!1 16.7 % of 6 annotation 1 in"),
         (
             lambda a: a[0].update(joint_img=[[-50.0, 40.0]] * 24),
-            "most labelled joints outside the picture",
+            "most labelled joints outside the image",
             "!1 16.7 % of 6 annotation 0 in",
         ),
     ],
@@ -208,7 +208,7 @@ def test_without_models_fits_are_not_looked_at(disk: Path, capsys: pytest.Captur
     literature.write_pw3d(disk / "set")
     arguments = ["--cache", str(disk / "cache"), "--sheet", str(disk / "sheet.png")]
     assert main(["data", "check", str(disk / "set"), *arguments]) == 0
-    assert "fits not looked at" in capsys.readouterr().out
+    assert "fits not checked" in capsys.readouterr().out
 
 
 def test_a_config(disk: Path, check: Callable) -> None:

@@ -1,4 +1,4 @@
-"""Bundles: what goes in comes out, and nothing else is accepted."""
+"""Bundles: round trips, and the files that are refused."""
 
 from __future__ import annotations
 

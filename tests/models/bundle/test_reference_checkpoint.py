@@ -1,7 +1,7 @@
-"""Published checkpoints: the same function after conversion, nothing run, and what does not fit is named.
+"""Published checkpoints: conversion keeps the function, no pickled code is executed, and misfits are named.
 
-The network that stands for the reference here is written from its formulation, as plain dense algebra, by the names and
-layouts of its checkpoints.
+The reference network of these tests is written from its formulation, in dense algebra, with the names and layouts of
+the reference's checkpoints.
 """
 
 from __future__ import annotations
@@ -195,7 +195,7 @@ def test_the_whole_network_is_the_same_function(
         nodes, lifted_mm = whole(pose2d)
         prediction = network(pixels, torch.ones(4, len(COCO)))
     torch.testing.assert_close(prediction.lifted, lifted_mm / 1000, atol=1e-5, rtol=1e-5)
-    # Padding nodes are left out: there the reference's Laplacian is not empty, but nothing flows from them.
+    # Padding nodes are left out: the reference's Laplacian is not empty there, but does not connect them to others.
     torch.testing.assert_close(prediction.points, nodes[:, surface.nodes], atol=1e-5, rtol=1e-5)
     assert prediction.points.std() > 0.1
 
@@ -252,7 +252,7 @@ class Touch:
 
 @pytest.mark.parametrize("legacy", [False, True])
 @pytest.mark.parametrize(
-    ("call", "said"),
+    ("call", "fault"),
     [
         (lambda path: Touch(Path.touch, path), r"refused, for it asks to run (getattr|pathlib\.\S+)"),
         (lambda path: Touch(eval, f"open({str(path)!r}, 'w')"), "refused, for it asks to run eval"),
@@ -260,12 +260,12 @@ class Touch:
         (lambda path: Touch(np.savetxt, str(path), [0]), r"refused, for it asks to run numpy\S*savetxt"),
     ],
 )
-def test_code_in_a_checkpoint_is_refused_and_not_run(
-    call: Any, said: str, legacy: bool, whole: Whole, tmp_path: Path
+def test_code_in_a_checkpoint_is_refused_and_not_executed(
+    call: Any, fault: str, legacy: bool, whole: Whole, tmp_path: Path
 ) -> None:
     bait = tmp_path / "touched"
     path = save(tmp_path / "bad.pth.tar", {**content(whole.pose_lifter), "test_log": call(bait)}, legacy)
-    with pytest.raises(InputError, match=rf"bad\.pth\.tar: {said}"):
+    with pytest.raises(InputError, match=rf"bad\.pth\.tar: {fault}"):
         reference_checkpoint.read_reference(path)
     assert not bait.exists()
     pickle.loads(pickle.dumps(call(bait)))
@@ -292,7 +292,7 @@ def test_damaged_and_foreign_files_are_named(checkpoint: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("saved", "said"),
+    ("saved", "fault"),
     [
         ({"epoch": 3, "state_dict": {}}, "model_state_dict is missing; found keys epoch, state_dict"),
         ([1.0], "model_state_dict is missing; found list"),
@@ -301,8 +301,8 @@ def test_damaged_and_foreign_files_are_named(checkpoint: Path, tmp_path: Path) -
         ({"model_state_dict": {}}, "found none"),
     ],
 )
-def test_other_checkpoints_are_named(saved: Any, said: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=said):
+def test_other_checkpoints_are_named(saved: Any, fault: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=fault):
         reference_checkpoint.read_reference(save(tmp_path / "other.pth.tar", saved))
 
 
@@ -319,7 +319,7 @@ def test_shapes_that_do_not_fit_are_named(checkpoint: Path, network: Pose2Mesh) 
         (reference_checkpoint.load_posenet, "posenet", "pose_lifter"),
         (reference_checkpoint.load_meshnet, "meshnet", "pose2mesh"),
     )
-    for (load, part, prefix), name, value, said in (
+    for (load, part, prefix), name, value, fault in (
         (lifter, "w1.weight", torch.ones(48, 34), r"is \(48, 34\), expected \(48, 38\) for joint set 'coco'"),
         (lifter, "w2.bias", None, r"is missing, expected \(57,\)"),
         (lifter, "linear_stages.2.w1.bias", torch.ones(48), "has no place in this network"),
@@ -327,11 +327,11 @@ def test_shapes_that_do_not_fit_are_named(checkpoint: Path, network: Pose2Mesh) 
         (mesh, "cl.2.weight", torch.ones(16, 30), r"is \(16, 30\), expected \(16, 36\)"),
         (mesh, "cl.10.bias", torch.ones(1), "has no place in this network"),
     ):  # fmt: skip
-        with pytest.raises(InputError, match=rf"final\.pth\.tar: {prefix}\.{re.escape(name)} {said}"):
+        with pytest.raises(InputError, match=rf"final\.pth\.tar: {prefix}\.{re.escape(name)} {fault}"):
             load(network, changed(found, part, name, value))
 
 
-def test_networks_that_work_otherwise_are_refused(checkpoint: Path, surface: MeshTopology) -> None:
+def test_networks_of_another_definition_are_refused(checkpoint: Path, surface: MeshTopology) -> None:
     found = reference_checkpoint.read_reference(checkpoint)
     for key in ("confidence_input", "isotropic"):
         other = Pose2Mesh(NetworkConfig(**{**SIZES, key: True}), COCO, surface)
@@ -370,14 +370,14 @@ def test_convert_makes_a_bundle(
 
     settings = yaml.safe_load(config_file.read_text())
     refused = tmp_path / "refused.safetensors"
-    for change, said in (
+    for change, fault in (
         ({"network": {**settings["network"], "finest": 1, "coarsenings": 8}}, "network.finest is 1, expected 0"),
         ({"stage": "pose2mesh"}, "network.spectrum is 'unit'"),
         ({"joint_set": "human36"}, "pose_lifter.w1.weight is (48, 38), expected (48, 34)"),
     ):
         config_file.write_text(yaml.safe_dump({**settings, **change}))
         assert main(["convert", str(checkpoint), "--config", str(config_file), "--out", str(refused)]) == 2
-        assert said in capsys.readouterr().err
+        assert fault in capsys.readouterr().err
         assert not refused.exists()
     nowhere = tmp_path / "none" / "out.safetensors"
     config_file.write_text(yaml.safe_dump(settings))

@@ -1,4 +1,4 @@
-"""The convolution against a dense reference in float64."""
+"""The fused convolution against dense algebra in float64."""
 
 from __future__ import annotations
 
@@ -127,15 +127,15 @@ def test_padding_nodes_give_and_take_nothing() -> None:
     assert x.grad[:, real].any(2).all()
 
 
-def test_a_node_sees_its_ring_and_no_further() -> None:
+def test_a_node_receives_from_its_ring_and_no_further() -> None:
     laplacian = GraphLaplacian(rescaled_laplacian(PATH))
     for order in (1, 2, 3, 4):
         x = torch.zeros(1, 10, 1)
         x[0, 0] = 1
         module = FusedChebyshevConvolution(1, 1, order)
         torch.nn.init.ones_(module.linear.weight)
-        seen = module(x, laplacian)[0, :, 0] != 0
-        assert int(seen.nonzero().max()) == order - 1
+        reached = module(x, laplacian)[0, :, 0] != 0
+        assert int(reached.nonzero().max()) == order - 1
 
 
 # Dtypes, devices and copies
@@ -194,7 +194,7 @@ def test_laplacian_is_not_in_the_state_dict() -> None:
     assert GraphLaplacian(rescaled_laplacian(PADDED)).state_dict() == {}
 
 
-# Norm and ReLU, computed where they are read
+# Norm and ReLU, deferred to the layer that reads them
 
 
 def normed_and_plain(nodes: int) -> tuple[DeferredNorm, Tensor, list[Tensor]]:
@@ -215,7 +215,7 @@ def assert_same_gradients(found: Tensor, expected: Tensor, wanted: list[Tensor])
     gradients = [torch.autograd.grad(y, wanted, direction, retain_graph=True) for y in (found, expected)]
     for own, reference in zip(*gradients, strict=True):
         assert torch.allclose(own, reference, atol=1e-11)
-    assert torch.equal(direction, kept)  # what is given stays as it was
+    assert torch.equal(direction, kept)  # the input is not changed
 
 
 @pytest.mark.parametrize("cache", [2**21, 1], ids=["at once", "by sample"])

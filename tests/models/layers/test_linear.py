@@ -1,4 +1,4 @@
-"""Products beside the plain formula in float64."""
+"""Linear layers against the formula in float64."""
 
 from __future__ import annotations
 

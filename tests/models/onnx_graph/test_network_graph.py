@@ -70,7 +70,7 @@ def people(count: int, J: int) -> tuple[np.ndarray, np.ndarray]:
     return pixels, confidence
 
 
-def answers(model: onnx.ModelProto, pixels: np.ndarray, confidence: np.ndarray) -> dict[str, np.ndarray]:
+def outputs(model: onnx.ModelProto, pixels: np.ndarray, confidence: np.ndarray) -> dict[str, np.ndarray]:
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(names, {"pixels": pixels, "confidence": confidence}), strict=True))
@@ -84,14 +84,14 @@ def expected(model: Pose2Mesh, pixels: np.ndarray, confidence: np.ndarray) -> di
 
 
 @pytest.mark.parametrize("changes", VARIANTS.values(), ids=VARIANTS.keys())
-def test_answers_are_those_of_pytorch(
+def test_outputs_are_those_of_pytorch(
     body: BodyMesh, posed_bodies: np.ndarray, small_config: NetworkConfig, changes: dict[str, Any]
 ) -> None:
     model, bundle = trained(body, posed_bodies, small_config, **changes)
     graph = build(bundle)
     onnx.checker.check_model(graph, full_check=True)
     given = people(7, len(model.joint_set))
-    found = answers(graph, *given)
+    found = outputs(graph, *given)
     for name, value in expected(model, *given).items():
         size = float(value.abs().max())
         np.testing.assert_allclose(found[name], value.numpy(), atol=1e-5 * max(1, size), err_msg=name)
@@ -110,7 +110,7 @@ def test_any_number_of_people(
         if value.name not in ("faces", "template"):
             assert value.type.tensor_type.shape.dim[0].dim_param == "B"
     given = people(count, 19)
-    found = answers(graph, *given)
+    found = outputs(graph, *given)
     for name, value in expected(model, *given).items():
         assert found[name].shape == (count, *value.shape[1:])
         np.testing.assert_allclose(found[name], value.numpy(), atol=1e-5 * max(1, float(value.abs().max())))
@@ -126,7 +126,7 @@ def test_compact_is_smaller_and_the_same(body: BodyMesh, posed_bodies: np.ndarra
     assert len(compact.SerializeToString()) < 0.75 * len(plain.SerializeToString())
     onnx.checker.check_model(compact, full_check=True)
     given = people(4, 19)
-    before, after = answers(plain, *given), answers(compact, *given)
+    before, after = outputs(plain, *given), outputs(compact, *given)
     for name in before:
         np.testing.assert_allclose(after[name], before[name], atol=1e-6)
 
@@ -136,7 +136,7 @@ def test_compact_keeps_what_float16_cannot_hold(
 ) -> None:
     model, bundle = trained(body, posed_bodies, small_config)
     given = people(4, 19)
-    found = answers(build(bundle, compact=True), *given)["vertices"]
+    found = outputs(build(bundle, compact=True), *given)["vertices"]
     np.testing.assert_allclose(found, expected(model, *given)["vertices"].numpy(), atol=1e-5)
 
 

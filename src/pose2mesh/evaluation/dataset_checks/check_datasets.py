@@ -1,4 +1,4 @@
-"""`pose2mesh data check`: what is in a data set and what looks wrong with it, as a table and a contact sheet."""
+"""`pose2mesh data check`: contents and label faults of a data set, as a table and a contact sheet."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def check_dataset(path: Path, options: CheckOptions, say: Callable[[str], None],
         InputError: an option or a body model cannot be used, or no split can be read.
     """
     options.check()
-    parts, models, cache = _what(path, options)
-    shown: list[SheetSample] = []
+    parts, models, cache = _splits_to_check(path, options)
+    sheet_samples: list[SheetSample] = []
     unread: list[InputError] = []
     wrong = False
     for part in parts:
@@ -52,24 +52,24 @@ def check_dataset(path: Path, options: CheckOptions, say: Callable[[str], None],
         fits, errors = None, None
         if models is not None and records.body_valid is not None and records.body_valid.any():
             fits = DatasetFits(records, _body(models, records))
-            errors = fits.judge(fits.draw(options.samples, options.seed), options.fit_limit_mm)
+            errors = fits.evaluate(fits.sample_rows(options.samples, options.seed), options.fit_limit_mm)
             findings += errors.findings(records)
         elif records.body_valid is not None and records.body_valid.any():
-            findings.append(Finding("fits not looked at", int(records.body_valid.sum()), example="give --models"))
+            findings.append(Finding("fits not checked", int(records.body_valid.sum()), example="give --models"))
         wrong |= any(finding.is_fault for finding in findings)
         say(table(part.title, findings))
         if options.sheet is not None:
-            shown += _choose(part.title, records, fits, errors, images, options)
+            sheet_samples += _choose(part.title, records, fits, errors, images, options)
     if len(unread) == len(parts):
         raise unread[0]
-    if options.sheet is not None and shown:
-        write_sheet(options.sheet, shown)
-        say(f"{len(shown)} people drawn in {options.sheet}")
+    if options.sheet is not None and sheet_samples:
+        write_sheet(options.sheet, sheet_samples)
+        say(f"{len(sheet_samples)} samples drawn in {options.sheet}")
     return 1 if wrong or unread else 0
 
 
-def _what(path: Path, options: CheckOptions) -> tuple[list[DatasetSplit], BodyConfig | None, Path]:
-    """The splits, where the body models are, and the folder of indices."""
+def _splits_to_check(path: Path, options: CheckOptions) -> tuple[list[DatasetSplit], BodyConfig | None, Path]:
+    """The splits, the configuration of the body models if given, and the cache folder."""
     cache = options.cache or cache_folder() / "sets"
     models = None if options.models is None else BodyConfig("smpl", str(options.models))
     if path.suffix.lower() not in (".yaml", ".yml"):
@@ -87,20 +87,20 @@ def _what(path: Path, options: CheckOptions) -> tuple[list[DatasetSplit], BodyCo
 
 
 def _body(models: BodyConfig, records: Records) -> GenderedBody:
-    """The body models that the people of some records need."""
+    """The body models of the genders in the records."""
     if records.schema.body == "mano":
         return open_body(replace(models, model="mano", variant=models.variant if models.model == "mano" else None))
     variants: dict[int, Variant] = {0: "neutral", 1: "male", 2: "female"}
-    told: list[int] = np.unique(records.gender).tolist() if records.gender is not None else []
-    used = {number: variants[number] for number in told}
+    genders: list[int] = np.unique(records.gender).tolist() if records.gender is not None else []
+    used = {number: variants[number] for number in genders}
     variant = models.variant if models.model == "smpl" else None
-    # Where nobody is neutral, its file is not needed.
+    # Without a neutral sample, the neutral file is not needed.
     first = variant or (next(iter(used.values())) if used and 0 not in used else "neutral")
     return open_body(replace(models, model="smpl", variant=first), used)
 
 
 def table(title: str, findings: Sequence[Finding]) -> str:
-    """Findings in columns; what is wrong is marked with an exclamation mark."""
+    """Findings in columns; faults are marked with an exclamation mark."""
     width = max(len(finding.what) for finding in findings)
     lines = [title]
     for finding in findings:
@@ -118,33 +118,33 @@ def _choose(
     images: Path | None,
     options: CheckOptions,
 ) -> list[SheetSample]:
-    """The people on the sheet: first those whose fits are worst, half of them at most, then others at random."""
+    """Samples on the sheet: first those with the worst fits, half of them at most, then others at random."""
     rng = np.random.default_rng(options.seed)
     worst: NDArray[np.int64] = np.zeros(0, np.int64)
-    told: dict[int, str] = {}
+    fit_errors: dict[int, str] = {}
     if errors is not None and np.isfinite(errors.error).any():
         order = np.argsort(-np.nan_to_num(errors.error, nan=-1.0))
         worst = errors.rows[order[: options.shown // 2]]
-        told = dict(
+        fit_errors = dict(
             zip(errors.rows.tolist(), (f"{error:.0f} {errors.unit[:2]}" for error in errors.error), strict=True)
         )
     others = np.setdiff1d(np.arange(len(records)) if errors is None else errors.rows, worst)
     others = rng.permutation(others)[: options.shown - len(worst)]
-    shown = []
+    samples = []
     for row in np.concatenate([worst, others]).tolist():
-        name = ", ".join(filter(None, (str(records.annotation_id[row]), told.get(row, ""), title)))
-        photo = None
+        name = ", ".join(filter(None, (str(records.annotation_id[row]), fit_errors.get(row, ""), title)))
+        image_file = None
         if images is not None and records.image[row] >= 0:
             file = images / records.files[int(records.image[row])]
-            photo = file if file.is_file() else None
-        shown.append(
+            image_file = file if file.is_file() else None
+        samples.append(
             SheetSample(
                 caption=name,
                 joints_px=np.zeros((0, 3)) if records.joints_px is None else np.array(records.joints_px[row], float),
                 names=records.schema.joints if records.joints_px is not None else (),
-                photo=photo,
+                image_file=image_file,
                 size=(int(records.image_size[row, 0]), int(records.image_size[row, 1])),
                 mesh=None if fits is None else fits.project(row),
             )
         )
-    return shown
+    return samples

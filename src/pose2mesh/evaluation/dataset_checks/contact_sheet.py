@@ -1,4 +1,4 @@
-"""A contact sheet of people of a data set: the photo where there is one, labelled joints, and the mesh of the fit."""
+"""Contact sheet of samples of a data set: the image if available, labelled joints, and the mesh of the fit."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ _JOINT_COLOUR = (214, 60, 40)
 
 @dataclass(frozen=True)
 class SheetSample:
-    """One person of a sheet.
+    """One sample of a sheet.
 
     Attributes:
-        caption: One line.
+        caption: One line below the tile.
         joints_px: (J, 3) labelled x, y and visibility.
-        names: Of the joints.
-        photo: The image file, where it is there.
-        size: Its width and height as the data set says; (0, 0) where it does not.
+        names: Names of the `J` joints.
+        image_file: The image file; None if there is none.
+        size: Its width and height according to the data set; (0, 0) if unknown.
         mesh: The body as the camera sees it, in the image's pixels; None where there is no body or no camera.
     """
 
     caption: str
     joints_px: NDArray[np.floating]
     names: tuple[str, ...]
-    photo: Path | None
+    image_file: Path | None
     size: tuple[int, int]
     mesh: renderer.ProjectedMesh | None
 
 
 def write_sheet(path: Path, people: Sequence[SheetSample], columns: int = 6) -> None:
-    """Draw people in rows to a PNG file.
+    """Draw samples in rows to a PNG file.
 
     Raises:
         InputError: the file cannot be written.
@@ -52,7 +52,7 @@ def write_sheet(path: Path, people: Sequence[SheetSample], columns: int = 6) -> 
 
 
 def draw_tile(person: SheetSample) -> renderer.RGBImage:
-    """(TILE_PX, TILE_PX, 3): the square around a person, the mesh half transparent under the joints."""
+    """Tile (TILE_PX, TILE_PX, 3): the square around a person, the mesh half transparent under the joints."""
     corners = [person.joints_px[person.joints_px[:, 2] > 0, :2]]
     if person.mesh is not None:
         corners.append(person.mesh.vertices_px[np.isfinite(person.mesh.vertices_px).all(1)])
@@ -60,7 +60,7 @@ def draw_tile(person: SheetSample) -> renderer.RGBImage:
     low, high = points.min(0), points.max(0)
     side = max(float((high - low).max()), 2.0) * (1 + 2 * _MARGIN)
     origin, scale = (low + high) / 2 - side / 2, TILE_PX / side
-    tile = _ground(person, origin, side)
+    tile = _background(person, origin, side)
     if person.mesh is not None:
         mesh = person.mesh
         placed = renderer.ProjectedMesh(
@@ -71,25 +71,25 @@ def draw_tile(person: SheetSample) -> renderer.RGBImage:
     return renderer.draw_skeleton(tile, joints, person.joints_px[:, 2], _edges(person.names), _JOINT_COLOUR)
 
 
-def _ground(person: SheetSample, origin: NDArray[np.floating], side: float) -> renderer.RGBImage:
-    """The square of the photo, grey beyond its border; a plain canvas where it cannot be had."""
-    if person.photo is None:
+def _background(person: SheetSample, origin: NDArray[np.floating], side: float) -> renderer.RGBImage:
+    """The square of the image, grey beyond its border; a plain canvas if it cannot be read."""
+    if person.image_file is None:
         return renderer.plain_canvas(TILE_PX, TILE_PX)
     from PIL import Image
 
     try:
-        photo = Image.fromarray(read_image(person.photo, person.size if all(person.size) else None))
+        image = Image.fromarray(read_image(person.image_file, person.size if all(person.size) else None))
     except InputError:
         return renderer.plain_canvas(TILE_PX, TILE_PX)
-    # The photo may be a scaled copy of the one that was labelled.
-    factor = np.array(photo.size) / np.array(person.size if all(person.size) else photo.size)
+    # The image may be a scaled copy of the labelled one.
+    factor = np.array(image.size) / np.array(person.size if all(person.size) else image.size)
     (left, top), (right, bottom) = origin * factor, (origin + side) * factor
     matrix = ((right - left) / TILE_PX, 0, left, 0, (bottom - top) / TILE_PX, top)
-    crop = photo.transform((TILE_PX, TILE_PX), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
+    crop = image.transform((TILE_PX, TILE_PX), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
     return np.array(crop)
 
 
 def _edges(names: tuple[str, ...]) -> list[tuple[int, int]]:
-    """Bones between joints of these names: those of the joint set that shares most names with them."""
+    """Bones between joints of these names, from the joint set that shares most names with them."""
     nearest = max(JOINT_SETS.values(), key=lambda joint_set: len(set(names) & set(joint_set.names)))
     return [(names.index(a), names.index(b)) for a, b in nearest.bones if a in names and b in names]

@@ -1,4 +1,4 @@
-"""How well the fitted bodies of a data set meet its labels: distance, left and right, and where they stand."""
+"""Agreement of the fitted bodies of a data set with its labels: distance, left and right, and position."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from pose2mesh.geometry.rotations import WORLD_TO_CAMERA
 from pose2mesh.skeletons import COCO, HAND, HUMAN36, SMPL, JointSet
 from pose2mesh.visualization.renderer import ProjectedMesh
 
-PART = 64
-USUAL_LIMIT_MM, USUAL_LIMIT_CROP_PX = 25.0, 3.0
-ASTRAY_M = 0.5  # a fit whose joints' mean is farther than that from the labels' stands somewhere else
+CHUNK = 64  # bodies posed at a time
+DEFAULT_LIMIT_MM, DEFAULT_LIMIT_CROP_PX = 25.0, 3.0
+MAX_OFFSET_M = 0.5  # a fit whose mean joint is farther from that of the labels is misplaced
 
 
 @dataclass(frozen=True)
 class FitErrors:
-    """What was found of some fits.
+    """Errors of `S` fits against their labels.
 
     Attributes:
-        rows: (S,) which of the records were posed.
-        error: (S,) distance from the labels in `unit`; NaN where there are none.
+        rows: (S,) indices of the posed records.
+        error: (S,) distance from the labels in `unit`; NaN without labels.
         unit: `mm`, or `px of a crop of 64`.
-        limit: Beyond it a fit is bad.
-        mirrored: (S,) fits that meet the labels far better with left and right exchanged.
-        astray: (S,) fits that stand somewhere else than the labels.
+        limit: Largest error of a good fit.
+        mirrored: (S,) fits that agree with the labels far better with left and right exchanged.
+        misplaced: (S,) fits at another place than their labels.
     """
 
     rows: NDArray[np.int64]
@@ -42,9 +42,10 @@ class FitErrors:
     unit: str
     limit: float
     mirrored: NDArray[np.bool_]
-    astray: NDArray[np.bool_]
+    misplaced: NDArray[np.bool_]
 
     def findings(self, records: Records) -> list[Finding]:
+        """The errors as lines of the table."""
         known = np.isfinite(self.error)
         if not known.any():
             return [Finding("fits posed, with no labels to compare them with", len(self.rows))]
@@ -53,7 +54,7 @@ class FitErrors:
         for what, who in (
             (f"fits worse than {self.limit:g} {self.unit}", self.error > self.limit),
             ("fits with left and right exchanged", self.mirrored),
-            (f"fits more than {ASTRAY_M:g} m from their labels", self.astray),
+            (f"fits more than {MAX_OFFSET_M:g} m from their labels", self.misplaced),
         ):
             example = name_person(records, int(self.rows[who][0])) if who.any() else ""
             lines.append(Finding(what, int(who.sum()), int(known.sum()), True, example))
@@ -61,11 +62,11 @@ class FitErrors:
 
 
 class DatasetFits:
-    """The fitted bodies of a data set, to be posed.
+    """Fitted bodies of a data set, posed on demand.
 
     Args:
-        records: With body parameters.
-        body: Their model.
+        records: Records with body parameters.
+        body: The body model of the fits.
 
     Raises:
         InputError: a regressor that the labels need is missing.
@@ -77,7 +78,7 @@ class DatasetFits:
             records, body, HAND if body.main.model == "mano" else SMPL, torch.arange(len(body.template))
         )
         labelled, joint_set = records.schema.joints, self._joint_set()
-        # The labelled joints that the body has too, and where they stand in the records.
+        # The labelled joints that the body has too, and their columns in the records.
         self.names = [name for name in labelled if name in joint_set.names and name not in dict(joint_set.derived)]
         self.columns = [labelled.index(name) for name in self.names]
         rows = [joint_set.index(name) for name in self.names]
@@ -85,7 +86,7 @@ class DatasetFits:
         self._others = {int(number): other.regressor(joint_set)[rows] for number, other in body.others.items()}
 
     def _regress(self, vertices: Tensor, rows: NDArray[np.int64]) -> Tensor:
-        """(B, J, 3) the labelled joints of bodies, each by the regressor of its own gender, as the labels were."""
+        """Labelled joints (B, J, 3) of bodies, each by the regressor of its gender, like the labels."""
         joints = self._main @ vertices
         for number, regressor in self._others.items():
             assert self.records.gender is not None
@@ -102,31 +103,30 @@ class DatasetFits:
             return self.data.joint_set
         return HUMAN36 if self.records.joints_m is not None else COCO
 
-    def draw(self, count: int, seed: int) -> NDArray[np.int64]:
-        """At most so many rows of people who have a fit, in order."""
+    def sample_rows(self, count: int, seed: int) -> NDArray[np.int64]:
+        """Indices of at most `count` records with a fit, chosen at random, in order."""
         assert self.records.body_valid is not None
         rows = np.flatnonzero(self.records.body_valid)
         if count < len(rows):
             rows = np.sort(np.random.default_rng(seed).choice(rows, count, replace=False))
         return rows
 
-    def judge(self, rows: NDArray[np.int64], limit: float | None = None) -> FitErrors:
-        """Pose people and compare them with their labels: 3D joints where there are any, else 2D ones."""
+    def evaluate(self, rows: NDArray[np.int64], limit: float | None = None) -> FitErrors:
+        """Pose fits and compare them with their labels: 3D joints if labelled, else 2D joints."""
         records, name = self.records, self.records.schema.name
         flip = [self.names.index(_other_side(joint)) for joint in self.names]
-        in_space = records.joints_m is not None
-        if in_space:
-            limit, unit = limit or LARGEST_ERROR_MM.get(name, USUAL_LIMIT_MM), "mm"
+        if records.joints_m is not None:
+            limit, unit = limit or LARGEST_ERROR_MM.get(name, DEFAULT_LIMIT_MM), "mm"
         else:
-            limit, unit = LARGEST_ERROR_CROP_PX.get(name, USUAL_LIMIT_CROP_PX), "px of a crop of 64"
+            limit, unit = LARGEST_ERROR_CROP_PX.get(name, DEFAULT_LIMIT_CROP_PX), "px of a crop of 64"
         error, exchanged = np.full(len(rows), np.nan), np.zeros(len(rows), bool)
-        astray = np.zeros(len(rows), bool)
-        for start in range(0, len(rows) if self.names else 0, PART):
-            part, place = rows[start : start + PART], slice(start, start + PART)
+        misplaced = np.zeros(len(rows), bool)
+        for start in range(0, len(rows) if self.names else 0, CHUNK):
+            part, place = rows[start : start + CHUNK], slice(start, start + CHUNK)
             with torch.no_grad():
                 vertices, _, placed, views = self.data.posed(part)
                 fitted = self._regress(vertices, part)
-                seen = views.project(fitted).numpy() if views is not None else None
+                fitted_px = views.project(fitted).numpy() if views is not None else None
             if records.joints_m is not None and records.joints_valid is not None:
                 ground_truth, valid = (
                     records.joints_m[part][:, self.columns],
@@ -136,18 +136,18 @@ class DatasetFits:
                 error[place] = np.where(whole, fit_error_mm(ground_truth, joints), np.nan)
                 exchanged[place] = mirrored(ground_truth, joints, valid, flip)
                 away = np.linalg.norm(ground_truth.mean(1) - joints.mean(1), axis=1)
-                astray[place] = placed.numpy() & whole & (away > ASTRAY_M)
-            elif records.joints_px is not None and seen is not None:
+                misplaced[place] = placed.numpy() & whole & (away > MAX_OFFSET_M)
+            elif records.joints_px is not None and fitted_px is not None:
                 labels = records.joints_px[part][:, self.columns]
                 visible = placed.numpy()
-                error[place] = np.where(visible, fit_error_crop_px(labels, seen), np.nan)
-                exchanged[place] = visible & mirrored(labels[..., :2], seen, labels[..., 2] > 0, flip)
-        return FitErrors(rows, error, unit, float(limit), exchanged, astray)
+                error[place] = np.where(visible, fit_error_crop_px(labels, fitted_px), np.nan)
+                exchanged[place] = visible & mirrored(labels[..., :2], fitted_px, labels[..., 2] > 0, flip)
+        return FitErrors(rows, error, unit, float(limit), exchanged, misplaced)
 
     def project(self, row: int) -> ProjectedMesh | None:
-        """One person's mesh as the camera sees it; None where there is no body, or nothing tells where it is seen.
+        """Mesh of one record as the camera sees it; None without a body or without a known position.
 
-        A body whose place is not told is laid on its labelled joints; one without any camera is seen from its front.
+        A body without a position is moved onto its labelled joints; one without a camera is viewed from its front.
         """
         rows = np.array([row])
         with torch.no_grad():
@@ -155,8 +155,8 @@ class DatasetFits:
             if not bool(valid):
                 return None
             if views is None:
-                seen = vertices[0].numpy() @ np.array(WORLD_TO_CAMERA).T
-                return ProjectedMesh(seen[:, :2], seen[:, 2] - seen[:, 2].min() + 1, seen, self.body.faces.numpy())
+                front = vertices[0].numpy() @ np.array(WORLD_TO_CAMERA).T
+                return ProjectedMesh(front[:, :2], front[:, 2] - front[:, 2].min() + 1, front, self.body.faces.numpy())
             if not bool(placed):
                 if self.records.joints_m is None or not self.names:
                     return None
@@ -164,7 +164,7 @@ class DatasetFits:
                 vertices = vertices + (labels - self._regress(vertices, rows)).mean(1, keepdim=True)
             pixels, depth = views.project(vertices)[0].numpy(), vertices[0, :, 2].numpy()
         if not bool(views.perspective):
-            depth = depth - depth.min() + 1  # from anywhere: only the order counts
+            depth = depth - depth.min() + 1  # any positive depth: only the order counts
         return ProjectedMesh(pixels, depth, vertices[0].numpy(), self.body.faces.numpy())
 
 

@@ -1,4 +1,4 @@
-"""The data sets to check: those of a config, or what lies in a folder, told by the names of its files."""
+"""The data sets to check: those of a config, or those in a folder, recognised by file names."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from pose2mesh.skeletons import HAND
 if TYPE_CHECKING:
     from pose2mesh.datasets.data_config import DataConfig
 
-# A split is there where one of these files is; {split} stands for its name.
-_SIGNS: tuple[tuple[str, tuple[str, ...], str], ...] = (
+# A split exists if one of these files does; {split} is its name.
+_SPLIT_FILES: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("coco", ("train", "val"), "annotations/person_keypoints_{split}2017.json"),
     ("pw3d", ("train", "validation", "test"), "data/3DPW_latest_{split}.json"),
     ("pw3d_sequences", ("train", "validation", "test"), "sequenceFiles/{split}/*.pkl"),
@@ -41,9 +41,9 @@ class DatasetSplit:
     """A split of a data set.
 
     Attributes:
-        name: What a config calls the data set.
-        config: Its choices; the reader and the split are told.
-        folder: Of the data set.
+        name: Key of the data set in a config.
+        config: Its configuration, with reader and split.
+        folder: Folder of the data set.
     """
 
     name: str
@@ -61,7 +61,7 @@ class DatasetSplit:
 
     @property
     def images(self) -> Path | None:
-        """The folder that image names are relative to, where it usually is; None for a data set without images."""
+        """The usual folder that image names are relative to; None for a data set without images."""
         place = _IMAGES.get(self.config.reader or self.name)
         if place is None:
             return None
@@ -69,7 +69,7 @@ class DatasetSplit:
         return self.folder if self.source is DATASETS["own"] and not folder.is_dir() else folder
 
     def open(self, cache: Path) -> Records:
-        """The records, but for those that cannot be used; with detections where their usual file is there.
+        """The usable records, with detections if their usual file exists.
 
         Raises:
             InputError: see `cache.cached_records`.
@@ -81,13 +81,13 @@ class DatasetSplit:
 
 
 def recognise(path: Path) -> list[DatasetSplit]:
-    """The data sets of the literature in a folder, split by split; or one's own, of COCO's keypoint form.
+    """The known data sets in a folder, split by split; or a custom data set in COCO keypoint format.
 
     Args:
-        path: A data set's folder, or a keypoint file of COCO's form.
+        path: A data set's folder, or a keypoint file in COCO format.
 
     Raises:
-        InputError: there is no such folder or file, or it holds no data set that is known.
+        InputError: there is no such folder or file, or it holds no known data set.
     """
     if path.is_file():
         return [_own(path)]
@@ -103,14 +103,14 @@ def recognise(path: Path) -> list[DatasetSplit]:
 
 
 def config_parts(data: DataConfig, source: Path) -> list[DatasetSplit]:
-    """The data sets of a config, those to train on and the one to validate on.
+    """The training and validation data sets of a config.
 
     Args:
-        data: Of the config.
-        source: Its file, for errors.
+        data: The `data` section of the config.
+        source: The config file, for errors.
 
     Raises:
-        InputError: it has none, or a folder is not told.
+        InputError: there are none, or one has no folder.
     """
     chosen: list[tuple[str, DatasetConfig, int]] = [(name, choice, 0) for name, choice in data.sets.items()]
     chosen += [] if data.validation is None else [("validation", data.validation, -1)]
@@ -131,7 +131,7 @@ def _known(folder: Path) -> Iterator[DatasetSplit]:
     for split, subjects in _HUMAN36M.items():
         if any((folder / "annotations" / f"Human36M_subject{subject}_data.json").is_file() for subject in subjects):
             yield DatasetSplit("human36m", DatasetConfig(split=split), folder)
-    for reader, splits, sign in _SIGNS:
+    for reader, splits, sign in _SPLIT_FILES:
         for split in splits:
             if any(folder.glob(sign.format(split=split))):
                 yield DatasetSplit(reader, DatasetConfig(split=split or None), folder)
