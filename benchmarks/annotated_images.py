@@ -34,7 +34,7 @@ from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, axis_rotation
 from pose2mesh.inference.person import Person
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.io.image_lookup import match_images
-from pose2mesh.io.images import read_photo
+from pose2mesh.io.images import read_image
 from pose2mesh.io.keypoints import PoseInput, read_keypoints
 from pose2mesh.model_zoo import load_model
 from pose2mesh.skeletons import COCO, COCO17
@@ -92,7 +92,7 @@ def measure_detected(predictor: Predictor, detector: Detector, keypoints: Path, 
     for image in annotations:
         if image.stem not in image_files:
             continue
-        image_pixels = read_photo(image_files[image.stem], image.size)
+        image_pixels = read_image(image_files[image.stem], image.size)
         size = image_pixels.shape[1], image_pixels.shape[0]
         found = detect_image(image_files[image.stem], image_pixels, detector)
         overlay = draw_overlay(image_canvas(image_pixels, size), recover_all(predictor, found.people, size), predictor)
