@@ -1,4 +1,4 @@
-// The app: photos or keypoints go to the server, people come back, to be looked at and downloaded.
+// The app: sends images or keypoints to the server, shows the recovered people and offers downloads.
 
 import { element } from "./element.js";
 import { openWorkspace } from "./workspace.js";
@@ -27,14 +27,14 @@ function fillForm(about) {
     recover([new File([await answer.blob()], file, { type: "application/json" })], about, { joints: "coco" });
   } })));
   find("photos").textContent = about.photos
-    ? "a photo, or keypoints as JSON, .npy or .npz"
-    : "keypoints as JSON, .npy or .npz (this server has no detector for photos)";
+    ? "an image, or keypoints as JSON, .npy or .npz"
+    : "keypoints as JSON, .npy or .npz (this server has no detector for images)";
   find("files").accept = about.photos ? "image/jpeg,image/png,image/webp,.json,.npy,.npz" : ".json,.npy,.npz";
   find("model").textContent = `${about.model}, version ${about.version}`;
 }
 
 function acceptDrops(send) {
-  let depth = 0; // dragenter and dragleave come for every element on the way
+  let depth = 0; // dragenter and dragleave fire for every element passed
   const mark = (change) => {
     depth = change === 0 ? 0 : depth + change;
     find("drop").classList.toggle("over", depth > 0);
@@ -49,7 +49,7 @@ function acceptDrops(send) {
   });
 }
 
-let turn = 0; // of the latest request: an answer to an earlier one comes too late
+let turn = 0; // number of the latest request: responses to earlier ones are dropped
 
 async function recover(files, about, fixed = {}) {
   const mine = ++turn;
@@ -61,15 +61,15 @@ async function recover(files, about, fixed = {}) {
   for (const file of files) form.append("file", file);
   const bytes = files.reduce((sum, file) => sum + file.size, 0);
   try {
-    const most = about.limits.upload_bytes; // told here, since a server that stops reading is not heard by every browser
-    if (bytes > most) throw new Error(`${megabytes(bytes)} are too many: this server takes ${megabytes(most)} at once.`);
+    const most = about.limits.upload_bytes; // checked here: not every browser reads the response of a server that stops reading
+    if (bytes > most) throw new Error(`${megabytes(bytes)} are too many: this server accepts ${megabytes(most)} at once.`);
     const result = await ask(`api/people?${options}`, { method: "POST", body: form });
     if (mine !== turn) return;
     await showResult(result, about);
     const count = result.frames.reduce((sum, frame) => sum + frame.people.length, 0);
     const skipped = result.frames.flatMap((frame) => frame.skipped);
     const left = skipped.length ? ` ${skipped.length} left out: ${skipped[0].reason}.` : "";
-    say(count ? `${describeCount(result.frames, count)}.${left}` : `Nobody was found.${left}`, "done");
+    say(count ? `${describeCount(result.frames, count)}.${left}` : `No person was detected.${left}`, "done");
   } catch (error) {
     if (mine === turn) say(error.message, "error");
   }
@@ -116,9 +116,9 @@ async function ask(address, options = {}) {
   try {
     answer = await fetch(address, options);
   } catch {
-    throw new Error("The server does not answer.");
+    throw new Error("The server does not respond.");
   }
   const body = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(body.error ?? `The server answered ${answer.status}.`);
+  if (!answer.ok) throw new Error(body.error ?? `The server responded with status ${answer.status}.`);
   return body;
 }

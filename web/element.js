@@ -1,4 +1,4 @@
-// Makes elements of a page without markup in strings: what comes from a file is text, never HTML.
+// Creates page elements without HTML strings, so that content of files is always text.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -7,7 +7,7 @@ export function element(tag, attributes = {}, ...children) {
   return fill(document.createElement(tag), attributes, children);
 }
 
-/** The same for a part of a drawing. */
+/** The same for an SVG element. */
 export function shape(tag, attributes = {}, ...children) {
   return fill(document.createElementNS(SVG, tag), attributes, children);
 }

@@ -1,4 +1,4 @@
-// One script for both: a page from disk has its scene in it, the app asks its server.
+// Entry point of both pages: a page from disk contains its scene, the app requests it from the server.
 
 import { openApp } from "./app.js";
 import { openPage } from "./page.js";

@@ -1,4 +1,4 @@
-// A page from disk: the scene stands in the page itself.
+// A page from disk, which contains its scene.
 
 import { element } from "./element.js";
 import { openWorkspace } from "./workspace.js";

@@ -1,27 +1,27 @@
-// The list of people: names, sizes and confidences as text, which needs neither a pointer nor the 3D view.
+// The list of people: names, sizes and confidences as text, usable without a pointer or the 3D view.
 
 import { element } from "./element.js";
 
 export const percent = (value) => `${Math.round(100 * value)} %`;
-export const metres = (value) => (value === null ? "not told" : `${value.toFixed(2)} m`);
+export const metres = (value) => (value === null ? "unknown" : `${value.toFixed(2)} m`);
 export const readable = (name) => name.replaceAll("_", " ");
 export const personName = (person, index) =>
   `Person ${index + 1}${person.id === null || person.id === index ? "" : ` (${person.id})`}`;
 
-/** The entries of a frame's people. @param onlook called with the index of the person to look at */
+/** The list elements of a frame's people. @param onlook called with the index of the person to focus */
 export function listPeople(frame, jointNames, onlook) {
-  if (!frame.people.length) return [element("p", { class: "note", text: "Nobody was found in this picture." })];
+  if (!frame.people.length) return [element("p", { class: "note", text: "No person was detected in this image." })];
   return frame.people.map((person, index) => {
     const swatch = element("span", { class: "swatch", "aria-hidden": "true" });
     swatch.style.background = person.colour;
-    const name = element("button", { type: "button", class: "look", title: "Look at this person", onclick: () => onlook(index) },
+    const name = element("button", { type: "button", class: "look", title: "Focus this person", onclick: () => onlook(index) },
       swatch, personName(person, index));
     return element("article", { class: "person" },
       name,
       element("dl", {},
-        fact("Height", metres(person.height_m), "Standing height that the body implies"),
+        fact("Height", metres(person.height_m), "Standing height of the body"),
         fact("Arm span", metres(person.span_m), "Wrist to wrist, along arms and shoulders"),
-        fact("Confidence", percent(person.score), "Mean over the joints that were given")),
+        fact("Confidence", percent(person.score), "Mean over the given joints")),
       joints(person, jointNames));
   });
 }

@@ -1,4 +1,4 @@
-// The picture beside the 3D view: the photo or canvas, the bodies drawn over it, and the joints that were given.
+// The image beside the 3D view, with the bodies and the given joints drawn over it.
 
 import { element, shape } from "./element.js";
 
@@ -17,7 +17,7 @@ export class Picture {
   show(frame) {
     this.frame = frame;
     const people = frame.people.length === 1 ? "1 person" : `${frame.people.length} people`;
-    this.image.alt = `${frame.name}: ${people} drawn over the picture`;
+    this.image.alt = `${frame.name}: ${people} drawn over the image`;
     [this.image.width, this.image.height] = frame.size;
     this.drawing.setAttribute("viewBox", `0 0 ${frame.size[0]} ${frame.size[1]}`);
     const unit = Math.max(...frame.size) / 1000;
@@ -36,13 +36,13 @@ export class Picture {
   }
 
   skeleton(person, index, unit) {
-    const seen = (joint) => person.confidence[joint] > 0;
-    const lines = this.bones.filter(([a, b]) => seen(a) && seen(b)).map(([a, b]) => {
+    const given = (joint) => person.confidence[joint] > 0;
+    const lines = this.bones.filter(([a, b]) => given(a) && given(b)).map(([a, b]) => {
       const [[x1, y1], [x2, y2]] = [person.joints_px[a], person.joints_px[b]];
       return shape("line", { x1, y1, x2, y2, "stroke-width": 2.4 * unit });
     });
     const dots = person.joints_px.flatMap(([cx, cy], joint) => {
-      if (!seen(joint)) return [];
+      if (!given(joint)) return [];
       const point = (event) => {
         const box = this.root.getBoundingClientRect();
         this.onpoint({ person: index, joint, x: event.clientX - box.left, y: event.clientY - box.top });

@@ -3,7 +3,7 @@
 import { element } from "./element.js";
 
 export class Player {
-  /** @param onframe called with the number of the frame to show; a promise it gives is waited for while playing */
+  /** @param onframe called with the number of the frame to show; playback waits for a returned promise */
   constructor(names, framesPerSecond, onframe) {
     this.names = names;
     this.pause_ms = 1000 / framesPerSecond;

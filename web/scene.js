@@ -1,4 +1,4 @@
-// The scene document that Python writes (src/pose2mesh/visualization/scene.py), unpacked into arrays for the graphics card.
+// Unpacks the scene document that Python writes (src/pose2mesh/visualization/scene.py) into arrays for WebGL.
 
 /** The document's faces as indices. */
 export async function unpackFaces(scene) {

@@ -1,4 +1,4 @@
-// The 3D view: people, their joints and the picture behind them, turned by mouse, touch and keyboard.
+// The 3D view: people, their joints and the image behind them, controlled by mouse, touch and keyboard.
 
 import {
   AmbientLight, BufferAttribute, BufferGeometry, Color, DirectionalLight, DoubleSide, Float32BufferAttribute, Group,
@@ -11,7 +11,7 @@ import { OrbitControls } from "three/addons/controls/OrbitControls.js";
 const FIELD_OF_VIEW = 32; // degrees, across the shorter side of the view
 const TURN = Math.PI / 18; // of an arrow key
 const ZOOM = 1.15; // of + and -
-const LEAST_CONFIDENCE = 0.02; // a joint below it was not seen
+const LEAST_CONFIDENCE = 0.02; // joints below it are not drawn
 
 /** Where the view looks from: angles about the vertical and from straight above, in radians. */
 export const SIDES = {
@@ -51,7 +51,7 @@ export class Viewer {
     this.camera = new PerspectiveCamera(FIELD_OF_VIEW, 1, 0.01, 1000);
     this.scene.add(this.camera, new AmbientLight(0xffffff, 0.5), new HemisphereLight(0xffffff, 0x8a8f98, 1.2));
     const key = new DirectionalLight(0xffffff, 2.0);
-    key.position.set(-0.6, 1, 0.8); // it goes with the camera, so that every side is lit
+    key.position.set(-0.6, 1, 0.8); // attached to the camera, so that every side is lit
     this.camera.add(key, key.target);
     key.target.position.set(0, 0, -1);
     this.people = new Group();
@@ -107,7 +107,7 @@ export class Viewer {
     this.aim(centre, this.distanceToFit(box, centre));
   }
 
-  /** Looks from where the picture was taken: the people stand before it as they are seen in it. */
+  /** Moves to the camera of the image, so that people and image coincide. */
   lookFromCamera() {
     if (!this.backdrop) return this.look(SIDES.Front);
     const corners = this.backdropCorners();
@@ -196,8 +196,8 @@ export class Viewer {
 
   makeJoints(person) {
     const group = new Group();
-    const seen = person.confidence.map((value) => value > LEAST_CONFIDENCE);
-    const ends = this.bones.filter(([a, b]) => seen[a] && seen[b]).flatMap(([a, b]) => [person.joints[a], person.joints[b]]);
+    const given = person.confidence.map((value) => value > LEAST_CONFIDENCE);
+    const ends = this.bones.filter(([a, b]) => given[a] && given[b]).flatMap(([a, b]) => [person.joints[a], person.joints[b]]);
     const line = new BufferGeometry().setFromPoints(ends.map((point) => new Vector3(...point)));
     const onTop = { depthTest: false, transparent: true };
     const bones = new LineSegments(line, new LineBasicMaterial({ color: 0xffffff, opacity: 0.75, ...onTop }));
@@ -236,7 +236,7 @@ export class Viewer {
     const texture = new Texture(picture);
     texture.colorSpace = SRGBColorSpace;
     texture.needsUpdate = true;
-    // Seen from the front only: from behind it would hide everyone.
+    // Visible from the front only: from behind it would hide the people.
     const material = new MeshBasicMaterial({ map: texture, transparent: true, opacity: 0.92 });
     this.backdrop = new Mesh(geometry, material);
     this.backdrop.renderOrder = -1;
@@ -329,9 +329,9 @@ export class Viewer {
     let best = null;
     let nearest = 12;
     this.frame?.people.forEach((person, index) => person.joints.forEach((point, joint) => {
-      const seen = new Vector3(...point).project(this.camera);
-      const distance = Math.hypot(((seen.x + 1) / 2) * box.width - x, ((1 - seen.y) / 2) * box.height - y);
-      if (seen.z < 1 && distance < nearest) [best, nearest] = [{ person: index, joint }, distance];
+      const projected = new Vector3(...point).project(this.camera);
+      const distance = Math.hypot(((projected.x + 1) / 2) * box.width - x, ((1 - projected.y) / 2) * box.height - y);
+      if (projected.z < 1 && distance < nearest) [best, nearest] = [{ person: index, joint }, distance];
     }));
     return best;
   }
@@ -351,7 +351,7 @@ export class Viewer {
     this.drawing = true;
     requestAnimationFrame(() => {
       this.drawing = false;
-      this.controls.update(); // goes on with a turn that was let go of, and asks for the next drawing
+      this.controls.update(); // continues a released turn, and requests the next redraw
       this.renderer.render(this.scene, this.camera);
       this.host.dataset.drawn = Number(this.host.dataset.drawn ?? 0) + 1;
     });

@@ -1,4 +1,4 @@
-// Picture, 3D view, people and frames side by side: what a page from disk and the app both show.
+// The workspace of both pages: image, 3D view, people and frames side by side.
 
 import { element } from "./element.js";
 import { listPeople, metres, percent, personName, readable } from "./people.js";
@@ -23,7 +23,7 @@ export async function openWorkspace(host, scene, names, fetchFrame, extras = [])
   const stage = element("div", { class: "stage" });
   const people = element("div", { class: "people" });
   const controls = element("div", { class: "controls" });
-  const picturePanel = element("section", { class: "panel", "aria-label": "Picture" }, picture.root, tips.picture);
+  const picturePanel = element("section", { class: "panel", "aria-label": "Image" }, picture.root, tips.picture);
   const cache = new Map();
   let current = null;
   let wanted = 0;
@@ -57,7 +57,7 @@ export async function openWorkspace(host, scene, names, fetchFrame, extras = [])
   async function show(number) {
     wanted = number;
     const frame = await unpacked(number);
-    if (wanted !== number) return; // the slider has gone on
+    if (wanted !== number) return; // the slider has moved
     current = frame;
     picture.show(frame);
     const backdrop = new Image();
@@ -69,7 +69,7 @@ export async function openWorkspace(host, scene, names, fetchFrame, extras = [])
     people.replaceChildren(...listPeople(frame, scene.joint_names, (index) => look(index)));
     people.querySelectorAll("details").forEach((details, index) => { details.open = open[index] ?? false; });
     host.dataset.frame = number;
-    if (number + 1 < names.length) unpacked(number + 1).catch(() => {}); // what is likely to be asked for next
+    if (number + 1 < names.length) unpacked(number + 1).catch(() => {}); // likely to be shown next
   }
 
   function look(index) {
@@ -86,7 +86,7 @@ export async function openWorkspace(host, scene, names, fetchFrame, extras = [])
       picturePanel,
       ...extras,
       element("section", { "aria-label": "People" }, people,
-        element("p", { class: "note small", text: "Heights and spans are what the bodies imply: one picture does not tell size." }))));
+        element("p", { class: "note small", text: "Heights and spans are those of the bodies: one image does not determine size." }))));
   try {
     viewer = new Viewer(stage, await unpackFaces(scene), scene.bones, {
       margin: names.length > 1 ? 1.35 : 1.12, // room to move in
@@ -97,7 +97,7 @@ export async function openWorkspace(host, scene, names, fetchFrame, extras = [])
   } catch (error) {
     console.warn(error);
     stage.append(element("p", { class: "note", role: "status",
-      text: "This browser shows no 3D: WebGL is missing or turned off. The picture and the numbers are all here." }));
+      text: "This browser cannot show 3D: WebGL is missing or disabled. The image and the numbers are shown." }));
   }
   await show(0);
   host.dataset.ready = "yes";
@@ -115,23 +115,23 @@ function describe(person, { person: index, joint }, names) {
     return [title, element("span", { text: `height ${metres(person.height_m)}, arm span ${metres(person.span_m)}` }),
       element("span", { text: `confidence ${percent(person.score)}` })];
   }
-  const seen = person.confidence[joint] > 0;
-  return [title, element("span", { text: seen ? `${readable(names[joint])}: ${percent(person.confidence[joint])}` : `${readable(names[joint])}: not given, told by the body` })];
+  const given = person.confidence[joint] > 0;
+  return [title, element("span", { text: given ? `${readable(names[joint])}: ${percent(person.confidence[joint])}` : `${readable(names[joint])}: not given, inferred from the body` })];
 }
 
 function viewControls(viewer, picture) {
   const button = (text, label, onclick) => element("button", { type: "button", title: label, "aria-label": label, text, onclick });
   const side = (name, title, onclick) => element("button", { type: "button", text: name, title, onclick });
   const sides = [
-    side("Camera", "Look from where the picture was taken", () => viewer.lookFromCamera()),
-    ...Object.keys(SIDES).map((name) => side(name, `Look from: ${name.toLowerCase()}`, () => viewer.look(SIDES[name]))),
+    side("Camera", "View of the camera that took the image", () => viewer.lookFromCamera()),
+    ...Object.keys(SIDES).map((name) => side(name, `View from: ${name.toLowerCase()}`, () => viewer.look(SIDES[name]))),
   ];
   const moves = [
     button("←", "Turn left", () => viewer.turn(-1, 0)),
     button("→", "Turn right", () => viewer.turn(1, 0)),
     button("+", "Closer", () => viewer.zoom(1)),
     button("−", "Farther", () => viewer.zoom(-1)),
-    element("button", { type: "button", text: "Reset", title: "The view at the start", onclick: () => viewer.reset() }),
+    element("button", { type: "button", text: "Reset", title: "The initial view", onclick: () => viewer.reset() }),
   ];
   const parts = [["bodies", "Bodies"], ["joints", "Joints"], ["picture", "Backdrop"]].map(([part, text]) => {
     const box = element("input", { type: "checkbox", checked: true, onchange: () => {

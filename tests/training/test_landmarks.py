@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pose2mesh.training.epoch_log import read_rows
 from torch import nn
 
 from pose2mesh.config.train_config import TrainConfig
@@ -18,6 +17,7 @@ from pose2mesh.errors import InputError
 from pose2mesh.models.bundle.bundle import load_bundle
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.skeletons import COCO
+from pose2mesh.training.epoch_log import read_rows
 from pose2mesh.training.loop import train
 from pose2mesh.training.pose2mesh_task import Pose2MeshTask
 from pose2mesh.training.pretrained import load_pretrained
