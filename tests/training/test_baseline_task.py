@@ -100,7 +100,7 @@ def test_a_run_goes_on_after_a_signal_bit_for_bit(
     step = BaselineModule.training_step
 
     def stopped(self: BaselineModule, batch: Any, index: int) -> Any:
-        if (self.current_epoch, index) == (1, 1):
+        if (self.epoch, index) == (1, 1):
             os.kill(os.getpid(), signal.SIGTERM)
         return step(self, batch, index)
 
@@ -135,7 +135,7 @@ def test_a_loss_that_is_no_number_stops_the_run(
     losses = Tiny.losses
     monkeypatch.setattr(Tiny, "losses", lambda *a: losses(*a) | {"joints": torch.tensor(float("nan"))})
     assert main(["train", str(write(tmp_path)), "--out", str(tmp_path / "run")]) == 2
-    assert "the loss joints is nan in epoch 0, step 0 (drawn from seed 3, chunk 0)" in capsys.readouterr().err
+    assert "the loss joints is nan in epoch 0, step 0 (sampled from seed 3, chunk 0)" in capsys.readouterr().err
 
 
 def test_distinct_pictures_come_in_another_order_each_time(tmp_path: Path) -> None:
