@@ -1,7 +1,8 @@
 """How well recovered bodies meet photos, beside bodies that do not follow the person.
 
-    python benchmarks/annotated_images.py --keypoints person_keypoints.json --images images [--model default] [--motions BVH_DIR]
-                                [--detector mediapipe|rtmpose --detector-model FILE … --sheet sheet.png]
+    python benchmarks/annotated_images.py --keypoints person_keypoints.json --images images [--model default]
+                                [--motions BVH_DIR] [--detector mediapipe|rtmpose --detector-model FILE …]
+                                [--sheet sheet.png]
 
 Over the people with 12 or more labelled keypoints: mean OKS of the reprojected joints (area: the person's mask), mean
 IoU of the mesh's silhouette with COCO's person mask. The same camera fit is given to a T-pose and to the mean pose (of
@@ -33,7 +34,7 @@ from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, axis_rotation
 from pose2mesh.inference.person import Person
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.io.image_lookup import match_images
-from pose2mesh.io.images import read_photo
+from pose2mesh.io.images import read_image
 from pose2mesh.io.keypoints import PoseInput, read_keypoints
 from pose2mesh.model_zoo import load_model
 from pose2mesh.skeletons import COCO, COCO17
@@ -91,7 +92,7 @@ def measure_detected(recovery: Predictor, detector: Detector, keypoints: Path, i
     for picture in pictures:
         if picture.stem not in photos:
             continue
-        photo = read_photo(photos[picture.stem], picture.size)
+        photo = read_image(photos[picture.stem], picture.size)
         size = photo.shape[1], photo.shape[0]
         found = detect_image(photos[picture.stem], photo, detector)
         overlay = draw_overlay(image_canvas(photo, size), recover_all(recovery, found.people, size), recovery)
@@ -152,9 +153,7 @@ def main() -> None:
         print_detected(found)
         if arguments.sheet is not None:
             pictures, captions = zip(*found.sheet, strict=True)
-            renderer.save_image(
-                arguments.sheet, renderer.contact_sheet(pictures, captions, columns=4, tile=(360, 480))
-            )
+            renderer.save_image(arguments.sheet, renderer.contact_sheet(pictures, captions, columns=4, tile=(360, 480)))
         return
     body = default_body()
     source = clip_poses(arguments.motions) if arguments.motions else PoseSource(None, PoseConfig(procedural=1.0))

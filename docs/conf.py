@@ -9,6 +9,8 @@ version = release = version_of("pose2mesh")
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
+# Two pages are tables that a script writes, without a heading.
+suppress_warnings = ["toc.no_title"]
 html_theme = "furo"
 html_title = f"pose2mesh {release}"
 

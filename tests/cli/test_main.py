@@ -320,10 +320,10 @@ def truncated_image(path: Path) -> Path:
 @pytest.mark.parametrize(
     ("make", "fault"),
     [
-        (lambda d: written(d / "a.jpg", "this is text"), "is not a picture that can be read"),
-        (lambda d: written(d / "a.jpg", ""), "is not a picture that can be read"),
-        (lambda d: truncated_image(d / "a.jpg"), "cannot be read as a picture (image file is truncated"),
-        (lambda d: truncated_image(d / "a.png"), "cannot be read as a picture"),
+        (lambda d: written(d / "a.jpg", "this is text"), "is not an image that can be read"),
+        (lambda d: written(d / "a.jpg", ""), "is not an image that can be read"),
+        (lambda d: truncated_image(d / "a.jpg"), "cannot be read as an image (image file is truncated"),
+        (lambda d: truncated_image(d / "a.png"), "cannot be read as an image"),
         (lambda d: folder_of(d / "photos", "b.jpg", ""), "has no 'a.jpg'"),
     ],
 )

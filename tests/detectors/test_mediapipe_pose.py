@@ -16,7 +16,7 @@ from pose2mesh.detectors.mediapipe_pose import MediaPipeDetector, square_around,
 from pose2mesh.detectors.registry import load_detector
 from pose2mesh.errors import InputError
 from pose2mesh.io.image_lookup import match_images
-from pose2mesh.io.images import read_photo
+from pose2mesh.io.images import read_image
 from pose2mesh.io.keypoints import PoseInput, read_keypoints
 
 
@@ -43,7 +43,7 @@ def images(shared_data: Path) -> list[LabelledImage]:
     folder = shared_data / "coco_mini"
     annotated = read_keypoints(folder / "person_keypoints.json", minimum_joints=8)
     files = match_images(annotated, folder / "images")
-    return [(read_photo(files[each.stem]), each.people) for each in annotated if each.people][::2]
+    return [(read_image(files[each.stem]), each.people) for each in annotated if each.people][::2]
 
 
 def labelled(person: PoseInput) -> Iterator[tuple[int, NDArray[np.float32]]]:

@@ -335,7 +335,7 @@ def test_json_of_another_encoding_or_none(tmp_path: Path) -> None:
         (None, ["None"]),
         ({}, ["annotations", "people"]),
         ({"images": []}, ["annotations"]),
-        ([], ["no picture"]),
+        ([], ["no image"]),
         ([1, 2, 3], ["results[0] is 1"]),
         ([[1, 2, 3]], ["results[0]"]),
         (["a"], ["results[0] is 'a'"]),
@@ -347,7 +347,7 @@ def test_json_of_another_encoding_or_none(tmp_path: Path) -> None:
         ([{"image_id": 1, "keypoints": flat(1), "score": float("nan")}], ["results[0]", "score", "nan"]),
         ({"annotations": []}, ["images"]),
         (coco([annotation()], images={}), ["images"]),
-        (coco([], images=[]), ["no picture"]),
+        (coco([], images=[]), ["no image"]),
         (coco([5]), ["annotations[0] is 5"]),
         (coco({"a": 1}), ["annotations"]),
         (coco([annotation(image_id=3)]), ["annotations[0] (id 7)", "image_id 3", "images"]),
@@ -541,7 +541,7 @@ def test_match_images_with_one_file(tmp_path: Path) -> None:
     one = read_keypoints(save(tmp_path / "a.npy", XY[:17]))
     assert match_images(one, tmp_path / "any.png") == {"a": tmp_path / "any.png"}
     three = read_keypoints(write(tmp_path / "in.json", coco([annotation()], pictures=3)))
-    with pytest.raises(InputError, match=r"any\.png: is one image for 3 pictures"):
+    with pytest.raises(InputError, match=r"any\.png: is one file for 3 images"):
         match_images(three, tmp_path / "any.png")
     with pytest.raises(InputError, match=r"absent: no such image or folder"):
         match_images(three, tmp_path / "absent")

@@ -182,7 +182,7 @@ def test_bundle_of_before_there_was_a_choice_has_posenet(bundle_file: Path) -> N
 def test_bundle_with_an_unknown_lifter_names_it(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(LIFTERS, "tiny")
     for backend in ("torch", "onnx"):
-        with pytest.raises(InputError, match=r"does not fit its own description: network\.lifter 'tiny' is not known"):
+        with pytest.raises(InputError, match=r"tiny\.safetensors: .*network\.lifter 'tiny' is not known"):
             Predictor.load(tiny_bundle, backend=backend)
 
 
@@ -196,6 +196,18 @@ def test_predict_with_pytorch_onnx_runtime_and_an_exported_file(tiny_bundle: Pat
     for other in (Predictor.load(tiny_bundle, backend="onnx"), Predictor.load(exported)):
         for person, reference in zip(other.recover(keypoints(3)), expected, strict=True):
             np.testing.assert_allclose(person.vertices, reference.vertices, atol=1e-4)
+
+
+def test_a_lifter_without_onnx_nodes_says_so(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(LIFTERS, "tiny", LifterEntry(_network))
+    assert Predictor.load(tiny_bundle).recover(keypoints(1))
+    fault = r"tiny\.safetensors: network\.lifter 'tiny' has no ONNX form; expected --backend torch"
+    with pytest.raises(InputError, match=fault):
+        Predictor.load(tiny_bundle, backend="onnx")
+    with pytest.raises(InputError, match=fault):
+        export_onnx(str(tiny_bundle), tmp_path / "tiny.onnx")
 
 
 # Starting from another run

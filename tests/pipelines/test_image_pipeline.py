@@ -18,7 +18,7 @@ from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import Intrinsics, nominal_intrinsics
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.io import mesh_files
-from pose2mesh.io.images import read_photo
+from pose2mesh.io.images import read_image
 from pose2mesh.io.keypoints import read_keypoints
 from pose2mesh.models.bundle.bundle import Bundle, load_bundle, save_bundle
 from pose2mesh.models.mesh_topology import build_surface
@@ -381,7 +381,7 @@ def test_images_are_turned_as_their_keypoints_are(
     tmp_path: Path, size: tuple[int, int] | None, red: tuple[int, int]
 ) -> None:
     """Orientation 6: stored 320 x 240, to be shown a quarter turn clockwise; some annotations go by the stored one."""
-    picture = read_photo(photo(tmp_path / "turned.jpg", (320, 240), orientation=6), size)
+    picture = read_image(photo(tmp_path / "turned.jpg", (320, 240), orientation=6), size)
     assert picture.shape[1::-1] == (size or (240, 320))
     assert picture[red[1], red[0], 0] > 200
 
@@ -406,7 +406,7 @@ def test_images_found_by_name_and_those_that_are_not(bundle_file: Path, tmp_path
     asked = options(tmp_path / "again", "overlay", tmp_path / "photos")
     status, _, warn = run([tmp_path / "both.json"], bundle_file, asked)
     assert status == 1
-    assert warn == [f"pose2mesh: {tmp_path / 'photos' / 'p1.png'}: is not a picture that can be read"]
+    assert warn == [f"pose2mesh: {tmp_path / 'photos' / 'p1.png'}: is not an image that can be read"]
     assert names(tmp_path / "again") == {"p2_overlay.png"}
 
 
@@ -447,7 +447,7 @@ def test_people_of_an_image_are_detected_recovered_and_drawn(bundle_file: Path, 
     document = json.loads((tmp_path / "out" / "street.json").read_text())
     assert document["input"] == "street.jpg"
     np.testing.assert_allclose(document["people"][1]["input2d_px"][:17], people_px()[1, :, :2], atol=0.01)
-    drawn = read_photo(tmp_path / "out" / "street_overlay.png")
+    drawn = read_image(tmp_path / "out" / "street_overlay.png")
     assert drawn.shape == (480, 640, 3)
     assert (np.abs(drawn[0, 0].astype(int) - (90, 120, 60)) < 5).all()  # the photo is under it
 
@@ -460,7 +460,7 @@ def test_a_folder_of_images_is_processed(bundle_file: Path, tmp_path: Path, fake
     status, said, warned = run([tmp_path / "photos"], bundle_file, options(tmp_path / "out", "json"))
     assert status == 1
     assert [line.split(":")[0] for line in said] == ["a", "b"]
-    assert "broken.jpg: is not a picture that can be read" in warned[0]
+    assert "broken.jpg: is not an image that can be read" in warned[0]
     assert {file.name for file in (tmp_path / "out").iterdir()} == {"a.json", "b.json"}
 
 

@@ -115,7 +115,7 @@ def test_no_person_detected_is_a_result(ask: Ask) -> None:
         ("", b"{broken", "upload.json: cannot be read as JSON"),
         ("", b'{"animals": []}', "upload.json: holds"),
         ("", b"\xff\xd8\xff cut short", "upload.jpg: is not a JPEG image"),
-        ("", photo()[:800], "upload.jpg: cannot be read as a picture"),
+        ("", photo()[:800], "upload.jpg: cannot be read as an image"),
         ("?height=tall", b"{}", "height 'tall': expected metres"),
         ("?height=9", b"{}", "height 9.0: expected metres between"),
         ("?joints=fingers", b"{}", "joints 'fingers': expected one of"),

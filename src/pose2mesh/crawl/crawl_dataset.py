@@ -151,7 +151,7 @@ class Dataset:
         Raises:
             InputError: the disk is full or cannot be written.
         """
-        from pose2mesh.io.images import read_photo
+        from pose2mesh.io.images import read_image
         from pose2mesh.io.mesh_files import atomic_write
         from pose2mesh.visualization.renderer import contact_sheet, draw_skeleton, save_image
 
@@ -163,7 +163,7 @@ class Dataset:
         edges = _edges()
         tiles, captions = [], []
         for record in self.records[:: -(-len(self.records) // _SHEET_IMAGES)]:
-            image = read_photo(self.folder / record["file"])
+            image = read_image(self.folder / record["file"])
             for person in record["people"]:
                 rows = np.array(person["keypoints"], np.float32)
                 image = draw_skeleton(image, rows[:, :2], rows[:, 2], edges)

@@ -19,7 +19,7 @@ from pose2mesh.errors import InputError, one_line
 from pose2mesh.inference.person import Camera, solve_camera
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.io.image_lookup import match_images
-from pose2mesh.io.images import read_photo, resized
+from pose2mesh.io.images import read_image, resize_image
 from pose2mesh.io.keypoints import ImageInput, PoseInput, read_keypoints
 from pose2mesh.skeletons import COCO, COCO17
 from pose2mesh.visualization import renderer
@@ -54,7 +54,7 @@ def evaluate_keypoints(
     scores: dict[str, list[tuple[float, float]]] = {"": []}
     for person, mask, file in measurable_people(annotations, images):
         size = mask.shape[1], mask.shape[0]
-        image = resized(read_photo(file, size), size) if predictor.needs_image else None
+        image = resize_image(read_image(file, size), size) if predictor.needs_image else None
         found = predictor.recover_converted(
             person.joints_px[None], person.confidence[None], image_size=size, image=image
         )[0]

@@ -56,11 +56,13 @@ class OnnxBackend:
             fitting,
             read_bundle,
         )
+        from pose2mesh.models.lifter_registry import find_onnx_writer
 
         bundle = read_bundle(name_or_path)
         require("onnx", "onnx")
         from pose2mesh.models.onnx_graph.network_graph import build
 
+        find_onnx_writer(bundle.network.lifter, f"{bundle.path}: ")
         with fitting(bundle.path):
             return cls(open_session(build(bundle).SerializeToString(), providers), bundle.info)
 

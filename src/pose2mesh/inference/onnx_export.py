@@ -21,6 +21,7 @@ from pose2mesh.io.atomic_write import replacing
 from pose2mesh.io.extras import require
 from pose2mesh.models.bundle.bundle_file import BundleFile, fitting, read_bundle
 from pose2mesh.models.bundle.bundle_info import DEFAULT
+from pose2mesh.models.lifter_registry import find_onnx_writer
 
 LARGEST_DIFFERENCE_M = 1e-4
 CHECKED_PEOPLE = 20
@@ -49,6 +50,7 @@ def export_onnx(model: str, path: Path) -> str:
 
     providers = find_providers("cpu")
     bundle = read_bundle(model)
+    find_onnx_writer(bundle.network.lifter, f"{bundle.path}: ")
     reference = Predictor(TorchBackend.load(model, "cpu"))
     with fitting(bundle.path):
         graph = build(bundle, compact=True)

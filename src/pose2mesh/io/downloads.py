@@ -1,7 +1,7 @@
-"""Model files that are not shipped: fetched on first use, checked, and kept.
+"""Download of model files on first use, with checksums, resumption and a cache.
 
-They lie in `POSE2MESH_CACHE`, else in `pose2mesh` of the user's cache folder. With `POSE2MESH_OFFLINE=1` nothing is
-fetched. A transfer that was cut goes on where it stopped, in the same run or in the next.
+The cache is the folder `POSE2MESH_CACHE`, by default `pose2mesh` in the user's cache folder. With `POSE2MESH_OFFLINE=1`
+nothing is downloaded. An interrupted transfer resumes where it stopped, in the same run or in the next.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from urllib.request import Request, urlopen
 from pose2mesh.errors import InputError, one_line
 from pose2mesh.io.atomic_write import replacing
 
-ATTEMPTS = 8  # that each bring something; the next run goes on from there
+ATTEMPTS = 8  # each with some progress; the next run resumes from there
 TIMEOUT_S = 30.0
 _BLOCK = 1 << 16
 
@@ -31,11 +31,11 @@ class ModelFile:
     """A file on a public server.
 
     Attributes:
-        name: What it is called in the cache.
-        url: Where it is, or the zip archive that it is in.
-        size: Bytes of the file itself.
-        sha256: Its digest, in hex.
-        member: Its name within the archive, whatever the folder; None where `url` is the file itself.
+        name: File name in the cache.
+        url: Address of the file, or of the zip archive that contains it.
+        size: Size of the file itself in bytes.
+        sha256: Its SHA-256 digest in hex.
+        member: Its name in any folder of the archive; None where `url` is the file itself.
         licence: Its licence.
     """
 
@@ -72,7 +72,7 @@ MODEL_FILES: dict[str, ModelFile] = {
 
 
 def cache_folder() -> Path:
-    """Where files are kept: `POSE2MESH_CACHE`, else `pose2mesh` in the user's cache folder (XDG, or Windows')."""
+    """Folder of the cache: `POSE2MESH_CACHE`, by default `pose2mesh` in the user's cache folder (XDG, or Windows')."""
     if named := os.environ.get("POSE2MESH_CACHE"):
         return Path(named).expanduser()
     users = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
@@ -80,22 +80,22 @@ def cache_folder() -> Path:
 
 
 def find_cached(key: str) -> Path | None:
-    """A file of `MODEL_FILES` if it is there already. Its digest was checked when it came; now its size is."""
+    """A file of `MODEL_FILES` if it is in the cache; its digest was checked at the download, now its size is."""
     file = MODEL_FILES[key]
     path = cache_folder() / file.name
     return path if path.is_file() and path.stat().st_size == file.size else None
 
 
 def fetch(key: str, offline: bool = False) -> Path:
-    """A file of `MODEL_FILES`, downloaded if it is not there yet.
+    """A file of `MODEL_FILES`, downloaded if it is not in the cache.
 
     Args:
         key: Its key.
         offline: Download nothing; so does `POSE2MESH_OFFLINE=1`.
 
     Raises:
-        InputError: it is not there and nothing is to be downloaded, there is no way to the server, what it sends is
-            not the file, or the cache cannot be written.
+        InputError: it is not in the cache and downloads are off, the server cannot be reached or sends another file, or
+            the cache cannot be written.
     """
     if (found := find_cached(key)) is not None:
         return found
@@ -107,7 +107,7 @@ def fetch(key: str, offline: bool = False) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / f".{file.name}.lock"):
-            if find_cached(key) is None:  # another process may have brought it meanwhile
+            if find_cached(key) is None:  # another process may have downloaded it meanwhile
                 partial = folder / f".{file.name}.download"
                 _download(file, partial)
                 _install(file, partial, folder / file.name)
@@ -122,10 +122,10 @@ def _by_hand(file: ModelFile) -> str:
 
 
 def _download(file: ModelFile, partial: Path) -> None:
-    """Bring `file.url` to `partial`, going on from what is there.
+    """Download `file.url` to `partial`, resuming from its present size.
 
     Raises:
-        InputError: the server refuses or cannot be reached, or the transfer is cut again and again.
+        InputError: the server refuses or cannot be reached, or the transfer is interrupted repeatedly.
     """
     reason = "the connection was cut"
     for _ in range(ATTEMPTS):
@@ -134,7 +134,7 @@ def _download(file: ModelFile, partial: Path) -> None:
             if _transfer(file, partial):
                 return
         except HTTPError as error:
-            if error.code == 416 and partial.exists():  # there is no more than we have: it is not what we think
+            if error.code == 416 and partial.exists():  # no bytes beyond ours: the partial file is not of this file
                 partial.unlink()
                 continue
             raise InputError(f"{file.url}: the server says {error.code} {error.reason}; {_by_hand(file)}") from error
@@ -146,9 +146,9 @@ def _download(file: ModelFile, partial: Path) -> None:
 
 
 def _transfer(file: ModelFile, partial: Path) -> bool:
-    """One request, for what is missing of `partial`. Returns whether it is whole now.
+    """One request for the missing part of `partial`. Returns whether it is complete now.
 
-    `If-Range` (RFC 9110, 13.1.5) has the server send everything if the file is no longer the one that was begun.
+    With `If-Range` (RFC 9110, 13.1.5) the server sends the whole file if it has changed since the first request.
     """
     from tqdm import tqdm
 
@@ -161,7 +161,7 @@ def _transfer(file: ModelFile, partial: Path) -> bool:
     with urlopen(request, timeout=TIMEOUT_S) as response:
         headers = response.headers
         if response.status == 206 and not headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-            partial.unlink()  # not the part that was asked for; start over
+            partial.unlink()  # not the requested part; start over
             return False
         if response.status != 206:
             start = 0
@@ -183,10 +183,10 @@ def _transfer(file: ModelFile, partial: Path) -> bool:
 
 
 def _install(file: ModelFile, partial: Path, target: Path) -> None:
-    """Check what was downloaded and put it in its place, or remove it.
+    """Check the downloaded file and move it into the cache, or remove it.
 
     Raises:
-        InputError: it is not the file.
+        InputError: it is another file.
     """
     try:
         with replacing(target) as whole:

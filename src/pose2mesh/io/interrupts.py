@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: a run ends between two steps, with its state saved."""
+"""Handling of Ctrl-C and SIGTERM: a run stops between two steps, with its state saved."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 
 
 class Interrupted(BaseException):
-    """A signal ended the run. No `Exception`: nobody is to catch it but who started the run.
+    """A signal ended the run. Not an `Exception`, so that only the code that started the run catches it.
 
     Attributes:
-        status: The exit status that says so, 128 + the signal's number.
+        status: Exit status, 128 + the number of the signal.
     """
 
     def __init__(self, number: int) -> None:
@@ -24,11 +24,11 @@ class Interrupted(BaseException):
 
 
 class StopSignals:
-    """What has been received, for the loop to look at between steps.
+    """Signals received, for a loop to check between steps.
 
     Attributes:
-        deferred: Whether the loop looks; else a signal raises `Interrupted` where it arrives.
-        received: The signal's number, or None.
+        deferred: Whether the loop checks `received`; otherwise a signal raises `Interrupted` where it arrives.
+        received: Number of the signal, or None.
     """
 
     def __init__(self) -> None:
@@ -37,9 +37,9 @@ class StopSignals:
         self._before: dict[int, Any] = {}
 
     def listen(self) -> None:
-        """Handle SIGINT and SIGTERM (again: a trainer takes SIGTERM for itself when it starts).
+        """Handle SIGINT and SIGTERM; call it again after a trainer has started, which takes over SIGTERM.
 
-        Not in another thread than the main one, which Python gives no signals.
+        Does nothing outside the main thread, since Python delivers signals there only.
         """
         if threading.current_thread() is not threading.main_thread():
             return
@@ -48,7 +48,7 @@ class StopSignals:
             self._before.setdefault(number, before)
 
     def release(self) -> None:
-        """Put back the handlers that were there."""
+        """Restore the previous handlers."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
 

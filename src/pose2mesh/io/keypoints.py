@@ -1,11 +1,11 @@
-"""Read 2D keypoints from COCO, OpenPose and NumPy files into one checked form.
+"""Reader of 2D keypoints in COCO, OpenPose and NumPy files, into one checked form.
 
 - A structural fault (broken JSON, a wrong type, length or number of joints, a coordinate that is no finite pixel
   position) raises `InputError`. A joint with confidence 0 is missing and may have any coordinates, NaN too.
 - People who cannot be recovered (crowd regions, too few labelled joints, joints without spread) become `Skipped`
-  entries. A file that this leaves with nobody raises `InputError`; one in which nobody was found does not.
-- Confidence: COCO's labels become `VISIBILITY_CONFIDENCE`, or the `keypoint_scores` beside them, where there are such;
-  detector scores are clipped to [0, 1]. In an array of two columns a joint at exactly (0, 0), the mark detectors leave
+  items. A file in which nobody else is left raises `InputError`; a file without any person does not.
+- Confidence: COCO's flags become `VISIBILITY_CONFIDENCE`, or the `keypoint_scores` beside them where these exist;
+  detector scores are clipped to [0, 1]. In an array of two columns a joint at exactly (0, 0), which detectors write
   for a missing one, gets 0 and every other 1.
 """
 
@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 from pose2mesh.errors import InputError
 from pose2mesh.skeletons import COCO, INPUT_ORDERS, LARGEST_COORDINATE_PX, convert, input_order, where_without_spread
 
-# COCO's flags. An annotator placed a hidden joint (1) without seeing it: a label, but a worse one than a visible (2).
+# COCO's flags. The label of a hidden joint (1) is the annotator's guess, less exact than that of a visible one (2).
 VISIBILITY_CONFIDENCE = {0: 0.0, 1: 0.7, 2: 1.0}
 
-# Heat maps dip a little under 0, and 2 is COCO's flag; a third column beyond that is depth or percent, no confidence.
+# Heat maps dip a little under 0, and 2 is COCO's flag; a third column beyond them is depth or percent, not confidence.
 _LEAST_SCORE, _LARGEST_SCORE = -0.1, 2.0
 _LIMB_JOINTS = frozenset(COCO.evaluation[5:])  # shoulders to ankles
 
@@ -43,12 +43,12 @@ class PoseInput:
     Attributes:
         joints_px: (19, 2) float32 pixels, origin top left, in the order of `skeletons.COCO`; 0 where missing.
         confidence: (19,) float32 in [0, 1]; 0 marks a missing joint.
-        identifier: The annotation's id in a COCO file, else the person's index in the file.
-        original: (J, 3) float32, the joints as the file has them: x, y in pixels, confidence in [0, 1].
-        original_names: The names of the `J` joints of `original`.
+        identifier: Id of the annotation in a COCO file, otherwise index of the person in the file.
+        original: (J, 3) float32, the joints of the file in its order: x, y in pixels, confidence in [0, 1].
+        original_names: Names of the `J` joints of `original`.
         box_px: (x, y, width, height) in pixels, where the file has a box.
-        mask: COCO's segmentation as it stands in the file, unchecked: a list of polygons, or a run-length dict.
-        score: The detector's score for the person, where the file has one.
+        mask: COCO's segmentation of the file, unchecked: a list of polygons, or a run-length dict.
+        score: Score of the detector for the person, where the file has one.
     """
 
     joints_px: NDArray[np.float32]
@@ -63,7 +63,7 @@ class PoseInput:
 
 @dataclass(frozen=True)
 class Skipped:
-    """Someone in the input who is not recovered, and why."""
+    """A person in the input who is not recovered, and the reason."""
 
     identifier: Identifier | None
     reason: str
@@ -71,13 +71,13 @@ class Skipped:
 
 @dataclass(frozen=True, eq=False)
 class ImageInput:
-    """The people of one picture, frame or array, in the order of the input.
+    """The people of one image, frame or array, in the order of the input.
 
     Attributes:
-        stem: The output files' name: the picture's stem if the input file has several, else the input file's; unique.
-        image_name, image_id: The picture's file name and id in a COCO file, where it has them.
+        stem: Unique stem of the output files: that of the image if the input file has several, else of the input file.
+        image_name, image_id: File name and id of the image in a COCO file, where it has them.
         size: (width, height) in pixels, where the input has it.
-        people, skipped: Those who can be recovered, and the others.
+        people, skipped: People who can be recovered, and the others.
     """
 
     stem: str
@@ -90,7 +90,7 @@ class ImageInput:
 
 @dataclass(frozen=True, eq=False)
 class _Found:
-    """A person as a file has them: (J, 3) rows of x, y, confidence; the names of the joints where the file tells."""
+    """A person of a file, unchecked: (J, 3) rows of x, y, confidence; names of the joints where the file has them."""
 
     where: str
     rows: NDArray[np.float64]
@@ -101,36 +101,37 @@ class _Found:
 
 
 def read_keypoints(path: Path | str, joints: str = "coco", minimum_joints: int = 5) -> list[ImageInput]:
-    """Read the people of a keypoint file, or of a folder of OpenPose files, one entry per picture.
+    """Read the people of a keypoint file, or of a folder of OpenPose files, grouped by image.
 
     Args:
-        path: COCO annotations or detection results (`.json`), OpenPose BODY_25 (`.json`, or a folder with one file a
-            frame, taken in the order of the names), or an array (J, 2|3) or (P, J, 2|3) (`.npy`, `.npz`) whose third
+        path: COCO annotations or detection results (`.json`), OpenPose BODY_25 (`.json`, or a folder with one file per
+            frame, in the order of the names), or an array (J, 2|3) or (P, J, 2|3) (`.npy`, `.npz`) whose third
             column is the confidence. An `.npz` with several arrays must call it `keypoints` or `joints2d`.
-        joints: The order of the joints, a key of `skeletons.INPUT_ORDERS`, for files that do not tell it. COCO
-            categories that name the limb joints, and OpenPose, tell it themselves.
-        minimum_joints: People with fewer labelled joints are skipped. Counted are COCO's 17, not pelvis and neck.
+        joints: Order of the joints, a key of `skeletons.INPUT_ORDERS`, for files that do not contain it, unlike COCO
+            categories that name the limb joints, and OpenPose.
+        minimum_joints: People with fewer labelled joints are skipped. COCO's 17 are counted, not pelvis and neck.
 
     Raises:
-        InputError: the input cannot be read, or nobody in it can be recovered; see the module's text.
+        InputError: the input cannot be read, or nobody in it can be recovered; see the docstring of the module.
     """
-    pictures = list(stream_keypoints(path, joints, minimum_joints))
-    skipped = [skip for picture in pictures for skip in picture.skipped]
-    if skipped and not any(picture.people for picture in pictures):
-        first = min(skipped, key=lambda skip: skip.reason == _CROWD)  # a person's reason says more than a crowd's
+    images = list(stream_keypoints(path, joints, minimum_joints))
+    skipped = [skip for image in images for skip in image.skipped]
+    if skipped and not any(image.people for image in images):
+        # The reason of a person is more useful than that of a crowd.
+        first = min(skipped, key=lambda skip: skip.reason == _CROWD)
         raise InputError(f"{path}: none of {len(skipped)} people is usable; {_show(first.identifier)}: {first.reason}")
-    return pictures
+    return images
 
 
 def stream_keypoints(path: Path | str, joints: str = "coco", minimum_joints: int = 5) -> Iterator[ImageInput]:
-    """`read_keypoints` picture by picture, which may all be without anybody who can be recovered."""
+    """Iterate over the images of `read_keypoints`; no error is raised where nobody can be recovered."""
     path = Path(path)
-    input_order(joints, len(INPUT_ORDERS.get(joints, ())))  # refuses an unknown set, whatever the file
-    for picture, found in _read(path):
+    input_order(joints, len(INPUT_ORDERS.get(joints, ())))  # refuses an unknown joint set before the file is read
+    for image, found in _read(path):
         people = [_checked(person, joints, minimum_joints) for person in found]
-        picture.people.extend(person for person in people if isinstance(person, PoseInput))
-        picture.skipped.extend(person for person in people if isinstance(person, Skipped))
-        yield picture
+        image.people.extend(person for person in people if isinstance(person, PoseInput))
+        image.skipped.extend(person for person in people if isinstance(person, Skipped))
+        yield image
 
 
 def _checked(found: _Found, joints: str, minimum_joints: int) -> PoseInput | Skipped:
@@ -162,7 +163,7 @@ def _joint_names(found: _Found, joints: str) -> tuple[str, ...]:
         if len(names) != count:
             raise InputError(f"{found.where}: {count} joints given, expected {len(names)} as the file names them")
         return names
-    if names and joints == "coco":  # the default: nobody has said in which order these are
+    if names and joints == "coco":  # the default: the user has given no order
         raise InputError(f"{found.where}: joints named {_show(names)} are not known; give their order with --joints")
     try:
         return input_order(joints, count)
@@ -199,15 +200,15 @@ def _load_json(path: Path) -> Any:
 
 
 def _read_coco_annotations(path: Path, data: dict) -> list[tuple[ImageInput, list[_Found]]]:
-    pictures = _coco_pictures(path, _dicts(path, data, "images"))
-    people: dict[Identifier, list[_Found]] = {image_id: [] for image_id in pictures}
+    images = _coco_images(path, _dicts(path, data, "images"))
+    people: dict[Identifier, list[_Found]] = {image_id: [] for image_id in images}
     names = _category_names(path, data)
     for index, annotation in enumerate(_dicts(path, data, "annotations")):
         where = f"{path}: annotations[{index}]"
         identifier = _identifier(where, annotation, "id", required=False)
         where += "" if identifier is None else f" (id {_show(identifier)})"
         image_id = _identifier(where, annotation, "image_id")
-        if image_id not in pictures:
+        if image_id not in images:
             raise InputError(f"{where}: image_id {_show(image_id)} is not among the file's images")
         rows = _triples(where, annotation.get("keypoints", []), "keypoints")  # COCO's instances files have none
         for joint in np.flatnonzero(~np.isin(rows[:, 2], list(VISIBILITY_CONFIDENCE))):
@@ -219,7 +220,7 @@ def _read_coco_annotations(path: Path, data: dict) -> list[tuple[ImageInput, lis
         order = names.get(_identifier(where, annotation, "category_id", required=False))
         is_crowd, extra = bool(annotation.get("iscrowd")), _extra(where, annotation)
         people[image_id].append(_Found(f"{where}: keypoints", rows, identifier, order, is_crowd, extra))
-    return [(picture, people[image_id]) for image_id, picture in pictures.items()]
+    return [(image, people[image_id]) for image_id, image in images.items()]
 
 
 def _read_coco_results(path: Path, data: list) -> list[tuple[ImageInput, list[_Found]]]:
@@ -229,8 +230,8 @@ def _read_coco_results(path: Path, data: list) -> list[tuple[ImageInput, list[_F
         rows = _triples(where, result.get("keypoints"), "keypoints")
         found = _Found(f"{where}: keypoints", rows, index, extra=_extra(where, result))
         people.setdefault(_identifier(where, result, "image_id"), []).append(found)
-    pictures = _coco_pictures(path, [{"id": image_id} for image_id in people])
-    return [(picture, people[image_id]) for image_id, picture in pictures.items()]
+    images = _coco_images(path, [{"id": image_id} for image_id in people])
+    return [(image, people[image_id]) for image_id, image in images.items()]
 
 
 def _extra(where: str, entry: dict) -> dict[str, Any]:
@@ -243,29 +244,29 @@ def _extra(where: str, entry: dict) -> dict[str, Any]:
     return extra
 
 
-def _coco_pictures(path: Path, images: list[dict]) -> dict[Identifier, ImageInput]:
-    """Pictures by image id, under stems that are file names and differ."""
-    if not images:
-        raise InputError(f"{path}: lists no picture; expected at least one")
-    pictures: dict[Identifier, ImageInput] = {}
+def _coco_images(path: Path, entries: list[dict]) -> dict[Identifier, ImageInput]:
+    """Images by image id; their stems are valid file names and unique."""
+    if not entries:
+        raise InputError(f"{path}: lists no image; expected at least one")
+    images: dict[Identifier, ImageInput] = {}
     stems = set()
-    for index, image in enumerate(images):
+    for index, entry in enumerate(entries):
         where = f"{path}: images[{index}]"
-        image_id = _identifier(where, image, "id")
-        if image_id in pictures:
+        image_id = _identifier(where, entry, "id")
+        if image_id in images:
             raise InputError(f"{where}: id {_show(image_id)} is there twice")
-        name, size = image.get("file_name"), (image.get("width"), image.get("height"))
+        name, size = entry.get("file_name"), (entry.get("width"), entry.get("height"))
         if name is not None and (not isinstance(name, str) or PureWindowsPath(name).stem in ("", "..")):
             raise InputError(f"{where}: file_name is {_show(name)}; expected the name of a file")
-        if (known := size != (None, None)) and not all(type(side) is int and side > 0 for side in size):
+        if (given := size != (None, None)) and not all(type(side) is int and side > 0 for side in size):
             raise InputError(f"{where}: width and height are {_show(size)}; expected pixels")
         plain = re.sub(r"[^\w.-]+", "_", str(image_id))  # an id may be any string
-        stem = path.stem if len(images) == 1 else PureWindowsPath(name).stem if name else f"{path.stem}_{plain}"
-        while stem in stems:  # of one name, from two folders: they would overwrite each other's output
+        stem = path.stem if len(entries) == 1 else PureWindowsPath(name).stem if name else f"{path.stem}_{plain}"
+        while stem in stems:  # images of one name in two folders, which would overwrite each other's output
             stem = f"{stem}_{plain}"
         stems.add(stem)
-        pictures[image_id] = ImageInput(stem, name, image_id, cast(tuple[int, int], size) if known else None)
-    return pictures
+        images[image_id] = ImageInput(stem, name, image_id, cast(tuple[int, int], size) if given else None)
+    return images
 
 
 def _category_names(path: Path, data: dict) -> dict[Identifier | None, tuple[str, ...]]:

@@ -1,7 +1,7 @@
-"""Writers of the files that users open: OBJ, PLY, GLB, NPZ and JSON. Every write is atomic.
+"""Writers of meshes and results: OBJ, PLY, GLB, NPZ and JSON. Every write is atomic.
 
 Convention: meshes come in the camera frame (x right, y down, z forward, metres). OBJ, PLY and GLB hold them as glTF
-2.0 wants it, Y up and the camera at the origin looking along −Z, that is (x, −y, −z), so that a body stands upright in
+2.0 requires, Y up and the camera at the origin looking along −Z, that is (x, −y, −z), so that a body stands upright in
 any viewer. NPZ and JSON keep the camera frame. The formats are written here because importing `trimesh` takes longer
 (over 0.5 s) than writing all the files of a prediction; the tests read them back with it.
 """
@@ -38,9 +38,9 @@ class NamedMesh(NamedTuple):
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
-    """A binary file that appears at `path` whole, when the block ends without an error, or not at all.
+    """Open a binary file that replaces `path` when the block ends without an error.
 
-    It is written beside `path`, under a hidden name, and moved in place; what was at `path` stays until then.
+    It is written beside `path`, under a hidden name, and moved; an old file at `path` stays until then.
 
     Raises:
         InputError: the folder does not exist or cannot be written, or the disk is full.
@@ -141,7 +141,7 @@ def write_glb(
 
     Args:
         path: The file.
-        meshes: (name, vertices (V, 3) in the camera frame and metres, faces (F, 3), sRGB colour in [0, 1]) a person.
+        meshes: Per person (name, vertices (V, 3) in the camera frame and metres, faces (F, 3), sRGB colour in [0, 1]).
             Vertices are written as (x, −y, −z): Y up, the camera at the origin looks along −Z. People who share one
             `faces` array share it in the file, too.
 
@@ -186,7 +186,7 @@ def write_glb(
 
 
 def write_glb_document(path: str | Path, document: Mapping[str, Any], glb: GlbBuffer) -> None:
-    """Write a glTF 2.0 document, less what the buffer knows of itself, and its binary chunk as one GLB file.
+    """Write a glTF 2.0 document and its binary chunk as one GLB file; the buffer adds its own part of the document.
 
     Raises:
         InputError: the file cannot be written.
@@ -202,7 +202,7 @@ def write_glb_document(path: str | Path, document: Mapping[str, Any], glb: GlbBu
 
 
 def write_npz(path: str | Path, vertices: ArrayLike, joints: ArrayLike, faces: ArrayLike, **more: ArrayLike) -> None:
-    """Write everyone's vertices and joints as NumPy arrays, in the camera frame and metres, readable without pickle.
+    """Write vertices and joints of all people as NumPy arrays, in the camera frame and metres, readable without pickle.
 
     Args:
         path: The file.
@@ -242,7 +242,7 @@ def write_json(path: str | Path, document: Mapping[str, Any], decimals: int = 5)
 
 
 def json_text(document: Mapping[str, Any], where: str, decimals: int = 5) -> str:
-    """What `write_json` writes; `where` names the document in an error."""
+    """The text that `write_json` writes; `where` names the document in an error."""
     text = json.dumps(_plain(document, decimals, where, ""), indent=1, allow_nan=False)
     # A line break inside a string is escaped, so this finds lists of numbers only.
     return re.sub(r"\[\n([\s\d.eE+,-]+)\]", lambda match: f"[{' '.join(match[1].split())}]", text)
@@ -257,7 +257,7 @@ class GlbBuffer:
         self.accessors: list[dict[str, Any]] = []
 
     def add(self, array: NDArray[Any], kind: str, component_type: int, target: int | None) -> int:
-        """Append an array (N, C), aligned to four bytes, and give the index of its accessor.
+        """Append an array (N, C), aligned to four bytes, and return the index of its accessor.
 
         `target` says what a graphics card is to hold it for; None for what it is not given, such as an animation.
         """
@@ -276,7 +276,7 @@ def _uint32(*values: int) -> bytes:
 
 
 def linear_from_srgb(colour: Sequence[float]) -> list[float]:
-    """glTF takes the base colour in linear light (IEC 61966-2-1)."""
+    """Convert sRGB to linear light (IEC 61966-2-1), as glTF requires of base colours."""
     values = np.clip(np.asarray(colour, float), 0, 1)
     return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4).round(5).tolist()
 
@@ -321,6 +321,6 @@ def _plain(value: Any, decimals: int, where: str, field: str) -> Any:
 
 
 def in_unit(colour: tuple[int, int, int]) -> tuple[float, float, float]:
-    """A picture's colour, 0 to 255, as mesh files have it, 0 to 1."""
+    """Convert a colour from 0 to 255, as in images, to 0 to 1, as in mesh files."""
     red, green, blue = colour
     return red / 255, green / 255, blue / 255

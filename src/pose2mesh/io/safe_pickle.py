@@ -1,7 +1,7 @@
-"""Pickles of arrays and plain values, as data sets and body models come, read without running what else they can hold.
+"""Safe reader of pickles with arrays and plain values, as in data sets and body models: no code in them is run.
 
-Stand-ins for classes of NumPy, SciPy and chumpy only remember what they are given; arrays of numbers are made of that
-afterwards. Other names are refused.
+Stand-ins for classes of NumPy, SciPy and chumpy only store their state; arrays of numbers are made from it afterwards.
+Other names are refused.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pose2mesh.errors import InputError, one_line
 
 
 def read_pickle(path: Path) -> Any:
-    """What a pickle holds, of Python 2 or 3; arrays in it are stand-ins, for `as_array` or `plain`.
+    """Read a pickle of Python 2 or 3; its arrays are stand-ins, for `as_array` or `plain`.
 
     Raises:
         InputError: no such file, not a pickle, or one that names anything else.
@@ -36,7 +36,7 @@ def read_pickle(path: Path) -> Any:
 
 
 def read_plain(path: Path) -> Any:
-    """What a pickle holds, of Python 2 or 3: arrays, numbers, text, lists and dictionaries.
+    """Read a pickle of Python 2 or 3 as arrays, numbers, text, lists and dictionaries.
 
     Raises:
         InputError: as `read_pickle`, or an array of something else.
@@ -49,7 +49,7 @@ def read_plain(path: Path) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """A value with arrays in place of all stand-ins within its lists, tuples and dictionaries.
+    """Replace all stand-ins in nested lists, tuples and dictionaries by arrays.
 
     Raises:
         ValueError: one of them is no array of numbers or of such values.
@@ -63,7 +63,7 @@ def plain(value: Any) -> Any:
 
 
 class _StandIn:
-    """Stands for an object of another package: remembers the state it is given, and makes an array of it when asked."""
+    """Stand-in for an object of another package: stores the state, and makes an array of it on request."""
 
     state: Any = None
 
@@ -75,7 +75,7 @@ class _StandIn:
 
 
 class _Dtype(_StandIn):
-    """`numpy.dtype`: of numbers alone, since a forged one of objects would make pointers of the file's bytes."""
+    """`numpy.dtype`, of numbers alone: a forged object type would make pointers of the file's bytes."""
 
     def __init__(self, code: str = "", *_: Any) -> None:
         self.code = code
@@ -187,7 +187,7 @@ _ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
 
 
 class _Unpickler(pickle.Unpickler):
-    """Knows the names in `_ALLOWED` and chumpy's, and looks no name up anywhere else."""
+    """Unpickler that resolves the names in `_ALLOWED` and those of chumpy only."""
 
     def __init__(self, stream: Any, path: Path) -> None:
         super().__init__(stream, encoding="latin1")

@@ -24,12 +24,13 @@ class LifterEntry(NamedTuple):
 
     Attributes:
         network: Returns the class.
-        onnx_writer: Returns the function that writes its ONNX nodes. Where that function's module does not import
-            PyTorch, bundles run in ONNX Runtime without PyTorch; exported files always do.
+        onnx_writer: Returns the function that writes its ONNX nodes; None for a lifter that only runs in PyTorch. Where
+            that function's module does not import PyTorch, bundles run in ONNX Runtime without PyTorch; exported files
+            always do.
     """
 
     network: Callable[[], type[Lifter]]
-    onnx_writer: Callable[[], OnnxWriter]
+    onnx_writer: Callable[[], OnnxWriter] | None = None
 
 
 def _posenet() -> type[Lifter]:
@@ -58,3 +59,15 @@ def find_lifter(name: str, source: str = "") -> LifterEntry:
     if name not in LIFTERS:
         raise InputError(f"{source}network.lifter {name!r} is not known; the nearest is {nearest(name, LIFTERS)!r}")
     return LIFTERS[name]
+
+
+def find_onnx_writer(name: str, source: str = "") -> OnnxWriter:
+    """The function that writes a lifter's ONNX nodes; arguments as for `find_lifter`.
+
+    Raises:
+        InputError: there is no lifter of that name, or it only runs in PyTorch.
+    """
+    writer = find_lifter(name, source).onnx_writer
+    if writer is None:
+        raise InputError(f"{source}network.lifter {name!r} has no ONNX form; expected --backend torch")
+    return writer()

@@ -23,7 +23,7 @@ from pose2mesh.inference.person import Person
 from pose2mesh.inference.predictor import Predictor, usable_people
 from pose2mesh.io.atomic_write import move_all
 from pose2mesh.io.image_lookup import IMAGE_SUFFIXES, match_images
-from pose2mesh.io.images import read_photo, resized
+from pose2mesh.io.images import read_image, resize_image
 from pose2mesh.io.keypoints import ImageInput, Skipped, read_keypoints
 from pose2mesh.model_zoo import load_model
 from pose2mesh.pipelines.formats import writers
@@ -123,7 +123,7 @@ def predict_files(
 
                 assert detector is not None
                 assert job.image is not None
-                keypoints = detect_image(job.image, read_photo(job.image), detector)
+                keypoints = detect_image(job.image, read_image(job.image), detector)
             for line in write_image(predictor, keypoints, job.image, options):
                 say(line)
         except InputError as error:
@@ -241,7 +241,7 @@ def write_image(
         raise InputError(
             f"{keypoints.stem}: model {predictor.info.name!r} takes the image as input; give it with --image"
         )
-    image = None if image_path is None else read_photo(image_path, keypoints.size)
+    image = None if image_path is None else read_image(image_path, keypoints.size)
     result = recover_image(predictor, keypoints, image, options)
     with all_or_none(options.out) as folder:
         write_image_files(folder, predictor, result, formats, options.overlay_parts)
@@ -312,6 +312,6 @@ def _recover_people(
         intrinsics = nominal_intrinsics(size)
     kept, pixels, confidence, unusable = usable_people(keypoints.people, predictor.joint_set)
     if image is not None and predictor.needs_image and size is not None:
-        image = resized(image, size)
+        image = resize_image(image, size)
     people = predictor.recover_converted(pixels, confidence, intrinsics, options.height, size, image)
     return people, [keypoints.people[index].identifier for index in kept], [*keypoints.skipped, *unusable]

@@ -18,7 +18,7 @@ from starlette.requests import Request
 
 from pose2mesh.errors import InputError
 from pose2mesh.io.image_lookup import match_images
-from pose2mesh.io.images import read_photo
+from pose2mesh.io.images import read_image
 from pose2mesh.io.keypoints import ImageInput, read_keypoints
 from pose2mesh.server.request_limits import RequestLimits
 from pose2mesh.visualization import renderer
@@ -202,7 +202,7 @@ def _open_image(file: Path, limits: RequestLimits, size: tuple[int, int] | None 
         raise InputError(f"{file}: is not a {IMAGE_FORMATS[file.suffix]} image that can be read") from None
     if width * height > limits.pixels:
         raise HTTPException(413, f"{file.name}: has {width}x{height} pixels; at most {limits.pixels:,} are accepted")
-    return read_photo(file, size)
+    return read_image(file, size)
 
 
 def check_unpacked_size(file: Path, most_bytes: int) -> None:

@@ -14,9 +14,9 @@ from pose2mesh.datasets.synthetic.detection_noise import (
     KINDS,
     MISS,
     NoiseConfig,
-    _draw_kinds,
     _neighbours,
     _place_errors,
+    _sample_kinds,
     add_detection_noise,
     kind_probabilities,
     person_area,
@@ -74,7 +74,7 @@ def test_kind_probabilities(name: str) -> None:
 @pytest.mark.parametrize("crowded", [True, False])
 def test_kinds_come_as_often_as_their_probabilities(crowded: bool) -> None:
     count = 6000
-    kind = _draw_kinds(COCO, torch.full((count,), crowded), seeded())
+    kind = _sample_kinds(COCO, torch.full((count,), crowded), seeded())
     expected = kind_probabilities(COCO)
     if not crowded:
         expected[:, KINDS.index("swap")] = 0

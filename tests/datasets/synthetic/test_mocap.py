@@ -14,7 +14,7 @@ from pose2mesh.body_models.bones import BODY_BONES
 from pose2mesh.datasets.synthetic.bvh import forward_kinematics, read_bvh
 from pose2mesh.datasets.synthetic.joint_mapping import find_roles
 from pose2mesh.datasets.synthetic.mocap import Clip, load_clip, load_clips, load_split
-from pose2mesh.datasets.synthetic.pose_sources import clip_course
+from pose2mesh.datasets.synthetic.pose_sources import frame_order
 from pose2mesh.datasets.synthetic.retarget import TEMPLATE_BONES, limb_joints
 from pose2mesh.errors import InputError
 
@@ -416,4 +416,4 @@ def test_stretches_end_where_frames_were_dropped() -> None:
     poses, root_m = np.tile(np.eye(3, dtype=np.float32), (6, 22, 1, 1)), np.zeros((6, 3), np.float32)
     clip = Clip("gaps", 30.0, poses, root_m, times_s, dropped=4)
     assert [stretch.tolist() for stretch in clip.stretches()] == [[0, 1, 2], [3, 4], [5]]
-    assert clip_course([clip, clip]).following.tolist() == [2, 1, 0, 1, 0, 0] * 2
+    assert frame_order([clip, clip]).following.tolist() == [2, 1, 0, 1, 0, 0] * 2

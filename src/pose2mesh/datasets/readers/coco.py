@@ -14,7 +14,7 @@ import numpy as np
 
 from pose2mesh.datasets.annotation import Annotation, OnFault, read_annotation
 from pose2mesh.datasets.cache import RecordWriter, cached_records
-from pose2mesh.datasets.readers.coco_format import ImageRecord, read_annotations, read_box, read_image
+from pose2mesh.datasets.readers.coco_format import ImageRecord, read_annotations, read_box, read_image_record
 from pose2mesh.datasets.readers.joint_arrays import add_middle_joints
 from pose2mesh.datasets.readers.json_stream import members
 from pose2mesh.datasets.records import Records, Schema
@@ -62,7 +62,7 @@ def read_coco(
         fits = usual
 
     def image_of(found: Annotation) -> ImageRecord:
-        return read_image(found, file=f"{split}2017/{found.text('file_name')}")
+        return read_image_record(found, file=f"{split}2017/{found.text('file_name')}")
 
     def build(writer: RecordWriter) -> None:
         bodies = _fits(fits, writer) if fits else {}

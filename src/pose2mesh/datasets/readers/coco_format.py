@@ -32,7 +32,7 @@ class ImageRecord(NamedTuple):
     extra: Any = None
 
 
-def read_image(found: Annotation, extra: Any = None, file: str | None = None) -> ImageRecord:
+def read_image_record(found: Annotation, extra: Any = None, file: str | None = None) -> ImageRecord:
     """Read the fields of an image that all files in COCO format have."""
     size = found.integer("width"), found.integer("height")
     if min(size) <= 0:

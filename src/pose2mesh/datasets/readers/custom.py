@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from pose2mesh.datasets.annotation import Annotation, OnFault
 from pose2mesh.datasets.cache import RecordWriter, cached_records
-from pose2mesh.datasets.readers.coco_format import ImageRecord, read_annotations, read_detections, read_image
+from pose2mesh.datasets.readers.coco_format import ImageRecord, read_annotations, read_detections, read_image_record
 from pose2mesh.datasets.records import GENDERS, Records, Schema
 from pose2mesh.errors import InputError
 from pose2mesh.io.keypoints import VISIBILITY_CONFIDENCE
@@ -79,9 +79,9 @@ def read_custom(
 
 def _image(found: Annotation) -> ImageRecord:
     if found.values.get("cam_param") is None:
-        return read_image(found, [np.nan] * 4)
+        return read_image_record(found, [np.nan] * 4)
     camera = found.group("cam_param")
-    return read_image(found, [*camera.array("focal", 2), *camera.array("princpt", 2)])
+    return read_image_record(found, [*camera.array("focal", 2), *camera.array("princpt", 2)])
 
 
 def _person(

@@ -19,7 +19,13 @@ from numpy.typing import NDArray
 
 from pose2mesh.datasets.annotation import Annotation, OnFault, read_annotation
 from pose2mesh.datasets.cache import RecordWriter, cached_records
-from pose2mesh.datasets.readers.coco_format import ImageRecord, read_annotations, read_detections, read_image, valid_box
+from pose2mesh.datasets.readers.coco_format import (
+    ImageRecord,
+    read_annotations,
+    read_detections,
+    read_image_record,
+    valid_box,
+)
 from pose2mesh.datasets.readers.joint_arrays import project_joints, to_metres
 from pose2mesh.datasets.readers.json_stream import members, sections
 from pose2mesh.datasets.records import Records, Schema
@@ -146,7 +152,7 @@ def read_freihand_coco(
 
 
 def _image(found: Annotation) -> ImageRecord:
-    return read_image(found, str(found.get("db_idx")))
+    return read_image_record(found, str(found.get("db_idx")))
 
 
 def _annotated(

@@ -19,7 +19,13 @@ from numpy.typing import NDArray
 
 from pose2mesh.datasets.annotation import Annotation, OnFault, read_annotation
 from pose2mesh.datasets.cache import RecordWriter, cached_records
-from pose2mesh.datasets.readers.coco_format import ImageRecord, read_annotations, read_box, read_image, smpl_columns
+from pose2mesh.datasets.readers.coco_format import (
+    ImageRecord,
+    read_annotations,
+    read_box,
+    read_image_record,
+    smpl_columns,
+)
 from pose2mesh.datasets.readers.joint_arrays import project_joints
 from pose2mesh.datasets.readers.json_stream import members, read_json
 from pose2mesh.datasets.records import Records, Schema
@@ -150,7 +156,7 @@ class _Subject:
             return None
         if found.integer("subject") != self.subject:
             raise found.fault(f"subject is {found.integer('subject')}, expected {self.subject}")
-        return read_image(found, (found.integer("action_idx"), found.integer("subaction_idx"), frame, camera))
+        return read_image_record(found, (found.integer("action_idx"), found.integer("subaction_idx"), frame, camera))
 
     def _frames(self, kind: str) -> dict[tuple[str, str, str], Any]:
         """Values of a file for the frames that are read, by action, subaction and frame."""

@@ -14,7 +14,13 @@ import numpy as np
 
 from pose2mesh.datasets.annotation import Annotation, OnFault, read_annotation
 from pose2mesh.datasets.cache import RecordWriter, cached_records
-from pose2mesh.datasets.readers.coco_format import ImageRecord, read_annotations, read_box, read_image, smpl_columns
+from pose2mesh.datasets.readers.coco_format import (
+    ImageRecord,
+    read_annotations,
+    read_box,
+    read_image_record,
+    smpl_columns,
+)
 from pose2mesh.datasets.readers.json_stream import members
 from pose2mesh.datasets.records import Records, Schema
 
@@ -77,7 +83,7 @@ def read_muco(
 
 
 def _image(found: Annotation) -> ImageRecord:
-    return read_image(found, [*found.array("f", 2), *found.array("c", 2)])
+    return read_image_record(found, [*found.array("f", 2), *found.array("c", 2)])
 
 
 def _person(

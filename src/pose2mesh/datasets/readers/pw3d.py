@@ -22,7 +22,7 @@ from pose2mesh.datasets.readers.coco_format import (
     read_annotations,
     read_box,
     read_detections,
-    read_image,
+    read_image_record,
     read_smpl,
 )
 from pose2mesh.datasets.readers.joint_arrays import add_middle_joints, project_joints
@@ -91,7 +91,7 @@ def read_pw3d(
 def _image(found: Annotation) -> ImageRecord:
     sequence, camera = found.text("sequence"), found.group("cam_param")
     extra = sequence, found.integer("frame_idx"), [*camera.array("focal", 2), *camera.array("princpt", 2)]
-    return read_image(found, extra, file=f"{sequence}/{found.text('file_name')}")
+    return read_image_record(found, extra, file=f"{sequence}/{found.text('file_name')}")
 
 
 def _person(

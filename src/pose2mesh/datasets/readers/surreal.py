@@ -20,7 +20,7 @@ from pose2mesh.datasets.readers.coco_format import (
     read_annotations,
     read_box,
     read_detections,
-    read_image,
+    read_image_record,
     read_smpl,
 )
 from pose2mesh.datasets.readers.joint_arrays import project_joints, to_metres
@@ -76,7 +76,7 @@ def read_surreal(
 
 def _image(found: Annotation) -> ImageRecord:
     camera = found.group("cam_param")
-    return read_image(found, [*camera.array("focal", 2), *camera.array("princpt", 2)])
+    return read_image_record(found, [*camera.array("focal", 2), *camera.array("princpt", 2)])
 
 
 def _person(annotation: Annotation, image: ImageRecord, detected: dict[int, NDArray], writer: RecordWriter) -> None:

@@ -1,8 +1,8 @@
-"""Open training data: bodies in poses from clips and joint limits, seen by virtual cameras, detected with errors.
+"""Synthetic samples: random bodies in poses of clips and joint limits, under random cameras, with detector errors.
 
-Nothing is stored: a batch is made where the network is, from a seed, an epoch and an index, and only the points that
-are needed are posed. Two cores draw some 100,000 people a second where only joints are wanted, 25,000 with the light
-network's points.
+Nothing is stored: a batch is generated on the device of the network, from a seed, an epoch and an index, and only the
+needed points are posed. Two cores sample some 100,000 people a second where only joints are needed, 25,000 with the
+points of the light network.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from pose2mesh.skeletons import JointSet
 
 @dataclass
 class ShapeConfig:
-    """Adult bodies: each phenotype of Anny even between two bounds.
+    """Distribution of body shapes, adults by default: each phenotype of Anny is uniform between two bounds.
 
     Attributes:
         gender, age, muscle, weight, height, proportions: Anny's scales from 0 to 1. Gender is 0 for male; age 1/3 is a
-            child, 2/3 a young adult, 1 an old one; heights of 0.2 to 0.8 are people of 1.43 m to 2.22 m.
+            child, 2/3 a young adult, 1 an old one; heights of 0.2 to 0.8 are statures of 1.43 m to 2.22 m.
     """
 
     gender: tuple[float, float] = (0.0, 1.0)
@@ -47,11 +47,11 @@ class ShapeConfig:
 
 @dataclass
 class SyntheticConfig:
-    """Everything that is drawn at random.
+    """Distributions of everything that is random in a synthetic sample.
 
     Attributes:
-        shapes, poses, cameras, noise: See there.
-        views: Cameras (and detections) per posed body: posing costs more than looking.
+        shapes, poses, cameras, noise: See their classes.
+        views: Cameras (and detections) per posed body: posing costs more than projecting.
     """
 
     shapes: ShapeConfig = field(default_factory=ShapeConfig)
@@ -63,7 +63,7 @@ class SyntheticConfig:
 
 @dataclass(frozen=True)
 class SyntheticSamples:
-    """Posed bodies under cameras: what a `Batch` is made from, and what an evaluation needs beyond it.
+    """Posed bodies under cameras: the values of a `Batch`, and what an evaluation needs besides.
 
     Attributes:
         phenotypes: (B, 6).
@@ -71,7 +71,7 @@ class SyntheticSamples:
         cameras: B cameras.
         joints_cam: (B, J, 3) in camera axes, relative to the root joint.
         points_cam: (B, R, 3) likewise, or None.
-        root_cam: (B, 3) the root joint in the camera's frame, metres.
+        root_cam: (B, 3) the root joint in the camera frame, metres.
     """
 
     phenotypes: Tensor
@@ -94,16 +94,16 @@ class SyntheticSamples:
 
     @property
     def joints_px(self) -> Tensor:
-        """(B, J, 2) true pixels."""
+        """(B, J, 2) true joints in pixels."""
         return self.cameras.project(self.joints_cam + (self.root_cam - self.cameras.position_cam)[:, None])
 
 
 class BodySynthesiser(nn.Module):
-    """Poses only what is asked for: the joints of a set and a subset of the vertices.
+    """Poses only the requested points of a body: the joints of a joint set and a subset of the vertices.
 
     Args:
         body: The Anny body.
-        joint_set: Which joints.
+        joint_set: The joints.
         points: (R,) vertex indices that MeshNet predicts, or None for joints alone.
     """
 
@@ -141,7 +141,7 @@ class BodySynthesiser(nn.Module):
 def sample_people(
     count: int, source: PoseSource, synthesiser: BodySynthesiser, config: SyntheticConfig, generator: torch.Generator
 ) -> SyntheticSamples:
-    """Draw `count` people: `count / views` bodies, each seen by `views` cameras."""
+    """Sample `count` people: `count / views` bodies, each under `views` cameras."""
     bodies = -(-count // config.views)
     phenotypes = config.shapes.sample(bodies, generator)
     orientations = source.sample(bodies, generator)
@@ -162,10 +162,10 @@ def sample_videos(
     config: SyntheticConfig,
     generator: torch.Generator,
 ) -> SyntheticSamples:
-    """Draw `count / frames` people, each filmed for so many frames in a row by a camera that stands still.
+    """Sample `count / frames` people, each in `frames` successive frames of a static camera.
 
     Args:
-        count: Frames in all, a multiple of `frames`.
+        count: Number of frames of all people, a multiple of `frames`.
         frames, stride: See `PoseSource.sample_motion`.
         source, synthesiser, config, generator: As for `sample_people`.
     """
@@ -176,7 +176,7 @@ def sample_videos(
     stature = (joints[..., 2].amax(1) - joints[..., 2].amin(1)).unflatten(0, (videos, frames)).amax(1)
     cameras = sample_cameras(videos, stature.clamp_min(1.2), config.cameras, generator).repeated(frames)
     away = (cameras.rotation @ path[..., None])[..., 0]
-    # Nobody comes nearer to the camera than it was drawn to be.
+    # No frame is nearer to the camera than the sampled distance.
     away[:, 2] -= away[:, 2].unflatten(0, (videos, frames)).amin(1).repeat_interleave(frames)
     cameras = replace(cameras, position_cam=cameras.position_cam + away)
     return _under(cameras, phenotypes, orientations, joints, points, root)
@@ -185,7 +185,7 @@ def sample_videos(
 def _under(
     cameras: Cameras, phenotypes: Tensor, orientations: Tensor, joints: Tensor, points: Tensor | None, root: Tensor
 ) -> SyntheticSamples:
-    """People whose joints, points and root are as `BodySynthesiser` gives them, each under a camera."""
+    """Samples from the joints, points and root of `BodySynthesiser`, each under a camera."""
     return SyntheticSamples(
         phenotypes,
         orientations,
@@ -196,16 +196,16 @@ def _under(
     )
 
 
-def detect(people: SyntheticSamples, joint_set: JointSet, noise: NoiseConfig, generator: torch.Generator) -> Batch:
-    """Look at people with a detector that errs, and turn their truth to the ray it sees them along."""
-    joints_px, confidence = add_detection_noise(people.joints_px, joint_set, noise, generator, people.cameras.size_px)
-    to_ray = rotation_to_ray(people.cameras.ray(weighted_centre(joints_px, confidence)))
-    valid = torch.ones(people.joints_cam.shape[:2], dtype=torch.bool, device=joints_px.device)
+def detect(samples: SyntheticSamples, joint_set: JointSet, noise: NoiseConfig, generator: torch.Generator) -> Batch:
+    """Make a batch: 2D joints with synthesised detector errors, and the ground truth rotated to the viewing ray."""
+    joints_px, confidence = add_detection_noise(samples.joints_px, joint_set, noise, generator, samples.cameras.size_px)
+    to_ray = rotation_to_ray(samples.cameras.ray(weighted_centre(joints_px, confidence)))
+    valid = torch.ones(samples.joints_cam.shape[:2], dtype=torch.bool, device=joints_px.device)
     return Batch(
         joints_px=joints_px,
         confidence=confidence,
-        joints=people.joints_cam @ to_ray.mT,
-        points=None if people.points_cam is None else people.points_cam @ to_ray.mT,
+        joints=samples.joints_cam @ to_ray.mT,
+        points=None if samples.points_cam is None else samples.points_cam @ to_ray.mT,
         joints_valid=valid,
         surface_valid=valid[:, 0],
         to_ray=to_ray,
@@ -213,11 +213,11 @@ def detect(people: SyntheticSamples, joint_set: JointSet, noise: NoiseConfig, ge
 
 
 def weighted_centre(joints_px: Tensor, confidence: Tensor) -> Tensor:
-    """(B, 2) the centre of the joints that are there, weighted by confidence: the pixel a person is seen at."""
+    """(B, 2) centre of the joints weighted by confidence: the pixel that stands for the person's place in the image."""
     weight = confidence[..., None]
     return (weight * joints_px).sum(1) / weight.sum(1).clamp_min(1e-6)
 
 
 def rotation_to_ray(ray: Tensor) -> Tensor:
-    """(B, 3, 3) the turn of the camera that brings viewing directions (B, 3) onto its axis."""
+    """(B, 3, 3) rotation of the camera that brings viewing directions (B, 3) onto its axis."""
     return rotation_between(ray, ray.new_tensor([0.0, 0.0, 1.0]).expand_as(ray))

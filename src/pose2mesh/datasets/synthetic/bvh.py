@@ -1,4 +1,4 @@
-"""Reads Biovision (BVH) motion files and poses their skeletons.
+"""Reader of Biovision (BVH) motion files, and forward kinematics of their skeletons.
 
 Convention: a joint's matrix takes coordinates of its own frame to its parent's; angles are in degrees and multiply in
 the order the channels are listed, so `Zrotation Yrotation Xrotation` is Rz Ry Rx. Lengths keep the file's unit.
@@ -35,8 +35,8 @@ class Bvh:
     """A skeleton and its motion; `T` frames, `N` joints with the end sites among them, parents before children.
 
     Attributes:
-        source: Where it came from, for messages.
-        names: (N,) names as the file has them, which may repeat; an end site is called after its parent, `Head end`.
+        source: The file, for messages.
+        names: (N,) names in the file, which may repeat; an end site is named after its parent, `Head end`.
         parents: (N,) index of each joint's parent, −1 for the root.
         is_end: (N,) whether the joint is an end site.
         offsets: (N, 3) from the parent in the rest pose, in the file's unit.
@@ -58,7 +58,7 @@ class Bvh:
         return len(self.rotations)
 
     def rest_positions(self) -> Array:
-        """(N, 3) where the joints are when nothing is rotated and the root is at the origin."""
+        """(N, 3) positions of the joints without rotations and with the root at the origin."""
         positions = np.zeros_like(self.offsets)
         for joint, parent in enumerate(self.parents):
             if parent >= 0:
@@ -88,8 +88,8 @@ def forward_kinematics(bvh: Bvh) -> tuple[Array, Array]:
 def read_bvh(path: str | Path) -> Bvh:
     """Read a BVH file.
 
-    Position channels take the place of the offset, as motion capture software writes them; on a joint below the root
-    whose position channels are zero throughout they are taken to be relative to the offset, which therefore stays.
+    Position channels replace the offset, as motion capture software writes them; on a joint below the root whose
+    position channels are all zero they are taken to be relative to the offset, which therefore stays.
 
     Raises:
         InputError: the file cannot be read, is not BVH, its hierarchy breaks off, its numbers do not fit its channels
@@ -110,7 +110,7 @@ def read_bvh(path: str | Path) -> Bvh:
 
 @dataclass
 class _Hierarchy:
-    """What the HIERARCHY section says; `channels` holds (joint, kind, axis) in file order."""
+    """The HIERARCHY section; `channels` holds (joint, kind, axis) in file order."""
 
     source: str
     names: list[str] = field(default_factory=list)
@@ -177,15 +177,15 @@ class _Hierarchy:
     def _channels(self, number: int, words: list[str], joint: int) -> None:
         kinds = [_CHANNELS.get(word.lower()) for word in words[1:]]
         good = bool(words) and words[0].isdigit() and int(words[0]) == len(kinds) and None not in kinds
-        known = "a count and as many of Xposition … Zrotation"
-        self._check(number, good, f"CHANNELS {' '.join(words)[:80]!r}, expected {known}")
+        expected = "a count and as many of Xposition … Zrotation"
+        self._check(number, good, f"CHANNELS {' '.join(words)[:80]!r}, expected {expected}")
         self._check(number, len(set(kinds)) == len(kinds), f"CHANNELS {' '.join(words)[:80]!r} names one twice")
         self._check(number, all(joint != owner for owner, _, _ in self.channels), "CHANNELS given twice for a joint")
         self.channels += [(joint, *kind) for kind in kinds if kind is not None]
 
 
 def _statements(lines: list[str]) -> Iterator[tuple[int, list[str]]]:
-    """(line number, words) of every statement; braces stand alone even where a line holds more."""
+    """Iterate over (line number, words) of all statements; a brace is a statement of its own."""
     for number, line in enumerate(lines, 1):
         words: list[str] = []
         for word in line.replace("{", " { ").replace("}", " } ").split():
@@ -256,7 +256,7 @@ def _assemble(hierarchy: _Hierarchy, values: Array, frame_time: float) -> Bvh:
     offsets = np.array(hierarchy.offsets, np.float64)
     translations = np.broadcast_to(offsets, (frames, joints, 3)).copy()
     turns: list[list[tuple[int, int, int]]] = [[], [], []]  # the n-th rotation of each joint: (joint, axis, column)
-    seen = [0] * joints
+    turned = [0] * joints
     moved = {
         joint
         for column, (joint, kind, _) in enumerate(hierarchy.channels)
@@ -264,8 +264,8 @@ def _assemble(hierarchy: _Hierarchy, values: Array, frame_time: float) -> Bvh:
     }
     for column, (joint, kind, axis) in enumerate(hierarchy.channels):
         if kind == "rotation":
-            turns[seen[joint]].append((joint, axis, column))
-            seen[joint] += 1
+            turns[turned[joint]].append((joint, axis, column))
+            turned[joint] += 1
         elif hierarchy.parents[joint] < 0 or joint in moved:
             translations[:, joint, axis] = values[:, column]
     rotations = np.broadcast_to(np.eye(3), (frames, joints, 3, 3)).copy()

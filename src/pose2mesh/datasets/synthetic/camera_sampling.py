@@ -1,4 +1,4 @@
-"""Virtual cameras: where people are photographed from, and where in the picture they stand.
+"""Sampling of virtual cameras: viewpoint, field of view, and the place of the person in the image.
 
 Camera frame: x right, y down, z forward, metres; pixels with the origin at the top left.
 """
@@ -16,18 +16,18 @@ from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, axis_rotation
 
 @dataclass
 class CameraConfig:
-    """How pictures of people are taken.
+    """Distribution of virtual cameras.
 
     Attributes:
-        pitch_deg: Mean and spread of the downward tilt; people hold cameras level or a little high.
-        steep: Share of cameras with a tilt drawn up to `steep_deg` either way: from a balcony, from the ground.
+        pitch_deg: Mean and standard deviation of the downward tilt; cameras are held level or a little high.
+        steep: Share of cameras with a uniform tilt of up to `steep_deg` either way: from a balcony, from the ground.
         steep_deg: The largest such tilt.
-        roll_deg: Spread of the roll.
-        view_deg: Smallest and largest field of view across the longer side, drawn evenly in focal length: 20° is a
+        roll_deg: Standard deviation of the roll.
+        view_deg: Smallest and largest field of view across the longer side, uniform in focal length: 20° is a
             short tele lens, 80° a phone's widest usual camera.
-        fill: Smallest and largest share of the picture's shorter side that the standing person would take; above 1
+        fill: Smallest and largest share of the image's shorter side that the standing person would take; above 1
             the person is cut by the border.
-        image_px: Longer side of the pictures.
+        image_px: Longer side of the images.
     """
 
     pitch_deg: tuple[float, float] = (4.0, 9.0)
@@ -45,10 +45,10 @@ class Cameras:
 
     Attributes:
         rotation: (B, 3, 3) from the world (z up) to the camera's axes.
-        position_cam: (B, 3) where the body's origin (the hips) is, in camera axes, metres.
+        position_cam: (B, 3) position of the body's origin (the hips) in camera axes, metres.
         focal_px: (B,) focal length.
         centre_px: (B, 2) principal point.
-        size_px: (B, 2) width and height of the picture.
+        size_px: (B, 2) width and height of the image.
     """
 
     rotation: Tensor
@@ -58,7 +58,7 @@ class Cameras:
     size_px: Tensor
 
     def intrinsics(self) -> list[Intrinsics]:
-        """One a camera."""
+        """The intrinsics of each camera."""
         centres = self.centre_px.tolist()
         return [
             Intrinsics(focal, focal, *centre) for focal, centre in zip(self.focal_px.tolist(), centres, strict=True)
@@ -68,7 +68,7 @@ class Cameras:
         return Cameras(*(getattr(self, item.name)[which] for item in fields(self)))
 
     def repeated(self, times: int) -> Cameras:
-        """Each so many times in a row."""
+        """Each camera `times` times in a row."""
         return Cameras(*(getattr(self, item.name).repeat_interleave(times, dim=0) for item in fields(self)))
 
     def to_camera(self, points: Tensor) -> Tensor:
@@ -78,7 +78,7 @@ class Cameras:
     def project(self, points_cam: Tensor) -> Tensor:
         """Points about the body's origin, in camera axes (B, N, 3) → pixels (B, N, 2)."""
         absolute = points_cam + self.position_cam[:, None]
-        depth = absolute[..., 2:].clamp_min(0.05)  # nothing is photographed nearer than that
+        depth = absolute[..., 2:].clamp_min(0.05)  # least depth that points are projected with
         return absolute[..., :2] / depth * self.focal_px[:, None, None] + self.centre_px[:, None]
 
     def ray(self, pixel: Tensor) -> Tensor:
@@ -88,7 +88,7 @@ class Cameras:
 
 
 def sample_cameras(count: int, stature_m: Tensor | float, config: CameraConfig, generator: torch.Generator) -> Cameras:
-    """Draw cameras around people who are `stature_m` (count,) tall: yaw all round, the rest as configured."""
+    """Sample cameras around people of height `stature_m` (count,): any yaw, the rest from `config`."""
     device = generator.device
 
     def uniform(low: float = 0.0, high: float = 1.0) -> Tensor:
@@ -120,8 +120,8 @@ def sample_cameras(count: int, stature_m: Tensor | float, config: CameraConfig, 
     person_px = fill * size.amin(dim=1)
     # Nearer than a person's height a body would reach behind the camera.
     depth = (focal * stature_m / person_px).clamp_min(1.3)
-    # The root stands anywhere the person still fits, or near the middle where the person does not; photographers aim
-    # at people, so the middle is likelier than the border (the mean of two uniforms).
+    # The root is anywhere the person still fits, or near the middle where the person does not; photographers aim at
+    # people, so the middle is likelier than the border (the mean of two uniforms).
     slack = (size - 0.7 * person_px[:, None]).clamp_min(0.15 * size)
     shift = (torch.rand(count, 2, 2, generator=generator, device=device).mean(-1) - 0.5) * slack
     position = torch.cat((shift / focal[:, None] * depth[:, None], depth[:, None]), dim=1)

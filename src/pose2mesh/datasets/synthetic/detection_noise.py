@@ -1,9 +1,9 @@
-"""Synthesised detector errors, for a whole batch at once.
+"""Synthetic errors of 2D pose detectors, for a whole batch at once.
 
 `human36`: per-joint Gaussian offsets with a per-joint probability (statistics of a detector on Human3.6M published by
 Chang, Moon and Lee, AbsPoseLifter, arXiv 1910.12029). `coco`: good, jitter, miss, left–right inversion and person swap,
-the taxonomy of Ronchi and Perona 2017 with the frequencies of PoseFix (Moon et al. 2019), each drawn in its band of
-keypoint similarity. Both give a confidence that drops as the error grows, and may lose joints altogether.
+the taxonomy of Ronchi and Perona 2017 with the frequencies of PoseFix (Moon et al. 2019), each sampled in its band of
+keypoint similarity. Both give a confidence that falls as the error grows, and can drop joints.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from pose2mesh.skeletons import HUMAN36, JointSet
 
-# Human3.6M order: mean x, mean y, spread x, spread y in pixels of a 256-pixel person box, and probability.
+# Human3.6M order: mean x, mean y, deviation x, deviation y in pixels of a 256-pixel person box, and probability.
 _HUMAN36 = {
     "pelvis": (-0.06, -2.37, 1.33, 2.13, 1.00), "right_hip": (-0.83, -2.07, 3.41, 2.69, 1.00),
     "right_knee": (-0.04, -1.01, 1.74, 2.20, 0.95), "right_ankle": (0.52, -3.40, 1.39, 2.14, 0.93),
@@ -37,19 +37,19 @@ KINDS = ("good", "jitter", "miss", "inversion", "swap")
 
 @dataclass
 class NoiseConfig:
-    """How detections differ from the truth.
+    """Distribution of the differences between detections and true joints.
 
     Attributes:
-        model: `coco`, `human36`, or `none` for the true place of every joint that is there.
-        scale: Every error's size is multiplied by a factor drawn for each person between these two.
-        swap: Share of people beside whom another person stands, whose joints can be taken for theirs.
-        drop: Share of people of whom some joints are missing.
-        scattered: Share of those who lose up to half of their joints anywhere; of the others, half lose all below a
-            line (a table, the picture's border), the rest their face, or eyes and ears, which some joint sets lack.
-        plain_confidence: Share of people whose confidences say nothing (1 for every joint that is there), as where
-            keypoints come without them.
-        clean: Share of people with no error at all.
-        out_of_picture: Lose the joints beyond the picture's border.
+        model: `coco`, `human36`, or `none` for exact positions.
+        scale: Every error is multiplied by a factor between these two, uniform, one for each person.
+        swap: Share of people with a neighbour whose joints can be taken for theirs.
+        drop: Share of people with missing joints.
+        scattered: Share of these with up to half of the joints missing anywhere; of the others, half miss all below a
+            line (a table, the border of the image), the rest the face, or eyes and ears, which some joint sets lack.
+        plain_confidence: Share of people with confidence 1 for every joint that is not missing, as where keypoints have
+            no confidences.
+        clean: Share of people without any error.
+        out_of_picture: Drop the joints beyond the border of the image.
     """
 
     model: Literal["coco", "human36", "none"] = "coco"
@@ -63,12 +63,12 @@ class NoiseConfig:
 
 
 def measured_noise(input: str, joint_set: JointSet, scale: float = 1.0) -> NoiseConfig:
-    """What models are measured under: every joint is there and, but for `gt` input, none is exact.
+    """Noise for evaluations: no joint is missing and, except for `gt` input, none is exact.
 
     Args:
-        input: `gt`, or what has errors.
+        input: `gt` for exact joints, anything else for errors.
         joint_set: Decides the kind of the errors.
-        scale: The size of all errors; 1 for that of the detectors they are taken from.
+        scale: Factor on all errors; 1 for those of the detectors they are modelled on.
     """
     noise = NoiseConfig(scale=(scale, scale), drop=0.0, clean=0.0, plain_confidence=0.0, out_of_picture=False)
     if input == "gt":
@@ -95,15 +95,15 @@ def kind_probabilities(joint_set: JointSet) -> Tensor:
 
 
 def similarity_distance(similarity: float, area_px: Tensor, sigmas: Tensor) -> Tensor:
-    """The distance in pixels (B, J) at which a keypoint's similarity falls to a value; area (B,), sigmas (J,)."""
+    """Distance in pixels (B, J) at which the similarity of a keypoint falls to a value; area (B,), sigmas (J,)."""
     log = torch.log(torch.tensor(similarity))
     return torch.sqrt(-2 * area_px[:, None] * log) * 2 * sigmas
 
 
 def person_area(joints_px: Tensor) -> Tensor:
-    """(B,) a person's area in square pixels from joints (B, J, 2): 0.53 of their box, as COCO's tools guess it."""
+    """(B,) area of a person in square pixels from joints (B, J, 2): 0.53 of their box, as COCO's tools estimate it."""
     extent = (joints_px.amax(1) - joints_px.amin(1)).clamp_min(1.0)
-    # A person seen from the side or lying has a thin box; the area of a body does not vanish with it.
+    # The box of a person in side view or lying is thin, but the area of the body is not zero.
     return 0.53 * torch.maximum(extent.prod(-1), 0.15 * extent.amax(-1).square())
 
 
@@ -114,14 +114,14 @@ def add_detection_noise(
     generator: torch.Generator,
     size_px: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """What a detector might return for true joints.
+    """Simulate the output of a detector for true joints.
 
     Args:
-        joints_px: (B, J, 2) true pixels.
-        joint_set: Their order. Derived joints (pelvis, neck) are derived again from the noisy ones.
+        joints_px: (B, J, 2) true joints in pixels.
+        joint_set: Their joint set. Derived joints (pelvis, neck) are derived again from the noisy ones.
         config: The kind and amount of error.
         generator: All randomness; the same state gives the same result.
-        size_px: (B, 2) picture sizes, for losing what is outside.
+        size_px: (B, 2) sizes of the images, to drop joints outside.
 
     Returns:
         Noisy pixels (B, J, 2) and confidences (B, J); a missing joint has confidence 0 and coordinates 0.
@@ -147,7 +147,7 @@ def add_detection_noise(
 
     squared = (noisy - joints_px).square().sum(-1)
     similarity = torch.exp(-squared / (2 * area[:, None] * (2 * sigmas).square()))
-    # Detectors are sure of most good joints and of some bad ones.
+    # Detectors give high confidence to most good joints and to some bad ones.
     spread = 0.12 * torch.randn(B, J, generator=generator, device=device)
     confidence = (0.30 + 0.62 * similarity + spread).clamp(0.05, 1.0)
     confidence = torch.where(uniform(B, J) < 0.05, 0.3 + 0.7 * uniform(B, J), confidence)
@@ -174,7 +174,7 @@ def _human36_errors(joints_px: Tensor, joint_set: JointSet, config: NoiseConfig,
 
 
 def _person_scale(count: int, config: NoiseConfig, generator: torch.Generator) -> Tensor:
-    """(B, 1) how large each person's errors are."""
+    """(B, 1) factor on the errors of each person."""
     low, high = config.scale
     return low + (high - low) * torch.rand(count, 1, generator=generator, device=generator.device)
 
@@ -182,14 +182,14 @@ def _person_scale(count: int, config: NoiseConfig, generator: torch.Generator) -
 def _coco_errors(
     joints_px: Tensor, area: Tensor, joint_set: JointSet, config: NoiseConfig, generator: torch.Generator
 ) -> Tensor:
-    """Draw one kind of error per joint, then a place for each."""
+    """Sample a kind of error for each joint, then a position of that kind."""
     neighbour, has_neighbour = _neighbours(joints_px, area, config.swap, generator)
-    kind = _draw_kinds(joint_set, has_neighbour, generator)
+    kind = _sample_kinds(joint_set, has_neighbour, generator)
     return _place_errors(joints_px, kind, (neighbour, has_neighbour), area, joint_set, config, generator)
 
 
-def _draw_kinds(joint_set: JointSet, has_neighbour: Tensor, generator: torch.Generator) -> Tensor:
-    """(B, J) indices into `KINDS`; nobody is swapped with a neighbour that is not there (B,)."""
+def _sample_kinds(joint_set: JointSet, has_neighbour: Tensor, generator: torch.Generator) -> Tensor:
+    """(B, J) indices into `KINDS`; there are no swaps without a neighbour (B,)."""
     B, J = len(has_neighbour), len(joint_set)
     probability = kind_probabilities(joint_set).to(has_neighbour.device).repeat(B, 1, 1)
     probability[..., 4] *= has_neighbour[:, None]
@@ -206,10 +206,10 @@ def _place_errors(
     generator: torch.Generator,
     tries: int = 6,
 ) -> Tensor:
-    """A place (B, J, 2) for errors of known kinds (B, J): in a ring around the joint that each belongs to.
+    """Sample positions (B, J, 2) for errors of given kinds (B, J): in a ring around the joint that each belongs to.
 
-    A place must not lie nearer to another candidate (the mirrored joint, the neighbour's joints) than to its own, or it
-    would be an error of another kind: of `tries` places the first that obeys is taken.
+    A position must not be nearer to another candidate (the mirrored joint, the neighbour's joints) than to its own, or
+    it would be an error of another kind: the first valid one of `tries` positions is used.
     """
     B, J, _ = joints_px.shape
     device = joints_px.device
@@ -226,7 +226,7 @@ def _place_errors(
     inner = torch.stack((zero, at_good, at_jitter, zero, zero), dim=-1).gather(2, kind[..., None])
     outer = torch.stack((at_good, at_jitter, at_miss, at_jitter, at_jitter), dim=-1).gather(2, kind[..., None])
 
-    # Misses scatter around any candidate, mostly the joint itself; swaps around either of the neighbour's.
+    # Misses lie around any candidate, mostly the joint itself; swaps around either joint of the neighbour.
     stray = (uniform(B, J) < 0.2).long()
     either = (uniform(B, J) < 0.5).long()
     centre = torch.where(kind == 3, 1, torch.where(kind == 4, 2 + either, torch.where(kind == 2, stray, 0)))
@@ -235,7 +235,7 @@ def _place_errors(
     angle = 2 * torch.pi * uniform(B, J, tries)
     radius = _person_scale(B, config, generator)[..., None] * (inner + (outer - inner) * uniform(B, J, tries))
     place = centre_px + radius[..., None] * torch.stack((torch.cos(angle), torch.sin(angle)), dim=-1)
-    # Axis by axis: a last dimension of two is slow to compute with.
+    # Axis by axis, since operations with a last dimension of two are slow.
     across, down = (place[..., axis, None] - candidates[:, :, None, :, axis] for axis in (0, 1))
     squared = across.square() + down.square()  # (B, J, tries, 4)
     own = torch.nn.functional.one_hot(centre, 4)[:, :, None].bool()
@@ -245,12 +245,12 @@ def _place_errors(
     twin = torch.zeros(1, J, 1, 4, dtype=torch.bool, device=device)
     twin[0, alone, 0, 1] = twin[0, alone, 0, 3] = True  # the nose's mirror image is the nose
     clearance = squared.masked_fill(own | absent | twin, torch.inf).amin(-1)
-    first = (clearance > radius.square()).float().argmax(-1)  # the first obeying try, or the very first
+    first = (clearance > radius.square()).float().argmax(-1)  # the first valid try, or the very first
     return place.gather(2, first[..., None, None].expand(B, J, 1, 2))[:, :, 0]
 
 
 def _neighbours(joints_px: Tensor, area: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """For some people, another of the batch moved beside them at a similar size: (B, J, 2) and who has one (B,)."""
+    """Neighbours: another person of the batch moved beside each at a similar size (B, J, 2), and who has one (B,)."""
     B = len(joints_px)
     device = joints_px.device
     other = joints_px.roll(1, dims=0)
@@ -263,7 +263,7 @@ def _neighbours(joints_px: Tensor, area: Tensor, share: float, generator: torch.
 
 
 def _missing(joints_px: Tensor, joint_set: JointSet, scattered: float, generator: torch.Generator) -> Tensor:
-    """(B, J) which joints are hidden: one of four patterns a person."""
+    """(B, J) which joints are missing: one of four patterns for each person."""
     B, J, _ = joints_px.shape
     device = joints_px.device
 
@@ -283,20 +283,20 @@ def _missing(joints_px: Tensor, joint_set: JointSet, scattered: float, generator
 
 
 def _keep_enough(missing: Tensor, labelled: int, least: int = 5) -> Tensor:
-    """People with fewer than `least` joints left keep all of them: nobody could be recovered from fewer.
+    """Drop no joint of people with fewer than `least` joints left, which are too few for a prediction.
 
-    Only the `labelled` joints count, which come first: the derived ones are there when what they derive from is.
+    Only the `labelled` joints count, which come first; derived joints are missing where their sources are.
     """
     return missing & ((~missing[:, :labelled]).sum(1, keepdim=True) >= least)
 
 
 def derive(joints_px: Tensor, confidence: Tensor, joint_set: JointSet) -> tuple[Tensor, Tensor]:
-    """Derived joints from the seen ones, as `skeletons.convert` does for real input; what is missing is put at 0.
+    """Derive joints from the others, as `skeletons.convert` does for real input; missing joints are set to 0.
 
     Args:
         joints_px: (B, J, 2).
         confidence: (B, J), 0 for a missing joint.
-        joint_set: Theirs.
+        joint_set: Joint set of both.
     """
     joints_px, confidence = joints_px.clone(), confidence.clone()
     for name, parts in joint_set.derived:

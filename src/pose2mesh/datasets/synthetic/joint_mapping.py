@@ -1,7 +1,8 @@
-"""Finds which joint of a motion capture skeleton is which part of the body.
+"""Mapping of the joints of a motion capture skeleton to parts of the body, by name and hierarchy.
 
-Joints are known by index, for names repeat in some files. A name gives the part (`LeftUpLeg`, `l_thigh`, `Hip`), and
-the hierarchy settles what names leave open: whether a `Shoulder` is the collar or the upper arm, whose `Knee` it is.
+Joints are identified by index, since names repeat in some files. A name gives the part (`LeftUpLeg`, `l_thigh`,
+`Hip`), and the hierarchy resolves ambiguous names: whether a `Shoulder` is the collar or the upper arm, and the side
+of a `Knee`.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ _SIDES = {"left": "Left", "l": "Left", "right": "Right", "r": "Right"}
 
 @dataclass(frozen=True)
 class Roles:
-    """Joint indices by role.
+    """Joint indices by body part.
 
     Attributes:
         limbs: The index of LeftUpLeg, LeftLeg, LeftFoot, LeftArm, LeftForeArm, LeftHand and the same on the right, and
             of LeftToeBase and LeftShoulder (the collar) where the skeleton has them.
         tips: For the foot, toe and hand of either side, the index of the joint or end site the bone points to.
-        hips: The joint the legs hang from.
-        spine: From above the hips to the chest, which carries the arms; empty where the hips do.
+        hips: The common ancestor of the legs.
+        spine: From above the hips to the chest, the common ancestor of the arms; empty where that is the hips.
         neck: From above the chest to the head; may be empty.
         head_tip: The joint or end site that the last bone of `neck` points to, or None.
     """
@@ -49,10 +50,10 @@ class Roles:
 
 
 def find_roles(bvh: Bvh) -> Roles:
-    """Name the parts of a skeleton.
+    """Find the body parts of a skeleton.
 
     Raises:
-        InputError: a leg or an arm is not found, or it cannot be told which is the left one.
+        InputError: a leg or an arm is not found, or which one is the left cannot be determined.
     """
     parts = [_part(name) for name in bvh.names]
     limbs: dict[str, int] = {}
@@ -91,7 +92,7 @@ def _part(name: str) -> tuple[str, str]:
 
 
 def _ancestors(bvh: Bvh, joint: int) -> list[int]:
-    """The joints above, nearest first."""
+    """The ancestors of a joint, nearest first."""
     above = []
     while (joint := bvh.parents[joint]) >= 0:
         above.append(joint)
@@ -103,13 +104,13 @@ def _children(bvh: Bvh, joint: int) -> list[int]:
 
 
 def _meeting(bvh: Bvh, a: int, b: int) -> int:
-    """The lowest joint that has both below it, or is one of them."""
+    """The lowest common ancestor of two joints, which can be one of them."""
     above = {a, *_ancestors(bvh, a)}
     return next(i for i in (b, *_ancestors(bvh, b)) if i in above)
 
 
 def _path(bvh: Bvh, top: int, joint: int) -> tuple[int, ...]:
-    """From below `top` down to `joint`."""
+    """The joints from below `top` down to `joint`."""
     chain = [joint, *_ancestors(bvh, joint)]
     return tuple(reversed(chain[: chain.index(top)]))
 
@@ -144,7 +145,7 @@ def _by_side(
         missing = " and ".join(side + label for side in ("Left", "Right") if side not in sided)
         listed = ", ".join(name for name, end in zip(bvh.names, bvh.is_end, strict=True) if not end)
         raise InputError(f"{bvh.source}: no joint is known as {missing}; the joints are {listed[:300]}")
-    # The same names on both sides: left is where up × forward points, forward being where the feet point in the rest.
+    # The same names on both sides: left is up × forward, where forward is the direction of the feet in the rest pose.
     rest = bvh.rest_positions()
     legs = _chains(bvh, parts, _SHANK, _THIGH, _FOOT)
     feet = [foot for _, _, foot in legs]
@@ -163,7 +164,7 @@ def _by_side(
 def _extremities(
     bvh: Bvh, parts: list[tuple[str, str]], side: str, limbs: dict[str, int], tips: dict[str, int]
 ) -> None:
-    """Add the toe, the collar and what feet, toes and hands point to."""
+    """Add the toe, the collar and the tips of feet, toes and hands."""
     foot, hand = limbs[f"{side}Foot"], limbs[f"{side}Hand"]
     toes = [i for i in _children(bvh, foot) if parts[i][1] in _TOE and not bvh.is_end[i]]
     tips[f"{side}Foot"] = toes[0] if toes else _tip(bvh, foot)
@@ -174,13 +175,13 @@ def _extremities(
     above = _ancestors(bvh, limbs[f"{side}Arm"])
     other = "Right" if side == "Left" else "Left"
     chest_and_up = {limbs[f"{other}Arm"], *_ancestors(bvh, limbs[f"{other}Arm"])}
-    own = [i for i in above if i not in chest_and_up]
-    if own:
-        limbs[f"{side}Shoulder"] = next((i for i in own if parts[i][1] in _COLLAR), own[-1])
+    collars = [i for i in above if i not in chest_and_up]
+    if collars:
+        limbs[f"{side}Shoulder"] = next((i for i in collars if parts[i][1] in _COLLAR), collars[-1])
 
 
 def _tip(bvh: Bvh, joint: int) -> int:
-    """The joint or end site a bone points to: below it, off its place, middle finger before others, thumb last."""
+    """The joint or end site a bone points to: the nearest descendant at another position, the middle finger first."""
     level = [joint]
     offsets: dict[int, Array] = {joint: np.zeros(3)}
     while level:

@@ -16,7 +16,7 @@ from pose2mesh.datasets.synthetic.retarget import TEMPLATE_BONES, Up, retarget
 from pose2mesh.errors import InputError, one_line
 
 # Faster than people move their limbs (forearms and shanks reach about 1,700° a second in flips, kicks and throws) and
-# turn their hips; and how short a stretch between two such jumps is taken for a fault of the capture.
+# turn their hips; and the length below which a part between two such jumps is a fault of the capture.
 _LIMB_SPEED_DEG_S = 2000.0
 _HIPS_SPEED_DEG_S = 1000.0
 _SHORT_STRETCH_S = 0.5
@@ -31,9 +31,9 @@ class Clip:
         name: Path of the file within its folder, without the suffix, `/` between the parts.
         fps: Frames a second.
         orientations: (T, 22, 3, 3) world rotation of each of `BODY_BONES` from the template's rest pose, Z up.
-        root_m: (T, 3) where the hips are, Z up, in metres for a body with the template's legs.
-        times_s: (T,) when each frame is, from the first of the file; steps are 1 / fps but where frames were dropped.
-        dropped: How many of the file's frames were left out because limbs jump there as none can.
+        root_m: (T, 3) position of the hips, Z up, in metres for a body with the template's legs.
+        times_s: (T,) time of each frame from the first of the file; steps are 1 / fps except where frames were dropped.
+        dropped: Number of frames of the file that were left out because limbs move implausibly fast there.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Clip:
         return len(self.orientations)
 
     def stretches(self) -> list[NDArray[np.intp]]:
-        """The numbers of the frames that follow each other without one that was dropped, stretch by stretch."""
+        """The frame numbers of each part of the clip without dropped frames."""
         breaks = np.flatnonzero(np.diff(self.times_s) > 1.5 / self.fps) + 1
         return np.split(np.arange(len(self)), breaks)
 
@@ -57,12 +57,12 @@ def load_clip(path: str | Path, fps: float = 30, *, name: str | None = None, up:
 
     Args:
         path: The file.
-        fps: Frames a second wanted; the nearest frame of the file is taken, so slower files repeat frames.
-        name: What to call the clip; the file's name without suffix if None.
-        up: The vertical axis of the file's world, where it cannot be found from the motion.
+        fps: Frame rate of the clip; the nearest frame of the file is used, so slower files repeat frames.
+        name: Name of the clip; the file's name without suffix if None.
+        up: Vertical axis of the file's world, where it cannot be found from the motion.
 
     Raises:
-        InputError: the file is not good BVH, or its skeleton cannot be laid on the body (see `retarget`).
+        InputError: the file is not valid BVH, or its skeleton cannot be retargeted (see `retarget`).
     """
     if not fps > 0:
         raise InputError(f"fps is {fps}, expected a positive number of frames a second")
@@ -120,10 +120,10 @@ def load_clips(
 
 
 def load_split(path: str | Path, clips: Sequence[Clip]) -> tuple[list[Clip], list[Clip]]:
-    """Divide clips as a YAML file with the lists `train` and `validation` says; a clip in neither is left out.
+    """Split clips by a YAML file with the lists `train` and `validation`; a clip in neither is left out.
 
     Raises:
-        InputError: the file cannot be read or is not such a file, or it names a clip twice or one that is not there.
+        InputError: the file cannot be read or is not such a file, or it names a clip twice or one that does not exist.
     """
     import yaml
 
@@ -151,7 +151,7 @@ def load_split(path: str | Path, clips: Sequence[Clip]) -> tuple[list[Clip], lis
 
 
 def _bvh_files(source: str | Path | Sequence[str | Path]) -> tuple[Path, list[Path]]:
-    """The files, and the folder their names are relative to."""
+    """The folder that clip names are relative to, and the files."""
     if isinstance(source, (str, Path)) and not Path(source).is_file():
         folder = Path(source)
         if not folder.is_dir():
@@ -167,10 +167,10 @@ def _bvh_files(source: str | Path | Sequence[str | Path]) -> tuple[Path, list[Pa
 
 
 def _plausible(orientations: NDArray[np.float32], frame_time: float) -> NDArray[np.bool_]:
-    """(T,) whether each frame is to be kept.
+    """(T,) which frames to keep.
 
-    The clip is cut wherever a limb or the hips turn faster than a body can; the stretches between that are too short
-    to be a motion, such as a single wild frame or a rest pose before the motion, are not kept.
+    The clip is cut wherever a limb or the hips turn faster than a body can; parts between the cuts that are too short
+    to be a motion, such as a single faulty frame or a rest pose before the motion, are dropped.
     """
     ways = np.array(list(TEMPLATE_BONES.values()))[_LIMBS]
     ways /= np.linalg.norm(ways, axis=-1, keepdims=True)

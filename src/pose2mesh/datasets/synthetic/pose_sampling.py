@@ -1,4 +1,4 @@
-"""Poses to train on: frames of motion clips, poses drawn inside anatomical joint limits, and what makes few go far.
+"""Sampling of training poses: frames of motion clips, poses inside anatomical joint limits, and their augmentation.
 
 A pose is (22, 3, 3): the world rotation of each body bone from the mean body's rest pose
 (`body_models.bones.BODY_BONES`; z up, facing −y, arms half lowered), the identity for a body at rest.
@@ -19,8 +19,8 @@ _UPPER = [index for index in range(len(BODY_BONES)) if index >= BODY_BONES.index
 _LEVELS = depth_levels(PARENTS)
 
 # Ranges of motion in degrees about x (bend), y and z, in the rest pose's world axes, for the left side; the right
-# mirrors y and z. A positive x leans what points up (trunk, head) forwards and swings what points down (thigh, shank)
-# backwards.
+# mirrors y and z. A positive x leans bones that point up (trunk, head) forwards and swings bones that point down
+# (thigh, shank) backwards.
 # After the ranges of healthy adults in Norkin and White, Measurement of Joint Motion, narrowed where extremes of
 # several joints together would pass through the body.
 _LIMITS_DEG: dict[str, tuple[tuple[float, float], tuple[float, float], tuple[float, float]]] = {
@@ -46,21 +46,21 @@ def _across_elbow(sign: float) -> tuple[float, float, float]:
     return (0.66, 0.0, 0.75 * sign)
 
 
-# Hips and knees of people who sit, on average and how far either way.
+# Hips and knees of seated people: mean, and largest deviation either way.
 _SEATED_DEG = {"LeftUpLeg": (-82.0, 22.0), "LeftLeg": (80.0, 30.0)}
 _SEATED_SHARE = 0.12
 
 
 @dataclass
 class PoseConfig:
-    """What the training poses are made of.
+    """Distribution of the training poses.
 
     Attributes:
-        procedural: Share of poses drawn from joint limits alone; the rest are clip frames. 1 needs no clip at all.
-        mirror: Share of poses mirrored.
+        procedural: Share of poses from joint limits alone; the rest are clip frames. 1 needs no clip.
+        mirror: Share of mirrored poses.
         recombine: Share of clip poses whose upper body comes from another frame than the legs.
-        perturb: Share of clip poses whose joints are turned a little.
-        perturb_rad: Spread of that turn per axis.
+        perturb: Share of clip poses with small random joint rotations.
+        perturb_rad: Standard deviation of these rotations per axis.
         tumble: Share of procedural poses in any orientation, as in a fall or a roll; the others stand within a tilt.
     """
 
@@ -74,7 +74,7 @@ class PoseConfig:
 
 @dataclass(frozen=True)
 class AngleLimits:
-    """How far joints can turn, as bounds on components of rotation vectors relative to the parent; `L` of them.
+    """Ranges of motion of the joints, as bounds on components of rotation vectors relative to the parent; `L` of them.
 
     Attributes:
         bone: (L,) index into `BODY_BONES`.
@@ -89,7 +89,7 @@ class AngleLimits:
 
 
 def angle_limits() -> AngleLimits:
-    """The limits that `sample_procedural` keeps, of both sides; arms and hands, which swing freely, have none."""
+    """The limits of `sample_procedural` for both sides; arms and hands, which move freely, have none."""
     rows: list[tuple[int, tuple[float, ...], float, float]] = []
     for name, ranges in _LIMITS_DEG.items():
         for axis, (low, high) in enumerate(ranges):
@@ -128,7 +128,7 @@ def to_world(local: Tensor) -> Tensor:
 
 
 def mirror(pose: Tensor) -> Tensor:
-    """The pose seen in a mirror across the body's x axis: sides exchanged. (B, 22, 3, 3) → the same."""
+    """Mirror a pose across the body's x axis, with the sides exchanged. (B, 22, 3, 3) → the same."""
     flip = torch.tensor([-1.0, 1.0, 1.0], device=pose.device)
     return pose[:, list(MIRROR)] * (flip[:, None] * flip)
 
@@ -141,10 +141,10 @@ def recombine(legs: Tensor, upper: Tensor) -> Tensor:
 
 
 def sample_procedural(count: int, generator: torch.Generator, tumble: float = 0.15) -> Tensor:
-    """Plausible poses (count, 22, 3, 3) inside anatomical limits, with no file at all.
+    """Sample plausible poses (count, 22, 3, 3) inside anatomical limits, without any file.
 
-    Each angle is drawn from a triangle between its limits, arms and elbows with more weight on what is near rest; legs
-    are made alike in half of the poses, as in standing or squatting, and some people sit.
+    Each angle has a triangular distribution between its limits, arms and elbows with more weight near rest; in half of
+    the poses both legs are alike, as in standing or squatting, and some poses are seated.
     """
     device = generator.device
     local = torch.eye(3, device=device).repeat(count, len(BODY_BONES), 1, 1)
@@ -153,7 +153,7 @@ def sample_procedural(count: int, generator: torch.Generator, tumble: float = 0.
         return torch.rand(*shape, generator=generator, device=device)
 
     def bell(*shape: int) -> Tensor:
-        """The mean of two uniforms on [0, 1]: most real joints are not at their limits most of the time."""
+        """The mean of two uniforms on [0, 1], since joints are rarely at their limits."""
         return (uniform(*shape) + uniform(*shape)) / 2
 
     seated = uniform(count) < _SEATED_SHARE
@@ -214,11 +214,11 @@ def random_rotations(count: int, generator: torch.Generator) -> Tensor:
 
 @dataclass(frozen=True)
 class FrameOrder:
-    """How the frames of clips, in a row, go on.
+    """Order of the frames of concatenated clips.
 
     Attributes:
-        root_m: (N, 3) where the hips are, metres, z up.
-        following: (N,) how many frames come after each before its clip ends or a frame is missing.
+        root_m: (N, 3) position of the hips, metres, z up.
+        following: (N,) number of frames after each before its clip ends or a frame is missing.
     """
 
     root_m: Tensor
@@ -226,13 +226,13 @@ class FrameOrder:
 
 
 class PoseSource:
-    """Draws training poses from a set of frames and from the joint limits.
+    """Samples training poses from the frames of clips and from the joint limits.
 
     Args:
-        frames: (N, 22, 3, 3) poses of all clips in a row, or None for procedural poses alone.
+        frames: (N, 22, 3, 3) poses of all clips, concatenated, or None for procedural poses alone.
         config: The mixture and the augmentation.
-        clip_weights: (N,) how often a frame is drawn; equal by default.
-        course: Of these frames, for `sample_motion`.
+        clip_weights: (N,) relative frequency of each frame; equal by default.
+        order: Which frames follow each other, for `sample_motion`.
     """
 
     def __init__(
@@ -240,14 +240,14 @@ class PoseSource:
         frames: Tensor | None,
         config: PoseConfig,
         clip_weights: Tensor | None = None,
-        course: FrameOrder | None = None,
+        order: FrameOrder | None = None,
     ) -> None:
-        self.frames, self.config, self.weights, self.course = frames, config, clip_weights, course
+        self.frames, self.config, self.weights, self.order = frames, config, clip_weights, order
         if frames is None and config.procedural < 1:
             raise ValueError("poses: without motion clips the procedural share must be 1")
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
-        """(count, 22, 3, 3) poses; the same generator state gives the same poses."""
+        """Sample poses (count, 22, 3, 3); the same generator state gives the same poses."""
         self._move_to(generator.device)
 
         def chance(share: float) -> Tensor:
@@ -258,21 +258,21 @@ class PoseSource:
             return torch.where(chance(self.config.mirror), mirror(procedural), procedural)
         pose = self.frames[self._pick(count, generator)]
         other = self.frames[self._pick(count, generator)]
-        pose = self._varied(pose, other, 1, generator)
+        pose = self._augmented(pose, other, 1, generator)
         pose = torch.where(chance(self.config.procedural), procedural, pose)
         return torch.where(chance(self.config.mirror), mirror(pose), pose)
 
     def sample_motion(self, count: int, frames: int, stride: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Stretches of clips, each varied as a whole. Procedural poses do not move: none is among them.
+        """Sample parts of clips, each augmented as a whole; without procedural poses, which do not move.
 
         Args:
-            count: How many.
-            frames: Of each.
-            stride: Frames of the clip from one to the next.
+            count: Number of motions.
+            frames: Number of frames of each.
+            stride: Step between its frames in the clip.
             generator: All randomness.
 
         Returns:
-            Poses (count · frames, 22, 3, 3), and where the hips are (count · frames, 3), about the mean of the stretch.
+            Poses (count · frames, 22, 3, 3), and positions of the hips (count · frames, 3) relative to their mean.
 
         Raises:
             InputError: no clip is that long, or there is none.
@@ -280,38 +280,38 @@ class PoseSource:
         starts = self.starts(frames, stride).to(generator.device)
         self._move_to(generator.device)
         assert self.frames is not None
-        assert self.course is not None
+        assert self.order is not None
         weights = starts.float() if self.weights is None else self.weights * starts
         steps = stride * torch.arange(frames, device=weights.device)
         rows, others = (
             (torch.multinomial(weights, count, replacement=True, generator=generator)[:, None] + steps).flatten()
             for _ in range(2)
         )
-        pose = self._varied(self.frames[rows], self.frames[others], frames, generator)
-        path = self.course.root_m.to(weights.device)[rows].unflatten(0, (count, frames))
+        pose = self._augmented(self.frames[rows], self.frames[others], frames, generator)
+        path = self.order.root_m.to(weights.device)[rows].unflatten(0, (count, frames))
         path = (path - path.mean(1, keepdim=True)).flatten(0, 1)
         mirrored = _chance(self.config.mirror, count, frames, generator)
         flip = torch.tensor([-1.0, 1.0, 1.0], device=weights.device)
         return torch.where(mirrored, mirror(pose), pose), torch.where(mirrored[..., 0, 0], path * flip, path)
 
     def starts(self, frames: int, stride: int) -> Tensor:
-        """(N,) at which frames of the clips a stretch can begin; see `sample_motion`.
+        """(N,) frames at which a motion of `sample_motion` can begin.
 
         Raises:
-            InputError: at none.
+            InputError: there is none.
         """
-        if self.course is None:
+        if self.order is None:
             raise InputError(f"videos of {frames} frames: expected motion clips to take them from, found none")
-        starts = self.course.following >= (frames - 1) * stride
+        starts = self.order.following >= (frames - 1) * stride
         if not starts.any():
-            longest = int(self.course.following.max()) + 1
+            longest = int(self.order.following.max()) + 1
             raise InputError(
                 f"videos of {frames} frames, each {stride} after the other: the longest stretch of a clip has {longest}"
             )
         return starts
 
-    def _varied(self, pose: Tensor, other: Tensor, frames: int, generator: torch.Generator) -> Tensor:
-        """Poses recombined with others and perturbed, as the config has it, `frames` in a row alike."""
+    def _augmented(self, pose: Tensor, other: Tensor, frames: int, generator: torch.Generator) -> Tensor:
+        """Poses recombined with others and perturbed as configured, the same for each `frames` in a row."""
         count = len(pose) // frames
         pose = torch.where(_chance(self.config.recombine, count, frames, generator), recombine(pose, other), pose)
         turn = rotation_from_vector(
@@ -321,7 +321,7 @@ class PoseSource:
         return torch.where(_chance(self.config.perturb, count, frames, generator), perturbed, pose)
 
     def _move_to(self, device: torch.device) -> None:
-        """Clips are read on the CPU; poses are drawn where the generator is."""
+        """Move the clips, which are read on the CPU, to the device of the generator."""
         if self.frames is not None and self.frames.device != device:
             self.frames = self.frames.to(device)
             self.weights = None if self.weights is None else self.weights.to(device)
@@ -334,6 +334,6 @@ class PoseSource:
 
 
 def _chance(share: float, count: int, frames: int, generator: torch.Generator) -> Tensor:
-    """(count · frames, 1, 1, 1) what happens with this probability, to `frames` in a row alike."""
+    """(count · frames, 1, 1, 1) true with this probability, the same for each `frames` in a row."""
     happens = torch.rand(count, generator=generator, device=generator.device) < share
     return happens.repeat_interleave(frames)[:, None, None, None]

@@ -1,4 +1,4 @@
-"""Where poses come from: motion clips in memory, divided as a config says, or the joint limits alone."""
+"""Pose sources of a config: motion clips, split into training and validation, or the joint limits alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pose2mesh.datasets.synthetic.pose_sampling import FrameOrder, PoseConfig, P
 
 
 def clip_poses(folder: Path) -> PoseSource:
-    """Every frame of every clip of a folder as a pose to be tested on, none augmented.
+    """All frames of all clips of a folder as test poses, without augmentation.
 
     Raises:
         InputError: a clip cannot be used, or there is none.
@@ -24,24 +24,24 @@ def clip_poses(folder: Path) -> PoseSource:
 
 
 def unchanged_poses(clips: Sequence[Clip]) -> PoseSource:
-    """The frames of clips as poses to be measured on, long clips not counting as much more than short ones."""
+    """The frames of clips as evaluation poses, without augmentation; long clips are weighted down (`clip_weights`)."""
     return _unchanged(clips, clip_weights(clips))
 
 
 def pose_sources(data: DataConfig) -> tuple[PoseSource, PoseSource]:
-    """Training and validation poses; without clips both are drawn from the joint limits.
+    """Training and validation poses of a config; without clips both are sampled from the joint limits.
 
-    Validation poses are the clips' own frames: the training augmentation is no truth to measure by.
+    Validation poses are unchanged frames of the clips: augmented poses are no real ones to evaluate on.
     """
     poses = data.synthetic.poses
     if data.motions is None or data.split is None:
         return PoseSource(None, poses), PoseSource(None, poses)
     train, validation = load_split(Path(data.split), load_clips(Path(data.motions), data.fps))
-    return PoseSource(_frames(train), poses, clip_weights(train), clip_course(train)), unchanged_poses(validation)
+    return PoseSource(_frames(train), poses, clip_weights(train), frame_order(train)), unchanged_poses(validation)
 
 
 def describe_poses(motions: str | None) -> str:
-    """Where poses come from, in words; clips are named after their folders, without the path to these."""
+    """Description of the poses; clips are named after their folders, without the path."""
     clips = ""
     if motions is not None:
         folders = {file.parent.name for file in Path(motions).rglob("*.bvh")}
@@ -57,16 +57,16 @@ def _frames(clips: Sequence[Clip]) -> Tensor:
     return torch.from_numpy(np.concatenate([clip.orientations for clip in clips]))
 
 
-def clip_course(clips: Sequence[Clip]) -> FrameOrder:
-    """Where clips go, their frames in a row."""
+def frame_order(clips: Sequence[Clip]) -> FrameOrder:
+    """The order of the concatenated frames of clips."""
     following = [np.arange(len(stretch))[::-1] for clip in clips for stretch in clip.stretches()]
     root_m = np.concatenate([clip.root_m for clip in clips])
     return FrameOrder(torch.from_numpy(root_m), torch.from_numpy(np.concatenate(following)))
 
 
 def clip_weights(clips: Sequence[Clip]) -> Tensor:
-    """(N,) how often each frame is drawn: a clip counts with the square root of its length.
+    """(N,) sampling weight of each frame: a clip counts with the square root of its length.
 
-    Neighbouring frames are alike, so a clip ten times as long does not show ten times as much.
+    Neighbouring frames are alike, so a clip ten times as long does not hold ten times as many different poses.
     """
     return torch.cat([torch.full((len(clip),), len(clip) ** -0.5) for clip in clips])

@@ -1,4 +1,4 @@
-"""Retargets a motion capture skeleton to the 22 bones of the body model that are not fingers.
+"""Retargeting of motion capture skeletons to the 22 bones of the body model that are not fingers.
 
 Convention: the target's world is Z up, in metres, and its template stands facing −Y with its left at +X. A bone's
 orientation D is the rotation, in that world, from the template to the pose: a limb that points along `a` in the
@@ -97,7 +97,7 @@ def retarget(bvh: Bvh, up: Up | None = None) -> tuple[NDArray[np.float32], NDArr
 
 
 def limb_joints(roles: Roles) -> dict[str, tuple[int, int]]:
-    """For every limb bone, the source's joints at its head and its tail."""
+    """For every limb bone, the joints of the source at its head and its tail."""
     joints = {}
     for side in ("Left", "Right"):
         for bone, below in (("UpLeg", "Leg"), ("Leg", "Foot"), ("Arm", "ForeArm"), ("ForeArm", "Hand")):
@@ -132,7 +132,7 @@ def _unit(vectors: Array) -> Array:
 
 
 def _snap(direction: Array) -> Array:
-    """The nearest coordinate axis where one is near, else the direction itself."""
+    """The nearest coordinate axis where one is near, otherwise the direction itself."""
     nearest = int(np.abs(direction).argmax())
     if abs(direction[nearest]) < _NEAR_AXIS:
         return direction
@@ -169,9 +169,10 @@ def _rest_axes(bvh: Bvh, roles: Roles) -> Array | None:
 def _up_axis(bvh: Bvh, roles: Roles, positions: Array, rest_up: Array | None, up: Up | None) -> Array:
     """Up in the motion's world.
 
-    The rest pose says it in most files. Where a root rotation turns the rest frame into another world, the body stands
-    along another axis in most frames, and that counts, but not head down, for handstands are commoner than such files.
-    Who lies stretched out along an axis for the whole clip is taken to stand: `up` has to be told.
+    In most files it is the up axis of the rest pose. Where a root rotation turns the rest frame into another world, the
+    body stands along another axis in most frames, and that axis is used, but not head down, since handstands are
+    commoner than such files. A person who lies stretched out along an axis for the whole clip is taken to stand: such
+    clips need `up`.
     """
     if up is not None:
         if up not in ("y", "z"):
@@ -198,7 +199,7 @@ def _up_axis(bvh: Bvh, roles: Roles, positions: Array, rest_up: Array | None, up
 
 
 def _to_z_up(up: Array) -> Array:
-    """(3, 3) the quarter turns that bring the axis `up` to Z; Y up facing Z becomes Z up facing −Y."""
+    """(3, 3) the quarter turns that rotate the axis `up` to Z; Y up facing Z becomes Z up facing −Y."""
     return _turn(up, _UP) if up @ _UP > -0.5 else np.diag([1.0, -1, -1])
 
 
@@ -214,9 +215,9 @@ def _turn(a: Array, b: Array) -> Array:
 
 
 def _from_rest(bvh: Bvh, roles: Roles, world: Array, rest: Array) -> dict[str, Array]:
-    """Orientations (T, 3, 3) per bone by laying the template over the source's rest pose.
+    """Orientations (T, 3, 3) per bone by aligning the template with the source's rest pose.
 
-    A limb is brought to the source's rest direction by the least rotation from where the bone above it has brought it,
+    A limb is rotated to the source's rest direction by the least rotation from where the bone above it has moved it,
     so that straightening a bent template elbow turns about the elbow's own hinge.
     """
     at, joints = bvh.rest_positions(), limb_joints(roles)
@@ -238,7 +239,7 @@ def _from_rest(bvh: Bvh, roles: Roles, world: Array, rest: Array) -> dict[str, A
 
 
 def _spread(bones: tuple[str, ...], chain: list[Array]) -> dict[str, Array]:
-    """Share the bend of a chain of source orientations, its base first, out over the body's bones."""
+    """Distribute the bend of a chain of source orientations, its base first, over the bones of the body."""
     out = {}
     for i, bone in enumerate(bones, 1):
         place = i * (len(chain) - 1) / len(bones)
@@ -257,10 +258,10 @@ def _between(a: Array, b: Array, share: float) -> Array:
 
 
 def _from_motion(bvh: Bvh, roles: Roles, world: Array, at: Array) -> dict[str, Array]:
-    """Orientations (T, 3, 3) per bone where the rest pose tells nothing, from the posed joints `at` (T, N, 3).
+    """Orientations (T, 3, 3) per bone where the rest pose is unusable, from the posed joints `at` (T, N, 3).
 
-    The direction of a bone in its joint's frame is known from the next joint; only its twist is left, and is fitted
-    over the clip: hips to the hip axis, trunk and head to the left of what is below, limbs to the hinge they bend in.
+    The direction of a bone in its joint's frame follows from the next joint; only its twist is fitted over the
+    clip: hips to the hip axis, trunk and head to the left of what is below, limbs to the hinge they bend in.
     """
     hips, joints = roles.hips, limb_joints(roles)
     above = next(i for i in (*roles.spine, roles.limbs["LeftArm"]) if np.linalg.norm(at[0, i] - at[0, hips]) > 0)
@@ -324,6 +325,6 @@ def _frame(first: Array, second: Array) -> Array:
 
 
 def _follow(world: Array, above: Array) -> Array:
-    """(T, 3, 3) the joint's rotations, set so that on average it keeps to the bone above."""
+    """(T, 3, 3) the joint's rotations with a constant offset, so that on average it follows the bone above."""
     u, _, vt = np.linalg.svd((world.swapaxes(-1, -2) @ above).mean(0))
     return world @ u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt

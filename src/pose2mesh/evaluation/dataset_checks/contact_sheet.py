@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2mesh.errors import InputError
-from pose2mesh.io.images import read_photo
+from pose2mesh.io.images import read_image
 from pose2mesh.skeletons import JOINT_SETS
 from pose2mesh.visualization import renderer
 
@@ -78,7 +78,7 @@ def _background(person: SheetSample, origin: NDArray[np.floating], side: float) 
     from PIL import Image
 
     try:
-        image = Image.fromarray(read_photo(person.image_file, person.size if all(person.size) else None))
+        image = Image.fromarray(read_image(person.image_file, person.size if all(person.size) else None))
     except InputError:
         return renderer.plain_canvas(TILE_PX, TILE_PX)
     # The image may be a scaled copy of the labelled one.

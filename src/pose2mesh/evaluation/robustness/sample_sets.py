@@ -252,11 +252,11 @@ def from_keypoints(
 
 
 def _size(file: Path | None) -> tuple[int, int] | None:
-    from pose2mesh.io.images import read_photo
+    from pose2mesh.io.images import read_image
 
     if file is None:
         return None
-    height, width = read_photo(file).shape[:2]
+    height, width = read_image(file).shape[:2]
     return width, height
 
 

@@ -15,7 +15,7 @@ from onnx import TensorProto
 
 from pose2mesh.graph.row_blocks import cut_rows
 from pose2mesh.models.bundle.bundle_file import BundleFile
-from pose2mesh.models.lifter_registry import find_lifter
+from pose2mesh.models.lifter_registry import find_onnx_writer
 from pose2mesh.models.mesh_topology import MeshTopology, laplacians
 from pose2mesh.models.onnx_graph.graph_builder import OnnxGraph
 from pose2mesh.models.onnx_graph.meshnet_nodes import write_meshnet
@@ -39,7 +39,7 @@ def build(bundle: BundleFile, compact: bool = False) -> onnx.ModelProto:
     graph = OnnxGraph(bundle.weights, compact)
     config, surface = bundle.network, bundle.surface
     x = _normalise(graph, config.confidence_input, config.isotropic)
-    lifted, offsets = find_lifter(config.lifter).onnx_writer()(graph, x, config, len(joint_set))
+    lifted, offsets = find_onnx_writer(config.lifter)(graph, x, config, len(joint_set))
     nodes = graph.op("Concat", x, lifted, axis=2)
     nodes = write_meshnet(graph, nodes, laplacians(surface, joint_set, config.spectrum), config.chebyshev_order)
     points = graph.op("Gather", nodes, surface.nodes, axis=1)
