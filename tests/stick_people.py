@@ -1,4 +1,4 @@
-"""People as learned baselines see them, drawn as sticks: enough to learn from, without the renderer."""
+"""Samples for learned baselines, drawn as stick figures: enough to train on, without the renderer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _STICK = 0.06  # half its width, in units of the crop
 def sample_stick_people(
     layer: BodyLayer, count: int, generator: torch.Generator, labelled: float = 0.2
 ) -> tuple[Observation, GroundTruth]:
-    """`count` people in procedural poses, facing anywhere, from the nominal distance; parts and landmarks exact."""
+    """`count` people in procedural poses at any yaw, from the nominal distance; parts and landmarks are exact."""
     yaw = axis_rotation(2, 2 * torch.pi * torch.rand(count, generator=generator))
     to_camera = torch.tensor(WORLD_TO_CAMERA) @ yaw
     poses = PoseSource(None, PoseConfig(procedural=1.0)).sample(count, generator)
@@ -30,36 +30,42 @@ def sample_stick_people(
         vertices = layer.body(phenotypes, orientations)
     root = joints[:, layer.joint_set.root_index, None]
     far = project(joints, torch.full((count,), 300.0), torch.zeros(count, 2))
-    seen = Crops.around(far, torch.ones(count, len(layer.joint_set))).units(far)
-    sticks = _sticks(seen, layer, MAP_PX)
+    observation = Crops.around(far, torch.ones(count, len(layer.joint_set))).units(far)
+    sticks = _sticks(observation, layer, MAP_PX)
     parts = torch.stack([sticks[:, part::PARTS].amax(1) for part in range(PARTS)], dim=1)
     parts = parts / parts.sum(1, keepdim=True).clamp_min(1)
-    known = torch.ones(count, LANDMARKS)
-    landmarks = seen[:, torch.arange(LANDMARKS) % len(layer.joint_set)]
-    truth = GroundTruth(
+    detected = torch.ones(count, LANDMARKS)
+    landmarks = observation[:, torch.arange(LANDMARKS) % len(layer.joint_set)]
+    ground_truth = GroundTruth(
         index=torch.arange(count),
         labelled=torch.rand(count, generator=generator) < labelled,
-        joints_2d=seen,
-        visible=torch.ones(seen.shape[:2]),
+        joints_2d=observation,
+        visible=torch.ones(observation.shape[:2]),
         joints=joints - root,
         vertices=vertices - root,
         phenotypes=phenotypes,
         orientations=orientations,
     )
     return Observation(
-        seen, truth.visible, _picture(seen, layer, generator), parts, parts.sum(1), landmarks, known
-    ), truth
+        observation,
+        ground_truth.visible,
+        _image(observation, layer, generator),
+        parts,
+        parts.sum(1),
+        landmarks,
+        detected,
+    ), ground_truth
 
 
-def _picture(joints: Tensor, layer: BodyLayer, generator: torch.Generator) -> Tensor:
-    """(B, 3, CROP_PX, CROP_PX): sticks of their own colours before a plain one."""
+def _image(joints: Tensor, layer: BodyLayer, generator: torch.Generator) -> Tensor:
+    """(B, 3, CROP_PX, CROP_PX): coloured sticks before a plain background."""
     sticks = _sticks(joints, layer, CROP_PX)
     hue = torch.arange(sticks.shape[1]) / sticks.shape[1] * 2 * torch.pi
     colours = 0.5 + 0.4 * torch.stack((hue.sin(), hue.cos(), (2 * hue).sin()), dim=1)
     plain = torch.rand(len(joints), 3, 1, 1, generator=generator)
-    on = sticks.amax(1, keepdim=True)
+    covered = sticks.amax(1, keepdim=True)
     drawn = torch.einsum("bnhw,nc->bchw", sticks, colours) / sticks.sum(1, keepdim=True).clamp_min(1)
-    return plain * (1 - on) + drawn * on
+    return plain * (1 - covered) + drawn * covered
 
 
 def _sticks(joints: Tensor, layer: BodyLayer, size: int) -> Tensor:

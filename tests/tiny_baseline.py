@@ -1,4 +1,4 @@
-"""A learned baseline of the tests: a few weights from 2D joints to a body, with all that a resumed run restores."""
+"""A small learned baseline for tests: a few weights from 2D joints to a body, with dropout and BatchNorm."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from pose2mesh.config.config_files import plain_values
 
 @dataclass
 class TinySettings:
-    """What it is.
+    """Settings.
 
     Attributes:
-        width: Of its only layer.
-        fits: Whether it learns without gradients.
+        width: Width of its only layer.
+        fits: Whether it is trained without gradients, by `fit`.
     """
 
     width: int = 8
@@ -42,18 +42,18 @@ class Tiny(LearnedBaseline):
             nn.Linear(joints, settings.width), nn.BatchNorm1d(settings.width), nn.ReLU(), nn.Dropout(0.2)
         )
         self.regressor = ParameterRegressor(settings.width, layer, 1)
-        self.known: Tensor | None = None
+        self.prior_phenotypes: Tensor | None = None
 
     def prepare(self, orientations: Tensor, phenotypes: Tensor) -> None:
-        self.known = phenotypes
+        self.prior_phenotypes = phenotypes
 
     def losses(self, observation: Observation, ground_truth: GroundTruth, progress: float) -> dict[str, Tensor]:
-        assert self.known is not None
-        guess = self.regressor(self.body(observation.joints.flatten(1)))[-1]
-        shape = self.layer.phenotypes(guess.shape)
-        some = self.known[torch.randint(len(self.known), (len(shape),))]
+        assert self.prior_phenotypes is not None
+        prediction = self.regressor(self.body(observation.joints.flatten(1)))[-1]
+        shape = self.layer.phenotypes(prediction.shape)
+        some = self.prior_phenotypes[torch.randint(len(self.prior_phenotypes), (len(shape),))]
         return {
-            "joints": (self.layer.joints(guess) - ground_truth.joints).abs().mean(),
+            "joints": (self.layer.joints(prediction) - ground_truth.joints).abs().mean(),
             "shape": (1 - progress) * (shape - some).abs().mean(),
         }
 
@@ -76,7 +76,7 @@ def tiny() -> LearnedMethod:
 
 
 def save_untrained(path: Path, network: LearnedBaseline, method: str, settings: object) -> Path:
-    """A bundle of a network as it is."""
+    """Write a bundle of an untrained network."""
     info = LearnedInfo(
         name=method, joint_set="coco", body="anny", config={"method": method, "settings": plain_values(settings)},
         data="drawn", licence="Apache-2.0", parameters=1, minutes=1.0, samples=64, seed=0,

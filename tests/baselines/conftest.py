@@ -1,4 +1,4 @@
-"""The fitter of the Anny body, built once, and a few people seen by it."""
+"""The fitter and the body layer of the default body, built once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Configs of learned baselines: every one in the hub, and each fault in one line."""
+"""Configs of the learned baselines: all files of the hub load, and errors are one line."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def load(folder: Path, values: dict[str, Any], *overrides: str) -> BaselineConfi
     return config
 
 
-def test_every_method_has_a_config_and_a_name_that_models_are_asked_for_by() -> None:
+def test_every_method_has_a_config() -> None:
     assert set(LEARNED_METHODS) <= set(HUB)
 
 

@@ -1,4 +1,4 @@
-"""A baseline in the place of a model: by name, through `Predictor`, and refused where it cannot be had."""
+"""Fitting baselines as backends of `Predictor`: by name, estimates, refused options."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pose2mesh.skeletons import COCO
 
 @pytest.fixture(scope="module")
 def recovery(fitter: Fitter) -> Predictor:
-    """SMPLify that hardly tries."""
+    """SMPLify with few rounds."""
     return Predictor(FittingBackend(SMPLify("quick", fitter, mean_pose, Schedule(1, ((1.0, 2),))), fitter.body))
 
 
@@ -46,7 +46,7 @@ def test_clips_are_evaluated(recovery: Predictor, fitter: Fitter) -> None:
     assert results["known_height_mpjpe_mm"] > 0
 
 
-def test_bodies_tell_their_height(recovery: Predictor, fitter: Fitter) -> None:
+def test_standing_height_of_joints(recovery: Predictor, fitter: Fitter) -> None:
     phenotypes = torch.tensor([[0.5, 0.8, 0.5, 0.5, height, 0.5] for height in (0.3, 0.5, 0.7)])
     joints = fitter.body.regressor(COCO) @ fitter.body(phenotypes, torch.eye(3).expand(3, 22, 3, 3))
     told = [recovery.stature(person.numpy()) for person in joints]
@@ -61,7 +61,7 @@ def test_bodies_tell_their_height(recovery: Predictor, fitter: Fitter) -> None:
         (["--model", "spline"], "expected 'default', smplify, smplify-started, arnab, lassner, pavlakos"),
     ],
 )
-def test_what_is_refused(arguments: list[str], fault: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_refused_options(arguments: list[str], fault: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     np.save(tmp_path / "pose.npy", np.random.default_rng(0).uniform(0, 100, (17, 2)))
     out = tmp_path / "out"
     assert main(["predict", str(tmp_path / "pose.npy"), "--out", str(out), *arguments]) == 2

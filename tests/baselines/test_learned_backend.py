@@ -1,4 +1,4 @@
-"""A learned baseline as a file and in the place of a model: bundles, photos, what is refused."""
+"""Learned baselines: bundles, `predict` on images, refused options."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.tiny_baseline import Tiny, TinySettings, save_untrained, tiny
 
 
 @pytest.fixture(scope="module", autouse=True)
-def tiny_known(layer: BodyLayer) -> Iterator[None]:
+def tiny_registered(layer: BodyLayer) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(registry.LEARNED_METHODS, "tiny", tiny)
         patch.setattr(learned_backend, "default_body", lambda: layer.body)
@@ -36,7 +36,7 @@ def tiny_known(layer: BodyLayer) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def folder(layer: BodyLayer, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Untrained bundles, a photo and its keypoints."""
+    """Untrained bundles, an image and its keypoints."""
     folder = tmp_path_factory.mktemp("learned")
     torch.manual_seed(0)
     save_untrained(folder / "tiny.safetensors", Tiny(layer, TinySettings()), "tiny", TinySettings())
@@ -61,7 +61,7 @@ def folder(layer: BodyLayer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def some_people(count: int = 3) -> Observation:
+def some_samples(count: int = 3) -> Observation:
     generator = torch.Generator().manual_seed(4)
     joints = torch.rand(count, len(COCO), 2, generator=generator) * 2 - 1
     return Observation(joints, torch.ones(count, len(COCO)), torch.rand(count, 3, 128, 128, generator=generator))
@@ -70,13 +70,15 @@ def some_people(count: int = 3) -> Observation:
 def test_a_bundle_holds_the_method(layer: BodyLayer, tmp_path: Path) -> None:
     settings = HMRSettings(iterations=2, critics=False)
     network = HMR(layer, settings).eval()
-    read, info = load_learned(save_untrained(tmp_path / "two.safetensors", network, "hmr", settings), layer)
-    assert isinstance(read, HMR)
-    assert read.settings == settings
-    assert not read.training
+    loaded, info = load_learned(save_untrained(tmp_path / "two.safetensors", network, "hmr", settings), layer)
+    assert isinstance(loaded, HMR)
+    assert loaded.settings == settings
+    assert not loaded.training
     assert (info.method, info.name) == ("hmr", "hmr")
-    seen = some_people()
-    torch.testing.assert_close(read.estimate(seen).joints, network.estimate(seen).joints, atol=2e-3, rtol=0)
+    observation = some_samples()
+    torch.testing.assert_close(
+        loaded.estimate(observation).joints, network.estimate(observation).joints, atol=2e-3, rtol=0
+    )
     assert (tmp_path / "two.safetensors").stat().st_size < 4e6
 
 
@@ -95,18 +97,18 @@ def test_files_that_are_no_bundles_of_a_baseline(folder: Path, layer: BodyLayer,
         load_learned(narrow, layer)
 
 
-def test_a_backbone_starts_from_the_readers(folder: Path, layer: BodyLayer) -> None:
+def test_a_backbone_starts_from_the_pretraining_network(folder: Path, layer: BodyLayer) -> None:
     reader, network = load_pretraining_network(layer, folder / "reader.safetensors"), HMR(layer)
-    said: list[str] = []
-    load_backbone(network, reader, said.append)
-    assert said == ["the backbone starts from that of the pre-training network"]
+    lines: list[str] = []
+    load_backbone(network, reader, lines.append)
+    assert lines == ["the backbone starts from that of the pre-training network"]
     for name, value in reader.backbone.state_dict().items():
         assert torch.equal(value, network.backbone.state_dict()[name]), name
     with pytest.raises(InputError, match="has no backbone"):
-        load_backbone(Tiny(layer, TinySettings()), reader, said.append)
+        load_backbone(Tiny(layer, TinySettings()), reader, lines.append)
 
 
-def test_people_of_a_photo(folder: Path, tmp_path: Path) -> None:
+def test_predict_of_an_image(folder: Path, tmp_path: Path) -> None:
     arguments = ["predict", str(folder / "street.json"), "--image", str(folder / "street.png"), "--formats", "json,npz"]
     assert main([*arguments, "--model", str(folder / "hmr.safetensors"), "--out", str(tmp_path)]) == 0
     result = json.loads((tmp_path / "street.json").read_text())
@@ -116,8 +118,8 @@ def test_people_of_a_photo(folder: Path, tmp_path: Path) -> None:
     assert np.ptp(arrays["vertices"][0], axis=0).max() > 1.2
 
 
-def test_what_is_seen_decides(folder: Path) -> None:
-    """The same joints in another picture are another person; without a picture there is none."""
+def test_the_estimate_depends_on_the_image(folder: Path) -> None:
+    """The same joints in another image give another body; without an image there is an error."""
     recovery = load_model(folder / "hmr.safetensors")
     keypoints = np.random.default_rng(1).uniform(20, 80, (1, 17, 2))
     photos = (np.zeros((100, 100, 3), np.uint8), np.full((100, 100, 3), 255, np.uint8))
@@ -137,7 +139,7 @@ def test_what_is_seen_decides(folder: Path) -> None:
         ("reader.safetensors", [], "model 'reader' pre-trains a backbone and gives no bodies"),
     ],
 )
-def test_what_is_refused(
+def test_refused_options(
     model: str, more: list[str], fault: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["predict", str(folder / "street.json"), "--model", str(folder / model), "--out", str(tmp_path / "out")]
@@ -148,7 +150,7 @@ def test_what_is_refused(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_method_that_does_not_ship_says_how_to_train_it(
+def test_a_method_without_a_bundle_names_its_config(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(registry.LEARNED_METHODS, "tiny", tiny)
@@ -158,8 +160,8 @@ def test_a_method_that_does_not_ship_says_how_to_train_it(
     assert error.count("\n") == 1
 
 
-def test_what_a_bundle_says_of_itself(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_metadata_of_a_bundle(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info", str(folder / "hmr.safetensors")]) == 0
-    said = capsys.readouterr().out
-    assert "method    hmr, 0.00 M parameters" in said
-    assert "training  64 images, 1.0 minutes, seed 0" in said
+    lines = capsys.readouterr().out
+    assert "method    hmr, 0.00 M parameters" in lines
+    assert "training  64 images, 1.0 minutes, seed 0" in lines

@@ -70,7 +70,7 @@ def test_published_configs_differ_from_the_defaults_as_published() -> None:
 
 def test_an_own_data_set_as_the_documents_show_it(tmp_path: Path) -> None:
     page = (CONFIGS.parent / "docs" / "data.md").read_text()
-    example = page.split("alone or among others:")[1].split("People without 3D")[0]
+    example = page.split("alone or with other data sets:")[1].split("Annotations without 3D labels")[0]
     values = textwrap.dedent(example).replace("light_posenet.yaml", str(CONFIGS / "light_posenet.yaml"))
     config = load_config(write(tmp_path, values))
     assert {name: choice.weight for name, choice in config.data.sets.items()} == {"mine": 1.0, "coco": 0.5}

@@ -1,4 +1,4 @@
-"""Backbone: shapes of what it finds, for pictures and for maps; small enough; trained in bfloat16, used in float32."""
+"""Backbone: shapes and types of the features of images and maps, number of weights, gradients."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pose2mesh.baselines.common.backbone import FEATURES, FINE, SIZES, WIDTHS, B
 
 
 @pytest.mark.parametrize(("channels", "size"), [(3, 128), (12, 64), (19, 32)])
-def test_features_of_pictures_and_maps(channels: int, size: int) -> None:
+def test_features_of_images_and_maps(channels: int, size: int) -> None:
     backbone, fine = Backbone(channels, size), FineMap()
     features = backbone(torch.rand(2, channels, size, size))
     shapes = [(2, width, side, side) for width, side in zip(WIDTHS, SIZES, strict=True)]
@@ -33,7 +33,7 @@ def test_every_weight_is_trained() -> None:
         assert torch.isfinite(parameter.grad).all()
 
 
-def test_same_picture_same_features_in_use_whoever_is_beside_it() -> None:
+def test_features_do_not_depend_on_the_rest_of_the_batch() -> None:
     backbone = Backbone().eval()
     pictures = torch.rand(3, 3, 128, 128)
     with torch.no_grad():

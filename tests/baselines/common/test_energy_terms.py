@@ -1,4 +1,4 @@
-"""Each term has its known value on a tiny case, is 0 where all is well, and its gradient is the true one."""
+"""Energy terms: values on small cases, 0 at the optimum, gradients against finite differences."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def test_the_robust_error_saturates(squared: float, expected: float) -> None:
     assert float(energy_terms.geman_mcclure(torch.tensor(squared), sigma=2.0)) == pytest.approx(expected, rel=1e-6)
 
 
-def test_reprojection_counts_what_is_seen() -> None:
-    seen = torch.tensor([[[0.0, 0.0], [5.0, 5.0], [1.0, 1.0]]])
+def test_reprojection_counts_joints_of_positive_weight() -> None:
+    observed = torch.tensor([[[0.0, 0.0], [5.0, 5.0], [1.0, 1.0]]])
     projected = torch.tensor([[[3.0, 4.0], [0.0, 0.0], [1.0, 1.0]]])
     weight = torch.tensor([[0.5, 0.0, 1.0]])
-    assert float(energy_terms.reprojection(projected, seen, weight, sigma=5.0)) == pytest.approx(0.5 * 12.5)
+    assert float(energy_terms.reprojection(projected, observed, weight, sigma=5.0)) == pytest.approx(0.5 * 12.5)
 
 
 @pytest.mark.parametrize(("angle", "expected"), [(-0.5, 0.25), (0.0, 0.0), (1.0, 0.0), (2.0, 0.0), (2.5, 0.25)])
@@ -68,23 +68,23 @@ def test_distance_from_the_start() -> None:
     assert float(energy_terms.distance(points, start, sigma=1.0)) == pytest.approx(0.5)
 
 
-def test_far_joints_hardly_pull() -> None:
+def test_gradients_of_far_joints_vanish() -> None:
     """The slope of ρ(r²) = σ² r² / (σ² + r²) in r is 2 r σ⁴ / (σ² + r²)²: largest at r = σ / √3, then less and less."""
     distance = torch.tensor([0.1, 1 / 3**0.5, 3.0, 30.0])
     projected = torch.stack((distance, torch.zeros(4)), dim=1)[:, None].requires_grad_()
-    seen, weight = torch.zeros(4, 1, 2), torch.ones(4, 1)
-    (slope,) = torch.autograd.grad(energy_terms.reprojection(projected, seen, weight, sigma=1.0).sum(), projected)
+    observed, weight = torch.zeros(4, 1, 2), torch.ones(4, 1)
+    (slope,) = torch.autograd.grad(energy_terms.reprojection(projected, observed, weight, sigma=1.0).sum(), projected)
     torch.testing.assert_close(slope[:, 0, 0], 2 * distance / (1 + distance.square()).square())
     assert slope[:, 0, 0].argmax() == 1
     assert (slope[:, 0, 1] == 0).all()
 
 
-def test_where_all_is_well_nothing_pulls() -> None:
-    """Slopes at a residual of exactly 0 are 0, not what comes of dividing by it; so are those of joints not seen."""
+def test_gradients_are_zero_at_the_optimum() -> None:
+    """Gradients at a residual of exactly 0 are 0 instead of NaN; so are those of missing joints."""
     points = torch.zeros(3, 2, 2, requires_grad=True)
-    seen = torch.tensor([[0.0, 0.0], [9.0, 9.0]]).expand(3, 2, 2)
+    observed = torch.tensor([[0.0, 0.0], [9.0, 9.0]]).expand(3, 2, 2)
     weight = torch.tensor([1.0, 0.0]).expand(3, 2)
-    well = energy_terms.reprojection(points, seen, weight, 0.1) + energy_terms.distance(
+    well = energy_terms.reprojection(points, observed, weight, 0.1) + energy_terms.distance(
         points, torch.zeros(3, 2, 2), 0.1
     )
     well = well + energy_terms.second_difference(points, torch.zeros(3, dtype=torch.long))
@@ -93,7 +93,7 @@ def test_where_all_is_well_nothing_pulls() -> None:
 
 
 def test_limits_are_those_of_both_sides() -> None:
-    """A pose and its mirror image leave them equally; a knee bent by 160° is 25° beyond, one bent the wrong way all."""
+    """A pose and its mirror image exceed them equally; a knee bent by 160° is 25° beyond, one bent backwards by all."""
     limits = angle_limits()
     pose = torch.randn(20, 21, 3, generator=torch.Generator().manual_seed(0))
     mirrored = pose[:, [bone - 1 for bone in MIRROR[1:]]] * torch.tensor([1.0, -1.0, -1.0])
@@ -123,12 +123,12 @@ def test_gradients() -> None:
     def double(*shape: int) -> Tensor:
         return torch.randn(*shape, dtype=torch.float64, requires_grad=True)
 
-    seen, weight = torch.randn(2, 3, 2, dtype=torch.float64), torch.rand(2, 3, dtype=torch.float64)
+    observed, weight = torch.randn(2, 3, 2, dtype=torch.float64), torch.rand(2, 3, dtype=torch.float64)
     limits = AngleLimits(*(part.double() if part.is_floating_point() else part for part in vars(knee_limit()).values()))
     people = PEOPLE
     cases = (
         (lambda x: energy_terms.geman_mcclure(x.square(), 0.7), double(5)),
-        (lambda x: energy_terms.reprojection(x, seen, weight, 0.7), double(2, 3, 2)),
+        (lambda x: energy_terms.reprojection(x, observed, weight, 0.7), double(2, 3, 2)),
         (lambda x: energy_terms.beyond_limits(x, limits), double(2, 21, 3)),
         (energy_terms.unusual_shape, double(2, 6)),
         (lambda x: energy_terms.second_difference(x, people), double(7, 2, 3)),

@@ -1,4 +1,4 @@
-"""Known bodies, seen exactly, are found again; cameras in closed form; the energy's gradient is the true one."""
+"""Fitter: recovers bodies from exact 2D joints; cameras in closed form; gradient of the energy."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def true(fitter: Fitter) -> FitState:
 
 @pytest.fixture(scope="module")
 def target(fitter: Fitter, true: FitState) -> FitTarget:
-    """What is seen of them, exactly."""
+    """Their exact 2D joints."""
     weight = torch.ones(PEOPLE, len(COCO))
     nowhere = FitTarget(torch.zeros(PEOPLE, len(COCO), 2), weight, torch.zeros(PEOPLE, 2), torch.ones(PEOPLE), EVERYONE)
     return replace(nowhere, joints=fitter.pose(true, nowhere).projected)
@@ -57,7 +57,7 @@ def test_no_camera_turns_bodies_upside_down(fitter: Fitter, true: FitState, targ
     assert (scale > 0).all()
 
 
-def test_near_things_are_large() -> None:
+def test_near_points_are_projected_larger() -> None:
     points = torch.tensor([[[1.0, 0.0, 0.0], [1.0, 0.0, -1.0], [1.0, 0.0, 1.0]]])
     seen = project(points, torch.tensor([2.0]), torch.zeros(1, 2))[0, :, 0]
     assert seen[1] > seen[0] > seen[2]
@@ -75,8 +75,8 @@ def test_a_body_is_found_from_near_by(fitter: Fitter, true: FitState, target: Fi
     assert missed.mean() < 0.1 * (before.projected - target.joints).norm(dim=-1).mean()
 
 
-def test_the_pose_that_is_likely_is_found_from_far(fitter: Fitter, target: FitTarget) -> None:
-    """The mean pose seen at any yaw, from a start 40° beside it: the prior decides what the pixels leave open."""
+def test_the_likely_pose_is_found_from_a_distant_start(fitter: Fitter, target: FitTarget) -> None:
+    """The mean pose at any yaw, from a start 40° away: the prior decides what the 2D joints leave undetermined."""
     true = some_bodies(fitter, seed=1, spread=0.0)
     target = replace(target, joints=fitter.pose(true, target).projected)
     start = replace(true, orientation=true.orientation @ axis_rotation(2, torch.full((PEOPLE,), 0.7)))
@@ -115,7 +115,7 @@ def test_the_gradient_of_the_energy(fitter: Fitter, target: FitTarget) -> None:
 
 
 def test_one_shape_for_the_frames_of_a_person(fitter: Fitter, true: FitState, target: FitTarget) -> None:
-    """Energies add over a person's frames; two people keep apart."""
+    """Energies are summed over the frames of a person, and two persons are independent."""
     person = torch.tensor([0, 0, 1, 1])
     shapes = true.shape[:2]
     shared = replace(true, shape=shapes)
@@ -133,7 +133,7 @@ def test_shapes_and_phenotypes(fitter: Fitter) -> None:
     assert torch.isfinite(fitter.layer.shape_of(torch.stack((fitter.layer.low, fitter.layer.high)))).all()
 
 
-def test_targets_forget_place_and_size() -> None:
+def test_targets_do_not_depend_on_position_and_size() -> None:
     joints_px, confidence = 100 * torch.rand(PEOPLE, len(COCO), 2), torch.rand(PEOPLE, len(COCO))
     confidence[0, 3] = 0
     one = FitTarget.of(joints_px, confidence, EVERYONE, COCO)

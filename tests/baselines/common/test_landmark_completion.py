@@ -1,4 +1,4 @@
-"""Landmarks that were not found are filled in by the others, and where and how large a person is seen is forgotten."""
+"""Landmark completion: missing landmarks are filled in from the others; position and size are normalised."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ N, RANK = 12, 3
 
 
 def people(count: int, seed: int = 0) -> Tensor:
-    """Landmarks that vary in few directions: near a line that stands upright, and wave to the side."""
+    """Landmarks that vary in few directions: near an upright line, with waves to the side."""
     generator = torch.Generator().manual_seed(seed)
     wave = torch.rand(count, 2, generator=generator) - 0.5
     down = torch.linspace(-1, 1, N)
@@ -33,7 +33,7 @@ def test_standardised_landmarks_have_middle_zero_and_size_one() -> None:
     torch.testing.assert_close(back, 7 * people(5) + 3)
 
 
-def test_what_is_found_stays_and_what_is_missing_is_filled_in() -> None:
+def test_detected_landmarks_stay_and_missing_ones_are_filled_in() -> None:
     true = people(20, seed=1)
     confidence = torch.ones(20, N)
     confidence[:, [0, 4, 5, 11]] = 0
@@ -55,13 +55,13 @@ def test_place_and_size_do_not_matter() -> None:
     torch.testing.assert_close(0.2 * one.unit, other.unit, atol=1e-4, rtol=1e-4)
 
 
-def test_much_less_sure_than_the_others_is_missing() -> None:
+def test_landmarks_of_low_confidence_count_as_missing() -> None:
     confidence = torch.tensor([[0.8, 0.8, 0.3, 0.0, 0.9], [0.2, 0.2, 0.2, 0.0, 0.2], [0.0, 0.0, 0.0, 0.0, 0.0]])
     expected = [[True, True, False, False, True], [True, True, True, False, True], [False] * 5]
     assert detected_mask(confidence).tolist() == expected
 
 
-def test_of_somebody_not_seen_at_all_the_mean_is_given() -> None:
+def test_without_detections_the_mean_is_given() -> None:
     completion = learnt()
     whole = completion(torch.zeros(1, N, 2), torch.zeros(1, N))
     assert torch.isfinite(whole.landmarks).all()
@@ -70,7 +70,7 @@ def test_of_somebody_not_seen_at_all_the_mean_is_given() -> None:
 
 
 def test_the_model_is_the_covariance() -> None:
-    """Of normal numbers of known spread in two directions, and little beside: both are found, and the little."""
+    """For Gaussian data with two principal directions and small noise, both and the noise are recovered."""
     generator = torch.Generator().manual_seed(0)
     flat = torch.randn(20_000, 2 * N, generator=generator) * 0.01
     directions = torch.linalg.qr(torch.randn(2 * N, 2, generator=generator))[0].T

@@ -1,4 +1,4 @@
-"""The landmarks: as many as promised, on the skin, on the side their name says, mirror images of each other."""
+"""Landmarks: their number, their positions on the skin by name, mirror symmetry."""
 
 from __future__ import annotations
 

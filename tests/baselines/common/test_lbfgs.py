@@ -1,4 +1,4 @@
-"""The descent finds known minima, many at once and each as if alone."""
+"""Batched L-BFGS: finds minima of known functions, many at once and independently."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pose2mesh.baselines.common.lbfgs import _two_loops, minimise
 
 
 def rosenbrock(x: Tensor) -> Tensor:
-    """(P,) of pairs (2 P,): the least is 0 at (1, 1), along a bent valley."""
+    """Rosenbrock function (P,) of pairs (2 P,): its minimum is 0 at (1, 1), along a bent valley."""
     a, b = x.reshape(-1, 2).unbind(1)
     return (1 - a).square() + 100 * (b - a.square()).square()
 
@@ -20,7 +20,7 @@ STARTS = torch.tensor([-1.2, 1.0, 0.0, 0.0, 2.0, -1.0, 1.0, 1.0])
 OWNERS = torch.tensor([0, 0, 1, 1, 2, 2, 3, 3])
 
 
-def test_a_bent_valley() -> None:
+def test_rosenbrock() -> None:
     found, value = minimise(rosenbrock, STARTS, OWNERS, 120)
     torch.testing.assert_close(found, torch.ones(8), atol=1e-2, rtol=0)
     assert (value < 1e-4).all()
@@ -47,7 +47,7 @@ def test_problems_of_different_sizes() -> None:
     assert value.shape == (3,)
 
 
-def test_what_is_held_does_not_move() -> None:
+def test_fixed_unknowns_do_not_move() -> None:
     free = torch.tensor([True, False] * 4)
     found, _ = minimise(rosenbrock, STARTS, OWNERS, 60, free)
     torch.testing.assert_close(found[1::2], STARTS[1::2], atol=0, rtol=0)
@@ -63,14 +63,14 @@ def test_the_energy_never_rises() -> None:
         before = value
 
 
-def test_no_step_into_what_is_not_a_number() -> None:
+def test_no_step_to_nan() -> None:
     found, value = minimise(lambda x: x - x.log(), torch.tensor([0.01]), torch.tensor([0]), 60)
     torch.testing.assert_close(found, torch.tensor([1.0]), atol=1e-2, rtol=0)
     assert torch.isfinite(value).all()
 
 
 def test_the_least_of_a_narrow_bowl() -> None:
-    """½ xᵀ A x − bᵀ x is least at A⁻¹ b, −½ bᵀ A⁻¹ b there; its curvatures differ by a factor of 300."""
+    """½ xᵀ A x − bᵀ x has its minimum −½ bᵀ A⁻¹ b at A⁻¹ b; the curvatures differ by a factor of 300."""
     torch.manual_seed(0)
     turn = torch.linalg.qr(torch.randn(6, 6, dtype=torch.float64))[0]
     matrix = turn @ torch.diag(torch.tensor([0.1, 0.3, 1.0, 3.0, 10.0, 30.0], dtype=torch.float64)) @ turn.T
@@ -85,7 +85,7 @@ def test_the_least_of_a_narrow_bowl() -> None:
     torch.testing.assert_close(value, -right @ least[:, None] / 2, atol=1e-7, rtol=0)
 
 
-def test_the_direction_knows_the_curvature_along_its_pairs() -> None:
+def test_the_direction_satisfies_the_secant_equation() -> None:
     """The secant equation: for the newest pair's change of gradient the direction is minus its step, for each problem.
 
     With as many pairs as unknowns, steps conjugate to each other as coordinate axes of a diagonal bowl are, it is
@@ -107,19 +107,19 @@ def test_the_direction_knows_the_curvature_along_its_pairs() -> None:
     torch.testing.assert_close(_two_loops(gradient, pairs, curvature, owner, dot), -gradient / bent)
 
 
-def test_at_the_least_it_stays() -> None:
+def test_stays_at_the_minimum() -> None:
     found, value = minimise(rosenbrock, torch.ones(8), OWNERS, 10)
     assert torch.equal(found, torch.ones(8))
     assert torch.equal(value, torch.zeros(4))
 
 
-def test_no_round_is_no_step() -> None:
+def test_zero_rounds_take_no_step() -> None:
     found, value = minimise(rosenbrock, STARTS, OWNERS, 0)
     assert torch.equal(found, STARTS)
     torch.testing.assert_close(value, rosenbrock(STARTS))
 
 
-def test_one_that_is_not_a_number_does_not_spoil_the_others() -> None:
+def test_a_nan_does_not_affect_other_problems() -> None:
     start = STARTS.clone()
     start[2] = torch.nan
     found, value = minimise(rosenbrock, start, OWNERS, 120)
@@ -129,6 +129,6 @@ def test_one_that_is_not_a_number_does_not_spoil_the_others() -> None:
 
 
 def test_the_first_step_is_a_small_one() -> None:
-    """A tenth at most, however steep it is."""
+    """At most a tenth, for any gradient."""
     found, _ = minimise(lambda x: 1e6 * (x - 9).square(), torch.zeros(1), torch.tensor([0]), 1)
     torch.testing.assert_close(found, torch.tensor([0.1]))

@@ -1,4 +1,4 @@
-"""The regressor: starts at the mean body in the middle of the crop, gives rotations, learns."""
+"""Parameter regressor: starts at the mean body in the centre of the crop, predicts rotations, learns a batch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_mean_body_is_upright_in_the_middle_of_the_crop(layer: BodyLayer) -> Non
     assert seen[0, names.index("left_shoulder"), 0] > seen[0, names.index("right_shoulder"), 0]  # faces the camera
 
 
-def test_guesses_are_rotations_near_the_mean_at_first(layer: BodyLayer) -> None:
+def test_initial_predictions_are_rotations_near_the_mean(layer: BodyLayer) -> None:
     torch.manual_seed(0)
     guesses = ParameterRegressor(8, layer)(torch.randn(5, 8))
     assert len(guesses) == 3
@@ -62,5 +62,5 @@ def test_learns_the_poses_of_a_batch(layer: BodyLayer) -> None:
     assert errors[-1] < 0.5 * errors[0]
 
 
-def test_the_mean_is_no_weight(layer: BodyLayer) -> None:
+def test_the_mean_is_not_in_the_state(layer: BodyLayer) -> None:
     assert not [name for name in ParameterRegressor(8, layer).state_dict() if "mean" in name]

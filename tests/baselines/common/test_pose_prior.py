@@ -1,4 +1,4 @@
-"""The pose prior is the density it says it is, and knows likely poses from others."""
+"""Pose prior: values of the density, and likely poses against unlikely ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Forests run as tensors give what scikit-learn's give, survive saving, and learn."""
+"""Random forests: the outputs of scikit-learn, save and load, generalisation."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def samples(count: int, outputs: int, seed: int = 0) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("outputs", [1, 3])
-def test_the_same_answers_as_scikit_learn(outputs: int) -> None:
+def test_the_same_outputs_as_scikit_learn(outputs: int) -> None:
     features, targets = samples(600, outputs)
     forest = Forest(7, outputs, GROWTH)
     forest.grow(features, targets, seed=3)
-    theirs = RandomForestRegressor(4, max_leaf_nodes=40, min_samples_leaf=3, max_features=3, random_state=3)
-    theirs.fit(features.half().float().numpy(), targets.numpy().squeeze())
+    reference = RandomForestRegressor(4, max_leaf_nodes=40, min_samples_leaf=3, max_features=3, random_state=3)
+    reference.fit(features.half().float().numpy(), targets.numpy().squeeze())
     new, _ = samples(2000, outputs, seed=1)
-    expected = theirs.predict(new.half().float().numpy()).reshape(2000, outputs)
+    expected = reference.predict(new.half().float().numpy()).reshape(2000, outputs)
     # Leaves are in half precision; a single question answered otherwise would differ by far more.
     torch.testing.assert_close(forest(new), torch.from_numpy(expected).float(), atol=1e-3, rtol=0)
 
@@ -50,7 +50,7 @@ def test_a_step_is_found_where_it_is() -> None:
     assert ((forest.threshold >= 1) & (forest.threshold <= 6.5)).all()
 
 
-def test_it_learns_what_it_was_not_shown() -> None:
+def test_generalises_to_held_out_samples() -> None:
     features, targets = samples(4000, 2)
     forest = Forest(7, 2, ForestConfig(trees=8, leaves=400))
     forest.grow(features, targets, seed=0)
@@ -58,7 +58,7 @@ def test_it_learns_what_it_was_not_shown() -> None:
     assert (forest(new) - truth).square().mean() < 0.5 * truth.square().mean()
 
 
-def test_all_alike_is_one_leaf() -> None:
+def test_constant_targets_give_one_leaf() -> None:
     forest = Forest(7, 3, GROWTH)
     forest.grow(torch.randn(50, 7), torch.tensor([1.0, 2.0, 3.0]).expand(50, 3), seed=0)
     torch.testing.assert_close(forest(torch.randn(5, 7)), torch.tensor([1.0, 2.0, 3.0]).expand(5, 3))

@@ -1,4 +1,4 @@
-"""The soft silhouette: agrees with exact ones, has their area and right gradients, and can be descended on."""
+"""Soft silhouette: agreement with exact silhouettes, area, gradients, use as a loss."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def silhouette(layer: BodyLayer) -> SoftSilhouette:
 
 
 def some_bodies(layer: BodyLayer, count: int) -> BodyParameters:
-    """Bodies of many shapes in procedural poses, facing the camera more or less, within the crop."""
+    """Bodies of many shapes in procedural poses, roughly facing the camera, within the crop."""
     generator = torch.Generator().manual_seed(0)
     poses = sample_procedural(count, generator, tumble=0.0)
     rotations = poses.clone()
@@ -35,14 +35,14 @@ def some_bodies(layer: BodyLayer, count: int) -> BodyParameters:
     return replace(mean, shape=shape, rotations=rotations, log_scale=mean.log_scale - 0.2)
 
 
-def soft(silhouette: SoftSilhouette, layer: BodyLayer, guess: BodyParameters) -> Tensor:
-    return silhouette(layer.vertices(guess)[:, silhouette.vertices], guess)
+def soft(silhouette: SoftSilhouette, layer: BodyLayer, parameters: BodyParameters) -> Tensor:
+    return silhouette(layer.vertices(parameters)[:, silhouette.vertices], parameters)
 
 
-def exact(layer: BodyLayer, guess: BodyParameters) -> Tensor:
+def exact(layer: BodyLayer, parameters: BodyParameters) -> Tensor:
     """(B, FINE, FINE)"""
-    vertices = layer.vertices(guess)
-    pixels = ((guess.project(vertices) + 1) * (FINE / 2) - 0.5).double().numpy()
+    vertices = layer.vertices(parameters)
+    pixels = ((parameters.project(vertices) + 1) * (FINE / 2) - 0.5).double().numpy()
     depth = (5 + vertices[..., 2]).double().numpy()
     faces = layer.body.faces.numpy()
     masks = [renderer.silhouette(*person, faces, FINE, FINE) for person in zip(pixels, depth, strict=True)]
@@ -50,54 +50,54 @@ def exact(layer: BodyLayer, guess: BodyParameters) -> Tensor:
 
 
 def test_agrees_with_exact_silhouettes(silhouette: SoftSilhouette, layer: BodyLayer) -> None:
-    guess = some_bodies(layer, 12)
-    found, fine = soft(silhouette, layer, guess), exact(layer, guess)
-    wanted = torch.nn.functional.adaptive_avg_pool2d(fine, silhouette.size)
-    assert found.shape == (12, silhouette.size, silhouette.size)
-    assert overlap_loss(found, wanted, torch.ones(12)) < 0.16
-    covered, full = found > 0.5, wanted > 0.5
+    parameters = some_bodies(layer, 12)
+    coverage, fine = soft(silhouette, layer, parameters), exact(layer, parameters)
+    target = torch.nn.functional.adaptive_avg_pool2d(fine, silhouette.size)
+    assert coverage.shape == (12, silhouette.size, silhouette.size)
+    assert overlap_loss(coverage, target, torch.ones(12)) < 0.16
+    covered, full = coverage > 0.5, target > 0.5
     assert (covered & full).sum() / (covered | full).sum() > 0.87
     # Neither thinner nor thicker than the body, whatever its shape: what shape can be told from.
-    ratio = found.sum((1, 2)) / wanted.sum((1, 2))
+    ratio = coverage.sum((1, 2)) / target.sum((1, 2))
     assert ratio.mean() == pytest.approx(1, abs=0.02)
     assert ratio.std() < 0.04
 
 
 def test_one_ball_is_a_disc(layer: BodyLayer, silhouette: SoftSilhouette) -> None:
-    """All balls at one place: what is seen is known."""
+    """All balls at one position: the silhouette is a disc of known radius."""
     count = len(silhouette.share)
     ends = torch.zeros(1, 2 * count, 3)
     ends[:, :count, 1], ends[:, count:, 1] = 0.5, -0.5
-    guess = replace(mean_parameters(layer), log_scale=torch.zeros(1), shift_m=torch.zeros(1, 2))
-    centre, radius = silhouette.discs(ends, guess)
+    parameters = replace(mean_parameters(layer), log_scale=torch.zeros(1), shift_m=torch.zeros(1, 2))
+    centre, radius = silhouette.discs(ends, parameters)
     assert torch.allclose(centre, torch.zeros(1, count, 2), atol=1e-6)
     assert torch.allclose(radius[0], 0.5 * silhouette.share + silhouette.gap_m, atol=1e-6)
-    area = silhouette(ends, guess).sum() * (2 / silhouette.size) ** 2
+    area = silhouette(ends, parameters).sum() * (2 / silhouette.size) ** 2
     assert area == pytest.approx(torch.pi * float(radius.max()) ** 2, rel=0.02)
 
 
 def test_thicker_bodies_cover_more(silhouette: SoftSilhouette, layer: BodyLayer) -> None:
-    guess = mean_parameters(layer)
-    weight = guess.shape.clone().requires_grad_()
-    soft(silhouette, layer, replace(guess, shape=weight)).sum().backward()
+    parameters = mean_parameters(layer)
+    weight = parameters.shape.clone().requires_grad_()
+    soft(silhouette, layer, replace(parameters, shape=weight)).sum().backward()
     assert weight.grad is not None
     assert weight.grad[0, 3] > 0  # PHENOTYPES: weight
     assert torch.isfinite(weight.grad).all()
 
 
 def test_gradient(silhouette: SoftSilhouette, layer: BodyLayer) -> None:
-    """Against finite differences, of all that can change: points, scale and shift."""
+    """Against finite differences, for points, scale and shift."""
     exactly = SoftSilhouette(layer.body, balls=40, size=16).double()
-    guess = mean_parameters(layer)
-    points = layer.vertices(guess)[:, exactly.vertices].double()
+    parameters = mean_parameters(layer)
+    points = layer.vertices(parameters)[:, exactly.vertices].double()
     target = torch.rand(1, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.double)
 
     def loss(points: Tensor, log_scale: Tensor, shift_m: Tensor) -> Tensor:
-        seen = BodyParameters(guess.shape, guess.rotations, log_scale, shift_m)
-        return overlap_loss(exactly(points, seen), target, torch.ones(1))
+        parameters_of = BodyParameters(parameters.shape, parameters.rotations, log_scale, shift_m)
+        return overlap_loss(exactly(points, parameters_of), target, torch.ones(1))
 
     generator = torch.Generator().manual_seed(1)
-    start = (points, guess.log_scale.double(), guess.shift_m.double())
+    start = (points, parameters.log_scale.double(), parameters.shift_m.double())
     leaves = [value.clone().requires_grad_() for value in start]
     loss(*leaves).backward()
     for index, leaf in enumerate(leaves):
@@ -113,23 +113,25 @@ def test_descends_to_a_silhouette(silhouette: SoftSilhouette, layer: BodyLayer) 
     mean = mean_parameters(layer)
     other = torch.zeros(1, 6)
     other[0, 3] = 1.5
-    goal = replace(mean, shape=other, log_scale=mean.log_scale - 0.25, shift_m=mean.shift_m + torch.tensor([0.1, -0.1]))
-    target = torch.nn.functional.adaptive_avg_pool2d(exact(layer, goal), silhouette.size)
+    target_body = replace(
+        mean, shape=other, log_scale=mean.log_scale - 0.25, shift_m=mean.shift_m + torch.tensor([0.1, -0.1])
+    )
+    target = torch.nn.functional.adaptive_avg_pool2d(exact(layer, target_body), silhouette.size)
     leaves = [value.clone().requires_grad_() for value in (mean.shape, mean.log_scale, mean.shift_m)]
     optimiser = torch.optim.Adam(leaves, 0.02)
     overlaps = []
     for _ in range(120):
         shape, log_scale, shift_m = leaves
-        guess = BodyParameters(shape, mean.rotations, log_scale, shift_m)
-        loss = overlap_loss(soft(silhouette, layer, guess), target, torch.ones(1))
+        parameters = BodyParameters(shape, mean.rotations, log_scale, shift_m)
+        loss = overlap_loss(soft(silhouette, layer, parameters), target, torch.ones(1))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         overlaps.append(1 - float(loss.detach()))
     assert overlaps[0] < 0.6
     assert overlaps[-1] > 0.85
-    assert torch.allclose(leaves[1], goal.log_scale, atol=0.03)
-    assert torch.allclose(leaves[2], goal.shift_m, atol=0.02)
+    assert torch.allclose(leaves[1], target_body.log_scale, atol=0.03)
+    assert torch.allclose(leaves[2], target_body.shift_m, atol=0.02)
 
 
 def test_overlap_of_known_silhouettes() -> None:
@@ -143,10 +145,10 @@ def test_overlap_of_known_silhouettes() -> None:
     assert overlap_loss(both, torch.cat((left, low)), ~one) == pytest.approx(2 / 3)
 
 
-def test_nobody_counts() -> None:
-    found = torch.rand(2, 4, 4, requires_grad=True)
-    loss = overlap_loss(found, torch.zeros(2, 4, 4), torch.zeros(2))
+def test_all_weights_zero() -> None:
+    coverage = torch.rand(2, 4, 4, requires_grad=True)
+    loss = overlap_loss(coverage, torch.zeros(2, 4, 4), torch.zeros(2))
     loss.backward()
     assert loss == 0
-    assert found.grad is not None
-    assert torch.isfinite(found.grad).all()
+    assert coverage.grad is not None
+    assert torch.isfinite(coverage.grad).all()

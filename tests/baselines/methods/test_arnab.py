@@ -1,4 +1,4 @@
-"""Videos fitted as a whole: one shape, steadier than frame by frame; a picture is a video of one frame."""
+"""Joint fits of videos: one shape, smoother than frame by frame; an image is a video of one frame."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FRAMES = 8
 
 @pytest.fixture(scope="module")
 def person(fitter: Fitter) -> FitState:
-    """Somebody who slowly turns and swings the arms."""
+    """A person who slowly turns and swings the arms."""
     time = torch.linspace(0, 1, FRAMES)
     pose = fitter.prior.mean.repeat(FRAMES, 1, 1)
     pose[:, 12, 2] += 0.6 * time
@@ -36,7 +36,7 @@ def person(fitter: Fitter) -> FitState:
 
 @pytest.fixture(scope="module")
 def video(fitter: Fitter, person: FitState) -> tuple[BaselineInput, torch.Tensor]:
-    """Seen with errors of about 1 % of the person's height, and the true joints."""
+    """2D joints with errors of about 1 % of the person's height, and the true 3D joints."""
     confidence = torch.ones(FRAMES, len(COCO))
     same = torch.zeros(FRAMES, dtype=torch.long)
     nothing = FitTarget(torch.zeros(FRAMES, len(COCO), 2), confidence, torch.zeros(FRAMES, 2), torch.ones(FRAMES), same)
@@ -45,8 +45,8 @@ def video(fitter: Fitter, person: FitState) -> tuple[BaselineInput, torch.Tensor
     return BaselineInput(150 * posed.projected + 400 + errors, confidence, same), posed.joints
 
 
-def trembling(person: FitState):
-    """A start at the truth, each frame's bones turned a little at random."""
+def perturbed_start(person: FitState):
+    """A start at the ground truth, with a small random rotation of the bones of each frame."""
     turns = 0.1 * torch.randn(person.pose.shape, generator=torch.Generator().manual_seed(1))
 
     def start(fitter: Fitter, target: FitTarget, observed: BaselineInput) -> list[FitState]:
@@ -56,30 +56,30 @@ def trembling(person: FitState):
 
 
 def test_steadier_and_no_worse(fitter: Fitter, person: FitState, video: tuple[BaselineInput, torch.Tensor]) -> None:
-    observed, truth = video
-    single = SMPLify("single", fitter, trembling(person), Schedule(0, ((1.0, 20),)))
+    observed, ground_truth = video
+    single = SMPLify("single", fitter, perturbed_start(person), Schedule(0, ((1.0, 20),)))
     arnab = Arnab(single, rounds=25)
-    alone = arnab.start(observed)
-    bodies, target = arnab.fit(observed, alone)
+    single_frames = arnab.start(observed)
+    bodies, target = arnab.fit(observed, single_frames)
     assert bodies.shape.shape == (1, 6)
     frames = FitTarget.of(observed.joints_px, observed.confidence, torch.arange(FRAMES), COCO)
-    before, after = fitter.pose(alone, frames).joints.detach(), fitter.pose(bodies, target).joints.detach()
-    assert acceleration_error(after, truth) < 0.4 * acceleration_error(before, truth)
-    assert (after - truth).norm(dim=-1).mean() < (before - truth).norm(dim=-1).mean()
+    before, after = fitter.pose(single_frames, frames).joints.detach(), fitter.pose(bodies, target).joints.detach()
+    assert acceleration_error(after, ground_truth) < 0.4 * acceleration_error(before, ground_truth)
+    assert (after - ground_truth).norm(dim=-1).mean() < (before - ground_truth).norm(dim=-1).mean()
 
 
-def test_a_picture_is_a_video_of_one_frame(fitter: Fitter, video: tuple[BaselineInput, torch.Tensor]) -> None:
-    """Frames said to be different people's have nothing to do with each other."""
+def test_an_image_is_a_video_of_one_frame(fitter: Fitter, video: tuple[BaselineInput, torch.Tensor]) -> None:
+    """Frames of different persons are independent."""
     observed, _ = video
     still = VideoWeights(start=1e6, start_robust_m=10.0)
     single = SMPLify("single", fitter, _middle, Schedule(0, ((1.0, 3),)))
     arnab = Arnab(single, video=still, rounds=3)
-    strangers = BaselineInput(observed.joints_px[:2], observed.confidence[:2], torch.arange(2))
-    bodies, target = arnab.fit(strangers, arnab.start(strangers))
+    separate_people = BaselineInput(observed.joints_px[:2], observed.confidence[:2], torch.arange(2))
+    bodies, target = arnab.fit(separate_people, arnab.start(separate_people))
     assert bodies.shape.shape == (2, 6)
     # Held where they started, they are what the single-frame fit found.
-    found = single.fit(strangers)
-    torch.testing.assert_close(fitter.pose(bodies, target).joints, fitter.pose(*found).joints, atol=5e-3, rtol=0)
+    fit = single.fit(separate_people)
+    torch.testing.assert_close(fitter.pose(bodies, target).joints, fitter.pose(*fit).joints, atol=5e-3, rtol=0)
 
 
 def _middle(fitter: Fitter, target: FitTarget, observed: BaselineInput) -> list[FitState]:

@@ -1,4 +1,4 @@
-"""GraphCMR: its convolutions against dense products, its losses on known cases, what it learns and what it gives."""
+"""GraphCMR: convolutions against dense products, losses on known cases, training on a batch, estimates."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_block_is_its_dense_computation(untrained: GraphCMR) -> None:
     assert torch.allclose(block(x, graph), expected, atol=1e-4)
 
 
-def test_features_are_joined_to_every_point_side_by_side_and_by_a_product(untrained: GraphCMR) -> None:
+def test_features_are_attached_by_concatenation_and_product(untrained: GraphCMR) -> None:
     join, template = untrained.points.join, untrained.points.template
     features = torch.randn(2, FEATURES, generator=torch.Generator().manual_seed(4))
     points = template.expand(2, -1, -1)
@@ -53,41 +53,41 @@ def test_features_are_joined_to_every_point_side_by_side_and_by_a_product(untrai
     assert torch.allclose(join(template, features), expected, atol=1e-4)
 
 
-def test_the_mesh_of_the_truth_loses_nothing_and_a_moved_one_what_it_is_off(
+def test_losses_of_the_true_mesh_and_of_a_moved_mesh(
     untrained: GraphCMR, people: tuple[Observation, GroundTruth]
 ) -> None:
-    _, truth = people
-    _, points, _ = untrained.poser(truth.phenotypes, truth.orientations)
-    assert truth.vertices is not None
-    assert torch.allclose(points, truth.vertices[:, untrained.vertex], atol=1e-4)
-    camera = CoarseMesh(points, truth.joints, torch.ones(8), torch.zeros(8, 2))
-    seen = replace(truth, joints_2d=camera.project(truth.joints), labelled=torch.arange(8) < 4)
-    terms = untrained._shared_losses(points, truth.joints, camera, seen, points)
+    _, ground_truth = people
+    _, points, _ = untrained.poser(ground_truth.phenotypes, ground_truth.orientations)
+    assert ground_truth.vertices is not None
+    assert torch.allclose(points, ground_truth.vertices[:, untrained.vertex], atol=1e-4)
+    camera = CoarseMesh(points, ground_truth.joints, torch.ones(8), torch.zeros(8, 2))
+    observation = replace(ground_truth, joints_2d=camera.project(ground_truth.joints), labelled=torch.arange(8) < 4)
+    terms = untrained._shared_losses(points, ground_truth.joints, camera, observation, points)
     assert all(value < 1e-5 for value in terms.values())
 
     moved = points + torch.tensor([0.03, 0.0, 0.0])
     moved[4:] += 9.0  # of people whose 3D is not known
     shifted = replace(camera, shift_m=torch.tensor([[0.0, 0.1]]).expand(8, 2))
-    terms = untrained._shared_losses(moved, truth.joints, shifted, seen, points)
+    terms = untrained._shared_losses(moved, ground_truth.joints, shifted, observation, points)
     assert terms["vertices"] == pytest.approx(5.0 * 0.01, rel=1e-3)
     assert terms["joints"] < 1e-5
-    down = (shifted.project(truth.joints) - seen.joints_2d).abs().mean()
+    down = (shifted.project(ground_truth.joints) - observation.joints_2d).abs().mean()
     assert terms["keypoints"] == pytest.approx(5.0 * float(down), rel=1e-3)
     assert 0.045 < down < 0.055  # a tenth of a metre in one of two axes
 
 
-def test_nobody_labelled_leaves_2d_alone_and_finite_gradients(
+def test_without_3d_labels_only_2d_terms_and_finite_gradients(
     untrained: GraphCMR, people: tuple[Observation, GroundTruth]
 ) -> None:
-    seen, truth = people
+    observation, ground_truth = people
     untrained.zero_grad()
-    terms = untrained.losses(seen, replace(truth, labelled=torch.zeros(8, dtype=torch.bool)), 0.0)
+    terms = untrained.losses(observation, replace(ground_truth, labelled=torch.zeros(8, dtype=torch.bool)), 0.0)
     assert {name for name, value in terms.items() if value > 0} == {"keypoints", "body_keypoints"}
     sum(terms.values(), torch.zeros(())).backward()
     assert all(p.grad is None or torch.isfinite(p.grad).all() for p in untrained.parameters())
 
 
-def test_the_regressor_of_parameters_does_not_pull_the_mesh(
+def test_no_gradient_from_the_parameter_regressor_to_the_mesh(
     untrained: GraphCMR, people: tuple[Observation, GroundTruth]
 ) -> None:
     untrained.zero_grad()
@@ -114,7 +114,7 @@ def test_learns_a_batch(layer: BodyLayer, people: tuple[Observation, GroundTruth
         assert history[-1][name] < 0.8 * history[0][name], name
 
 
-def test_bodies_it_gives(untrained: GraphCMR, people: tuple[Observation, GroundTruth]) -> None:
+def test_estimated_bodies(untrained: GraphCMR, people: tuple[Observation, GroundTruth]) -> None:
     body = untrained.layer.body
     regressor = body.regressor(untrained.joint_set)
     untrained.eval()
@@ -133,5 +133,5 @@ def test_bodies_it_gives(untrained: GraphCMR, people: tuple[Observation, GroundT
     assert not torch.allclose(mesh.joints, of_parameters.joints, atol=1e-2)
 
 
-def test_weights_are_all_that_is_kept(untrained: GraphCMR) -> None:
+def test_state_holds_weights_alone(untrained: GraphCMR) -> None:
     assert {name.split(".")[0] for name in untrained.state_dict()} == {"backbone", "points", "regressor"}

@@ -1,4 +1,4 @@
-"""HMR: learns a batch, with and without critics; what it gives as bodies."""
+"""HMR: training on a batch, with and without the discriminator; estimates."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def people(layer: BodyLayer) -> tuple[Observation, GroundTruth]:
     return sample_stick_people(layer, 8, torch.Generator().manual_seed(0), labelled=0.5)
 
 
-def made(layer: BodyLayer, critics: bool) -> HMR:
+def make_method(layer: BodyLayer, critics: bool) -> HMR:
     torch.manual_seed(0)
     method = HMR(layer, HMRSettings(critics=critics))
     generator = torch.Generator().manual_seed(1)
@@ -28,16 +28,16 @@ def made(layer: BodyLayer, critics: bool) -> HMR:
 
 @pytest.mark.parametrize("critics", [True, False])
 def test_learns_a_batch(layer: BodyLayer, people: tuple[Observation, GroundTruth], critics: bool) -> None:
-    method = made(layer, critics)
+    method = make_method(layer, critics)
     optimiser = torch.optim.AdamW(method.parameters(), 1e-3)
-    seen_errors = []
+    errors = []
     for step in range(15):
         terms = method.losses(*people, step / 15)
         optimiser.zero_grad()
         sum(terms.values(), torch.zeros(())).backward()
         optimiser.step()
-        seen_errors.append(terms["keypoints"].item())
-    assert seen_errors[-1] < 0.8 * seen_errors[0]
+        errors.append(terms["keypoints"].item())
+    assert errors[-1] < 0.8 * errors[0]
     assert {"adversarial", "critics"} <= set(terms) if critics else set(terms) == set(method_terms())
 
 
@@ -45,11 +45,15 @@ def method_terms() -> tuple[str, ...]:
     return "rotations", "shape", "joints", "keypoints"
 
 
-def test_every_guess_is_held_to_what_people_are_like(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
-    method = made(layer, critics=True)
-    seen, truth = people
-    nobody = GroundTruth(**{**vars(truth), "labelled": torch.zeros(8, dtype=torch.bool), "visible": torch.zeros(8, 19)})
-    terms = method.losses(seen, nobody, 0.0)
+def test_all_predictions_are_scored_by_the_discriminator(
+    layer: BodyLayer, people: tuple[Observation, GroundTruth]
+) -> None:
+    method = make_method(layer, critics=True)
+    observation, ground_truth = people
+    unlabelled = GroundTruth(
+        **{**vars(ground_truth), "labelled": torch.zeros(8, dtype=torch.bool), "visible": torch.zeros(8, 19)}
+    )
+    terms = method.losses(observation, unlabelled, 0.0)
     assert all(terms[name] == 0 for name in method_terms())
     terms["adversarial"].backward()
     assert method.backbone.stem[0].weight.grad.abs().sum() > 0
@@ -57,8 +61,8 @@ def test_every_guess_is_held_to_what_people_are_like(layer: BodyLayer, people: t
     assert all(weight.grad is None for weight in method.critics.parameters())
 
 
-def test_bodies_it_gives(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
-    method = made(layer, critics=True).eval()
+def test_estimated_bodies(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
+    method = make_method(layer, critics=True).eval()
     found = method.estimate(people[0])
     assert found.vertices.shape == (8, len(layer.body.template), 3)
     regressed = layer.body.regressor(layer.joint_set) @ found.vertices
@@ -69,7 +73,7 @@ def test_bodies_it_gives(layer: BodyLayer, people: tuple[Observation, GroundTrut
     assert found.parameters.orientations.shape == (8, 22, 3, 3)
 
 
-def test_weights_are_all_that_is_kept(layer: BodyLayer) -> None:
-    method = made(layer, critics=True)
+def test_state_holds_weights_alone(layer: BodyLayer) -> None:
+    method = make_method(layer, critics=True)
     assert {name.split(".")[0] for name in method.state_dict()} == {"backbone", "regressor", "critics"}
     assert sum(value.numel() for value in method.state_dict().values()) * 2 < 4.5e6  # bytes in half precision

@@ -1,4 +1,4 @@
-"""HMR retrained on fits of videos: what it starts from, what teaches it, and what is left of that."""
+"""HMR retrained on fits of videos: initial weights, supervision by fits, contents of the bundle."""
 
 from __future__ import annotations
 
@@ -24,22 +24,25 @@ FRAMES = 2
 
 @pytest.fixture(scope="module")
 def chunks(layer: BodyLayer) -> list[tuple[Observation, GroundTruth]]:
-    """Two frames of 64 people, in which nobody moves but in a detector's eyes; a quarter is labelled."""
+    """Two frames of 64 still people, whose detections differ; a quarter has 3D labels."""
     generator = torch.Generator().manual_seed(0)
-    seen, truth = sample_stick_people(layer, CHUNK, generator)
-    number, off = torch.arange(CHUNK), 0.02 * torch.randn(seen.joints.shape, generator=generator)
-    truth = replace(truth, labelled=number % 4 == 0)
+    observation, ground_truth = sample_stick_people(layer, CHUNK, generator)
+    number, off = torch.arange(CHUNK), 0.02 * torch.randn(observation.joints.shape, generator=generator)
+    ground_truth = replace(ground_truth, labelled=number % 4 == 0)
     return [
-        (replace(seen, joints=seen.joints + frame * off), replace(truth, index=FRAMES * number + frame))
+        (
+            replace(observation, joints=observation.joints + frame * off),
+            replace(ground_truth, index=FRAMES * number + frame),
+        )
         for frame in range(FRAMES)
     ]
 
 
 @pytest.fixture(scope="module")
 def people(chunks: list[tuple[Observation, GroundTruth]]) -> tuple[Observation, GroundTruth]:
-    """Eight of them."""
-    seen, truth = chunks[1]
-    return seen[:8], truth[:8]
+    """Eight samples of the second frame."""
+    observation, ground_truth = chunks[1]
+    return observation[:8], ground_truth[:8]
 
 
 @pytest.fixture(scope="module")
@@ -50,25 +53,25 @@ def hmr(layer: BodyLayer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def made(layer: BodyLayer, fits: VideoFits | None) -> HMRVideoFits:
+def make_method(layer: BodyLayer, fits: VideoFits | None) -> HMRVideoFits:
     torch.manual_seed(0)
     method = HMRVideoFits(layer, HMRVideoFitsSettings(fits=fits, pictures=FRAMES * CHUNK, frames=FRAMES))
     method.prepare(torch.zeros(0), torch.zeros(0))
     return method
 
 
-def test_starts_from_all_that_an_hmr_has_learnt(
+def test_starts_from_all_weights_of_an_hmr(
     layer: BodyLayer, hmr: Path, people: tuple[Observation, GroundTruth]
 ) -> None:
-    method, said = made(layer, None), list[str]()
-    initialise_from(method, "hmr", layer, str(hmr), said.append)
-    assert said == [f"all weights start from those of {hmr}"]
+    method, lines = make_method(layer, None), list[str]()
+    initialise_from(method, "hmr", layer, str(hmr), lines.append)
+    assert lines == [f"all weights start from those of {hmr}"]
     network, _ = load_learned(hmr, layer)
     torch.testing.assert_close(method.eval().estimate(people[0]).joints, network.estimate(people[0]).joints)
 
 
-def test_what_it_cannot_start_from(layer: BodyLayer, tmp_path: Path) -> None:
-    method = made(layer, None)
+def test_bundles_that_cannot_initialise_it(layer: BodyLayer, tmp_path: Path) -> None:
+    method = make_method(layer, None)
     reader = save_untrained(
         tmp_path / "reader.safetensors",
         PretrainingNetwork(layer, PretrainingSettings()),
@@ -90,11 +93,11 @@ def test_learns_from_fits_to_detected_joints(
     people: tuple[Observation, GroundTruth],
     whole: bool,
 ) -> None:
-    method, said = made(layer, VideoFits(camera_rounds=1, rounds=3, worst=1.0, whole=whole)), list[str]()
+    method, lines = make_method(layer, VideoFits(camera_rounds=1, rounds=3, worst=1.0, whole=whole)), list[str]()
     assert method.teacher is not None
-    method.begin(chunks[::-1].__getitem__, said.append)  # frames come in any order
+    method.begin(chunks[::-1].__getitem__, lines.append)  # frames come in any order
     assert method.training
-    assert said == ["fitted 96 of 96 frames, 100 % good enough as labels"]
+    assert lines == ["fitted 96 of 96 frames, 100 % good enough as labels"]
     best = method.teacher.best
     labelled = (torch.arange(CHUNK) % 4 == 0).repeat_interleave(FRAMES)
     assert torch.isinf(best.distance[labelled]).all()
@@ -116,19 +119,26 @@ def test_learns_from_fits_to_detected_joints(
     assert method.losses(people[0], unlabelled, 0.0)["rotations"] > 0
 
 
-def test_what_was_not_detected_teaches_nothing(layer: BodyLayer, chunks: list[tuple[Observation, GroundTruth]]) -> None:
-    method = made(layer, VideoFits(camera_rounds=1, rounds=1))
-    blind = [(replace(seen, confidence=torch.zeros_like(seen.confidence)), truth) for seen, truth in chunks]
-    method.begin(blind.__getitem__, lambda line: None)
+def test_no_labels_from_fits_without_detections(
+    layer: BodyLayer, chunks: list[tuple[Observation, GroundTruth]]
+) -> None:
+    method = make_method(layer, VideoFits(camera_rounds=1, rounds=1))
+    without_images = [
+        (replace(observation, confidence=torch.zeros_like(observation.confidence)), ground_truth)
+        for observation, ground_truth in chunks
+    ]
+    method.begin(without_images.__getitem__, lambda line: None)
     assert method.teacher is not None
     assert torch.isinf(method.teacher.best.distance).all()
 
 
-def test_without_fits_labels_and_2d_joints_are_left(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
-    method = made(layer, None)
-    seen, truth = people
+def test_without_fits_only_labels_and_2d_joints_are_used(
+    layer: BodyLayer, people: tuple[Observation, GroundTruth]
+) -> None:
+    method = make_method(layer, None)
+    observation, ground_truth = people
     assert method.teacher is None
-    terms = method.losses(seen, replace(truth, labelled=torch.zeros(8, dtype=torch.bool)), 0.0)
+    terms = method.losses(observation, replace(ground_truth, labelled=torch.zeros(8, dtype=torch.bool)), 0.0)
     assert terms["keypoints"] > 0
     assert all(terms[name] == 0 for name in ("rotations", "shape", "joints"))
 
@@ -136,7 +146,7 @@ def test_without_fits_labels_and_2d_joints_are_left(layer: BodyLayer, people: tu
 def test_the_bundle_holds_the_network_alone(
     layer: BodyLayer, people: tuple[Observation, GroundTruth], tmp_path: Path
 ) -> None:
-    method = made(layer, VideoFits())
+    method = make_method(layer, VideoFits())
     method.drop_training_state()
     path = save_untrained(tmp_path / "one.safetensors", method.eval(), "retrained", method.settings)
     read, info = load_learned(path, layer)
@@ -145,10 +155,13 @@ def test_the_bundle_holds_the_network_alone(
     torch.testing.assert_close(read.estimate(people[0]).joints, method.estimate(people[0]).joints, atol=2e-3, rtol=0)
 
 
-def test_nothing_is_fitted_where_everyone_is_labelled(
+def test_nothing_is_fitted_where_all_samples_have_labels(
     layer: BodyLayer, chunks: list[tuple[Observation, GroundTruth]]
 ) -> None:
-    method, said = made(layer, VideoFits()), list[str]()
-    known = [(seen, replace(truth, labelled=torch.ones(CHUNK, dtype=torch.bool))) for seen, truth in chunks]
-    method.begin(known.__getitem__, said.append)
-    assert said == []
+    method, lines = make_method(layer, VideoFits()), list[str]()
+    reference = [
+        (observation, replace(ground_truth, labelled=torch.ones(CHUNK, dtype=torch.bool)))
+        for observation, ground_truth in chunks
+    ]
+    method.begin(reference.__getitem__, lines.append)
+    assert lines == []

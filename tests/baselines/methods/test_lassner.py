@@ -1,4 +1,4 @@
-"""Lassner et al.: which landmarks a bone's forest sees, rotations from columns, the final turn, growing and using."""
+"""Lassner et al.: input landmarks of a bone, rotations from columns, final alignment, training and estimates."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ SMALL = LassnerSettings(growth=ForestConfig(trees=3, leaves=60, considered=8), r
 CHUNKS, PEOPLE = 3, 160  # in each
 
 
-def drawn(body: BodyModel, seed: int, count: int = PEOPLE) -> tuple[Observation, GroundTruth]:
-    """People in poses from joint limits, landmarks seen exactly; of every other person the 3D is not a number."""
+def make_samples(body: BodyModel, seed: int, count: int = PEOPLE) -> tuple[Observation, GroundTruth]:
+    """Samples in procedural poses with exact landmarks; every other one has NaN in place of 3D labels."""
     generator = torch.Generator().manual_seed(seed)
     columns = torch.tensor([*landmark_vertices(body).values()])
     synthesiser = BodySynthesiser(body, COCO, columns)
@@ -40,7 +40,7 @@ def drawn(body: BodyModel, seed: int, count: int = PEOPLE) -> tuple[Observation,
     assert people.points_cam is not None
     points = torch.cat((people.joints_cam[:, :17], people.points_cam), dim=1)
     seen_px = people.cameras.project(points + (people.root_cam - people.cameras.position_cam)[:, None])
-    seen = Observation(
+    observation = Observation(
         crops.units(batch.joints_px),
         batch.confidence,
         landmarks=crops.units(seen_px),
@@ -48,7 +48,7 @@ def drawn(body: BodyModel, seed: int, count: int = PEOPLE) -> tuple[Observation,
     )
     labelled = torch.arange(count) % 2 == 0
     orientations = (batch.to_ray @ people.cameras.rotation)[:, None] @ people.orientations
-    truth = GroundTruth(
+    ground_truth = GroundTruth(
         index=torch.arange(count),
         labelled=labelled,
         joints_2d=crops.units(people.joints_px),
@@ -58,12 +58,12 @@ def drawn(body: BodyModel, seed: int, count: int = PEOPLE) -> tuple[Observation,
         phenotypes=torch.where(labelled[:, None], people.phenotypes, torch.nan),
         orientations=torch.where(labelled[:, None, None, None], orientations, torch.nan),
     )
-    return seen, truth
+    return observation, ground_truth
 
 
 @pytest.fixture(scope="module")
 def chunks(fitter: Fitter) -> list[tuple[Observation, GroundTruth]]:
-    return [drawn(fitter.body, seed) for seed in range(CHUNKS)]
+    return [make_samples(fitter.body, seed) for seed in range(CHUNKS)]
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_the_rotation_of_its_own_columns() -> None:
 
 
 def test_the_closest_rotation_to_columns() -> None:
-    """That of the thin singular value decomposition, which minimises the distance over orthonormal columns."""
+    """The rotation of the thin SVD, which minimises the distance over orthonormal columns."""
     columns = torch.randn(8, 3, 2)
     u, _, vt = torch.linalg.svd(columns, full_matrices=False)
     rotation = rotation_of_columns(columns.flatten(1))
@@ -89,7 +89,7 @@ def test_the_closest_rotation_to_columns() -> None:
 
 
 def test_landmarks_near_a_chain() -> None:
-    """One landmark a bone: near are the bone, its parent and its children, and farther ones only if these are few."""
+    """Near landmarks are those of the bone, its parent and its children, and farther ones only if these are few."""
     bone_of = torch.arange(len(BODY_BONES)).repeat_interleave(4)
     near = landmarks_near(bone_of)
     shank, thigh, foot = (BODY_BONES.index(name) for name in ("LeftLeg", "LeftUpLeg", "LeftFoot"))
@@ -98,7 +98,7 @@ def test_landmarks_near_a_chain() -> None:
     assert all(len(columns) >= 8 for columns in alone)
 
 
-def test_each_bone_sees_its_own_landmarks_and_the_other_side_sees_the_mirror_image(grown: Lassner) -> None:
+def test_landmarks_of_a_bone_and_of_its_mirror_image(grown: Lassner) -> None:
     names = {bone: {NAMES[index] for index in near} for bone, near in zip(BODY_BONES, grown.near, strict=True)}
     assert {"left_calf_front", "left_shin_back"} <= names["LeftLeg"]
     assert "left_forearm_outer" in names["LeftForeArm"]
@@ -108,7 +108,7 @@ def test_each_bone_sees_its_own_landmarks_and_the_other_side_sees_the_mirror_ima
             assert {MIRROR[index] for index in grown.near[bone].tolist()} == set(grown.near[other].tolist())
 
 
-def some_guess(count: int = 4) -> BodyParameters:
+def some_bodies(count: int = 4) -> BodyParameters:
     generator = torch.Generator().manual_seed(3)
     rotations = rotation_from_vector(0.2 * torch.randn(count, 22, 3, generator=generator))
     rotations[:, 0] = axis_rotation(0, torch.full((count,), torch.pi / 2)) @ rotations[:, 0]
@@ -117,8 +117,8 @@ def some_guess(count: int = 4) -> BodyParameters:
     )
 
 
-def test_the_final_turn_finds_where_the_body_faces_and_is(grown: Lassner) -> None:
-    true = replace(some_guess(), log_scale=torch.full((4,), -0.2), shift_m=torch.full((4, 2), 0.1))
+def test_alignment_recovers_orientation_and_position(grown: Lassner) -> None:
+    true = replace(some_bodies(), log_scale=torch.full((4,), -0.2), shift_m=torch.full((4, 2), 0.1))
     landmarks = true.project(grown._posed(true))
     confidence = torch.ones(4, LANDMARKS)
     landmarks[:, 7], confidence[:, 7] = 0, 0  # one is missing
@@ -127,43 +127,46 @@ def test_the_final_turn_finds_where_the_body_faces_and_is(grown: Lassner) -> Non
     rotations[:, 0] = turn @ rotations[:, 0]
     start = replace(true, rotations=rotations, log_scale=true.log_scale + 0.2, shift_m=true.shift_m - 0.1)
     grown.settings = replace(SMALL, rounds=60)
-    found = grown.align(start, landmarks, confidence)
+    aligned = grown.align(start, landmarks, confidence)
     grown.settings = SMALL
-    torch.testing.assert_close(found.rotations, true.rotations, atol=0.02, rtol=0)
-    torch.testing.assert_close(found.log_scale, true.log_scale, atol=0.01, rtol=0)
-    torch.testing.assert_close(found.shift_m, true.shift_m, atol=0.01, rtol=0)
-    assert torch.equal(found.rotations[:, 1:], start.rotations[:, 1:])
-    assert torch.equal(found.shape, start.shape)
+    torch.testing.assert_close(aligned.rotations, true.rotations, atol=0.02, rtol=0)
+    torch.testing.assert_close(aligned.log_scale, true.log_scale, atol=0.01, rtol=0)
+    torch.testing.assert_close(aligned.shift_m, true.shift_m, atol=0.01, rtol=0)
+    assert torch.equal(aligned.rotations[:, 1:], start.rotations[:, 1:])
+    assert torch.equal(aligned.shape, start.shape)
 
 
-def test_it_does_better_than_the_mean_of_those_it_has_not_seen(grown: Lassner, layer: BodyLayer) -> None:
-    seen, truth = drawn(layer.body, seed=99, count=40)
-    estimate = grown.estimate(seen)
+def test_better_than_the_mean_on_held_out_samples(grown: Lassner, layer: BodyLayer) -> None:
+    observation, ground_truth = make_samples(layer.body, seed=99, count=40)
+    estimate = grown.estimate(observation)
     assert estimate.vertices.shape == (40, len(layer.body.template), 3)
     assert torch.isfinite(estimate.joints_px).all()
     joints = estimate.joints - estimate.joints[:, COCO.root_index, None]
-    error = (joints - truth.joints).norm(dim=-1).mean()
-    of_mean = (truth.joints.mean(0) - truth.joints).norm(dim=-1).mean()
+    error = (joints - ground_truth.joints).norm(dim=-1).mean()
+    of_mean = (ground_truth.joints.mean(0) - ground_truth.joints).norm(dim=-1).mean()
     assert error < 0.75 * of_mean
-    missed = (estimate.joints_px - truth.joints_2d).norm(dim=-1).mean()
+    missed = (estimate.joints_px - ground_truth.joints_2d).norm(dim=-1).mean()
     assert missed < 0.15  # in units of half the crop
 
 
-def test_the_forests_and_the_filling_are_all_of_its_state(
+def test_state_holds_forests_and_completion(
     grown: Lassner, layer: BodyLayer, chunks: list[tuple[Observation, GroundTruth]]
 ) -> None:
     other = Lassner(layer, SMALL)
     other.load_state_dict(grown.state_dict())
-    seen = chunks[0][0][:8]
-    assert torch.equal(other.estimate(seen).joints, grown.estimate(seen).joints)
+    observation = chunks[0][0][:8]
+    assert torch.equal(other.estimate(observation).joints, grown.estimate(observation).joints)
 
 
-def test_nothing_of_people_without_labels_is_used(
+def test_samples_without_labels_are_not_used(
     grown: Lassner, layer: BodyLayer, chunks: list[tuple[Observation, GroundTruth]]
 ) -> None:
-    """Their 3D is not a number, and without them the same forests grow."""
+    """Their 3D labels are NaN, and without them the same forests result."""
     assert all(torch.isfinite(value).all() for value in grown.state_dict().values())
-    known = [(seen[truth.labelled], truth[truth.labelled]) for seen, truth in chunks]
+    known = [
+        (observation[ground_truth.labelled], ground_truth[ground_truth.labelled])
+        for observation, ground_truth in chunks
+    ]
     again = Lassner(layer, SMALL)
     torch.manual_seed(0)
     lines: list[str] = []
@@ -172,7 +175,7 @@ def test_nothing_of_people_without_labels_is_used(
     assert len(lines) == 1 + len(BODY_BONES) + 2
 
 
-def test_somebody_of_whom_nothing_is_found(grown: Lassner) -> None:
+def test_sample_without_detected_landmarks(grown: Lassner) -> None:
     blind = Observation(torch.zeros(2, 19, 2), torch.zeros(2, 19), None, None, None)
     blind = replace(blind, landmarks=torch.zeros(2, LANDMARKS, 2), landmark_confidence=torch.zeros(2, LANDMARKS))
     estimate = grown.estimate(blind)
@@ -180,12 +183,12 @@ def test_somebody_of_whom_nothing_is_found(grown: Lassner) -> None:
     assert torch.isfinite(estimate.joints_px).all()
 
 
-def test_too_few_with_labels(layer: BodyLayer, chunks: list[tuple[Observation, GroundTruth]]) -> None:
-    with pytest.raises(InputError, match="people have 3D labels; expected more than 182 to grow forests on"):
+def test_too_few_labelled_samples(layer: BodyLayer, chunks: list[tuple[Observation, GroundTruth]]) -> None:
+    with pytest.raises(InputError, match="samples have 3D labels; expected more than 182 to grow forests on"):
         Lassner(layer, SMALL).fit(lambda chunk: chunks[chunk], 1, lambda line: None)
 
 
-def test_at_most_so_many_are_used(layer: BodyLayer, chunks: list[tuple[Observation, GroundTruth]]) -> None:
+def test_the_number_of_samples_is_limited(layer: BodyLayer, chunks: list[tuple[Observation, GroundTruth]]) -> None:
     asked: list[int] = []
 
     def draw(chunk: int) -> tuple[Observation, GroundTruth]:
@@ -196,11 +199,11 @@ def test_at_most_so_many_are_used(layer: BodyLayer, chunks: list[tuple[Observati
     tiny = replace(SMALL, people=190, growth=ForestConfig(trees=1, leaves=2, considered=2))
     Lassner(layer, tiny).fit(draw, 100, lines.append)
     assert asked == [0, 1, 2]
-    assert lines[0] == "190 people with 3D labels"
+    assert lines[0] == "190 samples with 3D labels"
 
 
 def test_local_rotations_are_those_of_the_columns(grown: Lassner) -> None:
-    """Of forests that give the rest pose: the guess is the rest pose."""
+    """Forests that output the rest pose predict the rest pose."""
     method = Lassner(grown.layer, SMALL)
     for forest in method.bones:
         forest.leaves[:] = torch.eye(3)[:, :2].flatten().half()

@@ -1,4 +1,4 @@
-"""NBF: the nearest rotation and its gradient; learns a batch; looks at parts alone."""
+"""NBF: the nearest rotation and its gradient; training on a batch; part maps as the only input."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def people(layer: BodyLayer) -> tuple[Observation, GroundTruth]:
     return sample_stick_people(layer, PEOPLE, torch.Generator().manual_seed(0), labelled=0.5)
 
 
-def made(layer: BodyLayer) -> NBF:
+def make_method(layer: BodyLayer) -> NBF:
     torch.manual_seed(0)
     return NBF(layer, NBFSettings(hidden=128))
 
@@ -42,7 +42,7 @@ def test_rotations_stay_and_stretches_go() -> None:
 
 
 def test_gradient_of_the_nearest_rotation() -> None:
-    """Against finite differences; also at rotations, whose singular values are all alike, and at mirrored matrices."""
+    """Against finite differences; also at rotations, whose singular values are equal, and at mirrored matrices."""
     generator = torch.Generator().manual_seed(0)
     vectors = torch.randn(4, 3, generator=generator, dtype=torch.double)
     bent = torch.eye(3).double() + 0.3 * torch.randn(4, 3, 3, generator=generator, dtype=torch.double)
@@ -61,23 +61,27 @@ def test_gradients_stay_bounded_where_the_nearest_rotation_jumps() -> None:
 
 
 def test_starts_near_the_mean_body(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
-    guess, mean = made(layer)(people[0]), mean_parameters(layer)
-    assert torch.allclose(guess.rotations, mean.rotations.expand_as(guess.rotations), atol=0.1)
-    assert torch.allclose(guess.log_scale, mean.log_scale.expand(PEOPLE), atol=0.1)
+    prediction, mean = make_method(layer)(people[0]), mean_parameters(layer)
+    assert torch.allclose(prediction.rotations, mean.rotations.expand_as(prediction.rotations), atol=0.1)
+    assert torch.allclose(prediction.log_scale, mean.log_scale.expand(PEOPLE), atol=0.1)
 
 
-def test_looks_at_nothing_but_parts(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
-    method, seen = made(layer).eval(), people[0]
-    known = method(seen)
-    blind = method(Observation(torch.zeros_like(seen.joints), torch.zeros_like(seen.confidence), parts=seen.parts))
-    assert torch.equal(known.rotations, blind.rotations)
-    assert seen.parts is not None
-    other = method(replace(seen, parts=seen.parts[:, torch.arange(PARTS - 1, -1, -1)]))
-    assert not torch.allclose(known.rotations, other.rotations)
+def test_parts_are_the_only_input(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
+    method, observation = make_method(layer).eval(), people[0]
+    reference = method(observation)
+    without_images = method(
+        Observation(
+            torch.zeros_like(observation.joints), torch.zeros_like(observation.confidence), parts=observation.parts
+        )
+    )
+    assert torch.equal(reference.rotations, without_images.rotations)
+    assert observation.parts is not None
+    other = method(replace(observation, parts=observation.parts[:, torch.arange(PARTS - 1, -1, -1)]))
+    assert not torch.allclose(reference.rotations, other.rotations)
 
 
 def test_learns_a_batch(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
-    method = made(layer)
+    method = make_method(layer)
     optimiser = torch.optim.AdamW(method.parameters(), 2e-3)
     history = []
     for step in range(40):
@@ -91,22 +95,22 @@ def test_learns_a_batch(layer: BodyLayer, people: tuple[Observation, GroundTruth
         assert history[-1][name] < share * history[0][name], name
 
 
-def test_nobody_labelled(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
-    method, (seen, truth) = made(layer), people
-    terms = method.losses(seen, replace(truth, labelled=torch.zeros(PEOPLE, dtype=torch.bool)), 0.5)
+def test_without_3d_labels(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
+    method, (observation, ground_truth) = make_method(layer), people
+    terms = method.losses(observation, replace(ground_truth, labelled=torch.zeros(PEOPLE, dtype=torch.bool)), 0.5)
     assert [name for name, term in terms.items() if term > 0] == ["keypoints"]
     sum(terms.values(), torch.zeros(())).backward()
     assert all(torch.isfinite(value.grad).all() for value in method.parameters() if value.grad is not None)
 
 
-def test_bodies_it_gives(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
-    found = made(layer).eval().estimate(people[0])
+def test_estimated_bodies(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
+    found = make_method(layer).eval().estimate(people[0])
     assert found.vertices.shape == (PEOPLE, len(layer.body.template), 3)
     assert torch.allclose(layer.body.regressor(layer.joint_set) @ found.vertices, found.joints, atol=1e-4)
     assert found.parameters is not None
 
 
-def test_weights_are_all_that_is_kept(layer: BodyLayer) -> None:
+def test_state_holds_weights_alone(layer: BodyLayer) -> None:
     state = NBF(layer).state_dict()
     assert {name.split(".")[0] for name in state} == {"encoder", "head"}
     assert sum(value.numel() for value in state.values()) * 2 < 4e6  # bytes in half precision

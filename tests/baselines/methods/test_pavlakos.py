@@ -1,4 +1,4 @@
-"""Pavlakos: what each network looks at, the three parts of the training, and a batch that is learnt."""
+"""Pavlakos: inputs of each network, the three parts of the training, training on a batch."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def people(layer: BodyLayer) -> tuple[Observation, GroundTruth]:
 
 @pytest.fixture(scope="module")
 def method(layer: BodyLayer) -> Pavlakos:
-    """Untrained; its networks answer differently to different people."""
-    method = made(layer)
+    """Untrained, with last layers whose outputs differ between samples."""
+    method = make_method(layer)
     for network in (method.pose, method.shape):
         last = list(network.modules())[-1]
         assert isinstance(last, torch.nn.Linear)
@@ -37,7 +37,7 @@ def method(layer: BodyLayer) -> Pavlakos:
     return method
 
 
-def made(layer: BodyLayer, silhouette: bool = True) -> Pavlakos:
+def make_method(layer: BodyLayer, silhouette: bool = True) -> Pavlakos:
     torch.manual_seed(0)
     return Pavlakos(layer, PavlakosSettings(silhouette=silhouette, width=64, dropout=0.0))
 
@@ -46,29 +46,35 @@ def total(terms: dict[str, Tensor]) -> Tensor:
     return sum(terms.values(), torch.zeros(()))
 
 
-def test_joints_tell_the_pose_alone(method: Pavlakos, people: tuple[Observation, GroundTruth]) -> None:
-    seen, _ = people
+def test_joints_determine_the_pose_alone(method: Pavlakos, people: tuple[Observation, GroundTruth]) -> None:
+    observation, _ = people
     method.eval()
-    known, moved = method.bodies(seen), method.bodies(replace(seen, joints=seen.joints.flip(0)))
-    assert torch.equal(known.shape, moved.shape)
-    assert not torch.allclose(known.rotations, moved.rotations)
+    reference, moved = (
+        method.bodies(observation),
+        method.bodies(replace(observation, joints=observation.joints.flip(0))),
+    )
+    assert torch.equal(reference.shape, moved.shape)
+    assert not torch.allclose(reference.rotations, moved.rotations)
 
 
-def test_silhouettes_tell_the_shape_alone(method: Pavlakos, people: tuple[Observation, GroundTruth]) -> None:
-    seen, _ = people
+def test_silhouettes_determine_the_shape_alone(method: Pavlakos, people: tuple[Observation, GroundTruth]) -> None:
+    observation, _ = people
     method.eval()
-    assert seen.silhouettes is not None
-    known, other = method.bodies(seen), method.bodies(replace(seen, silhouettes=seen.silhouettes.flip(0)))
-    assert torch.equal(known.rotations, other.rotations)
-    assert not torch.allclose(known.shape, other.shape)
+    assert observation.silhouettes is not None
+    reference, other = (
+        method.bodies(observation),
+        method.bodies(replace(observation, silhouettes=observation.silhouettes.flip(0))),
+    )
+    assert torch.equal(reference.rotations, other.rotations)
+    assert not torch.allclose(reference.shape, other.shape)
 
 
-def test_without_silhouettes_the_joints_tell_all(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
-    method, (seen, truth) = made(layer, silhouette=False), people
-    blind = Observation(seen.joints, seen.confidence)
+def test_without_silhouettes_joints_determine_all(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
+    method, (observation, ground_truth) = make_method(layer, silhouette=False), people
+    without_images = Observation(observation.joints, observation.confidence)
     for progress, names in PARTS_OF_TRAINING.items():
-        assert set(method.losses(blind, truth, progress)) == names - {"overlap"}
-    assert method.eval().estimate(blind).joints.shape == (PEOPLE, 19, 3)
+        assert set(method.losses(without_images, ground_truth, progress)) == names - {"overlap"}
+    assert method.eval().estimate(without_images).joints.shape == (PEOPLE, 19, 3)
 
 
 @pytest.mark.parametrize("progress", PARTS_OF_TRAINING)
@@ -84,53 +90,58 @@ def test_parts_of_the_training(method: Pavlakos, people: tuple[Observation, Grou
 
 
 @pytest.mark.parametrize("progress", PARTS_OF_TRAINING)
-def test_nobody_labelled(method: Pavlakos, people: tuple[Observation, GroundTruth], progress: float) -> None:
-    seen, truth = people
+def test_without_3d_labels(method: Pavlakos, people: tuple[Observation, GroundTruth], progress: float) -> None:
+    observation, ground_truth = people
     method.train().zero_grad()
-    terms = method.losses(seen, replace(truth, labelled=torch.zeros(PEOPLE, dtype=torch.bool)), progress)
+    terms = method.losses(observation, replace(ground_truth, labelled=torch.zeros(PEOPLE, dtype=torch.bool)), progress)
     assert {name for name, term in terms.items() if term > 0} == PARTS_OF_TRAINING[progress] & {"keypoints", "overlap"}
     total(terms).backward()
     assert all(torch.isfinite(value.grad).all() for value in method.parameters() if value.grad is not None)
 
 
-def test_silhouettes_of_labelled_people_do_not_count(method: Pavlakos, people: tuple[Observation, GroundTruth]) -> None:
-    seen, truth = people
-    assert method.losses(seen, replace(truth, labelled=torch.ones(PEOPLE, dtype=torch.bool)), 0.9)["overlap"] == 0
+def test_silhouettes_of_labelled_samples_do_not_count(
+    method: Pavlakos, people: tuple[Observation, GroundTruth]
+) -> None:
+    observation, ground_truth = people
+    assert (
+        method.losses(observation, replace(ground_truth, labelled=torch.ones(PEOPLE, dtype=torch.bool)), 0.9)["overlap"]
+        == 0
+    )
 
 
-def test_nothing_is_lost_on_the_truth(method: Pavlakos, people: tuple[Observation, GroundTruth]) -> None:
-    """What the networks answer is made the truth; its silhouette the target."""
-    seen, layer = people[0], method.eval().layer
-    guess = method(seen)
-    joints, vertices = layer.joints(guess), layer.vertices(guess)
+def test_losses_are_zero_on_the_ground_truth(method: Pavlakos, people: tuple[Observation, GroundTruth]) -> None:
+    """The predictions are used as ground truth."""
+    observation, layer = people[0], method.eval().layer
+    prediction = method(observation)
+    joints, vertices = layer.joints(prediction), layer.vertices(prediction)
     root = joints[:, layer.joint_set.root_index, None]
-    truth = replace(
+    ground_truth = replace(
         people[1],
         joints=joints - root,
         vertices=vertices - root,
-        joints_2d=guess.project(joints),
-        phenotypes=layer.phenotypes(guess.shape),
-        orientations=guess.orientations,
+        joints_2d=prediction.project(joints),
+        phenotypes=layer.phenotypes(prediction.shape),
+        orientations=prediction.orientations,
     )
     for progress in PARTS_OF_TRAINING:
-        terms = method.losses(seen, truth, progress)
+        terms = method.losses(observation, ground_truth, progress)
         assert all(term < 1e-4 for name, term in terms.items() if name != "overlap")
 
 
-def test_cameras_meet_the_joints_and_stand_missing_ones(
+def test_cameras_fit_the_joints_and_tolerate_missing_ones(
     method: Pavlakos, people: tuple[Observation, GroundTruth]
 ) -> None:
-    seen, _ = people
-    found = method.eval().estimate(seen)
-    assert torch.allclose(found.joints_px.mean(1), seen.joints.mean(1), atol=0.1)
-    nothing = method.estimate(replace(seen, confidence=torch.zeros_like(seen.confidence)))
+    observation, _ = people
+    found = method.eval().estimate(observation)
+    assert torch.allclose(found.joints_px.mean(1), observation.joints.mean(1), atol=0.1)
+    nothing = method.estimate(replace(observation, confidence=torch.zeros_like(observation.confidence)))
     assert torch.isfinite(nothing.joints_px).all()
     regressed = method.layer.body.regressor(method.joint_set) @ found.vertices
     assert torch.allclose(regressed, found.joints, atol=1e-4)
 
 
 def test_learns_a_batch(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
-    method = made(layer)
+    method = make_method(layer)
     optimiser = torch.optim.AdamW(method.parameters(), 3e-3)
     history: list[dict[str, float]] = []
     for step in range(60):
@@ -144,7 +155,7 @@ def test_learns_a_batch(layer: BodyLayer, people: tuple[Observation, GroundTruth
             assert history[last][name] < 0.7 * history[first][name], name
 
 
-def test_weights_are_all_that_is_kept(layer: BodyLayer) -> None:
+def test_state_holds_weights_alone(layer: BodyLayer) -> None:
     state = Pavlakos(layer).state_dict()
     assert {name.split(".")[0] for name in state} == {"pose", "shape"}
     assert sum(value.numel() for value in state.values()) * 2 < 4e6  # bytes in half precision

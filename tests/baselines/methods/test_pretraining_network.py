@@ -1,4 +1,4 @@
-"""The reader: places from maps, learns a batch of pictures, reads them; gives no bodies."""
+"""Pre-training network: positions from heat maps, training on a batch, detection; no bodies."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_mean_places_of_peaks() -> None:
     assert torch.allclose(mean_places(maps)[0], expected, atol=1e-4)
 
 
-def test_part_loss_is_least_for_the_truth() -> None:
+def test_part_loss_is_least_for_the_ground_truth() -> None:
     parts = torch.zeros(1, PARTS, MAP_PX, MAP_PX)
     parts[:, 3, :20] = 1
     sure = torch.zeros(1, PARTS + 1, 32, 32)
@@ -34,14 +34,14 @@ def test_part_loss_is_least_for_the_truth() -> None:
     assert part_loss(torch.zeros_like(sure), parts) == pytest.approx(torch.tensor(13.0).log().item(), rel=1e-4)
 
 
-def test_learns_a_batch_and_reads_it(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
+def test_learns_a_batch_and_detects_in_it(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
     torch.manual_seed(0)
-    seen, truth = people
-    reader = PretrainingNetwork(layer)
-    optimiser = torch.optim.AdamW(reader.parameters(), 2e-3)
+    observation, ground_truth = people
+    network = PretrainingNetwork(layer)
+    optimiser = torch.optim.AdamW(network.parameters(), 2e-3)
     losses = []
     for step in range(40):
-        terms = reader.losses(seen, truth, step / 40)
+        terms = network.losses(observation, ground_truth, step / 40)
         total = sum(terms.values(), torch.zeros(()))
         optimiser.zero_grad()
         total.backward()
@@ -49,22 +49,24 @@ def test_learns_a_batch_and_reads_it(layer: BodyLayer, people: tuple[Observation
         losses.append({name: term.item() for name, term in terms.items()})
     assert all(losses[-1][name] < 0.7 * losses[0][name] for name in ("parts", "joints", "landmarks"))
 
-    read = reader.eval().detect(Observation(seen.joints, seen.confidence, seen.images))
-    assert read.parts is not None
-    assert read.silhouettes is not None
-    assert read.parts.shape == (8, PARTS, MAP_PX, MAP_PX)
-    assert torch.allclose(read.parts.sum(1), read.silhouettes, atol=1e-5)
-    assert read.landmarks is not None
-    assert read.landmarks.shape == (8, LANDMARKS, 2)
-    assert read.landmark_confidence is not None
-    assert read.landmark_confidence.min() >= 0
-    assert read.landmark_confidence.max() <= 1
+    detected = network.eval().detect(Observation(observation.joints, observation.confidence, observation.images))
+    assert detected.parts is not None
+    assert detected.silhouettes is not None
+    assert detected.parts.shape == (8, PARTS, MAP_PX, MAP_PX)
+    assert torch.allclose(detected.parts.sum(1), detected.silhouettes, atol=1e-5)
+    assert detected.landmarks is not None
+    assert detected.landmarks.shape == (8, LANDMARKS, 2)
+    assert detected.landmark_confidence is not None
+    assert detected.landmark_confidence.min() >= 0
+    assert detected.landmark_confidence.max() <= 1
 
 
 def test_learns_without_landmarks(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
-    seen, truth = people
+    observation, ground_truth = people
     terms = PretrainingNetwork(layer).losses(
-        Observation(seen.joints, seen.confidence, seen.images, seen.parts), truth, 0.0
+        Observation(observation.joints, observation.confidence, observation.images, observation.parts),
+        ground_truth,
+        0.0,
     )
     assert set(terms) == {"parts", "joints", "joint_presence"}
 

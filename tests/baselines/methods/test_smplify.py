@@ -1,4 +1,4 @@
-"""The whole method: better from a good start than from nothing, better than its start, and sound on what is missing."""
+"""SMPLify: better from a good start than from the mean pose, better than its start, finite with missing joints."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PEOPLE = 4
 
 
 @pytest.fixture(scope="module")
-def seen(fitter: Fitter) -> tuple[SyntheticSamples, BaselineInput]:
+def observed_people(fitter: Fitter) -> tuple[SyntheticSamples, BaselineInput]:
     """People in mild poses, upright, and their true 2D joints."""
     generator = torch.Generator().manual_seed(3)
     source = PoseSource(None, PoseConfig(procedural=1.0, tumble=0.0))
@@ -39,72 +39,78 @@ def seen(fitter: Fitter) -> tuple[SyntheticSamples, BaselineInput]:
     return people, BaselineInput(batch.joints_px, batch.confidence, torch.arange(PEOPLE))
 
 
-def error_m(fitter: Fitter, found: tuple[FitState, FitTarget], people: SyntheticSamples) -> float:
-    joints = fitter.pose(*found).joints.detach()
+def error_m(fitter: Fitter, fit: tuple[FitState, FitTarget], people: SyntheticSamples) -> float:
+    joints = fitter.pose(*fit).joints.detach()
     root = joints[:, COCO.root_index, None]
     return float((joints - root - people.joints_cam).norm(dim=-1).mean())
 
 
-def missed_px(fitter: Fitter, found: tuple[FitState, FitTarget], observed: BaselineInput) -> Tensor:
-    return (fitter.estimate(*found).joints_px - observed.joints_px).norm(dim=-1)
+def missed_px(fitter: Fitter, fit: tuple[FitState, FitTarget], observed: BaselineInput) -> Tensor:
+    return (fitter.estimate(*fit).joints_px - observed.joints_px).norm(dim=-1)
 
 
 def true_start(people: SyntheticSamples, fitter: Fitter):
-    """A start at the true pose of the bones, which is turned a little."""
+    """A start at the true pose with a small rotation of every bone."""
 
     def start(_: Fitter, target: FitTarget, observed: BaselineInput) -> list[FitState]:
         orientations = people.cameras.rotation[:, None] @ people.orientations
         pose = rotation_vectors(orientations) + 0.05
-        guess = FitState(torch.zeros(PEOPLE, 6), pose, orientations[:, 0], torch.zeros(PEOPLE), torch.zeros(PEOPLE, 2))
-        return [fitter.with_camera(guess, target)]
+        state = FitState(torch.zeros(PEOPLE, 6), pose, orientations[:, 0], torch.zeros(PEOPLE), torch.zeros(PEOPLE, 2))
+        return [fitter.with_camera(state, target)]
 
     return start
 
 
-def test_a_good_start_helps(fitter: Fitter, seen: tuple[SyntheticSamples, BaselineInput]) -> None:
-    people, observed = seen
+def test_a_good_start_gives_a_better_fit(
+    fitter: Fitter, observed_people: tuple[SyntheticSamples, BaselineInput]
+) -> None:
+    people, observed = observed_people
     alone = SMPLify("alone", fitter, mean_pose, FROM_MEAN_POSE).fit(observed)
     started = SMPLify("started", fitter, true_start(people, fitter), FROM_NETWORK).fit(observed)
     middle = mean_pose(fitter, alone[1], observed)
     assert error_m(fitter, started, people) < error_m(fitter, alone, people)
-    assert error_m(fitter, alone, people) < 0.6 * min(error_m(fitter, (guess, alone[1]), people) for guess in middle)
-    for found in (alone, started):
+    assert error_m(fitter, alone, people) < 0.6 * min(error_m(fitter, (state, alone[1]), people) for state in middle)
+    for fit in (alone, started):
         # Pixels of pictures of 1000, in which people are some 400 tall.
-        assert missed_px(fitter, found, observed).mean() < 12
+        assert missed_px(fitter, fit, observed).mean() < 12
 
 
-def test_what_comes_back(fitter: Fitter, seen: tuple[SyntheticSamples, BaselineInput]) -> None:
+def test_estimate_of_partly_missing_joints(
+    fitter: Fitter, observed_people: tuple[SyntheticSamples, BaselineInput]
+) -> None:
     quick = SMPLify("quick", fitter, mean_pose, Schedule(2, ((1.0, 2),)))
-    joints_px, confidence = seen[1].joints_px.clone(), seen[1].confidence.clone()
+    joints_px, confidence = observed_people[1].joints_px.clone(), observed_people[1].confidence.clone()
     confidence[0, :11] = 0  # only the legs of the first are there
     joints_px[0, :11] = 0
     confidence[0, -2:] = 0
-    found = quick(BaselineInput(joints_px, confidence, torch.arange(PEOPLE)))
-    assert found.joints.shape == (PEOPLE, len(COCO), 3)
-    assert found.vertices.shape == (PEOPLE, len(fitter.body.template), 3)
-    assert torch.isfinite(found.vertices).all()
-    assert found.parameters is not None
+    fit = quick(BaselineInput(joints_px, confidence, torch.arange(PEOPLE)))
+    assert fit.joints.shape == (PEOPLE, len(COCO), 3)
+    assert fit.vertices.shape == (PEOPLE, len(fitter.body.template), 3)
+    assert torch.isfinite(fit.vertices).all()
+    assert fit.parameters is not None
     # Joints, vertices and parameters are of one body.
-    torch.testing.assert_close(fitter.body.regressor(COCO) @ found.vertices, found.joints, atol=1e-4, rtol=0)
-    again = fitter.body(found.parameters.phenotypes, found.parameters.orientations)
-    torch.testing.assert_close(again, found.vertices, atol=1e-5, rtol=0)
+    torch.testing.assert_close(fitter.body.regressor(COCO) @ fit.vertices, fit.joints, atol=1e-4, rtol=0)
+    again = fitter.body(fit.parameters.phenotypes, fit.parameters.orientations)
+    torch.testing.assert_close(again, fit.vertices, atol=1e-5, rtol=0)
 
 
-def test_four_ways_to_start(fitter: Fitter, seen: tuple[SyntheticSamples, BaselineInput]) -> None:
-    observed = seen[1]
+def test_four_initial_directions(fitter: Fitter, observed_people: tuple[SyntheticSamples, BaselineInput]) -> None:
+    observed = observed_people[1]
     target = FitTarget.of(observed.joints_px, observed.confidence, observed.person, COCO)
-    guesses = mean_pose(fitter, target, observed)
-    assert len(guesses) == YAWS
+    states = mean_pose(fitter, target, observed)
+    assert len(states) == YAWS
     left, right = COCO.index("left_shoulder"), COCO.index("right_shoulder")
-    across = torch.stack([(posed := fitter.pose(guess, target).joints)[:, left] - posed[:, right] for guess in guesses])
+    across = torch.stack([(posed := fitter.pose(state, target).joints)[:, left] - posed[:, right] for state in states])
     torch.testing.assert_close(across[0], -across[2], atol=0.01, rtol=0)
     torch.testing.assert_close(across[1], -across[3], atol=0.01, rtol=0)
     assert (across[0, :, 0] > 0.2).all()  # facing the camera, the person's left is on the picture's right
 
 
-def test_the_trunk_leans_as_seen(fitter: Fitter, seen: tuple[SyntheticSamples, BaselineInput]) -> None:
-    """People seen upside down start upside down."""
-    observed = seen[1]
+def test_the_initial_trunk_leans_as_in_the_image(
+    fitter: Fitter, observed_people: tuple[SyntheticSamples, BaselineInput]
+) -> None:
+    """People who are upside down in the image start upside down."""
+    observed = observed_people[1]
     targets = [
         FitTarget.of(sign * observed.joints_px, observed.confidence, observed.person, COCO) for sign in (1.0, -1.0)
     ]
@@ -113,7 +119,7 @@ def test_the_trunk_leans_as_seen(fitter: Fitter, seen: tuple[SyntheticSamples, B
     torch.testing.assert_close(up, -down)
 
 
-def test_the_better_guess_is_kept(fitter: Fitter) -> None:
+def test_the_state_of_lowest_energy_is_kept(fitter: Fitter) -> None:
     def bodies(value: float) -> FitState:
         return FitState(
             torch.full((2, 6), value),

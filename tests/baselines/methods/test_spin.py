@@ -1,4 +1,4 @@
-"""SPIN: it learns from what is known first, then from fits, which are part of a run and not of a bundle."""
+"""SPIN: training on labels first, then on fits, which are part of checkpoints and not of the bundle."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from tests.stick_people import sample_stick_people
 
 @pytest.fixture(scope="module")
 def people(layer: BodyLayer) -> tuple[Observation, GroundTruth]:
-    seen, truth = sample_stick_people(layer, 8, torch.Generator().manual_seed(0))
-    return seen, replace(truth, labelled=torch.arange(8) < 2)
+    observation, ground_truth = sample_stick_people(layer, 8, torch.Generator().manual_seed(0))
+    return observation, replace(ground_truth, labelled=torch.arange(8) < 2)
 
 
-def made(layer: BodyLayer, begin: float = 0.0) -> SPIN:
+def make_method(layer: BodyLayer, begin: float = 0.0) -> SPIN:
     torch.manual_seed(0)
     method = SPIN(layer, SPINSettings(fits=SPINFits(begin=begin, camera_rounds=2, rounds=4), pictures=16))
     method.prepare(torch.zeros(0), torch.zeros(0))
     return method
 
 
-def test_learns_a_batch_first_from_what_is_known(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
-    method = made(layer, begin=0.5)
+def test_learns_a_batch_first_from_labels(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
+    method = make_method(layer, begin=0.5)
     assert method.teacher is not None
     optimiser = torch.optim.AdamW(method.parameters(), 1e-3)
     history = []
@@ -43,12 +43,12 @@ def test_learns_a_batch_first_from_what_is_known(layer: BodyLayer, people: tuple
     assert torch.isfinite(method.teacher.best.distance[2:8]).all()
 
 
-def test_fits_are_resumed_but_not_shipped(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
-    method = made(layer)
+def test_fits_are_in_checkpoints_but_not_in_bundles(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
+    method = make_method(layer)
     assert method.teacher is not None
     fits = FittedImages(torch.zeros(1, 6), torch.eye(3).expand(1, 22, 3, 3), torch.tensor([0.01]))
     method.teacher.best.update(torch.tensor([2]), fits)
-    resumed = made(layer)
+    resumed = make_method(layer)
     resumed.load_state_dict(method.state_dict())
     assert resumed.teacher is not None
     assert resumed.teacher.best.distance[2] == pytest.approx(0.01)
