@@ -1,12 +1,12 @@
-"""The optimisation baselines beside the bundle that ships and the mean body, on held-out clips.
+"""Benchmark of the optimisation baselines, the bundle that ships and the mean body on held-out clips.
 
     python benchmarks/baselines.py people MOTIONS [--samples 256] [--input gt|noisy] [--part validation]
     python benchmarks/baselines.py videos MOTIONS [--frames 45] [--input gt|noisy] [--part validation]
 
-`people`: independent people, as `pose2mesh evaluate` draws them with the same seed; pixels alone, errors in mm, and
-milliseconds of CPU time a person on one thread. `videos`: one video a clip (`motion/synthetic_video.py`), means over
-the clips, and the acceleration error in mm/frame² at 30 frames a second. The learned baselines stand beside these in
-`make table`.
+`people`: independent samples, those of `pose2mesh evaluate` with the same seed; input is 2D joints alone, errors in mm,
+and milliseconds of CPU time a person on one thread. `videos`: one video a clip (`motion/synthetic_video.py`), means
+over the clips, and the acceleration error in mm/frame² at 30 frames a second. `make table` compares these with the
+learned baselines.
 """
 
 from __future__ import annotations

@@ -1,13 +1,12 @@
-"""The networks beside their textbook formulation and beside what the machine can do.
+"""Speed of the networks relative to their textbook formulation and to the limits of the machine.
 
     python benchmarks/bench.py [--device cpu|cuda] [--threads N] [--budget SECONDS] [--quick] [--out FILE.json]
 
-Times each network (fresh weights: speed does not depend on them) on the Anny body: pixels to vertices and training
-steps, in float32 and under bfloat16 autocast, turn about with the textbook formulation (`textbook.py`); measures the
-machine's matrix products and copies (`limits.py`), and how time grows with people and vertices (`scaling.py`,
-`many_people.py`). Ratios
-within one run are the result; milliseconds depend on the machine. Prints tables, and writes them beside the
-JSON after each case: a run that is cut leaves what it has measured.
+Times each network (random weights: speed does not depend on them) on the Anny body: pixels to vertices and training
+steps, in float32 and under bfloat16 autocast, alternating with the textbook formulation (`textbook.py`); measures the
+rates of matrix products and copies (`limits.py`), and run time by people and vertices (`scaling.py`, `many_people.py`).
+Ratios within one run are the result; milliseconds depend on the machine. Prints tables, and writes them beside the JSON
+after each case, so that an interrupted run keeps its measurements.
 """
 
 from __future__ import annotations
@@ -46,16 +45,16 @@ Precision: TypeAlias = Literal["fp32", "bf16"]
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured.
+    """Extent of the measurements.
 
     Attributes:
-        cases: Network, pass, precision and batches, what matters most first: a run that is cut has it already.
-        rounds: At the least in float32 (elsewhere one), and at the most.
+        cases: Network, pass, precision and batches, the most important first, for runs that are interrupted.
+        rounds: Least number of rounds in float32 (elsewhere one), and the largest number.
         cube: Edge of the square matrices whose product is timed.
-        rate_budget_s: For each of the machine's rates and of the scaling's times.
-        steps: Of training, for its samples a second.
-        people, tori, torus_batch: Of the scaling.
-        many: People in one file.
+        rate_budget_s: Seconds for each rate of the machine and each time of the scaling.
+        steps: Training steps for the throughput.
+        people, tori, torus_batch: Sizes for the scaling by people and by vertices.
+        many: Numbers of people in one file.
     """
 
     cases: tuple[tuple[str, Mode, Precision, tuple[int, ...]], ...]
@@ -87,7 +86,7 @@ QUICK = Plan(
 
 
 def build(name: str, folder: Path) -> tuple[Subject, report.Size]:
-    """A fresh network, written to a bundle, and its sizes."""
+    """Build a network with random weights, write it to a bundle, and compute its sizes."""
     config = load_config(ROOT / "configs" / CONFIGS[name], ["data.synthetic.poses.procedural=1.0"])
     surface, network = build_network(config, open_supply(config))
     info = BundleInfo(name, config.joint_set, "anny", {"network": config.network.as_dict()}, "nothing", "Apache-2.0")
@@ -105,7 +104,7 @@ def build(name: str, folder: Path) -> tuple[Subject, report.Size]:
 
 
 def run_cases(subjects: dict[str, Subject], plan: Plan, arguments: argparse.Namespace) -> Iterator[Comparison]:
-    """Every network, pass, precision and batch of the plan; prints a line for each."""
+    """Run every network, pass, precision and batch of the plan, and print a line for each."""
     for name, mode, precision, batches in plan.cases:
         last: Comparison | None = None
         for batch in batches:
@@ -121,13 +120,13 @@ def run_cases(subjects: dict[str, Subject], plan: Plan, arguments: argparse.Name
 
 
 def alone(work: Callable[..., Any], *arguments: Any) -> Any:
-    """The result of a function, called in a fresh process."""
+    """Call a function in a fresh process and return its result."""
     with fresh_process() as pool:
         return pool.submit(work, *arguments).result()
 
 
 def measure(plan: Plan, arguments: argparse.Namespace, folder: Path) -> Iterator[tuple[dict[str, Any], str]]:
-    """Results and tables, again and again: after each case, and when all is done."""
+    """Yield all results and tables so far, after each case and at the end."""
     device, threads, budget_s = arguments.device, arguments.threads, plan.rate_budget_s
     subjects, sizes = {}, {}
     for name in CONFIGS:
@@ -184,7 +183,7 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--budget", type=float, default=3.0, help="seconds for the rounds of a case")
-    parser.add_argument("--quick", action="store_true", help="small batches, few rounds: to see that it runs")
+    parser.add_argument("--quick", action="store_true", help="small batches and few rounds, as a smoke test")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "out" / "bench.json")
     arguments = parser.parse_args()
     start = time.perf_counter()

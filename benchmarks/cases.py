@@ -1,7 +1,7 @@
-"""One thing to be timed, in processes of its own: the network beside its textbook formulation, turn about.
+"""Timing of one case: the network and its textbook formulation, each in its own process, in alternating rounds.
 
-Each of the two runs in a fresh process, so that its peak memory is its own; their rounds alternate, so that whatever
-else the machine does falls on both. Where the memory does not hold both, they run one after the other.
+Each of the two runs in a fresh process, so that its peak memory can be measured; their rounds alternate, so that other
+load on the machine affects both. If memory does not suffice for both, they run one after the other.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from pose2mesh.training.batch_size import peak_bytes
 from pose2mesh.training.memory import keep_freed_memory
 
 FORMULATIONS = ("ours", "textbook")
-ROUND_SECONDS = 0.2  # a round is repeated passes until then: one of a millisecond would measure cold caches
-LEAST_BYTES = 2**24  # peaks below are the allocator's as much as the network's
-TINY_BATCH = {"forward": 1, "train": 2}  # of the warm-up, whose memory is not counted
+ROUND_SECONDS = 0.2  # of repeated passes, at the least: a single pass of a millisecond would measure cold caches
+LEAST_BYTES = 2**24  # smaller peaks are dominated by the allocator
+TINY_BATCH = {"forward": 1, "train": 2}  # batch of the warm-up, whose memory is not counted
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A network to be measured: its training config, what it is built on, and its bundle's file."""
+    """A network under test: its training config, its mesh topology and the file of its bundle."""
 
     config: TrainConfig
     surface: MeshTopology
@@ -48,15 +48,15 @@ class Subject:
 
 @dataclass(frozen=True)
 class Case:
-    """What is timed.
+    """One case to time.
 
     Attributes:
-        network: Its name.
+        network: Name of the network.
         mode: `forward` is pixels to vertices; `train` a step on a given batch: forward, losses, backward, optimiser.
         precision: `bf16` is autocast, as in training.
-        batch: People.
+        batch: Number of people.
         device: `cpu` or `cuda`.
-        threads: Of the CPU.
+        threads: CPU threads.
     """
 
     network: str
@@ -69,8 +69,12 @@ class Case:
 
 @dataclass(frozen=True)
 class Measured:
-    """Of one formulation: seconds a pass of each round, and the peak of memory in bytes above the memory at rest, which
-    holds the program, the network and, in training, gradients and the optimiser's state.
+    """Measurements of one formulation.
+
+    Attributes:
+        seconds: Seconds a pass, of each round.
+        peak_bytes: Peak memory above the memory at rest.
+        rest_bytes: Memory of the program, the network and, in training, gradients and optimiser state.
     """
 
     seconds: list[float]
@@ -91,10 +95,13 @@ class Measured:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Both formulations of a case, or why it was left out.
+    """Measurements of both formulations of a case.
 
     Attributes:
-        alternating: Whether their rounds alternated; if not, one ran after the other.
+        case: The case.
+        ours, textbook: The measurements; None if the case was skipped.
+        skipped: Why it was skipped.
+        alternating: Whether the rounds alternated; if not, one formulation ran after the other.
     """
 
     case: Case
@@ -105,14 +112,14 @@ class Comparison:
 
     @property
     def time_ratio(self) -> float:
-        """How many times as long the textbook takes."""
+        """Time of the textbook formulation over ours."""
         assert self.ours is not None
         assert self.textbook is not None
         return self.textbook.median / self.ours.median
 
     @property
     def memory_ratio(self) -> float | None:
-        """Our peak over the textbook's; None where both are too small to tell."""
+        """Our peak memory over the textbook's; None where both are too small to compare."""
         assert self.ours is not None
         assert self.textbook is not None
         if self.textbook.peak_bytes < LEAST_BYTES:
@@ -120,7 +127,7 @@ class Comparison:
         return self.ours.peak_bytes / self.textbook.peak_bytes
 
     def expected_bytes(self, batch: int) -> dict[str, int]:
-        """A guess of what each formulation will take with another batch; empty where this one was left out."""
+        """Estimated memory of each formulation with another batch; empty if this case was skipped."""
         if self.ours is None or self.textbook is None:
             return {}
         growth = 1.1 * batch / self.case.batch
@@ -142,11 +149,11 @@ class Comparison:
         }  # fmt: skip
 
 
-# In the benchmark's own process
+# Functions that run in the process of the benchmark
 
 
 def fresh_process() -> ProcessPoolExecutor:
-    """One process that has loaded the libraries but not used them: no threads, no memory, no device yet."""
+    """A pool of one process that has imported the libraries but not used them: no threads, memory or device yet."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["pose2mesh.training.pose2mesh_module", "pose2mesh.inference.predictor"])
     return ProcessPoolExecutor(1, mp_context=context)
@@ -155,15 +162,16 @@ def fresh_process() -> ProcessPoolExecutor:
 def compare(
     case: Case, subject: Subject, budget_s: float, least: int, most: int, expected_bytes: dict[str, int] | None = None
 ) -> Comparison:
-    """Time both formulations for as many rounds as fit into the budget: turn about, or where the memory does not hold
-    both, one after the other.
+    """Time both formulations for as many rounds as fit into the budget.
+
+    The rounds alternate; if memory does not suffice for both, the formulations run one after the other.
 
     Args:
-        case: What.
+        case: The case to time.
         subject: The network.
-        budget_s: For the rounds of both together, in seconds.
-        least, most: Rounds at the least, whatever they take, and at the most.
-        expected_bytes: A guess of what each formulation takes; where one alone does not fit the case is left out.
+        budget_s: Seconds for the rounds of both formulations together.
+        least, most: Least number of rounds, regardless of the budget, and largest number.
+        expected_bytes: Estimated memory of each formulation; the case is skipped if one alone does not fit.
     """
     expected = expected_bytes or {}
     try:
@@ -182,7 +190,7 @@ def compare(
 
 
 def together(expected_bytes: dict[str, int], available: int) -> list[tuple[str, ...]]:
-    """Which formulations run at the same time, one group after the other; none where one alone does not fit."""
+    """Groups of formulations that run at the same time; no group if one formulation alone does not fit."""
     if sum(expected_bytes.values()) <= available:
         return [FORMULATIONS]
     if max(expected_bytes.values()) <= available:
@@ -193,7 +201,7 @@ def together(expected_bytes: dict[str, int], available: int) -> list[tuple[str, 
 def measure(
     case: Case, names: tuple[str, ...], subject: Subject, budget_s: float, least: int, most: int
 ) -> dict[str, Measured]:
-    """Rounds of some formulations, turn about, each in a fresh process."""
+    """Time alternating rounds of formulations, each in a fresh process."""
     processes = {name: fresh_process() for name in names}
     try:
         for ready in [pool.submit(prepare, case, name, subject) for name, pool in processes.items()]:
@@ -206,7 +214,7 @@ def measure(
                 break
             for name, pool in processes.items():
                 seconds[name].append(pool.submit(time_round).result())
-        # The first round of each warms up, but is all there is where rounds are long.
+        # The first round is a warm-up, unless long rounds leave only a few.
         kept = {name: values[1:] if len(values) > 3 else values for name, values in seconds.items()}
         return {name: Measured(kept[name], *pool.submit(peak_memory).result()) for name, pool in processes.items()}
     finally:
@@ -214,13 +222,13 @@ def measure(
             pool.shutdown()
 
 
-# In the process of a case
+# Functions that run in the process of a case
 
 _work: Work
 
 
 class Work:
-    """A network ready to do a case's passes."""
+    """A network prepared for the passes of a case."""
 
     def __init__(self, case: Case, formulation: str, subject: Subject) -> None:
         torch.set_num_threads(case.threads)
@@ -236,7 +244,7 @@ class Work:
         self.rest_bytes = memory_at_rest(case.device)
 
     def time_round(self) -> float:
-        """Seconds a pass, on average over a round."""
+        """Mean seconds a pass over one round."""
         count, start, spent = 0, time.perf_counter(), 0.0
         while spent < ROUND_SECONDS:
             self.once(self.people)
@@ -246,7 +254,7 @@ class Work:
 
 
 def build(case: Case, formulation: str, subject: Subject) -> Pose2Mesh:
-    """The network, for inference in the form that `pose2mesh predict` has it in."""
+    """Build the network; for inference in the form that `pose2mesh predict` uses."""
     if case.mode == "forward" and formulation == "ours":
         return TorchBackend.load(subject.bundle, case.device).network
     kind = TextbookPose2Mesh if formulation == "textbook" else Pose2Mesh
@@ -255,13 +263,13 @@ def build(case: Case, formulation: str, subject: Subject) -> Pose2Mesh:
 
 
 def prepare(case: Case, formulation: str, subject: Subject) -> None:
-    """Make this process the one that does a case."""
+    """Set up this process for a case."""
     global _work
     _work = Work(case, formulation, subject)
 
 
 def available_bytes(device: str) -> int:
-    """Memory that is free for a case."""
+    """Free memory in bytes."""
     if device == "cuda":
         return torch.cuda.mem_get_info()[0]
     meminfo = Path("/proc/meminfo")
@@ -276,20 +284,20 @@ def time_round() -> float:
 
 
 def peak_memory() -> tuple[int, int]:
-    """The most bytes that were in use during the rounds above those at rest, and those at rest."""
+    """Peak bytes in use during the rounds above those at rest, and bytes at rest."""
     peak = torch.cuda.max_memory_allocated() if _work.case.device == "cuda" else peak_bytes()
     return max(0, peak - _work.rest_bytes), _work.rest_bytes
 
 
 def memory_at_rest(device: str) -> int:
-    """Bytes in use; peaks are counted from here on."""
+    """Bytes in use; resets the peak."""
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         return torch.cuda.memory_allocated()
     reset = Path("/proc/self/clear_refs")
     if reset.exists():  # Linux
-        ctypes.CDLL(None).malloc_trim(0)  # what the warm-up has freed goes back to the system
-        reset.write_text("5")  # the largest resident size so far becomes the present one
+        ctypes.CDLL(None).malloc_trim(0)  # return memory freed by the warm-up to the system
+        reset.write_text("5")  # reset the largest resident size
     return peak_bytes()
 
 
@@ -305,13 +313,13 @@ class Forward:
 
 
 class Step:
-    """A training step of stage two, on a batch that is already there: only the network's formulation differs."""
+    """A training step of stage two on a given batch, so that only the formulation of the network differs."""
 
     def __init__(self, network: Pose2Mesh, subject: Subject, case: Case) -> None:
         from pose2mesh.training.lightning_module import build_optimiser
         from pose2mesh.training.pose2mesh_module import Pose2MeshModule
 
-        self.case, unused = case, cast(Any, None)  # what draws batches
+        self.case, unused = case, cast(Any, None)  # the data source
         faces = torch.from_numpy(subject.surface.point_faces)
         self.module = Pose2MeshModule(subject.config, network, unused, faces).to(case.device).train()
         if subject.config.optimiser.posenet_factor == 0:
@@ -329,7 +337,7 @@ class Step:
 
 
 def random_people(subject: Subject, count: int, device: str) -> Batch:
-    """A batch whose numbers mean nothing: speed does not depend on them."""
+    """A batch of random numbers: speed does not depend on them."""
     J = len(JOINT_SETS[subject.config.joint_set])
     there = torch.ones(count, J, dtype=torch.bool, device=device)
     return Batch(

@@ -1,8 +1,9 @@
-"""How well and how fast the body is laid on meshes: residuals, bone angles, milliseconds a person, on one core.
+"""Accuracy and speed of fitting the body model to meshes: residuals, bone angles, milliseconds a person, on one core.
 
     python benchmarks/fitting.py [--people 96]
 
-Bodies of the training's shapes in poses drawn inside joint limits; with noise on every vertex; and 24 frames a person.
+Bodies with training shapes in poses within joint limits: exact, with noise on every vertex, and with 24 frames a
+person.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def main() -> None:
     regressor = body.regressor(COCO)
     meshes, joints = BodyFitter(body), BodyFitter(body, regressor)
     print(f"{'':24}{'residual':>10}{'surface':>10}{'worst':>10}{'angle':>8}{'ms/frame':>10}")
-    for name, fitter, truth, points, who in (
+    for name, fitter, true_vertices, points, person_of in (
         ("exact", meshes, vertices, vertices, None),
         ("2 mm noise", meshes, vertices, noisy(vertices, 0.002, generator), None),
         ("10 mm noise", meshes, vertices, noisy(vertices, 0.01, generator), None),
@@ -41,13 +42,13 @@ def main() -> None:
         ("19 joints", joints, vertices, regressor @ vertices, None),
     ):
         start = time.perf_counter()
-        fit = fitter(points, who)
-        passed_ms = 1000 * (time.perf_counter() - start) / count
-        off_mm = 1000 * (fit.vertices(body) - truth).norm(dim=-1).mean(1)
+        fit = fitter(points, person_of)
+        elapsed_ms = 1000 * (time.perf_counter() - start) / count
+        error_mm = 1000 * (fit.vertices(body) - true_vertices).norm(dim=-1).mean(1)
         cosine = ((fit.orientations.mT @ orientations).diagonal(dim1=-1, dim2=-2).sum(-1) - 1) / 2
         angle = torch.rad2deg(torch.arccos(cosine.clamp(-1, 1))).mean()
-        print(f"{name:24}{fit.residual_mm.mean():10.2f}{off_mm.mean():10.2f}{off_mm.max():10.2f}", end="")
-        print(f"{angle:8.2f}{passed_ms:10.1f}")
+        print(f"{name:24}{fit.residual_mm.mean():10.2f}{error_mm.mean():10.2f}{error_mm.max():10.2f}", end="")
+        print(f"{angle:8.2f}{elapsed_ms:10.1f}")
 
 
 def noisy(vertices: torch.Tensor, spread_m: float, generator: torch.Generator) -> torch.Tensor:

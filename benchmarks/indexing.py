@@ -1,10 +1,10 @@
-"""How long a data set of Human3.6M's size takes to index once, to open again, and what its workers hold in memory.
+"""Indexing time, opening time and worker memory for a data set of Human3.6M's size.
 
     python benchmarks/indexing.py [--records 1500000] [--workers 4] [--folder FOLDER]
 
-Writes annotation files in Human3.6M's form for the subjects of protocol 1 with made-up numbers (about 1.2 kB a record),
-then times the reader in a process of its own, so that the peak is the reader's alone. The workers go over all records
-in another order each; theirs is memory that they share with nobody, which mapped columns are not.
+Writes annotation files in Human3.6M's format for the subjects of protocol 1 with random numbers (about 1.2 kB a
+record), then times the reader in its own process, so that the peak is that of the reader alone. Each worker reads all
+records in a different order; its memory is counted without shared pages, such as memory-mapped columns.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pose2mesh.datasets.readers.read_human36m import PROTOCOLS, read_human36m
 
+from pose2mesh.datasets.readers.human36m import PROTOCOLS, read_human36m
 from pose2mesh.datasets.records import Records, open_records
 
 CAMERAS, ACTIONS, SUBACTIONS = 4, range(2, 17), (1, 2)
 
 
 def write_set(folder: Path, records: int) -> int:
-    """Annotation files with about so many records; the bytes written."""
+    """Write annotation files with about `records` records; returns the number of bytes."""
     subjects = PROTOCOLS[1].train
     frames = max(1, records // (len(subjects) * CAMERAS * len(ACTIONS) * len(SUBACTIONS)))
     rng = np.random.default_rng(0)
@@ -64,7 +64,7 @@ def _write_frames(file: Any, frames: int, one: Any) -> None:
 
 
 def _write_people(file: Any, subject: int, frames: int) -> None:
-    def each() -> Iterator[tuple[int, int, int, int, int]]:
+    def numbers() -> Iterator[tuple[int, int, int, int, int]]:
         number = subject * 10_000_000
         for action in ACTIONS:
             for subaction in SUBACTIONS:
@@ -74,7 +74,7 @@ def _write_people(file: Any, subject: int, frames: int) -> None:
                         number += 1
 
     file.write('{"images": [')
-    for number, action, subaction, camera, frame in each():
+    for number, action, subaction, camera, frame in numbers():
         name = f"s_{subject:02d}_act_{action:02d}_subact_{subaction:02d}_ca_{camera:02d}"
         comma = "" if number % 10_000_000 == 0 else ", "
         file.write(
@@ -83,7 +83,7 @@ def _write_people(file: Any, subject: int, frames: int) -> None:
             f'"subaction_idx": {subaction}, "cam_idx": {camera}, "frame_idx": {frame}}}'
         )
     file.write('], "annotations": [')
-    for number, *_ in each():
+    for number, *_ in numbers():
         comma = "" if number % 10_000_000 == 0 else ", "
         file.write(
             f'{comma}{{"id": {number}, "image_id": {number}, "keypoints_vis": {json.dumps([True] * 17)}, '
@@ -98,10 +98,10 @@ def timed(build: Any) -> dict[str, float]:
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_report, args=(build, sender))
     process.start()
-    sender.close()  # ours: a child that fails is then seen as the end
-    told = receiver.recv()
+    sender.close()  # the parent's end, so that a failing child raises EOFError
+    results = receiver.recv()
     process.join()
-    return dict(told)
+    return dict(results)
 
 
 def _report(build: Any, sender: Any) -> None:
@@ -113,7 +113,7 @@ def _report(build: Any, sender: Any) -> None:
 
 
 class Index:
-    """Runs the reader; an object, to be sent to another process."""
+    """Runs the reader; a class, so that it can be pickled for another process."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -123,13 +123,13 @@ class Index:
 
 
 def private_mb() -> float:
-    """Memory of this process that it shares with nobody, megabytes (Linux)."""
+    """Unshared memory of this process in megabytes (Linux)."""
     text = Path("/proc/self/smaps_rollup").read_text()
     return sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Private_")) / 1024
 
 
 def visit(folder: Path, seed: int, sender: Any) -> None:
-    """What a loader's worker does: every record once, in random order."""
+    """Read every record once in random order, as a data loader's worker does."""
     records = open_records(folder)
     order = np.random.default_rng(seed).permutation(len(records)).astype(np.int32)
     before, total = private_mb(), 0.0
@@ -168,10 +168,10 @@ def main() -> None:
         ]
         for worker in workers:
             worker.start()
-        told = [receiver.recv() for receiver, _ in pipes]
+        results = [receiver.recv() for receiver, _ in pipes]
         for worker in workers:
             worker.join()
-        largest, grown = max(before for before, *_ in told), max(after - before for before, after, _ in told)
+        largest, grown = max(before for before, *_ in results), max(after - before for before, after, _ in results)
         print(f"{arguments.workers} workers, all records  {largest:.0f} MB each, grown by {grown:.1f} MB")
 
 

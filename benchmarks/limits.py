@@ -1,4 +1,4 @@
-"""What bounds a network's speed: the multiply–accumulates and bytes that it needs, and the machine's measured rates."""
+"""Bounds on the speed of a network: needed multiply–accumulates and bytes, and the measured rates of the machine."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ aten = torch.ops.aten
 
 
 class ProductCount(TorchDispatchMode):
-    """Counts multiply–accumulates while it is entered: of dense products rows × inner × columns, of sparse ones stored
-    entries × columns, and for every bag of an embedding its entries × columns. Nothing else (norms, sums) is counted.
+    """Counts the multiply–accumulates of matrix products while it is entered.
+
+    Dense products count rows × inner × columns, sparse ones stored entries × columns, and embedding bags entries ×
+    columns. Nothing else (norms, sums) is counted.
     """
 
     def __init__(self) -> None:
@@ -50,16 +52,23 @@ def product_entries(left: Tensor, right: Tensor) -> int:
 
 
 def multiply_accumulates(network: Pose2Mesh) -> int:
-    """Of one person, from pixels to vertices, as the network computes them."""
+    """Multiply–accumulates a person that the network computes, from pixels to vertices."""
     J = len(network.joint_set)
-    # Not inference mode, in which linear layers are not taken apart into products before they are seen here.
+    # Not inference mode, in which linear layers reach the dispatcher before they are decomposed into products.
     with torch.no_grad(), ProductCount() as count:
         network.vertices(network(torch.rand(1, J, 2), torch.ones(1, J)).points)
     return count.total
 
 
 class Layer(NamedTuple):
-    """A convolution of MeshNet: nodes N, how many of them come in (N / 2 where they are un-pooled), entries of L."""
+    """A convolution of MeshNet.
+
+    Attributes:
+        nodes: Output nodes N.
+        nodes_in: Input nodes; N / 2 if the layer un-pools.
+        entries: Stored entries of the Laplacian.
+        channels_in, channels_out: Channels.
+    """
 
     nodes: int
     nodes_in: int
@@ -77,18 +86,18 @@ def layers(network: Pose2Mesh, surface: MeshTopology) -> list[Layer]:
         head = (config.head_width, 3) if level == len(graphs) - 1 else ()
         N = graph.shape[0]
         for index, (a, b) in enumerate(pairwise((width, *widths, *head))):
-            unpooled = level > 1 and index == 0  # the coarsest mesh graph, level 1, is given whole
+            unpooled = level > 1 and index == 0  # the input of the coarsest mesh graph, level 1, has all nodes
             found.append(Layer(N, N // 2 if unpooled else N, graph.nnz, a, b))
         width = widths[-1]
     return found
 
 
 def needed_multiply_accumulates(network: Pose2Mesh, surface: MeshTopology) -> int:
-    """Of one person, from pixels to vertices: the fewest known, however the network computes them.
+    """Fewest known multiply–accumulates a person, from pixels to vertices, whatever the formulation.
 
     Counted are linear layers, entries of sparse products × channels, and the fixed steps to the vertices. T_k(L)
-    commutes with W_k: the Laplacian need only meet the narrower of a layer's input and output, and W_k only the nodes
-    before they are un-pooled.
+    commutes with W_k: the Laplacian need only be applied to the narrower of a layer's input and output, and W_k only
+    to the nodes before un-pooling.
     """
     order, total = network.config.chebyshev_order, 0
     for layer in layers(network, surface):
@@ -103,9 +112,9 @@ def needed_multiply_accumulates(network: Pose2Mesh, surface: MeshTopology) -> in
 
 
 def least_values(network: Pose2Mesh, surface: MeshTopology) -> tuple[int, int]:
-    """How many numbers a forward pass cannot but move: once a batch (the weights), and for each person.
+    """Least number of values a forward pass must move: per batch (the weights), and per person.
 
-    A person's: each layer's input read once and its output written once, as if all within a layer stayed in the cache.
+    Per person, each layer's input is read once and its output written once, as if a layer ran entirely in the cache.
     """
     total = 3 * (len(surface.points) + len(surface.template))
     for layer in layers(network, surface):
@@ -114,7 +123,7 @@ def least_values(network: Pose2Mesh, surface: MeshTopology) -> tuple[int, int]:
 
 
 def layer_shapes(network: Pose2Mesh, surface: MeshTopology, people: int) -> list[tuple[int, int, int]]:
-    """The matrix products of the widest layers of the coarsest, a middle and the finest graph, for so many people."""
+    """Shapes of the matrix products of the widest layers on the coarsest, a middle and the finest graph."""
     sizes = [graph.shape[0] for graph in surface.adjacency]
     shapes = []
     for size in (sizes[0], sizes[len(sizes) // 2], sizes[-1]):
@@ -128,7 +137,7 @@ def layer_shapes(network: Pose2Mesh, surface: MeshTopology, people: int) -> list
 
 
 def machine_rates(shapes: list[tuple[int, int, int]], device: str, threads: int, budget_s: float) -> dict[str, Any]:
-    """Multiply–accumulates a second by precision and shape, and bytes copied a second."""
+    """Measured multiply–accumulates a second by precision and shape, and bytes copied a second."""
     torch.set_num_threads(threads)
     return {
         "fp32": product_rates(shapes, torch.float32, device, budget_s),
@@ -140,8 +149,9 @@ def machine_rates(shapes: list[tuple[int, int, int]], device: str, threads: int,
 def product_rates(
     shapes: list[tuple[int, int, int]], dtype: torch.dtype, device: str, budget_s: float
 ) -> dict[str, float]:
-    """Multiply–accumulates a second of (rows, inner) × (inner, columns) by shape: the median of the rounds, by
-    whichever is faster of `torch.mm` and what the networks use.
+    """Multiply–accumulates a second of (rows, inner) × (inner, columns) by shape.
+
+    The median of the rounds, for the faster of `torch.mm` and the product that the networks use.
     """
     rates = {}
     for rows, inner, columns in shapes:
@@ -155,14 +165,14 @@ def product_rates(
 
 
 def copy_rate(device: str, budget_s: float, count: int = 2**26) -> float:
-    """Bytes a second, read and written, of copying 256 MiB."""
+    """Bytes a second, read plus written, of copying 256 MiB."""
     source = torch.zeros(count, device=device) + 1
     target = torch.zeros_like(source)
     return 2 * 4 * count / median_seconds(lambda: target.copy_(source), device, budget_s)
 
 
 def median_seconds(work: Callable[[], object], device: str, budget_s: float) -> float:
-    """Of as many runs as fit into the budget, two or more, after one that does not count."""
+    """Median seconds of as many runs as fit into the budget, at least two, after a warm-up run."""
     work()
     times: list[float] = []
     end = time.perf_counter() + budget_s

@@ -1,9 +1,9 @@
-"""Many people in one COCO file: how time and memory of `pose2mesh predict` grow, and what the time goes to.
+"""Time and memory of `pose2mesh predict` on many people in one COCO file, and the share of network and writers.
 
     python benchmarks/many_people.py [--people N …] [--formats json] [--backend torch|onnx] [--out FILE.json]
 
-Each count runs in a process of its own, on a results file of two people a picture. The share is of the time after the
-model is loaded: in the network, and in the writers of the formats asked for, files put in place included.
+Each count runs in its own process, on a results file of two people an image. The share is of the time after the model
+is loaded: in the network, and in the writers of the requested formats, including file moves.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from pose2mesh.io.atomic_write import replacing
 from pose2mesh.pipelines import image_pipeline, predict_options
 from pose2mesh.visualization import overlay, renderer
 
-PEOPLE_A_PICTURE = 2
+PEOPLE_PER_IMAGE = 2
 EXAMPLE = Path(__file__).parents[1] / "examples" / "coco_people.json"
 
 
 @dataclass(frozen=True)
 class Run:
-    """One file's people: seconds after the model was loaded, and peak memory of the whole process in bytes."""
+    """Measurements on one file: seconds after the model is loaded, and peak memory of the whole process in bytes."""
 
     people: int
     seconds: float
@@ -45,7 +45,7 @@ class Run:
 
     @property
     def share(self) -> float:
-        """Of the time, how much was spent in the network and the writers."""
+        """Share of the time that is spent in the network and the writers."""
         return (self.network_s + self.writers_s) / self.seconds
 
     @property
@@ -58,7 +58,7 @@ class Run:
 
 
 class Stopwatch:
-    """Adds up the seconds spent in functions; what one calls of the others is not counted twice."""
+    """Adds up the seconds spent in functions; nested calls are not counted twice."""
 
     def __init__(self) -> None:
         self.seconds, self._running = 0.0, False
@@ -78,21 +78,22 @@ class Stopwatch:
 
 
 def coco_results(count: int) -> list[dict[str, Any]]:
-    """So many people of the example, shifted and shaken a little."""
-    entries = json.loads(EXAMPLE.read_text(encoding="utf-8"))
-    entries = entries["annotations"] if isinstance(entries, dict) else entries
-    known = [np.array(entry["keypoints"], float).reshape(-1, 3) for entry in entries if any(entry["keypoints"])]
+    """`count` people in COCO's results format: those of the example with small random shifts of the joints."""
+    annotations = json.loads(EXAMPLE.read_text(encoding="utf-8"))
+    annotations = annotations["annotations"] if isinstance(annotations, dict) else annotations
+    keypoints = [annotation["keypoints"] for annotation in annotations if any(annotation["keypoints"])]
+    templates = [np.array(values, float).reshape(-1, 3) for values in keypoints]
     rng, found = np.random.default_rng(0), []
     for index in range(count):
-        joints = known[index % len(known)].copy()
+        joints = templates[index % len(templates)].copy()
         joints[:, :2] += (joints[:, 2:] > 0) * rng.normal(0, 2, joints[:, :2].shape)
-        entry = {"image_id": index // PEOPLE_A_PICTURE, "category_id": 1, "score": 0.9}
-        found.append(entry | {"keypoints": joints.ravel().tolist()})
+        annotation = {"image_id": index // PEOPLE_PER_IMAGE, "category_id": 1, "score": 0.9}
+        found.append(annotation | {"keypoints": joints.ravel().tolist()})
     return found
 
 
 def measure(count: int, formats: str, backend: str) -> Run:
-    """Recover and write so many people; for a process of its own."""
+    """Predict and write `count` people; meant for its own process."""
     from pose2mesh.training.batch_size import peak_bytes
 
     network, writers = Stopwatch(), Stopwatch()
@@ -100,10 +101,10 @@ def measure(count: int, formats: str, backend: str) -> Run:
     load = Predictor.load
 
     def load_timed(*arguments: Any, **named: Any) -> Predictor:
-        recovery = load(*arguments, **named)
-        recovery.backend.run = network.timed(recovery.backend.run)  # type: ignore[method-assign]
+        predictor = load(*arguments, **named)
+        predictor.backend.run = network.timed(predictor.backend.run)  # type: ignore[method-assign]
         loaded.append(time.perf_counter() - start)
-        return recovery
+        return predictor
 
     for module, name in (
         *((mesh_files, name) for name in ("write_obj", "write_ply", "write_glb", "write_npz", "write_json")),
@@ -125,7 +126,7 @@ def measure(count: int, formats: str, backend: str) -> Run:
 
 
 def whole_process_s(backend: str, rounds: int) -> float:
-    """Seconds that `pose2mesh predict` takes for one person, from the start of Python to its end; the median."""
+    """Median seconds of `pose2mesh predict` for one person, from the start of Python to its end."""
     times = []
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "person.json"

@@ -1,9 +1,10 @@
-"""How often the overfitting criterion errs on real clips: clips of one part divided at random, where there is no gap.
+"""False alarm rate of the overfitting criterion on real clips: random divisions of one part, where there is no gap.
 
     python benchmarks/overfitting.py --motions BVH_DIR --split SPLIT.yaml [--model default] [--divisions 500]
 
-The training clips are divided into a "training" and a "validation" part of as many clips as the split validates on, the
-validation clips into halves. The model has the same right to both sides, so every flag is a false alarm.
+The training clips are divided into a "training" and a "validation" part, the latter with as many clips as the split
+validates on; the validation clips are divided into halves. Both sides are equally known to the model, so every flag is
+a false alarm.
 """
 
 from __future__ import annotations
@@ -21,19 +22,19 @@ from pose2mesh.evaluation.robustness.measure import Meter
 from pose2mesh.model_zoo import load_model
 
 
-def of_clips(errors: ClipErrors, clips: np.ndarray) -> ClipErrors:
-    """The people of some clips."""
+def clip_subset(errors: ClipErrors, clips: np.ndarray) -> ClipErrors:
+    """The errors of some clips."""
     chosen = np.isin(errors.clip, clips)
     return ClipErrors(errors.model[chosen], errors.reference[chosen], errors.clip[chosen])
 
 
 def divide(errors: ClipErrors, validation: int, divisions: int) -> str:
-    """Share of random divisions in which a gap is found, and in which it is called overfitting."""
+    """Share of random divisions with a gap, and of those flagged as overfitting."""
     rng, clips = np.random.default_rng(0), np.unique(errors.clip)
     beyond_one, flagged, ratios = 0, 0, []
     for division in range(divisions):
         order = rng.permutation(clips)
-        gap = measure_gap(of_clips(errors, order[validation:]), of_clips(errors, order[:validation]), division)
+        gap = measure_gap(clip_subset(errors, order[validation:]), clip_subset(errors, order[:validation]), division)
         assert gap is not None
         beyond_one += gap.low > 1
         flagged += gap.overfits
@@ -53,8 +54,8 @@ def main() -> None:
     parser.add_argument("--divisions", type=int, default=500)
     parser.add_argument("--seed", type=int, default=7)
     arguments = parser.parse_args()
-    recovery, body = load_model(arguments.model), default_body()
-    meter = Meter(recovery, body, BodySynthesiser(body, recovery.joint_set, None))
+    predictor, body = load_model(arguments.model), default_body()
+    meter = Meter(predictor, body, BodySynthesiser(body, predictor.joint_set, None))
     train, validation = load_split(arguments.split, load_clips(arguments.motions))
     found = [meter.of_clips(clips, arguments.seed) for clips in (train, validation)]
     print(verdict(measure_gap(*found, arguments.seed)))

@@ -1,10 +1,10 @@
-"""How many people a second are drawn in pictures on one core, by what is needed of them, and where the time goes.
+"""Speed of rendering synthetic images on one core by the requested observations, and of the two z-buffers.
 
     python benchmarks/rendering.py [--chunks 8]
 
-CPU time of one thread: the best chunk and the median, of poses drawn from joint limits. The z-buffer beside
-`visualization.renderer.rasterise`, which is made for large faces, on the same people: the time a person, and in how
-many pixels they differ.
+CPU time of one thread: the best chunk and the median, for poses sampled within joint limits. The z-buffer is compared
+with `visualization.renderer.rasterise`, which is made for large faces, on the same bodies: time a person, and number
+of pixels that differ.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ def main() -> None:
     for needs in NEEDS:
         stream = SampleStream(body, COCO, SOURCE, RenderingConfig(), frozenset(needs))
         best, median = clock(lambda chunk, stream=stream: stream.sample(chunk, seed=0), range(chunks))
-        name = ", ".join(needs) or "joints and truth alone"
+        name = ", ".join(needs) or "joints and ground truth alone"
         print(f"| {name} | {1e3 * best / CHUNK:.2f} | {1e3 * median / CHUNK:.2f} | {CHUNK / best:.0f} |")
     compare_rasterisers(body, chunks)
 
 
 def compare_rasterisers(body: BodyModel, count: int) -> None:
-    """Bodies as `SampleStream` shows them, near the middle of crops, under both z-buffers."""
+    """Time and compare both z-buffers on bodies near the middle of crops, as in `SampleStream`."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         posed = body(torch.rand(count, 6, generator=generator), SOURCE.sample(count, generator))
@@ -77,7 +77,7 @@ def compare_rasterisers(body: BodyModel, count: int) -> None:
 
 
 def clock(call: Callable[[int], object], numbers: Sequence[int]) -> tuple[float, float]:
-    """Seconds of CPU time, least and median, of calls with each number, after one that is not counted."""
+    """Least and median CPU seconds of calls with each number, after a warm-up call."""
     call(numbers[0])
     times = []
     for number in numbers:

@@ -1,4 +1,4 @@
-"""From measurements to figures and tables."""
+"""Figures and tables computed from the measurements."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from cases import Comparison
 
 @dataclass(frozen=True)
 class Size:
-    """What a network needs.
+    """Size and cost of a network.
 
     Attributes:
-        parameters: Numbers trained.
-        needed: Multiply–accumulates of one person, the fewest known (`limits.needed_multiply_accumulates`): what shares
-            are counted by.
-        ours, textbook: How many the two formulations compute (`limits.ProductCount`): fewer than the textbook where
-            un-pooling comes after a product, more where a product too many is cheaper than a pass over memory.
-        values_a_batch, values_a_person: Numbers moved at the least (`limits.least_values`).
-        shapes: Of some of its matrix products (`limits.layer_shapes`).
+        parameters: Number of trained parameters.
+        needed: Multiply–accumulates a person, the fewest known (`limits.needed_multiply_accumulates`); the basis of all
+            shares.
+        ours, textbook: Multiply–accumulates of the two formulations (`limits.ProductCount`): ours has fewer where
+            un-pooling follows a product, and more where an extra product is cheaper than a pass over memory.
+        values_a_batch, values_a_person: Least number of values moved (`limits.least_values`).
+        shapes: Shapes of some of its matrix products (`limits.layer_shapes`).
     """
 
     parameters: int
@@ -41,11 +41,11 @@ class Size:
 
 
 def shares(comparison: Comparison, size: Size, rates: dict[str, Any]) -> dict[str, float]:
-    """Of a forward pass: which share of the product rate it reaches, by what it needs and by the textbook's count, and
-    of the limit.
+    """Share of the matrix product rate that a forward pass reaches, and share of the limit; empty for other passes.
 
-    The limit is the time that the products take at the best rate measured, or, where that is longer, the time that the
-    weights and each layer's input and output take at the rate of a copy. Empty for other passes.
+    The product rate is counted by the needed multiply–accumulates and by those of the textbook. The limit is the time
+    of the matrix products at the best measured rate or, if longer, the time to move the weights and the input and
+    output of each layer at the rate of a copy.
     """
     case = comparison.case
     if case.mode != "forward" or comparison.ours is None:
@@ -62,10 +62,10 @@ def shares(comparison: Comparison, size: Size, rates: dict[str, Any]) -> dict[st
 
 
 def headline(cases: list[Comparison], sizes: dict[str, Size], rates: dict[str, Any]) -> dict[str, float]:
-    """The figures to be quoted, by name; all in float32.
+    """Main figures by name; all in float32.
 
-    `<network>_<pass>_ratio_b<batch>` is the textbook's time over ours, `…_memory_ratio_b<batch>` our peak over the
-    textbook's; `faithful_gemm_share` is of a batch of 32, or the largest there is.
+    `<network>_<pass>_ratio_b<batch>` is the textbook's time over ours, `…_memory_ratio_b<batch>` our peak memory over
+    the textbook's; `faithful_gemm_share` is for a batch of 32, or the largest measured below.
     """
     figures: dict[str, float] = {}
     best: dict[str, Comparison] = {}
@@ -91,7 +91,7 @@ def headline(cases: list[Comparison], sizes: dict[str, Size], rates: dict[str, A
 
 
 def brief(comparison: Comparison) -> str:
-    """One line."""
+    """Summary of a comparison in one line."""
     case = comparison.case
     text = f"{case.network:8} {case.mode:7} {case.precision} batch {case.batch:<2}  "
     if comparison.ours is None or comparison.textbook is None:
@@ -102,7 +102,7 @@ def brief(comparison: Comparison) -> str:
 
 
 def table(cases: list[Comparison], sizes: dict[str, Size], rates: dict[str, Any]) -> str:
-    """Markdown: one row a case."""
+    """Table of all cases in Markdown, one row a case."""
     columns = (
         "network", "pass", "precision", "batch", "ours, ms a person", "textbook, ms a person", "times as fast",
         "ours, peak MiB", "textbook, peak MiB", "memory", "of the product rate", "of the limit",
@@ -132,7 +132,7 @@ def spread(values: list[float]) -> str:
 
 
 def summary(results: dict[str, Any]) -> str:
-    """Markdown of all but the cases."""
+    """Summary of all results but the cases, in Markdown."""
     lines = ["| network | parameters | multiply–accumulates a person: needed | ours | textbook |"]
     lines.append("| --- | ---: | ---: | ---: | ---: |")
     for name, row in results["networks"].items():

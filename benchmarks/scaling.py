@@ -1,6 +1,6 @@
-"""How time grows with people and with vertices, and how fast the network is trained.
+"""Run time by number of people and of vertices, and training throughput.
 
-Each function is meant for a process of its own.
+Each function is meant for its own process.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from pose2mesh.skeletons import COCO, JointSet
 
 
 def people_ms(counts: tuple[int, ...], device: str, threads: int, budget_s: float) -> dict[int, float]:
-    """Milliseconds a person of recovering so many people with the bundle that ships: networks, cameras and statures."""
+    """Milliseconds a person by number of people, with the bundle that ships: networks, cameras and statures."""
     torch.set_num_threads(threads)
-    recovery = Predictor.load(DEFAULT, device)
+    predictor = Predictor.load(DEFAULT, device)
     times = {}
     for count in counts:
-        joints = 500 * torch.rand(count, len(recovery.joint_set), 2).numpy()
-        confidence = torch.ones(count, len(recovery.joint_set)).numpy()
-        seconds = median_seconds(lambda a=joints, b=confidence: recovery.recover_converted(a, b), device, budget_s)
+        joints = 500 * torch.rand(count, len(predictor.joint_set), 2).numpy()
+        confidence = torch.ones(count, len(predictor.joint_set)).numpy()
+        seconds = median_seconds(lambda a=joints, b=confidence: predictor.recover_converted(a, b), device, budget_s)
         times[count] = 1000 * seconds / count
     return times
 
@@ -42,7 +42,7 @@ def people_ms(counts: tuple[int, ...], device: str, threads: int, budget_s: floa
 def vertices_ms(
     sizes: tuple[tuple[int, int], ...], config: NetworkConfig, batch: int, device: str, threads: int, budget_s: float
 ) -> dict[int, float]:
-    """Milliseconds a person of a forward pass by vertices: one network on ever larger tori."""
+    """Milliseconds a person of a forward pass by number of vertices: one network on tori of increasing size."""
     torch.set_num_threads(threads)
     times = {}
     for rings, segments in sizes:
@@ -58,8 +58,7 @@ def vertices_ms(
 
 @dataclass(frozen=True)
 class Torus:
-    """A body of any size (see `models.mesh_topology.Body`): as nearly everywhere on a body, a vertex has six
-    neighbours."""
+    """A template mesh of any size for `build_surface`; a vertex has six neighbours, as nearly everywhere on a body."""
 
     rings: int
     segments: int
@@ -84,11 +83,10 @@ class Torus:
 
 
 def training_rate(config: TrainConfig, device: str, threads: int, steps: int) -> dict[str, Any]:
-    """Samples a second of a training run's steps, from drawing the people to updating the weights, and the share of the
-    time that drawing takes.
+    """Training throughput in samples a second, from data generation to the update of the weights, and its data share.
 
-    Poses are drawn from joint limits, so that no motion clips are needed. Validation, checkpoints and the log's files
-    are left out.
+    Poses are sampled within joint limits, so that no motion clips are needed. Validation, checkpoints and log files are
+    left out.
     """
     import lightning as L
 

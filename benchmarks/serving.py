@@ -1,10 +1,10 @@
-"""Requests a second of `pose2mesh serve`, and whether its memory grows: clients at once, none lost.
+"""Throughput and memory growth of `pose2mesh serve` with concurrent clients.
 
     python benchmarks/serving.py [--requests 200] [--clients 16] [--rounds 3] [--photo FILE --detector-model FILE]
 
-Starts the server in a process of its own on a free port of this machine. Every round posts the keypoints of the example
-(or the photo), two people each, and takes the GLB of each result. Prints a line a round: answers by status, requests a
-second, the middle and the longest time of an answer, and the server's memory afterwards (Linux).
+Starts the server in its own process on a free port. Every round posts the keypoints of the example (or the image), two
+people each, and downloads the GLB of each result. Prints one line a round: responses by status, requests a second, the
+median and the longest response time, and the memory of the server afterwards (Linux).
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ def main() -> None:
 def round_of(address: str, body: bytes, requests: int, clients: int, server: int) -> str:
     start = time.perf_counter()
     with ThreadPoolExecutor(clients) as pool:
-        answers = list(pool.map(lambda _: exchange(address, body), range(requests)))
+        responses = list(pool.map(lambda _: exchange(address, body), range(requests)))
     seconds = time.perf_counter() - start
-    statuses = dict(collections.Counter(status for status, _ in answers))
-    times = np.array([taken for _, taken in answers])
+    statuses = dict(collections.Counter(status for status, _ in responses))
+    times = np.array([taken for _, taken in responses])
     return (
         f"{statuses}, {requests / seconds:.1f}/s, {np.median(times):.2f} s (longest {times.max():.2f} s), "
         f"{memory_mb(server):.0f} MB"
@@ -65,13 +65,13 @@ def round_of(address: str, body: bytes, requests: int, clients: int, server: int
 
 
 def exchange(address: str, body: bytes) -> tuple[int, float]:
-    """The status of an answer whose GLB came too, and how long both took."""
+    """Status of a request and the download of its GLB, and the seconds of both; 0 for a failed connection."""
     start = time.perf_counter()
     try:
-        with urllib.request.urlopen(urllib.request.Request(f"{address}api/people", body), timeout=120) as answer:
-            result = json.loads(answer.read())
-        with urllib.request.urlopen(address[:-1] + result["frames"][0]["files"]["glb"], timeout=120) as answer:
-            status = answer.status if answer.read(4) == b"glTF" else 0
+        with urllib.request.urlopen(urllib.request.Request(f"{address}api/people", body), timeout=120) as response:
+            result = json.loads(response.read())
+        with urllib.request.urlopen(address[:-1] + result["frames"][0]["files"]["glb"], timeout=120) as response:
+            status = response.status if response.read(4) == b"glTF" else 0
     except urllib.error.HTTPError as error:
         status = error.code
     except OSError:
@@ -80,7 +80,7 @@ def exchange(address: str, body: bytes) -> tuple[int, float]:
 
 
 def memory_mb(process: int) -> float:
-    """What the process holds now."""
+    """Resident memory of the process in MB."""
     found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())
     return int(found[1]) / 1024 if found else float("nan")
 

@@ -1,10 +1,10 @@
-"""What smoothing does to synthetic videos: MPJPE, PA-MPJPE and acceleration error of clips, before and after.
+"""Effect of smoothing on synthetic videos: MPJPE, PA-MPJPE and acceleration error of clips, before and after.
 
     python benchmarks/smoothing.py MOTIONS [--split configs/mocap_split.yaml] [--part validation] [--frames 300]
 
-One video a clip (`motion/synthetic_video.py`), recovered frame by frame by the bundle that ships, without intrinsics;
-errors in mm and mm/frame² at 30 frames a second, means over clips. The last line of each is what `predict` makes of a
-video: the track smoothed, and the body of one shape laid on it.
+One video a clip (`motion/synthetic_video.py`), predicted frame by frame by the bundle that ships, without intrinsics;
+errors in mm and mm/frame² at 30 frames a second, means over clips. The last line of each is the output of `predict` for
+a video: the smoothed track, and the body model fitted to it with one shape.
 """
 
 from __future__ import annotations
@@ -36,44 +36,46 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=300)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    recovery = Predictor.load()
-    synthesiser = BodySynthesiser(default_body(), recovery.joint_set, None)
+    predictor = Predictor.load()
+    synthesiser = BodySynthesiser(default_body(), predictor.joint_set, None)
     train, validation = load_split(options.split, load_clips(options.motions))
     clips = train if options.part == "train" else validation
     print(f"{len(clips)} clips   {'MPJPE':>8} {'PA-MPJPE':>8} {'accel.':>8}")
     for name, noise in (("noisy 2D", ALL_JOINTS_NOISY), ("exact 2D", EXACT)):
         videos = [synthesise_video(clip, synthesiser, seed, noise, options.frames) for seed, clip in enumerate(clips)]
-        rows = np.array([measure(recovery, video) for video in videos])
+        rows = np.array([measure(predictor, video) for video in videos])
         for row, way in enumerate(("frame by frame", "stream", "whole track", "one shape")):
             print(f"{name}, {way:15}", *(f"{value:8.1f}" for value in rows.mean(0)[row]))
 
 
-def measure(recovery: Predictor, video: SyntheticVideo) -> Floats:
-    """(4, 3) rows: unsmoothed, as a stream, as a track, of one shape; MPJPE, PA-MPJPE, acceleration error in mm."""
-    joint_set = recovery.joint_set
-    joints, vertices = recovery.run(video.joints_px, video.confidence)
+def measure(predictor: Predictor, video: SyntheticVideo) -> Floats:
+    """Errors (4, 3): rows unsmoothed, stream, track, one shape; columns MPJPE, PA-MPJPE, acceleration error in mm."""
+    joint_set = predictor.joint_set
+    joints, vertices = predictor.run(video.joints_px, video.confidence)
     no_vertices, still = joints[:, :0], np.ones((len(joints), 3), np.float32)
     stream = BodySmoother(video.fps, joint_set)
     streamed = np.stack([stream(*frame)[0] for frame in zip(joints, no_vertices, still, strict=True)])
     track, vertices, _ = smooth_bodies(joints, vertices, still, video.fps, joint_set)
-    shaped = of_one_shape(vertices, len(joint_set), joint_set.root_index)
+    fitted = fit_one_shape(vertices, len(joint_set), joint_set.root_index)
     columns = joint_set.evaluation_indices
-    truth = torch.from_numpy(video.joints_cam)[:, columns]
+    ground_truth = torch.from_numpy(video.joints_cam)[:, columns]
     rows = []
-    for found in (joints, streamed, track, shaped):
+    for found in (joints, streamed, track, fitted):
         points = torch.from_numpy(found)[:, columns]
         errors = (
-            mean_distance(points, truth).mean(),
-            procrustes_distance(points, truth).mean(),
-            acceleration_error(points, truth),
+            mean_distance(points, ground_truth).mean(),
+            procrustes_distance(points, ground_truth).mean(),
+            acceleration_error(points, ground_truth),
         )
         rows.append([1000 * float(error) for error in errors])
     return np.array(rows)
 
 
-def of_one_shape(vertices: Floats, joints: int, root: int) -> Floats:
-    """(T, J, 3) root-relative joints of the Anny body laid on a track's meshes (T, V, 3); as
-    `pipelines/video/body_track.py` does."""
+def fit_one_shape(vertices: Floats, joints: int, root: int) -> Floats:
+    """Root-relative joints (T, J, 3) of the body model fitted with one shape to the meshes (T, V, 3) of a track.
+
+    The same steps as in `pipelines/video/body_track.py`.
+    """
     rig = load_rig("coco")
     T = len(vertices)
     chosen = np.unique(np.linspace(0, T - 1, min(T, 64)).round().astype(int))

@@ -1,9 +1,9 @@
-"""The network as its paper writes it down: what the one in `pose2mesh.models` is measured and tested against.
+"""Textbook formulation of the network: the reference for speed and tests of the one in `pose2mesh.models`.
 
-The same function of the same weights, computed the plain way: tensors (B, V, C); for every product with a Laplacian, in
-coordinate format, a permutation there and one back; all Chebyshev terms side by side as input of one linear layer, so
-that automatic differentiation keeps them all; padding nodes computed like others; every level un-pooled before anything
-is done there. After Choi et al. 2020, section 4, and Defferrard et al. 2016, equation 5.
+The same function of the same weights, computed directly: tensors (B, V, C); two permutations for every product with a
+Laplacian, in coordinate format; all Chebyshev terms concatenated as input of one linear layer, so that automatic
+differentiation stores them all; padding nodes computed like others; every level un-pooled before its first layer. After
+Choi et al. 2020, section 4, and Defferrard et al. 2016, equation 5.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class TextbookLayer(nn.Module):
 
 
 class TextbookBlock(nn.Module):
-    """Layers, and around them a skip whose channels are interpolated where the width changes."""
+    """Layers with a skip connection, whose channels are interpolated where the width changes."""
 
     def __init__(self, widths: tuple[int, ...], order: int) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class TextbookMeshNet(nn.Module):
     """(B, J, C) joints → (B, N, 3) nodes of the finest graph.
 
     Args:
-        config: Sizes.
+        config: Sizes of the network.
         joint_laplacian: (J, J) rescaled.
         mesh_laplacians: (N, N) rescaled, coarsest first.
 

@@ -39,8 +39,8 @@ DENIED_WORDS = {
 # Files of other projects that documents name.
 FOREIGN_FILES = {"eval.py", "data/3dpw2coco.py"}
 
-# Keys of configs that exist; they stay.
-STORED_NAMES = {"pictures", "out_of_picture"}
+# Keys of configs and names of weights in bundles and checkpoints that exist; they stay.
+STORED_NAMES = {"pictures", "pictures_from", "out_of_picture", "critics", "teacher"}
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The benchmarks are scripts, not a package: their folder is where they find each other."""
+"""The benchmarks are scripts, not a package: their folder is put on the import path."""
 
 import sys
 from pathlib import Path

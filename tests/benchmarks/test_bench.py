@@ -1,4 +1,4 @@
-"""What the benchmark counts and works out, and that it runs."""
+"""Counts and figures of the benchmark, and a smoke test."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_products_are_counted_by_their_stored_entries() -> None:
         assert count.total == expected
 
 
-def test_the_textbooks_count_is_that_of_its_layers(small_config: NetworkConfig, small_surface: MeshTopology) -> None:
+def test_textbook_count_is_the_sum_over_its_layers(small_config: NetworkConfig, small_surface: MeshTopology) -> None:
     textbook = TextbookPose2Mesh(small_config, COCO, small_surface).eval()
     blocks = [small_config.joint_widths, *small_config.block_widths]
     blocks[-1] = (*blocks[-1], small_config.head_width, 3)
@@ -67,7 +67,7 @@ def test_the_network_needs_less_than_either_computes(small_config: NetworkConfig
     needed = needed_multiply_accumulates(network, small_surface)
     assert 0.4 * textbook < needed < textbook
     assert needed <= multiply_accumulates(network)
-    # What the textbook does beyond: un-pooled nodes meet weights, and the Laplacian the wider side.
+    # The textbook also multiplies un-pooled nodes by weights, and applies the Laplacian to the wider side.
     sizes = [graph.shape[0] for graph in small_surface.adjacency]
     entries = [laplacian.nnz for laplacian in laplacians(small_surface, COCO, "unit")]
     unpooled = sizes[0] * 3 * 16 * 16 + sizes[1] * 3 * 32 * 32
@@ -116,7 +116,7 @@ def test_ratios_and_shares() -> None:
     assert figures["faithful_gemm_share_textbook_count"] == pytest.approx(4e6 * 32 / 2e9 / 0.2)
     assert figures["light_people_per_second"] == pytest.approx(8 / 0.2)
     assert shares(comparison("train"), SIZE, RATES) == {}
-    # Moving 4 · (1000 + 2000 · 32) bytes takes longer than the products do.
+    # Moving 4 · (1000 + 2000 · 32) bytes takes longer than the matrix products.
     assert shares(comparison(), SIZE, RATES)["limit_share"] == pytest.approx(0.26 / 0.2)
 
 
@@ -128,7 +128,7 @@ def test_formulations_that_do_not_fit_together_run_one_after_the_other() -> None
     assert together(expected, 2**31) == []
 
 
-def test_what_ran_one_after_the_other_is_said() -> None:
+def test_sequential_runs_are_reported() -> None:
     case = Case("faithful", "train", "fp32", 64, "cpu", 1)
     done = Comparison(case, Measured([0.1, 0.2], 2**28, 0), Measured([0.6], 2**30, 0), alternating=False)
     assert done.as_dict()["turns"] == "one after the other"
@@ -139,11 +139,11 @@ def test_what_ran_one_after_the_other_is_said() -> None:
     assert headline([done], {"faithful": SIZE}, RATES)["faithful_train_memory_ratio_b64"] == 0.25
 
 
-def test_a_case_that_was_left_out_is_a_row_and_no_figure() -> None:
+def test_a_skipped_case_has_a_row_and_no_figure() -> None:
     left_out = Comparison(Case("faithful", "train", "fp32", 64, "cpu", 1), skipped="would need 30 GiB")
     assert "faithful_train_ratio_b64" not in headline([left_out], {"faithful": SIZE}, RATES)
     lines = table([comparison(), left_out], {"faithful": SIZE}, RATES).splitlines()
-    assert "6.25 (3.12–15.6)" not in lines[2]  # one number of digits in a cell
+    assert "6.25 (3.12–15.6)" not in lines[2]  # the same number of digits within a cell
     assert "6.2 (3.1–15.6)" in lines[2]
     assert "would need 30 GiB" in lines[3]
     assert len({line.count("|") for line in lines}) == 1

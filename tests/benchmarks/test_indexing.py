@@ -1,4 +1,4 @@
-"""The benchmark of indexing writes a set that the reader takes whole."""
+"""The benchmark of indexing writes a data set that the reader accepts completely."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_the_set_it_writes_is_read(tmp_path: Path) -> None:
     assert len(thinned) == 720
 
 
-def test_a_worker_goes_over_everybody(tmp_path: Path) -> None:
+def test_a_worker_reads_all_records(tmp_path: Path) -> None:
     write_set(tmp_path / "set", 720)
     records = Index(tmp_path / "set")()
     receiver, sender = multiprocessing.Pipe(duplex=False)

@@ -31,7 +31,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 def pair(
     request: pytest.FixtureRequest, body: BodyMesh, posed_bodies: np.ndarray, small_config: NetworkConfig
 ) -> tuple[Pose2Mesh, TextbookPose2Mesh, MeshTopology]:
-    """A network and the textbook with its weights; BatchNorm's statistics and weights are not those at the start."""
+    """A network and the textbook with its weights; BatchNorm's statistics and weights differ from the initial ones."""
     config = dataclasses.replace(small_config, **VARIANTS[request.param])
     surface = build_surface(body, COCO, config, posed_bodies[:40])
     torch.manual_seed(0)
@@ -88,8 +88,8 @@ def test_same_output_and_same_gradients(
         assert_close(our_state[name].to(dtype), value.to(dtype), tolerance, name)
 
 
-def test_a_wrong_weight_is_noticed(pair: tuple[Pose2Mesh, TextbookPose2Mesh, MeshTopology]) -> None:
-    """The comparison above sees each convolution: a weight of one changed in the textbook changes its output."""
+def test_a_wrong_weight_is_detected(pair: tuple[Pose2Mesh, TextbookPose2Mesh, MeshTopology]) -> None:
+    """The comparison covers every convolution: changing one of its weights in the textbook changes the output."""
     network, textbook, _ = pair
     pixels, confidence = inputs(2, torch.float32)
     network.float().eval(), textbook.float().eval()

@@ -1,4 +1,4 @@
-"""The data sets of the literature and the files of SMPL and MANO, made up: whole enough to train and to measure on.
+"""Fake data sets in the formats of the literature, and fake SMPL and MANO files: enough to train and evaluate on.
 
 Every file has the structure of the real one. Bodies are small made-up meshes (`tests/body_models/smpl_fixtures.py`),
 and all labels of a person agree: joints are regressed from the posed body and projected by the camera.

@@ -1,4 +1,4 @@
-"""The index of a data set, and records opened from it."""
+"""The cache of records, and records opened from it."""
 
 from __future__ import annotations
 

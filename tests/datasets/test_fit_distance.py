@@ -1,4 +1,4 @@
-"""How far fits are from what they were fitted to."""
+"""Distances of fits from the joints that they were fitted to."""
 
 from __future__ import annotations
 

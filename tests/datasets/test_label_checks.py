@@ -1,4 +1,4 @@
-"""What looks wrong in labels: right where the answer is known, silent where a pose alone is unusual."""
+"""Label checks: they find faults put in on purpose, and do not report poses that are only unusual."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is drawn when: shares, passes, and that position decides all."""
+"""Order of mixed samples: shares, passes, and that the position decides all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""People of data sets: posed as their parameters say, seen as their cameras say, masked where a label is missing."""
+"""Posed samples of data sets: bodies from parameters, projection by cameras, masks where a label is missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data sets by name: a config's choices reach the reader, and wrong ones are named."""
+"""Registry and config of data sets: options reach the reader, and wrong ones are named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Downloads, against a server on the loopback that misbehaves in every way a server can."""
+"""Downloads, against a local server with every kind of fault."""
 
 from __future__ import annotations
 

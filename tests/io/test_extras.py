@@ -1,4 +1,4 @@
-"""Optional packages: what is said when one is missing or does not load."""
+"""Optional packages: the error when one is missing or does not load."""
 
 from __future__ import annotations
 

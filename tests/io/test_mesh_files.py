@@ -1,4 +1,4 @@
-"""Files read back with other readers, and nothing half-written."""
+"""Mesh files read back with other readers, and atomic writes."""
 
 from __future__ import annotations
 

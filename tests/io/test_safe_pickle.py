@@ -1,4 +1,4 @@
-"""Pickles read without running what they hold."""
+"""Pickles are read without running code in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scripts are no package: they are found where they lie."""
+"""Scripts are not a package: their folder is put on the import path."""
 
 import sys
 from pathlib import Path

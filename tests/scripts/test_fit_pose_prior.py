@@ -1,4 +1,4 @@
-"""The mixture behind the pose prior is the one its points were drawn from."""
+"""The fit of the Gaussian mixture recovers the distribution of its samples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training for the results table: every run once, after the one that it starts from, none after a failure."""
+"""Training for the results table: every run once, after the run it is initialised from, and none after a failure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pose2mesh.baselines.registry import LEARNED_METHODS
 
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """What is trained, in order: ("begin" or "end", folder)."""
+    """Order of the training runs: ("begin" or "end", folder)."""
     events: list[tuple[str, str]] = []
     lock = threading.Lock()
 
@@ -61,7 +61,7 @@ def test_a_failure_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "hmr" not in begun
 
 
-def test_a_run_that_is_done_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_finished_run_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "reader").mkdir()
     (tmp_path / "reader" / "bundle.safetensors").write_bytes(b"")
     monkeypatch.setattr(results_table.subprocess, "Popen", lambda *_, **__: pytest.fail("trained again"))

@@ -1,4 +1,4 @@
-"""The optimiser study: its search for a rate, and that every run of it is a config that can be."""
+"""Optimiser study: the search for a learning rate, and the configs of all runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("best", [1e-5, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2])
-def test_the_search_goes_on_beyond_its_grid(best: float) -> None:
+def test_the_search_extends_its_grid(best: float) -> None:
     asked = []
 
     def error(rate: float) -> float:

@@ -1,4 +1,4 @@
-"""Finds the bundles of learned baselines and tells them from those of Pose2Mesh. Does not import PyTorch."""
+"""Finds bundles of learned baselines and distinguishes them from those of Pose2Mesh. Does not import PyTorch."""
 
 from __future__ import annotations
 

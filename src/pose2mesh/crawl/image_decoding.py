@@ -96,8 +96,8 @@ def head_circle(person: Detection) -> tuple[float, float, float]:
     half blurred face stays recognisable.
     """
     left, top, right, bottom = map(float, person.box_px)
-    seen = person.confidence > 0
-    head, shoulders = person.joints_px[_HEAD][seen[_HEAD]], person.joints_px[_SHOULDERS][seen[_SHOULDERS]]
+    detected = person.confidence > 0
+    head, shoulders = person.joints_px[_HEAD][detected[_HEAD]], person.joints_px[_SHOULDERS][detected[_SHOULDERS]]
     radius = 0.1 * max(bottom - top, right - left)
     if len(shoulders) == 2:
         radius = max(radius, 0.5 * float(np.linalg.norm(shoulders[0] - shoulders[1])))

@@ -19,9 +19,9 @@ def fit_error_mm(joints_m: NDArray[np.floating], fitted_m: NDArray[np.floating])
         joints_m: (N, J, 3) the data set's joints, metres.
         fitted_m: (N, J, 3) the same joints regressed from the fitted bodies, in the same axes.
     """
-    truth = joints_m - joints_m.mean(axis=1, keepdims=True)
+    labelled = joints_m - joints_m.mean(axis=1, keepdims=True)
     fitted = fitted_m - fitted_m.mean(axis=1, keepdims=True)
-    return 1000 * np.linalg.norm(truth - fitted, axis=2).mean(axis=1)
+    return 1000 * np.linalg.norm(labelled - fitted, axis=2).mean(axis=1)
 
 
 def fit_error_crop_px(joints_px: NDArray[np.floating], fitted_px: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ Training takes rows in random order (`datasets/mixed_sampler.py`), an evaluation
 
     data = PosedDataset(records, body, joint_set, points=torch.arange(len(body.template)))
     samples = data.samples(rows)                          # ground truth in camera axes, relative to the root joint
-    batch = look(people, "detected", joint_set)               # what the network sees, truth turned to the ray it sees
+    batch = make_batch(samples, "detected", joint_set)    # network input; ground truth rotated to the viewing ray
 """
 
 from __future__ import annotations

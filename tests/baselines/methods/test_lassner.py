@@ -184,7 +184,7 @@ def test_sample_without_detected_landmarks(grown: Lassner) -> None:
 
 
 def test_too_few_labelled_samples(layer: BodyLayer, chunks: list[tuple[Observation, GroundTruth]]) -> None:
-    with pytest.raises(InputError, match="people have 3D labels; expected more than 182 to grow forests on"):
+    with pytest.raises(InputError, match="samples have 3D labels; expected more than 182 to grow forests on"):
         Lassner(layer, SMALL).fit(lambda chunk: chunks[chunk], 1, lambda line: None)
 
 
@@ -199,7 +199,7 @@ def test_the_number_of_samples_is_limited(layer: BodyLayer, chunks: list[tuple[O
     tiny = replace(SMALL, people=190, growth=ForestConfig(trees=1, leaves=2, considered=2))
     Lassner(layer, tiny).fit(draw, 100, lines.append)
     assert asked == [0, 1, 2]
-    assert lines[0] == "190 people with 3D labels"
+    assert lines[0] == "190 samples with 3D labels"
 
 
 def test_local_rotations_are_those_of_the_columns(grown: Lassner) -> None:

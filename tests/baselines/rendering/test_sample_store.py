@@ -109,7 +109,7 @@ def test_videos_are_cached(layer: BodyLayer, tmp_path: Path, counted: list[int])
 
 def test_a_folder_that_is_a_file_is_refused(layer: BodyLayer, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot be kept there"):
+    with pytest.raises(InputError, match="cannot be cached there"):
         SampleStore(stream(layer), tmp_path / "file").sample(0, 0)
 
 
@@ -118,5 +118,5 @@ def test_a_damaged_file_is_named(layer: BodyLayer, tmp_path: Path) -> None:
     kept.sample(0, 0)
     for file in tmp_path.rglob("joints.npy"):
         file.write_bytes(b"\x93NUMPY")
-    with pytest.raises(InputError, match="000000: drawn people cannot be kept there"):
+    with pytest.raises(InputError, match="000000: samples cannot be cached there"):
         kept.sample(0, 0)

@@ -1,4 +1,4 @@
-"""The reader of own data: COCO's form, and whatever 3D there is."""
+"""The reader of the user's own data: COCO format with optional 3D labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Units, projection, joints between others."""
+"""Conversions of joints: units, projection, middle joints."""
 
 from __future__ import annotations
 

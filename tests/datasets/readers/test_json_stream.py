@@ -1,4 +1,4 @@
-"""JSON read piece by piece."""
+"""The streaming JSON parser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Synthetic people: the batch, its geometry, and the points against the full body."""
+"""Synthetic samples: the batch, its geometry, and its points compared with the full body."""
 
 from __future__ import annotations
 

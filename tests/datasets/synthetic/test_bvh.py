@@ -1,4 +1,4 @@
-"""The BVH reader: forward kinematics by hand, channel orders, and what it says about broken files."""
+"""The BVH reader: forward kinematics by hand, channel orders, and the errors for broken files."""
 
 from __future__ import annotations
 

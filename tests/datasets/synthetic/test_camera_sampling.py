@@ -1,4 +1,4 @@
-"""Virtual cameras: projection by hand, and the distribution of what is drawn."""
+"""Virtual cameras: projection by hand, and the distribution of sampled cameras."""
 
 from __future__ import annotations
 

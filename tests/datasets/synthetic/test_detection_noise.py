@@ -1,4 +1,4 @@
-"""Synthesised detections: each kind of error where and as often as it should be, and confidences that tell of it."""
+"""Synthesised detections: place and frequency of each kind of error, and confidences that fall with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Poses: the algebra of trees of rotations, mirror images, and what is drawn from joint limits."""
+"""Poses: the algebra of trees of rotations, mirror images, and sampling from joint limits."""
 
 from __future__ import annotations
 

@@ -92,9 +92,9 @@ def _smoothed(joints: Tensor, video: SyntheticVideo) -> Tensor:
 
 def _errors(joints: Tensor, video: SyntheticVideo) -> Tensor:
     """MPJPE, PA-MPJPE and acceleration error (3,), root-aligned, in millimetres."""
-    found = (joints - joints[:, COCO.root_index, None])[:, COLUMNS]
-    truth = torch.from_numpy(video.joints_cam)[:, COLUMNS]
+    predicted = (joints - joints[:, COCO.root_index, None])[:, COLUMNS]
+    ground_truth = torch.from_numpy(video.joints_cam)[:, COLUMNS]
     bodies = metrics.BodyPoints(joints), metrics.BodyPoints(torch.from_numpy(video.joints_cam))
     means = [each.mean() for each in metrics.compute_errors(*bodies, COCO, ("mpjpe", "pa_mpjpe")).values()]
-    acceleration = torch.as_tensor(metrics.acceleration_error(found, truth))
+    acceleration = torch.as_tensor(metrics.acceleration_error(predicted, ground_truth))
     return 1000 * torch.stack([error.float() for error in (*means, acceleration)])

@@ -58,8 +58,8 @@ def rotation_loss(rotations: Tensor, orientations: Tensor, labelled: Tensor) -> 
 
 def shape_loss(shape: Tensor, phenotypes: Tensor, labelled: Tensor, layer: BodyLayer) -> Tensor:
     """Difference of shapes (B, 6) in logits from true phenotypes (B, 6)."""
-    known = (phenotypes - layer.low) / (layer.high - layer.low)
-    return masked_l1(shape.sigmoid()[:, None], known[:, None], labelled[:, None])
+    target = (phenotypes - layer.low) / (layer.high - layer.low)
+    return masked_l1(shape.sigmoid()[:, None], target[:, None], labelled[:, None])
 
 
 def joint_loss(joints: Tensor, ground_truth: Tensor, labelled: Tensor, root_index: int) -> Tensor:

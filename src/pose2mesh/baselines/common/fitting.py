@@ -184,18 +184,18 @@ class Fitter(nn.Module):
             The fitted state, and the energy (P,) of each person.
         """
         frames, person = len(start.pose), target.person
-        people = len(start.shape)
+        persons = len(start.shape)
         columns = torch.arange(sum(_SIZES), device=person.device)
-        owner = torch.cat((person.repeat_interleave(sum(_SIZES)), torch.arange(people).repeat_interleave(6)))
+        owner = torch.cat((person.repeat_interleave(sum(_SIZES)), torch.arange(persons).repeat_interleave(6)))
         free = None
         if camera_only:
-            free = torch.cat((columns.ge(_SIZES[0]).repeat(frames), torch.zeros(6 * people, dtype=torch.bool)))
+            free = torch.cat((columns.ge(_SIZES[0]).repeat(frames), torch.zeros(6 * persons, dtype=torch.bool)))
 
         def unpack(flat: Tensor) -> FitState:
-            of_frames, of_people = flat.split((frames * sum(_SIZES), people * len(PHENOTYPES)))
-            pose, turn, log_scale, shift = of_frames.reshape(frames, -1).split(_SIZES, dim=1)
+            frame_unknowns, person_unknowns = flat.split((frames * sum(_SIZES), persons * len(PHENOTYPES)))
+            pose, turn, log_scale, shift = frame_unknowns.reshape(frames, -1).split(_SIZES, dim=1)
             return FitState(
-                of_people.reshape(people, -1),
+                person_unknowns.reshape(persons, -1),
                 pose.reshape(frames, TURNING, 3),
                 rotation_from_vector(turn) @ start.orientation,
                 log_scale[:, 0],

@@ -30,13 +30,13 @@ def mean_pose(fitter: Fitter, target: FitTarget, observed: BaselineInput) -> lis
 
     The trunk leans in the image plane like the line from the hips to the shoulders, where both are detected.
     """
-    frames, people = len(target.joints), int(target.person.max()) + 1
+    frames, persons = len(target.joints), int(target.person.max()) + 1
     facing = axis_rotation(2, _lean(target, fitter)) @ target.joints.new_tensor(WORLD_TO_CAMERA)
     starts = []
     for turn in range(YAWS):
         yaw = axis_rotation(2, target.joints.new_full((frames,), 2 * torch.pi * turn / YAWS))
         start = FitState(
-            shape=target.joints.new_zeros(people, 6),
+            shape=target.joints.new_zeros(persons, 6),
             pose=fitter.prior.mean.expand(frames, -1, -1),
             orientation=facing @ yaw,
             log_scale=target.joints.new_zeros(frames),

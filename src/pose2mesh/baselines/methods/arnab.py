@@ -72,6 +72,6 @@ class Arnab:
 
 def mean_shapes(shapes: Tensor, person: Tensor) -> Tensor:
     """Mean shapes (P, 6) of persons, from the shapes (B, 6) of their frames; `person` (B,) is the person of a frame."""
-    people = int(person.max()) + 1
-    total = shapes.new_zeros(people, shapes.shape[1]).index_add(0, person, shapes)
-    return total / torch.bincount(person, minlength=people)[:, None]
+    persons = int(person.max()) + 1
+    total = shapes.new_zeros(persons, shapes.shape[1]).index_add(0, person, shapes)
+    return total / torch.bincount(person, minlength=persons)[:, None]

@@ -96,7 +96,7 @@ class Lassner(LearnedBaseline):
                 installed.
         """
         landmarks, confidence, ground_truth = self._labelled(chunks, count)
-        log(f"{len(landmarks)} people with 3D labels")
+        log(f"{len(landmarks)} samples with 3D labels")
         self.completion.fit_to(ground_truth.project(self._posed(ground_truth)))
         completed = self.completion(landmarks, confidence)
         targets = ground_truth.orientations[..., :2].flatten(2)
@@ -180,7 +180,7 @@ class Lassner(LearnedBaseline):
                 break
         if sample_count <= 2 * LANDMARKS:
             raise InputError(
-                f"{sample_count} people have 3D labels; expected more than {2 * LANDMARKS} to grow forests on"
+                f"{sample_count} samples have 3D labels; expected more than {2 * LANDMARKS} to grow forests on"
             )
         columns = [torch.cat(column)[: self.settings.people] for column in zip(*columns_of_chunks, strict=True)]
         landmarks, confidence, joints_2d, visible, phenotypes, orientations = columns

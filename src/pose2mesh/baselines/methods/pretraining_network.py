@@ -85,9 +85,9 @@ class PretrainingNetwork(LearnedBaseline):
         self.landmarks = nn.Conv2d(FINE, LANDMARKS, 1)
         self.presence = nn.Linear(FEATURES, joints + LANDMARKS)
 
-    def forward(self, pictures: Tensor) -> PretrainingOutput:
+    def forward(self, images: Tensor) -> PretrainingOutput:
         """Predictions for images (B, 3, CROP_PX, CROP_PX)."""
-        features = self.backbone(pictures)
+        features = self.backbone(images)
         fine = self.fine(features)
         joints = self.joints(features.vector).unflatten(1, (-1, 2))
         landmarks = mean_places(self.landmarks(nn.functional.avg_pool2d(fine, 2)))
@@ -95,7 +95,7 @@ class PretrainingNetwork(LearnedBaseline):
         return PretrainingOutput(self.parts(fine), joints, landmarks, *presence)
 
     def losses(self, observation: Observation, ground_truth: GroundTruth, progress: float) -> dict[str, Tensor]:
-        """See `LearnedBaseline`. The maps and landmarks of `seen` are the truth."""
+        """See `LearnedBaseline`. The maps and landmarks of the observation are ground truth."""
         assert observation.images is not None
         assert observation.parts is not None
         output, weights = self(observation.images), self.settings
@@ -115,8 +115,8 @@ class PretrainingNetwork(LearnedBaseline):
         """The observation with parts, silhouettes and landmarks detected in its images; in evaluation mode."""
         assert observation.images is not None
         parts, landmarks, presence = [], [], []
-        for pictures in observation.images.split(CHUNK):
-            output = self(pictures)
+        for images in observation.images.split(CHUNK):
+            output = self(images)
             larger = nn.functional.interpolate(output.parts, (MAP_PX, MAP_PX), mode="bilinear")
             parts.append(larger.softmax(1))
             landmarks.append(output.landmarks)

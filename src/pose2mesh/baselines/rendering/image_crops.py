@@ -46,8 +46,8 @@ def crop_image(image: NDArray[np.uint8], joints_px: Tensor, confidence: Tensor) 
         for centre, half in zip(crops.centre_px.tolist(), crops.half_px.tolist(), strict=True)
     ]
     stacked = np.stack(windows) if windows else np.zeros((0, CROP_PX, CROP_PX, 3), np.uint8)
-    seen = observe_joints(joints_px, confidence)
-    return Observation(seen.joints, confidence, torch.from_numpy(stacked).permute(0, 3, 1, 2).float() / 255)
+    observation = observe_joints(joints_px, confidence)
+    return Observation(observation.joints, confidence, torch.from_numpy(stacked).permute(0, 3, 1, 2).float() / 255)
 
 
 def _window(image: NDArray[np.uint8], centre_px: list[float], half_px: float) -> NDArray[np.uint8]:

@@ -76,7 +76,7 @@ class SampleStore:
             known = GroundTruth(labelled=self.stream.labelled(chunk, seed), **_read(ground_truth))
             return Observation(**_read(observation)), known
         except (OSError, ValueError) as error:
-            raise InputError(f"{place}: drawn people cannot be kept there ({one_line(error)})") from error
+            raise InputError(f"{place}: samples cannot be cached there ({one_line(error)})") from error
 
 
 def digest(stream: SampleStream) -> str:

@@ -62,10 +62,10 @@ def visible_surface(rasteriser: Rasteriser, vertices_cam: Tensor, cameras: Camer
     """
     vertices_px = cameras.project(vertices_cam).numpy()
     depth_m = (vertices_cam[..., 2] + cameras.position_cam[:, 2:]).numpy()
-    seen = [rasteriser(*person) for person in zip(vertices_px, depth_m, strict=True)]
-    person = np.repeat(np.arange(len(seen)), [len(pixels) for pixels, _ in seen])
-    pixel, face = (torch.from_numpy(np.concatenate(column)) for column in zip(*seen, strict=True))
-    return Visibility(len(seen), torch.from_numpy(person), pixel, face)
+    visible = [rasteriser(*person) for person in zip(vertices_px, depth_m, strict=True)]
+    person = np.repeat(np.arange(len(visible)), [len(pixels) for pixels, _ in visible])
+    pixel, face = (torch.from_numpy(np.concatenate(column)) for column in zip(*visible, strict=True))
+    return Visibility(len(visible), torch.from_numpy(person), pixel, face)
 
 
 def inside_image(cameras: Cameras, crops: Crops) -> Tensor:

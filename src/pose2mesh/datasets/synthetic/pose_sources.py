@@ -46,7 +46,7 @@ def describe_poses(motions: str | None) -> str:
     if motions is not None:
         folders = {file.parent.name for file in Path(motions).rglob("*.bvh")}
         clips = f"of motion clips ({', '.join(sorted(folders))}) and "
-    return f"Anny bodies in poses {clips}drawn from joint limits"
+    return f"Anny bodies in poses {clips}sampled from joint limits"
 
 
 def _unchanged(clips: Sequence[Clip], weights: Tensor | None = None) -> PoseSource:

@@ -79,7 +79,7 @@ def retarget(bvh: Bvh, up: Up | None = None) -> tuple[NDArray[np.float32], NDArr
         (T, 3) in metres, scaled by the length of the legs. Both in the target's world, Z up.
 
     Raises:
-        InputError: parts of the body are not found, the up axis cannot be told, or left and right are exchanged.
+        InputError: parts of the body are not found, the up axis cannot be determined, or left and right are exchanged.
     """
     roles = find_roles(bvh)
     _check_lengths(bvh, roles)
