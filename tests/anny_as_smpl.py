@@ -1,4 +1,4 @@
-"""The mean Anny body as a model file of SMPL's structure, and people drawn with it as a 3DPW on disk."""
+"""The mean Anny body as a model file of SMPL's structure, and synthetic samples of it as a 3DPW on disk."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _means_of_vertices(points: NDArray[np.floating], vertices: NDArray[np.floati
 
 
 def smpl_parameters(anny: BodyModel, people: SyntheticSamples) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Axis-angles (B, 24, 3) and translations (B, 3) that pose the model file as drawn people, in the camera's axes."""
+    """Axis-angles (B, 24, 3) and translations (B, 3) that pose the model file like samples, in the camera's axes."""
     to_camera = people.cameras.rotation.double().numpy()
     turned = to_camera[:, None] @ people.orientations.double().numpy() @ SMPL_TO_WORLD
     local = turned.copy()
@@ -76,7 +76,7 @@ def smpl_parameters(anny: BodyModel, people: SyntheticSamples) -> tuple[NDArray[
 
 
 def write_people(folder: Path, anny: BodyModel, people: SyntheticSamples) -> None:
-    """The annotation file of 3DPW's test part: everyone in a picture of their own."""
+    """The annotation file of 3DPW's test split: every sample in an image of its own."""
     poses, translations = smpl_parameters(anny, people)
     true_px = people.joints_px.double().numpy()
     focal, centre, sizes = (
@@ -90,7 +90,7 @@ def write_people(folder: Path, anny: BodyModel, people: SyntheticSamples) -> Non
         image = {"id": number, "file_name": f"image_{number:05d}.jpg", "sequence": "clips", "frame_idx": number}
         images.append({**image, "width": width, "height": height, "cam_param": camera})
         body = {"pose": poses[number].ravel().tolist(), "shape": [0.0] * 10, "trans": translations[number].tolist()}
-        joints = np.broadcast_to(people.root_cam[number].double().numpy(), (JOINTS, 3))  # which nobody asks for
+        joints = np.broadcast_to(people.root_cam[number].double().numpy(), (JOINTS, 3))  # not used
         annotations.append(
             {
                 "id": number,

@@ -1,4 +1,4 @@
-"""A synthetic 3DPW on disk: procedural poses on made-up SMPL bodies, filmed by one camera, and what is true of them."""
+"""A synthetic 3DPW on disk: procedural poses on made-up SMPL bodies before one camera, with their ground truth."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SMPL_TO_WORLD = WORLD_TO_CAMERA = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
 
 @dataclass
 class People:
-    """What is true, (N, …), metres, camera's axes, from the camera; pixels."""
+    """Ground truth (N, …) in metres, in the camera's frame, and in pixels."""
 
     vertices: np.ndarray
     coco_px: np.ndarray
@@ -50,7 +50,7 @@ def write_models(folder: Path) -> dict[str, dict[str, Any]]:
     (folder / "smpl").mkdir(parents=True)
     arrays = {gender: fake_model("smpl", seed) for seed, gender in enumerate(("neutral", *GENDERS))}
     for gender, model in arrays.items():
-        # Fewer random bulges: a person remains a person.
+        # Fewer random bulges, so that the body keeps human proportions.
         model["shapedirs"] *= 0.2
         model["posedirs"] *= 0.1
         save_npz(folder / "smpl" / f"SMPL_{gender.upper()}.npz", model)
@@ -88,7 +88,7 @@ def smpl_poses(count: int, seed: int = 0) -> np.ndarray:
 def write_pw3d(
     folder: Path, models: Path, arrays: dict[str, dict[str, Any]], count: int = 30, split: str = "test"
 ) -> People:
-    """The annotation files of two people in `count` / 2 frames of one sequence, and what is true of them."""
+    """The annotation files of two people in `count` / 2 frames of one sequence, and their ground truth."""
     rng = np.random.default_rng(1)
     poses, shapes = smpl_poses(count), rng.normal(0, 0.5, (count, 10))
     regressors = [np.load(models / name) for name in ("J_regressor_coco.npy", "J_regressor_h36m_correct.npy")]

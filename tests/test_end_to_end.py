@@ -1,4 +1,4 @@
-"""The bundle that ships, from a user's files to bodies: upright, over the person, steady when joints are missing."""
+"""The default bundle, from input files to bodies: upright, over the person, robust to missing joints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics against numbers worked out by hand, and what they must not depend on."""
+"""Metrics: values worked out by hand, and invariances."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_mean_distance_by_hand() -> None:
 
 
 @given(seeds)
-def test_mean_distance_of_root_relative_joints_does_not_depend_on_where_the_people_stand(seed: int) -> None:
+def test_mean_distance_of_root_relative_joints_does_not_depend_on_the_position_of_the_people(seed: int) -> None:
     predicted, target = pair(seed)
     generator = torch.Generator().manual_seed(seed)
     one, other = 10 * torch.randn(2, 2, 1, 3, generator=generator, dtype=torch.float64)
@@ -59,7 +59,7 @@ def test_mean_distance_of_root_relative_joints_does_not_depend_on_where_the_peop
 
 
 def test_procrustes_distance_by_hand() -> None:
-    # A right angle seen twice as large, turned by a quarter and moved, but for its corner, which is off.
+    # A cross twice as large, turned by a quarter and moved, but for its corner, which is off.
     target = torch.tensor([[[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [-1, 0, 0], [0, -1, 0]]], dtype=torch.float64)
     turned = 2 * torch.stack([-target[..., 1], target[..., 0], target[..., 2]], -1) + torch.tensor([5.0, 6, 7])
     assert procrustes_distance(turned, target).item() == pytest.approx(0)
@@ -77,10 +77,10 @@ def test_procrustes_distance_agrees_with_scipy(seed: int, noise: float) -> None:
     rotation = torch.from_numpy(Rotation.random(rng=seed).as_matrix())
     predicted = 3 * (target + noise * pair(seed + 1)[0]) @ rotation.mT + 2
     expected = []
-    for points, truth in zip(predicted.numpy(), target.numpy(), strict=True):
+    for points, true_points in zip(predicted.numpy(), target.numpy(), strict=True):
         # SciPy gives both of norm 1 about their mean, and may mirror: for these points it has no reason to.
-        fixed, moved, _ = procrustes(truth, points)
-        norm = np.linalg.norm(truth - truth.mean(0))
+        fixed, moved, _ = procrustes(true_points, points)
+        norm = np.linalg.norm(true_points - true_points.mean(0))
         expected.append(np.linalg.norm(fixed - moved, axis=1).mean() * norm)
     np.testing.assert_allclose(procrustes_distance(predicted, target).numpy(), expected, rtol=1e-9)
 
@@ -90,18 +90,18 @@ def test_procrustes_distance_agrees_with_scipys_rotations_where_a_mirror_image_w
     target = pair(seed)[1]
     predicted = target * torch.tensor([1.0, 1.0, -1.0], dtype=torch.float64)
     expected = []
-    for points, truth in zip(predicted.numpy(), target.numpy(), strict=True):
-        points, truth = points - points.mean(0), truth - truth.mean(0)
-        rotation, _ = Rotation.align_vectors(truth, points)
+    for points, true_points in zip(predicted.numpy(), target.numpy(), strict=True):
+        points, true_points = points - points.mean(0), true_points - true_points.mean(0)
+        rotation, _ = Rotation.align_vectors(true_points, points)
         turned = rotation.apply(points)
-        scale = (turned * truth).sum() / (turned**2).sum()
-        expected.append(np.linalg.norm(scale * turned - truth, axis=1).mean())
+        scale = (turned * true_points).sum() / (turned**2).sum()
+        expected.append(np.linalg.norm(scale * turned - true_points, axis=1).mean())
     np.testing.assert_allclose(procrustes_distance(predicted, target).numpy(), expected, rtol=1e-6)
     assert (procrustes_distance(predicted, target) > 0.01).all()
 
 
 @given(seeds, st.floats(0.1, 10))
-def test_procrustes_distance_forgives_similarities_of_the_prediction(seed: int, scale: float) -> None:
+def test_procrustes_distance_ignores_similarities_of_the_prediction(seed: int, scale: float) -> None:
     predicted, target = pair(seed)
     rotation = torch.from_numpy(Rotation.random(rng=seed).as_matrix())
     moved = scale * predicted @ rotation.mT + 3
@@ -123,11 +123,11 @@ def test_alignment_reduces_the_squared_error(seed: int) -> None:
     assert (procrustes_distance(near, target) <= 1.1 * mean_distance(near, target)).all()
 
 
-def test_scaled_distance_forgives_the_size_alone() -> None:
+def test_scaled_distance_ignores_the_size_alone() -> None:
     _, target = pair(0)
     assert scaled_distance(0.3 * target, target).max() < 1e-12
     assert scaled_distance(target + 1, target).min() > 0.1
-    # one joint at (1, 0, 0), seen at (1, 1, 0): the best scale is a half, and √½ is left
+    # one joint at (1, 0, 0), predicted at (1, 1, 0): the best scale is a half, and √½ is left
     left = scaled_distance(torch.tensor([[[1.0, 1, 0]]]), torch.tensor([[[1.0, 0, 0]]]))
     assert left.item() == pytest.approx(math.sqrt(0.5))
 
@@ -186,7 +186,7 @@ def test_oks_by_hand() -> None:
 
 
 @given(seeds, st.floats(0.5, 20))
-def test_oks_does_not_depend_on_the_size_of_the_picture(seed: int, scale: float) -> None:
+def test_oks_does_not_depend_on_the_size_of_the_image(seed: int, scale: float) -> None:
     generator = torch.Generator().manual_seed(seed)
     target = 200 * torch.rand(3, 19, 2, generator=generator, dtype=torch.float64)
     predicted = target + 5 * torch.randn(3, 19, 2, generator=generator, dtype=torch.float64)

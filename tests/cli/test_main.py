@@ -46,7 +46,7 @@ def files(folder: Path) -> set[Path]:
 
 
 def pose(path: Path, array: np.ndarray | None = None) -> Path:
-    """A good array of one person, or the one given."""
+    """A valid array of one person, or the given one."""
     np.save(path, np.random.default_rng(0).uniform(50, 400, (17, 2)) if array is None else array)
     return path
 
@@ -54,7 +54,7 @@ def pose(path: Path, array: np.ndarray | None = None) -> Path:
 # --- what users see first
 
 
-def test_help_answers_at_once() -> None:
+def test_help_is_fast() -> None:
     """It imports nothing heavy: a quarter of a second, where PyTorch alone would take two."""
     told = "import sys; sys.argv = ['pose2mesh', '--help']; from pose2mesh.cli.main import main"
     code = f"{told}\ntry: main()\nexcept SystemExit as end: assert not end.code\nprint(*sys.modules, file=sys.stderr)"
@@ -312,7 +312,7 @@ def test_a_bad_input_in_a_process_of_its_own(tmp_path: Path) -> None:
     assert files(tmp_path) == {path}
 
 
-def truncated_picture(path: Path) -> Path:
+def truncated_image(path: Path) -> Path:
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (480, 640, 3), np.uint8)).save(path)
     return written(path, path.read_bytes()[: path.stat().st_size // 2])
 
@@ -322,8 +322,8 @@ def truncated_picture(path: Path) -> Path:
     [
         (lambda d: written(d / "a.jpg", "this is text"), "is not an image that can be read"),
         (lambda d: written(d / "a.jpg", ""), "is not an image that can be read"),
-        (lambda d: truncated_picture(d / "a.jpg"), "cannot be read as an image (image file is truncated"),
-        (lambda d: truncated_picture(d / "a.png"), "cannot be read as an image"),
+        (lambda d: truncated_image(d / "a.jpg"), "cannot be read as an image (image file is truncated"),
+        (lambda d: truncated_image(d / "a.png"), "cannot be read as an image"),
         (lambda d: folder_of(d / "photos", "b.jpg", ""), "has no 'a.jpg'"),
     ],
 )
@@ -401,7 +401,7 @@ def test_bad_bundles(
     assert files(tmp_path) == before
 
 
-def test_a_bad_bundle_is_told_once(bundle_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bad_bundle_is_reported_once(bundle_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one, two = pose(tmp_path / "one.npy"), pose(tmp_path / "two.npy")
     assert main(["predict", str(one), str(two), "--model", str(tmp_path / "none"), "--out", str(tmp_path)]) == 2
     assert "no such bundle" in one_line(capsys)
@@ -411,7 +411,7 @@ def test_a_bad_bundle_is_told_once(bundle_file: Path, tmp_path: Path, capsys: py
 
 
 class Trained:
-    """Stands in for `run.train` and notes what it is asked to do."""
+    """Replaces `loop.train` and records its arguments."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         from pose2mesh.training import loop
@@ -443,7 +443,7 @@ def test_train_from_a_config(
     assert capsys.readouterr().out.splitlines() == ["runs/tiny/bundle.safetensors", "here/bundle.safetensors"]
 
 
-def test_resume_goes_on_with_the_config_of_the_run(
+def test_resume_uses_the_config_of_the_run(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     trained = Trained(monkeypatch)

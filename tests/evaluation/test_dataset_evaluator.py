@@ -1,4 +1,4 @@
-"""A model on a data set by its protocol: from files written here to errors worked out without the package."""
+"""Evaluation of a model on a data set under its protocol, against errors computed without the package."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def predictor(bundle: Path) -> Predictor:
 
 @pytest.fixture
 def config(folder: Path, models: Path, tmp_path: Path) -> Path:
-    """A training config whose data set to validate on is the synthetic one."""
+    """A training config whose validation data set is the synthetic one."""
     path = tmp_path / "config.yaml"
     data = {
         "folder": str(folder.parent),
@@ -96,7 +96,7 @@ def config(folder: Path, models: Path, tmp_path: Path) -> Path:
 
 
 def aligned(points: np.ndarray, ground_truth: np.ndarray) -> np.ndarray:
-    """Points moved to the truth by the best similarity, with SciPy's rotations."""
+    """Points aligned to the ground truth by the best similarity, with SciPy's rotations."""
     centred, target = points - points.mean(0), ground_truth - ground_truth.mean(0)
     rotation, _ = Rotation.align_vectors(target, centred)
     turned = rotation.apply(centred)
@@ -104,7 +104,7 @@ def aligned(points: np.ndarray, ground_truth: np.ndarray) -> np.ndarray:
 
 
 def direct(predictor: Predictor, body: GenderedBody, people: People) -> dict[str, np.ndarray]:
-    """The errors of the same people without reader, protocol or metrics: each in millimetres, (N,)."""
+    """Errors (N,) in millimetres of the same samples, computed without reader, protocol and metrics."""
     ones = np.ones(people.coco_px.shape[:2])
     vertices = predictor.run(people.coco_px, ones)[1].astype(np.float64)
     human36, pelvis = body.regressor(HUMAN36).numpy(), body.main.joint_regressor[0].numpy()
@@ -143,7 +143,7 @@ def test_through_the_files_as_measured_directly(
 
 
 class Known:
-    """Answers with the true meshes of the people it is asked about, told by their pixels, times a factor."""
+    """Model double that predicts the true meshes of the samples, found by their pixels, times a factor."""
 
     joint_set = COCO
 
@@ -159,13 +159,13 @@ class Known:
         return np.zeros((len(pixels), 19, 3), np.float32), vertices.astype(np.float32)
 
 
-def test_the_truth_has_no_error(people: People, body: GenderedBody, folder: Path, tmp_path: Path) -> None:
+def test_the_ground_truth_has_no_error(people: People, body: GenderedBody, folder: Path, tmp_path: Path) -> None:
     known = Known(people, body)
     results = evaluate_records(known, read_pw3d(folder, tmp_path, split="test"), body, PROTOCOLS["3dpw"])  # type: ignore[arg-type]
     for name in ("mpjpe_mm", "pa_mpjpe_mm", "mpvpe_mm", "pa_mpvpe_mm", "known_camera_mpvpe_mm"):
         assert results[name] == pytest.approx(0, abs=1e-3), name
     assert results["sequences"]["acceleration_mm"] == pytest.approx(0, abs=1e-3)
-    # One walk of each of the two people, 15 frames long.
+    # One walk of 15 frames for each of the two people.
     assert (results["sequences"]["sequences"], results["sequences"]["frames"]) == (2, 30)
     assert results["sequences"]["smoothed_mpjpe_mm"] > 1
     (_, _, none), (_, _, cameras) = known.asked
@@ -184,7 +184,9 @@ def test_a_wrong_size_is_forgiven_by_alignment_alone(
     assert results["mpjpe_mm"] > 1
 
 
-def test_detections_are_what_the_model_sees(people: People, body: GenderedBody, folder: Path, tmp_path: Path) -> None:
+def test_detections_are_the_input_of_the_model(
+    people: People, body: GenderedBody, folder: Path, tmp_path: Path
+) -> None:
     known = Known(people, body)
     results = evaluate_records(known, read_pw3d(folder, tmp_path, split="test"), body, PROTOCOLS["3dpw"], "detected")  # type: ignore[arg-type]
     assert results["left_out"] == {"no detection": 6}
@@ -193,7 +195,7 @@ def test_detections_are_what_the_model_sees(people: People, body: GenderedBody, 
     np.testing.assert_allclose(confidence, 0.9, rtol=1e-6)
     off = np.abs(pixels[0, :17] - people.coco_px[1, :17])
     assert 1 < off.mean() < 10
-    # Missing detections leave gaps: nobody has been seen for the frames between.
+    # Missing detections leave gaps: these frames have no input.
     assert results["sequences"]["sequences"] > 2
 
 
@@ -207,7 +209,7 @@ def test_noise_is_decided_by_the_seed(predictor: Predictor, body: GenderedBody, 
     assert errors(seed=1)["mpjpe_mm"] != errors(seed=2)["mpjpe_mm"]
     few = errors(samples=5)
     assert few["samples"] == 5
-    assert "sequences" not in few  # of a draw, frames do not follow each other
+    assert "sequences" not in few  # the frames of random samples are not consecutive
 
 
 def test_a_model_of_another_mesh_is_measured_by_its_joints(people: People, body: GenderedBody, tmp_path: Path) -> None:
@@ -234,7 +236,7 @@ def test_a_model_of_another_mesh_is_measured_by_its_joints(people: People, body:
         evaluate_records(known, records, body, PROTOCOLS["3dpw"])  # type: ignore[arg-type]
 
 
-def test_who_is_of_the_protocol(predictor: Predictor, body: GenderedBody, folder: Path, tmp_path: Path) -> None:
+def test_samples_of_the_protocol(predictor: Predictor, body: GenderedBody, folder: Path, tmp_path: Path) -> None:
     records = read_pw3d(folder, tmp_path, split="test")
     protocol = replace(PROTOCOLS["3dpw"], subjects=(1,), frames_per_second=0.0)
     results = evaluate_records(predictor, records, body, protocol)
@@ -276,7 +278,7 @@ def test_on_the_command_line(bundle: Path, config: Path, tmp_path: Path, capsys:
         (lambda data: data["annotations"][7].update(image_id=99), "annotation 7: image_id 99 is not among", 1),
     ],
 )
-def test_a_fault_is_named_and_the_rest_goes_on_when_asked(
+def test_a_fault_is_named_and_skipped_on_request(
     bundle: Path, config: Path, folder: Path, tmp_path: Path, change: Callable, message: str, lost: int
 ) -> None:
     copy = tmp_path / "PW3D"
@@ -313,7 +315,7 @@ def test_a_file_cut_short(bundle: Path, config: Path, folder: Path, tmp_path: Pa
 def test_own_data_has_the_plain_protocol(
     bundle: Path, config: Path, people: People, body: GenderedBody, predictor: Predictor, tmp_path: Path
 ) -> None:
-    """The model's joints, here COCO's, from the true mesh; of neutral bodies where no gender is told."""
+    """The model's joints, here COCO's, from the true mesh; neutral bodies without a known gender."""
     source = json.loads((people.folder / "data" / "3DPW_latest_test.json").read_text())
     camera = {"focal": [1961.0, 1969.0], "princpt": [540.0, 960.0]}
     images = [{"id": 0, "file_name": "a.jpg", "width": 1080, "height": 1920, "cam_param": camera}]
@@ -335,7 +337,7 @@ def test_own_data_has_the_plain_protocol(
 
 
 def test_a_protocol_chooses_subjects_and_frames_itself(tmp_path: Path) -> None:
-    """Whatever the config reads to validate on: here subject 11 alone, every hundredth frame."""
+    """The split of the config does not matter: here subject 11 alone, every hundredth frame."""
     literature.write_models(tmp_path / "models")
     literature.write_human36m(tmp_path / "Human36M")
     data = DataConfig(

@@ -1,4 +1,4 @@
-"""The same frames as motion clips and as a 3DPW on disk: `evaluate` finds the same errors, to rounding."""
+"""`evaluate` gives the same errors, up to rounding, for the same frames as motion clips and as a 3DPW on disk."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tests.anny_as_smpl import smpl_parameters, write_anny, write_people
 from tests.untrained import save_untrained
 
 SAMPLES, SEED = 16, 5
-# Of the validation part of configs/mocap_split.yaml.
+# Validation clips of configs/mocap_split.yaml.
 VALIDATION_CLIPS = ("cartwheel", "dance_b", "getup_faceup", "kick")
 MEASURES = (
     "mpjpe_mm", "pa_mpjpe_mm", "mpvpe_mm", "pa_mpvpe_mm", "known_camera_mpjpe_mm", "known_camera_mpvpe_mm", "spread_mm",
@@ -69,7 +69,7 @@ def written_clips(anny: BodyModel, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(autouse=True)
 def one_shape(anny: BodyModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever is drawn has the mean shape, the only one of the model file."""
+    """Every sample has the mean shape, the only one of the model file."""
 
     def sample(self: ShapeConfig, count: int, generator: torch.Generator) -> Tensor:
         return anny.mean_phenotypes.repeat(count, 1)
@@ -78,7 +78,7 @@ def one_shape(anny: BodyModel, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def drawn(anny: BodyModel, joint_set: JointSet, clips: Path) -> SyntheticSamples:
-    """Whom `evaluate --motions` draws of a folder of clips for a model of a joint set."""
+    """Samples of `evaluate --motions` from a folder of clips, for a model of a joint set."""
     generator = torch.Generator().manual_seed(SEED)
     synthesiser = BodySynthesiser(anny, joint_set, None)
     return sample_people(SAMPLES, clip_poses(clips), synthesiser, SyntheticConfig(views=1), generator)
@@ -91,7 +91,7 @@ def test_both_bodies_are_posed_alike(anny: BodyModel, models: Path, written_clip
     found = body(pose, torch.zeros(SAMPLES, 10), translation)
     expected = people.cameras.to_camera(anny(people.phenotypes, people.orientations))
     expected = expected + people.cameras.position_cam[:, None]
-    assert expected.std(0).mean() > 0.1  # these are different poses in different places
+    assert expected.std(0).mean() > 0.1  # different poses in different places
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 

@@ -49,9 +49,9 @@ def test_clips_of_a_folder(shared_data: Path, anny_bundle: Path, tmp_path: Path)
     poses = clip_poses(tmp_path)
     frames = poses.frames
     assert frames is not None
-    drawn = poses.sample(6, torch.Generator().manual_seed(0))
-    # Every pose is a frame of the clip as it stands.
-    assert all((frames - pose).abs().amax((1, 2, 3)).min() < 1e-6 for pose in drawn)
+    samples = poses.sample(6, torch.Generator().manual_seed(0))
+    # Every pose is an unchanged frame of the clip.
+    assert all((frames - pose).abs().amax((1, 2, 3)).min() < 1e-6 for pose in samples)
     results = evaluate_model(
         Predictor.load(anny_bundle), EvaluateOptions(motions=tmp_path, samples=4), lambda line: None
     )

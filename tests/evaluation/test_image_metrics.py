@@ -1,4 +1,4 @@
-"""Keypoint similarity and silhouette overlap on photos, on a body that is known to fit."""
+"""Keypoint similarity and silhouette IoU on images, on a body that is known to fit."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def standing_joints() -> np.ndarray:
 
 
 def box_vertices(faces: np.ndarray, count: int) -> np.ndarray:
-    """The small body's sphere pulled onto a box that is seen as `BOX` at 100 px/m, its centre at (150, 130)."""
+    """The small body's sphere pulled onto a box that projects to `BOX` at 100 px/m, its centre at (150, 130)."""
     import trimesh
 
     sphere = np.array(trimesh.creation.icosphere(subdivisions=2).vertices)
@@ -85,7 +85,7 @@ def test_a_polygon_is_filled() -> None:
         [1e300] * 6,
     ],
 )
-def test_what_is_no_polygon_is_refused(polygon: object) -> None:
+def test_an_invalid_polygon_is_refused(polygon: object) -> None:
     with pytest.raises(InputError, match=r"file: annotation 4: .* is no polygon"):
         polygon_mask([polygon], SIZE, "file: annotation 4")
 
@@ -107,7 +107,7 @@ def test_a_body_that_fits_scores_one(bundle_file: Path, tmp_path: Path, photos: 
 
 
 def test_similarity_is_over_the_labelled_joints(bundle_file: Path, tmp_path: Path, photos: Path) -> None:
-    """OKS as COCO defines it, over the 17 joints of the file: pelvis and neck are nobody's labels."""
+    """OKS as COCO defines it, over the 17 joints of the file: pelvis and neck are not labelled."""
     predictor, source = Predictor.load(bundle_file), annotation(tmp_path / "a.json", labelled=14)
     person = read_keypoints(source)[0].people[0]
     found = predictor.recover_converted(person.joints_px[None], person.confidence[None], image_size=SIZE)[0]
@@ -117,7 +117,7 @@ def test_similarity_is_over_the_labelled_joints(bundle_file: Path, tmp_path: Pat
     assert evaluate_keypoints(predictor, source, photos)["oks"] == pytest.approx(expected, abs=1e-3)
 
 
-def test_a_photo_stored_on_its_side(bundle_file: Path, tmp_path: Path, photos: Path) -> None:
+def test_an_image_stored_on_its_side(bundle_file: Path, tmp_path: Path, photos: Path) -> None:
     predictor, source = Predictor.load(bundle_file), annotation(tmp_path / "a.json")
     upright = evaluate_keypoints(predictor, source, photos)
     Image.new("RGB", SIZE[::-1]).save(photos / "a.png")
@@ -134,7 +134,7 @@ def test_people_who_cannot_be_measured(bundle_file: Path, tmp_path: Path, photos
             evaluate_keypoints(predictor, source, photos)
 
 
-def test_the_size_comes_from_the_photo_where_the_file_has_none(bundle_file: Path, tmp_path: Path, photos: Path) -> None:
+def test_the_size_comes_from_the_image_if_the_file_has_none(bundle_file: Path, tmp_path: Path, photos: Path) -> None:
     predictor = Predictor.load(bundle_file)
     known = evaluate_keypoints(predictor, annotation(tmp_path / "a.json"), photos)
     assert known == evaluate_keypoints(predictor, annotation(tmp_path / "b.json", width=None, height=None), photos)
@@ -155,7 +155,7 @@ def test_files_that_do_not_fit(
         evaluate_keypoints(Predictor.load(bundle_file), annotation(tmp_path / "a.json", mask, **more), photos)
 
 
-def test_a_photo_that_is_none(bundle_file: Path, tmp_path: Path, photos: Path) -> None:
+def test_an_unreadable_image(bundle_file: Path, tmp_path: Path, photos: Path) -> None:
     (photos / "a.png").write_text("text")
     with pytest.raises(InputError, match=r"a\.png: cannot be read as an image"):
         evaluate_keypoints(Predictor.load(bundle_file), annotation(tmp_path / "a.json"), photos)
@@ -180,7 +180,7 @@ def test_the_command_reports_it(
     assert float(lines["oks"]) == pytest.approx(document["oks"], abs=1e-3)
 
 
-def test_real_photos(bundle_file: Path, shared_data: Path) -> None:
+def test_real_images(bundle_file: Path, shared_data: Path) -> None:
     folder = shared_data / "coco_mini"
     source = next(folder.glob("*.json"))
     images = folder / "images" if (folder / "images").is_dir() else folder

@@ -27,10 +27,10 @@ def people(count: int = 2, joints: int = 17, vertices: int = 30, seed: int = 0) 
     return BodyPoints(points[:, :joints], points[:, joints:], points[:, 0])
 
 
-def test_the_joints_that_count_relative_to_the_root() -> None:
+def test_evaluated_joints_relative_to_the_root() -> None:
     ground_truth = people()
-    joints = ground_truth.joints.clone() + 5  # everyone stands elsewhere
-    joints[:, 9] += 1  # the nose does not count
+    joints = ground_truth.joints.clone() + 5  # all bodies moved
+    joints[:, 9] += 1  # the nose is not evaluated
     joints[:, 3, 0] += 0.07  # an ankle, one of 14
     joints[1, 10, 2] += 0.14
     errors = person_errors(P2, BodyPoints(joints), BodyPoints(ground_truth.joints))
@@ -69,11 +69,11 @@ def test_f_scores_of_aligned_vertices() -> None:
     assert person_errors(HANDS, other, ground_truth)["f_score_15mm"].max() < 0.5
 
 
-def test_means_are_of_those_who_have_the_error() -> None:
-    told = means(
+def test_means_leave_out_missing_errors() -> None:
+    found = means(
         {"mpjpe_mm": np.array([1.0, 3.0]), "mpvpe_mm": np.array([np.nan, 4.0]), "none": np.array([np.nan] * 2)}
     )
-    assert told == {"mpjpe_mm": 2, "mpvpe_mm": 4}
+    assert found == {"mpjpe_mm": 2, "mpvpe_mm": 4}
 
 
 def test_by_action() -> None:
@@ -96,7 +96,7 @@ def test_stretches_end_at_gaps_people_and_sequences() -> None:
 def test_errors_over_time() -> None:
     ground_truth = np.zeros((9, 2, 3))
     found = ground_truth.copy()
-    found[:5:2, 0, 2] = 0.001  # one of two joints trembles by a millimetre: 2 mm/frame² for it
+    found[:5:2, 0, 2] = 0.001  # one of two joints jitters by a millimetre: 2 mm/frame² for it
     found[5:, :, 0] = 0.010  # off, but steady
     results = sequence_errors(found, ground_truth, [np.arange(5), np.arange(5, 9), np.array([0, 1])], fps=30)
     assert (results["sequences"], results["frames"]) == (2, 9)
@@ -113,7 +113,7 @@ def test_no_stretch_is_long_enough() -> None:
     assert sequence_errors(joints, joints, [np.array([0, 1]), np.array([2, 3])], fps=30) == {}
 
 
-def test_an_error_of_nothing_is_nothing() -> None:
+def test_identical_bodies_have_no_error() -> None:
     ground_truth = people()
     for name, values in person_errors(P2, ground_truth, ground_truth).items():
         assert values.max() < 1e-2, name

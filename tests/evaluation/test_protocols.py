@@ -1,4 +1,4 @@
-"""Protocols: who and what they compare, and how one is found."""
+"""Protocols: their samples and joints, and the look-up by name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pose2mesh.evaluation.protocols import HUMAN36M_ACTIONS, PROTOCOLS, find_pro
 from pose2mesh.skeletons import COCO, HUMAN36
 
 
-def test_every_protocol_says_where_it_is_from_and_is_for_a_data_set_that_is_read() -> None:
+def test_every_protocol_has_a_source_and_a_data_set_with_a_reader() -> None:
     for name, protocol in PROTOCOLS.items():
         assert protocol.name == name
         assert protocol.source

@@ -1,4 +1,4 @@
-"""Published rows and the tables that reports stand beside them in."""
+"""Published results, and the report tables that compare with them."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def test_hands_have_f_scores() -> None:
     assert published[6:8] == ["0.674", "0.969"]
 
 
-def test_actions_count_alike_in_their_mean() -> None:
+def test_the_mean_over_actions_is_unweighted() -> None:
     actions = {
         "Eating": {"samples": 3, "mpjpe_mm": 10.0, "known_camera_mpjpe_mm": 9.0},
         "Posing": {"samples": 1, "mpjpe_mm": 20.0, "known_camera_mpjpe_mm": 9.0},
     }
     table = rows(action_table(actions))
-    assert table[0] == ["action", "people", "MPJPE"]
+    assert table[0] == ["action", "samples", "MPJPE"]
     assert table[2:] == [["Eating", "3", "10.0"], ["Posing", "1", "20.0"], ["mean of the actions", "", "15.0"]]
 
 
@@ -64,7 +64,7 @@ def test_a_whole_report() -> None:
         sequences |= {f"{way}_acceleration_mm": 5.0, f"{way}_mpjpe_mm": 50.0, f"{way}_pa_mpjpe_mm": 34.0}
     text = report_tables(PROTOCOLS["3dpw"], REPORT | {"sequences": sequences, "known_camera_mpjpe_mm": 48.0})
     assert text.startswith("## 3DPW, test\n")
-    assert "1,234 people (5 left out: no body fit)" in text
+    assert "1,234 samples (5 left out: no body fit)" in text
     assert "Given the camera: MPJPE 48.0." in text
     assert "| as predicted | 20.0 | 51.0 | 35.0 |" in text
     assert "| One-Euro, both ways | 5.0 | 50.0 | 34.0 |" in text

@@ -1,4 +1,4 @@
-"""Errors on motion clips: right on answers that are known, the same for a seed, refused where they mean nothing."""
+"""Errors on synthetic samples: correct for known predictions, decided by the seed, refused for another body."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def anny_bundle(anny: BodyModel, source: PoseSource, tmp_path_factory: pytest.Te
 
 
 class Known:
-    """Answers with the truth of the people that `evaluate_synthetic` draws first, times a factor."""
+    """Model double that predicts the ground truth of the first samples of `evaluate_synthetic`, times a factor."""
 
     joint_set, needs_image = COCO, False
 
@@ -54,20 +54,20 @@ class Known:
         root = joints[:, COCO.root_index, None]
         self.joints, self.vertices = (factor * (joints - root)).numpy(), (factor * (vertices - root)).numpy()
         self.template, self.info = anny.template, SimpleNamespace(name="known", body="anny")
-        self.statures = 2 * (factor * anny.stature(people.phenotypes)).tolist()  # asked without and with cameras
-        self.asked: list[Any] = []
+        self.statures = 2 * (factor * anny.stature(people.phenotypes)).tolist()  # without and with cameras
+        self.calls: list[Any] = []
 
     def run(
         self, pixels: np.ndarray, confidence: np.ndarray, intrinsics: Any = None, pictures: None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        self.asked.append((pixels, confidence, intrinsics))
+        self.calls.append((pixels, confidence, intrinsics))
         return self.joints, self.vertices
 
     def stature(self, joints: np.ndarray) -> float:
         return self.statures.pop(0)
 
 
-def test_the_truth_has_no_error(anny: BodyModel, source: PoseSource) -> None:
+def test_the_ground_truth_has_no_error(anny: BodyModel, source: PoseSource) -> None:
     known = Known(anny, source, 1.0)
     results = evaluate_synthetic(known, source, SAMPLES, SEED, "gt")  # type: ignore[arg-type]
     for name, value in results.items():
@@ -82,7 +82,7 @@ def test_the_truth_has_no_error(anny: BodyModel, source: PoseSource) -> None:
     } < results.keys()
 
 
-def test_a_wrong_size_is_told_from_a_wrong_pose(anny: BodyModel, source: PoseSource) -> None:
+def test_a_wrong_size_is_distinguished_from_a_wrong_pose(anny: BodyModel, source: PoseSource) -> None:
     known = Known(anny, source, 0.5)
     results = evaluate_synthetic(known, source, SAMPLES, SEED, "gt")  # type: ignore[arg-type]
     columns = COCO.evaluation_indices
@@ -95,39 +95,39 @@ def test_a_wrong_size_is_told_from_a_wrong_pose(anny: BodyModel, source: PoseSou
         assert results[name] == pytest.approx(0, abs=0.05), name
 
 
-def test_what_the_model_is_given(anny: BodyModel, source: PoseSource) -> None:
+def test_input_of_the_model(anny: BodyModel, source: PoseSource) -> None:
     known = Known(anny, source, 1.0)
     evaluate_synthetic(known, source, SAMPLES, SEED, "gt", drop_joints=5)  # type: ignore[arg-type]
-    (pixels, confidence, no_cameras), (_, _, nominal), (_, _, cameras) = known.asked
+    (pixels, confidence, no_cameras), (_, _, nominal), (_, _, cameras) = known.calls
     assert no_cameras is None
     assert len(cameras) == len(nominal) == SAMPLES
     for guessed, true in zip(nominal, cameras, strict=True):
         assert (guessed.cx, guessed.cy) == pytest.approx((true.cx, true.cy), abs=0.5)
-        assert guessed.fx == pytest.approx(1200, abs=1)  # pictures are 1000 pixels long
+        assert guessed.fx == pytest.approx(1200, abs=1)  # images are 1000 pixels long
     np.testing.assert_array_equal((confidence[:, :17] == 0).sum(1), 5)
     np.testing.assert_array_equal(pixels[confidence == 0], 0)
-    assert set(confidence[confidence > 0].tolist()) == {1.0}  # true joints come without doubts
-    # The pixels are those of the true joints under the cameras: with the root's place known, they agree.
+    assert set(confidence[confidence > 0].tolist()) == {1.0}  # true joints have full confidence
+    # The pixels are the true joints projected by the cameras: given the position of the root, they agree.
     camera = cameras[0]
-    seen = confidence[0] > 0
-    rays = camera.rays(pixels[0, seen].astype(float))
-    joints = known.joints[0, seen].astype(float)
+    present = confidence[0] > 0
+    rays = camera.rays(pixels[0, present].astype(float))
+    joints = known.joints[0, present].astype(float)
     rows = np.concatenate([np.eye(3)[None, axis] - rays[:, axis, None] * np.eye(3)[None, 2] for axis in (0, 1)])
     goals = np.concatenate([rays[:, axis] * joints[:, 2] - joints[:, axis] for axis in (0, 1)])
     root = np.linalg.lstsq(rows, goals, rcond=None)[0]
-    np.testing.assert_allclose(camera.project(joints + root), pixels[0, seen], atol=0.5)
+    np.testing.assert_allclose(camera.project(joints + root), pixels[0, present], atol=0.5)
 
 
 def test_noise_reaches_the_model(anny: BodyModel, source: PoseSource) -> None:
     true, noisy = Known(anny, source, 1.0), Known(anny, source, 1.0)
     evaluate_synthetic(true, source, SAMPLES, SEED, "gt")  # type: ignore[arg-type]
     evaluate_synthetic(noisy, source, SAMPLES, SEED, "noisy")  # type: ignore[arg-type]
-    distance = np.linalg.norm(true.asked[0][0] - noisy.asked[0][0], axis=-1)
+    distance = np.linalg.norm(true.calls[0][0] - noisy.calls[0][0], axis=-1)
     assert 0 < np.median(distance) < 100
-    assert len(np.unique(noisy.asked[0][1])) > 10
+    assert len(np.unique(noisy.calls[0][1])) > 10
     milder = Known(anny, source, 1.0)
     evaluate_synthetic(milder, source, SAMPLES, SEED, "noisy", noise_scale=0.25)  # type: ignore[arg-type]
-    rest = np.linalg.norm(true.asked[0][0] - milder.asked[0][0], axis=-1)
+    rest = np.linalg.norm(true.calls[0][0] - milder.calls[0][0], axis=-1)
     assert np.median(rest) == pytest.approx(0.25 * np.median(distance), rel=0.3)
 
 
@@ -149,7 +149,7 @@ def test_a_seed_decides_everything(anny_bundle: Path, source: PoseSource, monkey
     assert all(math.isfinite(first[name]) and first[name] > 0 for name in MEASURES)
     assert first["pa_mpjpe_mm"] <= first["scaled_mpjpe_mm"] <= first["mpjpe_mm"]
     assert 0 < first["spread_mm"] < first["mpjpe_mm"]
-    assert "known_height_mpjpe_mm" not in first  # the model does not tell heights
+    assert "known_height_mpjpe_mm" not in first  # the model does not predict heights
     assert "known_camera_mpjpe_mm" in first
 
 
@@ -172,16 +172,16 @@ def test_another_body_is_refused(bundle_file: Path, source: PoseSource) -> None:
 
 @pytest.mark.parametrize("joint_set", [COCO, HUMAN36, SMPL])
 @pytest.mark.parametrize("count", [1, 7])
-def test_taking_joints_away(joint_set: JointSet, count: int) -> None:
+def test_dropping_joints(joint_set: JointSet, count: int) -> None:
     J = len(joint_set)
     pixels, confidence = np.full((200, J, 2), 9.0), np.full((200, J), 0.8)
     fewer_px, fewer = drop_random_joints(pixels, confidence, count, 0, joint_set)
-    assert (pixels == 9).all()  # the caller's are left alone
+    assert (pixels == 9).all()  # the arguments are not changed
     assert (confidence == 0.8).all()
     derived = [joint_set.index(name) for name, _ in joint_set.derived]
     labelled = [index for index in range(J) if index not in derived]
     np.testing.assert_array_equal((fewer[:, labelled] == 0).sum(1), count)
-    assert (fewer[:, labelled] == 0).any(0).all()  # every joint has its turn
+    assert (fewer[:, labelled] == 0).any(0).all()  # every joint is dropped at some point
     for name, parts in joint_set.derived:
         lost = (fewer[:, [joint_set.index(part) for part in parts]] == 0).any(1)
         np.testing.assert_array_equal(fewer[:, joint_set.index(name)] == 0, lost)

@@ -1,4 +1,4 @@
-"""What `predict` writes: every file and field of the contract, all of a picture's files or none."""
+"""The output of `predict`: every file and field of the contract, all of an image's files or none."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def options(out: Path, formats: str = ALL, image: Path | None = None, height: fl
 
 
 def people_px(count: int = 2, seed: int = 0) -> np.ndarray:
-    """(P, 17, 3) made-up pixels and confidences inside a picture of 640 x 480."""
+    """(P, 17, 3) invented pixels and confidences inside an image of 640 x 480."""
     rng = np.random.default_rng(seed)
     pixels = rng.uniform(0, 150, (count, 17, 2)) + rng.uniform((50, 50), (450, 250), (count, 1, 2))
     return np.concatenate([pixels, rng.uniform(0.3, 1, (count, 17, 1))], axis=2)
 
 
 def coco_file(path: Path, size: tuple[int, int] = (640, 480), scale: float = 1.0) -> Path:
-    """A COCO file of two people, a crowd and someone with three keypoints, on `photo.jpg`."""
+    """A COCO file of two people, a crowd and a person with three keypoints, on `photo.jpg`."""
     keypoints = people_px()
     annotations = []
     for index, person in enumerate(keypoints):
@@ -62,7 +62,7 @@ def coco_file(path: Path, size: tuple[int, int] = (640, 480), scale: float = 1.0
 
 
 class Lines(list[str]):
-    """Collects what is said or warned of."""
+    """Collects printed lines."""
 
     def __call__(self, line: str) -> None:
         self.append(line)
@@ -162,7 +162,7 @@ def test_intrinsics_and_height_reach_the_files(bundle_file: Path, tmp_path: Path
         np.testing.assert_allclose(found["vertices"][index], expected[index].vertices, atol=1e-5)
 
 
-def test_nominal_intrinsics_come_from_the_picture(bundle_file: Path, tmp_path: Path) -> None:
+def test_nominal_intrinsics_come_from_the_image(bundle_file: Path, tmp_path: Path) -> None:
     source = coco_file(tmp_path / "two.json", (640, 480))
     asked = PredictOptions(tmp_path / "out", "coco", None, "nominal", None, "json")
     assert run([source], bundle_file, asked)[0] == 0
@@ -183,7 +183,7 @@ def test_nominal_intrinsics_need_a_size(bundle_file: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("formats", ["ply", " npz , json ", "glb", "overlay"])
-def test_only_what_is_asked_for_is_written(bundle_file: Path, tmp_path: Path, formats: str) -> None:
+def test_only_requested_formats_are_written(bundle_file: Path, tmp_path: Path, formats: str) -> None:
     out = tmp_path / "out"
     assert run([coco_file(tmp_path / "two.json")], bundle_file, options(out, formats))[0] == 0
     expected = {
@@ -207,7 +207,7 @@ def test_impossible_heights_are_refused(tmp_path: Path, height: float) -> None:
         options(tmp_path, height=height)
 
 
-def test_nobody_in_the_picture_is_no_fault(bundle_file: Path, tmp_path: Path) -> None:
+def test_an_image_without_people_is_no_fault(bundle_file: Path, tmp_path: Path) -> None:
     (tmp_path / "empty.json").write_text('{"people": []}')
     status, say, warn = run([tmp_path / "empty.json"], bundle_file, options(tmp_path / "out"))
     assert (status, say, warn) == (0, ["empty: 0 recovered, 0 skipped"], [])
@@ -332,14 +332,14 @@ def test_the_plain_canvas_shows_people_wherever_they_are(
     assert (picture.sum(2) < 250).sum() > 300  # the skeleton's dark rim
 
 
-def test_a_huge_picture_is_drawn_small(bundle_file: Path, tmp_path: Path) -> None:
+def test_a_huge_image_is_drawn_small(bundle_file: Path, tmp_path: Path) -> None:
     source = coco_file(tmp_path / "two.json", size=(1_000_000, 500_000), scale=1000)
     assert run([source], bundle_file, options(tmp_path, "overlay"))[0] == 0
     assert Image.open(tmp_path / "two_overlay.png").size == (1600, 800)
 
 
 def photo(path: Path, size: tuple[int, int], orientation: int | None = None) -> Path:
-    """A dark grey photo with a red top left corner."""
+    """A dark grey image with a red top left corner."""
     image = Image.new("RGB", size, (40, 40, 40))
     image.paste((250, 0, 0), (0, 0, size[0] // 4, size[1] // 4))
     exif = Image.Exif()
@@ -353,7 +353,7 @@ def photo(path: Path, size: tuple[int, int], orientation: int | None = None) -> 
     ("size", "drawn"),
     [((640, 480), (640, 480)), ((1280, 960), (1280, 960)), ((321, 240), (321, 240)), ((3200, 2400), (1600, 1200))],
 )
-def test_a_scaled_copy_of_the_photo_is_drawn_over(
+def test_a_scaled_copy_of_the_image_is_drawn_over(
     bundle_file: Path, tmp_path: Path, size: tuple[int, int], drawn: tuple[int, int]
 ) -> None:
     image = photo(tmp_path / "copy.png", size)
@@ -368,7 +368,7 @@ def test_a_scaled_copy_of_the_photo_is_drawn_over(
         assert picture[y - 2 : y + 3, x - 2 : x + 3].max(axis=(0, 1)).min() > 150
 
 
-def test_a_photo_of_another_shape_is_refused(bundle_file: Path, tmp_path: Path) -> None:
+def test_an_image_of_another_shape_is_refused(bundle_file: Path, tmp_path: Path) -> None:
     image = photo(tmp_path / "wide.jpg", (640, 360))
     status, _, warn = run([coco_file(tmp_path / "two.json")], bundle_file, options(tmp_path / "out", image=image))
     assert status == 2
@@ -377,7 +377,7 @@ def test_a_photo_of_another_shape_is_refused(bundle_file: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(("size", "red"), [(None, (200, 20)), ((240, 320), (200, 20)), ((320, 240), (20, 20))])
-def test_photos_are_turned_as_their_keypoints_are(
+def test_images_are_turned_as_their_keypoints_are(
     tmp_path: Path, size: tuple[int, int] | None, red: tuple[int, int]
 ) -> None:
     """Orientation 6: stored 320 x 240, to be shown a quarter turn clockwise; some annotations go by the stored one."""
@@ -386,7 +386,7 @@ def test_photos_are_turned_as_their_keypoints_are(
     assert picture[red[1], red[0], 0] > 200
 
 
-def test_photos_found_by_name_and_those_that_are_not(bundle_file: Path, tmp_path: Path) -> None:
+def test_images_found_by_name_and_those_that_are_not(bundle_file: Path, tmp_path: Path) -> None:
     pictures = [{"id": index, "file_name": f"p{index}.png", "width": 640, "height": 480} for index in (1, 2)]
     rows = np.column_stack([people_px(1)[0, :, :2], np.full(17, 2)]).ravel().tolist()
     annotations = [{"id": index, "image_id": index, "keypoints": rows} for index in (1, 2)]
@@ -414,7 +414,7 @@ def test_photos_found_by_name_and_those_that_are_not(bundle_file: Path, tmp_path
 
 
 class Fake:
-    """A detector that sees the same two people in every photo of more than ten pixels, and nobody in others."""
+    """A detector that returns the same two people in every image of more than ten pixels, and no person in others."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[int, ...]] = []
@@ -438,7 +438,7 @@ def photo_file(path: Path, size: tuple[int, int] = (640, 480)) -> Path:
     return path
 
 
-def test_a_photo_is_detected_recovered_and_drawn_over(bundle_file: Path, tmp_path: Path, fake: Fake) -> None:
+def test_people_of_an_image_are_detected_recovered_and_drawn(bundle_file: Path, tmp_path: Path, fake: Fake) -> None:
     photo = photo_file(tmp_path / "street.jpg")
     status, said, warned = run([photo], bundle_file, options(tmp_path / "out"))
     assert (status, warned) == (0, [])
@@ -452,7 +452,7 @@ def test_a_photo_is_detected_recovered_and_drawn_over(bundle_file: Path, tmp_pat
     assert (np.abs(drawn[0, 0].astype(int) - (90, 120, 60)) < 5).all()  # the photo is under it
 
 
-def test_a_folder_of_photos_is_worked_through(bundle_file: Path, tmp_path: Path, fake: Fake) -> None:
+def test_a_folder_of_images_is_processed(bundle_file: Path, tmp_path: Path, fake: Fake) -> None:
     for name in ("b.png", "a.jpg"):
         photo_file(tmp_path / "photos" / name)
     (tmp_path / "photos" / "notes.txt").write_text("")
@@ -464,7 +464,7 @@ def test_a_folder_of_photos_is_worked_through(bundle_file: Path, tmp_path: Path,
     assert {file.name for file in (tmp_path / "out").iterdir()} == {"a.json", "b.json"}
 
 
-def test_nobody_in_a_photo_is_an_answer(bundle_file: Path, tmp_path: Path, fake: Fake) -> None:
+def test_no_person_detected_in_an_image_is_a_result(bundle_file: Path, tmp_path: Path, fake: Fake) -> None:
     photo = photo_file(tmp_path / "wall.png", (20, 10))
     assert run([photo], bundle_file, options(tmp_path / "out"))[0] == 0
     assert json.loads((tmp_path / "out" / "wall.json").read_text())["people"] == []

@@ -1,4 +1,4 @@
-"""The app on a port of this machine, with a small model and a detector that finds the same person in every photo."""
+"""The app on a port of this machine, with a small model and a detector that returns the same person in every image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.server.serving import LIMITS, Ask, SamePerson, running
 
 @pytest.fixture(scope="session")
 def port(recovery: Predictor) -> Iterator[int]:
-    """Of a server with small limits that takes photos."""
+    """The port of a server with small limits that accepts images."""
     with running(Service(recovery, SamePerson(), LIMITS)) as number:
         yield number
 

@@ -1,4 +1,4 @@
-"""What the tests of the app share: a server that runs for a while, a detector, and bodies of requests."""
+"""Shared by the tests of the app: a temporary server, a detector, and request bodies."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LIMITS = RequestLimits(
 
 
 def coco_people(pictures: int = 1, people: int = 2) -> dict[str, Any]:
-    """COCO annotations of made-up people."""
+    """COCO annotations of invented people."""
     rng = np.random.default_rng(0)
     annotations = []
     for number in range(pictures * people):
@@ -40,14 +40,14 @@ def coco_people(pictures: int = 1, people: int = 2) -> dict[str, Any]:
 
 
 def photo(width: int = 320, height: int = 240, kind: str = "JPEG") -> bytes:
-    """A picture file."""
+    """An image file."""
     file = io.BytesIO()
     Image.fromarray(np.full((height, width, 3), (90, 120, 150), np.uint8)).save(file, format=kind)
     return file.getvalue()
 
 
 class SamePerson:
-    """A detector: the same person, at the same share of every picture."""
+    """A detector that returns the same person at the same relative position in every image."""
 
     def __call__(self, picture: NDArray[np.uint8], boxes: NDArray[np.floating] | None = None) -> list[Detection]:
         height, width = picture.shape[:2]
@@ -58,7 +58,7 @@ class SamePerson:
 
 @contextmanager
 def running(service: Service) -> Iterator[int]:
-    """The port of a server that runs for a while."""
+    """The port of a temporary server."""
     server = make_server(service, service.limits, ["127.0.0.1"])
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""The HTTP API as programs use it: what comes back, in which form, and what is refused with which words."""
+"""The HTTP API: responses, formats, and messages of refused requests."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ def test_keypoints_in_people_out_as_predict_writes_them(ask: Ask, recovery: Pred
     assert written["people"][0]["joints3d_m"] == frame["people"][0]["joints3d_m"]
 
 
-def test_a_photo_in_one_scene_out_without_a_second_request(ask: Ask) -> None:
+def test_an_image_gives_a_scene_without_a_second_request(ask: Ask) -> None:
     status, headers, body = ask("POST", "/api/people?name=holiday.jpg", photo(), Accept="model/gltf-binary")
     assert (status, headers["content-type"]) == (200, "model/gltf-binary")
     assert 'filename="holiday.glb"' in headers["content-disposition"]
     assert len(trimesh.load(io.BytesIO(body), file_type="glb").geometry) == 1
 
 
-def test_keypoints_that_come_with_their_photo_are_drawn_over_it(ask: Ask) -> None:
+def test_keypoints_sent_with_their_image_are_drawn_over_it(ask: Ask) -> None:
     body, kind = form(("people.json", as_json(coco_people())), ("0.png", photo(640, 480, "PNG")))
     status, _, answer = ask("POST", "/api/people?format=overlay", body, Content_Type=kind)
     assert status == 200
@@ -80,7 +80,7 @@ def test_keypoints_that_come_with_their_photo_are_drawn_over_it(ask: Ask) -> Non
     np.testing.assert_allclose(corner, (90, 120, 150), atol=3)
 
 
-def test_pictures_of_one_request_are_frames_in_order(ask: Ask) -> None:
+def test_images_of_one_request_are_frames_in_order(ask: Ask) -> None:
     result = recover(ask, coco_people(pictures=3))
     assert [frame["stem"] for frame in result["frames"]] == ["0", "1", "2"]
     address = f"/api/results/{result['id']}"
@@ -101,7 +101,7 @@ def test_options_have_the_effect_they_have_on_the_command_line(ask: Ask) -> None
     assert known["frames"][0]["people"][0]["camera"]["kind"] == "perspective"
 
 
-def test_nobody_is_an_answer(ask: Ask) -> None:
+def test_no_person_detected_is_a_result(ask: Ask) -> None:
     result = recover(ask, {"people": []})
     assert result["frames"][0]["people"] == []
     assert error(ask("GET", result["frames"][0]["files"]["glb"])) == (404, "no person was detected, so there is no glb")
@@ -124,13 +124,13 @@ def test_nobody_is_an_answer(ask: Ask) -> None:
         ("?intrinsics=1", b"{}", "intrinsics '1': expected FX,FY,CX,CY"),
     ],
 )
-def test_bad_input_is_told_in_one_line(ask: Ask, query: str, content: bytes, words: str) -> None:
+def test_bad_input_is_reported_in_one_line(ask: Ask, query: str, content: bytes, words: str) -> None:
     status, message = error(ask("POST", f"/api/people{query}", content))
     assert status == 400
     assert message.startswith(words)
 
 
-def test_a_form_without_a_file_is_told(ask: Ask) -> None:
+def test_a_form_without_a_file_is_reported(ask: Ask) -> None:
     body, kind = form()
     assert error(ask("POST", "/api/people", body, Content_Type=kind))[1].startswith("the form has no file")
 
@@ -160,7 +160,7 @@ def test_names_lead_nowhere(ask: Ask) -> None:
         assert "x-evil" not in headers
 
 
-def test_every_answer_brings_the_policy(ask: Ask) -> None:
+def test_every_response_has_the_policy(ask: Ask) -> None:
     for path in ("/", "/static/pose2mesh.js", "/api", "/nothing", "/examples/index.json"):
         _, headers, _ = ask("GET", path)
         assert headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'")
@@ -173,7 +173,7 @@ def test_pages_of_other_sites_and_other_names_of_the_machine_are_refused(ask: As
     assert ask("GET", "/api", Host="evil.example")[0] == 400
 
 
-def test_without_a_detector_photos_are_refused_and_keypoints_are_not(recovery: Predictor) -> None:
+def test_without_a_detector_images_are_refused_and_keypoints_are_not(recovery: Predictor) -> None:
     from starlette.testclient import TestClient
 
     from pose2mesh.server.app import build_app

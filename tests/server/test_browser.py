@@ -1,4 +1,4 @@
-"""A real browser uses the app and a page from disk, with every request but those to this machine cut."""
+"""The app and a page from disk in a real browser, with all requests blocked but those to this machine."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def browser() -> Iterator[Any]:
 
 
 class Visit:
-    """A page of the browser, what it asked for, and what went wrong in it."""
+    """A browser page, its requests and its errors."""
 
     def __init__(self, browser: Any, width: int, height: int) -> None:
         self.context = browser.new_context(viewport={"width": width, "height": height}, reduced_motion="reduce")
@@ -68,7 +68,7 @@ class Visit:
         return found["turn"], found["tilt"]
 
     def lit_pixels(self) -> int:
-        """How many of the pixels of the 3D view, drawn now, hold anything."""
+        """Number of covered pixels of the 3D view, drawn now."""
         return self.page.evaluate(f"""() => {{
             const viewer = document.querySelector('{READY}').viewer;
             viewer.renderer.render(viewer.scene, viewer.camera);
@@ -90,12 +90,12 @@ def visit(request: pytest.FixtureRequest, browser: Any) -> Iterator[Visit]:
 
 
 def fits(visit: Visit) -> bool:
-    """Whether nothing sticks out to the right."""
+    """Whether nothing overflows to the right."""
     return visit.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 @on_both
-def test_a_photo_is_dropped_turned_and_downloaded(visit: Visit, port: int, tmp_path: Path) -> None:
+def test_an_image_is_dropped_turned_and_downloaded(visit: Visit, port: int, tmp_path: Path) -> None:
     from tests.server.serving import photo
 
     page = visit.page
@@ -203,7 +203,7 @@ def press_until(page: Any, condition: str) -> None:
     raise AssertionError(f"never focused: {condition}")
 
 
-def test_pasted_nonsense_is_told_and_pasted_keypoints_are_recovered(visit: Visit, port: int) -> None:
+def test_pasted_nonsense_is_reported_and_pasted_keypoints_are_recovered(visit: Visit, port: int) -> None:
     from tests.server.serving import coco_people
 
     page = visit.page
@@ -245,7 +245,7 @@ def test_a_page_opens_from_disk(visit: Visit, recovery: Predictor, tmp_path: Pat
     assert visit.lit_pixels() < before
 
 
-def test_without_webgl_the_picture_and_the_numbers_are_there(browser: Any, recovery: Predictor, tmp_path: Path) -> None:
+def test_without_webgl_the_image_and_the_numbers_are_shown(browser: Any, recovery: Predictor, tmp_path: Path) -> None:
     visit = Visit(browser, 1280, 860)
     visit.page.add_init_script("HTMLCanvasElement.prototype.getContext = () => null")
     visit.page.goto(make_page(recovery, tmp_path / "page.html"))

@@ -1,4 +1,4 @@
-"""The queue, the store of results and the names of files, each by itself."""
+"""Unit tests of the queue, the result store and safe file names."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def picture() -> ImageResult:
     return ImageResult("x", "x", None, None, [], [], [])
 
 
-def test_a_full_line_refuses_at_once_and_loses_nobody_who_stands_in_it() -> None:
+def test_a_full_queue_refuses_at_once_and_loses_no_queued_request() -> None:
     async def run() -> tuple[list[int], int]:
         worker, go = Worker(2, 10), threading.Event()
         first = [asyncio.create_task(worker.run(lambda _, n=n: (go.wait(600), n)[1])) for n in range(3)]

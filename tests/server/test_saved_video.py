@@ -1,4 +1,4 @@
-"""A video's NPZ file is shown as it is, person by person in their colours, or refused with what is wrong in it."""
+"""A video's NPZ file is shown with the same people and colours, or refused with its fault."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_frames_and_people_are_as_in_the_file(ask: Ask, recovery: Predictor) -> 
         ("faces", np.zeros((320, 3), np.int32), "its faces are those of another body"),
     ],
 )
-def test_what_is_wrong_in_it_is_told(ask: Ask, recovery: Predictor, name: str, value: Any, words: str) -> None:
+def test_faults_of_the_file_are_reported(ask: Ask, recovery: Predictor, name: str, value: Any, words: str) -> None:
     status, _, body = ask("POST", "/api/people", npz(arrays(recovery) | {name: value}))
     assert status == 400
     message = json.loads(body)["error"]

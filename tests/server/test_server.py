@@ -28,7 +28,7 @@ def connected(port: int) -> Iterator[socket.socket]:
 
 
 def read_all(client: socket.socket) -> bytes:
-    """What the server says until it closes the connection."""
+    """The server's bytes until it closes the connection."""
     said = b""
     try:
         while part := client.recv(65536):
@@ -119,7 +119,7 @@ def test_a_client_that_does_not_read_is_not_waited_for(port: int) -> None:
         assert read_all(client).count(b"HTTP/1.1 200 OK") < asked
 
 
-def test_a_picture_that_unpacks_to_gigabytes_is_refused_by_its_head(ask: Ask) -> None:
+def test_an_image_that_unpacks_to_gigabytes_is_refused_by_its_header(ask: Ask) -> None:
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
@@ -180,14 +180,14 @@ def test_what_is_no_http_is_refused(port: int) -> None:
         assert status(read_all(client)) == 400
 
 
-def test_after_all_that_it_still_answers(ask: Ask) -> None:
+def test_after_all_that_it_still_responds(ask: Ask) -> None:
     assert ask("POST", "/api/people", as_json(coco_people()))[0] == 200
 
 
 # --- the command
 
 
-def test_a_port_that_is_taken_is_told(port: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_port_in_use_is_reported(port: int, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", "--port", str(port)]) == 2
     assert f"--host 127.0.0.1 --port {port}: cannot listen there" in capsys.readouterr().err
 
@@ -204,12 +204,12 @@ def test_without_the_extra_it_says_what_to_install(
     )
 
 
-def test_a_detector_that_was_asked_for_must_be_there(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_requested_detector_must_exist(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", "--port", "0", "--detector-model", "missing.task"]) == 2
     assert "--detector-model missing.task: no such file" in capsys.readouterr().err
 
 
-def test_without_any_detector_it_says_that_photos_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_any_detector_it_warns_that_images_are_not_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pose2mesh.detectors.registry.find_spec", lambda name: None)
     warnings: list[str] = []
     assert server._find_detector("auto", (), True, warnings.append) is None

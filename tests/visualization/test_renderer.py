@@ -1,4 +1,4 @@
-"""The rasteriser against exact arithmetic and geometry; the pictures against what must be in them."""
+"""The rasteriser against exact arithmetic and geometry; the images against their expected content."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def projected(centre: tuple[float, float, float], **options) -> renderer.Project
 
 
 def soup(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Small random triangles, of both orientations, some beyond the picture's rim; corners at whole 1/256 px."""
+    """Small random triangles, of both orientations, some beyond the image border; corners at whole 1/256 px."""
     centres = rng.uniform(-3, 27, (count, 1, 2))
     corners = np.rint((centres + rng.normal(0, 6, (count, 3, 2))) * 256) / 256
     return corners.reshape(-1, 2), rng.uniform(1, 3, count * 3), np.arange(count * 3).reshape(-1, 3)
@@ -106,7 +106,7 @@ def test_barycentric_weights_are_corrected_for_perspective() -> None:
     np.testing.assert_allclose(project(points), np.stack([columns, rows], axis=1) + 0.5, atol=1e-3)
 
 
-def test_back_faces_are_culled_and_the_near_side_is_seen() -> None:
+def test_back_faces_are_culled_and_the_near_side_is_visible() -> None:
     vertices, faces = sphere((0.1, -0.05, 2.0))
     px = project(vertices)
     raster = renderer.rasterise(px, vertices[:, 2], faces, 120, 160)
@@ -180,7 +180,7 @@ def test_people_share_a_z_buffer_where_they_meet() -> None:
     assert not redder[:, 81:100].any()
 
 
-def test_the_photo_stays_outside_and_shines_through_inside() -> None:
+def test_the_image_is_unchanged_outside_and_blended_inside() -> None:
     photo = np.random.default_rng(3).integers(0, 256, (120, 160, 3), np.uint8)
     before = photo.copy()
     person = projected((0.0, 0.0, 2.0))
@@ -209,7 +209,7 @@ def test_shading_is_smooth_and_lit_from_the_camera_and_the_upper_left() -> None:
     assert np.abs(np.diff(picture[60, 40:120])).max() < 8
 
 
-def test_a_person_outside_the_picture_draws_nothing() -> None:
+def test_a_person_outside_the_image_draws_nothing() -> None:
     canvas = renderer.plain_canvas(120, 160)
     for centre in ((50.0, 0.0, 2.0), (0.0, 0.0, -3.0)):
         np.testing.assert_array_equal(renderer.draw_people(canvas, [projected(centre)]), canvas)
@@ -231,7 +231,7 @@ def test_skeleton_leaves_missing_joints_out() -> None:
     np.testing.assert_array_equal(outside, canvas)
 
 
-def test_fit_within_scales_picture_and_coordinates_alike() -> None:
+def test_fit_within_scales_image_and_coordinates_alike() -> None:
     photo = np.zeros((900, 3200, 3), np.uint8)
     photo[400:408, 1600:1608] = 255
     small, scale = renderer.fit_within(photo, 1600)
@@ -244,7 +244,7 @@ def test_fit_within_scales_picture_and_coordinates_alike() -> None:
     assert scale == 1.0
 
 
-def test_contact_sheet_places_every_picture() -> None:
+def test_contact_sheet_places_every_image() -> None:
     shades = [
         np.full(shape, value, np.uint8)
         for value, shape in zip((10, 60, 110), ((9, 9, 3), (20, 40, 3), (40, 10, 3)), strict=True)
@@ -258,7 +258,7 @@ def test_contact_sheet_places_every_picture() -> None:
 
 
 @pytest.mark.parametrize(("name", "tolerance"), [("a.png", 0), ("a.jpg", 3)])
-def test_saved_picture_reads_back(tmp_path: Path, name: str, tolerance: int) -> None:
+def test_saved_image_reads_back(tmp_path: Path, name: str, tolerance: int) -> None:
     picture = renderer.plain_canvas(40, 60)
     renderer.save_image(tmp_path / name, picture)
     read = np.asarray(Image.open(tmp_path / name).convert("RGB")).astype(int)

@@ -1,4 +1,4 @@
-"""The scene document: small, and true to the people; and the page that holds it."""
+"""The scene document: its size and accuracy; and the page that contains it."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_frame_holds_what_a_viewer_shows(recovery: Predictor) -> None:
     assert frame["picture"] != frame["overlay"]
 
 
-def test_the_backdrop_stands_behind_everyone_and_its_corners_are_the_pictures(recovery: Predictor) -> None:
+def test_the_backdrop_is_behind_all_people_and_has_the_images_corners(recovery: Predictor) -> None:
     people = recovered(recovery)
     frame = describe_frame(recovery, people, blank_canvas(people, (320, 240)), "x", [0, 1], PALETTE[:2])
     corners = np.array(frame["backdrop"]) * (1, -1, -1)

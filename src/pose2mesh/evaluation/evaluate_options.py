@@ -78,7 +78,7 @@ class EvaluateOptions:
             raise InputError(f"--images {self.images}: goes with --keypoints, which is not given")
         if self.keypoints is not None:
             if self.images is None:
-                raise InputError("evaluate: --keypoints needs --images, the folder of the photos")
+                raise InputError("evaluate: --keypoints needs --images, the folder of the images")
             if self.input_ == "noisy" or self.drop_joints:
                 raise InputError("evaluate: --input noisy and --drop-joints are for clips, not for --keypoints")
         if self.report is not None and (self.report.is_dir() or not self.report.parent.is_dir()):

@@ -82,10 +82,10 @@ def report_tables(protocol: Protocol, results: Mapping[str, Any]) -> str:
         protocol: The protocol.
         results: The report of `evaluation.dataset_evaluator.evaluate_records`, with `model` and `input`.
     """
-    people = f"{results['samples']:,} people"
+    samples = f"{results['samples']:,} samples"
     left_out = "; ".join(f"{count:,} left out: {reason}" for reason, count in results["left_out"].items())
     parts = [
-        f"## {protocol.title}\n\n{protocol.source}. {people}{f' ({left_out})' if left_out else ''}. Errors in mm.",
+        f"## {protocol.title}\n\n{protocol.source}. {samples}{f' ({left_out})' if left_out else ''}. Errors in mm.",
         markdown_table(protocol.name, results),
     ]
     if results.get("known_camera_mpjpe_mm") is not None:
@@ -127,7 +127,7 @@ def action_table(actions: Mapping[str, Mapping[str, float]]) -> str:
         actions: Name of the action to its `samples` and errors `…_mm`.
     """
     columns = [(name, f"{key}_mm") for name, key in _COLUMNS if f"{key}_mm" in next(iter(actions.values()))]
-    lines = [_line("action", "people", *(name for name, _ in columns)), _line(*["---"] * (len(columns) + 2))]
+    lines = [_line("action", "samples", *(name for name, _ in columns)), _line(*["---"] * (len(columns) + 2))]
     measures = [key for _, key in columns]
     for name, errors in actions.items():
         lines.append(_line(name, str(errors["samples"]), *(_number(errors[key]) for key in measures)))

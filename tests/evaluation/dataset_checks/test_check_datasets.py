@@ -1,4 +1,4 @@
-"""`pose2mesh data check` as a user types it: on whole data sets, on spoilt ones, and on what is none."""
+"""`pose2mesh data check` on the command line: on sound, faulty and unknown data sets."""
 
 from __future__ import annotations
 
@@ -68,9 +68,9 @@ def test_nothing_is_wrong_with_a_sound_data_set(
     assert not [line for line in lines.values() if line.startswith("!")]
     if name != "amass":
         assert "mean 0.0, largest 0.0" in lines["fits posed and compared with the labels"]
-    picture = np.array(Image.open(disk / "sheet.png"))
-    assert picture.shape[:2] == (6 + 260 + 22 + 6, 6 + 3 * parts * (260 + 6))  # a row: three people of each part
-    assert (picture.reshape(-1, 3) == (214, 60, 40)).all(1).any() == (name != "amass")  # joints
+    sheet = np.array(Image.open(disk / "sheet.png"))
+    assert sheet.shape[:2] == (6 + 260 + 22 + 6, 6 + 3 * parts * (260 + 6))  # a row: three people of each part
+    assert (sheet.reshape(-1, 3) == (214, 60, 40)).all(1).any() == (name != "amass")  # joints
 
 
 def test_what_is_left_out_is_counted(disk: Path, check: Callable) -> None:
@@ -120,7 +120,7 @@ def bend(annotation: dict[str, Any]) -> None:
         ),
     ],
 )
-def test_what_is_wrong_is_told(disk: Path, check: Callable, change: Callable, what: str, line: str) -> None:
+def test_faults_are_reported(disk: Path, check: Callable, change: Callable, what: str, line: str) -> None:
     literature.write_pw3d(disk / "set")
     (disk / "set" / "data" / "3DPW_latest_validation.json").unlink()
     spoil(change)(disk / "set")
@@ -130,7 +130,7 @@ def test_what_is_wrong_is_told(disk: Path, check: Callable, change: Callable, wh
     assert lines[what].startswith(line.format(labels=labels))
 
 
-def test_detections_with_left_and_right_exchanged_are_told(disk: Path, check: Callable) -> None:
+def test_detections_with_left_and_right_exchanged_are_reported(disk: Path, check: Callable) -> None:
     literature.write_surreal(disk / "set")
 
     def change(found: list[dict[str, Any]]) -> None:
@@ -152,8 +152,8 @@ def test_images_that_are_not_there(disk: Path, check: Callable) -> None:
     status, lines, _ = check(disk / "set")
     assert status == 1
     assert lines["missing images"].startswith(f"!1 33.3 % of 3 {folder / 'image_00001.jpg'}")
-    picture = np.array(Image.open(disk / "sheet.png")).reshape(-1, 3).astype(int)
-    assert (np.abs(picture - (90, 120, 90)).max(1) < 4).any()  # the photos are on the sheet
+    sheet = np.array(Image.open(disk / "sheet.png")).reshape(-1, 3).astype(int)
+    assert (np.abs(sheet - (90, 120, 90)).max(1) < 4).any()  # the images are on the sheet
 
 
 def test_own_keypoints(shared_data: Path, disk: Path, check: Callable) -> None:
@@ -164,7 +164,7 @@ def test_own_keypoints(shared_data: Path, disk: Path, check: Callable) -> None:
 
 
 def test_a_file_cut_short(disk: Path, check: Callable) -> None:
-    """What stands before the cut is looked at; where nothing does, the others are, and the status says so."""
+    """Records before the cut are checked; without any, the other splits are, and the status is 1."""
     literature.write_pw3d(disk / "set")
     labels = disk / "set" / "data" / "3DPW_latest_test.json"
     text = labels.read_text()
@@ -192,7 +192,9 @@ def test_a_file_cut_short(disk: Path, check: Callable) -> None:
         ("models", ["--set", "a=b"], "--set: goes with a config"),
     ],
 )
-def test_what_cannot_be_checked(disk: Path, check: Callable, path: str, arguments: list[str], message: str) -> None:
+def test_inputs_that_cannot_be_checked(
+    disk: Path, check: Callable, path: str, arguments: list[str], message: str
+) -> None:
     status, _, err = check(disk / path, *arguments)
     assert status == 2
     assert message in err
@@ -204,7 +206,7 @@ def test_a_sheet_that_cannot_be_written(disk: Path, capsys: pytest.CaptureFixtur
     assert "x.jpg: expected the name of a .png file in a folder that exists" in capsys.readouterr().err
 
 
-def test_without_models_fits_are_not_looked_at(disk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_models_fits_are_not_checked(disk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     literature.write_pw3d(disk / "set")
     arguments = ["--cache", str(disk / "cache"), "--sheet", str(disk / "sheet.png")]
     assert main(["data", "check", str(disk / "set"), *arguments]) == 0

@@ -1,4 +1,4 @@
-"""Data sets told by the names of their files."""
+"""Data sets recognised by the names of their files."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_own_hands_and_own_bodies(tmp_path: Path) -> None:
     assert alone.open(tmp_path / "cache").annotation_id.tolist() == [7]
 
 
-def test_what_is_no_data_set(tmp_path: Path) -> None:
+def test_unknown_folders_and_files(tmp_path: Path) -> None:
     file = tmp_path / "notes.json"
     file.write_text("[1, 2]")
     for path in (tmp_path, tmp_path / "nothing"):

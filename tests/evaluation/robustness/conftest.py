@@ -1,4 +1,4 @@
-"""Bodies and people whose answers are known."""
+"""Bodies, samples and a model double with known predictions."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ class FakePredictor:
         self.model, self.template, self.joint_set = model, template, COCO
         self.faces = np.zeros((0, 3), int) if faces is None else faces
         self.info = SimpleNamespace(name="fake", body="anny", joint_set="coco")
-        self.asked: list[tuple[NDArray, NDArray]] = []
+        self.calls: list[tuple[NDArray, NDArray]] = []
 
     def run(self, pixels: NDArray, confidence: NDArray, intrinsics: object = None) -> tuple[NDArray, NDArray]:
-        self.asked.append((np.array(pixels), np.array(confidence)))
+        self.calls.append((np.array(pixels), np.array(confidence)))
         return self.model(np.asarray(pixels, np.float64), np.asarray(confidence))
 
 
 def make_people(count: int = 6, seed: int = 0, joint_set: JointSet = COCO) -> SampleSet:
-    """People whose joints lie anywhere in a box, all of them seen; two of each picture."""
+    """Samples with all joints visible at random in a box; two per image."""
     rng = np.random.default_rng(seed)
     pixels = rng.uniform(100, 400, (count, len(joint_set), 2))
     for name, parts in joint_set.derived:
@@ -45,7 +45,7 @@ def make_people(count: int = 6, seed: int = 0, joint_set: JointSet = COCO) -> Sa
         np.ones(pixels.shape[:2], np.float32),
         np.full(count, 5e4, np.float32),
         np.arange(count) // 2,
-        tuple(f"picture {index}" for index in range(-(-count // 2))),
+        tuple(f"image {index}" for index in range(-(-count // 2))),
         tuple(f"person {index}" for index in range(count)),
         [(640, 480)] * count,
         [None] * count,

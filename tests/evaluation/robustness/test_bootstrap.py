@@ -8,10 +8,10 @@ import pytest
 from pose2mesh.evaluation.robustness.bootstrap import mean_interval
 
 
-def test_the_interval_is_that_of_groups_not_of_people() -> None:
+def test_the_interval_is_over_groups_not_samples() -> None:
     rng = np.random.default_rng(0)
     group = np.repeat(np.arange(50), 20)
-    values = 10 + rng.normal(size=50)[group]  # all of a group are alike
+    values = 10 + rng.normal(size=50)[group]  # samples of a group are equal
     found = mean_interval(values, group)
     assert found is not None
     assert found.value == pytest.approx(values.mean())
@@ -22,7 +22,7 @@ def test_the_interval_is_that_of_groups_not_of_people() -> None:
     assert alone.high - alone.low < 0.4 * (found.high - found.low)
 
 
-def test_who_was_not_measured_does_not_count() -> None:
+def test_missing_values_are_left_out() -> None:
     found = mean_interval(np.array([1.0, np.nan, 3.0]), np.array([0, 1, 2]))
     assert found is not None
     assert (found.value, found.count, found.groups) == (2.0, 2, 2)

@@ -1,4 +1,4 @@
-"""Confidences: as good as they say, useless, or there is only one."""
+"""Calibration of confidences: perfect, useless, or a single value."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pose2mesh.evaluation.robustness.calibration import calibrate, measure_calib
 from .conftest import FakePredictor, make_people
 
 
-def test_confidences_that_keep_their_promise() -> None:
+def test_calibrated_confidences() -> None:
     rng = np.random.default_rng(0)
     confidence = rng.uniform(0, 1, 5000)
     found = calibrate("made up", confidence, confidence, confidence[:10], confidence[:10])
@@ -21,7 +21,7 @@ def test_confidences_that_keep_their_promise() -> None:
     assert len(found.bins) == 5
 
 
-def test_confidences_that_promise_too_much_and_say_nothing() -> None:
+def test_overconfident_and_uninformative_confidences() -> None:
     rng = np.random.default_rng(0)
     confidence, similarity = rng.uniform(0.8, 1, 20_000), rng.uniform(0.4, 0.6, 20_000)
     found = calibrate("made up", confidence, similarity, confidence, similarity)
@@ -40,6 +40,6 @@ def test_of_a_file_whose_confidences_are_all_one() -> None:
     people = make_people()
     predictor = FakePredictor(lambda px, c: (np.concatenate([px, px[..., :1] * 0], -1), px), np.zeros((1, 3)))
     found = measure_calibration(predictor, people, 0)  # type: ignore[arg-type]
-    assert found.bins[0][1:] == pytest.approx((1, 1))  # the joints lie where they were seen
+    assert found.bins[0][1:] == pytest.approx((1, 1))  # the joints project onto the input
     assert found.error == pytest.approx(0, abs=1e-6)
     assert np.isnan(found.joint_rank)

@@ -1,4 +1,4 @@
-"""Movement of answers: nothing for models that keep to a symmetry, a known amount for models that do not."""
+"""Movement of predictions: zero for models with a symmetry, a known amount for models without."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def as_joints(pixels: NDArray) -> NDArray:
 
 
 def symmetric_model(pixels: NDArray, confidence: NDArray) -> tuple[NDArray, NDArray]:
-    """The template stretched by what the left and right wrists say of it: mirrored where they are."""
+    """The template stretched by the positions of the left and right wrists, mirrored with them."""
     joints = as_joints(pixels)
     left, right = joints[:, COCO.index("left_wrist"), None], joints[:, COCO.index("right_wrist"), None]
     vertices = np.concatenate([left, right, (left + right) / 2, joints[:, :1]], 1)
@@ -42,7 +42,7 @@ def symmetric_model(pixels: NDArray, confidence: NDArray) -> tuple[NDArray, NDAr
 def lopsided_model(pixels: NDArray, confidence: NDArray) -> tuple[NDArray, NDArray]:
     joints, vertices = symmetric_model(pixels, confidence)
     vertices = vertices.copy()
-    vertices[:, 0, 1] += 0.04  # the left vertex 40 mm down, whoever it is
+    vertices[:, 0, 1] += 0.04  # the left vertex 40 mm down, for every sample
     return joints, vertices
 
 
@@ -59,14 +59,14 @@ def test_twins_of_a_mesh() -> None:
     assert mirror_twins(SYMMETRIC + np.array([[0.0, 0, 0], [0, 0.01, 0], [0, 0, 0], [0, 0, 0]])) is None
 
 
-def test_a_model_that_keeps_to_the_mirror_scores_nothing() -> None:
+def test_a_symmetric_model_does_not_move() -> None:
     predictor, people, predictions = ask(symmetric_model)
     np.testing.assert_allclose(mirror_movement(predictor, people, predictions), 0, atol=1e-4)  # type: ignore[arg-type]
 
 
-def test_a_lopsided_model_scores_what_it_is_lopsided_by() -> None:
+def test_an_asymmetric_model_moves_by_its_asymmetry() -> None:
     predictor, people, predictions = ask(lopsided_model)
-    # The left vertex is 40 mm off in one answer, the right one in the other: 2 of 4 vertices.
+    # The left vertex is 40 mm off in one prediction, the right one in the other: 2 of 4 vertices.
     moved = mirror_movement(predictor, people, predictions)  # type: ignore[arg-type]
     np.testing.assert_allclose(moved, 20, atol=1e-4)
 
@@ -98,7 +98,7 @@ def test_position_and_size_do_not_matter_where_they_should_not() -> None:
     assert (found.small_mm > 0).all()
 
 
-def test_a_missing_joint_moves_who_listens_to_it() -> None:
+def test_a_missing_joint_moves_a_model_that_uses_it() -> None:
     nose = COCO.index("nose")
 
     def model(pixels: NDArray, confidence: NDArray) -> tuple[NDArray, NDArray]:
@@ -112,10 +112,10 @@ def test_a_missing_joint_moves_who_listens_to_it() -> None:
     np.testing.assert_allclose(moved[:, nose], 100)
     np.testing.assert_allclose(moved[1:, 1:17], 0)
     assert np.isnan(moved[0, COCO.index("left_ear")])
-    assert np.isnan(moved[:, 17:]).all()  # pelvis and neck are nobody's labels
+    assert np.isnan(moved[:, 17:]).all()  # pelvis and neck are not labelled
 
 
-def test_crops_take_away_what_lies_beyond() -> None:
+def test_crops_remove_the_joints_beyond() -> None:
     def model(pixels: NDArray, confidence: NDArray) -> tuple[NDArray, NDArray]:
         lost = (confidence[:, :17] == 0).sum(1)
         vertices = np.zeros((len(pixels), 4, 3))
@@ -128,7 +128,7 @@ def test_crops_take_away_what_lies_beyond() -> None:
     assert np.isfinite(per_joint).mean() > 0.9
 
 
-def test_derived_joints_go_with_their_sources_and_few_joints_are_not_asked() -> None:
+def test_derived_joints_go_with_their_sources_and_too_few_joints_are_not_measured() -> None:
     people = make_people(2)
     lost = np.zeros(people.confidence.shape, bool)
     lost[0, COCO.index("left_hip")] = True

@@ -1,4 +1,4 @@
-"""Curves: where a model's answer depends on what is changed by a known amount."""
+"""Curves of models whose predictions depend on the input by a known amount."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ def test_missing_joints_are_missing() -> None:
     assert [round(found.value, 6) for found in missing.values if found] == [10.0 * count for count in MISSING]
     assert noise.places == NOISE_PX
     assert all(found is not None and found.value == 0 for found in noise.values)
-    assert noise.measure == "movement of vertices (mm)"  # and no error, for there is no truth
+    assert noise.measure == "movement of vertices (mm)"  # no error without a ground truth
 
 
-def test_people_with_too_few_joints_left_are_not_asked() -> None:
+def test_people_with_too_few_joints_are_not_measured() -> None:
     people, predictor = make_people(8), FakePredictor(counting_model, np.zeros((4, 3)))
     people.confidence[:, :9] = 0  # eight are left, and no neck
     _, missing = noise_and_missing(predictor, people, predict(predictor, people), 0)  # type: ignore[arg-type]
     assert [found is not None for found in missing.values] == [True, True, False, False, False, False]
 
 
-def test_views_are_sorted_by_eighths_of_a_turn() -> None:
+def test_views_are_grouped_by_eighths_of_a_turn() -> None:
     yaw = np.deg2rad([-180, 179, 1, -20, 22, 90, 91, -130])
     values = np.arange(8.0)
     curve = by_view(yaw, {"error (mm)": values}, np.arange(8), 0)[0]

@@ -1,4 +1,4 @@
-"""The report's form: Markdown and HTML from the same blocks."""
+"""Markdown and HTML of the same blocks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def blocks(folder: Path) -> list:
         Heading("Of `light`", 1),
         Text("**5 < 6** and `a` & b"),
         Table(("x", "y|z"), [("one", "1.0"), ("two", "–")]),
-        ImageBlock(folder / "a.png", "What is seen"),
+        ImageBlock(folder / "a.png", "What it shows"),
     ]
 
 
@@ -22,12 +22,12 @@ def test_markdown(tmp_path: Path) -> None:
         "# Of `light`",
         "**5 < 6** and `a` & b",
         "| x | y\\|z |\n| --- | ---: |\n| one | 1.0 |\n| two | – |",
-        "![What is seen](a.png)",
-        "*What is seen*\n",
+        "![What it shows](a.png)",
+        "*What it shows*\n",
     ]
 
 
-def test_html_holds_its_pictures_and_asks_for_nothing(tmp_path: Path) -> None:
+def test_html_is_self_contained(tmp_path: Path) -> None:
     page = to_html(blocks(tmp_path))
     assert "<h1>Of <code>light</code></h1>" in page
     assert "<p><strong>5 &lt; 6</strong> and <code>a</code> &amp; b</p>" in page

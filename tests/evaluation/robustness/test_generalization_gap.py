@@ -1,4 +1,4 @@
-"""The criterion for overfitting: on gaps of known size, and on none, among clips that differ of themselves."""
+"""The criterion for overfitting, on gaps of known size and without a gap, among clips of random difficulty."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pose2mesh.evaluation.robustness.generalization_gap import MARGIN, ClipError
 def draw_clips(
     rng: np.random.Generator, count: int, gap: float = 1.0, harder: float = 0.0, spread: float = 0.18, people: int = 40
 ) -> ClipErrors:
-    """Clips of differing difficulty, errors that grow with it, clip by clip larger or smaller for no reason at all."""
+    """Clips of different difficulty, with errors that grow with it and random factors per clip."""
     difficulty = np.repeat(np.log(160) + harder + 0.18 * rng.normal(size=count), people)
     own = np.repeat(spread * rng.normal(size=count), people)
     reference = difficulty + 0.3 * rng.normal(size=count * people)
@@ -21,7 +21,7 @@ def draw_clips(
 
 
 def flagged(gap: float, train: int = 60, validation: int = 20, trials: int = 120, **more: float) -> float:
-    """How often a true gap is said to be overfitting."""
+    """How often a true gap is called overfitting."""
     rng = np.random.default_rng(3)
     found = [measure_gap(draw_clips(rng, train), draw_clips(rng, validation, gap, **more), t) for t in range(trials)]
     return float(np.mean([each is not None and each.overfits for each in found]))
@@ -47,7 +47,7 @@ def test_harder_clips_are_not_overfitting() -> None:
     rng = np.random.default_rng(1)
     gap = measure_gap(draw_clips(rng, 69, spread=0.05), draw_clips(rng, 19, harder=0.5, spread=0.05))
     assert gap is not None
-    assert gap.plain_ratio > 1.4  # the errors alone would say so
+    assert gap.plain_ratio > 1.4  # the plain errors would suggest overfitting
     assert gap.difficulty_ratio == pytest.approx(np.exp(0.5), rel=0.2)
     assert gap.ratio == pytest.approx(1, abs=0.1)
     assert not gap.overfits
@@ -75,7 +75,7 @@ def test_one_clip_to_train_on_borrows_the_spread_of_the_others() -> None:
 
 
 @pytest.mark.usefixtures("fewer_draws")
-def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
+def test_the_interval_contains_the_true_gap_as_often_as_stated() -> None:
     rng = np.random.default_rng(5)
     held = 0
     for trial in range(200):
@@ -85,14 +85,14 @@ def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
     assert 0.9 <= held / 200 <= 0.99
 
 
-def test_too_few_clips_say_nothing() -> None:
+def test_too_few_clips_give_no_gap() -> None:
     rng = np.random.default_rng(0)
     assert measure_gap(draw_clips(rng, 20), draw_clips(rng, 3)) is None
     assert measure_gap(draw_clips(rng, 1), draw_clips(rng, 4)) is None
     assert "cannot be assessed" in verdict(None)
 
 
-def test_what_is_undecided_is_said_to_be() -> None:
+def test_an_undecided_verdict() -> None:
     rng = np.random.default_rng(2)
     gap = measure_gap(draw_clips(rng, 20, spread=0.3), draw_clips(rng, 8, 1.25, spread=0.3))
     assert gap is not None

@@ -1,4 +1,4 @@
-"""Joint angles: of poses whose angles are set by hand."""
+"""Joint angles of poses with angles set by hand."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_the_body_at_rest() -> None:
     [
         ("LeftLeg", (70, 0, 0), "knee bend", 70),  # shank backwards
         ("RightLeg", (70, 0, 0), "knee bend", 70),
-        ("LeftLeg", (-40, 0, 0), "knee bend", -40),  # the way no knee goes
+        ("LeftLeg", (-40, 0, 0), "knee bend", -40),  # a knee does not bend this way
         ("LeftUpLeg", (-80, 0, 0), "hip flexion", 80),  # thigh forwards
         ("LeftUpLeg", (40, 0, 0), "hip flexion", -40),
         ("LeftUpLeg", (0, -40, 0), "hip abduction", 40),
@@ -76,7 +76,7 @@ def test_a_joint_turned_by_hand(bone: str, vector: tuple[float, float, float], n
         ("Head", (0, 100, 0), "head to chest"),
     ],
 )
-def test_what_no_joint_does_is_caught(bone: str, vector: tuple[float, float, float], name: str) -> None:
+def test_impossible_angles_are_found(bone: str, vector: tuple[float, float, float], name: str) -> None:
     caught = {limit for limit, beyond in beyond_limits(angles(bone, vector)).items() if beyond.any()}
     assert name in caught
     assert len(caught) <= 2  # an elbow that is twisted out of its plane is sideways as well

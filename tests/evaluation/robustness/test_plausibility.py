@@ -58,11 +58,11 @@ def test_true_bodies_are_plausible(meter: PlausibilityMeter, bodies: PredictionS
     assert found.beyond_limits_percent.mean() < 10
     assert found.asymmetry_percent.mean() < 3
     assert np.nanmean(found.floating_mm) < 10
-    assert np.isnan(meter(bodies).floating_mm).all()  # nothing tells where the ground is
+    assert np.isnan(meter(bodies).floating_mm).all()  # the ground is unknown
 
 
 def test_a_foot_in_the_air_floats() -> None:
-    """Both feet stand in truth; in the answer the left one is 60 mm up: 30 mm on average."""
+    """Both true feet stand; the left foot of the prediction is 60 mm up: 30 mm on average."""
     ground_truth = np.zeros((1, 4, 3))
     ground_truth[0, :, 2] = [0.0, 0.01, 1.0, 1.8]
     found = ground_truth.copy()

@@ -39,8 +39,8 @@ def test_a_report_on_a_keypoint_file(anny_bundle: Path, tmp_path: Path, capsys: 
     assert "| measure | holiday |" in text
     assert str(tmp_path) not in text  # reports are passed on
     for name in re.findall(r"\]\((.*?)\)", text):
-        with Image.open(out / name) as picture:
-            assert picture.size[0] > 100
+        with Image.open(out / name) as image:
+            assert image.size[0] > 100
     assert (out / "report.html").read_text().count("data:image/") == text.count("](")
     numbers = json.loads((out / "report.json").read_text())
     assert numbers["gap"] is None

@@ -1,4 +1,4 @@
-"""People from clips and from files: as they were posed, seen and labelled."""
+"""Sample sets from clips and from files: poses, cameras and labels."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def people(anny: BodyModel, synthesiser: BodySynthesiser) -> SampleSet:
     return from_clips("some", "clips", [clip("a", 3, 0), clip("b/c", 40, 1)], anny, synthesiser, 11, 5)
 
 
-def test_every_clip_gives_as_many(people: SampleSet) -> None:
+def test_every_clip_gives_the_same_number(people: SampleSet) -> None:
     assert sorted(np.bincount(people.group).tolist()) == [5, 6]  # the shorter one more than once a frame
     assert people.group_names == ("a", "b/c")
     assert people.labels[0].startswith("a at 0.")
     assert len(set(people.labels[-5:])) == 5  # the longer one never
 
 
-def test_the_truth_is_what_the_cameras_see(people: SampleSet, anny: BodyModel) -> None:
+def test_the_ground_truth_projects_to_the_input(people: SampleSet, anny: BodyModel) -> None:
     ground_truth = people.ground_truth
     assert ground_truth is not None
     joints = np.einsum("jv,pvc->pjc", anny.regressor(COCO).numpy(), ground_truth.vertices)
@@ -51,8 +51,8 @@ def test_the_truth_is_what_the_cameras_see(people: SampleSet, anny: BodyModel) -
     rows = np.concatenate([np.eye(3)[None, axis] - rays[:, axis, None] * np.eye(3)[None, 2] for axis in (0, 1)])
     goals = np.concatenate([rays[:, axis] * flat[:17, 2] - flat[:17, axis] for axis in (0, 1)])
     root = np.linalg.lstsq(rows, goals, rcond=None)[0]
-    seen = slice(17)  # pelvis and neck are the means of what is seen of hips and shoulders
-    np.testing.assert_allclose(camera.project(flat + root)[seen], pixels[seen], atol=0.1)
+    labelled = slice(17)  # pelvis and neck are the means of the pixels of hips and shoulders
+    np.testing.assert_allclose(camera.project(flat + root)[labelled], pixels[labelled], atol=0.1)
     hips = [COCO.index("left_hip"), COCO.index("right_hip")]
     np.testing.assert_allclose(people.joints_px[:, 17], people.joints_px[:, hips].mean(1), rtol=1e-5)
 
@@ -61,7 +61,7 @@ def test_heads_are_up(people: SampleSet) -> None:
     assert people.ground_truth is not None
     heights = np.einsum("pjc,pc->pj", people.ground_truth.joints, people.ground_truth.up)
     upright = heights[:, COCO.index("nose")] > heights[:, COCO.index("left_ankle")]
-    assert upright.mean() > 0.7  # some tumble
+    assert upright.mean() > 0.7  # some are upside down
 
 
 @pytest.mark.parametrize(("turn_deg", "expected"), [(0, 0), (90, 90), (-90, -90), (30, 30)])

@@ -1,4 +1,4 @@
-"""Small videos whose people are known: each frame's brightness is its number, which a made-up detector reads."""
+"""Small videos whose people are known: each frame's brightness is its number, which a test detector reads."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def number_of(picture: NDArray[np.uint8]) -> int:
 
 
 def lifting(frames: int, error_px: float) -> NDArray[np.float64]:
-    """(frames, 17, 2) somebody who lifts an arm and walks to the right, seen with so large an error, in 640 x 480."""
+    """Person (frames, 17, 2) who lifts an arm and walks to the right, with detection errors, in 640 x 480."""
     stand = np.array(
         [(0, -70), (3, -73), (-3, -73), (7, -71), (-7, -71), (18, -52), (-18, -52), (22, -25), (-22, -25), (24, 0),
          (-24, 0), (11, 0), (-11, 0), (12, 42), (-12, 42), (12, 84), (-12, 84)], float
@@ -53,7 +53,7 @@ def lifting(frames: int, error_px: float) -> NDArray[np.float64]:
 
 
 def walkers(frames: int = FRAMES, seed: int = 0) -> NDArray[np.float64]:
-    """(frames, 2, 17, 3) two people who walk through the picture and swing, with their confidences."""
+    """(frames, 2, 17, 3) two people who walk through the image and swing, with their confidences."""
     rng = np.random.default_rng(seed)
     stand = rng.uniform((0, 0), (30, 60), (2, 17, 2)) + np.array([[[10, 20]], [[90, 30]]])
     swing = rng.normal(0, 3, (2, 17, 2)) * np.sin(np.arange(frames) / 5)[:, None, None, None]
@@ -63,7 +63,7 @@ def walkers(frames: int = FRAMES, seed: int = 0) -> NDArray[np.float64]:
 
 
 class KnownPeople:
-    """A detector that reads the frame's number off its brightness, and knows who is there (frames, P, 17, 3).
+    """A detector that reads the frame number from the brightness, and returns the given people (frames, P, 17, 3).
 
     Attributes:
         looks: The numbers of the frames that it was asked about, without boxes and with.

@@ -1,4 +1,4 @@
-"""Arnab et al. on a video: each person's frames are fitted together, which is steadier than one by one."""
+"""Arnab et al. on a video: each person's frames are fitted together, which is smoother than one by one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FRAMES = 14
 
 
 def someone() -> NDArray[np.float64]:
-    """(FRAMES, 17, 3) who lifts an arm and walks to the right, seen with errors of 2 % of the height.
+    """(FRAMES, 17, 3) of a person who lifts an arm and walks to the right, with detection errors of 2 % of the height.
 
     In frames 5 and 6 they are not seen, in frame 9 only down to the hips.
     """
@@ -74,7 +74,7 @@ def test_steadier_than_frame_by_frame(single: SMPLify, anny_body: BodyModel, tmp
 
 
 def test_a_video_of_two_frames(single: SMPLify, anny_body: BodyModel, tmp_path: Path) -> None:
-    """Nothing can be said of how motion changes, and there is an answer all the same."""
+    """Too short for a motion prior, but recovered all the same."""
     np.save(tmp_path / "walk.npy", someone()[:2])
     found = recover(tmp_path / "walk.npy", VideoFittingBackend(Arnab(single, rounds=3), anny_body), tmp_path / "out")
     assert found["vertices"].shape == (2, *anny_body.template.shape)

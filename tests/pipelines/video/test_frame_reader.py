@@ -1,4 +1,4 @@
-"""Videos read frame by frame: every one, upright, from any on; what is damaged is said."""
+"""Videos read frame by frame: all frames, upright, from any start; damage is reported."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_other_containers(video_file: Path, suffix: str, tmp_path: Path) -> None
 
 
 def test_a_file_says_how_it_is_turned(tmp_path: Path) -> None:
-    """As phones have it: the picture lies on its side, and a matrix in the track's header says so (ISO 14496-12)."""
+    """As phones record: the frames are stored rotated, with a matrix in the track's header (ISO 14496-12)."""
     writer = Mp4Writer(tmp_path / "x.mp4", SIZE, Fraction(30))
     left_bright = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
     left_bright[:, : SIZE[0] // 2] = 200

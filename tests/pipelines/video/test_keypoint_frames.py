@@ -26,7 +26,7 @@ def openpose(folder: Path, numbers: list[int], pattern: str = "clip_{:012d}_keyp
 
 
 def firsts(frames: KeypointFrames, start: int = 0) -> list[float | None]:
-    """The x of each frame's first joint to three digits; None where nobody is."""
+    """The x of each frame's first joint to three digits; None without people."""
     return [round(float(people[0].original[0, 0]), 3) if people else None for people in frames.frames(start)]
 
 
@@ -43,7 +43,7 @@ def test_openpose_frames_are_numbered_by_their_names(tmp_path: Path) -> None:
     assert firsts(plain) == [8, 9, 10, 11]  # not in the order of the names
 
 
-def test_coco_annotations_have_a_picture_for_every_frame(tmp_path: Path) -> None:
+def test_coco_annotations_have_an_image_for_every_frame(tmp_path: Path) -> None:
     people = walkers(3)
     images = [{"id": 70 - n, "file_name": f"{n}.jpg", "width": 160, "height": 120} for n in range(3)]
     annotations = [

@@ -1,4 +1,4 @@
-"""Videos by models that recover a person's frames together, and by models that look at pictures; small ones."""
+"""Videos by models that recover a person's frames together, and by models that take images; small ones."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Arrays = dict[str, NDArray[np.float32]]
 
 
 class Together:
-    """A model that answers with the mean pose of the frames it is given; interrupted at one of its calls."""
+    """A model that returns the mean pose of the given frames; interrupted at one of its calls."""
 
     window, overlap = 16, 4
 
@@ -49,7 +49,7 @@ class Together:
 
 
 class Looking:
-    """A model that is shown pictures, and reads their numbers; interrupted at one of them."""
+    """A model that takes images, and reads the frame number from them; interrupted at one of them."""
 
     def __init__(self, bundle: Path, stop_at: int | None = None) -> None:
         self.inner = TorchBackend.load(bundle, "cpu")
@@ -75,7 +75,7 @@ def run(video: Path, out: Path, model: Together | Looking, people: NDArray[np.fl
 
 @pytest.fixture(scope="module")
 def people() -> NDArray[np.float64]:
-    """Two people; the second is not seen in frames 20 to 24, and gone from 35 on."""
+    """Two people; the second is not detected in frames 20 to 24, and gone from 35 on."""
     found = walkers()
     found[20:25, 1, :, 2] = 0
     found[35:, 1, :, 2] = 0
@@ -105,7 +105,7 @@ def test_frames_of_a_person_go_together(
 
 
 @pytest.mark.parametrize("stop_at", [1, 4])
-def test_interrupted_between_windows_it_goes_on(
+def test_interrupted_between_windows_it_resumes(
     stop_at: int, video_file: Path, bundle_file: Path, people: NDArray[np.float64], tmp_path: Path
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
@@ -119,7 +119,7 @@ def test_interrupted_between_windows_it_goes_on(
 
 
 def test_known_intrinsics_turn_the_own_camera_back(bundle_file: Path) -> None:
-    """The model sees people as a camera that faces them would; its pixels are told in those of the picture."""
+    """The model's input is that of a camera that faces the person; its output pixels are those of the image."""
     from pose2mesh.geometry.camera import Intrinsics
 
     model = Together(bundle_file)
@@ -134,7 +134,7 @@ def test_known_intrinsics_turn_the_own_camera_back(bundle_file: Path) -> None:
         np.testing.assert_allclose(a.camera.translation_m, b.camera.translation_m, rtol=1e-4)
 
 
-def test_each_is_looked_at_in_their_frame(
+def test_each_person_is_recovered_from_their_frame(
     video_file: Path, bundle_file: Path, people: NDArray[np.float64], tmp_path: Path
 ) -> None:
     model = Looking(bundle_file)

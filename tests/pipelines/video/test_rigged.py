@@ -1,4 +1,4 @@
-"""A video by the model that ships, on the Anny body: what GLB, BVH, JSON and NPZ say of the motion is one motion."""
+"""A video by the model that ships, on the Anny body: GLB, BVH, JSON and NPZ hold the same motion."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FRAMES = 16
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Someone who lifts an arm and walks to the right, in a picture of 640 x 480."""
+    """A person who lifts an arm and walks to the right, in an image of 640 x 480."""
     joints = lifting(FRAMES, 1)
     folder = tmp_path_factory.mktemp("rigged")
     np.save(folder / "walk.npy", np.concatenate([joints, np.full((FRAMES, 17, 1), 0.9)], axis=2))

@@ -1,4 +1,4 @@
-"""Long tracks in windows, and their joins."""
+"""Splitting of long tracks into windows, and blending."""
 
 from __future__ import annotations
 

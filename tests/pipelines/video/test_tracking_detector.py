@@ -1,4 +1,4 @@
-"""People are looked for where they were; newcomers at the next look around; who is gone is not believed in."""
+"""Detection in previous boxes; new people at the next full detection; lost people are dropped."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pose2mesh.pipelines.video.tracking_detector import TrackingDetector
 from .conftest import KnownPeople, walkers
 
 
-def picture(frame: int) -> np.ndarray:
+def image(frame: int) -> np.ndarray:
     return np.full((120, 160, 3), 40 + 4 * frame, np.uint8)
 
 
@@ -20,13 +20,13 @@ def follow(detector: KnownPeople, frames: int) -> list[list[Detection]]:
     found: list[list[Detection]] = []
     before = np.zeros((0, 17, 3), np.float32)
     for frame in range(frames):
-        people = follower(picture(frame), frame, before[..., :2], before[..., 2])
+        people = follower(image(frame), frame, before[..., :2], before[..., 2])
         before = np.array([np.column_stack([each.joints_px, each.confidence]) for each in people]).reshape(-1, 17, 3)
         found.append(people)
     return found
 
 
-def test_most_frames_are_looked_at_only_where_people_were() -> None:
+def test_most_frames_are_searched_only_in_previous_boxes() -> None:
     people = walkers(30)
     detector = KnownPeople(people)
     found = follow(detector, 30)
@@ -38,13 +38,13 @@ def test_most_frames_are_looked_at_only_where_people_were() -> None:
     assert detector.looks[1] == list(range(1, 30))
 
 
-def test_newcomers_are_seen_at_the_next_look_around() -> None:
+def test_new_people_are_found_at_the_next_full_detection() -> None:
     people = walkers(20)
     people[:7, 1, :, 2] = 0
     assert [len(each) for each in follow(KnownPeople(people), 20)] == [1] * 10 + [2] * 10
 
 
-def test_who_leaves_is_looked_for_everywhere_and_gone_at_once() -> None:
+def test_a_lost_person_triggers_a_full_detection_and_is_dropped_at_once() -> None:
     people = walkers(20)
     people[13:, 1, :, 2] = 0
     detector = KnownPeople(people)
@@ -52,8 +52,8 @@ def test_who_leaves_is_looked_for_everywhere_and_gone_at_once() -> None:
     assert detector.looks[0] == [0, 5, 10, 13, 15]
 
 
-def test_who_is_only_half_believed_in_must_be_seen_by_the_look_around() -> None:
-    """A box that sticks to the background goes on giving a pose of low score."""
+def test_a_low_score_must_be_confirmed_by_the_full_detection() -> None:
+    """A box on the background continues to give a pose of low score."""
     people = walkers(12)
     people[..., 2] = 0.3
 

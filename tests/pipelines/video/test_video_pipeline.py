@@ -52,7 +52,7 @@ def names(folder: Path) -> set[str]:
 
 @pytest.fixture(scope="module")
 def people() -> np.ndarray:
-    """Two people; the second is not seen in frames 20 to 24, and gone from 35 on."""
+    """Two people; the second is not detected in frames 20 to 24, and gone from 35 on."""
     found = walkers()
     found[20:25, 1, :, 2] = 0
     found[35:, 1, :, 2] = 0
@@ -66,7 +66,7 @@ def done(video_file: Path, bundle_file: Path, people: np.ndarray, tmp_path_facto
     return out
 
 
-def test_everyone_in_every_frame(done: Path, people: np.ndarray) -> None:
+def test_all_people_in_all_frames(done: Path, people: np.ndarray) -> None:
     assert names(done) == {"clip_overlay.mp4", "clip.npz", "clip.json", "clip.html"}
     found = arrays(done / "clip.npz")
     assert found["person"].tolist() == [0] * FRAMES + [1] * 35
@@ -131,7 +131,7 @@ def test_smoothing_steadies_and_can_be_left_out(
 
 
 @pytest.mark.parametrize("stop_at", [1, 23])
-def test_interrupted_it_goes_on_where_it_was(
+def test_interrupted_it_resumes(
     stop_at: int, done: Path, video_file: Path, bundle_file: Path, people: np.ndarray, tmp_path: Path
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
@@ -161,8 +161,8 @@ def test_another_video_or_model_starts_anew(
     assert min(detector.looks[0]) == 0
 
 
-def test_killed_while_recovering_it_goes_on(bundle_file: Path, tmp_path: Path) -> None:
-    """A real kill, of a process that is somewhere between the first and the last body."""
+def test_killed_while_recovering_it_resumes(bundle_file: Path, tmp_path: Path) -> None:
+    """A real kill of a process, between the first and the last body."""
     there = walkers()[:, 0]
     np.save(tmp_path / "long.npy", np.concatenate([there, there[::-1]] * 5))
     command = ["predict", str(tmp_path / "long.npy"), "--fps", "30", "--model", str(bundle_file), "--formats", "npz"]
@@ -199,7 +199,7 @@ def test_a_file_cut_short_gives_what_it_has_and_says_so(
     assert document["people"][0]["frames"] == document["frames"]
 
 
-def test_nobody_in_a_video_is_an_answer(video_file: Path, bundle_file: Path, tmp_path: Path) -> None:
+def test_a_video_without_people_is_a_result(video_file: Path, bundle_file: Path, tmp_path: Path) -> None:
     said, warned = run(video_file, options(tmp_path), bundle_file, KnownPeople(np.zeros((FRAMES, 1, 17, 3))))
     assert (said, warned) == (
         [f"clip: 0 people in {FRAMES} frames: clip.html, clip.json, clip.npz, clip_overlay.mp4"],
@@ -210,7 +210,9 @@ def test_nobody_in_a_video_is_an_answer(video_file: Path, bundle_file: Path, tmp
     assert len(list(Video(tmp_path / "clip_overlay.mp4").frames())) == FRAMES
 
 
-def test_someone_in_two_frames_is_nobody_and_counted(video_file: Path, bundle_file: Path, tmp_path: Path) -> None:
+def test_detections_in_two_frames_are_no_person_and_counted(
+    video_file: Path, bundle_file: Path, tmp_path: Path
+) -> None:
     people = walkers()
     people[:, 1, :, 2] = 0
     people[12:14, 1, :, 2] = 0.9  # between two looks around: not seen at all
@@ -258,7 +260,7 @@ def test_as_a_user_types_it(
         assert len(printed.err.splitlines()) == 1
 
 
-def test_keypoints_past_the_end_of_the_video_are_told_of(
+def test_keypoints_past_the_end_of_the_video_are_reported(
     video_file: Path, bundle_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     np.save(tmp_path / "x.npy", np.concatenate([walkers()[:, 0]] * 2))

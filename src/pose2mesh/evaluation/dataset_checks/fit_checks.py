@@ -51,13 +51,13 @@ class FitErrors:
             return [Finding("fits posed, with no labels to compare them with", len(self.rows))]
         mean = f"mean {np.nanmean(self.error):.1f}, largest {np.nanmax(self.error):.1f} {self.unit}"
         lines = [Finding("fits posed and compared with the labels", int(known.sum()), example=mean)]
-        for what, who in (
+        for what, found in (
             (f"fits worse than {self.limit:g} {self.unit}", self.error > self.limit),
             ("fits with left and right exchanged", self.mirrored),
             (f"fits more than {MAX_OFFSET_M:g} m from their labels", self.misplaced),
         ):
-            example = name_person(records, int(self.rows[who][0])) if who.any() else ""
-            lines.append(Finding(what, int(who.sum()), int(known.sum()), True, example))
+            example = name_person(records, int(self.rows[found][0])) if found.any() else ""
+            lines.append(Finding(what, int(found.sum()), int(known.sum()), True, example))
         return lines
 
 
