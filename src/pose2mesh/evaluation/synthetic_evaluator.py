@@ -39,7 +39,7 @@ ALL_MEASURES: tuple[Measure, ...] = ("mpjpe", "mpvpe", "pa_mpjpe", "pa_mpvpe", "
 class SampleObserver(Protocol):
     """Renders the observations of synthetic samples for a model that takes images."""
 
-    def show(self, people: SyntheticSamples, joints_px: Tensor, confidence: Tensor, chunk: int, seed: int) -> Images:
+    def observe(self, people: SyntheticSamples, joints_px: Tensor, confidence: Tensor, chunk: int, seed: int) -> Images:
         """Crops of the samples around their 2D joints (B, J, 2) with confidences (B, J).
 
         `chunk` and `seed` decide the rest of the images.
@@ -113,7 +113,7 @@ def evaluate_synthetic(
         images = None
         if observer is not None:
             given = torch.from_numpy(pixels), torch.from_numpy(confidence)
-            images = observer.show(people, *given, start // CHUNK, seed)
+            images = observer.observe(people, *given, start // CHUNK, seed)
         chunk_errors = _errors_by_camera(
             predictor, people, (pixels, confidence, images), BodyPoints(joints, vertices), heights_m
         )
