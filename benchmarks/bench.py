@@ -35,7 +35,7 @@ from pose2mesh.io.atomic_write import replacing
 from pose2mesh.models.bundle.bundle import Bundle, save_bundle
 from pose2mesh.models.bundle.bundle_info import BundleInfo
 from pose2mesh.skeletons import JOINT_SETS
-from pose2mesh.training.pose2mesh_task import build_network, open_supply
+from pose2mesh.training.pose2mesh_task import build_network, open_data_source
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = {"faithful": "faithful.yaml", "light": "light.yaml"}
@@ -88,7 +88,7 @@ QUICK = Plan(
 def build(name: str, folder: Path) -> tuple[Subject, report.Size]:
     """Build a network with random weights, write it to a bundle, and compute its sizes."""
     config = load_config(ROOT / "configs" / CONFIGS[name], ["data.synthetic.poses.procedural=1.0"])
-    surface, network = build_network(config, open_supply(config))
+    surface, network = build_network(config, open_data_source(config))
     info = BundleInfo(name, config.joint_set, "anny", {"network": config.network.as_dict()}, "nothing", "Apache-2.0")
     subject = Subject(config, surface, folder / f"{name}.safetensors")
     save_bundle(subject.bundle, Bundle(network.eval(), surface, info))

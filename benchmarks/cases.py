@@ -316,7 +316,7 @@ class Step:
     """A training step of stage two on a given batch, so that only the formulation of the network differs."""
 
     def __init__(self, network: Pose2Mesh, subject: Subject, case: Case) -> None:
-        from pose2mesh.training.lightning_module import build_optimiser
+        from pose2mesh.training.optimisers import build_optimiser
         from pose2mesh.training.pose2mesh_module import Pose2MeshModule
 
         self.case, unused = case, cast(Any, None)  # the data source
@@ -332,7 +332,7 @@ class Step:
             prediction = self.module.predict_batch(people)
         loss = torch.stack(list(self.module.loss_terms(prediction, people).values())).sum()
         loss.backward()
-        self.module.on_before_optimizer_step(self.optimiser)
+        self.module.check_and_clip_gradient(0)
         self.optimiser.step()
 
 

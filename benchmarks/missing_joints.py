@@ -43,7 +43,7 @@ from pose2mesh.models.bundle.bundle import load_bundle
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.models.posenet import PoseNet
 from pose2mesh.skeletons import COCO
-from pose2mesh.training.callbacks.prefetch import Prefetcher
+from pose2mesh.training.prefetch import Prefetcher
 
 CONFIG = Path(__file__).parents[1] / "configs" / "light_posenet.yaml"
 BATCH = 1024

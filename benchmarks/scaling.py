@@ -5,17 +5,14 @@ Each function is meant for its own process.
 
 from __future__ import annotations
 
-import logging
 import statistics
 import time
-import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from limits import median_seconds
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from pose2mesh.config.train_config import TrainConfig
 from pose2mesh.inference.predictor import Predictor
@@ -88,49 +85,33 @@ def training_rate(config: TrainConfig, device: str, threads: int, steps: int) ->
     Poses are sampled within joint limits, so that no motion clips are needed. Validation, checkpoints and log files are
     left out.
     """
-    import lightning as L
-
+    from pose2mesh.training.loop import take_step
+    from pose2mesh.training.optimisers import build_optimiser
     from pose2mesh.training.pose2mesh_module import Pose2MeshModule
-    from pose2mesh.training.pose2mesh_task import build_network, open_supply
+    from pose2mesh.training.pose2mesh_task import build_network, open_data_source
 
     torch.set_num_threads(threads)
-    warnings.filterwarnings("ignore", module="lightning")
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     torch.manual_seed(config.seed)
     config = replace(config, epochs=1)
-    supply = open_supply(config)
-    surface, network = build_network(config, supply)
-    supply.prepare(torch.from_numpy(surface.points))
-    module = Pose2MeshModule(config, network, supply, torch.from_numpy(surface.point_faces))
+    data_source = open_data_source(config)
+    surface, network = build_network(config, data_source)
+    data_source.prepare(torch.from_numpy(surface.points))
+    module = Pose2MeshModule(config, network, data_source, torch.from_numpy(surface.point_faces))
 
-    class StepEnds(L.Callback):
-        def __init__(self) -> None:
-            self.times: list[float] = []
-            self.drawing_s: list[float] = []
-
-        def on_train_batch_end(self, *_: Any) -> None:
-            if device == "cuda":
-                torch.cuda.synchronize()
-            self.times.append(time.perf_counter())
-            self.drawing_s.append(module.drawing_s)
-
-    ends = StepEnds()
-    trainer = L.Trainer(
-        max_epochs=1,
-        precision="bf16-mixed" if config.precision == "bf16" else "32-true",
-        callbacks=[ends],
-        accelerator="gpu" if device == "cuda" else "cpu",
-        devices=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        limit_val_batches=0,
-    )
-    indices: Any = [torch.tensor([index]) for index in range(steps + 1)]
-    trainer.fit(module, DataLoader(indices, batch_size=None))
-    seconds = [after - before for before, after in zip(ends.times[:-1], ends.times[1:], strict=True)]
-    drawing_s = ends.drawing_s[-1] - ends.drawing_s[0]
+    module.to(device)
+    module.steps_per_epoch = steps + 1
+    optimiser = build_optimiser(config.optimiser, module.trained)
+    seconds = []
+    for step in range(steps + 1):
+        if step == 1:  # the first step is not measured
+            drawing_s = module.data_wait_s
+        began = time.perf_counter()
+        take_step(module, module, optimiser, step)
+        if device == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - began)
+    seconds = seconds[1:]
+    drawing_s = module.data_wait_s - drawing_s
     return {
         "data_wait_share": drawing_s / sum(seconds),
         "samples_per_second": config.batch_size / statistics.median(seconds),

@@ -116,7 +116,7 @@ def crawl(*arguments: str | Path, **environment: str) -> subprocess.CompletedPro
     """Run the command `crawl` to its end."""
     process = start(*arguments, **environment)
     try:
-        out, err = process.communicate(timeout=40)
+        out, err = process.communicate(timeout=600)
     finally:
         process.kill()
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)

@@ -66,13 +66,13 @@ def running(service: Service) -> Iterator[int]:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
-            end = time.monotonic() + 10
+            end = time.monotonic() + 600
             while not server.started and time.monotonic() < end:
                 time.sleep(0.01)
             yield listener.getsockname()[1]
         finally:
             server.should_exit = True
-            thread.join(timeout=20)
+            thread.join(timeout=600)
             service.worker.close()
 
 

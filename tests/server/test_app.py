@@ -223,7 +223,7 @@ def test_requests_at_once_are_all_answered(recovery: Predictor) -> None:
         address = f"http://127.0.0.1:{port}/api/people"
 
         def post(_: int) -> int:
-            with urllib.request.urlopen(urllib.request.Request(address, body), timeout=30) as answer:
+            with urllib.request.urlopen(urllib.request.Request(address, body), timeout=600) as answer:
                 return answer.status
 
         assert list(clients.map(post, range(40))) == [200] * 40

@@ -51,7 +51,7 @@ class Visit:
         self.faults: list[str] = []
         self.context.route("**/*", self._only_this_machine)
         self.page = self.context.new_page()
-        self.page.set_default_timeout(60_000)  # the machine may be busy
+        self.page.set_default_timeout(600_000)  # the machine may be busy
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
         self.page.on("console", lambda said: self.faults.append(said.text) if said.type == "error" else None)
 

@@ -23,7 +23,7 @@ def picture() -> ImageResult:
 def test_a_full_queue_refuses_at_once_and_loses_no_queued_request() -> None:
     async def run() -> tuple[list[int], int]:
         worker, go = Worker(2, 10), threading.Event()
-        first = [asyncio.create_task(worker.run(lambda _, n=n: (go.wait(5), n)[1])) for n in range(3)]
+        first = [asyncio.create_task(worker.run(lambda _, n=n: (go.wait(600), n)[1])) for n in range(3)]
         await asyncio.sleep(0.05)
         with pytest.raises(HTTPException) as refused:
             await worker.run(lambda _: 0)
@@ -52,7 +52,7 @@ def test_work_that_takes_too_long_is_given_up() -> None:
         tasks = [asyncio.create_task(worker.run(slow)), asyncio.create_task(worker.run(lambda _: None))]
         found = await asyncio.gather(*tasks, return_exceptions=True)
         assert [error.status_code for error in found if isinstance(error, HTTPException)] == [503, 503]
-        assert ended.wait(2)
+        assert ended.wait(600)
         await asyncio.sleep(0.05)
         assert worker.pending == 0
         worker.close()

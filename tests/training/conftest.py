@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import pytest
 import torch
 from torch import Tensor
@@ -20,7 +19,7 @@ from pose2mesh.models.mesh_topology import MeshTopology
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.skeletons import JOINT_SETS, JointSet
 from pose2mesh.training import finalize, loop, pose2mesh_task
-from pose2mesh.training.resume import read_checkpoint
+from pose2mesh.training.checkpoints import read_checkpoint
 
 NETWORK = {
     "confidence_input": True,
@@ -58,11 +57,11 @@ def parts_made_once() -> Iterator[None]:
     synthesisers: dict[str, BodySynthesiser] = {}
     build = pose2mesh_task.build_network
 
-    def network_once(config: TrainConfig, supply: DataSource) -> tuple[MeshTopology, Pose2Mesh]:
-        key = f"{config.joint_set} {config.network} {supply.body_name}"
+    def network_once(config: TrainConfig, data_source: DataSource) -> tuple[MeshTopology, Pose2Mesh]:
+        key = f"{config.joint_set} {config.network} {data_source.body_name}"
         if key not in surfaces:
             state = torch.get_rng_state()
-            surfaces[key] = build(config, supply)[0]
+            surfaces[key] = build(config, data_source)[0]
             torch.set_rng_state(state)
         return surfaces[key], Pose2Mesh(config.network, JOINT_SETS[config.joint_set], surfaces[key])
 
@@ -75,7 +74,7 @@ def parts_made_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pose2mesh_task, "build_network", network_once)
         patch.setattr(synthetic_source, "BodySynthesiser", synthesiser_once)
-        patch.setattr(loop, "Graphs", lambda _: L.Callback())
+        patch.setattr(loop, "refresh_graphs", lambda *_: None)
         patch.setattr(finalize, "MEASURED_SAMPLES", 40)
         yield
 

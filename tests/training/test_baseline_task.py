@@ -100,7 +100,7 @@ def test_a_run_goes_on_after_a_signal_bit_for_bit(
     step = BaselineModule.training_step
 
     def stopped(self: BaselineModule, batch: Any, index: int) -> Any:
-        if (self.current_epoch, index) == (1, 1):
+        if (self.epoch, index) == (1, 1):
             os.kill(os.getpid(), signal.SIGTERM)
         return step(self, batch, index)
 
@@ -135,16 +135,16 @@ def test_a_loss_that_is_no_number_stops_the_run(
     losses = Tiny.losses
     monkeypatch.setattr(Tiny, "losses", lambda *a: losses(*a) | {"joints": torch.tensor(float("nan"))})
     assert main(["train", str(write(tmp_path)), "--out", str(tmp_path / "run")]) == 2
-    assert "the loss joints is nan in epoch 0, step 0 (drawn from seed 3, chunk 0)" in capsys.readouterr().err
+    assert "the loss joints is nan in epoch 0, step 0 (sampled from seed 3, chunk 0)" in capsys.readouterr().err
 
 
 def test_distinct_pictures_come_in_another_order_each_time(tmp_path: Path) -> None:
     module = BaselineTask(load_any(write(tmp_path))).module  # type: ignore[arg-type]
-    numbers = [int(module.training_pictures(number)[1].index[0]) // 64 for number in range(8)]
+    numbers = [int(module.training_chunks(number)[1].index[0]) // 64 for number in range(8)]
     passes = [numbers[start : start + 2] for start in range(0, 8, 2)]
     assert all(sorted(each) == [0, 1] for each in passes)
     assert len({tuple(each) for each in passes}) == 2
-    first, again = (module.training_pictures(0)[0].joints for _ in range(2))
+    first, again = (module.training_chunks(0)[0].joints for _ in range(2))
     assert torch.equal(first, again)
 
 

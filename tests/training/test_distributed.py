@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from pose2mesh.config.config_files import dump_config
 from pose2mesh.config.train_config import TrainConfig
 from pose2mesh.training import loop, pose2mesh_task
-from pose2mesh.training.distributed import Indices, Processes, SyncedBatchNorm1d, synchronise_norms
-from pose2mesh.training.resume import read_checkpoint
+from pose2mesh.training.checkpoints import read_checkpoint
+from pose2mesh.training.distributed import Processes, SyncedBatchNorm1d, synchronise_norms
 
 CHILD = """
 import sys
@@ -25,7 +25,7 @@ from pathlib import Path
 import torch
 from torch import nn
 from pose2mesh.config.train_config import load_config
-from pose2mesh.training import loop
+from pose2mesh.training import loop, pose2mesh_task
 from pose2mesh.training.distributed import Processes, SyncedBatchNorm1d
 
 folder, rank = Path(sys.argv[1]), Processes.found().rank
@@ -39,7 +39,7 @@ for name, x in torch.load(folder / "inputs.pt").items():
     (y.sin() * y).sum().backward()
     outcome[name] = {"y": y.detach(), "x": x.grad, "weight": norm.weight.grad, "variance": norm.running_var}
 torch.save(outcome, folder / f"outcome{rank}.pt")
-loop.finish = lambda *_: None
+pose2mesh_task.finish = lambda *_: None  # no bundle
 loop.train(load_config(folder / "config.yaml"), folder / "two")
 """
 
@@ -127,15 +127,6 @@ def test_alone_it_is_an_ordinary_norm() -> None:
     assert network[1][0].momentum == 0.3
     assert torch.equal(network(x), before)
     assert [value.requires_grad for value in network.parameters()] == [True, True, False, False]
-
-
-def test_indices_go_on_where_they_are_told_to_once() -> None:
-    indices = Indices(7, 1, 2)
-    assert len(indices) == 3
-    assert [int(index) for index in indices] == [1, 3, 5]
-    indices.skip_once(2)
-    assert [int(index) for index in indices] == [5]
-    assert [int(index) for index in indices] == [1, 3, 5]
 
 
 def test_processes_are_those_of_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:

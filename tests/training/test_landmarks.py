@@ -17,7 +17,7 @@ from pose2mesh.errors import InputError
 from pose2mesh.models.bundle.bundle import load_bundle
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.skeletons import COCO
-from pose2mesh.training.callbacks.epoch_log import read_rows
+from pose2mesh.training.epoch_log import read_rows
 from pose2mesh.training.loop import train
 from pose2mesh.training.pose2mesh_task import Pose2MeshTask
 from pose2mesh.training.pretrained import load_pretrained

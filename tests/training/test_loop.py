@@ -36,14 +36,14 @@ def column(folder: Path, name: str) -> list[float]:
 def checkpoints_seen() -> Iterator[list[set[str]]]:
     """The checkpoints in the run folder after each one that is written."""
     seen: list[set[str]] = []
-    save = checkpoints.AtomicCheckpoints.save_checkpoint
+    save = checkpoints.save_checkpoint
 
-    def spy(self: Any, checkpoint: Any, path: str | Path, storage_options: Any = None) -> None:
-        save(self, checkpoint, path, storage_options)
-        seen.append({file.name for file in Path(path).parent.rglob("*.ckpt*")})
+    def spy(path: Path, content: dict[str, Any]) -> None:
+        save(path, content)
+        seen.append({file.name for file in path.parent.rglob("*.ckpt*")})
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checkpoints.AtomicCheckpoints, "save_checkpoint", spy)
+        patch.setattr(checkpoints, "save_checkpoint", spy)
         yield seen
 
 
@@ -141,8 +141,7 @@ def test_a_run_folder_that_cannot_be_made_is_named(tiny: Tiny, tmp_path: Path) -
 
 def test_a_write_that_fails_leaves_the_old_checkpoint_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "last.ckpt"
-    writer = checkpoints.AtomicCheckpoints()
-    writer.save_checkpoint({"epoch": 1}, path)
+    checkpoints.save_checkpoint(path, {"epoch": 1})
 
     def fail(_: Any, stream: Any) -> None:
         stream.write(b"half")
@@ -150,7 +149,7 @@ def test_a_write_that_fails_leaves_the_old_checkpoint_whole(tmp_path: Path, monk
 
     monkeypatch.setattr(torch, "save", fail)
     with pytest.raises(OSError, match="no space"):
-        writer.save_checkpoint({"epoch": 2}, path)
+        checkpoints.save_checkpoint(path, {"epoch": 2})
     assert torch.load(path, weights_only=True) == {"epoch": 1}
     assert [file.name for file in tmp_path.iterdir()] == ["last.ckpt"]
 

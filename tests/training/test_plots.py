@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import logging
 import struct
-import types
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from matplotlib.figure import Figure
 
 from pose2mesh.errors import InputError
 from pose2mesh.training import plots
+from pose2mesh.training.distributed import Processes
 
 
 def write_log(folder: Path, epochs: int, stage: str = "pose2mesh") -> Path:
@@ -195,31 +195,27 @@ def test_global_state_of_matplotlib_is_left_alone(tmp_path: Path) -> None:
     assert dict(matplotlib.rcParams) == before
 
 
-def trainer(rank_zero: bool = True) -> Any:
-    return types.SimpleNamespace(is_global_zero=rank_zero)
-
-
-def test_the_callback_draws_when_an_epoch_has_ended(tmp_path: Path) -> None:
+def test_the_graphs_are_drawn_when_an_epoch_has_ended(tmp_path: Path) -> None:
     """In the first process alone."""
-    callback = plots.Graphs(write_log(tmp_path, 2))
-    callback.on_train_epoch_end(trainer(rank_zero=False), None)  # type: ignore[arg-type]
+    write_log(tmp_path, 2)
+    plots.refresh_graphs(tmp_path, Processes(2, rank=1))
     assert not (tmp_path / "loss.png").exists()
-    callback.on_train_epoch_end(trainer(), None)  # type: ignore[arg-type]
+    plots.refresh_graphs(tmp_path, Processes())
     assert (tmp_path / "loss.png").exists()
 
 
 def test_a_fault_is_logged_and_ends_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    callback = plots.Graphs(write_log(tmp_path / "run", 2))
+    write_log(tmp_path / "run", 2)
 
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("no font")
 
     monkeypatch.setattr(Figure, "savefig", fail)
     with caplog.at_level(logging.WARNING, "pose2mesh"):
-        callback.on_train_epoch_end(trainer(), None)  # type: ignore[arg-type]
-        plots.Graphs(tmp_path / "none").on_train_epoch_end(trainer(), None)  # type: ignore[arg-type]
+        plots.refresh_graphs(tmp_path / "run", Processes())
+        plots.refresh_graphs(tmp_path / "none", Processes())
     assert "graphs could not be drawn (no font)" in caplog.text
     assert "No such file" in caplog.text
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["metrics.csv"]

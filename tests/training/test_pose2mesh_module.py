@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -26,7 +25,7 @@ def first_step(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Tra
 
     def result(config: TrainConfig) -> dict[str, Tensor]:
         gradients: dict[str, Tensor] = {}
-        start, step = Pose2MeshModule.on_train_start, Pose2MeshModule.on_before_optimizer_step
+        start, check = Pose2MeshModule.begin_training, Pose2MeshModule.check_and_clip_gradient
 
         def fixed(self: Pose2MeshModule) -> None:
             start(self)
@@ -34,15 +33,15 @@ def first_step(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Tra
                 if isinstance(module, (nn.BatchNorm1d, nn.Dropout)):
                     module.eval()
 
-        def note(self: Pose2MeshModule, optimizer: Any) -> None:
+        def note(self: Pose2MeshModule, step: int) -> None:
             for name, value in self.network.named_parameters():
                 if value.grad is not None:
                     gradients[name] = value.grad.clone()
-            step(self, optimizer)
+            check(self, step)
 
         with monkeypatch.context() as patch:
-            patch.setattr(Pose2MeshModule, "on_train_start", fixed)
-            patch.setattr(Pose2MeshModule, "on_before_optimizer_step", note)
+            patch.setattr(Pose2MeshModule, "begin_training", fixed)
+            patch.setattr(Pose2MeshModule, "check_and_clip_gradient", note)
             patch.setattr(pose2mesh_task, "finish", lambda *_: None)
             loop.train(config, tmp_path / f"{config.batch_size}")
         return gradients
@@ -65,9 +64,9 @@ def test_accumulated_batches_are_the_large_batch(
 
 def test_the_people_of_a_step_do_not_depend_on_what_is_drawn_before(tiny: Tiny) -> None:
     module = Pose2MeshTask(tiny()).module
-    batch = module.draw(5, 12)
-    module.draw(6, 12)
-    again = module.draw(5, 12)
+    batch = module.training_batch(5, 12)
+    module.training_batch(6, 12)
+    again = module.training_batch(5, 12)
     assert torch.equal(batch.joints_px, again.joints_px)
     part = slice_batch(batch, slice(4, 8))
     assert torch.equal(part.joints_px, batch.joints_px[4:8])
@@ -78,7 +77,7 @@ def test_the_people_of_a_step_do_not_depend_on_what_is_drawn_before(tiny: Tiny) 
 def test_the_mean_body_is_a_bar_to_beat(tiny: Tiny) -> None:
     """Learned from training people, it is as close to others as their own mean, and closer than any of them."""
     module = Pose2MeshTask(tiny(stage="pose2mesh")).module
-    batches = [module.draw_validation(index).points for index in range(3)]
+    batches = [module.validation_batch(index).points for index in range(3)]
     points = torch.cat([part for part in batches if part is not None])
 
     def error(answer: Tensor) -> float:

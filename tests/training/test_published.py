@@ -143,12 +143,12 @@ def test_an_interrupted_run_goes_on_with_the_same_people(
 
 def test_divided_steps_see_the_same_people(disk: Path) -> None:
     module = Pose2MeshTask(small("coco", disk, "pretrained=")).module
-    whole = module.draw(3, 8, epoch=1)
+    whole = module.training_batch(3, 8, epoch=1)
     assert whole.points is not None
     assert whole.points.shape[0] == whole.joints_px.shape[0] == 8
-    again = module.draw(3, 8, epoch=1)
+    again = module.training_batch(3, 8, epoch=1)
     assert torch.equal(whole.points, again.points)
-    assert not torch.equal(whole.joints_px, module.draw(3, 8, epoch=2).joints_px)
+    assert not torch.equal(whole.joints_px, module.training_batch(3, 8, epoch=2).joints_px)
     assert all(torch.isfinite(getattr(whole, item.name)).all() for item in fields(whole))
 
 
@@ -167,7 +167,7 @@ def test_divided_steps_see_the_same_people(disk: Path) -> None:
 def test_what_is_missing_is_named(change: str, fault: str | None, disk: Path) -> None:
     config = small("human36_posenet", disk, change)
     if fault is None:
-        assert Pose2MeshTask(config).supply.validation_batches == 1
+        assert Pose2MeshTask(config).data_source.validation_batches == 1
         return
     with pytest.raises(InputError, match=fault):
         Pose2MeshTask(config)
@@ -176,12 +176,12 @@ def test_what_is_missing_is_named(change: str, fault: str | None, disk: Path) ->
 def test_weak_fits_are_masked_in_training_and_kept_in_validation(disk: Path) -> None:
     limits = [f"data.{where}.fit_limit_mm=1e-9" for where in ("sets.human36m", "validation")]
     module = Pose2MeshTask(small("human36", disk, "pretrained=", *limits)).module
-    batch = module.draw(0, 8)
+    batch = module.training_batch(0, 8)
     assert not batch.surface_valid.any()
     assert batch.joints_valid.all()  # labelled, whatever the fit
     losses = module.loss_terms(module.predict_batch(batch), batch)
     assert losses["vertex"] == 0 < losses["mesh_joint"]
-    assert module.draw_validation(0).surface_valid.all()
+    assert module.validation_batch(0).surface_valid.all()
 
 
 def test_own_data_with_gaps_beside_a_published_data_set(disk: Path, tmp_path: Path) -> None:
@@ -195,14 +195,14 @@ def test_own_data_with_gaps_beside_a_published_data_set(disk: Path, tmp_path: Pa
     removed = ["data.samples_per_epoch=24"]
     config = small("coco", disk, "pretrained=", *sets, *held_out, *removed)
     module = Pose2MeshTask(config).module
-    batch = module.draw(0, 24)
+    batch = module.training_batch(0, 24)
     lacking_surface = ~batch.surface_valid
     assert batch.joints_valid.all()
     assert lacking_surface.any()
     assert not lacking_surface.all()
     assert batch.points is not None
     assert (batch.points[lacking_surface] == 0).all()
-    assert len(module.draw_validation(0).joints) == 3  # who has a body
+    assert len(module.validation_batch(0).joints) == 3  # who has a body
     bundle = loop.train(config, tmp_path / "run")
     info = read_bundle(bundle).info
     assert "own data: for this test" in info.licence

@@ -55,29 +55,29 @@ def source(config: TrainConfig) -> PoseSource:
 
 
 @pytest.fixture(scope="module")
-def supply(config: TrainConfig, body: BodyModel, source: PoseSource) -> SyntheticSource:
+def data_source(config: TrainConfig, body: BodyModel, source: PoseSource) -> SyntheticSource:
     return SyntheticSource(body, COCO, (source, source), config.data.synthetic)
 
 
 @pytest.fixture(scope="module")
-def network(config: TrainConfig, supply: SyntheticSource) -> Pose2Mesh:
+def network(config: TrainConfig, data_source: SyntheticSource) -> Pose2Mesh:
     torch.manual_seed(0)
-    return build_network(config, supply)[1].eval()
+    return build_network(config, data_source)[1].eval()
 
 
 @pytest.fixture(scope="module")
-def written(network: Pose2Mesh, supply: SyntheticSource, tmp_path_factory: Any) -> dict[str, Path]:
+def written(network: Pose2Mesh, data_source: SyntheticSource, tmp_path_factory: Any) -> dict[str, Path]:
     """The folders of a whole network's samples and of a lifter's."""
     folder = tmp_path_factory.mktemp("run")
     stages: tuple[Literal["pose2mesh", "posenet"], ...] = ("pose2mesh", "posenet")
     for stage in stages:
-        sample_predictions.write_samples(folder / stage, stage, network, supply.body.faces.numpy(), supply)
+        sample_predictions.write_samples(folder / stage, stage, network, data_source.body.faces.numpy(), data_source)
     return {"pose2mesh": folder / "pose2mesh", "posenet": folder / "posenet"}
 
 
 @pytest.fixture(scope="module")
-def drawn(network: Pose2Mesh, supply: SyntheticSource) -> sample_predictions.SamplePredictions:
-    return sample_predictions.draw_samples("pose2mesh", network, supply)
+def drawn(network: Pose2Mesh, data_source: SyntheticSource) -> sample_predictions.SamplePredictions:
+    return sample_predictions.predict_samples("pose2mesh", network, data_source)
 
 
 def test_the_files(written: dict[str, Path]) -> None:
@@ -122,25 +122,25 @@ def test_joints_and_vertices_share_a_frame(drawn: sample_predictions.SamplePredi
 
 
 def test_the_prediction_is_the_network_s(
-    drawn: sample_predictions.SamplePredictions, network: Pose2Mesh, supply: SyntheticSource
+    drawn: sample_predictions.SamplePredictions, network: Pose2Mesh, data_source: SyntheticSource
 ) -> None:
     pixels, confidence = torch.from_numpy(drawn.joints_px), torch.from_numpy(drawn.confidence)
     with torch.no_grad():
         prediction = network(pixels, confidence)
     joints = network.joints(prediction.points)
     np.testing.assert_allclose(drawn.joints, joints - joints[:, COCO.root_index, None], atol=1e-5)
-    lifter = sample_predictions.draw_samples("posenet", network, supply)
+    lifter = sample_predictions.predict_samples("posenet", network, data_source)
     lifted = prediction.lifted - prediction.lifted[:, COCO.root_index, None]
     np.testing.assert_allclose(lifter.joints, lifted, atol=1e-5)
     assert lifter.vertices is None
 
 
 def test_no_joint_is_missing_and_the_seed_of_the_run_does_not_matter(
-    drawn: sample_predictions.SamplePredictions, network: Pose2Mesh, supply: SyntheticSource
+    drawn: sample_predictions.SamplePredictions, network: Pose2Mesh, data_source: SyntheticSource
 ) -> None:
     assert (drawn.confidence > 0).all()
     torch.manual_seed(99)
-    again = sample_predictions.draw_samples("pose2mesh", network, supply)
+    again = sample_predictions.predict_samples("pose2mesh", network, data_source)
     for name in ("joints_px", "joints", "true_joints", "vertices", "true_vertices"):
         np.testing.assert_array_equal(getattr(drawn, name), getattr(again, name))
     assert drawn.errors == again.errors
@@ -189,16 +189,16 @@ def test_a_run_ends_with_samples_and_one_body(
     network: Pose2Mesh,
     body: BodyModel,
     source: PoseSource,
-    supply: SyntheticSource,
+    data_source: SyntheticSource,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    surface, fresh = build_network(config, supply)
+    surface, fresh = build_network(config, data_source)
     fresh.load_state_dict(network.state_dict())
     monkeypatch.setattr(finalize, "MEASURED_SAMPLES", 8)
     with monkeypatch.context() as patch:
         patch.setattr(anny, "default_body", lambda: pytest.fail("another body was built"))
-        bundle = finalize.finish(tmp_path / "bundle.safetensors", config, fresh, surface, supply)
+        bundle = finalize.finish(tmp_path / "bundle.safetensors", config, fresh, surface, data_source)
     assert {path.name for path in tmp_path.iterdir()} == {"bundle.safetensors", "samples"}
     assert (tmp_path / "samples" / "samples.png").is_file()
     assert len(bundle.info.errors) == 2

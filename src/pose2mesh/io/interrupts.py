@@ -37,10 +37,7 @@ class StopSignals:
         self._before: dict[int, Any] = {}
 
     def listen(self) -> None:
-        """Handle SIGINT and SIGTERM; call it again after a trainer has started, which takes over SIGTERM.
-
-        Does nothing outside the main thread, since Python delivers signals there only.
-        """
+        """Handle SIGINT and SIGTERM; does nothing outside of the main thread, where Python delivers no signals."""
         if threading.current_thread() is not threading.main_thread():
             return
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -51,6 +48,15 @@ class StopSignals:
         """Restore the previous handlers."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+    @contextmanager
+    def deferring(self) -> Iterator[None]:
+        """Within the block, only record signals, for a loop to check between steps."""
+        self.deferred = True
+        try:
+            yield
+        finally:
+            self.deferred = False
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         self.received = number

@@ -1,4 +1,4 @@
-"""Learned baselines in training: the pictures they are shown, their losses, and their errors on validation people."""
+"""Training of learned baselines: rendered observations, losses and validation errors."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pose2mesh.baselines.baseline_config import BaselineConfig
 from pose2mesh.baselines.benchmark.method_benchmark import MEASURES, body_errors_mm
 from pose2mesh.baselines.interface import Chunks, LearnedBaseline
 from pose2mesh.baselines.observation import GroundTruth, Observation
-from pose2mesh.training.lightning_module import TrainingStep
+from pose2mesh.training.training_module import TrainingModule
 
-Pictures: TypeAlias = tuple[Observation, GroundTruth]
+Samples: TypeAlias = tuple[Observation, GroundTruth]
 
 
-class BaselineModule(TrainingStep[Pictures]):
+class BaselineModule(TrainingModule[Samples]):
     """Trains a learned baseline.
 
     Args:
-        config: The run's.
-        network: To be trained.
-        training, validation: Pictures of people by number.
+        config: Config of the run.
+        network: Network to train.
+        training, validation: Chunks of samples by number.
     """
 
     config: BaselineConfig
@@ -30,41 +30,42 @@ class BaselineModule(TrainingStep[Pictures]):
 
     def __init__(self, config: BaselineConfig, network: LearnedBaseline, training: Chunks, validation: Chunks) -> None:
         super().__init__(config, network)
-        self.training_pictures, self.validation_pictures = training, validation
+        self.training_chunks, self.validation_chunks = training, validation
 
     @property
     def steps(self) -> int:
-        """Of an epoch."""
+        """Chunks of an epoch."""
         return self.config.samples_per_epoch // self.config.batch_size
 
-    def draw(self, step: int, count: int, epoch: int = 0) -> Pictures:
+    def training_batch(self, step: int, count: int, epoch: int = 0) -> Samples:
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
-            return self.training_pictures(epoch * self.steps + step)
+            return self.training_chunks(epoch * self.steps + step)
 
-    def draw_validation(self, index: int) -> Pictures:
+    def validation_batch(self, index: int) -> Samples:
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
-            return self.validation_pictures(index)
+            return self.validation_chunks(index)
 
-    def share(self, batch: Pictures, people: slice) -> Pictures:
-        return batch[0][people], batch[1][people]
+    def slice_samples(self, batch: Samples, samples: slice) -> Samples:
+        return batch[0][samples], batch[1][samples]
 
-    def origin(self, step: int) -> str:
-        return f"seed {self.config.seed}, chunk {self.current_epoch * self.steps + step}"
+    def describe_seed(self, step: int) -> str:
+        return f"seed {self.config.seed}, chunk {self.epoch * self.steps + step}"
 
-    def terms(self, batch: Pictures) -> dict[str, Tensor]:
+    def terms(self, batch: Samples) -> dict[str, Tensor]:
         return self.network.losses(*batch, self._progress())
 
     def _progress(self) -> float:
-        return self.trainer.global_step / max(1, int(self.trainer.estimated_stepping_batches))
+        return self.finished_steps / self.total_steps
 
-    def validation_step(self, batch: Pictures, _: int) -> None:
+    def validation_step(self, batch: Samples) -> tuple[dict[str, Tensor], int]:
         if self.network.predicts_bodies:
-            seen, truth = batch
-            assert truth.vertices is not None
+            observation, ground_truth = batch
+            assert ground_truth.vertices is not None
             with torch.autocast(self.device.type, enabled=False):
-                found = self.network.estimate(seen)
-                errors_mm = body_errors_mm(found.joints, found.vertices, truth.joints, truth.vertices).mean(0)
+                found = self.network.estimate(observation)
+                true_body = ground_truth.joints, ground_truth.vertices
+                errors_mm = body_errors_mm(found.joints, found.vertices, *true_body).mean(0)
             values = {f"val/{name}_mm": error for name, error in zip(MEASURES, errors_mm, strict=False)}
         else:
             values = {f"val/{name}": value for name, value in self.network.losses(*batch, 1.0).items()}
-        self.log_dict(values, logger=False, batch_size=len(batch[1].joints))
+        return values, len(batch[1].joints)

@@ -1,12 +1,10 @@
-"""A learned baseline as the task of a run: its network and people as a config says, and the bundle made of them."""
+"""A learned baseline as a training task: its network and samples of a config, and the bundle at the end."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from pathlib import Path
-
-import lightning as L
 
 from pose2mesh.baselines.baseline_bundle import LearnedInfo, initialise_from, save_learned
 from pose2mesh.baselines.baseline_config import BaselineConfig
@@ -20,19 +18,19 @@ from pose2mesh.datasets.synthetic.pose_sources import describe_poses, pose_sourc
 from pose2mesh.errors import InputError
 from pose2mesh.skeletons import COCO
 from pose2mesh.training.baseline_module import BaselineModule
-from pose2mesh.training.callbacks.epoch_log import read_rows
 from pose2mesh.training.distributed import Processes
-from pose2mesh.training.lightning_module import VALIDATION_SEED
-from pose2mesh.training.task import Task
+from pose2mesh.training.epoch_log import read_rows
+from pose2mesh.training.task import Task, seed_generators
+from pose2mesh.training.training_module import VALIDATION_SEED
 
-BODIES_KNOWN = 4096  # of whom methods are told that learn what bodies are like
+PRIOR_BODIES = 4096  # training bodies for methods that fit a prior of pose and shape
 
 
 class BaselineTask(Task):
-    """See `training.task.Task`: everything is decided by the config and its seed.
+    """See `training.task.Task`: everything follows from the config and its seed.
 
-    The weights of the last epoch count: the validation clips are those that methods are compared on, and choosing an
-    epoch by them would be choosing by the test.
+    The weights of the last epoch are kept: methods are compared on the validation clips, so that choosing the best
+    epoch on them would be selecting on the test set.
 
     Raises:
         InputError: a folder or file is missing or cannot be used, or torchrun started several processes.
@@ -41,22 +39,22 @@ class BaselineTask(Task):
     config: BaselineConfig
     module: BaselineModule
     monitored = None
-    accelerator = "cpu"  # where the pictures are drawn
+    accelerator = "cpu"  # where the images are rendered
 
     def __init__(self, config: BaselineConfig) -> None:
         if Processes.found().count > 1:
             raise InputError(f"torchrun: method {config.method} is trained by one process")
-        L.seed_everything(config.seed, verbose=False)
+        seed_generators(config.seed)
         self.config = config
         self.layer = BodyLayer(default_body(), COCO)
         method = find_learned_method(config.method, config.name)
         network = method.make(self.layer, config.settings)
         train, validation = pose_sources(config.data)
-        network.prepare(*prior_bodies(config, train, BODIES_KNOWN))
-        pictures = training_chunks(config, self.layer, train, network)
-        unseen = validation_chunks(self.layer, validation, network, VALIDATION_SEED)
-        self.module = BaselineModule(config, network, pictures, unseen)
-        self.people = config.samples_per_epoch
+        network.prepare(*prior_bodies(config, train, PRIOR_BODIES))
+        training = training_chunks(config, self.layer, train, network)
+        held_out = validation_chunks(self.layer, validation, network, VALIDATION_SEED)
+        self.module = BaselineModule(config, network, training, held_out)
+        self.samples_per_epoch = config.samples_per_epoch
         self.validation_batches = config.validation_samples // config.batch_size
         self.fit_seconds = 0.0
 
@@ -65,13 +63,13 @@ class BaselineTask(Task):
         if self.config.pretrained is not None and method.starts_from is not None:
             initialise_from(self.module.network, method.starts_from, self.layer, self.config.pretrained, say)
         began = time.perf_counter()
-        self.module.network.begin(self.module.training_pictures, say)
+        self.module.network.begin(self.module.training_chunks, say)
         self.fit_seconds = time.perf_counter() - began
 
     def fit(self, say: Callable[[str], None]) -> bool:
         began = time.perf_counter()
         chunks = self.config.epochs * self.module.steps
-        fitted = self.module.network.fit(self.module.training_pictures, chunks, say)
+        fitted = self.module.network.fit(self.module.training_chunks, chunks, say)
         self.fit_seconds += time.perf_counter() - began
         return fitted
 
@@ -81,7 +79,7 @@ class BaselineTask(Task):
     def finish(self, bundle: Path) -> None:
         config, network = self.config, self.module.network.eval()
         network.drop_training_state()
-        learnt = list(network.parameters()) or list(network.state_dict().values())
+        trained = list(network.parameters()) or list(network.state_dict().values())
         rows = read_rows(bundle.with_name("metrics.csv"))
         seconds = self.fit_seconds + sum(config.samples_per_epoch / float(row["samples_per_second"]) for row in rows)
         info = LearnedInfo(
@@ -92,7 +90,7 @@ class BaselineTask(Task):
             data=describe_poses(config.motions) + ", pictures drawn of them",
             licence="Apache-2.0",
             stature_features=stature_features(self.layer.body, network.joint_set),
-            parameters=sum(numbers.numel() for numbers in learnt),
+            parameters=sum(numbers.numel() for numbers in trained),
             minutes=seconds / 60,
             samples=config.epochs * self.module.steps * config.batch_size,
             seed=config.seed,

@@ -1,4 +1,4 @@
-"""The largest batch that the memory of this machine holds."""
+"""Search for the largest batch that fits into the memory of this machine."""
 
 from __future__ import annotations
 
@@ -13,43 +13,43 @@ import torch
 from pose2mesh.config.train_config import TrainConfig
 from pose2mesh.datasets.batch import slice_batch
 from pose2mesh.errors import InputError
-from pose2mesh.training.lightning_module import build_optimiser
+from pose2mesh.training.optimisers import build_optimiser
 from pose2mesh.training.pose2mesh_module import Pose2MeshModule
 from pose2mesh.training.pose2mesh_task import Pose2MeshTask
 
-GROWTH_BYTES = 64 << 20  # of the peak between two batches, for a difference that is more than chance
-SHARE = 0.8  # of the available memory: the rest is for validation and for others
+GROWTH_BYTES = 64 << 20  # growth of the peak between two batches that is more than noise
+SHARE = 0.8  # of the available memory; the rest is for validation and other programs
 
 
 def largest_batch(config: TrainConfig) -> int:
-    """The largest power of two that fits as `batch_size`, with everything else as the config says.
+    """The largest power of two that fits as `batch_size`, with the rest of the config unchanged.
 
-    On a GPU by trial, doubling until its memory is full; on the CPU, where that would end the process, from the growth
-    of the peak over smaller batches against the available memory.
+    On a GPU by trial, doubling until its memory is full; on the CPU, where that would end the process, by extrapolating
+    the growth of the peak over smaller batches to the available memory.
 
     Raises:
         InputError: not even a batch of 2 fits.
     """
-    config = replace(config, losses=replace(config.losses, edge_from_epoch=0))  # the fullest step of the run
+    config = replace(config, losses=replace(config.losses, edge_from_epoch=0))  # the step that needs the most memory
     module = Pose2MeshTask(config).module
-    most = max(2, module.supply.samples_per_epoch // config.accumulate)
+    most = max(2, module.data_source.samples_per_epoch // config.accumulate)
     if torch.cuda.is_available():
         found = by_trial(one_step(module.cuda()), most)
     else:
         found = by_growth(one_step(module), peak_bytes, available_bytes(), most)
     if found < 2:
-        raise InputError("batch_size: not even 2 people fit into the memory; a smaller network is needed")
+        raise InputError("batch_size: not even 2 samples fit into the memory; a smaller network is needed")
     return found
 
 
 def one_step(module: Pose2MeshModule) -> Callable[[int], None]:
-    """A function that takes one training step with a batch of so many people."""
+    """A function that takes one training step with a given batch size."""
     config = module.config
     optimiser = build_optimiser(config.optimiser, module.trained)
     kind = module.device.type
 
     def step(size: int) -> None:
-        batch = slice_batch(module.draw(0, size * config.accumulate), slice(size))
+        batch = slice_batch(module.training_batch(0, size * config.accumulate), slice(size))
         with torch.autocast(kind, torch.bfloat16, enabled=config.precision == "bf16"):
             prediction = module.predict_batch(batch)
         torch.stack(list(module.loss_terms(prediction, batch).values())).sum().backward()
@@ -72,13 +72,13 @@ def by_trial(step: Callable[[int], None], most: int) -> int:
 
 
 def by_growth(step: Callable[[int], None], peak: Callable[[], int], available: int, most: int) -> int:
-    """Double the batch until the peak has grown twice, and go on along the line through these two.
+    """Double the batch until the peak has grown twice, then extrapolate linearly.
 
     Args:
-        step: Takes a step with so many people.
-        peak: The most memory ever held so far, bytes.
-        available: Memory that is free beyond what is held, bytes.
-        most: No batch is larger.
+        step: Takes a step with a given batch size.
+        peak: Peak memory so far, bytes.
+        available: Further memory that is free, bytes.
+        most: Upper limit of the result.
     """
     start, size, grown = peak(), 2, 0
     limit = start + SHARE * available
@@ -101,19 +101,19 @@ def by_growth(step: Callable[[int], None], peak: Callable[[], int], available: i
 
 
 def peak_bytes() -> int:
-    """The most memory that this process ever held."""
+    """Peak memory of this process in bytes."""
     unit = 1 if sys.platform == "darwin" else 1024
     return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def available_bytes() -> int:
-    """Memory that could be taken without swapping.
+    """Memory in bytes that is free without swapping.
 
     Raises:
-        InputError: the system does not tell.
+        InputError: the system does not report it.
     """
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
     except (OSError, StopIteration) as error:
-        raise InputError("--find-batch: this system does not tell its available memory") from error
+        raise InputError("--find-batch: this system does not report its available memory") from error

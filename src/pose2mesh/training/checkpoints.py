@@ -1,120 +1,200 @@
-"""Checkpoints that survive a kill at any moment: `last.ckpt` to go on from, `best.ckpt` to be shipped."""
+"""Checkpoints of a run that survive a kill at any moment: `last.ckpt` to resume from, `best.ckpt` for the bundle."""
 
 from __future__ import annotations
 
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import torch
-from lightning.pytorch.callbacks import Checkpoint
-from lightning.pytorch.loops.progress import _ProcessedTracker
-from lightning.pytorch.plugins.io import TorchCheckpointIO
+from torch.optim.lr_scheduler import LRScheduler
 
+from pose2mesh.errors import InputError, one_line
 from pose2mesh.io.atomic_write import replacing
 from pose2mesh.io.interrupts import Interrupted, StopSignals
-from pose2mesh.training.lightning_module import NonFiniteLoss, TrainingStep
+from pose2mesh.training.distributed import Processes
+from pose2mesh.training.epoch_log import EpochLog
+from pose2mesh.training.training_module import TrainingModule
 
 LAST, BEST = "last.ckpt", "best.ckpt"
-GO_ON, SAVE, STOP = 0, 1, 2  # what a process wishes for after a step; the largest of all wishes is done
+LANDMARKS = "landmarks"  # key of a checkpoint: the vertices of a lifter's landmarks
+CONTINUE, SAVE, STOP = 0, 1, 2  # requests of a process after a step; the largest of all processes is carried out
 
 
-class AtomicCheckpoints(TorchCheckpointIO):
-    """Writes a checkpoint beside its place and moves it there: whoever looks finds the old one whole, or the new one.
+@dataclass(frozen=True)
+class CheckpointPosition:
+    """Position of a checkpoint in its run.
 
-    Lightning writes to the system's temporary folder first; from another file system the move is a copy, and a kill
-    in the middle of it leaves half a file where the only checkpoint was.
+    Attributes:
+        epoch: Finished epochs.
+        batches: Finished batches of the next epoch.
+        steps: Optimiser steps of the whole run.
     """
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
-        # To a stream and not to a path, where a full disk is a RuntimeError that does not say so.
-        with replacing(Path(path)) as partial, partial.open("wb") as stream:
-            torch.save(checkpoint, stream)
-            stream.flush()
-            os.fsync(stream.fileno())  # else a power cut may leave an empty file under the new name
+    epoch: int
+    batches: int
+    steps: int
 
 
-class RunCheckpoints(Checkpoint):
-    """Keeps two checkpoints: the last at the end of every epoch and every so many minutes, and the best.
+@dataclass
+class TrainingState:
+    """All that a resumed run needs; random numbers depend on seed and position alone.
 
-    Within an epoch one is written only between two steps, and never after its last: the validation that follows belongs
-    to it. The best is written before the last, so that a kill in between finds a last that will come to it again.
+    Attributes:
+        module, optimiser, schedule, log: Parts with a state of their own.
+        epoch: Finished epochs.
+        step: Finished optimiser steps of the next epoch.
+    """
+
+    module: TrainingModule[Any]
+    optimiser: torch.optim.Optimizer
+    schedule: LRScheduler
+    log: EpochLog
+    epoch: int = 0
+    step: int = 0
+
+
+class RunCheckpoints:
+    """Keeps two checkpoints: the last one, at the end of every epoch and every `checkpoint_minutes`, and the best one.
+
+    Within an epoch one is written only between two steps, and never after the last step, whose validation is due. The
+    best is written before the last, so that a run killed in between resumes from a last that reaches the best again.
 
     Args:
-        folder: Of the run.
+        folder: Run folder.
+        state: What is saved.
         monitored: The error whose smallest value makes a checkpoint the best; None for the last one.
-        minutes: Time between two within an epoch.
-        signals: A signal received makes it write the last and raise `Interrupted`.
+        processes: Processes of the run; they save together, and the first one writes.
+        signals: After a signal the last checkpoint is written and `Interrupted` raised.
     """
 
-    def __init__(self, folder: Path, monitored: str | None, minutes: float, signals: StopSignals) -> None:
-        self.folder, self.monitored, self.minutes, self.signals = folder, monitored, minutes, signals
+    def __init__(
+        self, folder: Path, state: TrainingState, monitored: str | None, processes: Processes, signals: StopSignals
+    ) -> None:
+        self.folder, self.state, self.monitored = folder, state, monitored
+        self.processes, self.signals = processes, signals
         self.smallest = float("inf")
         self._saved_at = time.monotonic()
 
-    def state_dict(self) -> dict[str, Any]:
-        return {"smallest": self.smallest}
+    def after_step(self) -> None:
+        """Save if it is time to.
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        if (self.folder / BEST).is_file():  # not where a run goes on in another folder
-            self.smallest = state_dict["smallest"]
-
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._saved_at = time.monotonic()
-        self.signals.listen()
-        self.signals.deferred = True
-
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        done = batch_idx + 1
-        if done % trainer.accumulate_grad_batches or done == trainer.num_training_batches:
-            return
-        wish = self._agreed_wish(trainer)
-        if wish >= SAVE:
-            self._save(trainer, LAST)
-        if wish == STOP:
+        Raises:
+            Interrupted: a signal was received, after the checkpoint was written.
+        """
+        request = self._agreed_request()
+        if request >= SAVE:
+            self.save(LAST)
+        if request == STOP:
             raise Interrupted(self.signals.received or 15)
 
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        error = None if self.monitored is None else float(trainer.callback_metrics[self.monitored])
+    def after_epoch(self, errors: dict[str, float]) -> None:
+        """Save the last, and the best if it is.
+
+        Raises:
+            Interrupted: a signal was received, after the checkpoints were written.
+        """
+        error = None if self.monitored is None else errors[self.monitored]
         if error is None or error < self.smallest:
             self.smallest = self.smallest if error is None else error
-            self._save(trainer, BEST)
-        self._save(trainer, LAST)
-        if self._agreed_wish(trainer) == STOP:
+            self.save(BEST)
+        self.save(LAST)
+        if self._agreed_request() == STOP:
             raise Interrupted(self.signals.received or 15)
 
-    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.signals.deferred = False
-
-    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        self.signals.deferred = False
-        if isinstance(exception, NonFiniteLoss):
-            assert isinstance(pl_module, TrainingStep)
-            pl_module.take_back()
-            # The step did not happen: the counters of batches are put to where they stand after the one before it.
-            progress = trainer.fit_loop.epoch_loop.batch_progress
-            undone = trainer.fit_loop.batch_idx % trainer.accumulate_grad_batches
-            for counts in (progress.current, progress.total):
-                assert isinstance(counts, _ProcessedTracker)
-                done = counts.processed - undone
-                counts.ready = counts.started = counts.processed = done
-                counts.completed = done - 1
-            self._save(trainer, LAST)
-
-    def _agreed_wish(self, trainer: L.Trainer) -> int:
-        """What this process wants, or another: a checkpoint is written by all together."""
-        wish = SAVE if time.monotonic() - self._saved_at >= 60 * self.minutes else GO_ON
+    def _agreed_request(self) -> int:
+        """The largest request of all processes."""
+        request = (
+            SAVE if time.monotonic() - self._saved_at >= 60 * self.state.module.config.checkpoint_minutes else CONTINUE
+        )
         if self.signals.received is not None:
-            wish = STOP
-        if trainer.world_size == 1:
-            return wish
-        shared = torch.tensor(wish, device=trainer.strategy.root_device)
-        return int(trainer.strategy.reduce(shared, reduce_op="max"))
+            request = STOP
+        return self.processes.max(request, self.state.module.device)
 
-    def _save(self, trainer: L.Trainer, name: str) -> None:
-        trainer.save_checkpoint(self.folder / name)
+    def save(self, name: str) -> None:
+        """Write a checkpoint of the state after the last finished step."""
+        state, module = self.state, self.state.module
+        if self.processes.first:
+            content = {
+                "state_dict": module.state_dict(),
+                "optimiser": state.optimiser.state_dict(),
+                "schedule": state.schedule.state_dict(),
+                "log": state.log.state_dict(),
+                "epoch": state.epoch,
+                "batches": state.step * module.config.accumulate,
+                "steps": module.finished_steps,
+                "smallest": self.smallest,
+                **module.checkpoint_extras(),
+            }
+            save_checkpoint(self.folder / name, content)
+        self.processes.wait()
         self._saved_at = time.monotonic()
+
+    def restore(self, file: Path) -> None:
+        """Fill the state from a checkpoint.
+
+        Raises:
+            InputError: it cannot be read.
+        """
+        content, state = read_checkpoint(file, mapped=False), self.state
+        state.module.load_state_dict(content["state_dict"])
+        state.optimiser.load_state_dict(content["optimiser"])
+        state.schedule.load_state_dict(content["schedule"])
+        if content["log"] is not None:
+            state.log.load_state_dict(content["log"], state.module.device)
+        start = position(content)
+        state.epoch, state.step = start.epoch, start.batches // state.module.config.accumulate
+        state.module.finished_steps = start.steps
+        if (self.folder / BEST).is_file():  # not where a run is resumed in another folder
+            self.smallest = content["smallest"]
+
+
+def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
+    """Write a checkpoint beside its place and move it there: readers find the old file or the new one, complete."""
+    # To a stream and not to a path, where a full disk is a RuntimeError that does not say so.
+    with replacing(path) as partial, partial.open("wb") as stream:
+        torch.save(content, stream)
+        stream.flush()
+        os.fsync(stream.fileno())  # else a power cut may leave an empty file under the new name
+
+
+def read_checkpoint(file: Path, mapped: bool = True) -> dict[str, Any]:
+    """A checkpoint as tensors and plain values, on the CPU, without executing code from it.
+
+    Args:
+        file: The file.
+        mapped: Map the tensors into memory instead of reading them all.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
+        return _from_lightning(content) if "loops" in content else content
+    except Exception as error:
+        raise InputError(f"{file}: cannot be read as a checkpoint ({one_line(error)})") from error
+
+
+def _from_lightning(content: dict[str, Any]) -> dict[str, Any]:
+    """A checkpoint of PyTorch Lightning, with which runs were trained up to version 0.1, in the present layout."""
+    loop, callbacks = content["loops"]["fit_loop"], content["callbacks"]
+    epochs, batches = loop["epoch_progress"]["current"], loop["epoch_loop.batch_progress"]["current"]
+    within = epochs["started"] > epochs["processed"]
+    return {
+        "state_dict": content["state_dict"],
+        "optimiser": content["optimizer_states"][0],
+        "schedule": content["lr_schedulers"][0],
+        "log": callbacks.get("EpochLog"),
+        "epoch": epochs["processed"],
+        "batches": batches["processed"] if within else 0,
+        "steps": content["global_step"],
+        "smallest": callbacks.get("RunCheckpoints", {}).get("smallest", float("inf")),
+        **({LANDMARKS: content[LANDMARKS]} if LANDMARKS in content else {}),
+    }
+
+
+def position(checkpoint: dict[str, Any]) -> CheckpointPosition:
+    """Position of a checkpoint in its run."""
+    return CheckpointPosition(checkpoint["epoch"], checkpoint["batches"], checkpoint["steps"])

@@ -1,4 +1,4 @@
-"""`pose2mesh convert`: a published checkpoint of the reference implementation becomes a bundle."""
+"""`pose2mesh convert`: conversion of a published checkpoint of the reference implementation to a bundle."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from pose2mesh.body_models.default_body import DEFAULT_BODY, default_body
 from pose2mesh.errors import InputError
 
-# No data are read: a config must not have to name its clips.
+# No data are read, so that a config need not name its clips.
 _WITHOUT_DATA = ["data.motions=null", "data.synthetic.poses.procedural=1"]
 
 
@@ -15,9 +15,9 @@ def convert_checkpoint(checkpoint: Path, config: Path, out: Path) -> Path:
     """Read a `.pth.tar` file, fill the network of a config with it, and write a bundle in full precision.
 
     Args:
-        checkpoint: Of the reference's PoseNet, or of its whole network.
-        config: A training config, of which the joint set and the network's sizes count, and `stage`: `posenet` takes
-            the lifter, of either kind of checkpoint; `pose2mesh` the MeshNet, too.
+        checkpoint: Checkpoint of the reference's PoseNet or of its whole network.
+        config: A training config, for its joint set, network sizes and `stage`: `posenet` converts the lifter, of
+            either kind of checkpoint; `pose2mesh` the MeshNet, too.
         out: The bundle.
 
     Raises:
@@ -51,7 +51,7 @@ def convert_checkpoint(checkpoint: Path, config: Path, out: Path) -> Path:
         name=settings.name,
         joint_set=settings.joint_set,
         body=DEFAULT_BODY,
-        # How the weights were trained is not what the config says: only what the network is.
+        # Only the architecture: the weights were not trained as the config says.
         config={"stage": settings.stage, "joint_set": joint_set.name, "network": settings.network.as_dict()},
         data=f"as the reference implementation's checkpoint {checkpoint.name}{when}",
         licence="as the source of the checkpoint says",

@@ -1,4 +1,4 @@
-"""The disk that a run will need, told before it starts."""
+"""Disk space that a run needs, checked before it starts."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ LOG_BYTES = 4 << 20  # metrics, record, config, graphs
 
 
 def needed_bytes(task: Task) -> tuple[int, int]:
-    """Bytes of one checkpoint, and of all that a run holds at its fullest.
+    """Bytes of one checkpoint, and the largest total of a run.
 
-    That is two checkpoints, a third while it is written, the bundle and the log. A checkpoint holds the weights and
-    what the optimiser keeps per trained weight: one number (RMSprop) or two (Adam).
+    The total is two checkpoints, a third while it is written, the bundle and the log. A checkpoint holds the weights
+    and per trained weight one (RMSprop) or two (Adam) numbers of the optimiser.
     """
     kept = 1 if task.config.optimiser.name == "rmsprop" else 2
     weights = _bytes(task.module.network.state_dict().values())
@@ -31,15 +31,15 @@ def needed_bytes(task: Task) -> tuple[int, int]:
 
 
 def surface_bytes(surface: MeshTopology) -> int:
-    """Of a surface in a bundle."""
+    """Size of a mesh topology in a bundle."""
     return sum(value.nbytes for value in vars(surface).values() if isinstance(value, np.ndarray))
 
 
 def check_disk(folder: Path, task: Task) -> None:
-    """Refuse a run that its disk cannot hold; what an interrupted run already wrote there counts as free.
+    """Refuse a run whose disk is too small; checkpoints that an interrupted run has left there count as free.
 
     Raises:
-        InputError: names the folder, what is needed and what is free.
+        InputError: names the folder, the space needed and the space that is free.
     """
     checkpoint, needed = needed_bytes(task)
     there = sum(path.stat().st_size for path in (folder / LAST, folder / BEST) if path.is_file())

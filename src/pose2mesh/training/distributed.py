@@ -1,25 +1,29 @@
-"""More than one process: how many there are, and BatchNorm over the people of all of them."""
+"""Data-parallel training: the processes that torchrun starts, and BatchNorm over the samples of all of them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 
 @dataclass(frozen=True)
 class Processes:
     """The processes of a data-parallel run, as torchrun starts them.
 
+    Collective operations are those of `torch.distributed`, and do nothing in a single process. As a context, leaves the
+    process group at its end, whose threads must not outlive the interpreter.
+
     Attributes:
-        count: On all nodes.
-        rank: Of this one, from 0.
-        nodes: Machines, each with `count / nodes` processes.
+        count: Number of processes on all nodes.
+        rank: Number of this process, from 0.
+        nodes: Number of machines, each with `count / nodes` processes.
     """
 
     count: int = 1
@@ -28,42 +32,77 @@ class Processes:
 
     @classmethod
     def found(cls) -> Processes:
-        """What torchrun has put into the environment; one process where it was not used."""
+        """The processes in torchrun's environment variables; a single one without them."""
         count = int(os.environ.get("WORLD_SIZE", 1))
         here = int(os.environ.get("LOCAL_WORLD_SIZE", count))
         return cls(count, int(os.environ.get("RANK", 0)), max(1, count // here))
 
     @property
     def first(self) -> bool:
-        """Whether this is the one that writes files and speaks."""
+        """Whether this is the process that writes files and prints."""
         return self.rank == 0
 
+    def __enter__(self) -> Processes:
+        return self
 
-class Indices:
-    """(1,) tensors 0, 1, … `count` − 1: what the loop iterates over, as the batches are drawn on the device.
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if dist.is_initialized():
+            dist.destroy_process_group()
 
-    Its state is not where the iteration is but where it ought to go on: the loop's own counters tell that.
-    """
+    def join(self, accelerator: str) -> torch.device:
+        """Choose the device of this process and join the others.
 
-    def __init__(self, count: int, first: int = 0, step: int = 1) -> None:
-        self._range = range(first, count, step)
-        self._skip = 0
+        Args:
+            accelerator: `cpu`, or `auto` for a GPU where there is one.
+        """
+        device = torch.device("cpu")
+        if accelerator != "cpu" and torch.cuda.is_available():
+            device = torch.device("cuda", self.rank % (self.count // self.nodes))
+            torch.cuda.set_device(device)
+        elif accelerator != "cpu" and torch.backends.mps.is_available():
+            device = torch.device("mps")
+        if self.count > 1 and not dist.is_initialized():
+            dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        return device
 
-    def __len__(self) -> int:
-        return len(self._range)
+    def sum(self, value: Tensor) -> Tensor:
+        """Sum of a tensor over all processes."""
+        return self._reduce(value, dist.ReduceOp.SUM)
 
-    def __iter__(self) -> Iterator[Tensor]:
-        skip, self._skip = self._skip, 0
-        for index in self._range[skip:]:
-            yield torch.tensor([index])
+    def max(self, value: int, device: torch.device) -> int:
+        """Largest value of all processes."""
+        return value if self.count == 1 else int(self._reduce(torch.tensor(value, device=device), dist.ReduceOp.MAX))
 
-    def skip_once(self, count: int) -> None:
-        """Leave out the first `count` in the next iteration, of an epoch that is resumed."""
-        self._skip = count
+    def any(self, value: bool, device: torch.device) -> bool:
+        """Whether it is true in any process."""
+        return bool(self.max(int(value), device))
+
+    def wait(self) -> None:
+        """Wait until every process has come here."""
+        if self.count > 1:
+            dist.barrier()
+
+    def _reduce(self, value: Tensor, operation: Any) -> Tensor:
+        if self.count == 1:
+            return value
+        reduced = value.clone()
+        dist.all_reduce(reduced, operation)
+        return reduced
+
+
+def parallel(module: nn.Module, processes: Processes, device: torch.device) -> nn.Module:
+    """The module itself, or for several processes wrapped so that their gradients are averaged."""
+    if processes.count == 1:
+        return module
+    # Buffers are the same in every process: they are built from one seed, and norms are synchronised.
+    devices = [device] if device.type == "cuda" else None
+    return DistributedDataParallel(module, device_ids=devices, broadcast_buffers=False)
 
 
 class SumOverProcesses(torch.autograd.Function):
-    """The sum of a tensor over all processes; what it is worth to any of them flows back to each."""
+    """Sum of a tensor over all processes; its gradient is the sum of their gradients."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:
@@ -79,10 +118,10 @@ class SumOverProcesses(torch.autograd.Function):
 
 
 class SyncedBatchNorm1d(nn.BatchNorm1d):
-    """BatchNorm whose statistics, in training, are of the people of all processes: the same as of one large batch.
+    """BatchNorm with the statistics of all processes' samples in training: the same as of one large batch.
 
-    `torch.nn.SyncBatchNorm` does so on CUDA alone; this one also over gloo on the CPU. Every process must have as many
-    people as the others.
+    `torch.nn.SyncBatchNorm` supports CUDA alone; this one also gloo on the CPU. All processes must have equally many
+    samples.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -99,9 +138,8 @@ class SyncedBatchNorm1d(nn.BatchNorm1d):
         count = world * x.numel() // x.shape[1]
         mean = SumOverProcesses.apply(x.mean(over)) / world
         centred = x - mean.reshape(shape)
-        variance = (
-            SumOverProcesses.apply(centred.square().mean(over)) / world
-        )  # in two passes: no difference of large numbers
+        # In two passes, which avoids the difference of large numbers.
+        variance = SumOverProcesses.apply(centred.square().mean(over)) / world
         with torch.no_grad():
             self.num_batches_tracked += 1
             self.running_mean.lerp_(mean, self.momentum)
@@ -111,12 +149,12 @@ class SyncedBatchNorm1d(nn.BatchNorm1d):
 
 
 def synchronise_norms(network: nn.Module) -> None:
-    """Make every BatchNorm of a network one over all processes."""
+    """Replace every `BatchNorm1d` of a network, in place, by a synchronised one with the same parameters."""
     for module in list(network.modules()):
         for name, child in module.named_children():
             if type(child) is nn.BatchNorm1d:
                 synced = SyncedBatchNorm1d(child.num_features, child.eps, child.momentum)
                 synced.load_state_dict(child.state_dict())
-                synced.weight, synced.bias = child.weight, child.bias  # the same ones, frozen where they were
+                synced.weight, synced.bias = child.weight, child.bias  # the same tensors: frozen ones stay frozen
                 synced.train(child.training)
                 setattr(module, name, synced)

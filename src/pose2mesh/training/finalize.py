@@ -1,4 +1,4 @@
-"""The end of a run: measure what was trained, make the bundle that ships it, and show what it answers."""
+"""End of a run: evaluation of the trained network, its bundle, and sample predictions."""
 
 from __future__ import annotations
 
@@ -33,39 +33,41 @@ MEASURED_SAMPLES = 4000
 MEASURED_SEED = 7
 
 
-def finish(path: Path, config: TrainConfig, network: Pose2Mesh, surface: MeshTopology, supply: DataSource) -> Bundle:
+def finish(
+    path: Path, config: TrainConfig, network: Pose2Mesh, surface: MeshTopology, data_source: DataSource
+) -> Bundle:
     """Make the bundle of a trained network and write it to `path`, and sample predictions to `samples` beside it.
 
-    A whole network's errors are measured on validation people, of drawn ones with true and with noisy 2D joints, and
-    with drawn people its statures are calibrated; a lifter's bundle carries no errors, it is a stage on the way.
+    A whole network is evaluated on validation samples, synthetic ones with true and with noisy 2D joints, and on
+    synthetic training samples its stature is calibrated. The bundle of a lifter, an intermediate stage, has no errors.
 
     Args:
-        path: The file.
-        config, network, surface, supply: Of the run.
+        path: Path of the bundle.
+        config, network, surface, data_source: Of the run.
     """
     info = BundleInfo(
         name=config.name,
         joint_set=config.joint_set,
-        body=supply.body_name,
+        body=data_source.body_name,
         config=yaml.safe_load(dump_config(config)),
-        data=supply.describe(),
-        licence=supply.licence(),
+        data=data_source.describe(),
+        licence=data_source.licence(),
     )
     forget_paths(info.config)
     bundle = Bundle(network.cpu().eval(), surface, info)
     if config.stage == "pose2mesh":
-        recovery = Predictor(TorchBackend(bundle))
-        if isinstance(supply, SyntheticSource):
-            measure_drawn(recovery, supply)
-        if isinstance(supply, DatasetSource):
-            measure_recorded(recovery, supply)
+        predictor = Predictor(TorchBackend(bundle))
+        if isinstance(data_source, SyntheticSource):
+            measure_synthetic(predictor, data_source)
+        if isinstance(data_source, DatasetSource):
+            measure_datasets(predictor, data_source)
     save_bundle(path, bundle)
-    write_samples(path.parent / "samples", config.stage, bundle.model, surface.faces, supply)
+    write_samples(path.parent / "samples", config.stage, bundle.model, surface.faces, data_source)
     return bundle
 
 
 def forget_paths(config: dict[str, Any]) -> None:
-    """Take folders and files of the machine that trained out of a config: they say nothing elsewhere."""
+    """Remove folders and files of the training machine from a config: they mean nothing elsewhere."""
     data = config["data"]
     config["pretrained"] = data["motions"] = data["folder"] = data["cache"] = data["body"]["folder"] = None
     data["body"]["regressors"] = {}
@@ -75,52 +77,52 @@ def forget_paths(config: dict[str, Any]) -> None:
             choice[file] = choice.get(file) and Path(choice[file]).name
 
 
-def measure_drawn(recovery: Predictor, supply: SyntheticSource) -> None:
-    """Calibrate what heights a network's answers stand for, and measure it on the validation poses."""
-    info, body = recovery.info, supply.body.cpu()
-    info.stature_features = fit_stature(recovery, body, supply.train_poses, supply.config)
+def measure_synthetic(predictor: Predictor, data_source: SyntheticSource) -> None:
+    """Calibrate the statures of a network and evaluate it on the validation poses."""
+    info, body = predictor.info, data_source.body.cpu()
+    info.stature_features = fit_stature(predictor, body, data_source.train_poses, data_source.config)
     for input_ in ("gt", "noisy"):
         results = evaluate_synthetic(
-            recovery, supply.validation_poses, MEASURED_SAMPLES, MEASURED_SEED, input_, body=body
+            predictor, data_source.validation_poses, MEASURED_SAMPLES, MEASURED_SEED, input_, body=body
         )
         measured = {name: round(value, 1) for name, value in results.items() if name.endswith("_mm")}
         info.errors[f"validation clips, {input_} 2D"] = measured
 
 
-def measure_recorded(recovery: Predictor, supply: DatasetSource) -> None:
-    """Measure a network on the validation people of data sets, seen as in validation."""
-    joint_set, errors = recovery.joint_set, dict[str, list[Tensor]]()
+def measure_datasets(predictor: Predictor, data_source: DatasetSource) -> None:
+    """Evaluate a network on the validation samples of data sets, with the 2D joints of validation."""
+    joint_set, errors = predictor.joint_set, dict[str, list[Tensor]]()
     with torch.no_grad():
-        for batch in supply.whole_validation_batches(torch.Generator().manual_seed(MEASURED_SEED)):
+        for batch in data_source.whole_validation_batches(torch.Generator().manual_seed(MEASURED_SEED)):
             assert batch.points is not None
-            found = recovery.run(batch.joints_px.numpy(), batch.confidence.numpy())
-            joints, vertices = map(torch.from_numpy, found)
+            predicted = predictor.run(batch.joints_px.numpy(), batch.confidence.numpy())
+            joints, vertices = map(torch.from_numpy, predicted)
             ground_truth = BodyPoints(batch.joints, batch.points)
             for name, values in compute_errors(BodyPoints(joints, vertices), ground_truth, joint_set).items():
                 errors.setdefault(f"{name}_mm", []).append(values)
     measured = {name: round(1000 * float(torch.cat(values).mean()), 1) for name, values in errors.items()}
-    recovery.info.errors[supply.validation_title] = measured
+    predictor.info.errors[data_source.validation_title] = measured
 
 
-def fit_stature(recovery: Predictor, body: BodyModel, source: PoseSource, config: SyntheticConfig) -> list[float]:
-    """Weights and offset of `Predictor.stature`: which standing height predicted bone lengths stand for.
+def fit_stature(predictor: Predictor, body: BodyModel, source: PoseSource, config: SyntheticConfig) -> list[float]:
+    """Weights and offset of `Predictor.stature`, the standing height that predicted bone lengths correspond to.
 
-    A network that cannot tell sizes answers with some middle size. The height that its answer stands for is the true
-    one divided by the scale that would bring the answer closest to the truth; its logarithm is regressed on those of
-    the predicted bone lengths (ridge), over people of the training clips.
+    2D joints do not determine a person's size, so that a network predicts some average size. The height of a predicted
+    body is the true height divided by the scale that minimises the squared distance of the prediction from the ground
+    truth; its logarithm is regressed on those of the predicted bone lengths (ridge), over samples of training clips.
     """
     generator = torch.Generator().manual_seed(MEASURED_SEED + 1)
-    synthesiser = BodySynthesiser(body, recovery.joint_set, None)
+    synthesiser = BodySynthesiser(body, predictor.joint_set, None)
     with torch.no_grad():
         people = sample_people(MEASURED_SAMPLES, source, synthesiser, config, generator)
         noise = NoiseConfig(model="none", drop=0.0, plain_confidence=1.0, out_of_picture=False)
-        batch = detect(people, recovery.joint_set, noise, generator)
-    joints, _ = recovery.run(batch.joints_px.numpy(), batch.confidence.numpy())
-    truth = batch.joints.numpy()
-    scale = (joints * truth).sum((1, 2)) / (joints**2).sum((1, 2))
+        batch = detect(people, predictor.joint_set, noise, generator)
+    joints, _ = predictor.run(batch.joints_px.numpy(), batch.confidence.numpy())
+    true_joints = batch.joints.numpy()
+    scale = (joints * true_joints).sum((1, 2)) / (joints**2).sum((1, 2))
     heights = body.stature(people.phenotypes).numpy()
     fits = scale > 0.3
-    features = bone_log_lengths(joints[fits], recovery.joint_set)
+    features = bone_log_lengths(joints[fits], predictor.joint_set)
     goal = np.log(heights[fits] / scale[fits])
     middle = features.mean(0)
     centred = features - middle

@@ -1,47 +1,36 @@
-"""One training run from config to bundle: builds what is trained, hands it to Lightning, writes the run folder.
+"""The training loop: epochs, optimiser steps and accumulated batches, with validation, log and checkpoints.
 
-A run folder holds `config.yaml` (resolved), `run.yaml` (code and seeds of every start), `metrics.csv`, at most two
-checkpoints (`last.ckpt`, `best.ckpt`) and in the end the best alone with `bundle.safetensors`, made from it.
+`train` makes a run folder: `config.yaml` (resolved), `run.yaml` (code and seeds of every start), `metrics.csv`, at most
+two checkpoints (`last.ckpt`, `best.ckpt`), and at the end the best one alone with `bundle.safetensors`, made from it.
+A training step reads through two more files: `training_module.py` (samples, seeds, checks) and the losses in
+`pose2mesh_module.py` or `baseline_module.py`.
 """
 
 from __future__ import annotations
 
-import logging
-import sys
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import torch
-from lightning.pytorch.callbacks import TQDMProgressBar
-from lightning.pytorch.strategies import DDPStrategy
+from torch import Tensor, nn
 
 from pose2mesh.baselines.baseline_config import BaselineConfig
-from pose2mesh.config.config_files import dump_config
 from pose2mesh.config.train_config import TrainConfig
-from pose2mesh.errors import InputError
-from pose2mesh.io.atomic_write import replacing
-from pose2mesh.io.extras import not_installed
-from pose2mesh.io.interrupts import Interrupted, StopSignals, stop_signals
+from pose2mesh.io.interrupts import StopSignals, stop_signals
 from pose2mesh.models.bundle.bundle_info import BUNDLE
 from pose2mesh.models.layers.linear import has_bfloat16
-from pose2mesh.training.callbacks.epoch_log import EpochLog, MetricsTable, closing_line
-from pose2mesh.training.checkpoints import BEST, LAST, AtomicCheckpoints, RunCheckpoints
+from pose2mesh.training.checkpoints import BEST, LAST, RunCheckpoints, TrainingState, read_checkpoint
 from pose2mesh.training.disk import check_disk
-from pose2mesh.training.distributed import Indices, Processes, synchronise_norms
-from pose2mesh.training.lightning_module import NonFiniteLoss, RunConfig
-from pose2mesh.training.plots import Graphs
-from pose2mesh.training.resume import (
-    CheckpointPosition,
-    load_resumed,
-    read_checkpoint,
-    record_start,
-    whole_checkpoint,
-)
+from pose2mesh.training.distributed import Processes, parallel, synchronise_norms
+from pose2mesh.training.epoch_log import EpochLog, MetricsTable, TensorBoard, closing_line
+from pose2mesh.training.optimisers import build_optimiser, build_schedule
+from pose2mesh.training.plots import refresh_graphs
+from pose2mesh.training.resume import load_resumed, whole_checkpoint
+from pose2mesh.training.run_folder import explain_failures, prepare_folder, refuse_existing_run
 from pose2mesh.training.task import Task
+from pose2mesh.training.training_module import NonFiniteLoss, RunConfig, StepLosses, TrainingModule
 
 
 def train(
@@ -49,43 +38,23 @@ def train(
 ) -> Path:
     """Run or resume a training run; returns the bundle's path.
 
-    Started by torchrun, every process calls this; the first one writes and speaks.
+    Started by torchrun, every process calls this; the first one writes files and prints.
 
     Args:
-        config: The run's.
-        out: Its folder, made if need be.
-        resume: A checkpoint to go on from.
-        say: Takes a line per epoch, and what else is worth one.
+        config: Config of the run.
+        out: Run folder, made if need be.
+        resume: Checkpoint to resume from.
+        say: Takes a line per epoch, and other messages.
 
     Raises:
         InputError: the folder holds another run; a clip folder, a pretrained file or a checkpoint is missing or does
             not fit; the disk is too small or fills; a loss stops being a number.
         Interrupted: by Ctrl-C or SIGTERM, after the last checkpoint was written.
     """
-    if resume is None and any((out / name).exists() for name in (LAST, BEST)) and not (out / BUNDLE).exists():
-        raise InputError(f"{out}: holds an unfinished run; give --resume {out} or another --out")
-    if resume is None and (out / BUNDLE).exists():
-        raise InputError(f"{out}: holds a finished run; give another --out")
-    processes = Processes.found()
-    with stop_signals() as signals:
-        try:
-            return _train(config, out, resume, say if processes.first else lambda line: None, processes, signals)
-        except NonFiniteLoss as error:
-            raise InputError(f"{out}: {error}; {_how_to_go_on(out, 'holds the state before it')}") from error
-        except OSError as error:
-            raise InputError(f"{error.filename or out}: {error.strerror or error}; {_how_to_go_on(out)}") from error
-        except Interrupted as error:
-            error.args = (f"{error}; {_how_to_go_on(out)}",)
-            raise
-        finally:
-            if torch.distributed.is_initialized():  # its threads must not outlive the interpreter
-                torch.distributed.destroy_process_group()
-
-
-def _how_to_go_on(out: Path, what: str = "is whole") -> str:
-    if not (out / LAST).is_file():
-        return "nothing was saved yet"
-    return f"{out / LAST} {what}: go on with `pose2mesh train --resume {out}`"
+    if resume is None:
+        refuse_existing_run(out)
+    with stop_signals() as signals, explain_failures(out), Processes.found() as processes:
+        return _train(config, out, resume, say if processes.first else lambda line: None, processes, signals)
 
 
 def _train(
@@ -96,30 +65,21 @@ def _train(
     processes: Processes,
     signals: StopSignals,
 ) -> Path:
-    loggers = [tensorboard_log(out)] if config.tensorboard else []
+    tensorboard = TensorBoard(out) if config.tensorboard else None
     task = open_task(config)
-    where = None
-    if resume is not None:
-        resume = whole_checkpoint(resume, say)
-        where = load_resumed(resume, task.module.network)
-        say(f"{resume}: going on after {where.epoch} epochs and {where.batches} batches of the next")
-    else:
+    start = None
+    if resume is None:
         task.start(say)
+    else:
+        resume = whole_checkpoint(resume, say)
+        start = load_resumed(resume, task.module.network)
+        say(f"{resume}: resuming after {start.epoch} epochs and {start.batches} batches of the next")
     check_disk(out, task)
-    _prepare_folder(out, config, processes, where)
-    if processes.count > 1:
-        synchronise_norms(task.module.network)
-    table = MetricsTable(out / "metrics.csv", where.steps if where else 0) if processes.first else None
-    trainer = build_trainer(task, out, processes, signals, EpochLog(table, say), loggers)
-    if (
-        where is None
-        and config.precision == "bf16"
-        and trainer.strategy.root_device.type == "cpu"
-        and not has_bfloat16()
-    ):
-        say("precision: bf16: this processor has no products of that type; --set precision=fp32 would be faster")
+    prepare_folder(out, config, processes, start)
+    table = MetricsTable(out / "metrics.csv", start.steps if start else 0) if processes.first else None
     if not task.fit(say):
-        _fit(trainer, task, processes, resume, where)
+        log = EpochLog(config, processes, table, tensorboard if processes.first else None, say)
+        fit(task, out, resume, processes, signals, log, say)
         if not processes.first:
             return out / BUNDLE
         task.module.load_state_dict(read_checkpoint(out / BEST)["state_dict"])
@@ -131,7 +91,7 @@ def _train(
 
 
 def open_task(config: RunConfig) -> Task:
-    """What a config says is to be trained.
+    """The task of a config: Pose2Mesh or a learned baseline.
 
     Raises:
         InputError: a folder or file is missing or cannot be used.
@@ -146,92 +106,111 @@ def open_task(config: RunConfig) -> Task:
     return BaselineTask(config)
 
 
-def _prepare_folder(out: Path, config: RunConfig, processes: Processes, where: CheckpointPosition | None) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        record_start(out, config, processes, where)
-        if processes.first:
-            for partial in out.glob(".*.part"):  # of writes that a kill ended
-                partial.unlink()
-            with replacing(out / "config.yaml") as partial:
-                partial.write_text(dump_config(config), encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{out}: cannot make the run folder ({error.strerror})") from error
-
-
-def build_trainer(
-    task: Task, out: Path, processes: Processes, signals: StopSignals, log: EpochLog, loggers: list[Any]
-) -> L.Trainer:
-    """Lightning's trainer with what watches a run."""
-    config = task.config
-    checkpoints = RunCheckpoints(out, task.monitored, config.checkpoint_minutes, signals)
-    callbacks: list[Any] = [log, checkpoints]
-    bar = sys.stdout.isatty() and processes.first
-    if processes.first:
-        callbacks.append(Graphs(out))
-    if bar:
-        callbacks.append(TQDMProgressBar(refresh_rate=20))
-    with _quiet():
-        return L.Trainer(
-            max_epochs=config.epochs,
-            precision="bf16-mixed" if config.precision == "bf16" else "32-true",
-            accumulate_grad_batches=config.accumulate,
-            callbacks=callbacks,
-            logger=loggers,
-            plugins=[AtomicCheckpoints()],
-            num_sanity_val_steps=0,
-            log_every_n_steps=1,
-            accelerator=task.accelerator,
-            devices=processes.count // processes.nodes,
-            num_nodes=processes.nodes,
-            # Every process has the same buffers: they are built from one seed, and norms are synchronised.
-            strategy=DDPStrategy(broadcast_buffers=False) if processes.count > 1 else "auto",
-            enable_progress_bar=bar,
-            enable_model_summary=False,
-        )
-
-
-def _fit(
-    trainer: L.Trainer, task: Task, processes: Processes, resume: Path | None, where: CheckpointPosition | None
+def fit(
+    task: Task,
+    out: Path,
+    resume: Path | None,
+    processes: Processes,
+    signals: StopSignals,
+    log: EpochLog,
+    say: Callable[[str], None],
 ) -> None:
-    config = task.config
-    people_a_step = config.batch_size * config.accumulate * processes.count
-    batches = Indices(config.accumulate * max(1, task.people // people_a_step))
-    if where is not None:
-        batches.skip_once(where.batches)
-    parts = max(processes.count, task.validation_batches)
-    validation = Indices(parts, processes.rank, processes.count)
-    with _quiet():
-        trainer.fit(task.module, batches, validation, ckpt_path=resume, weights_only=True)
+    """Train to the last epoch; the weights are in the checkpoints of `out` afterwards, and the network on the CPU."""
+    config, module = task.config, task.module
+    device = processes.join(task.accelerator)
+    if config.precision == "bf16" and resume is None and device.type == "cpu" and not has_bfloat16():
+        say("precision: bf16: this processor has no bfloat16 matrix products; --set precision=fp32 would be faster")
+    if processes.count > 1:
+        synchronise_norms(module.network)
+    module.to(device).processes = processes
+    samples_per_step = config.batch_size * config.accumulate * processes.count
+    module.steps_per_epoch = max(1, task.samples_per_epoch // samples_per_step)
+    module.total_steps = module.steps_per_epoch * config.epochs
+    optimiser = build_optimiser(config.optimiser, module.trained)
+    schedule = build_schedule(config.optimiser, optimiser, module.steps_per_epoch, config.epochs)
+    state = TrainingState(module, optimiser, schedule, log)
+    checkpoints = RunCheckpoints(out, state, task.monitored, processes, signals)
+    if resume is not None:
+        checkpoints.restore(resume)
+    module.begin_training()
+    network = parallel(module, processes, device)
+    with signals.deferring():
+        for epoch in range(state.epoch, config.epochs):
+            module.epoch = epoch
+            log.begin_epoch(epoch, module.steps_per_epoch, state.step, module.data_wait_s)
+            for step in range(state.step, module.steps_per_epoch):
+                rate = optimiser.param_groups[-1]["lr"]
+                try:
+                    losses = take_step(module, network, optimiser, step)
+                except NonFiniteLoss:
+                    module.restore_norms()
+                    checkpoints.save(LAST)
+                    raise
+                last = step + 1 == module.steps_per_epoch
+                if config.optimiser.schedule == "cosine" or last:
+                    schedule.step()
+                state.step, module.finished_steps = step + 1, module.finished_steps + 1
+                log.add_step(losses, rate, module.data_wait_s)
+                if not last:  # the validation that follows belongs to the last step
+                    checkpoints.after_step()
+            errors = validate(module, task.validation_batches)
+            state.epoch, state.step = epoch + 1, 0
+            log.end_epoch(errors, module.finished_steps)
+            refresh_graphs(out, processes)
+            checkpoints.after_epoch(errors)
+    log.close()
+    module.cpu()
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Lightning's remarks on what is so on purpose."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    with warnings.catch_warnings():
-        # The loader yields indices: batches are drawn on the device, and in a resumed epoch `Indices` leaves some out.
-        remarks = (
-            "many workers",
-            "before the epoch ended",
-            "in eval mode at the start",
-            "LeafSpec",
-            "broadcast_buffers",
-        )
-        for remark in remarks:
-            warnings.filterwarnings("ignore", message=f".*{remark}.*")
-        yield
+def take_step(
+    module: TrainingModule[Any], network: nn.Module, optimiser: torch.optim.Optimizer, step: int
+) -> list[StepLosses]:
+    """One optimiser step of the epoch; returns the losses of its accumulated batches.
 
-
-def tensorboard_log(out: Path) -> Any:
-    """A TensorBoard log in a run folder.
+    Args:
+        module: Makes the samples and checks the gradient.
+        network: The module itself, or wrapped for several processes.
+        optimiser: Updates the module's weights.
+        step: Of the epoch, from 0.
 
     Raises:
-        InputError: TensorBoard is not installed.
+        NonFiniteLoss: before the weights were changed.
     """
-    from lightning.pytorch.loggers import TensorBoardLogger
+    accumulate, losses = module.config.accumulate, []
+    samples = module.samples_of_step(step)
+    module.remember_norms()
+    optimiser.zero_grad()
+    for part in range(accumulate):
+        batch, index = module.batch_of_process(samples, part), step * accumulate + part
+        module.seed_dropout(index)
+        # Gradients are averaged over the processes with the last batch alone.
+        with network.no_sync() if hasattr(network, "no_sync") and part + 1 < accumulate else nullcontext():
+            with autocast(module):
+                losses.append(network(batch, index))
+            (losses[-1]["loss"] / accumulate).backward()
+    module.check_and_clip_gradient(step)
+    optimiser.step()
+    return losses
 
-    try:
-        return TensorBoardLogger(out, name="", version="tensorboard")
-    except ModuleNotFoundError as error:
-        raise InputError(f"tensorboard: {not_installed('TensorBoard', 'tensorboard')}") from error
+
+@torch.inference_mode()
+def validate(module: TrainingModule[Any], batches: int) -> dict[str, float]:
+    """Mean errors over the validation samples of all processes, by the column names of `metrics.csv`."""
+    processes = module.processes
+    training = {part: part.training for part in module.modules()}
+    module.eval()
+    sums, count = dict[str, Tensor](), torch.zeros((), device=module.device)
+    for index in range(processes.rank, max(processes.count, batches), processes.count):
+        with autocast(module):
+            errors, size = module.validation_step(module.validation_batch(index))
+        sums = {name: sums.get(name, 0) + value * size for name, value in errors.items()}
+        count += size
+    for part, mode in training.items():
+        part.training = mode
+    total = processes.sum(count)
+    return {name: float(processes.sum(value) / total) for name, value in sums.items()}
+
+
+def autocast(module: TrainingModule[Any]) -> torch.autocast:
+    """bfloat16 matrix products with `precision: bf16`."""
+    return torch.autocast(module.device.type, torch.bfloat16, enabled=module.config.precision == "bf16")

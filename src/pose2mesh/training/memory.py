@@ -1,4 +1,4 @@
-"""Memory that is freed and asked for again at every step."""
+"""Memory allocator settings: freed memory is kept for the next training step."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ def keep_freed_memory() -> bool:
     """Have the C library keep freed memory for the next step instead of giving it back to the system.
 
     Large tensors otherwise cost a page fault for every 4 KiB each time they are made: 75 of the 370 ms that a sample of
-    the faithful network's training step took on one core (`docs/performance.md`). For the rest of the process's life.
+    the faithful network's training step took on one core (`docs/performance.md`). The setting lasts as long as the
+    process.
 
     Returns:
-        Whether that could be arranged; only with glibc, on Linux.
+        Whether the setting was made: only with glibc, on Linux.
     """
     if not sys.platform.startswith("linux"):
         return False

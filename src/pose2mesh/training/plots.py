@@ -1,4 +1,4 @@
-"""Graphs of training runs, drawn from their `metrics.csv`: losses, joint errors and surface error against epochs.
+"""Graphs of training runs from their `metrics.csv`: losses, joint errors and surface error against epochs.
 
 One run has a figure each for its losses, joint errors and surface error; several runs are laid over one another with a
 panel for each of these curves. Figures are made as objects, not through pyplot: no global state of matplotlib changes.
@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import lightning as L
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -21,6 +20,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from pose2mesh.errors import InputError
 from pose2mesh.io.atomic_write import replacing
+from pose2mesh.training.distributed import Processes
 
 _LOG = logging.getLogger(__name__)
 
@@ -66,8 +66,8 @@ _MEASURES = (
 )
 _TITLES = {
     "loss": "Training losses, weighted",
-    "joint_error": "Joint error on validation people",
-    "surface_error": "Surface error on validation people",
+    "joint_error": "Joint error on validation samples",
+    "surface_error": "Surface error on validation samples",
 }
 
 
@@ -88,25 +88,14 @@ class _Panel(NamedTuple):
     curves: list[_Curve]
 
 
-class Graphs(L.Callback):
-    """Draws a run's graphs anew when an epoch has ended; a fault is logged and does not end the run.
-
-    To be listed after the callback that writes the epoch's row.
-
-    Args:
-        folder: The run folder, with `metrics.csv`.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if not trainer.is_global_zero:
-            return
-        try:
-            draw_run(self.folder)
-        except Exception as error:  # whatever it is, hours of training are worth more
-            _LOG.warning("%s: the graphs could not be drawn (%s)", self.folder, error)
+def refresh_graphs(folder: Path, processes: Processes) -> None:
+    """Draw a run folder's graphs anew, in the first process alone; a failure is logged and does not end the run."""
+    if not processes.first:
+        return
+    try:
+        draw_run(folder)
+    except Exception as error:  # hours of training are worth more than a graph
+        _LOG.warning("%s: the graphs could not be drawn (%s)", folder, error)
 
 
 def draw_run(folder: Path) -> list[Path]:

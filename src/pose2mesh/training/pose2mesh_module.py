@@ -1,4 +1,4 @@
-"""Pose2Mesh in training: what it is shown, its losses, and its errors on validation people."""
+"""Training of Pose2Mesh: its batches, weighted losses and validation errors."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from pose2mesh.datasets.batch import Batch, slice_batch
 from pose2mesh.datasets.source import VALIDATION_BATCH, DataSource
 from pose2mesh.models import losses
 from pose2mesh.models.pose2mesh import Pose2Mesh, Prediction
-from pose2mesh.training.lightning_module import VALIDATION_SEED, TrainingStep
-from pose2mesh.training.resume import LANDMARKS
+from pose2mesh.training.checkpoints import LANDMARKS
+from pose2mesh.training.training_module import VALIDATION_SEED, TrainingModule
 
-MEAN_BODY_BATCHES = 16  # of the size of validation's
+MEAN_BODY_BATCHES = 16  # of `VALIDATION_BATCH` samples
 
 
-class Pose2MeshModule(TrainingStep[Batch]):
+class Pose2MeshModule(TrainingModule[Batch]):
     """Trains PoseNet alone (`stage: posenet`) or the whole network (`stage: pose2mesh`).
 
     Args:
-        config: The run's.
-        network: To be trained.
-        supply: Of people, who are asked for the points of the surface in stage two.
+        config: Config of the run.
+        network: Network to train.
+        data_source: Samples, with the points of the surface in stage two.
         point_faces: (F, 3) triangles between the points, for the surface losses.
     """
 
@@ -38,11 +38,11 @@ class Pose2MeshModule(TrainingStep[Batch]):
         self,
         config: TrainConfig,
         network: Pose2Mesh,
-        supply: DataSource,
+        data_source: DataSource,
         point_faces: Tensor,
     ) -> None:
         super().__init__(config, network)
-        self.supply = supply
+        self.data_source = data_source
         freeze_untrained(config, network)
         self.register_buffer("point_faces", point_faces, persistent=False)
 
@@ -54,20 +54,20 @@ class Pose2MeshModule(TrainingStep[Batch]):
     def trained(self) -> nn.Module:
         return self.network if self.surface_stage else self.network.lifter
 
-    def draw(self, step: int, count: int, epoch: int = 0) -> Batch:
+    def training_batch(self, step: int, count: int, epoch: int = 0) -> Batch:
         generator = torch.Generator(self.device).manual_seed(self.seed_of(step, epoch))
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
-            return self.supply.training_batch(epoch, step * count, count, generator)
+            return self.data_source.training_batch(epoch, step * count, count, generator)
 
-    def draw_validation(self, index: int) -> Batch:
+    def validation_batch(self, index: int) -> Batch:
         generator = torch.Generator(self.device).manual_seed(VALIDATION_SEED + index)
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
-            return self.supply.validation_batch(index, generator)
+            return self.data_source.validation_batch(index, generator)
 
-    def share(self, batch: Batch, people: slice) -> Batch:
-        return slice_batch(batch, people)
+    def slice_samples(self, batch: Batch, samples: slice) -> Batch:
+        return slice_batch(batch, samples)
 
-    def on_train_start(self) -> None:
+    def begin_training(self) -> None:
         if self.surface_stage and self.config.optimiser.posenet_factor == 0:
             self.network.lifter.eval()
         if self.config.optimiser.keep_statistics:
@@ -75,19 +75,19 @@ class Pose2MeshModule(TrainingStep[Batch]):
                 if isinstance(module, nn.BatchNorm1d):
                     module.eval()
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        # A lifter's weights mean nothing on other landmarks; see `resume.refuse_other_landmarks`.
-        if self.network.landmarks is not None:
-            checkpoint[LANDMARKS] = self.network.landmarks.tolist()
+    def checkpoint_extras(self) -> dict[str, Any]:
+        # A lifter's weights are of no use with other landmarks; see `resume.refuse_other_landmarks`.
+        return {} if self.network.landmarks is None else {LANDMARKS: self.network.landmarks.tolist()}
 
     def predict_batch(self, batch: Batch) -> Prediction:
+        """Prediction of the stage: joints and landmarks alone, or the mesh too."""
         if self.surface_stage:
             return self.network(batch.joints_px, batch.confidence)
         return self.network.lift(batch.joints_px, batch.confidence)
 
     def terms(self, batch: Batch) -> dict[str, Tensor]:
         prediction = self.predict_batch(batch)
-        with torch.autocast(self.device.type, enabled=False):  # millimetres do not survive bfloat16
+        with torch.autocast(self.device.type, enabled=False):  # bfloat16 cannot represent millimetres
             return self.loss_terms(prediction, batch)
 
     def loss_terms(self, prediction: Prediction, batch: Batch) -> dict[str, Tensor]:
@@ -108,27 +108,25 @@ class Pose2MeshModule(TrainingStep[Batch]):
             "normal": weights.normal * losses.normal_loss(points, batch.points, self.point_faces, valid),
             **{name: weights.lifted_joint * 1000 * loss for name, loss in lifted.items()},
         }
-        if self.current_epoch >= weights.edge_from_epoch:
+        if self.epoch >= weights.edge_from_epoch:
             terms["edge"] = weights.edge * losses.edge_loss(points, batch.points, self.point_faces, valid)
         return terms
 
     def _true_landmarks(self, batch: Batch) -> Tensor:
-        """(B, L, 3): in stage one nothing else of the surface is drawn."""
+        """True landmarks (B, L, 3); in stage one they are the only points of a batch."""
         assert batch.points is not None
         return batch.points[:, self.network.landmarks] if self.surface_stage else batch.points
 
-    def validation_step(self, batch: Batch, _: int) -> None:
+    def validation_step(self, batch: Batch) -> tuple[dict[str, Tensor], int]:
         prediction = self.predict_batch(batch)
         with torch.autocast(self.device.type, enabled=False):
             errors = self.validation_errors(prediction, batch)
-        values = {f"val/{name}_mm": 1000 * value for name, value in errors.items()}
-        shared = self.trainer.world_size > 1
-        self.log_dict(values, logger=False, batch_size=len(batch.joints), sync_dist=shared)
+        return {f"val/{name}_mm": 1000 * value for name, value in errors.items()}, len(batch.joints)
 
     def validation_errors(self, prediction: Prediction, batch: Batch) -> dict[str, Tensor]:
-        """Mean errors of the batch in metres, of what is lifted and, in stage two, the mesh's joints and points.
+        """Mean errors of the batch in metres: of the lifted joints and, in stage two, of the mesh's joints and points.
 
-        `mean_body_surface` is what answering with `mean_body` would give: what a network has to beat.
+        `mean_body_surface` is the error of the constant prediction `mean_body`, a baseline.
         """
         results, errors = {"lifted": prediction.lifted.float()}, {}
         if self.surface_stage:
@@ -147,13 +145,15 @@ class Pose2MeshModule(TrainingStep[Batch]):
 
     @cached_property
     def mean_body(self) -> Tensor:
-        """(R, 3) the mean surface of training people: the best answer, in squares, of who has not seen the picture."""
-        batches = [self.draw(step, VALIDATION_BATCH) for step in range(MEAN_BODY_BATCHES)]
+        """Mean surface (R, 3) of the training bodies: the constant prediction with the least squared error, a baseline
+        for validation.
+        """
+        batches = [self.training_batch(step, VALIDATION_BATCH) for step in range(MEAN_BODY_BATCHES)]
         return torch.cat([batch.points[batch.surface_valid] for batch in batches if batch.points is not None]).mean(0)
 
 
 def freeze_untrained(config: TrainConfig, network: Pose2Mesh) -> None:
-    """Ask for no gradient of what a run does not train: MeshNet in stage one, a lifter at rate zero in stage two."""
+    """Disable gradients of what a run does not train: MeshNet in stage one, a lifter at rate zero in stage two."""
     if config.stage == "posenet":
         network.meshnet.requires_grad_(False)
     elif config.optimiser.posenet_factor == 0:

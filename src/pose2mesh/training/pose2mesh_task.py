@@ -1,11 +1,10 @@
-"""Pose2Mesh as the task of a run: people, surface and network as a config says, and the bundle made of them."""
+"""Pose2Mesh as a training task: data, mesh topology and network of a config, and the bundle at the end."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
-import lightning as L
 import torch
 from torch import Tensor
 
@@ -22,13 +21,13 @@ from pose2mesh.training.disk import surface_bytes
 from pose2mesh.training.finalize import finish
 from pose2mesh.training.pose2mesh_module import Pose2MeshModule
 from pose2mesh.training.pretrained import load_pretrained
-from pose2mesh.training.task import Task
+from pose2mesh.training.task import Task, seed_generators
 
-SAMPLE_BODIES = 200  # posed bodies that a coarse surface's linear step is fitted to
+SAMPLE_BODIES = 200  # posed bodies that the upsampling of a coarse mesh is fitted to
 
 
 class Pose2MeshTask(Task):
-    """See `training.task.Task`: everything is decided by the config and its seed.
+    """See `training.task.Task`: everything follows from the config and its seed.
 
     Raises:
         InputError: a folder or file is missing or cannot be used.
@@ -38,14 +37,15 @@ class Pose2MeshTask(Task):
     module: Pose2MeshModule
 
     def __init__(self, config: TrainConfig) -> None:
-        L.seed_everything(config.seed, verbose=False)
+        seed_generators(config.seed)
         self.config = config
-        self.supply = open_supply(config)
-        self.surface, network = build_network(config, self.supply)
-        self.supply.prepare(wanted_points(self.surface, config.stage))
-        self.module = Pose2MeshModule(config, network, self.supply, torch.from_numpy(self.surface.point_faces))
-        self.people, self.validation_batches = self.supply.samples_per_epoch, self.supply.validation_batches
-        # The surface in stage two: its joints follow the lifter's from the first epochs on, while it still improves.
+        self.data_source = open_data_source(config)
+        self.surface, network = build_network(config, self.data_source)
+        self.data_source.prepare(wanted_points(self.surface, config.stage))
+        self.module = Pose2MeshModule(config, network, self.data_source, torch.from_numpy(self.surface.point_faces))
+        self.samples_per_epoch = self.data_source.samples_per_epoch
+        self.validation_batches = self.data_source.validation_batches
+        # In stage two the surface: its joints follow the lifter's from the first epochs on, while it still improves.
         self.monitored = "val/surface_mm" if config.stage == "pose2mesh" else "val/lifted_mpjpe_mm"
 
     def start(self, say: Callable[[str], None]) -> None:
@@ -57,18 +57,18 @@ class Pose2MeshTask(Task):
         return surface_bytes(self.surface)
 
     def finish(self, bundle: Path) -> None:
-        finish(bundle, self.config, self.module.network, self.surface, self.supply)
+        finish(bundle, self.config, self.module.network, self.surface, self.data_source)
 
 
 def wanted_points(surface: MeshTopology, stage: str) -> Tensor | None:
-    """Which vertices a stage learns from: all points of the surface, the landmarks of a lifter, or none."""
+    """Vertices that supervise a stage: all points of the surface, the landmarks of a lifter, or none."""
     if stage == "pose2mesh":
         return torch.from_numpy(surface.points)
     return None if surface.landmarks is None else torch.from_numpy(surface.points[surface.landmarks])
 
 
-def open_supply(config: TrainConfig) -> DataSource:
-    """Where a config's people come from.
+def open_data_source(config: TrainConfig) -> DataSource:
+    """The data sets of a config, or synthetic samples if it names none.
 
     Raises:
         InputError: a folder or file is missing or cannot be used.
@@ -76,16 +76,17 @@ def open_supply(config: TrainConfig) -> DataSource:
     data, joint_set = config.data, JOINT_SETS[config.joint_set]
     if data.sets:
         return open_dataset_source(data, joint_set, config.seed)
-    people, validation = data.samples_per_epoch, data.validation_samples
     body, poses = default_body(), pose_sources(data)
-    return SyntheticSource(body, joint_set, poses, data.synthetic, people, validation, data.motions)
+    return SyntheticSource(
+        body, joint_set, poses, data.synthetic, data.samples_per_epoch, data.validation_samples, data.motions
+    )
 
 
-def build_network(config: TrainConfig, supply: DataSource) -> tuple[MeshTopology, Pose2Mesh]:
-    """The surface and a fresh network on it, both decided by the config and its seed."""
+def build_network(config: TrainConfig, data_source: DataSource) -> tuple[MeshTopology, Pose2Mesh]:
+    """The mesh topology and a fresh network on it, which follow from the config and its seed."""
     joint_set = JOINT_SETS[config.joint_set]
     posed = None
     if config.network.finest > 0:
-        posed = supply.posed_bodies(SAMPLE_BODIES, torch.Generator().manual_seed(config.seed))
-    surface = build_surface(supply.body, joint_set, config.network, posed)
+        posed = data_source.posed_bodies(SAMPLE_BODIES, torch.Generator().manual_seed(config.seed))
+    surface = build_surface(data_source.body, joint_set, config.network, posed)
     return surface, Pose2Mesh(config.network, joint_set, surface)

@@ -1,4 +1,4 @@
-"""Starting from what another run has learnt: its PoseNet, whole or the layers that fit."""
+"""Pretrained weights: the PoseNet of another run, completely or the layers whose shapes fit."""
 
 from __future__ import annotations
 
@@ -13,42 +13,36 @@ from pose2mesh.models.bundle.bundle import load_bundle
 from pose2mesh.models.bundle.bundle_info import BUNDLE
 from pose2mesh.models.network_config import LIFTER_PREFIX, NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
-from pose2mesh.training.checkpoints import BEST, LAST
-from pose2mesh.training.resume import (
-    LANDMARKS,
-    other_landmarks,
-    read_checkpoint,
-    refuse_misfit,
-    refuse_other_landmarks,
-)
+from pose2mesh.training.checkpoints import BEST, LANDMARKS, LAST, read_checkpoint
+from pose2mesh.training.resume import other_landmarks, refuse_misfit, refuse_other_landmarks
 
 
 def load_pretrained(network: Pose2Mesh, source: Path, whole: bool, say: Callable[[str], None]) -> None:
-    """Start from the PoseNet of a run folder, a checkpoint or a bundle.
+    """Load the PoseNet of a run folder, a checkpoint or a bundle.
 
     Args:
-        network: Whose PoseNet is filled.
+        network: Network whose PoseNet is filled.
         source: The file, or the folder of a run.
         whole: Every layer must fit, as for stage two. Else those that do not keep their fresh weights: a lifter can
             start from one of another joint set, whose first and last layers have other shapes.
-        say: Takes a line that tells what was reused.
+        say: Takes a line that names the layers that are not reused.
 
     Raises:
-        InputError: nothing to load there, or its PoseNet does not fit, or lifts other landmarks; where not all has to
-            fit, not one matrix does.
+        InputError: there is nothing to load, or its PoseNet does not fit or has other landmarks; with `whole` False,
+            no weight matrix fits.
     """
     source = find_weights(source)
-    learnt, config, landmarks = read_lifter(source)
+    trained, config, landmarks = read_lifter(source)
     if config.lifter != network.config.lifter:
         raise InputError(f"{source}: its network.lifter is {config.lifter!r}, expected {network.config.lifter!r}")
     if whole:
         refuse_other_landmarks(source, landmarks, network)
-    learnt = network.lifter.convert_weights(learnt, config, whole or not other_landmarks(landmarks, network))
-    learnt = {LIFTER_PREFIX + name: value for name, value in learnt.items()}
+    trained = network.lifter.convert_weights(trained, config, whole or not other_landmarks(landmarks, network))
+    trained = {LIFTER_PREFIX + name: value for name, value in trained.items()}
     own = {name: value for name, value in network.state_dict().items() if name.startswith(LIFTER_PREFIX)}
     if whole:
-        refuse_misfit(source, learnt, own, "its PoseNet")
-    fits = {name: value for name, value in learnt.items() if name in own and own[name].shape == value.shape}
+        refuse_misfit(source, trained, own, "its PoseNet")
+    fits = {name: value for name, value in trained.items() if name in own and own[name].shape == value.shape}
     if not any(value.ndim > 1 for value in fits.values()):
         raise InputError(f"{source}: no layer of its PoseNet fits this network's; expected the same width")
     network.load_state_dict(fits, strict=False)
@@ -58,10 +52,10 @@ def load_pretrained(network: Pose2Mesh, source: Path, whole: bool, say: Callable
 
 
 def find_weights(source: Path) -> Path:
-    """The file itself, or the best of a run folder.
+    """The file itself, or the best weights of a run folder.
 
     Raises:
-        InputError: the folder has none.
+        InputError: the folder has no weights.
     """
     if not source.is_dir():
         return source
@@ -87,5 +81,5 @@ def read_lifter(source: Path) -> tuple[dict[str, Tensor], NetworkConfig, list[in
         model = load_bundle(source).model
         state, config = model.state_dict(), model.config
         landmarks = None if model.landmarks is None else model.landmarks.tolist()
-    learnt = {name: value for name, value in state.items() if name.startswith(LIFTER_PREFIX)}
-    return {name.removeprefix(LIFTER_PREFIX): value for name, value in learnt.items()}, config, landmarks
+    trained = {name: value for name, value in state.items() if name.startswith(LIFTER_PREFIX)}
+    return {name.removeprefix(LIFTER_PREFIX): value for name, value in trained.items()}, config, landmarks

@@ -1,49 +1,25 @@
-"""Going on with a run: which checkpoint, whether it is whole and fits, what may be changed, what made it."""
+"""Resuming a run: which checkpoint, whether it is intact and fits the network, and which config keys may change."""
 
 from __future__ import annotations
 
-import subprocess
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from pose2mesh.baselines.baseline_config import BaselineConfig
 from pose2mesh.config.config_files import changed_keys
 from pose2mesh.config.train_config import TrainConfig
-from pose2mesh.errors import InputError, one_line
-from pose2mesh.io.atomic_write import replacing
+from pose2mesh.errors import InputError
 from pose2mesh.models.bundle.bundle_info import BUNDLE
 from pose2mesh.models.pose2mesh import Pose2Mesh
-from pose2mesh.training.checkpoints import BEST, LAST
-from pose2mesh.training.distributed import Processes
-from pose2mesh.training.lightning_module import VALIDATION_SEED, RunConfig
+from pose2mesh.training.checkpoints import BEST, LANDMARKS, LAST, CheckpointPosition, position, read_checkpoint
 from pose2mesh.training.run_config import load_any
+from pose2mesh.training.training_module import RunConfig
 
-# That change nothing of what is trained: files may have moved.
+# Keys that do not affect the trained weights: files may have moved.
 FREE_KEYS = {"checkpoint_minutes", "tensorboard", "motions", "kept", "data.folder", "data.cache", "data.body.folder"}
-RECORD = "run.yaml"
-LANDMARKS = "landmarks"  # in a checkpoint: which points of the surface a lifter's are
-
-
-@dataclass(frozen=True)
-class CheckpointPosition:
-    """Where a checkpoint stands.
-
-    Attributes:
-        epoch: Finished epochs.
-        batches: Batches of the next one that are done.
-        steps: Optimiser steps in all.
-    """
-
-    epoch: int
-    batches: int
-    steps: int
 
 
 def resume_config(folder: Path) -> tuple[TrainConfig | BaselineConfig, Path]:
@@ -62,7 +38,7 @@ def resume_config(folder: Path) -> tuple[TrainConfig | BaselineConfig, Path]:
 
 
 def refuse_changes(folder: Path, old: RunConfig, new: RunConfig) -> None:
-    """Refuse to go on with a config that would not be the same training.
+    """Refuse to resume with a config that would not continue the same training.
 
     `FREE_KEYS` may change, and so may `epochs` where the learning rate does not depend on it (`schedule: step`).
 
@@ -77,7 +53,7 @@ def refuse_changes(folder: Path, old: RunConfig, new: RunConfig) -> None:
 
 
 def whole_checkpoint(checkpoint: Path, say: Callable[[str], None]) -> Path:
-    """The checkpoint, or the best of its folder where it is missing or damaged.
+    """The checkpoint, or the best one of its folder where it is missing or damaged.
 
     Raises:
         InputError: neither can be read.
@@ -88,12 +64,12 @@ def whole_checkpoint(checkpoint: Path, say: Callable[[str], None]) -> Path:
     best = checkpoint.with_name(BEST)
     if best == checkpoint or damage(best) is not None:
         raise InputError(f"{checkpoint}: {fault}, and there is no whole {BEST} beside it")
-    say(f"{checkpoint}: {fault}; going on from {best}")
+    say(f"{checkpoint}: {fault}; resuming from {best}")
     return best
 
 
 def damage(checkpoint: Path) -> str | None:
-    """What is wrong with a checkpoint file, or None; reads it all, for its checksums."""
+    """What is wrong with a checkpoint file, or None; reads all of it to verify its checksums."""
     try:
         with zipfile.ZipFile(checkpoint) as archive:
             broken = archive.testzip()
@@ -103,26 +79,6 @@ def damage(checkpoint: Path) -> str | None:
     except (OSError, zipfile.BadZipFile, InputError):
         return "is damaged"
     return None if broken is None else "is damaged"
-
-
-def read_checkpoint(file: Path) -> dict[str, Any]:
-    """A checkpoint as tensors and plain values, on the CPU, without its code being run.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    try:
-        return torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:
-        raise InputError(f"{file}: cannot be read as a checkpoint ({one_line(error)})") from error
-
-
-def position(checkpoint: dict[str, Any]) -> CheckpointPosition:
-    """Where a checkpoint stands, from the counters that Lightning keeps."""
-    loop = checkpoint["loops"]["fit_loop"]
-    epochs, batches = loop["epoch_progress"]["current"], loop["epoch_loop.batch_progress"]["current"]
-    within = epochs["started"] > epochs["processed"]
-    return CheckpointPosition(epochs["processed"], batches["processed"] if within else 0, checkpoint["global_step"])
 
 
 def refuse_misfit(source: Path, state: dict[str, Tensor], own: dict[str, Tensor], what: str) -> None:
@@ -138,20 +94,20 @@ def refuse_misfit(source: Path, state: dict[str, Tensor], own: dict[str, Tensor]
             raise InputError(f"{source}: {what} does not fit this network: {name} is {there}, expected {here}")
 
 
-def other_landmarks(learnt: list[int] | None, network: Pose2Mesh) -> bool:
-    """Whether a lifter's landmarks (None where it has none or does not say) are other points than the network's: they
-    are chosen by posed bodies, which data and seed decide.
+def other_landmarks(trained: list[int] | None, network: Pose2Mesh) -> bool:
+    """Whether a lifter's landmarks (None where it has none or a file does not give them) are other vertices than the
+    network's: they are chosen by posed bodies, which depend on data and seed.
     """
-    return learnt is not None and network.landmarks is not None and learnt != network.landmarks.tolist()
+    return trained is not None and network.landmarks is not None and trained != network.landmarks.tolist()
 
 
-def refuse_other_landmarks(source: Path, learnt: list[int] | None, network: Pose2Mesh) -> None:
+def refuse_other_landmarks(source: Path, trained: list[int] | None, network: Pose2Mesh) -> None:
     """Refuse a file's lifter whose landmarks are not the network's.
 
     Raises:
         InputError: they are not.
     """
-    if other_landmarks(learnt, network):
+    if other_landmarks(trained, network):
         raise InputError(
             f"{source}: its landmarks are other points of the surface than this config's; expected the data and the "
             "seed that it was trained with"
@@ -159,7 +115,7 @@ def refuse_other_landmarks(source: Path, learnt: list[int] | None, network: Pose
 
 
 def load_resumed(checkpoint: Path, network: nn.Module) -> CheckpointPosition:
-    """Check that a checkpoint fits a network and say where it stands.
+    """Check that a checkpoint fits a network; returns its position.
 
     Raises:
         InputError: it is of another architecture, or not of a training run.
@@ -167,50 +123,10 @@ def load_resumed(checkpoint: Path, network: nn.Module) -> CheckpointPosition:
     content = read_checkpoint(checkpoint)
     try:
         state = {name.removeprefix("network."): value for name, value in content["state_dict"].items()}
-        where = position(content)
+        start = position(content)
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{checkpoint}: not a checkpoint of a training run") from error
     refuse_misfit(checkpoint, state, network.state_dict(), "it")
     if isinstance(network, Pose2Mesh):
         refuse_other_landmarks(checkpoint, content.get(LANDMARKS), network)
-    return where
-
-
-def record_start(folder: Path, config: RunConfig, processes: Processes, where: CheckpointPosition | None) -> None:
-    """Add to `run.yaml` what this start of the run is made with; refuse another division among processes.
-
-    Raises:
-        InputError: the run was started with another number of processes: its position counts their batches.
-    """
-    import yaml
-
-    file = folder / RECORD
-    starts = yaml.safe_load(file.read_text(encoding="utf-8")) if where is not None and file.is_file() else []
-    if starts and starts[-1]["processes"] != processes.count:
-        was = starts[-1]["processes"]
-        raise InputError(f"--resume {folder}: {processes.count} processes, but the run was started with {was}")
-    start = {
-        "pose2mesh": version("pose2mesh"),
-        "commit": code_commit(),
-        "torch": str(torch.__version__),
-        "lightning": version("lightning"),
-        "seeds": {"training": config.seed, "validation": VALIDATION_SEED},
-        "processes": processes.count,
-        "from": None if where is None else {"epoch": where.epoch, "batch": where.batches, "step": where.steps},
-    }
-    if processes.first:
-        with replacing(file) as partial:
-            partial.write_text(yaml.safe_dump([*starts, start], sort_keys=False), encoding="utf-8")
-
-
-def code_commit() -> str | None:
-    """The git commit of the package, `-dirty` where files were changed since; None where it is no checkout."""
-    package = Path(__file__).resolve().parents[1]
-    root = package.parents[1]
-    if not (root / ".git").exists():
-        return None
-    command = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
+    return start

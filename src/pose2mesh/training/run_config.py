@@ -1,4 +1,4 @@
-"""The configs that `pose2mesh train` takes: of Pose2Mesh, and of learned baselines, which have the key `method`."""
+"""Configs of `pose2mesh train`: of Pose2Mesh, or of learned baselines, which have the key `method`."""
 
 from __future__ import annotations
 

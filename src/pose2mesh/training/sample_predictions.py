@@ -1,7 +1,7 @@
-"""Sample predictions of a finished run, as a report shows them: meshes, coordinates and a picture sheet.
+"""Sample predictions of a finished run as files: meshes, coordinates and an image of all samples.
 
-The people are those of validation; where they are drawn, with no joint missing. 3D is
-relative to the root joint, in the axes of a camera that looks straight at the person, as in `datasets.batch.Batch`.
+The samples are of validation; synthetic ones have no joint missing. 3D is relative to the root joint, in the axes of a
+camera whose optical axis passes through the person, as in `datasets.batch.Batch`.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _INPUT, _PREDICTED, _TRUE = (200, 60, 20), renderer.PALETTE[0], (150, 150, 150)
 
 @dataclass(frozen=True)
 class SamplePredictions:
-    """Predictions beside the truth, root-relative, in metres.
+    """Predictions and ground truth, root-relative, in metres.
 
     Attributes:
         joints_px: (N, J, 2) input joints.
-        confidence: (N, J) theirs.
+        confidence: (N, J) confidences of the input joints.
         joints, true_joints: (N, J, 3).
         vertices, true_vertices: (N, V, 3), or None for a lifter.
-        errors: Of each sample, by name, in millimetres.
+        errors: Errors of each sample, by name, in millimetres.
     """
 
     joints_px: np.ndarray
@@ -52,42 +52,44 @@ class SamplePredictions:
 
 
 def write_samples(
-    folder: Path, stage: Literal["posenet", "pose2mesh"], network: Pose2Mesh, faces: np.ndarray, supply: DataSource
+    folder: Path, stage: Literal["posenet", "pose2mesh"], network: Pose2Mesh, faces: np.ndarray, data_source: DataSource
 ) -> None:
-    """Write `sample_<i>.obj` (whole networks), `sample_<i>.csv` and `samples.png` for some validation people.
+    """Write `sample_<i>.obj` (whole networks), `sample_<i>.csv` and `samples.png` for some validation samples.
 
     Args:
         folder: Made if need be; files of the same name are replaced.
-        stage: Of the run.
+        stage: Stage of the run.
         network: In evaluation mode, on the CPU.
         faces: (F, 3) of the body's mesh.
-        supply: The run's people.
+        data_source: Data source of the run.
 
     Raises:
         InputError: a file cannot be written.
     """
-    samples = draw_samples(stage, network, supply)
+    samples = predict_samples(stage, network, data_source)
     folder.mkdir(parents=True, exist_ok=True)
     for index in range(len(samples.errors)):
         _write_coordinates(folder / f"sample_{index}.csv", samples, index, network.joint_set)
         if samples.vertices is not None:
             write_obj(folder / f"sample_{index}.obj", samples.vertices[index], faces)
     tiles = [draw_tile(samples, index, network.joint_set, faces) for index in range(len(samples.errors))]
-    captions = [f"{index}: {_say(errors)}" for index, errors in enumerate(samples.errors)]
+    captions = [f"{index}: {_describe(errors)}" for index, errors in enumerate(samples.errors)]
     sheet = renderer.contact_sheet(tiles, captions, columns=2, tile=tiles[0].shape[:2])
     renderer.save_image(folder / "samples.png", sheet)
 
 
-def draw_samples(stage: Literal["posenet", "pose2mesh"], network: Pose2Mesh, supply: DataSource) -> SamplePredictions:
-    """Draw people and recover them; the same people for every run on the same data, whatever its seed.
+def predict_samples(
+    stage: Literal["posenet", "pose2mesh"], network: Pose2Mesh, data_source: DataSource
+) -> SamplePredictions:
+    """Predict validation samples, which are the same for every run on the same data, whatever its seed.
 
     Args:
-        stage, network, supply: See `write_samples`.
+        stage, network, data_source: See `write_samples`.
     """
     joint_set = network.joint_set
     generator = torch.Generator().manual_seed(SAMPLE_SEED)
     with torch.no_grad():
-        batch, true_vertices = supply.validation_samples(SAMPLE_COUNT, stage == "pose2mesh", generator)
+        batch, true_vertices = data_source.validation_samples(SAMPLE_COUNT, stage == "pose2mesh", generator)
         joints, vertices = _predict(stage, network, batch)
     prediction, ground_truth = BodyPoints(joints, vertices), BodyPoints(batch.joints, true_vertices)
     errors = compute_errors(prediction, ground_truth, joint_set, ("mpjpe", "pa_mpjpe", "mpvpe"))
@@ -115,25 +117,29 @@ def _predict(stage: str, network: Pose2Mesh, batch: Batch) -> tuple[Tensor, Tens
     return joints - origin, network.vertices(points) - origin
 
 
-def _say(errors: dict[str, float]) -> str:
+def _describe(errors: dict[str, float]) -> str:
     return ", ".join(f"{name} {value:.1f} mm" for name, value in errors.items())
 
 
 def _write_coordinates(path: Path, samples: SamplePredictions, index: int, joint_set: JointSet) -> None:
-    """One sample's joints in millimetres, predicted and true, under a comment line that says errors and frame."""
+    """One sample's joints in millimetres, predicted and true, under a comment line with errors and frame."""
     with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
-        stream.write(f"# {_say(samples.errors[index])}; relative to {joint_set.root}, x right, y down, z forward\n")
+        stream.write(
+            f"# {_describe(samples.errors[index])}; relative to {joint_set.root}, x right, y down, z forward\n"
+        )
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(["joint", "x_mm", "y_mm", "z_mm", "true_x_mm", "true_y_mm", "true_z_mm", "error_mm"])
-        for name, found, truth in zip(joint_set.names, samples.joints[index], samples.true_joints[index], strict=True):
-            values = [*found, *truth, np.linalg.norm(found - truth)]
+        for name, predicted, true in zip(
+            joint_set.names, samples.joints[index], samples.true_joints[index], strict=True
+        ):
+            values = [*predicted, *true, np.linalg.norm(predicted - true)]
             writer.writerow([name, *(f"{1000 * value:.1f}" for value in values)])
 
 
 def draw_tile(samples: SamplePredictions, index: int, joint_set: JointSet, faces: np.ndarray) -> np.ndarray:
-    """(TILE, 5·TILE, 3): the input joints; the prediction and the truth from the front, then from the side.
+    """(TILE, 5·TILE, 3): the input joints; prediction and ground truth from the front, then from the side.
 
-    Meshes of a whole network, stick figures of a lifter; prediction and truth at one scale, without perspective.
+    Meshes of a whole network, stick figures of a lifter; prediction and ground truth at one scale, orthographic.
     """
     input_px = samples.joints_px[index]
     scale, shift = _fit(input_px)
@@ -145,9 +151,9 @@ def draw_tile(samples: SamplePredictions, index: int, joint_set: JointSet, faces
         shapes = samples.joints[index], samples.true_joints[index]
     for view in ("front", "side"):
         # From the side: depth becomes the horizontal axis.
-        seen = [points if view == "front" else points[:, [2, 1, 0]] * (-1, 1, 1) for points in shapes]
-        scale, shift = _fit(np.concatenate(seen)[:, :2])
-        for name, colour, points in zip(("predicted", "true"), (_PREDICTED, _TRUE), seen, strict=True):
+        turned = [points if view == "front" else points[:, [2, 1, 0]] * (-1, 1, 1) for points in shapes]
+        scale, shift = _fit(np.concatenate(turned)[:, :2])
+        for name, colour, points in zip(("predicted", "true"), (_PREDICTED, _TRUE), turned, strict=True):
             canvas, px = _panel(f"{name}, {view}"), points[:, :2] * scale + shift
             if samples.vertices is None:
                 panels.append(renderer.draw_skeleton(canvas, px, np.ones(len(px)), joint_set.edges, colour))

@@ -1,50 +1,61 @@
-"""What a run asks of that which it trains: one small interface, for Pose2Mesh and for the baselines."""
+"""Interface between the training loop and what it trains: Pose2Mesh or a learned baseline."""
 
 from __future__ import annotations
 
+import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pose2mesh.training.lightning_module import RunConfig, TrainingStep
+import numpy as np
+import torch
+
+from pose2mesh.training.training_module import RunConfig, TrainingModule
 
 
 class Task(ABC):
-    """A network in its wrapper, made fresh, where it starts from, and what becomes of it.
+    """A fresh network with its losses, its initial weights and its bundle.
 
     Attributes:
-        config: The run's.
-        module: The wrapper.
+        config: Config of the run.
+        module: The network with its batches and losses.
         monitored: The column of `metrics.csv` whose smallest value makes an epoch the best; None for the last one.
-        accelerator: What the trainer runs on.
-        people: How many an epoch has.
-        validation_batches: How many there are.
+        accelerator: Device to train on: `auto` or `cpu`.
+        samples_per_epoch: Training samples of an epoch.
+        validation_batches: Number of validation batches.
     """
 
     config: RunConfig
-    module: TrainingStep[Any]
+    module: TrainingModule[Any]
     monitored: str | None
     accelerator: str = "auto"
-    people: int
+    samples_per_epoch: int
     validation_batches: int
 
     @abstractmethod
     def start(self, say: Callable[[str], None]) -> None:
-        """Fill the network with what it starts from, where the config names something; not called on a resumed run.
+        """Load the pretrained weights that the config names, if any; not called on a resumed run.
 
         Raises:
-            InputError: that is missing, or does not fit.
+            InputError: they are missing or do not fit.
         """
 
     def fit(self, say: Callable[[str], None]) -> bool:
-        """Learn without steps, where what is trained can only do that; returns whether it did."""
+        """Fit a method that has no gradient steps in closed form; returns whether it did."""
         return False
 
     @abstractmethod
     def bundle_bytes(self) -> int:
-        """How much the bundle holds beside the weights."""
+        """Size of the bundle without the weights."""
 
     @abstractmethod
     def finish(self, bundle: Path) -> None:
-        """Measure the trained network and write its bundle, and what else belongs beside it."""
+        """Evaluate the trained network, write its bundle and further files beside it."""
+
+
+def seed_generators(seed: int) -> None:
+    """Seed the global random generators of Python, NumPy and torch, from which fresh weights are initialised."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 (libraries use the global one)
+    torch.manual_seed(seed)

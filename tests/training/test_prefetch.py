@@ -1,4 +1,4 @@
-"""Batches drawn ahead: in order, each once, and what goes wrong is told where it is taken."""
+"""Prefetched samples: in order, each made once, and errors raised where they are taken."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 import pytest
 import torch
 
-from pose2mesh.training.callbacks.prefetch import Prefetcher
+from pose2mesh.training.prefetch import Prefetcher
 
 
 def test_the_next_is_drawn_while_the_last_is_in_use() -> None:
@@ -19,7 +19,7 @@ def test_the_next_is_drawn_while_the_last_is_in_use() -> None:
 
     ahead = Prefetcher(draw)
     assert ahead.take(0, 1) == 0
-    assert drawn[1].wait(5)  # nobody has asked for it yet
+    assert drawn[1].wait(600)  # before it was requested
     assert ahead.take(1, None) == 10
     assert not drawn[2].is_set()
 
