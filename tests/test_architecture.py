@@ -1,4 +1,4 @@
-"""The structure of the package: one direction of imports, one name for one thing, short ways of data, true documents."""
+"""The structure of the package: one direction of imports, one name for one thing, short ways of data."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ PACKAGE = ROOT / "src" / "pose2mesh"
 
 # From the bottom to the top: each imports those before it alone. `docs/architecture.md` prints this list.
 ORDER = [
-    "errors", "skeletons", "io", "geometry", "metrics", "graph", "body_models", "models", "datasets", "config", "inference",
-    "visualization", "detectors", "motion", "evaluation", "baselines", "model_zoo", "training", "pipelines", "server",
-    "crawl", "cli",
+    "errors", "skeletons", "io", "geometry", "metrics", "graph", "body_models", "models", "datasets", "config",
+    "inference", "visualization", "detectors", "motion", "evaluation", "baselines", "model_zoo", "training",
+    "pipelines", "server", "crawl", "cli",
 ]  # fmt: skip
 
 # File names that stand in several packages, since each of these packages has one.
@@ -129,7 +129,9 @@ def test_components_finds_a_circle() -> None:
 
 
 def test_nothing_stands_loose_at_the_top() -> None:
-    found = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path.is_dir() and any(path.glob("*.py")))}
+    found = {
+        path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path.is_dir() and any(path.glob("*.py")))
+    }
     assert found == {*ORDER, "__init__"}
 
 

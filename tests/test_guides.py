@@ -1,6 +1,6 @@
-"""The guides hold: what each tells to write is written into a copy of the package, and the test that it ends with passes.
+"""The guides hold: their code is written into a copy of the package, and the test at the end of each passes.
 
-A code block that begins with `# src/…` or `# tests/…` is a file; one that begins with `# append to …` goes to the end of one.
+A code block that begins with `# src/…` or `# tests/…` is a file; one with `# append to …` is added to the end of one.
 """
 
 from __future__ import annotations

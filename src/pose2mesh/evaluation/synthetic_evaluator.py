@@ -39,9 +39,7 @@ ALL_MEASURES: tuple[Measure, ...] = ("mpjpe", "mpvpe", "pa_mpjpe", "pa_mpvpe", "
 class SampleObserver(Protocol):
     """Renders the observations of synthetic samples for a model that takes images."""
 
-    def observe(
-        self, samples: SyntheticSamples, joints_px: Tensor, confidence: Tensor, chunk: int, seed: int
-    ) -> Images:
+    def observe(self, people: SyntheticSamples, joints_px: Tensor, confidence: Tensor, chunk: int, seed: int) -> Images:
         """Crops of the samples around their 2D joints (B, J, 2) with confidences (B, J).
 
         `chunk` and `seed` decide the rest of the images.
