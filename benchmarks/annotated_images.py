@@ -153,9 +153,7 @@ def main() -> None:
         print_detected(found)
         if arguments.sheet is not None:
             overlays, captions = zip(*found.sheet, strict=True)
-            renderer.save_image(
-                arguments.sheet, renderer.contact_sheet(overlays, captions, columns=4, tile=(360, 480))
-            )
+            renderer.save_image(arguments.sheet, renderer.contact_sheet(overlays, captions, columns=4, tile=(360, 480)))
         return
     body = default_body()
     source = clip_poses(arguments.motions) if arguments.motions else PoseSource(None, PoseConfig(procedural=1.0))

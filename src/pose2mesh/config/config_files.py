@@ -140,9 +140,7 @@ def refuse_unknown(values: dict[str, Any], config_class: type, source: str, pref
                 raise InputError(f"{source}: {where!r} is {inner!r}, expected a group of keys")
             refuse_unknown(inner, group, source, f"{where}.")
             if not is_dataclass(hints[key]):
-                instantiate(
-                    group, inner, source, f"{where}."
-                )  # the config's parser does not name their keys
+                instantiate(group, inner, source, f"{where}.")  # the config's parser does not name their keys
 
 
 def _group(hint: Any) -> tuple[type | None, bool]:

@@ -43,7 +43,7 @@ from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, rotation_from_six, six
 from pose2mesh.graph.laplacian import rescaled_laplacian
 from pose2mesh.models.layers.chebyshev_fused import FixedSparse, FusedChebyshevConvolution, GraphLaplacian
 from pose2mesh.models.losses import masked_l1
-from pose2mesh.models.mesh_topology import MeshTopology, build_surface
+from pose2mesh.models.mesh_topology import MeshTopology, build_topology
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.skeletons import JointSet
 
@@ -306,7 +306,7 @@ def coarse_surface(body: BodyModel, joint_set: JointSet, halvings: int) -> MeshT
     phenotypes, poses = ShapeConfig().sample(_SAMPLE_BODIES, generator), sample_procedural(_SAMPLE_BODIES, generator)
     with torch.no_grad():
         posed = body(phenotypes, poses).numpy()
-    return build_surface(body, joint_set, NetworkConfig(coarsenings=halvings, finest=halvings), posed)
+    return build_topology(body, joint_set, NetworkConfig(coarsenings=halvings, finest=halvings), posed)
 
 
 def _activated(x: Tensor, norm: nn.Module) -> Tensor:
