@@ -1,6 +1,6 @@
 """Errors of predicted joints and vertices, per sample, in the unit of the input (metres inside the project).
 
-`compute_errors` gives the named errors of a batch of predictions; the other functions are the distances it is made of.
+`compute_errors` gives the named errors of a batch of predictions; the other functions compute single distances.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def procrustes_distance(predicted: Tensor, target: Tensor) -> Tensor:
 
 
 def scaled_distance(predicted: Tensor, target: Tensor) -> Tensor:
-    """Mean distance after the best scale about the root: the error that remains if the person's size were known."""
+    """Mean distance after the best scale about the root: the error that remains when the person's size is given."""
     return mean_distance(best_scale(predicted, target) * predicted, target)
 
 
@@ -141,7 +141,7 @@ def keypoint_similarity(predicted: Tensor, target: Tensor, area: Tensor, sigmas:
 
     Args:
         predicted, target: (B, J, 2) pixels.
-        area: (B,) the person's area in square pixels; less than one counts as one.
+        area: (B,) the person's area in square pixels; values below 1 are raised to 1.
         sigmas: (J,) the joints' spread, `JointSet.oks_sigmas`.
     """
     squared = (predicted - target).square().sum(-1)

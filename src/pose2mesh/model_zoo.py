@@ -7,7 +7,7 @@
 | a name in `LEARNED_METHODS` of `baselines.registry` | a learned baseline, from the bundle that ships |
 | a path | a bundle of Pose2Mesh or of a learned baseline, a run folder that holds one, or an exported `.onnx` file |
 
-This is the one module that knows both bundles and baselines. Importing it does not import PyTorch.
+Only this module depends on both bundles and baselines. Importing it does not import PyTorch.
 """
 
 from __future__ import annotations

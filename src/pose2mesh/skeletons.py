@@ -213,7 +213,7 @@ INPUT_ORDERS: dict[str, tuple[str, ...]] = {
 }
 
 
-# A larger coordinate cannot be a pixel; joints with a smaller spread coincide.
+# Largest coordinate accepted as a pixel position, and the spread below which joints count as coinciding.
 LARGEST_COORDINATE_PX, _SMALLEST_SPREAD_PX = 1e6, 1e-3
 
 

@@ -184,7 +184,7 @@ def test_impossible_combinations(override: str, fault: str, good: Path) -> None:
         ("data.sets.human36m=3", "'data.sets.human36m' is 3, expected a group of keys"),
         ("data.sets.human35m.weight=1", "data.sets.human35m.reader is 'human35m', which is not known"),
         ("data.sets.coco.which=all", "data.sets.coco.which: reader coco has no such choice"),
-        ("data.validation=", "data.validation is missing; with data.sets it must say what to validate on"),
+        ("data.validation=", "data.validation is missing; data.sets needs a data set to validate on"),
         ("data.validation.stride=x", "data.validation.stride is 'x', expected int | None"),
         ("data.sets.freihand.weight=1", "data.body.model is smpl, expected mano, that of data.sets.freihand"),
         ("data.body.model=anny", "data.body.model is anny, expected smpl, that of data.sets.human36m"),

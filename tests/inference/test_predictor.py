@@ -125,7 +125,7 @@ def test_a_height_scales_the_body_and_its_distance(small_surface: MeshTopology) 
 def test_a_model_without_heights_refuses_one(small_surface: MeshTopology) -> None:
     predictor, _ = oracle(np.random.default_rng(0).normal(size=(19, 3)), small_surface)
     assert math.isnan(predictor.recover(people_px()[0])[0].stature_m)
-    with pytest.raises(InputError, match=r"--height 1.7: model 'oracle' does not tell heights"):
+    with pytest.raises(InputError, match=r"--height 1.7: model 'oracle' does not predict heights"):
         predictor.recover(people_px()[0], height_m=1.7)
 
 

@@ -184,7 +184,7 @@ def test_a_login_page_is_not_taken_for_the_file(server: Server, model: ModelFile
 
 def test_a_missing_file_is_said_at_once(server: Server, model: ModelFile) -> None:
     server.status = 404
-    with pytest.raises(InputError, match=r"model\.bin: the server says 404 Not Found; .*--detector-model"):
+    with pytest.raises(InputError, match=r"model\.bin: the server sent 404 Not Found; .*--detector-model"):
         fetch("model")
     assert len(server.ranges) == 1
 

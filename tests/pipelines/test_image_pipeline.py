@@ -224,7 +224,7 @@ def test_a_model_without_heights_writes_null(bundle_file: Path, tmp_path: Path) 
     text = (tmp_path / "out" / "two.json").read_text()
     assert "NaN" not in text
     assert json.loads(text)["people"][0]["stature_m"] is None
-    with pytest.raises(InputError, match="model 'small' does not tell heights"):
+    with pytest.raises(InputError, match="model 'small' does not predict heights"):
         run([source], tmp_path / "plain.safetensors", options(tmp_path / "other", height=1.7))
     assert not (tmp_path / "other").exists()
 
@@ -372,7 +372,7 @@ def test_an_image_of_another_shape_is_refused(bundle_file: Path, tmp_path: Path)
     image = photo(tmp_path / "wide.jpg", (640, 360))
     status, _, warn = run([coco_file(tmp_path / "two.json")], bundle_file, options(tmp_path / "out", image=image))
     assert status == 2
-    assert warn == [f"pose2mesh: {image}: is 640x360 pixels; expected 640x480, as its keypoints say, or that shape"]
+    assert warn == [f"pose2mesh: {image}: is 640x360 pixels; expected 640x480, as in its keypoints, or that shape"]
     assert not (tmp_path / "out").exists()
 
 

@@ -115,7 +115,7 @@ class AnnyBody(nn.Module):
         return dict(zip(self.bone_names, self.bone_heads(self.mean_phenotypes[None], unposed)[0], strict=True))
 
     def body_bone_weights(self) -> Tensor:
-        """(V, 22) skinning weights of the bones that carry a pose, each with those of the bones that hang on it."""
+        """(V, 22) skinning weights of the posed bones, each with those of its unposed descendants (fingers)."""
         weights = self.skin_weights.new_zeros(len(self.skin_weights), len(BODY_BONES))
         return weights.index_add_(1, self.bone_source, self.skin_weights)
 
@@ -207,7 +207,7 @@ def _turn_y_to(direction: Tensor) -> Tensor:
 
 
 def _phenotype_factors(model: Any) -> tuple[dict[str, tuple[Tensor, Tensor]], Tensor]:
-    """For each phenotype its anchors, and for each of Anny's targets the index of its anchor (count of anchors: none).
+    """For each phenotype its anchors, and for each of Anny's targets its anchor's index (the number of anchors: none).
 
     Also a constant factor per target: ancestry, cup size and firmness stay at the middle of Anny's scales.
     """

@@ -36,7 +36,7 @@ STARTS = ((0.5, 2 / 3, 0.5, 0.5, 0.5, 0.5), (0.5, 0.8, 0.25, 0.75, 0.5, 0.5))
 CHUNK = 16  # people per batch: each has a few MB of derivatives by the shape
 
 _TRUNK = [BODY_BONES.index(name) for name in ("Hips", "Spine", "Spine1", "Spine2", "LeftShoulder", "RightShoulder")]
-_STEP = 0.05  # of finite differences by a phenotype, either way: crosses the kinks of Anny's scales
+_STEP = 0.05  # of central differences by a phenotype; large enough to cross the kinks of Anny's scales
 # Weights of the regularisers, relative to the mean squared distance of the points in m²: rotation of a bone relative to
 # its parent (radian²), and distance of the phenotypes from the average adult (full scales²).
 _STIFFNESS, _AVERAGE = 1e-7, 1e-7

@@ -20,7 +20,7 @@ PHENOTYPES = ("gender", "age", "muscle", "weight", "height", "proportions")
 
 
 class BodyMesh(Protocol):
-    """A body mesh of any model: what the network is built on, and what predictions are evaluated with."""
+    """A body mesh of any model, on which networks are built and predictions evaluated."""
 
     @property
     def faces(self) -> Tensor:
@@ -62,7 +62,7 @@ class BodyModel(BodyMesh, Protocol):
 
     A rest point x of vertex v under coefficients c is `rest_vertices[v] + c @ shapes[:, v]`; posed, it is the mean over
     the bones b, weighted by `skin_weights[v, b]`, of G_b x + t_b, with G and t of `bone_transforms`. Everything that
-    poses chosen points alone (`body_models.skinning.SkinnedPoints`) or fits the body rests on these two facts.
+    poses chosen points alone (`body_models.skinning.SkinnedPoints`) or fits the body relies on these two properties.
 
     Frame: metres, z up, facing −y, x to the body's left; the hips' bone head is the origin of a posed body.
     Implementations are `torch.nn.Module`s, so that they can be moved to a device and be part of a network.
@@ -139,7 +139,7 @@ class BodyModel(BodyMesh, Protocol):
         ...
 
     def body_bone_weights(self) -> Tensor:
-        """(V, 22) skinning weights of the bones that carry a pose, each with those of the bones that hang on it."""
+        """(V, 22) skinning weights of the posed bones, each with those of its unposed descendants (fingers)."""
         ...
 
     def stature(self, phenotypes: Tensor) -> Tensor:

@@ -200,7 +200,7 @@ def _mean_pose(arrays: SmplArrays, model: SmplModel, flat_hand: bool) -> Tensor:
 
 
 def _layer(arrays: SmplArrays, model: SmplModel, flat_hand: bool) -> Any:
-    """The layer of PyPI `body-models`, which reads files alone and unpickles anything: it gets a file written here."""
+    """The layer of PyPI `body-models`, given a file written here: it unpickles any file without checks."""
     require("body_models.mano.torch", "smpl", "body-models")
     from body_models.mano.torch import MANO as Mano
     from body_models.smpl.torch import SMPL as Smpl

@@ -247,7 +247,7 @@ class DataConfig:
         if self.motions is not None:
             raise InputError(f"{source}: data.motions and data.sets are both given, expected one of them")
         if self.validation is None:
-            raise InputError(f"{source}: data.validation is missing; with data.sets it must say what to validate on")
+            raise InputError(f"{source}: data.validation is missing; data.sets needs a data set to validate on")
         chosen = [(f"data.sets.{name}", name, choice) for name, choice in self.sets.items()]
         for key, name, choice in [*chosen, ("data.validation", "validation", self.validation)]:
             choice.check(source, key, name)

@@ -70,7 +70,7 @@ def mirrored(
         mean = (offset * weight[..., None]).sum(1, keepdims=True)
         return (np.linalg.norm(offset - mean, axis=-1) * weight).sum(1)
 
-    # Two pairs at least: of one, the other joints may simply be missing.
+    # At least two pairs: a single one can be what remains where the other joints are missing.
     return (distance(points[:, flip]) < 0.5 * distance(points)) & (both.sum(1) >= 4)
 
 
@@ -88,7 +88,7 @@ def crossed(joints_px: NDArray[np.floating], names: Sequence[str]) -> NDArray[np
     named = _Joints(joints_px[..., :2], joints_px[..., 2] > 0, names)
 
     def turn(up: NDArray[np.floating], pair: str) -> NDArray[np.floating]:
-        """How far the left one of a pair is to the right in the image, as a share of |up|."""
+        """Offset of the left joint of a pair from its right joint, to the image's right, as a share of |up|."""
         side = named.side(pair)
         return (up[:, 0] * side[:, 1] - up[:, 1] * side[:, 0]) / np.maximum((up**2).sum(1), 1e-9)
 

@@ -41,7 +41,7 @@ class LabelSettings:
 
     Attributes:
         true_px: Source of true 2D joints: `projected` from the 3D ones, or `labelled` in the image (COCO's keypoints,
-            some missing). A sample without the one gets the other.
+            some missing). A sample that lacks the chosen source uses the other.
         fit_limit_mm: Fitted bodies whose joints are on average further than this from the labelled 3D ones are not
             used; None for no limit.
         fit_limit_crop_px: The same for labelled 2D joints, in pixels of a crop of 64 × 64.
@@ -58,7 +58,7 @@ class LabelSettings:
 
 @dataclass(frozen=True)
 class PosedSamples:
-    """Samples of a data set with their ground truth: the values of a `Batch`, and what an evaluation needs besides.
+    """Samples of a data set with their ground truth: the values of a `Batch`, and further values for evaluation.
 
     Metres; camera frame x right, y down, z forward. Values without a label are 0 and marked as not valid.
 
@@ -284,7 +284,7 @@ class PosedDataset(torch.nn.Module):
     def _sample_cameras(self, points: Tensor, generator: torch.Generator | None) -> tuple[Tensor, CameraBatch]:
         """Sample a camera for each body: points in world axes, z up → points in the camera frame, and the cameras."""
         if generator is None:
-            raise ValueError(f"{self.records.schema.name} has no cameras: to sample them takes a generator")
+            raise ValueError(f"{self.records.schema.name} has no cameras; a generator is needed to sample them")
         assert self.poser is not None
         joints = points[:, -self.poser.main.count :][:, : len(self.joint_set)]
         stature = (joints[..., 2].amax(1) - joints[..., 2].amin(1)).clamp_min(1.2)

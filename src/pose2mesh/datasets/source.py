@@ -16,7 +16,7 @@ VALIDATION_BATCH = 64
 
 
 class ValidationSample(NamedTuple):
-    """Validation samples with their whole ground truth, for images of predictions beside it.
+    """Validation samples with their complete ground truth, to visualise predictions beside it.
 
     Attributes:
         batch: The input of the network, with every true joint.
@@ -59,7 +59,7 @@ class DataSource(Protocol):
         """Choose the vertices (R,) that batches contain, or None for joints alone; call it before any batch."""
 
     def training_batch(self, epoch: int, first: int, count: int, generator: torch.Generator) -> Batch:
-        """Training samples from position `first` of an epoch on; on the generator's device, which decides the rest."""
+        """Training samples from position `first` of an epoch on; made on the generator's device, from its state."""
 
     def validation_batch(self, index: int, generator: torch.Generator) -> Batch:
         """One batch of validation samples, which have every label that is evaluated."""

@@ -111,7 +111,7 @@ def procrustes_align(source: Tensor, target: Tensor, weights: Tensor | None = No
 def best_scale(source: Tensor, target: Tensor) -> Tensor:
     """The scale per sample, (B, 1, 1), that brings root-relative `source` (B, N, 3) closest to `target` (B, N, 3).
 
-    Closest in least squares: negative where the two point away from each other, and 0 where all of `source` is.
+    Closest in least squares: negative where the two point away from each other, and 0 where `source` is all zeros.
     """
     dot = (source * target).sum((1, 2), keepdim=True)
     return dot / source.square().sum((1, 2), keepdim=True).clamp_min(1e-12)

@@ -1,4 +1,4 @@
-"""Interfaces between `inference.predictor.Predictor` and what runs a model, in NumPy arrays.
+"""Interfaces between `inference.predictor.Predictor` and the runtimes of a model, in NumPy arrays.
 
 A model takes 2D joints (`Backend`), the image as well (`ImageBackend`), or the frames of one person together
 (`TrackBackend`).
@@ -38,7 +38,7 @@ Images: TypeAlias = NDArray[np.uint8] | PersonCrops
 
 
 class Model(Protocol):
-    """What every backend states about its model.
+    """Description of its model that every backend provides.
 
     Attributes:
         info: Description of the model.
@@ -60,7 +60,7 @@ class Backend(Model, Protocol):
         """Predict the bodies of P ≥ 1 people.
 
         Args:
-            pixels: (P, J, 2) 2D joints, as a camera that faces each person sees them.
+            pixels: (P, J, 2) 2D joints in the image of a camera that faces each person.
             confidence: (P, J) in [0, 1]; 0 where a joint is missing.
 
         Returns:

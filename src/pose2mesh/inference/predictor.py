@@ -24,7 +24,7 @@ from pose2mesh.io.keypoints import PoseInput, Skipped
 from pose2mesh.models.bundle.bundle_info import DEFAULT
 from pose2mesh.skeletons import JOINT_SETS, LARGEST_COORDINATE_PX, JointSet, convert, input_order, where_without_spread
 
-# The same as in `io.keypoints`, so that arrays and files are held to one rule.
+# The same as in `io.keypoints`, so that arrays and files follow the same rule.
 LEAST_JOINTS = 5
 
 
@@ -54,7 +54,7 @@ class Predictor:
 
     @classmethod
     def load(cls, name_or_path: str | Path = DEFAULT, device: str = "cpu", backend: str = "torch") -> Predictor:
-        """Load a bundle or an exported file. `pose2mesh.load` also knows the baselines by name.
+        """Load a bundle or an exported file. `pose2mesh.load` also loads baselines by name.
 
         Args:
             name_or_path: `default` (the bundle that ships), a bundle file, a run folder that holds one, or an `.onnx`
@@ -249,7 +249,7 @@ class Predictor:
             InputError: it does not.
         """
         if not self.info.stature_features:
-            raise InputError(f"--height {height_m}: model {self.info.name!r} does not tell heights; leave it out")
+            raise InputError(f"--height {height_m}: model {self.info.name!r} does not predict heights; leave it out")
 
     def stature(self, joints: NDArray[np.floating]) -> float:
         """Standing height in metres of the body with predicted joints (J, 3), from its bone lengths; NaN if unknown."""

@@ -134,10 +134,10 @@ def _download(file: ModelFile, partial: Path) -> None:
             if _transfer(file, partial):
                 return
         except HTTPError as error:
-            if error.code == 416 and partial.exists():  # no bytes beyond ours: the partial file is not of this file
+            if error.code == 416 and partial.exists():  # no such bytes: the partial file belongs to another file
                 partial.unlink()
                 continue
-            raise InputError(f"{file.url}: the server says {error.code} {error.reason}; {_by_hand(file)}") from error
+            raise InputError(f"{file.url}: the server sent {error.code} {error.reason}; {_by_hand(file)}") from error
         except (URLError, HTTPException, ConnectionError, TimeoutError) as error:
             reason = one_line(getattr(error, "reason", error))
         if _size(partial) == before:

@@ -23,7 +23,7 @@ def match_images(inputs: Sequence[ImageInput], images: Path | str) -> dict[str, 
         Image file by stem. Images whose file is not in the folder are left out; overlays use a plain canvas for them.
 
     Raises:
-        InputError: nothing is at `images`, it is one file for several images, or a folder with none of them.
+        InputError: `images` does not exist, is one file for several images, or a folder with none of them.
     """
     images = Path(images)
     if images.is_file() and len(inputs) == 1:

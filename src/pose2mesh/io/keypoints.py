@@ -3,7 +3,7 @@
 - A structural fault (broken JSON, a wrong type, length or number of joints, a coordinate that is no finite pixel
   position) raises `InputError`. A joint with confidence 0 is missing and may have any coordinates, NaN too.
 - People who cannot be recovered (crowd regions, too few labelled joints, joints without spread) become `Skipped`
-  items. A file in which nobody else is left raises `InputError`; a file without any person does not.
+  items. A file in which no other person is left raises `InputError`; a file without any person does not.
 - Confidence: COCO's flags become `VISIBILITY_CONFIDENCE`, or the `keypoint_scores` beside them where these exist;
   detector scores are clipped to [0, 1]. In an array of two columns a joint at exactly (0, 0), which detectors write
   for a missing one, gets 0 and every other 1.
@@ -112,7 +112,7 @@ def read_keypoints(path: Path | str, joints: str = "coco", minimum_joints: int =
         minimum_joints: People with fewer labelled joints are skipped. COCO's 17 are counted, not pelvis and neck.
 
     Raises:
-        InputError: the input cannot be read, or nobody in it can be recovered; see the docstring of the module.
+        InputError: the input cannot be read, or none of its people can be recovered; see the docstring of the module.
     """
     images = list(stream_keypoints(path, joints, minimum_joints))
     skipped = [skip for image in images for skip in image.skipped]
@@ -124,7 +124,7 @@ def read_keypoints(path: Path | str, joints: str = "coco", minimum_joints: int =
 
 
 def stream_keypoints(path: Path | str, joints: str = "coco", minimum_joints: int = 5) -> Iterator[ImageInput]:
-    """Iterate over the images of `read_keypoints`; no error is raised where nobody can be recovered."""
+    """Iterate over the images of `read_keypoints`; no error is raised where no person can be recovered."""
     path = Path(path)
     input_order(joints, len(INPUT_ORDERS.get(joints, ())))  # refuses an unknown joint set before the file is read
     for image, found in _read(path):
@@ -300,7 +300,7 @@ def _load_array(path: Path) -> NDArray[Any]:
             wanted = keys if len(keys) == 1 else [key for key in ("keypoints", "joints2d") if key in keys]
             if wanted:
                 return np.asarray(loaded[wanted[0]])
-    except Exception as error:  # numpy, zipfile and zlib have a dozen ways to say that the file is broken
+    except Exception as error:  # numpy, zipfile and zlib raise a dozen kinds of exceptions for a broken file
         reason = re.sub(r"\s+", " ", str(error))[:150] or type(error).__name__
         raise InputError(f"{path}: is not a NumPy array file: {reason}") from None
     raise InputError(f"{path}: has arrays {_show(keys)}; expected a single one, or one called keypoints or joints2d")

@@ -259,7 +259,7 @@ class GlbBuffer:
     def add(self, array: NDArray[Any], kind: str, component_type: int, target: int | None) -> int:
         """Append an array (N, C), aligned to four bytes, and return the index of its accessor.
 
-        `target` says what a graphics card is to hold it for; None for what it is not given, such as an animation.
+        `target` is the glTF buffer target; None for data that the graphics card does not need, such as an animation.
         """
         view = {"buffer": 0, "byteOffset": len(self.data), "byteLength": array.nbytes}
         if target is not None:

@@ -22,7 +22,7 @@ def read_pickle(path: Path) -> Any:
     """Read a pickle of Python 2 or 3; its arrays are stand-ins, for `as_array` or `plain`.
 
     Raises:
-        InputError: no such file, not a pickle, or one that names anything else.
+        InputError: no such file, not a pickle, or one that contains other classes.
     """
     try:
         with path.open("rb") as stream:
@@ -31,7 +31,7 @@ def read_pickle(path: Path) -> Any:
         raise
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
-    except Exception as error:  # a damaged pickle fails in as many ways as it has parts
+    except Exception as error:  # a damaged pickle can raise almost any exception
         raise InputError(f"{path}: not a readable pickle ({one_line(error) or type(error).__name__})") from error
 
 
@@ -44,7 +44,7 @@ def read_plain(path: Path) -> Any:
     found = read_pickle(path)
     try:
         return plain(found)
-    except Exception as error:  # a forged array fails in as many ways as it has parts
+    except Exception as error:  # a forged array can raise almost any exception
         raise InputError(f"{path}: not a readable pickle ({one_line(error) or type(error).__name__})") from error
 
 

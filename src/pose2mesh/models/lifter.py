@@ -33,7 +33,7 @@ class Lifter(nn.Module, ABC):
     Attributes:
         window: Frames that it takes at a time, an odd number. With 1 its input is (B, J, C). With more its input is
             (B, window, J, C), consecutive frames of one person, and its output is that of the middle frame.
-            `Pose2Mesh` repeats a frame that comes alone.
+            `Pose2Mesh` repeats a single frame to fill the window.
         needs_confidence: Whether it only works with `network.confidence_input: true`, that is with C = 3.
         settings: Dataclass of `network.lifter_settings`, against which a config is validated; None for a lifter that
             has no such settings.
@@ -69,7 +69,7 @@ class Lifter(nn.Module, ABC):
     def convert_weights(
         self, state: dict[str, Tensor], source: NetworkConfig, same_landmarks: bool
     ) -> dict[str, Tensor]:
-        """Weights of another lifter of this class, in this one's units; those without a meaning here are left out.
+        """Weights of another lifter of this class, in this one's units; those that do not apply here are left out.
 
         Shapes are compared by `training.pretrained`, which lets layers of other shapes keep their fresh weights.
 

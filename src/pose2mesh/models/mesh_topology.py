@@ -22,7 +22,7 @@ JOINT_RIDGE, LANDMARK_RIDGE = 1e-3, 1e-2
 
 @dataclass(frozen=True)
 class MeshTopology:
-    """All that the network needs of a body mesh: what a bundle holds besides the weights.
+    """The data of a body mesh that a network needs; a bundle stores it besides the weights.
 
     Attributes:
         faces: (F, 3) of the full mesh.

@@ -18,8 +18,8 @@ class NetworkConfig:
         lifter: Name of the lifter in `models.lifter_registry.LIFTERS`.
         lifter_settings: Settings of a lifter other than PoseNet, whose sizes are the `posenet_` keys; see
             `Lifter.settings`.
-        confidence_input: Give each joint's confidence to the network beside x and y, so that it can tell a missing
-            joint by its 0. The published network has no notion of missing joints.
+        confidence_input: Give each joint's confidence to the network beside x and y, so that a missing joint can be
+            recognised by its 0. The published network cannot represent missing joints.
         isotropic: Divide x and y by one common standard deviation, which keeps the aspect ratio of the pose; the paper
             divides each by its own.
         posenet_width, posenet_blocks, posenet_dropout: See `PoseNet`.
@@ -78,5 +78,5 @@ class NetworkConfig:
         Raises:
             TypeError: an unknown key.
         """
-        # In bundles written before there was a choice, the last layer of PoseNet is in metres.
+        # In bundles written before this key existed, the last layer of PoseNet is in metres.
         return cls(**({"posenet_unit_m": 1.0} | values))

@@ -50,7 +50,7 @@ def read_coco(
         split: `train` or `val`.
         annotations: Annotation file; by default that of the split.
         fits: File of fits; by default `coco_smplify_train.json` where it exists, for `train` only.
-        images: The folder of images, where each has to be there in the split's folder.
+        images: The folder of images; every image must be in the split's folder in it.
         on_fault: See `cache.cached_records`.
 
     Raises:

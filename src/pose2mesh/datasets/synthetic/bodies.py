@@ -63,7 +63,7 @@ class SyntheticConfig:
 
 @dataclass(frozen=True)
 class SyntheticSamples:
-    """Posed bodies under cameras: the values of a `Batch`, and what an evaluation needs besides.
+    """Posed bodies under cameras: the values of a `Batch`, and further values for evaluation.
 
     Attributes:
         phenotypes: (B, 6).

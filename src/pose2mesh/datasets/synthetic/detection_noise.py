@@ -42,7 +42,7 @@ class NoiseConfig:
     Attributes:
         model: `coco`, `human36`, or `none` for exact positions.
         scale: Every error is multiplied by a factor between these two, uniform, one for each person.
-        swap: Share of people with a neighbour whose joints can be taken for theirs.
+        swap: Share of people with a neighbour whose joints can be detected in place of theirs.
         drop: Share of people with missing joints.
         scattered: Share of these with up to half of the joints missing anywhere; of the others, half miss all below a
             line (a table, the border of the image), the rest the face, or eyes and ears, which some joint sets lack.
@@ -250,7 +250,7 @@ def _place_errors(
 
 
 def _neighbours(joints_px: Tensor, area: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Neighbours: another person of the batch moved beside each at a similar size (B, J, 2), and who has one (B,)."""
+    """Neighbours: another person of the batch moved beside each at a similar size (B, J, 2), and which have one."""
     B = len(joints_px)
     device = joints_px.device
     other = joints_px.roll(1, dims=0)

@@ -155,7 +155,7 @@ def _by_side(
     leftness = float(np.cross(up, forward) @ across)
     if abs(leftness) < 0.3 * np.linalg.norm(up) * np.linalg.norm(forward) * np.linalg.norm(across) + 1e-12:
         raise InputError(
-            f"{bvh.source}: which {bvh.names[chains[0][1]]!r} is the left one cannot be told from the rest pose"
+            f"{bvh.source}: which {bvh.names[chains[0][1]]!r} is the left one cannot be determined from the rest pose"
         )
     first, second = chains if leftness > 0 else (chains[1], chains[0])
     return {"Left": first, "Right": second}

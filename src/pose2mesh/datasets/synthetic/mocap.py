@@ -15,8 +15,8 @@ from pose2mesh.datasets.synthetic.bvh import read_bvh
 from pose2mesh.datasets.synthetic.retarget import TEMPLATE_BONES, Up, retarget
 from pose2mesh.errors import InputError, one_line
 
-# Faster than people move their limbs (forearms and shanks reach about 1,700° a second in flips, kicks and throws) and
-# turn their hips; and the length below which a part between two such jumps is a fault of the capture.
+# Speeds above those of human limbs (forearms and shanks reach about 1,700° a second in flips, kicks and throws) and
+# hips; and the length below which a part between two such jumps is a fault of the capture.
 _LIMB_SPEED_DEG_S = 2000.0
 _HIPS_SPEED_DEG_S = 1000.0
 _SHORT_STRETCH_S = 0.5

@@ -31,7 +31,7 @@ def unchanged_poses(clips: Sequence[Clip]) -> PoseSource:
 def pose_sources(data: DataConfig) -> tuple[PoseSource, PoseSource]:
     """Training and validation poses of a config; without clips both are sampled from the joint limits.
 
-    Validation poses are unchanged frames of the clips: augmented poses are no real ones to evaluate on.
+    Validation poses are unchanged frames of the clips: augmented poses are not real motion and are not evaluated on.
     """
     poses = data.synthetic.poses
     if data.motions is None or data.split is None:

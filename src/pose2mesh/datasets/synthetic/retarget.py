@@ -48,8 +48,9 @@ TEMPLATE_BONES: dict[str, tuple[float, float, float]] = {
     "RightHand": (-0.0424, -0.0768, -0.0497),
 }
 
-# Limb bones whose posed direction is to be the source's, each with the bone it follows where it has no say: the twist
-# of a shank is its thigh's. Toes and collars keep to what they hang from, for skeletons disagree on where those lie.
+# Limb bones that take their posed direction from the source, each with the bone that determines what this leaves
+# open: a shank twists with its thigh. Toes and collars follow their parent bones, since skeletons differ in the
+# direction of these.
 _LIMBS: dict[str, str] = {
     side + bone: above if above == "Hips" else side + above
     for side in ("Left", "Right")
@@ -59,7 +60,7 @@ _LIMBS: dict[str, str] = {
 _TRUNK = ("Spine", "Spine1", "Spine2")
 _NECK = ("Neck", "Head")
 _LEFT, _UP = np.array([1.0, 0, 0]), np.array([0, 0, 1.0])
-_LEAST_BEND = np.sin(np.deg2rad(9))  # below it, on average, a limb's bend does not show its hinge
+_LEAST_BEND = np.sin(np.deg2rad(9))  # mean bend below which a limb's hinge axis is not determined
 _NEAR_AXIS = np.cos(np.deg2rad(25))
 
 
@@ -67,7 +68,7 @@ def retarget(bvh: Bvh, up: Up | None = None) -> tuple[NDArray[np.float32], NDArr
     """Orientations of the body's bones, and the path of its hips.
 
     Where the skeleton's rest pose stands (legs below, trunk above, feet forward), the body's template is laid over it.
-    Where it does not, for its offsets follow the bones' own axes, the twist of each limb about itself is taken from the
+    Otherwise, where its offsets follow the bones' own axes, the twist of each limb about itself is taken from the
     plane the knee or the elbow bends in, over the whole clip.
 
     Args:
@@ -194,7 +195,7 @@ def _up_axis(bvh: Bvh, roles: Roles, positions: Array, rest_up: Array | None, up
     if clear and (standing.mean() > 0.25 if rest_up is None else standing.mean() > 0.6 and axis @ rest_up > -0.5):
         return axis
     if rest_up is None or np.abs(rest_up).max() < 1:
-        raise InputError(f"{bvh.source}: which way is up cannot be told from the motion; say up='y' or up='z'")
+        raise InputError(f"{bvh.source}: the up axis cannot be determined from the motion; give up='y' or up='z'")
     return rest_up
 
 
@@ -207,7 +208,7 @@ def _turn(a: Array, b: Array) -> Array:
     """(3, 3) the least rotation that takes the direction of `a` to that of `b`."""
     a, b = _unit(a), _unit(b)
     cross, cosine = np.cross(a, b), float(a @ b)
-    if cosine < -1 + 1e-9:  # any axis across will do
+    if cosine < -1 + 1e-9:  # any perpendicular axis
         across = _unit(np.cross(a, np.eye(3)[np.abs(a).argmin()]))
         return 2 * np.outer(across, across) - np.eye(3)
     skew = np.array([[0, -cross[2], cross[1]], [cross[2], 0, -cross[0]], [-cross[1], cross[0], 0]])
