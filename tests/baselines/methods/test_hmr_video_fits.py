@@ -60,12 +60,13 @@ def make_method(layer: BodyLayer, fits: VideoFits | None) -> HMRVideoFits:
     return method
 
 
+@pytest.mark.thorough
 def test_starts_from_all_weights_of_an_hmr(
     layer: BodyLayer, hmr: Path, people: tuple[Observation, GroundTruth]
 ) -> None:
     method, lines = make_method(layer, None), list[str]()
     initialise_from(method, "hmr", layer, str(hmr), lines.append)
-    assert lines == [f"all weights start from those of {hmr}"]
+    assert lines == [f"all weights initialised from {hmr}"]
     network, _ = load_learned(hmr, layer)
     torch.testing.assert_close(method.eval().estimate(people[0]).joints, network.estimate(people[0]).joints)
 
@@ -82,10 +83,11 @@ def test_bundles_that_cannot_initialise_it(layer: BodyLayer, tmp_path: Path) -> 
         initialise_from(method, "hmr", layer, str(reader), print)
     with pytest.raises(InputError, match=r"nowhere: no such bundle"):
         initialise_from(method, "hmr", layer, str(tmp_path / "nowhere"), print)
-    with pytest.raises(InputError, match=r"tiny: does not fit this method: has no backbone\.levels"):
+    with pytest.raises(InputError, match=r"tiny: does not fit this method: no backbone\.levels"):
         load_all(method, Tiny(layer, TinySettings()), "tiny", print)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("whole", [True, False])
 def test_learns_from_fits_to_detected_joints(
     layer: BodyLayer,
