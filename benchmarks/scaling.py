@@ -17,7 +17,7 @@ from torch import Tensor
 from pose2mesh.config.train_config import TrainConfig
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.models.bundle.bundle_info import DEFAULT
-from pose2mesh.models.mesh_topology import build_surface
+from pose2mesh.models.mesh_topology import build_topology
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.skeletons import COCO, JointSet
@@ -43,7 +43,7 @@ def vertices_ms(
     torch.set_num_threads(threads)
     times = {}
     for rings, segments in sizes:
-        surface = build_surface(Torus(rings, segments), COCO, config, None)
+        surface = build_topology(Torus(rings, segments), COCO, config, None)
         network = Pose2Mesh(config, COCO, surface).to(device).eval()
         pixels = 500 * torch.rand(batch, len(COCO), 2, device=device)
         confidence = torch.ones(batch, len(COCO), device=device)
@@ -55,7 +55,7 @@ def vertices_ms(
 
 @dataclass(frozen=True)
 class Torus:
-    """A template mesh of any size for `build_surface`; a vertex has six neighbours, as nearly everywhere on a body."""
+    """A template mesh of any size for `build_topology`; a vertex has six neighbours, as nearly everywhere on a body."""
 
     rings: int
     segments: int

@@ -19,7 +19,7 @@ from pose2mesh.body_models.interface import BodyMesh
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.models.bundle.bundle import Bundle, save_bundle
 from pose2mesh.models.bundle.bundle_info import BundleInfo
-from pose2mesh.models.mesh_topology import MeshTopology, build_surface
+from pose2mesh.models.mesh_topology import MeshTopology, build_topology
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.skeletons import COCO, JointSet
@@ -95,7 +95,7 @@ def small_config() -> NetworkConfig:
 
 @pytest.fixture(scope="session")
 def small_surface(body: BodyMesh, posed_bodies: np.ndarray, small_config: NetworkConfig) -> MeshTopology:
-    return build_surface(body, COCO, small_config, posed_bodies[:40])
+    return build_topology(body, COCO, small_config, posed_bodies[:40])
 
 
 @pytest.fixture

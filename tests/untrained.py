@@ -11,7 +11,7 @@ from pose2mesh.datasets.synthetic.bodies import ShapeConfig
 from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 from pose2mesh.models.bundle.bundle import Bundle, save_bundle
 from pose2mesh.models.bundle.bundle_info import BundleInfo
-from pose2mesh.models.mesh_topology import build_surface
+from pose2mesh.models.mesh_topology import build_topology
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.skeletons import JointSet
@@ -38,7 +38,7 @@ def save_untrained(
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         posed = anny(ShapeConfig().sample(24, generator), source.sample(24, generator)).numpy()
-    surface = build_surface(anny, joint_set, config, posed)
+    surface = build_topology(anny, joint_set, config, posed)
     torch.manual_seed(0)
     info = BundleInfo("untrained", joint_set.name, "anny", {"network": config.as_dict()}, "nothing", "Apache-2.0")
     save_bundle(path, Bundle(Pose2Mesh(config, joint_set, surface).eval(), surface, info))

@@ -79,7 +79,7 @@ def test_settings_are_the_methods_own(tmp_path: Path) -> None:
         ({"pictures": {"frames": 0}}, "pictures: frames 0: expected 1 or more"),
         (
             {"method": "retrained", "pretrained": "hmr", "pictures": {"frames": 8}},
-            "settings.frames is 16, expected that of the pictures, 8",
+            "settings.frames is 16, expected the value of pictures.frames, 8",
         ),
         (
             {"method": "retrained", "pictures": {"frames": 16}},
@@ -87,7 +87,7 @@ def test_settings_are_the_methods_own(tmp_path: Path) -> None:
         ),
         (
             {"method": "lassner", "pretrained": "runs/reader"},
-            "pretrained is 'runs/reader'; method 'lassner' starts from nothing: leave it out",
+            "pretrained is 'runs/reader'; method 'lassner' starts from random weights: leave it out",
         ),
         ({"checkpoint_minutes": 0.0}, "checkpoint_minutes is 0.0, expected more than 0"),
         ({"optimiser": {"learning_rate": 0.0}}, "optimiser.learning_rate is 0.0, expected more than 0"),

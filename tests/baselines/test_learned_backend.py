@@ -101,7 +101,7 @@ def test_a_backbone_starts_from_the_pretraining_network(folder: Path, layer: Bod
     reader, network = load_pretraining_network(layer, folder / "reader.safetensors"), HMR(layer)
     lines: list[str] = []
     load_backbone(network, reader, lines.append)
-    assert lines == ["the backbone starts from that of the pre-training network"]
+    assert lines == ["backbone initialised from the pre-training network"]
     for name, value in reader.backbone.state_dict().items():
         assert torch.equal(value, network.backbone.state_dict()[name]), name
     with pytest.raises(InputError, match="has no backbone"):
@@ -136,7 +136,7 @@ def test_the_estimate_depends_on_the_image(folder: Path) -> None:
         ("hmr.safetensors", ["--backend", "onnx"], "is run by torch"),
         ("hmr.safetensors", ["--device", "cuda"], "runs on the cpu"),
         ("hmr.safetensors", ["--fps", "30", "--formats", "json"], "takes the frames as input; give them with --video"),
-        ("reader.safetensors", [], "model 'reader' pre-trains a backbone and gives no bodies"),
+        ("reader.safetensors", [], "model 'reader' pre-trains a backbone and predicts no bodies"),
     ],
 )
 def test_refused_options(

@@ -12,7 +12,7 @@ from textbook import TextbookPose2Mesh
 from torch import Tensor
 
 from pose2mesh.body_models.interface import BodyMesh
-from pose2mesh.models.mesh_topology import MeshTopology, build_surface
+from pose2mesh.models.mesh_topology import MeshTopology, build_topology
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.skeletons import COCO
@@ -33,7 +33,7 @@ def pair(
 ) -> tuple[Pose2Mesh, TextbookPose2Mesh, MeshTopology]:
     """A network and the textbook with its weights; BatchNorm's statistics and weights differ from the initial ones."""
     config = dataclasses.replace(small_config, **VARIANTS[request.param])
-    surface = build_surface(body, COCO, config, posed_bodies[:40])
+    surface = build_topology(body, COCO, config, posed_bodies[:40])
     torch.manual_seed(0)
     network = Pose2Mesh(config, COCO, surface).train()
     with torch.no_grad():

@@ -15,7 +15,7 @@ import torch
 from pose2mesh.body_models.smpl import FINGERTIPS, REGRESSOR_FILES, SmplBody, Variant, find_regressors, find_smpl
 from pose2mesh.body_models.smpl_files import HAND_MEANS, JOINT_COUNTS, SmplModel, read_smpl
 from pose2mesh.errors import InputError
-from pose2mesh.models.mesh_topology import build_surface
+from pose2mesh.models.mesh_topology import build_topology
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.skeletons import COCO, HAND, HUMAN36, JOINT_SETS, SMPL, JointSet
@@ -249,7 +249,7 @@ def test_a_network_on_the_body(
         posed = body(*parameters(model, 24))
     widths = ((16, 16),) * (small_config.coarsenings - finest + 1)
     config = replace(small_config, finest=finest, block_widths=widths)
-    surface = build_surface(body, joint_set, config, None if finest == 0 else posed.numpy())
+    surface = build_topology(body, joint_set, config, None if finest == 0 else posed.numpy())
     torch.manual_seed(0)
     network = Pose2Mesh(config, joint_set, surface)
     joints_px = 100 * (body.regressor(joint_set) @ posed)[:4, :, :2]
@@ -309,6 +309,6 @@ def test_real_file(model: SmplModel, variant: Variant, small_config: NetworkConf
     for name in find_regressors(folder) if model in ("smpl", "smplh") else ():
         np.testing.assert_allclose(body.regressor(JOINT_SETS[name]).sum(1), 1, atol=1e-3)
     config = replace(small_config, finest=0, block_widths=((8, 8),) * (small_config.coarsenings + 1))
-    network = Pose2Mesh(config, joint_set, build_surface(body, joint_set, config, None)).eval()
+    network = Pose2Mesh(config, joint_set, build_topology(body, joint_set, config, None)).eval()
     joints_px = 100 * (body.regressor(joint_set) @ vertices.detach())[..., :2]
     assert network(joints_px, torch.ones(joints_px.shape[:2])).points.shape == vertices.shape

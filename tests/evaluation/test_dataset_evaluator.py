@@ -29,7 +29,7 @@ from pose2mesh.evaluation.protocols import PROTOCOLS
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.models.bundle.bundle import Bundle, save_bundle
 from pose2mesh.models.bundle.bundle_info import BundleInfo
-from pose2mesh.models.mesh_topology import build_surface
+from pose2mesh.models.mesh_topology import build_topology
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.skeletons import COCO, HUMAN36
@@ -67,7 +67,7 @@ def bundle(body: GenderedBody, small_config: NetworkConfig, tmp_path_factory: py
     """An untrained network on the made-up SMPL."""
     with torch.no_grad():
         posed = body.main(torch.from_numpy(smpl_poses(24, 5)).float(), torch.zeros(24, 10)).numpy()
-    surface = build_surface(body, COCO, small_config, posed)
+    surface = build_topology(body, COCO, small_config, posed)
     torch.manual_seed(0)
     info = BundleInfo("untrained", "coco", "smpl", {"network": small_config.as_dict()}, "nothing", "Apache-2.0")
     path = tmp_path_factory.mktemp("run") / "bundle.safetensors"

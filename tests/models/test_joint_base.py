@@ -13,7 +13,7 @@ from pose2mesh.body_models.interface import BodyMesh
 from pose2mesh.errors import InputError
 from pose2mesh.models.bundle.bundle import Bundle, load_bundle, save_bundle
 from pose2mesh.models.bundle.bundle_info import BundleInfo
-from pose2mesh.models.mesh_topology import MeshTopology, build_surface, fit_joint_base
+from pose2mesh.models.mesh_topology import MeshTopology, build_topology, fit_joint_base
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.skeletons import COCO
@@ -26,7 +26,7 @@ def config(small_config: NetworkConfig) -> NetworkConfig:
 
 @pytest.fixture
 def surface(body: BodyMesh, posed_bodies: np.ndarray, config: NetworkConfig) -> MeshTopology:
-    return build_surface(body, COCO, config, posed_bodies[:40])
+    return build_topology(body, COCO, config, posed_bodies[:40])
 
 
 def test_weights_recover_points_that_are_means_of_joints() -> None:

@@ -8,7 +8,7 @@ import torch
 
 from pose2mesh.body_models.interface import BodyMesh
 from pose2mesh.errors import InputError
-from pose2mesh.models.mesh_topology import MeshTopology, build_surface
+from pose2mesh.models.mesh_topology import MeshTopology, build_topology
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Upsample
 from pose2mesh.skeletons import COCO
@@ -44,7 +44,7 @@ def test_points_give_the_template_back(body: BodyMesh, small_surface: MeshTopolo
 
 def test_finest_level_is_the_mesh_in_its_own_order(body: BodyMesh) -> None:
     config = NetworkConfig(coarsenings=3, finest=0)
-    surface = build_surface(body, COCO, config, None)
+    surface = build_topology(body, COCO, config, None)
     assert surface.points.tolist() == list(range(162))
     assert surface.upsample_index is None
     assert np.array_equal(surface.point_faces, body.faces.numpy())
@@ -57,6 +57,6 @@ def test_finest_level_is_the_mesh_in_its_own_order(body: BodyMesh) -> None:
 
 def test_levels_that_do_not_exist(body: BodyMesh) -> None:
     with pytest.raises(InputError, match=r"network.finest is 5, expected 0 to coarsenings \(4\)"):
-        build_surface(body, COCO, NetworkConfig(coarsenings=4, finest=5), None)
+        build_topology(body, COCO, NetworkConfig(coarsenings=4, finest=5), None)
     with pytest.raises(ValueError, match="needs sample bodies"):
-        build_surface(body, COCO, NetworkConfig(coarsenings=4, finest=2), None)
+        build_topology(body, COCO, NetworkConfig(coarsenings=4, finest=2), None)

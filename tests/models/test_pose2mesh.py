@@ -15,7 +15,7 @@ from torch import Tensor
 from pose2mesh.body_models.interface import BodyMesh
 from pose2mesh.errors import InputError
 from pose2mesh.graph.laplacian import joint_adjacency
-from pose2mesh.models.mesh_topology import MeshTopology, build_surface
+from pose2mesh.models.mesh_topology import MeshTopology, build_topology
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh, Upsample
 from pose2mesh.skeletons import COCO, HUMAN36, JOINT_SETS, JointSet
@@ -196,7 +196,7 @@ def test_overfits_one_batch(
 def test_published_network_fits_any_mesh(body: BodyMesh) -> None:
     """The default config on a mesh of 162 vertices predicts every one, and its weights are the published ones."""
     config = NetworkConfig()
-    surface = build_surface(body, HUMAN36, config, None)
+    surface = build_topology(body, HUMAN36, config, None)
     with torch.device("meta"):  # shapes alone: 67 million weights need no initial values
         shapes = {name: tuple(value.shape) for name, value in Pose2Mesh(config, HUMAN36, surface).named_parameters()}
     assert shapes["posenet.lift.weight"] == (4096, 34)
@@ -216,7 +216,7 @@ def test_published_network_fits_any_mesh(body: BodyMesh) -> None:
 
 def test_hierarchy_may_end_in_a_single_node(body: BodyMesh) -> None:
     config = NetworkConfig(posenet_width=8, coarsenings=9, joint_widths=(4,), block_widths=((4, 4),) * 10, head_width=4)
-    surface = build_surface(body, COCO, config, None)
+    surface = build_topology(body, COCO, config, None)
     assert surface.adjacency[0].shape[0] < 4
     points = Pose2Mesh(config, COCO, surface).eval()(*pixels(0)).points
     assert points.shape == (3, 162, 3)

@@ -21,7 +21,7 @@ from pose2mesh.io import mesh_files
 from pose2mesh.io.images import read_image
 from pose2mesh.io.keypoints import read_keypoints
 from pose2mesh.models.bundle.bundle import Bundle, load_bundle, save_bundle
-from pose2mesh.models.mesh_topology import build_surface
+from pose2mesh.models.mesh_topology import build_topology
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.pipelines.formats import writers
@@ -233,7 +233,7 @@ def test_who_lacks_the_joints_of_the_model_is_skipped(
     body: BodyMesh, posed_bodies: np.ndarray, small_config: NetworkConfig, bundle_file: Path, tmp_path: Path
 ) -> None:
     """Five joints of the face suffice for a file, but a model of Human3.6M joints knows only the nose of them."""
-    surface = build_surface(body, HUMAN36, small_config, posed_bodies[:40])
+    surface = build_topology(body, HUMAN36, small_config, posed_bodies[:40])
     info = replace(load_bundle(bundle_file).info, joint_set="human36", stature_features=[])
     save_bundle(tmp_path / "h36m.safetensors", Bundle(Pose2Mesh(small_config, HUMAN36, surface), surface, info))
     array = people_px(2)

@@ -72,7 +72,7 @@ def read_info(path: Path) -> LearnedInfo:
     """The metadata of the bundle of a learned baseline, without its weights.
 
     Raises:
-        InputError: the file is no such bundle, is truncated, or is of another version.
+        InputError: the file is not the bundle of a learned baseline, is truncated, or has another version.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -97,10 +97,10 @@ def load_learned(
     Args:
         name_or_path: Name of a method whose bundle ships, a file or a run folder.
         layer: The body layer.
-        changes: Settings to change, by name, of those on which the weights do not depend.
+        changes: Settings to override, by name; only those on which the weights do not depend.
 
     Raises:
-        InputError: there is no such bundle, or it cannot be used.
+        InputError: the bundle does not exist or cannot be used.
     """
     from safetensors.torch import load_file
 
@@ -124,7 +124,7 @@ def load_pretraining_network(layer: BodyLayer, source: str | Path = PRETRAINING)
     """The pre-training network (`reader`), which detects parts, silhouettes and landmarks in images.
 
     Raises:
-        InputError: there is no such bundle, or it is that of another method.
+        InputError: the bundle does not exist or belongs to another method.
     """
     return cast("PretrainingNetwork", _load_method(PRETRAINING, layer, source))
 
@@ -139,14 +139,14 @@ def _load_method(method: str, layer: BodyLayer, source: str | Path) -> LearnedBa
 def initialise_from(
     network: LearnedBaseline, method: str, layer: BodyLayer, source: str, log: Callable[[str], None]
 ) -> None:
-    """Initialise a network from a trained one: its backbone from the pre-training network, else all its weights.
+    """Initialise a network from a bundle: the backbone alone from the pre-training network, else all weights.
 
     Args:
         network: The network to initialise.
         method: Method of the trained network.
         layer: The body layer.
         source: Bundle or run folder of the trained network.
-        log: Called with a line on which weights were reused.
+        log: Called with a message that names the reused weights.
 
     Raises:
         InputError: the bundle is missing, is of another method, or does not fit.
@@ -163,7 +163,7 @@ def load_backbone(network: LearnedBaseline, source_network: PretrainingNetwork, 
     Args:
         network: Network with an attribute `backbone`.
         source_network: The pre-training network.
-        log: Called with a line on which weights were reused.
+        log: Called with a message that names the reused weights.
 
     Raises:
         InputError: the network has no backbone, or no weight of equal shape.
@@ -176,11 +176,11 @@ def load_backbone(network: LearnedBaseline, source_network: PretrainingNetwork, 
         name: value for name, value in source_weights.items() if name in weights and weights[name].shape == value.shape
     }
     if not any(value.ndim > 1 for value in matching.values()):
-        raise InputError("pretrained: no weight of the given backbone fits that of this method")
+        raise InputError("pretrained: no weight of the given backbone has the shape that this method needs")
     backbone.load_state_dict(matching, strict=False)
     unmatched = sorted({name.rpartition(".")[0] for name in weights.keys() - matching.keys()})
-    rest = f", but for {', '.join(unmatched)}, of other shapes" if unmatched else ""
-    log(f"the backbone starts from that of the pre-training network{rest}")
+    rest = f", except {', '.join(unmatched)}, whose shapes differ" if unmatched else ""
+    log(f"backbone initialised from the pre-training network{rest}")
 
 
 def load_all(network: LearnedBaseline, other: LearnedBaseline, source: str, log: Callable[[str], None]) -> None:
@@ -189,11 +189,11 @@ def load_all(network: LearnedBaseline, other: LearnedBaseline, source: str, log:
     Args:
         network: The network to initialise.
         other: The trained network. Weights that `network` does not have are ignored.
-        source: Name of the other in the error message.
-        log: Called with a line on which weights were reused.
+        source: Name of the other network, for messages.
+        log: Called with a message that names the reused weights.
 
     Raises:
-        InputError: a weight of the network is missing in the other, or has another shape there.
+        InputError: a weight of the network is missing in the other network, or has another shape there.
     """
     source_weights, weights = other.state_dict(), network.state_dict()
     needed = {name for name, _ in network.named_parameters()}
@@ -202,7 +202,7 @@ def load_all(network: LearnedBaseline, other: LearnedBaseline, source: str, log:
     }
     if missing := sorted(needed - common.keys()):
         raise InputError(
-            f"{source}: does not fit this method: has no {missing[0]} of {tuple(weights[missing[0]].shape)}"
+            f"{source}: does not fit this method: no {missing[0]} of shape {tuple(weights[missing[0]].shape)}"
         )
     network.load_state_dict(common, strict=False)
-    log(f"all weights start from those of {source}")
+    log(f"all weights initialised from {source}")

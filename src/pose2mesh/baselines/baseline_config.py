@@ -99,10 +99,12 @@ class BaselineConfig:
         frames = getattr(self.settings, "frames", self.pictures.frames)
         if frames != self.pictures.frames:
             raise InputError(
-                f"{source}: settings.frames is {frames}, expected that of the pictures, {self.pictures.frames}"
+                f"{source}: settings.frames is {frames}, expected the value of pictures.frames, {self.pictures.frames}"
             )
         if self.kept is not None and self.pictures.distinct is None:
-            raise InputError(f"{source}: pictures.distinct is missing; with kept it must say how many there are")
+            raise InputError(
+                f"{source}: pictures.distinct is missing; with kept, the number of distinct images is required"
+            )
         check_optimiser(self.optimiser, source)
         check_synthetic(self.pictures.synthetic, source, "pictures.synthetic")
         try:
@@ -117,7 +119,7 @@ def parse_baseline_config(values: dict[str, Any], source: str) -> BaselineConfig
     settings = values.pop("settings", None) or {}
     refuse_unknown(values, BaselineConfig, source)
     if "method" not in values:
-        raise InputError(f"{source}: method is missing, expected the name of one")
+        raise InputError(f"{source}: method is missing, expected the name of a method")
     method = find_learned_method(values["method"], source)
     if not isinstance(settings, dict):
         raise InputError(f"{source}: 'settings' is {settings!r}, expected a group of keys")
@@ -130,10 +132,11 @@ def parse_baseline_config(values: dict[str, Any], source: str) -> BaselineConfig
 
 
 def _check_start(config: BaselineConfig, method: LearnedMethod, source: str) -> None:
-    """Check that `pretrained` is given where the method requires it, and not where it has no use."""
+    """Check that `pretrained` is given if the method requires it, and absent if the method has no use for it."""
     if config.pretrained is not None and method.starts_from is None:
         raise InputError(
-            f"{source}: pretrained is {config.pretrained!r}; method {config.method!r} starts from nothing: leave it out"
+            f"{source}: pretrained is {config.pretrained!r}; method {config.method!r} starts from random weights: "
+            "leave it out"
         )
     if config.pretrained is None and method.starts_from not in (None, PRETRAINING):
         raise InputError(

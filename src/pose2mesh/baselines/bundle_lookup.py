@@ -14,10 +14,10 @@ LEARNED_FORMAT = "pose2mesh-baseline"
 
 
 def find_learned_bundle(name_or_path: str | Path) -> Path:
-    """The bundle file that ships for a method's name, or a file, or the bundle in a run folder.
+    """Path of a bundle, given the name of a method whose bundle ships, a file or a run folder.
 
     Raises:
-        InputError: there is no such file.
+        InputError: the file does not exist.
     """
     name = str(name_or_path)
     if name not in LEARNED_METHODS:
@@ -32,7 +32,7 @@ def find_learned_bundle(name_or_path: str | Path) -> Path:
 
 
 def is_learned(name_or_path: str | Path) -> bool:
-    """Whether it is the name of a learned baseline, or the bundle of one; False for a file that is no bundle at all."""
+    """Whether this is the name or the bundle of a learned baseline; False for a file that is not a bundle."""
     path = Path(name_or_path)
     if str(name_or_path) in LEARNED_METHODS:
         return True

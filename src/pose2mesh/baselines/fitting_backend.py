@@ -20,11 +20,11 @@ from pose2mesh.skeletons import COCO
 
 
 class FittingBackend:
-    """See `inference.backend.Backend`: every row of the input is a person of its own.
+    """See `inference.backend.Backend`: each row of the input is fitted as a separate person.
 
     Args:
         baseline: The method.
-        body: Body model whose mesh the method gives.
+        body: Body model whose mesh is the output.
     """
 
     def __init__(self, baseline: FittingBaseline, body: BodyModel) -> None:
@@ -66,8 +66,8 @@ class FittingBackend:
 class VideoFittingBackend(FittingBackend):
     """See `inference.backend.TrackBackend`: for a method that fits the frames of a video together."""
 
-    # The vertices of a window are in memory at once, 50 MB. A shorter window has fewer frames to find the shape from:
-    # on two training clips with noisy 2D, 360 frames in windows of 120 had 4 % larger errors than in one.
+    # The vertices of a window are in memory at once, 50 MB. A shorter window has fewer frames to estimate the shape
+    # from: on two training clips with noisy 2D, 360 frames in windows of 120 had 4 % larger errors than in one.
     window, overlap = 300, 30
 
     def run_track(

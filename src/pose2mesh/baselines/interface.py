@@ -50,7 +50,7 @@ class BaselineInput:
             raise InputError("person: expected one whole number a frame, counted from 0, each person's frames in a row")
 
     def single_frames(self, size: int) -> list[BaselineInput]:
-        """Batches of at most `size` frames, in which every frame counts as a person of its own."""
+        """Batches of at most `size` frames, in which every frame is treated as a separate person."""
         persons = torch.arange(size)
         batches = zip(self.joints_px.split(size), self.confidence.split(size), strict=True)
         return [BaselineInput(joints_px, confidence, persons[: len(joints_px)]) for joints_px, confidence in batches]
@@ -75,7 +75,7 @@ class BodyEstimate:
 
     Attributes:
         joints: (B, J, 3), regressed from the vertices.
-        vertices: (B, V, 3), about the same origin as the joints.
+        vertices: (B, V, 3), relative to the same origin as the joints.
         joints_px: (B, J, 2) the joints, projected by the camera that the method estimates.
         parameters: None where the method does not estimate body parameters.
     """
@@ -113,7 +113,7 @@ class FittingBaseline(Protocol):
     def __call__(self, observed: BaselineInput) -> BodyEstimate: ...
 
 
-# The training samples of chunk 0, 1, …; the same number always gives the same samples.
+# Maps a chunk number, from 0, to its training samples; deterministic.
 Chunks: TypeAlias = Callable[[int], tuple[Observation, GroundTruth]]
 
 
@@ -123,7 +123,7 @@ class LearnedBaseline(nn.Module, ABC):
     Attributes:
         needs: Fields of `Observation` that the method uses, beside the joints.
         exact_inputs: Whether the method is trained on exact maps and landmarks instead of simulated detections, because
-            it learns to be the detector.
+            it is itself the detector.
         predicts_bodies: Whether `estimate` is supported.
         joint_set: Joint set of the input and of the estimated joints.
     """
@@ -134,9 +134,10 @@ class LearnedBaseline(nn.Module, ABC):
     joint_set: JointSet
 
     def prepare(self, orientations: Tensor, phenotypes: Tensor) -> None:
-        """Take bodies without images, from the distribution of the training samples; for methods with a body prior.
+        """Prepare for training, given bodies without images from the distribution of the training samples.
 
-        Called before the first step, also of a resumed run. Does nothing by default.
+        Called before the first step, also of a resumed run. Methods with a body prior store the bodies. Does nothing by
+        default.
 
         Args:
             orientations: (N, 22, 3, 3) of the bones, from the rest pose to world axes; N is a few thousand.
@@ -144,10 +145,10 @@ class LearnedBaseline(nn.Module, ABC):
         """
 
     def begin(self, chunks: Chunks, log: Callable[[str], None]) -> None:
-        """Compute, once, what the method keeps of the training samples in its state.
+        """Precompute the state that depends on the training samples, such as fits to them.
 
-        Called before the first step and after the network was initialised from another; not in a resumed run. Does
-        nothing by default.
+        Called once, before the first step and after the network was initialised from another; not in a resumed run.
+        Does nothing by default.
 
         Args:
             chunks: The training samples. The first `pictures.distinct / CHUNK` chunks hold all of them.
@@ -164,7 +165,7 @@ class LearnedBaseline(nn.Module, ABC):
         """
 
     def fit(self, chunks: Chunks, count: int, log: Callable[[str], None]) -> bool:
-        """Train without gradients, in place of all training steps. Most methods do not, and return False at once.
+        """Train without gradients, in place of all training steps. By default does nothing and returns False.
 
         Args:
             chunks: The training samples.

@@ -49,7 +49,7 @@ class LearnedBackend:
     ) -> None:
         if not network.predicts_bodies:
             raise InputError(
-                f"model {info.name!r} pre-trains a backbone and gives no bodies; expected a method that does"
+                f"model {info.name!r} pre-trains a backbone and predicts no bodies; expected a method that does"
             )
         self.info: BundleInfo = info
         self.network, self.layer = network, layer

@@ -3,7 +3,7 @@
 2D coordinates are in units of a square window around each person, the crop: x to the right and y down, from −1 at the
 left and upper edge to 1 at the right and lower edge. Its centre is the confidence-weighted mean of the 2D joints
 (`datasets.synthetic.bodies.weighted_centre`); half its side is `MARGIN` times the largest distance of a detected joint
-from there, along either axis.
+from the centre, along either axis.
 3D is in metres, in the axes of a camera that looks through the centre of the crop, as everywhere in the package.
 """
 
@@ -17,7 +17,7 @@ from torch import Tensor
 from pose2mesh.datasets.synthetic.bodies import weighted_centre
 
 CROP_PX = 128  # pixels along the side of a crop
-MAP_PX = 64  # and of part maps and silhouettes
+MAP_PX = 64  # pixels along the side of part maps and silhouettes
 PARTS = 12
 LANDMARKS = 91
 MARGIN = 1.3
@@ -40,7 +40,7 @@ class Crops:
 
     @classmethod
     def around(cls, joints_px: Tensor, confidence: Tensor) -> Crops:
-        """Around 2D joints (B, J, 2); joints of confidence (B, J) 0 do not count."""
+        """Crops around 2D joints (B, J, 2); joints whose confidence (B, J) is 0 are ignored."""
         centre = weighted_centre(joints_px, confidence)
         extent = (joints_px - centre[:, None]).abs().amax(-1) * (confidence > 0)
         return cls(centre, MARGIN * extent.amax(1).clamp_min(1.0))
@@ -85,12 +85,12 @@ class GroundTruth:
     """Ground truth of a batch of `B` training or validation samples.
 
     Attributes:
-        index: (B,) number of the image in the data set; the same number is the same image. For videos of F frames,
+        index: (B,) number of the image in the data set; equal numbers mean the same image. For videos of F frames,
             `index // F` is the video.
-        labelled: (B,) bool, whether the sample has 3D labels for training. Of the other samples a loss may use only the
-            two 2D fields.
+        labelled: (B,) bool, whether the sample has 3D labels for training. For other samples, losses may use only
+            `joints_2d` and `visible`.
         joints_2d: (B, J, 2) annotated 2D joints in units of the crop: the exact projection of the body's joints.
-        visible: (B, J) in [0, 1]; 1 where a joint is annotated. Joints outside of the image are not.
+        visible: (B, J) in [0, 1]; 1 where a joint is annotated. Joints outside the image are not.
         joints: (B, J, 3) relative to the root joint, metres.
         phenotypes: (B, 6) in the order of `body_models.interface.PHENOTYPES`.
         orientations: (B, 22, 3, 3) of the bones, from the rest pose to camera axes.

@@ -1,4 +1,4 @@
-"""Registry of the baselines by name: the methods that fit a body to 2D joints, and those that are trained.
+"""Registry of the baselines by name: methods that fit a body to 2D joints, and trained methods.
 
 A method's file is imported when the method is requested, because it may need libraries that the others do not.
 """

@@ -77,7 +77,9 @@ def laplacians(surface: MeshTopology, joint_set: JointSet, spectrum: str) -> lis
     return [joint_laplacian(joint_set, spectrum), *meshes]
 
 
-def build_surface(body: BodyMesh, joint_set: JointSet, config: NetworkConfig, posed: np.ndarray | None) -> MeshTopology:
+def build_topology(
+    body: BodyMesh, joint_set: JointSet, config: NetworkConfig, posed: np.ndarray | None
+) -> MeshTopology:
     """Coarsen the body's mesh and choose the points that MeshNet predicts.
 
     Args:

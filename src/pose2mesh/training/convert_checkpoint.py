@@ -27,7 +27,7 @@ def convert_checkpoint(checkpoint: Path, config: Path, out: Path) -> Path:
     from pose2mesh.models.bundle import reference_checkpoint
     from pose2mesh.models.bundle.bundle import Bundle, save_bundle
     from pose2mesh.models.bundle.bundle_info import BundleInfo
-    from pose2mesh.models.mesh_topology import build_surface
+    from pose2mesh.models.mesh_topology import build_topology
     from pose2mesh.models.pose2mesh import Pose2Mesh
     from pose2mesh.skeletons import JOINT_SETS
 
@@ -41,7 +41,7 @@ def convert_checkpoint(checkpoint: Path, config: Path, out: Path) -> Path:
         raise InputError(f"--out {out}: expected the name of a file in a folder that exists")
     found = reference_checkpoint.read_reference(checkpoint)
     joint_set = JOINT_SETS[settings.joint_set]
-    surface = build_surface(default_body(), joint_set, settings.network, None)
+    surface = build_topology(default_body(), joint_set, settings.network, None)
     network = Pose2Mesh(settings.network, joint_set, surface).eval()
     reference_checkpoint.load_posenet(network, found)
     if settings.stage == "pose2mesh":

@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from pose2mesh.baselines.baseline_config import BaselineConfig
 from pose2mesh.config.train_config import TrainConfig
@@ -184,7 +185,8 @@ def take_step(
         batch, index = module.batch_of_process(samples, part), step * accumulate + part
         module.seed_dropout(index)
         # Gradients are averaged over the processes only in the backward pass of the last batch.
-        with network.no_sync() if hasattr(network, "no_sync") and part + 1 < accumulate else nullcontext():
+        averaged_later = part + 1 < accumulate and isinstance(network, DistributedDataParallel)
+        with cast(DistributedDataParallel, network).no_sync() if averaged_later else nullcontext():
             with autocast(module):
                 losses.append(network(batch, index))
             (losses[-1]["loss"] / accumulate).backward()

@@ -14,7 +14,7 @@ from pose2mesh.datasets.dataset_source import open_dataset_source
 from pose2mesh.datasets.source import DataSource
 from pose2mesh.datasets.synthetic.pose_sources import pose_sources
 from pose2mesh.datasets.synthetic_source import SyntheticSource
-from pose2mesh.models.mesh_topology import MeshTopology, build_surface
+from pose2mesh.models.mesh_topology import MeshTopology, build_topology
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.skeletons import JOINT_SETS
 from pose2mesh.training.disk import surface_bytes
@@ -88,5 +88,5 @@ def build_network(config: TrainConfig, data_source: DataSource) -> tuple[MeshTop
     posed = None
     if config.network.finest > 0:
         posed = data_source.posed_bodies(SAMPLE_BODIES, torch.Generator().manual_seed(config.seed))
-    surface = build_surface(data_source.body, joint_set, config.network, posed)
+    surface = build_topology(data_source.body, joint_set, config.network, posed)
     return surface, Pose2Mesh(config.network, joint_set, surface)

@@ -179,7 +179,7 @@ def test_bad_fits_are_not_used(layer: BodyLayer, people: tuple[Observation, Grou
 
 def test_an_image_number_out_of_range_is_refused(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
     _, ground_truth = people
-    with pytest.raises(InputError, match=r"image 16 .* 16 of settings\.pictures"):
+    with pytest.raises(InputError, match=r"training image 16 is out of range: settings\.pictures is 16"):
         supervise(layer, replace(ground_truth, index=ground_truth.index + 9))
 
 

@@ -65,7 +65,7 @@ def test_starts_from_all_weights_of_an_hmr(
 ) -> None:
     method, lines = make_method(layer, None), list[str]()
     initialise_from(method, "hmr", layer, str(hmr), lines.append)
-    assert lines == [f"all weights start from those of {hmr}"]
+    assert lines == [f"all weights initialised from {hmr}"]
     network, _ = load_learned(hmr, layer)
     torch.testing.assert_close(method.eval().estimate(people[0]).joints, network.estimate(people[0]).joints)
 
@@ -82,7 +82,7 @@ def test_bundles_that_cannot_initialise_it(layer: BodyLayer, tmp_path: Path) -> 
         initialise_from(method, "hmr", layer, str(reader), print)
     with pytest.raises(InputError, match=r"nowhere: no such bundle"):
         initialise_from(method, "hmr", layer, str(tmp_path / "nowhere"), print)
-    with pytest.raises(InputError, match=r"tiny: does not fit this method: has no backbone\.levels"):
+    with pytest.raises(InputError, match=r"tiny: does not fit this method: no backbone\.levels"):
         load_all(method, Tiny(layer, TinySettings()), "tiny", print)
 
 

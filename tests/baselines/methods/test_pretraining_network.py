@@ -72,5 +72,5 @@ def test_learns_without_landmarks(layer: BodyLayer, people: tuple[Observation, G
 
 
 def test_gives_no_bodies(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
-    with pytest.raises(InputError, match="gives no bodies"):
+    with pytest.raises(InputError, match="predicts no bodies"):
         PretrainingNetwork(layer).estimate(people[0])

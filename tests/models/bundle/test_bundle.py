@@ -22,7 +22,7 @@ from pose2mesh.body_models.interface import BodyMesh
 from pose2mesh.errors import InputError
 from pose2mesh.models.bundle.bundle import Bundle, load_bundle, save_bundle
 from pose2mesh.models.bundle.bundle_info import DEFAULT, BundleInfo, find_bundle
-from pose2mesh.models.mesh_topology import MeshTopology, build_surface
+from pose2mesh.models.mesh_topology import MeshTopology, build_topology
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.skeletons import COCO
@@ -132,7 +132,7 @@ def test_saved_again_it_is_the_same(file: Path, tmp_path: Path) -> None:
 
 def test_network_without_linear_step(body: BodyMesh, tmp_path: Path) -> None:
     config = NetworkConfig(posenet_width=16, coarsenings=2, joint_widths=(8,), block_widths=((8, 8),) * 3, head_width=8)
-    surface = build_surface(body, COCO, config, None)
+    surface = build_topology(body, COCO, config, None)
     info = BundleInfo("full", "coco", "ellipsoid", {"network": config.as_dict()}, "nothing", "CC0")
     model = Pose2Mesh(config, COCO, surface).eval()
     save_bundle(tmp_path / "full.safetensors", Bundle(model, surface, info), half=False)

@@ -26,7 +26,7 @@ from pose2mesh.cli.main import main
 from pose2mesh.errors import InputError
 from pose2mesh.models.bundle import reference_checkpoint
 from pose2mesh.models.bundle.bundle import load_bundle
-from pose2mesh.models.mesh_topology import MeshTopology, build_surface
+from pose2mesh.models.mesh_topology import MeshTopology, build_topology
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.skeletons import COCO
@@ -132,7 +132,7 @@ class Whole(nn.Module):
 
 @pytest.fixture(scope="module")
 def surface(body: BodyMesh) -> MeshTopology:
-    return build_surface(body, COCO, NetworkConfig(**SIZES), None)
+    return build_topology(body, COCO, NetworkConfig(**SIZES), None)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from pose2mesh.body_models.interface import BodyMesh
 from pose2mesh.models.bundle.bundle_file import BundleFile
 from pose2mesh.models.bundle.bundle_info import BundleInfo
-from pose2mesh.models.mesh_topology import build_surface
+from pose2mesh.models.mesh_topology import build_topology
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.onnx_graph.meshnet_nodes import interpolation
 from pose2mesh.models.onnx_graph.network_graph import build
@@ -45,7 +45,7 @@ def trained(body: BodyMesh, posed: np.ndarray, config: NetworkConfig, **changes:
     """A network whose BatchNorms have statistics of their own, and what its bundle holds."""
     joint_set = JOINT_SETS[changes.pop("joint_set", "coco")]
     config = dataclasses.replace(config, **changes)
-    surface = build_surface(body, joint_set, config, posed[:40])
+    surface = build_topology(body, joint_set, config, posed[:40])
     torch.manual_seed(0)
     model = Pose2Mesh(config, joint_set, surface)
     for module in model.modules():

@@ -32,7 +32,7 @@ class Pair:
         other: Mean of the other method.
         difference: Mean of claimed − other over samples.
         error: Standard error of the difference.
-        true_bodies: Mean of the ground truth, where it is not an error.
+        true_bodies: Mean of the quantity for the true bodies; None if the quantity is an error.
     """
 
     quantity: str
@@ -78,7 +78,7 @@ def ablations(found: Measured, videos: Mapping[Input, VideoErrors] | None, fitte
     Args:
         found: Predictions by method, input and seed.
         videos: Errors on videos by input; None to leave out the ablation of videos.
-        fitter: Gives the body and the pose prior.
+        fitter: Provides the body and the pose prior.
     """
     measured = [
         _error_ablation("SPIN is better than HMR alone", "spin", "hmr", found),
@@ -177,7 +177,7 @@ def silhouette_ablation(found: Measured, fitter: Fitter) -> Ablation | None:
 def discriminator_ablation(statement: str, name: str, found: Measured, fitter: Fitter) -> Ablation | None:
     """Compare the plausibility of poses: energy of the pose prior, and share of joint angles beyond their limits.
 
-    A constant prediction of the mean pose would have the lowest energy, so those of the true bodies are given too.
+    A constant prediction of the mean pose would have the lowest energy, so the true bodies' are reported, too.
     """
     limits = angle_limits()
 

@@ -49,9 +49,9 @@ def benchmark_videos(
     Args:
         arnab: The fit of whole videos, which contains the single-frame fit.
         predictor: The Pose2Mesh bundle that ships.
-        fitter: Gives the body and poses fitted parameters.
+        fitter: Provides the body and poses fitted parameters.
         clips: Motion clips.
-        frames: Most frames of a video.
+        frames: Maximum number of frames of a video.
         noise: Errors of the 2D joints.
     """
     synthesiser = BodySynthesiser(fitter.body, COCO, None)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 NOMINAL_DISTANCE_M = 5.0
-_NEAREST = 0.2  # of the distance: depths are clamped to it, so that no point of a body is behind the camera
+_NEAREST = 0.2  # share of the distance: nearer points are clamped to it, so that none is behind the camera
 
 
 def project(points: Tensor, scale: Tensor, shift_m: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ def unusual_shape(shape: Tensor) -> Tensor:
 def second_difference(points: Tensor, person: Tensor) -> Tensor:
     """(B,) squared second difference over time of points (B, N, C), summed over points.
 
-    Of each frame and the next two; 0 where these are not of the same person. Frames of a person are consecutive.
+    Over each frame and the next two; 0 where these show different persons. Frames of a person are consecutive.
     """
     bends = points.diff(n=2, dim=0).square().flatten(1).sum(1) * (person[2:] == person[:-2])
     return torch.cat((bends, points.new_zeros(min(len(points), 2))))

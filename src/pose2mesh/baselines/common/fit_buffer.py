@@ -80,7 +80,7 @@ class FitBuffer(nn.Module):
         return len(self.distance)
 
     def due(self, index: Tensor, every: int) -> Tensor:
-        """Count a visit of images (B,); (B,) bool, whether they are fitted at this visit, the first of `every`."""
+        """Count a visit of images (B,) and return a mask (B,) of those to fit: the first of every `every` visits."""
         visits = self.visits[index]
         self.visits[index] = visits + 1
         return visits % every == 0
@@ -103,7 +103,7 @@ class FitStarter(nn.Module):
 
     Args:
         layer: The body layer.
-        settings: Of the fits.
+        settings: Settings of the fits.
         video: Weights of the terms between frames; None to fit frames without them.
     """
 
@@ -122,11 +122,11 @@ class FitStarter(nn.Module):
                 become smaller still.
             joints: (B, J, 2) in units of the crop.
             weight: (B, J) confidence; 0 where missing.
-            person: (B,) person of each frame, counted from 0; the frames of one are consecutive. A person has one
-                shape.
+            person: (B,) person of each frame, counted from 0; the frames of one person are consecutive
+                and have one shape.
         """
         target = FitTarget.of(joints, weight, person, self.fitter.joint_set)
-        # Relative to the centre of the crop, through which the optical axis of the prediction goes.
+        # Relative to the centre of the crop, through which the optical axis of the prediction passes.
         unit = target.unit_px
         target = replace(target, joints=joints / unit[:, None, None], centre_px=torch.zeros_like(target.centre_px))
         shape = prediction.shape.new_zeros(int(person.max()) + 1, prediction.shape.shape[1])
@@ -157,9 +157,9 @@ class FitSupervisor(nn.Module):
 
     Args:
         layer: The body layer.
-        settings: Of the fits, and when one is used.
+        settings: Settings of the fits, and the threshold for using one.
         images: Number of images.
-        frames: Frames of a video: so many consecutive images are fitted together.
+        frames: Number of frames of a video: this many consecutive images are fitted together.
         video: Weights of the terms between the frames.
     """
 
@@ -178,15 +178,15 @@ class FitSupervisor(nn.Module):
 
     @torch.no_grad()
     def supervise(self, prediction: BodyParameters, ground_truth: GroundTruth, every: int) -> GroundTruth:
-        """Fit the samples without 3D labels to their annotated 2D joints; then `with_fits`.
+        """Fit the samples without 3D labels to their annotated 2D joints, and return the result of `with_fits`.
 
         Args:
-            prediction: Of a batch.
-            ground_truth: Of the same batch.
+            prediction: Predictions for a batch.
+            ground_truth: Ground truth of the same batch.
             every: An image is fitted at its first visit and at every `every`-th after it.
 
         Raises:
-            InputError: the number of an image is not below the number of images.
+            InputError: an image number is not below the number of images.
         """
         self._check(ground_truth.index)
         unlabelled = (~ground_truth.labelled).nonzero()[:, 0]
@@ -205,7 +205,7 @@ class FitSupervisor(nn.Module):
             joints, weight: The 2D joints; see `FitStarter.fit`.
 
         Raises:
-            InputError: the number of an image is not below the number of images.
+            InputError: an image number is not below the number of images.
         """
         self._check(index)
         _, person = torch.unique_consecutive(index // self.frames, return_inverse=True)
@@ -225,8 +225,8 @@ class FitSupervisor(nn.Module):
     def _check(self, index: Tensor) -> None:
         if index.max() >= len(self.best):
             raise InputError(
-                f"image {int(index.max())} of training has no place among the {len(self.best)} of "
-                "settings.pictures; it must be pictures.distinct"
+                f"training image {int(index.max())} is out of range: settings.pictures is {len(self.best)}; "
+                "it must equal pictures.distinct"
             )
 
     def _replace_labels(

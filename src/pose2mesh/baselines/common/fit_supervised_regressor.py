@@ -15,15 +15,15 @@ from pose2mesh.baselines.observation import Need, Observation
 
 
 class FitSupervisedRegressor(LearnedBaseline):
-    """Images to body parameters.
+    """Predicts body parameters from images.
 
     Args:
         layer: The body layer.
         iterations: Number of corrections of the mean body.
 
     Attributes:
-        teacher: Fits bodies and stores the fits in training; None in use and where a run has no fits. Its name is that
-            of its state in checkpoints.
+        teacher: Fits bodies and stores the fits in training; None at inference and in runs without fits. The name is
+            part of the keys of checkpoints.
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"images"})

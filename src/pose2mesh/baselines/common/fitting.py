@@ -4,7 +4,7 @@ The unknowns are the joint rotations, the orientation of the hips and the camera
 person. Only joints are posed (`body_models.skinning.SkinnedPoints`), not vertices; `lbfgs.minimise` optimises a whole
 batch at once.
 
-Camera: that of `baseline_camera`; its optical axis goes through the mean of the detected joints.
+Camera: that of `baseline_camera`; its optical axis passes through the mean of the detected joints.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class FitTarget:
         centre_px: (B, 2) the weighted mean of the detected joints, pixels.
         unit_px: (B,) the unit of length in pixels: the root mean square distance of the detected joints from the mean,
             the median over the frames of a person.
-        person: (B,) person of each frame, counted from 0; the frames of one are consecutive in time.
+        person: (B,) person of each frame, counted from 0; the frames of one person are consecutive in time.
     """
 
     joints: Tensor
@@ -52,7 +52,7 @@ class FitTarget:
 
     @classmethod
     def of(cls, joints_px: Tensor, confidence: Tensor, person: Tensor, joint_set: JointSet) -> FitTarget:
-        """From pixels (B, J, 2) and confidences (B, J)."""
+        """Target of 2D joints in pixels (B, J, 2) with confidences (B, J)."""
         derived = [joint_set.index(name) for name, _ in joint_set.derived]
         weight = confidence.clone()
         weight[:, derived] = 0
@@ -111,7 +111,7 @@ class Weights:
     Attributes:
         error: Standard deviation of the 2D joints, in units of the person's size: the squared reprojection error is
             divided by twice its square.
-        robust: Scale of the robust error, same unit; the pull of larger residuals fades.
+        robust: Scale of the robust error, same unit; larger residuals lose influence.
         pose: Weight of the pose prior.
         limits: Weight of angles beyond the joint limits, per squared radian.
         shape: Weight of the squared distance from the middle shape.
@@ -175,7 +175,7 @@ class Fitter(nn.Module):
         Args:
             target: The 2D joints.
             start: The initial state.
-            weights: Of the energy terms.
+            weights: Weights of the energy terms.
             rounds: Evaluations of the energy.
             camera_only: Optimise only the camera and the orientation of the hips.
             term: An additional term of the energy.

@@ -47,7 +47,7 @@ def mean_pose(fitter: Fitter, target: FitTarget, observed: BaselineInput) -> lis
 
 
 def _lean(target: FitTarget, fitter: Fitter) -> Tensor:
-    """(B,) angle in the image, radians, from upright to the line from hips to shoulders; 0 where one is missing."""
+    """(B,) angle in the image, radians, from upright to the line from hips to shoulders; 0 where either is missing."""
     names = fitter.joint_set.names
 
     def middle(part: str) -> tuple[Tensor, Tensor]:
@@ -65,7 +65,7 @@ class NetworkStart:
 
     Args:
         predictor: The network, of the fitter's joint set.
-        fitter: Gives the body model and the joint set.
+        fitter: Provides the body model and the joint set.
     """
 
     def __init__(self, predictor: Predictor, fitter: Fitter) -> None:
@@ -87,7 +87,7 @@ class NetworkStart:
 
 
 def better(starts: list[tuple[FitState, Tensor]]) -> FitState:
-    """For each person the state of the lowest energy (P,); every person has one frame."""
+    """State of the lowest energy (P,) for each person; every person has one frame."""
     energies = torch.stack([energy for _, energy in starts])
     best = energies.nan_to_num(torch.inf).argmin(0)
     first = starts[0][0]

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-_ROUNDS = 3  # iterations: position and size depend on the filled-in landmarks, and these on them
-_LEAST_CONFIDENCE = 0.5  # of the person's median confidence: landmarks of less count as missing
+_ROUNDS = 3  # iterations: position and size depend on the filled-in landmarks, and vice versa
+_LEAST_CONFIDENCE = 0.5  # share of the person's median confidence; landmarks below it count as missing
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,12 @@ class Completion(nn.Module):
     def __init__(self, landmarks: int, rank: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(2 * landmarks))
-        self.register_buffer("basis", torch.zeros(rank, 2 * landmarks))  # of variance 1 along each direction
-        self.register_buffer("noise", torch.ones(()))  # the spread of each number about the model
+        self.register_buffer("basis", torch.zeros(rank, 2 * landmarks))  # scaled so that coefficients have variance 1
+        self.register_buffer("noise", torch.ones(()))  # standard deviation of each coordinate about the model
 
     @torch.no_grad()
     def fit_to(self, landmarks: Tensor) -> None:
-        """Fit the model to complete landmarks (P, N, 2) of people, P above the rank."""
+        """Fit the model to landmarks (P, N, 2) of which none is missing; P must be above the rank."""
         flat = StandardisedLandmarks.of(landmarks).landmarks.flatten(1)
         self.mean.copy_(flat.mean(0))
         variance, direction = torch.linalg.eigh((flat - self.mean).T.double().cov())

@@ -26,7 +26,7 @@ _TRUNK = ("Hips", "Spine", "Spine1", "Spine2")
 
 @dataclass(frozen=True)
 class _Ring:
-    """Around a bone, at a share of the way to its child: in the horizontal plane (trunk) or across the bone (limbs)."""
+    """Ring around a bone, at a share of the way to its child: horizontal (trunk) or across the bone (limbs)."""
 
     name: str
     bone: str
@@ -47,7 +47,7 @@ class _Ring:
 
 @dataclass(frozen=True)
 class _Tip:
-    """The vertex of a bone farthest in a direction; the bone is one of all 52."""
+    """The vertex of a bone farthest in a direction; any of the 52 bones of the body model."""
 
     name: str
     bone: str

@@ -23,7 +23,7 @@ _SIZES = (6 * len(BODY_BONES), len(PHENOTYPES), 1, 2)
 
 
 class ParameterRegressor(nn.Module):
-    """Features to body and camera parameters.
+    """Predicts body and camera parameters from features.
 
     Differs from the paper: six numbers a rotation, as in SPIN, instead of the three of a rotation vector, which is
     discontinuous at half a turn; hidden layers of 384 for 512 features instead of 1024 for 2048.
@@ -71,8 +71,8 @@ def near_zero_layer(width: int, numbers: int) -> nn.Linear:
 def mean_parameters(layer: BodyLayer, prior: PosePrior | None = None) -> BodyParameters:
     """The middle shape in the mean pose, facing the camera: one body.
 
-    The camera projects it as crops are cut: the mean of the joints to the centre, the farthest joint to 1 / `MARGIN` of
-    half the side of the crop.
+    The camera matches the definition of crops: the mean of the joints projects to the centre, the farthest joint
+    to 1 / `MARGIN` of half the side of the crop.
 
     Args:
         layer: The body layer.

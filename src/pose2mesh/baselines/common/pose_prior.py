@@ -54,7 +54,7 @@ class PosePrior(nn.Module):
 
     @classmethod
     def load(cls, stream: BinaryIO | None = None) -> PosePrior:
-        """The mixture of a file of `scripts/fit_pose_prior.py`; the one that ships by default."""
+        """Load the mixture from a file that `scripts/fit_pose_prior.py` wrote; by default the one that ships."""
         with (
             stream or files("pose2mesh.baselines.common").joinpath(FILE).open("rb") as file,
             np.load(file, allow_pickle=False) as arrays,

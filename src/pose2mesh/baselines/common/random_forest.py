@@ -19,7 +19,7 @@ from pose2mesh.errors import InputError
 from pose2mesh.io.extras import require
 
 _MOST_FEATURES = 256  # the index of a feature is stored in one byte
-_MOST_LEAVES = 32_768  # and a position within a tree in two
+_MOST_LEAVES = 32_768  # the index of a split or leaf is stored in two bytes
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class ForestConfig:
 
     Attributes:
         trees: Number of trees.
-        leaves: Most leaves of a tree; the split that lowers the error most is made first.
-        least: Fewest samples in a leaf.
+        leaves: Maximum number of leaves of a tree; the split that reduces the error most is made first.
+        least: Minimum number of samples in a leaf.
         considered: Number of random features among which each split is chosen; all where there are fewer.
         samples: Size of the bootstrap sample of each tree, as a share of the training samples.
     """

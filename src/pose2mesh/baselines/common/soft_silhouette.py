@@ -105,7 +105,7 @@ def overlap_loss(silhouettes: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 def _balls_inside(body: BodyModel, count: int) -> tuple[Tensor, Tensor, float]:
     """Balls that fill the body in the rest pose.
 
-    The opposite of a vertex is the second vertex that the largest inscribed ball touching the surface there touches.
+    The opposite of a vertex is the other vertex on the largest inscribed ball that touches the surface at the vertex.
     Balls are selected greedily: each is the one that comes nearest to the vertex farthest from all previous balls.
 
     Returns:
@@ -118,7 +118,7 @@ def _balls_inside(body: BodyModel, count: int) -> tuple[Tensor, Tensor, float]:
     ends = torch.stack((order[:_CANDIDATES], _opposite(template, normals, order)), dim=1)
     middle = template[ends].mean(1)
     radius = torch.cat([torch.cdist(part, template).amin(1) for part in middle.split(500)])
-    depth = radius - torch.cdist(template[order], middle)  # (vertices, balls) of each vertex in each ball
+    depth = radius - torch.cdist(template[order], middle)  # (vertices, balls) depth of each vertex in each ball
     deepest, chosen = torch.full_like(depth[:, 0], -torch.inf), list[int]()
     while len(chosen) < count:
         farthest = deepest.argmin()

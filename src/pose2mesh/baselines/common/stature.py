@@ -11,7 +11,7 @@ from pose2mesh.datasets.synthetic.pose_sampling import sample_procedural
 from pose2mesh.inference.predictor import bone_log_lengths
 from pose2mesh.skeletons import JointSet
 
-_BODIES = 200  # that the regression is fitted to
+_BODIES = 200  # number of random bodies that the regression is fitted to
 
 
 def stature_features(body: BodyModel, joint_set: JointSet) -> list[float]:

@@ -18,7 +18,7 @@ class VideoWeights:
         smooth_3d: Per squared metre of the second difference of the joints relative to the hips.
         smooth_2d: Per squared unit of the person's size of the second difference of the projected joints.
         start: Per squared metre of distance from the single-frame fit.
-        start_robust_m: Scale of the robust error of that distance, metres; the pull of farther joints fades.
+        start_robust_m: Scale of the robust error of that distance, metres; farther joints lose influence.
     """
 
     smooth_3d: float = 1000.0
@@ -32,9 +32,9 @@ def video_energy(fitter: Fitter, start: FitState, target: FitTarget, weights: Vi
 
     Args:
         fitter: Poses the bodies.
-        start: The single-frame fits, from which the term keeps the joints close.
+        start: The single-frame fits, to which the term keeps the joints close.
         target: The 2D joints that are fitted.
-        weights: Of the terms.
+        weights: Weights of the terms.
     """
     start_joints = fitter.pose(start, target).joints.detach()
     centre = target.centre_px / target.unit_px[:, None]

@@ -65,7 +65,7 @@ class Arnab:
         return self.fitter.fit(target, start, self.weights, self.rounds, term=video_term)[0], target
 
     def start(self, observed: BaselineInput) -> FitState:
-        """The single-frame fits: every frame counts as a person of its own."""
+        """The single-frame fits: every frame is fitted as a separate person."""
         parts = [self.single.fit(part)[0] for part in observed.single_frames(CHUNK)]
         return FitState(*(torch.cat([getattr(part, name) for part in parts]) for name in FitState.__dataclass_fields__))
 

@@ -1,12 +1,12 @@
-"""GraphCMR (Kolotouros, Pavlakos and Daniilidis 2019, arXiv 1905.03244): an image to the points of a mesh, and these to
-body parameters.
+"""GraphCMR (Kolotouros, Pavlakos and Daniilidis 2019, arXiv 1905.03244): predicts the points of a mesh from an image,
+and body parameters from the points.
 
 The features of the image are attached to every point of a coarse template; residual graph convolutions predict the
 positions of the points and the camera. A fixed linear map gives all vertices. A separate regressor, from which no
 gradient flows back to the mesh, predicts body parameters from the points.
 
 Differs from the paper: the body; the backbone, pre-trained to find parts, joints and landmarks (`reader`) instead of on
-ImageNet; 432 points of 64 channels instead of 1723 of 256; features are attached by a product, too (`Join`); every
+ImageNet; 432 points of 64 channels instead of 1723 of 256; features are also attached by a product (`Join`); every
 graph convolution has one matrix for a point itself and one for its neighbours, where the paper has one for their mean;
 BatchNorm instead of group normalisation; the regressor does not take the points of the template, which are constant;
 rotations of six numbers instead of nine projected by an SVD; a perspective camera; the vertex loss is on the coarse
@@ -43,7 +43,7 @@ from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, rotation_from_six, six
 from pose2mesh.graph.laplacian import rescaled_laplacian
 from pose2mesh.models.layers.chebyshev_fused import FixedSparse, FusedChebyshevConvolution, GraphLaplacian
 from pose2mesh.models.losses import masked_l1
-from pose2mesh.models.mesh_topology import MeshTopology, build_surface
+from pose2mesh.models.mesh_topology import MeshTopology, build_topology
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.skeletons import JointSet
 
@@ -60,8 +60,8 @@ class GraphCMRSettings:
         channels: Channels of a point.
         blocks: Number of residual graph convolutions.
         hidden: Width of the regressor from points to parameters.
-        vertices: Weight of the point loss, per metre; of the mesh and of the parametric body.
-        weights: Weights of the other terms, of both.
+        vertices: Weight, per metre, of the point losses of the mesh and of the parametric body.
+        weights: Weights of the other losses, for both bodies.
         answer: Which of the two bodies is the estimate; both are trained.
     """
 
@@ -99,7 +99,7 @@ class CoarseMesh:
 
 
 class GraphCMR(LearnedBaseline):
-    """The method.
+    """GraphCMR as a `LearnedBaseline`.
 
     Args:
         layer: The body layer.
@@ -150,7 +150,7 @@ class GraphCMR(LearnedBaseline):
 
     @torch.no_grad()
     def estimate(self, observation: Observation) -> BodyEstimate:
-        """See `LearnedBaseline`. Parameters are given for both settings of `answer`."""
+        """See `LearnedBaseline`. Parameters are returned for both settings of `answer`."""
         mesh, prediction = self(observation)
         if self.settings.answer == "parameters":
             found = self.layer.estimate(prediction)
@@ -175,7 +175,7 @@ class GraphCMR(LearnedBaseline):
 
 
 class PointNetwork(nn.Module):
-    """Image features to the points of a coarse mesh and a camera.
+    """Predicts the points of a coarse mesh and a camera from image features.
 
     Args:
         layer: The body layer.
@@ -224,7 +224,7 @@ class Join(nn.Module):
 
     Differs from the paper, which concatenates them before a linear layer: a product is added, of a linear map of the
     features and `channels` numbers that a small network computes from the position of the point. The effect of the
-    features on a point depends on its position, as the rotation of an arm concerns points of the arm only; sums learn
+    features on a point depends on its position, as the rotation of an arm affects points of the arm only; sums learn
     that slowly. With all 2D and 3D joints as features, the error of the points was 146 mm after 4,800 samples, and
     262 mm without the product.
 
@@ -269,7 +269,7 @@ class GraphResidual(nn.Module):
 
 
 class PointsToParameters(nn.Module):
-    """The points of a mesh to body parameters.
+    """Predicts body parameters from the points of a mesh.
 
     Args:
         layer: The body layer.
@@ -306,7 +306,7 @@ def coarse_surface(body: BodyModel, joint_set: JointSet, halvings: int) -> MeshT
     phenotypes, poses = ShapeConfig().sample(_SAMPLE_BODIES, generator), sample_procedural(_SAMPLE_BODIES, generator)
     with torch.no_grad():
         posed = body(phenotypes, poses).numpy()
-    return build_surface(body, joint_set, NetworkConfig(coarsenings=halvings, finest=halvings), posed)
+    return build_topology(body, joint_set, NetworkConfig(coarsenings=halvings, finest=halvings), posed)
 
 
 def _activated(x: Tensor, norm: nn.Module) -> Tensor:

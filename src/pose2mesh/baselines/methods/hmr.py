@@ -1,5 +1,5 @@
-"""HMR (Kanazawa, Black, Jacobs and Malik 2018, arXiv 1712.06584): an image to body parameters, with an adversarial
-prior.
+"""HMR (Kanazawa, Black, Jacobs and Malik 2018, arXiv 1712.06584): predicts body parameters from an image, with an
+adversarial prior.
 
 A regressor corrects the mean body three times, from the features of the image. The last prediction is supervised by the
 2D joints of all samples, and by 3D joints and parameters where these are given. Every prediction is scored by a
@@ -52,7 +52,7 @@ class HMRSettings:
 
 
 class HMR(LearnedBaseline):
-    """The method.
+    """HMR as a `LearnedBaseline`.
 
     Args:
         layer: The body layer.
@@ -102,7 +102,7 @@ class HMR(LearnedBaseline):
 
     def _sample_prior(self, count: int) -> DiscriminatorInput:
         """Random poses and shapes, sampled independently: the prior does not model pairs of both."""
-        assert self.prior_bodies is not None, "HMR with critics was not prepared"
+        assert self.prior_bodies is not None, "HMR with a discriminator: `prepare` was not called"
         rotations, shapes = self.prior_bodies.rotations, self.prior_bodies.shapes
         pose, shape = (torch.randint(len(values), (count,), device=values.device) for values in (rotations, shapes))
         return DiscriminatorInput(rotations[pose], shapes[shape])

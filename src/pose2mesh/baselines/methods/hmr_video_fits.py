@@ -66,7 +66,7 @@ class HMRVideoFitsSettings:
 
 
 class HMRVideoFits(FitSupervisedRegressor):
-    """The method.
+    """The retrained HMR as a `LearnedBaseline`.
 
     Args:
         layer: The body layer.
@@ -125,7 +125,7 @@ class HMRVideoFits(FitSupervisedRegressor):
         """See `LearnedBaseline`.
 
         Raises:
-            InputError: the number of an image is not below `settings.pictures`.
+            InputError: an image number is not below `settings.pictures`.
         """
         if self.teacher is not None:
             ground_truth = self.teacher.with_fits(ground_truth)

@@ -1,12 +1,12 @@
-"""Lassner, Romero, Kiefel, Bogo, Black and Gehler 2017 ("Unite the People", arXiv 1701.02468): from 91 landmarks in the
-image to a body by random forests, without a fit of the pose.
+"""Lassner, Romero, Kiefel, Bogo, Black and Gehler 2017 ("Unite the People", arXiv 1701.02468): random forests
+predict a body from 91 landmarks in the image, without a fit of the pose.
 
 Landmarks are normalised in position and size. Each bone has a forest that predicts its rotation from the landmarks near
 the bone; two more predict the shape and the depth. Then only the orientation and the position of the whole body are
 optimised, by the reprojection error of the landmarks.
 
 Differs from the paper: the body and its landmarks; rotations are those of bones in camera axes instead of relative to
-their parents, and landmarks near a bone are given relative to their mean, too (on training clips held out from the
+their parents, and landmarks near a bone are also given relative to their mean (on training clips held out from the
 forests, the joint error fell from 131 mm to 127 mm by the latter, and to 73 mm by both); size is a root mean square
 distance, because the height in the image depends on the pose (sitting, lying); missing landmarks are filled in
 (`common/landmark_completion.py`); depth is the logarithm of the scale of the camera.
@@ -49,7 +49,7 @@ class LassnerSettings:
 
     Attributes:
         growth: Sizes and training options of every forest.
-        people: Most samples with 3D labels to train on.
+        people: Maximum number of samples with 3D labels to train on.
         rank: Rank of the linear model that fills in landmarks.
         rounds: Evaluations of the final fit.
     """
@@ -61,7 +61,7 @@ class LassnerSettings:
 
 
 class Lassner(LearnedBaseline):
-    """The method.
+    """The method as a `LearnedBaseline`.
 
     Args:
         layer: The body layer.
@@ -84,7 +84,7 @@ class Lassner(LearnedBaseline):
         self.depth = Forest(2 * LANDMARKS, 1, growth)
 
     def losses(self, observation: Observation, ground_truth: GroundTruth, progress: float) -> dict[str, Tensor]:
-        """None: the forests are trained by `fit`."""
+        """Empty: the forests are trained by `fit`."""
         return {}
 
     @torch.no_grad()

@@ -1,8 +1,8 @@
-"""Neural Body Fitting (Omran, Lassner, Pons-Moll, Gehler and Schiele 2018, arXiv 1808.05942): a part segmentation to
-body parameters.
+"""Neural Body Fitting (Omran, Lassner, Pons-Moll, Gehler and Schiele 2018, arXiv 1808.05942): predicts body
+parameters from a part segmentation.
 
-The encoder takes the part map only, which is independent of clothes and light. From its features follow a shape and,
-for each bone, a matrix of nine numbers, which is projected to the nearest rotation. Predictions are supervised by
+The encoder takes the part map only, which is independent of clothes and light. Its features give a shape and, for
+each bone, a matrix of nine numbers, which is projected to the nearest rotation. Predictions are supervised by
 parameters and 3D joints where these are given, and by the 2D joints of all samples, through the body model.
 
 Differs from the paper: the body; the encoder, which is the backbone of all methods here with a hidden layer; the map is
@@ -31,7 +31,7 @@ from pose2mesh.geometry.rotations import nearest_rotation
 
 # Sizes of the parameters: matrices, shape, scale and shift of the camera.
 _SIZES = (9 * len(BODY_BONES), len(PHENOTYPES), 1, 2)
-_LEAST_CURVATURE = 0.02  # where a rotation has 2: the gradient of the nearest rotation is bounded below this curvature
+_LEAST_CURVATURE = 0.02  # damps the gradient of the nearest rotation below this curvature; at a rotation it is 2
 
 
 @dataclass
@@ -48,7 +48,7 @@ class NBFSettings:
 
 
 class NBF(LearnedBaseline):
-    """The method.
+    """NBF as a `LearnedBaseline`.
 
     Args:
         layer: The body layer.

@@ -75,7 +75,7 @@ class PavlakosSettings:
 
 
 class Pavlakos(LearnedBaseline):
-    """The method.
+    """The method as a `LearnedBaseline`.
 
     Args:
         layer: The body layer.
@@ -186,7 +186,10 @@ class FromJoints(nn.Module):
 
 
 class FromSilhouette(nn.Module):
-    """Silhouette to shape: five convolutions, each followed by max pooling to half the size, and two linear layers."""
+    """Predicts the shape from the silhouette.
+
+    Five convolutions, each followed by max pooling to half the size, and two linear layers.
+    """
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,10 +1,10 @@
-"""The pre-training network (`reader`): an image to a part map, a silhouette, 2D joints and landmarks, without bodies.
+"""The pre-training network (`reader`): predicts part map, silhouette, 2D joints and landmarks of an image, no bodies.
 
 It has two uses. Its backbone initialises all image methods, as ImageNet does in the literature: it is trained on 2D
-labels of people, without 3D labels. And on photos it replaces the detectors on which NBF, Pavlakos et al. and Lassner
-et al. are built.
+labels of people, without 3D labels. At inference on real images it replaces the detectors that
+NBF, Pavlakos et al. and Lassner et al. build on.
 
-Joints are predicted from the feature vector, which is what the image methods use. A landmark is the expected position
+Joints are predicted from the feature vector, which the image methods use. A landmark is the expected position
 under a heat map (integral regression, Sun et al. 2018), which is more accurate. A presence score of each point says
 whether it is in the image.
 """
@@ -136,7 +136,7 @@ class PretrainingNetwork(LearnedBaseline):
         Raises:
             InputError: always.
         """
-        raise InputError("method reader: it detects parts and landmarks in images, and gives no bodies")
+        raise InputError("method reader detects parts and landmarks in images, and predicts no bodies")
 
 
 def mean_places(maps: Tensor) -> Tensor:

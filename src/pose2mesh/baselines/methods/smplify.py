@@ -36,8 +36,8 @@ class Schedule:
     stages: tuple[tuple[float, int], ...]
 
 
-# Far from the solution, joints with large residuals must keep their pull at first. (The paper weakens the pose prior
-# instead; on the training clips that made no difference in addition to this.)
+# Far from the solution, joints with large residuals must keep their influence at first. (The paper weakens the pose
+# prior instead; on the training clips that made no difference in addition to this.)
 FROM_MEAN_POSE = Schedule(15, ((4.0, 40), (1.0, 40)))
 FROM_NETWORK = Schedule(0, ((1.0, 50),))
 

@@ -54,7 +54,7 @@ class SPINSettings:
 
 
 class SPIN(FitSupervisedRegressor):
-    """The method.
+    """SPIN as a `LearnedBaseline`.
 
     Args:
         layer: The body layer.
@@ -76,7 +76,7 @@ class SPIN(FitSupervisedRegressor):
         """See `LearnedBaseline`.
 
         Raises:
-            InputError: the number of an image is not below `settings.pictures`.
+            InputError: an image number is not below `settings.pictures`.
         """
         prediction = self(observation)
         if self.settings.fits is not None and progress >= self.settings.fits.begin:

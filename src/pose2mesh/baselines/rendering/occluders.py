@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pose2mesh.baselines.observation import CROP_PX
 
-_MOST = 2  # occluders in front of one person
+_MOST = 2  # maximum number of occluders in front of a person
 
 
 def sample_occluders(count: int, share: float, generator: torch.Generator) -> Tensor:

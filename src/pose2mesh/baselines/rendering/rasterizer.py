@@ -1,7 +1,7 @@
 """Fast z-buffer for meshes with many small faces in small images, one body at a time.
 
 `visualization.renderer.rasterise` is exact along scan lines and suited to large faces. Here most of Anny's 27,420 faces
-cover no pixel centre at all at 128 pixels, and the time goes into finding those that do. Back faces, then faces whose
+cover no pixel centre at all at 128 pixels, and most time is spent finding those that do. Back faces, then faces whose
 bounding box holds no pixel centre, are discarded early; the pixels in the boxes of the rest are tested one by one.
 
 Convention: pixels with the origin at the top left corner of the image, the centre of the first one at (0.5, 0.5).

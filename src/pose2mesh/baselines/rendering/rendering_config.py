@@ -22,7 +22,7 @@ class RenderingConfig:
         occluded: Share of images with occluders in front of the person, from 0 to 1.
         accompanied: Share of images with a second person behind or beside the main one, from 0 to 1.
         backgrounds: Seed of the background textures; evaluation uses another seed than training.
-        frames: Frames a video: this many consecutive chunks show the same `CHUNK` people in consecutive frames under
+        frames: Frames of a video: this many consecutive chunks show the same `CHUNK` people in consecutive frames under
             static cameras; either all frames of a video are labelled or none. Clothes, light, background, occluders
             and detections are sampled anew for each frame. With 1, all images are independent.
         stride: Frames of the motion clip between consecutive frames of a video.

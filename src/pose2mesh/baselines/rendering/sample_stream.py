@@ -90,11 +90,11 @@ class SampleStream:
     def observe(
         self, samples: SyntheticSamples, joints_px: Tensor, confidence: Tensor, chunk: int, seed: int
     ) -> Observation:
-        """Observe given bodies with given 2D detections, in crops around these.
+        """Observations of given bodies, in crops around given 2D detections.
 
         Args:
             samples: `B` bodies with their cameras.
-            joints_px, confidence: (B, J, 2) and (B, J) as detected.
+            joints_px, confidence: Detected 2D joints (B, J, 2) and confidences (B, J).
             chunk, seed: Determine the randomness of appearance and of simulated detections.
         """
         vertices_cam = self._posed(samples.phenotypes, samples.cameras.rotation[:, None] @ samples.orientations)
@@ -142,7 +142,7 @@ class SampleStream:
         return observation
 
     def labelled(self, chunk: int, seed: int) -> Tensor:
-        """Mask (CHUNK,) of the samples with 3D labels; those labelled at a small share stay so at every larger one."""
+        """Mask (CHUNK,) of the samples with 3D labels; a larger share labels the same samples and more."""
         generator = _generator(seed, chunk // self.config.frames, _LABELLED)
         return torch.rand(CHUNK, generator=generator) < self.config.labelled
 
@@ -152,7 +152,7 @@ class SampleStream:
         return vertices.sub_(self._root @ vertices)
 
     def _posed(self, phenotypes: Tensor, orientations: Tensor) -> Tensor:
-        """(B, V, 3) about the hips' bone head."""
+        """Vertices (B, V, 3) of bodies, relative to the head of the hip bone."""
         parts = torch.arange(len(phenotypes)).split(_POSED_AT_ONCE)
         return torch.cat([self.body(phenotypes[part], orientations[part]) for part in parts])
 

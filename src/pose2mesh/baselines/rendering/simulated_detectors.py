@@ -14,7 +14,7 @@ from pose2mesh.datasets.synthetic.detection_noise import person_area
 
 _BOUNDARY_SHIFTS = 128  # number of precomputed displacement fields of boundaries
 _BOUNDARY_SHIFT_PX = 2.5  # standard deviation of the largest boundary displacements
-_BLOBS = 2  # most false blobs an image: background labelled as a person, or the person labelled as background
+_BLOBS = 2  # maximum of false blobs an image: background labelled as a person, or the person as background
 _NEXT = {"upper_arm": "forearm", "forearm": "upper_arm", "thigh": "shank", "shank": "thigh", "foot": "shank"}
 
 
