@@ -107,6 +107,7 @@ def test_one_real_person_in_human36m_order(shared_data: Path, tmp_path: Path) ->
     assert 1.4 < np.ptp(vertices[:, 1]) < 2.1
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("input_", "most"), [("noisy", 1.25), ("gt", 1.5)])
 def test_five_missing_joints_cost_little(
     input_: str, most: float, shared_data: Path, recovery: Predictor, tmp_path: Path

@@ -31,6 +31,7 @@ def test_every_method_has_a_config() -> None:
     assert set(LEARNED_METHODS) <= set(HUB)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", HUB)
 def test_the_configs_of_the_hub(name: str, tmp_path: Path) -> None:
     config = load_any(CONFIGS / f"{name}.yaml", ["motions=clips"])

@@ -71,6 +71,7 @@ def test_refused_options(arguments: list[str], fault: str, tmp_path: Path, capsy
     assert not out.exists()
 
 
+@pytest.mark.thorough
 def test_only_methods_for_videos_take_tracks(fitter: Fitter, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fitting_backend, "default_body", lambda: fitter.body)
     assert [load_model(name).window for name in ("smplify", "arnab")] == [None, (300, 30)]

@@ -129,6 +129,7 @@ def test_the_estimate_depends_on_the_image(folder: Path) -> None:
         recovery.recover(keypoints)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("model", "more", "fault"),
     [

@@ -56,6 +56,7 @@ def inputs(batch: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 PRECISIONS = [(torch.float64, 1e-9), (torch.float32, 2e-4)]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize(("dtype", "tolerance"), PRECISIONS)
 def test_same_output_and_same_gradients(

@@ -61,6 +61,7 @@ def test_points_are_linear_in_the_rotations(fitter: BodyFitter, posed: tuple[Ten
     assert torch.allclose(points + translation[:, None], vertices[:, fitter.chosen], atol=2e-6)
 
 
+@pytest.mark.thorough
 def test_exact_parameters_are_recovered(
     anny_body: BodyModel, fitter: BodyFitter, posed: tuple[Tensor, Tensor, Tensor, Tensor]
 ) -> None:
@@ -78,6 +79,7 @@ def test_exact_parameters_are_recovered(
     assert ((fit.phenotypes >= low) & (fit.phenotypes <= high)).all()
 
 
+@pytest.mark.thorough
 def test_noise_is_tolerated(
     anny_body: BodyModel, fitter: BodyFitter, posed: tuple[Tensor, Tensor, Tensor, Tensor]
 ) -> None:
@@ -96,6 +98,7 @@ def test_noise_is_tolerated(
     assert errors[0] < errors[1]
 
 
+@pytest.mark.thorough
 def test_frames_of_one_person_share_a_shape(
     anny_body: BodyModel, fitter: BodyFitter, posed: tuple[Tensor, Tensor, Tensor, Tensor]
 ) -> None:
@@ -126,6 +129,7 @@ def test_a_given_shape_is_kept(fitter: BodyFitter, posed: tuple[Tensor, Tensor, 
         fitter(vertices, phenotypes=phenotypes[:15])
 
 
+@pytest.mark.thorough
 def test_order_and_number_of_frames_do_not_matter(fitter: BodyFitter, posed: tuple[Tensor, ...]) -> None:
     vertices = posed[3]
     many = fitter(torch.cat((vertices, vertices[:4])))  # more than one chunk

@@ -50,6 +50,7 @@ def test_every_config_loads(name: str) -> None:
         assert lifter.network == config.network
 
 
+@pytest.mark.thorough
 def test_published_configs_differ_from_the_defaults_as_published() -> None:
     names = {path.stem for path in (CONFIGS / "published").glob("*.yaml")}
     experiments = ("human36", "coco", "coco_amass", "smpl", "hand")

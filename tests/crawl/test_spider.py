@@ -239,6 +239,7 @@ def gallery(server: Server, count: int, pause: float = 0.0) -> None:
         server.pages[f"/p{number}.jpg"] = slow(make_image(100 + number))
 
 
+@pytest.mark.thorough
 def test_a_killed_crawl_ends_in_the_same_data_set(serve: Callable[[], Server], tmp_path: Path) -> None:
     server = serve()
     gallery(server, 14, pause=0.05)
@@ -264,6 +265,7 @@ def test_a_killed_crawl_ends_in_the_same_data_set(serve: Callable[[], Server], t
     assert len(lines[0]) == 14
 
 
+@pytest.mark.thorough
 def test_ctrl_c_ends_the_crawl_regularly(serve: Callable[[], Server], tmp_path: Path) -> None:
     server = serve()
     gallery(server, 20, pause=0.05)
@@ -280,6 +282,7 @@ def test_ctrl_c_ends_the_crawl_regularly(serve: Callable[[], Server], tmp_path: 
     assert len(json.loads((tmp_path / "person_keypoints.json").read_text())["images"]) == kept
 
 
+@pytest.mark.thorough
 def test_a_full_disk_is_reported_with_the_number_of_kept_images(serve: Callable[[], Server], tmp_path: Path) -> None:
     server = serve()
     gallery(server, 6)
@@ -294,6 +297,7 @@ def test_a_full_disk_is_reported_with_the_number_of_kept_images(serve: Callable[
     assert max(Counter(server.requested()).values()) <= 2
 
 
+@pytest.mark.thorough
 def test_limits_of_images_and_pages(serve: Callable[[], Server], tmp_path: Path) -> None:
     server = serve()
     gallery(server, 8)
@@ -303,6 +307,7 @@ def test_limits_of_images_and_pages(serve: Callable[[], Server], tmp_path: Path)
     assert server.requested() == ["/robots.txt", "/", "/p0.jpg", "/p1.jpg", "/p2.jpg"]
 
 
+@pytest.mark.thorough
 def test_a_trap_takes_no_more_than_its_share(serve: Callable[[], Server], tmp_path: Path) -> None:
     trap, plain = serve(), serve()
     trap.default = lambda path: Reply(f'<a href="/x{len(path)}">n</a><a href="{path}y">m</a>'.encode())
@@ -315,6 +320,7 @@ def test_a_trap_takes_no_more_than_its_share(serve: Callable[[], Server], tmp_pa
     assert sorted(plain.requested()) == ["/", "/more", "/p0.jpg", "/p1.jpg", "/robots.txt"]
 
 
+@pytest.mark.thorough
 def test_time_limit(serve: Callable[[], Server], tmp_path: Path) -> None:
     """Also in the middle of an endless response."""
     server = serve()
@@ -327,6 +333,7 @@ def test_time_limit(serve: Callable[[], Server], tmp_path: Path) -> None:
     assert "/more" not in server.requested()
 
 
+@pytest.mark.thorough
 def test_private_addresses_are_not_requested(serve: Callable[[], Server], tmp_path: Path) -> None:
     """Neither as a start URL nor by a redirect to a name that resolves to one and is not covered by --allow-private."""
     server = serve()
@@ -348,6 +355,7 @@ def test_private_addresses_are_not_requested(serve: Callable[[], Server], tmp_pa
     assert len(manifest(tmp_path / "yes")) == 1
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("robots", "note"),
     [
@@ -371,6 +379,7 @@ def test_a_site_that_forbids_crawling_is_skipped(
     assert done.stdout.count("\n") == 1
 
 
+@pytest.mark.thorough
 def test_only_open_licences(serve: Callable[[], Server], tmp_path: Path) -> None:
     server = serve()
     server.html(
@@ -390,6 +399,7 @@ def test_only_open_licences(serve: Callable[[], Server], tmp_path: Path) -> None
     }
 
 
+@pytest.mark.thorough
 def test_removed_images_are_not_collected_again(serve: Callable[[], Server], tmp_path: Path) -> None:
     """Neither requested again nor accepted from another URL."""
     server = serve()

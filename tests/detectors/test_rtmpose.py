@@ -24,6 +24,7 @@ def detector(finder_file: Path, pose_file: Path) -> RTMPoseDetector:
     return RTMPoseDetector(PersonDetector(OnnxNetwork(finder_file)), PoseNetwork(OnnxNetwork(pose_file)))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("size", [(640, 480), (480, 640)])
 def test_people_are_detected_to_a_fraction_of_a_pixel(
     size: tuple[int, int], detector: RTMPoseDetector, draw: Callable, stand: Callable
@@ -53,6 +54,7 @@ def test_joints_beyond_the_border_have_no_confidence(
     assert person.box_px[0] == 0
 
 
+@pytest.mark.thorough
 def test_a_large_person_is_detected(detector: RTMPoseDetector, draw: Callable, stand: Callable) -> None:
     joints = 6 * stand(120, 130)
     image = draw((1440, 1560), np.zeros((0, 2)), joints[None], radius=18)

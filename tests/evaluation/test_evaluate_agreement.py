@@ -119,6 +119,7 @@ def test_the_commands_agree(anny: BodyModel, models: Path, written_clips: Path, 
     compare(reports["set"], reports["clips"])
 
 
+@pytest.mark.thorough
 def test_the_bundle_that_ships_on_validation_clips(
     anny: BodyModel, models: Path, shared_data: Path, tmp_path: Path
 ) -> None:

@@ -118,6 +118,7 @@ def test_input_of_the_model(anny: BodyModel, source: PoseSource) -> None:
     np.testing.assert_allclose(camera.project(joints + root), pixels[0, present], atol=0.5)
 
 
+@pytest.mark.thorough
 def test_noise_reaches_the_model(anny: BodyModel, source: PoseSource) -> None:
     true, noisy = Known(anny, source, 1.0), Known(anny, source, 1.0)
     evaluate_synthetic(true, source, SAMPLES, SEED, "gt")  # type: ignore[arg-type]
@@ -131,6 +132,7 @@ def test_noise_reaches_the_model(anny: BodyModel, source: PoseSource) -> None:
     assert np.median(rest) == pytest.approx(0.25 * np.median(distance), rel=0.3)
 
 
+@pytest.mark.thorough
 def test_a_seed_decides_everything(anny_bundle: Path, source: PoseSource, monkeypatch: pytest.MonkeyPatch) -> None:
     predictor = Predictor.load(anny_bundle)
     monkeypatch.setattr(synthetic_evaluator, "CHUNK", 16)

@@ -168,6 +168,7 @@ def test_state_dict_holds_weights_and_statistics_alone(network: Pose2Mesh) -> No
     assert rest == {"running_mean", "running_var", "num_batches_tracked"}
 
 
+@pytest.mark.thorough
 def test_overfits_one_batch(
     network: Pose2Mesh, body: BodyMesh, posed_bodies: np.ndarray, small_surface: MeshTopology
 ) -> None:

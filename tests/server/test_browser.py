@@ -130,6 +130,7 @@ def test_an_image_is_dropped_turned_and_downloaded(visit: Visit, port: int, tmp_
     assert len(trimesh.load(tmp_path / "x.glb").geometry) == 1
 
 
+@pytest.mark.thorough
 def test_hovering_tells_sizes_and_confidences(visit: Visit, port: int) -> None:
     page = visit.page
     page.goto(f"http://127.0.0.1:{port}/")
@@ -154,6 +155,7 @@ def test_hovering_tells_sizes_and_confidences(visit: Visit, port: int) -> None:
     assert page.locator(".person.marked").count() == 1
 
 
+@pytest.mark.thorough
 def test_the_keyboard_alone_reaches_everything(visit: Visit, port: int) -> None:
     page = visit.page
     page.goto(f"http://127.0.0.1:{port}/")
@@ -203,6 +205,7 @@ def press_until(page: Any, condition: str) -> None:
     raise AssertionError(f"never focused: {condition}")
 
 
+@pytest.mark.thorough
 def test_pasted_nonsense_is_reported_and_pasted_keypoints_are_recovered(visit: Visit, port: int) -> None:
     from tests.server.serving import coco_people
 
@@ -230,6 +233,7 @@ def make_page(recovery: Predictor, path: Path, frames: int = 3) -> str:
     return path.as_uri()
 
 
+@pytest.mark.thorough
 def test_a_page_opens_from_disk(visit: Visit, recovery: Predictor, tmp_path: Path) -> None:
     page = visit.page
     page.goto(make_page(recovery, tmp_path / "page.html"))
@@ -245,6 +249,7 @@ def test_a_page_opens_from_disk(visit: Visit, recovery: Predictor, tmp_path: Pat
     assert visit.lit_pixels() < before
 
 
+@pytest.mark.thorough
 def test_without_webgl_the_image_and_the_numbers_are_shown(browser: Any, recovery: Predictor, tmp_path: Path) -> None:
     visit = Visit(browser, 1280, 860)
     visit.page.add_init_script("HTMLCanvasElement.prototype.getContext = () => null")

@@ -69,6 +69,7 @@ def test_ten_gigabytes_that_are_not_announced_are_cut_off(port: int, kind: str) 
     assert sent < LIMITS.upload_bytes + 16_000_000  # what is thrown away, and the system's buffers
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("start", [b"", b"GET /api HT", b"GET /api HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: "])
 def test_half_a_head_is_not_waited_for(port: int, start: bytes) -> None:
     begin = time.monotonic()
@@ -111,6 +112,7 @@ def test_a_second_request_on_the_connection_may_come_and_may_not_dawdle(port: in
     client.close()
 
 
+@pytest.mark.thorough
 def test_a_client_that_does_not_read_is_not_waited_for(port: int) -> None:
     asked = 60
     with connected(port) as client:

@@ -94,6 +94,7 @@ def test_what_a_run_leaves(finished: Path) -> None:
     assert len(info.stature_features) == len(COCO.edges) + 1
 
 
+@pytest.mark.thorough
 def test_a_run_goes_on_after_a_signal_bit_for_bit(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -129,6 +130,7 @@ def test_what_may_not_change_in_a_run_that_is_resumed(
     assert asked[0].tensorboard
 
 
+@pytest.mark.thorough
 def test_a_loss_that_is_no_number_stops_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -138,6 +140,7 @@ def test_a_loss_that_is_no_number_stops_the_run(
     assert "the loss joints is nan in epoch 0, step 0 (sampled from seed 3, chunk 0)" in capsys.readouterr().err
 
 
+@pytest.mark.thorough
 def test_distinct_pictures_come_in_another_order_each_time(tmp_path: Path) -> None:
     module = BaselineTask(load_any(write(tmp_path))).module  # type: ignore[arg-type]
     numbers = [int(module.training_chunks(number)[1].index[0]) // 64 for number in range(8)]
@@ -148,6 +151,7 @@ def test_distinct_pictures_come_in_another_order_each_time(tmp_path: Path) -> No
     assert torch.equal(first, again)
 
 
+@pytest.mark.thorough
 def test_a_method_that_fits_without_gradients(
     tmp_path: Path, body: BodyModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -160,6 +164,7 @@ def test_a_method_that_fits_without_gradients(
     assert info.minutes > 0
 
 
+@pytest.mark.thorough
 def test_a_bundle_is_evaluated(finished: Path, monkeypatch: pytest.MonkeyPatch, body: BodyModel) -> None:
     monkeypatch.setattr("pose2mesh.baselines.learned_backend.default_body", lambda: body)
     recovery = load_model(finished)

@@ -55,6 +55,7 @@ def test_trial_ends_when_the_memory_is_full() -> None:
     assert batch_size.by_trial(step, 20) == 16
 
 
+@pytest.mark.thorough
 def test_the_command_says_it(
     tiny: Callable[..., TrainConfig], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -75,6 +75,7 @@ def config(tiny: Callable[..., TrainConfig], batch_size: int) -> TrainConfig:
                 optimiser={"name": "adam", "learning_rate": 1e-3})  # fmt: skip
 
 
+@pytest.mark.thorough
 def test_two_processes_are_one_with_twice_the_batch(
     folder: tuple[Path, dict[str, Tensor], nn.BatchNorm1d], tiny: Callable[..., TrainConfig],
     monkeypatch: pytest.MonkeyPatch,

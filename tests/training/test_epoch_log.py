@@ -42,6 +42,7 @@ def logged(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[s
         return lines, list(csv.DictReader(stream))
 
 
+@pytest.mark.thorough
 def test_an_epoch_is_a_line_with_every_loss_by_name(logged: tuple[list[str], list[dict[str, str]]]) -> None:
     lines, rows = logged
     assert [line.split(":")[0] for line in lines] == ["epoch 1/2", "epoch 2/2", "best epoch 2"]

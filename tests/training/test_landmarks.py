@@ -48,6 +48,7 @@ def runs(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Pa
     return first, second
 
 
+@pytest.mark.thorough
 def test_landmarks_are_learnt_beside_the_joints(runs: tuple[Path, Path]) -> None:
     rows = read_rows(runs[0] / "metrics.csv")
     for name in ("train/lifted_joint", "train/landmark", "val/landmarks_mm", "val/lifted_mpjpe_mm"):
@@ -66,6 +67,7 @@ def test_stage_two_starts_from_the_landmarks(runs: tuple[Path, Path]) -> None:
     assert "train/landmark" in two
 
 
+@pytest.mark.thorough
 def test_a_lifter_gets_landmarks_later(lifter: Path, tiny: Tiny, tmp_path: Path) -> None:
     """The lifter that learnt none keeps what it knows."""
     said: list[str] = []
@@ -105,6 +107,7 @@ def test_a_run_does_not_go_on_with_other_landmarks(tiny: Tiny, runs: tuple[Path,
         load_resumed(runs[0] / "best.ckpt", network)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("keep", [True, False])
 def test_statistics_that_are_kept(keep: bool, runs: tuple[Path, Path], tiny: Tiny, tmp_path: Path) -> None:
     """Weights and factors learn, over validation too, while means and variances stay those it started from."""

@@ -179,6 +179,7 @@ def test_a_clip_counts_with_the_root_of_its_length() -> None:
     np.testing.assert_allclose([float(weights[:100].sum()), float(weights[100:].sum())], [10, 5], rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_a_lifter_at_rate_zero_stays_as_it_was(tiny: Tiny, lifter: Path) -> None:
     """Weights and BatchNorm's statistics, also after the validation in between."""
     optimiser = {"name": "adamw", "learning_rate": 3e-3, "posenet_factor": 0.0, "weight_decay": 0.1}

@@ -19,6 +19,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc alone has what this asks for")
 def test_memory_is_kept() -> None:
     def run(keep: bool) -> list[str]:

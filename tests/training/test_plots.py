@@ -146,6 +146,7 @@ def test_of_an_epoch_that_is_there_twice_the_later_counts(tmp_path: Path) -> Non
     assert values.tolist() == [0.9, 0.6]
 
 
+@pytest.mark.thorough
 def test_runs_are_laid_over_one_another(tmp_path: Path, drawn: dict[str, Figure]) -> None:
     runs = {
         "rmsprop": write_log(tmp_path / "a", 4),
@@ -163,6 +164,7 @@ def test_runs_are_laid_over_one_another(tmp_path: Path, drawn: dict[str, Figure]
     assert len(colours) == 3
 
 
+@pytest.mark.thorough
 def test_many_runs_differ_in_colour_or_dash(tmp_path: Path, drawn: dict[str, Figure]) -> None:
     plots.draw_curves({f"run {index}": write_log(tmp_path / str(index), 2) for index in range(9)}, tmp_path / "out")
     axes = drawn["surface_error.png"].axes[0]

@@ -49,6 +49,7 @@ def first_step(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Tra
     return result
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("stage", ["posenet", "pose2mesh"])
 def test_accumulated_batches_are_the_large_batch(
     stage: str, first_step: Callable[[TrainConfig], dict[str, Tensor]], tiny: Tiny

@@ -87,6 +87,7 @@ def check_and_evaluate(name: str, run_folder: Path, disk: Path, tmp_path: Path) 
     return dict(json.loads(report.read_text()))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", MEASURED_ON)
 def test_both_stages_end_in_a_bundle_that_predicts(name: str, disk: Path, tmp_path: Path) -> None:
     loop.train(small(f"{name}_posenet", disk), tmp_path / "lifter")
@@ -116,6 +117,7 @@ def test_both_stages_end_in_a_bundle_that_predicts(name: str, disk: Path, tmp_pa
     assert report["samples"] + sum(report["left_out"].values()) == 6
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["coco_posenet", "coco"])
 def test_an_interrupted_run_goes_on_with_the_same_people(
     name: str, disk: Path, tmp_path: Path, train_to_the_end: Callable[..., Weights], same_weights: Callable[..., None],

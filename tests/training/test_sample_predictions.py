@@ -80,6 +80,7 @@ def drawn(network: Pose2Mesh, data_source: SyntheticSource) -> sample_prediction
     return sample_predictions.predict_samples("pose2mesh", network, data_source)
 
 
+@pytest.mark.thorough
 def test_the_files(written: dict[str, Path]) -> None:
     tables = {f"sample_{index}.csv" for index in range(COUNT)}
     meshes = {f"sample_{index}.obj" for index in range(COUNT)}
@@ -197,7 +198,7 @@ def test_a_run_ends_with_samples_and_one_body(
     fresh.load_state_dict(network.state_dict())
     monkeypatch.setattr(finalize, "MEASURED_SAMPLES", 8)
     with monkeypatch.context() as patch:
-        patch.setattr(anny, "default_body", lambda: pytest.fail("another body was built"))
+        patch.setattr(anny, "AnnyBody", lambda: pytest.fail("another body was built"))
         bundle = finalize.finish(tmp_path / "bundle.safetensors", config, fresh, surface, data_source)
     assert {path.name for path in tmp_path.iterdir()} == {"bundle.safetensors", "samples"}
     assert (tmp_path / "samples" / "samples.png").is_file()

@@ -142,6 +142,7 @@ sys.exit(main())
 """
 
 
+@pytest.mark.thorough
 def test_killed_in_the_middle_of_a_write(
     straight: Callable[[str], tuple[Weights, Path]], tiny: Tiny, train_to_the_end: Train, same_weights: Same,
     tmp_path: Path,
@@ -171,6 +172,7 @@ def at_step(monkeypatch: pytest.MonkeyPatch, epoch: int, index: int, what: Calla
     monkeypatch.setattr(Pose2MeshModule, "training_step", changed)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_ctrl_c_and_sigterm_save_and_say_how_to_go_on(
     number: signal.Signals, status: int, straight: Callable[[str], tuple[Weights, Path]], tiny: Tiny,
@@ -227,6 +229,7 @@ def test_killed_while_the_bundle_is_made(
     assert rows(folder) == rows(straight("posenet")[1])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("broken", ["loss", "gradient"])
 def test_a_loss_that_is_no_number_stops_the_run_before_the_step(
     broken: str, straight: Callable[[str], tuple[Weights, Path]], tiny: Tiny, train_to_the_end: Train,
@@ -330,6 +333,7 @@ def interrupted(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return tmp_path / "run"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("damage", ["half", "a bit", "empty", "missing"])
 def test_a_damaged_last_checkpoint_falls_back_to_the_best(
     damage: str, interrupted: Path, straight: Callable[[str], tuple[Weights, Path]], train_to_the_end: Train,
@@ -356,6 +360,7 @@ def test_a_damaged_last_checkpoint_falls_back_to_the_best(
             loop.train(settings, interrupted, checkpoint)
 
 
+@pytest.mark.thorough
 def test_a_checkpoint_of_another_architecture_is_named(
     interrupted: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -121,7 +121,7 @@ class LearnedBaseline(nn.Module, ABC):
     """A method that is trained. Its `state_dict` holds the weights, and nothing that the constructor can rebuild.
 
     Attributes:
-        needs: Fields of `Observation` that the method uses, beside the joints.
+        needs: Fields of `Observation` that the method uses in addition to the joints.
         exact_inputs: Whether the method is trained on exact maps and landmarks instead of simulated detections, because
             it is itself the detector.
         predicts_bodies: Whether `estimate` is supported.

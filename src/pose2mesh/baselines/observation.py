@@ -4,7 +4,8 @@
 left and upper edge to 1 at the right and lower edge. Its centre is the confidence-weighted mean of the 2D joints
 (`datasets.synthetic.bodies.weighted_centre`); half its side is `MARGIN` times the largest distance of a detected joint
 from the centre, along either axis.
-3D is in metres, in the axes of a camera that looks through the centre of the crop, as everywhere in the package.
+3D is in metres, in the axes of a camera whose optical axis passes through the centre of the crop, as everywhere in the
+package.
 """
 
 from __future__ import annotations

@@ -64,6 +64,7 @@ def measured(
     return quick, benchmark_all(quick, fitter.layer, PROCEDURAL, PEOPLE)
 
 
+@pytest.mark.thorough
 def test_samples_are_those_of_evaluate(fitter: Fitter) -> None:
     predictor = Predictor.load()
     methods = {"default": pose2mesh_method(predictor), "mean body": mean_body(fitter)}
@@ -81,6 +82,7 @@ def test_bundles_of_a_method(runs: Path) -> None:
     assert find_bundles("pavlakos_without_silhouette", runs) == []
 
 
+@pytest.mark.thorough
 def test_predictions_do_not_depend_on_the_other_methods(
     measured: tuple[dict[str, MethodRuns], dict[str, dict[Input, list[MethodPredictions]]]], fitter: Fitter
 ) -> None:

@@ -108,6 +108,7 @@ def test_gradient(silhouette: SoftSilhouette, layer: BodyLayer) -> None:
         assert float((leaf.grad * way).sum()) == pytest.approx(float(slope), rel=1e-3)
 
 
+@pytest.mark.thorough
 def test_descends_to_a_silhouette(silhouette: SoftSilhouette, layer: BodyLayer) -> None:
     """A body is moved, scaled and widened onto the exact silhouette of another."""
     mean = mean_parameters(layer)

@@ -26,6 +26,7 @@ def untrained(layer: BodyLayer) -> GraphCMR:
     return GraphCMR(layer, GraphCMRSettings(channels=16, blocks=2, hidden=64))
 
 
+@pytest.mark.thorough
 def test_a_block_is_its_dense_computation(untrained: GraphCMR) -> None:
     graph, block = untrained.points.graph, GraphResidual(16)
     x = torch.randn(3, graph.size, 16, generator=torch.Generator().manual_seed(2))
@@ -99,6 +100,7 @@ def test_no_gradient_from_the_parameter_regressor_to_the_mesh(
     assert all(parameter.grad.abs().sum() > 0 for parameter in untrained.regressor.parameters())
 
 
+@pytest.mark.thorough
 def test_learns_a_batch(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
     torch.manual_seed(0)
     method = GraphCMR(layer, GraphCMRSettings(channels=32, blocks=2, hidden=64))

@@ -26,6 +26,7 @@ def make_method(layer: BodyLayer, critics: bool) -> HMR:
     return method
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("critics", [True, False])
 def test_learns_a_batch(layer: BodyLayer, people: tuple[Observation, GroundTruth], critics: bool) -> None:
     method = make_method(layer, critics)

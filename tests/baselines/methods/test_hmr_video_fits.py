@@ -60,6 +60,7 @@ def make_method(layer: BodyLayer, fits: VideoFits | None) -> HMRVideoFits:
     return method
 
 
+@pytest.mark.thorough
 def test_starts_from_all_weights_of_an_hmr(
     layer: BodyLayer, hmr: Path, people: tuple[Observation, GroundTruth]
 ) -> None:
@@ -86,6 +87,7 @@ def test_bundles_that_cannot_initialise_it(layer: BodyLayer, tmp_path: Path) -> 
         load_all(method, Tiny(layer, TinySettings()), "tiny", print)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("whole", [True, False])
 def test_learns_from_fits_to_detected_joints(
     layer: BodyLayer,

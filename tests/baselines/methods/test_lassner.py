@@ -98,6 +98,7 @@ def test_landmarks_near_a_chain() -> None:
     assert all(len(columns) >= 8 for columns in alone)
 
 
+@pytest.mark.thorough
 def test_landmarks_of_a_bone_and_of_its_mirror_image(grown: Lassner) -> None:
     names = {bone: {NAMES[index] for index in near} for bone, near in zip(BODY_BONES, grown.near, strict=True)}
     assert {"left_calf_front", "left_shin_back"} <= names["LeftLeg"]

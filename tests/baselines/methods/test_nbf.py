@@ -80,6 +80,7 @@ def test_parts_are_the_only_input(layer: BodyLayer, people: tuple[Observation, G
     assert not torch.allclose(reference.rotations, other.rotations)
 
 
+@pytest.mark.thorough
 def test_learns_a_batch(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
     method = make_method(layer)
     optimiser = torch.optim.AdamW(method.parameters(), 2e-3)

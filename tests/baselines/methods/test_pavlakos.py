@@ -140,6 +140,7 @@ def test_cameras_fit_the_joints_and_tolerate_missing_ones(
     assert torch.allclose(regressed, found.joints, atol=1e-4)
 
 
+@pytest.mark.thorough
 def test_learns_a_batch(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
     method = make_method(layer)
     optimiser = torch.optim.AdamW(method.parameters(), 3e-3)

@@ -34,6 +34,7 @@ def test_part_loss_is_least_for_the_ground_truth() -> None:
     assert part_loss(torch.zeros_like(sure), parts) == pytest.approx(torch.tensor(13.0).log().item(), rel=1e-4)
 
 
+@pytest.mark.thorough
 def test_learns_a_batch_and_detects_in_it(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
     torch.manual_seed(0)
     observation, ground_truth = people

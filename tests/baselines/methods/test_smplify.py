@@ -61,6 +61,7 @@ def true_start(people: SyntheticSamples, fitter: Fitter):
     return start
 
 
+@pytest.mark.thorough
 def test_a_good_start_gives_a_better_fit(
     fitter: Fitter, observed_people: tuple[SyntheticSamples, BaselineInput]
 ) -> None:

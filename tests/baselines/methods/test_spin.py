@@ -27,6 +27,7 @@ def make_method(layer: BodyLayer, begin: float = 0.0) -> SPIN:
     return method
 
 
+@pytest.mark.thorough
 def test_learns_a_batch_first_from_labels(layer: BodyLayer, people: tuple[Observation, GroundTruth]) -> None:
     method = make_method(layer, begin=0.5)
     assert method.teacher is not None

@@ -38,6 +38,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return sampled
 
 
+@pytest.mark.thorough
 def test_cached_samples_equal_fresh_ones(layer: BodyLayer, tmp_path: Path, counted: list[int]) -> None:
     fresh = stream(layer, "images", "silhouettes", "landmarks")
     kept = SampleStore(fresh, tmp_path)
@@ -59,6 +60,7 @@ def test_cached_samples_equal_fresh_ones(layer: BodyLayer, tmp_path: Path, count
             assert torch.equal(getattr(last, item.name), read)
 
 
+@pytest.mark.thorough
 def test_methods_share_common_fields(layer: BodyLayer, tmp_path: Path, counted: list[int]) -> None:
     SampleStore(stream(layer, "silhouettes", "landmarks"), tmp_path).sample(0, 0)
     counted.clear()
@@ -69,6 +71,7 @@ def test_methods_share_common_fields(layer: BodyLayer, tmp_path: Path, counted: 
     assert counted == [0]
 
 
+@pytest.mark.thorough
 def test_the_same_people_are_labelled_or_not(layer: BodyLayer, tmp_path: Path, counted: list[int]) -> None:
     few, many, fresh = (stream(layer, labelled=share) for share in (0.2, 0.6, 0.6))
     (_, one), (_, other) = SampleStore(few, tmp_path).sample(0, 0), SampleStore(many, tmp_path).sample(0, 0)
@@ -79,6 +82,7 @@ def test_the_same_people_are_labelled_or_not(layer: BodyLayer, tmp_path: Path, c
     assert (other.labelled | ~one.labelled).all()
 
 
+@pytest.mark.thorough
 def test_other_settings_have_another_folder(layer: BodyLayer) -> None:
     same = digest(stream(layer))
     assert digest(stream(layer, "landmarks")) == same
@@ -86,6 +90,7 @@ def test_other_settings_have_another_folder(layer: BodyLayer) -> None:
     assert digest(stream(layer, errors=False)) != same
 
 
+@pytest.mark.thorough
 def test_digest_is_unchanged_since_before_videos(layer: BodyLayer) -> None:
     """Existing caches of many gigabytes stay valid."""
     assert digest(stream(layer)) == "4cdaeb0c28a1791f"

@@ -45,6 +45,7 @@ def same(a: Observation | GroundTruth, b: Observation | GroundTruth) -> bool:
     return all(one is other is None or torch.equal(one, other) for one, other in pairs)
 
 
+@pytest.mark.thorough
 def test_shapes_and_types(sampled: Drawn) -> None:
     observation, ground_truth = sampled
     assert observation.images is not None
@@ -77,6 +78,7 @@ def test_shapes_and_types(sampled: Drawn) -> None:
         assert 0 <= value.min() <= value.max() <= 1
 
 
+@pytest.mark.thorough
 def test_deterministic_in_chunk_and_seed(stream: SampleStream, sampled: Drawn) -> None:
     again = stream.sample(3, seed=1)
     assert same(again[0], sampled[0])
@@ -199,6 +201,7 @@ def videos(anny_body: BodyModel) -> list[Drawn]:
     return [stream.sample(chunk, seed=0) for chunk in range(4, 8)]
 
 
+@pytest.mark.thorough
 def test_each_video_shows_one_person(videos: list[Drawn]) -> None:
     truths = [ground_truth for _, ground_truth in videos]
     for frame, ground_truth in enumerate(truths):

@@ -18,6 +18,7 @@ leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) 
 values = st.recursive(leaves, lambda v: st.lists(v, max_size=3) | st.dictionaries(st.text(max_size=3), v, max_size=3))
 
 
+@pytest.mark.thorough
 @given(content=st.dictionaries(st.text(max_size=3), values, max_size=4), chunk=st.integers(1, 9), indent=st.booleans())
 def test_windows_of_any_size(
     tmp_path_factory: pytest.TempPathFactory, content: dict[str, Any], chunk: int, indent: bool

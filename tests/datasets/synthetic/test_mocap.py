@@ -364,6 +364,7 @@ def mocap(shared_data: Path) -> tuple[Path, list[Clip]]:
     return folder, [clip for clip in load_clips(folder) if clip.name in names]
 
 
+@pytest.mark.thorough
 def test_development_clips_point_where_the_capture_points(mocap: tuple[Path, list[Clip]]) -> None:
     folder, clips = mocap
     assert len(clips) >= 88

@@ -30,6 +30,7 @@ def anny_bundle(anny: BodyModel, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return save_untrained(path, anny, source, COCO, joint_base=True)
 
 
+@pytest.mark.thorough
 def test_a_report_on_a_keypoint_file(anny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, out = annotations(tmp_path / "a.json"), tmp_path / "new" / "report"
     arguments = ["robustness", str(anny_bundle.parent), "--keypoints", f"holiday={source}", "--out", str(out)]

@@ -179,6 +179,7 @@ def test_loading_unpickles_nothing(file: Path, monkeypatch: pytest.MonkeyPatch) 
     assert load_bundle(file).info.name == "tiny"
 
 
+@pytest.mark.thorough
 def test_loading_needs_neither_the_body_model_nor_the_training_stack(file: Path) -> None:
     code = (
         "import sys; from pose2mesh.models.bundle.bundle import load_bundle; load_bundle(sys.argv[1]);"

@@ -54,6 +54,7 @@ def recover(keypoints: Path, backend: FittingBackend, out: Path) -> dict[str, ND
         return dict(file)
 
 
+@pytest.mark.thorough
 def test_steadier_than_frame_by_frame(single: SMPLify, anny_body: BodyModel, tmp_path: Path) -> None:
     np.save(tmp_path / "walk.npy", someone())
     alone = recover(tmp_path / "walk.npy", FittingBackend(single, anny_body), tmp_path / "alone")

@@ -161,6 +161,7 @@ def test_another_video_or_model_starts_anew(
     assert min(detector.looks[0]) == 0
 
 
+@pytest.mark.thorough
 def test_killed_while_recovering_it_resumes(bundle_file: Path, tmp_path: Path) -> None:
     """A real kill of a process, between the first and the last body."""
     there = walkers()[:, 0]

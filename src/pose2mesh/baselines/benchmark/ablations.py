@@ -177,7 +177,7 @@ def silhouette_ablation(found: Measured, fitter: Fitter) -> Ablation | None:
 def discriminator_ablation(statement: str, name: str, found: Measured, fitter: Fitter) -> Ablation | None:
     """Compare the plausibility of poses: energy of the pose prior, and share of joint angles beyond their limits.
 
-    A constant prediction of the mean pose would have the lowest energy, so the true bodies' are reported, too.
+    A constant prediction of the mean pose would have the lowest energy; the reference is that of the true bodies.
     """
     limits = angle_limits()
 

@@ -41,7 +41,7 @@ class BenchmarkedMethod(NamedTuple):
 
     Attributes:
         predict: Predicts the bodies of a chunk of samples, from 2D joints in pixels or from all observations in a crop.
-        needs: Observations that it uses beside the joints.
+        needs: Observations that it uses in addition to the joints.
     """
 
     predict: Callable[[BaselineInput, Observation], BodyEstimate]

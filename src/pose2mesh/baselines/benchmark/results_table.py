@@ -1,4 +1,4 @@
-"""Results table: every method evaluated on the same samples, beside its published errors."""
+"""Results table: every method evaluated on the same samples, and its published errors."""
 
 from __future__ import annotations
 

@@ -200,7 +200,7 @@ class FitSupervisor(nn.Module):
         """Fit images and store the fits that are better than the stored ones.
 
         Args:
-            prediction: The start; see `FitStarter.fit`.
+            prediction: The initial bodies; see `FitStarter.fit`.
             index: (B,) numbers of the images; all frames of a video are given, consecutively.
             joints, weight: The 2D joints; see `FitStarter.fit`.
 

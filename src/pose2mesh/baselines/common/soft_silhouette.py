@@ -55,7 +55,7 @@ class SoftSilhouette(nn.Module):
 
         Args:
             points: (B, 2N, 3) the posed `vertices`, metres relative to the hips, camera axes.
-            parameters: Gives the camera.
+            parameters: Provide the camera.
 
         Returns:
             (B, size, size).

@@ -38,8 +38,8 @@ from pose2mesh.datasets.synthetic.pose_sampling import to_local
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.rotations import nearest_rotation, rotation_from_vector
 
-_LEAST_LANDMARKS = 8  # fewest input landmarks of the forest of a bone
-_LEAST_VISIBLE = 6  # fewest annotated joints from which the camera of a training sample is solved
+_LEAST_LANDMARKS = 8  # minimum number of input landmarks of a bone's forest
+_LEAST_VISIBLE = 6  # minimum number of annotated joints to solve the camera of a training sample
 _ROBUST = 0.2  # scale of the robust reprojection error, as a share of the person's size
 
 

@@ -1,9 +1,9 @@
 """Pavlakos, Zhu, Zhou and Daniilidis 2018 (arXiv 1805.04092): pose from the joints, shape from the silhouette.
 
 The pose network takes the 2D joints and their confidences (positions and values of the maxima of joint heat maps), the
-shape network the silhouette. Training has three parts: first parameters are supervised; then the posed surface, too,
-vertex by vertex; then samples without 3D labels, too, by the reprojection of their joints and the overlap of their
-silhouettes.
+shape network the silhouette. Training has three parts: the first supervises the parameters; the second adds losses of
+the posed surface, vertex by vertex; the third adds samples without 3D labels, with losses of their reprojected joints
+and of the overlap of their silhouettes.
 
 Differs from the paper: the body and the sizes of the networks; heat maps and silhouettes are given, with simulated
 detection errors, instead of predicted by a network that is trained jointly; the terms of a part of the training stay in

@@ -48,7 +48,7 @@ class SMPLify:
     Args:
         name: Its name for `--model`.
         fitter: Fitter of the body model.
-        start: Gives the initial states.
+        start: Computes the initial states.
         schedule: Stages of the fit.
         weights: Weights of the energy terms.
     """

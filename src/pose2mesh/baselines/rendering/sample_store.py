@@ -56,7 +56,7 @@ class SampleStore:
         self._names = (*_ALWAYS, *(name for need in sorted(stream.needs) for name in _FIELDS[need]))
 
     def sample(self, chunk: int, seed: int) -> tuple[Observation, GroundTruth]:
-        """See `SampleStream.sample`. New samples, too, are returned as read back from disk.
+        """See `SampleStream.sample`. New samples are returned as read back from disk, like stored ones.
 
         Raises:
             InputError: the folder cannot be written to, or a file there cannot be read.

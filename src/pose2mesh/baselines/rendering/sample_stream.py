@@ -36,7 +36,7 @@ class SampleStream:
         joint_set: Joint set of the 2D and 3D joints.
         source: Source of the poses.
         config: Distributions of the samples.
-        needs: Observations to generate beside the joints.
+        needs: Observations to generate in addition to the joints.
 
     Raises:
         InputError: a value of the config cannot be used, or the source has no motion for videos.
