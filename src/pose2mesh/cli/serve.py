@@ -15,7 +15,7 @@ from pose2mesh.io.extras import not_installed
 
 @dataclass(frozen=True)
 class ServeOptions:
-    """Where to listen, and what runs.
+    """Address of the server, and the model and detector that it runs.
 
     Attributes:
         port: The port to listen on; 0 takes a free one.

@@ -14,7 +14,7 @@ from pose2mesh.errors import InputError
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """Changes of the config, and where the run is.
+    """Overrides of the config, and the folder of the run.
 
     Attributes:
         overrides: key=value that overrides the config; several may follow.
@@ -74,7 +74,7 @@ def train(config: Path | None = None, /, *, options: Annotated[TrainOptions, Par
 
         say(f"batch_size={largest_batch(settings)}")
         return 0
-    first = Processes.found().first  # of those that torchrun started, only this one prints
+    first = Processes.found().first  # only the first process of torchrun prints
     try:
         bundle = loop.train(settings, out or Path("runs") / settings.name, checkpoint, say)
     except Interrupted as interrupted:

@@ -81,7 +81,7 @@ def remove(out: Path, wanted: list[str], say: Say) -> int:
 
 
 def _open_frontier(out: Path) -> Frontier:
-    """Open the crawl state of a data set, which locks the folder against other processes."""
+    """Open the crawl state of a data set, and lock its folder against other processes."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -150,7 +150,7 @@ def _from_folder(folder: Path, dataset: Dataset, limits: CrawlLimits, signals: S
             dataset.add(data, ImageOrigin(url))
         except RejectedImage as reason:
             rejected[str(reason)] += 1
-        except OSError as error:  # of reading: writing raises InputError
+        except OSError as error:  # an error in reading: writing raises InputError
             rejected[error.strerror or "unreadable"] += 1
         if number % _PROGRESS == 0:
             say(f"{number} of {len(images)} images processed: {len(dataset.records)} kept")

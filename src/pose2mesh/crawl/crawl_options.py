@@ -14,7 +14,7 @@ from pose2mesh.errors import InputError
 
 @dataclass(frozen=True)
 class CrawlOptions:
-    """What to collect, and where to end.
+    """Sources of a crawl, and its limits.
 
     Attributes:
         out: Folder of the data set; the same command resumes an interrupted crawl.

@@ -14,7 +14,7 @@ from pose2mesh.detectors.detection import Detection
 
 MOST_PIXELS = 60_000_000
 SMALLEST_SIDE_PX = 200
-SMALLEST_PERSON_PX = 128  # of height
+SMALLEST_PERSON_PX = 128  # height of the box
 _LEAST_SCORE, _LEAST_JOINTS, _SEEN = 0.4, 6, 0.3
 _FORMATS = ("JPEG", "PNG", "WEBP")
 _HEAD = slice(0, 5)  # nose, eyes, ears
@@ -22,7 +22,7 @@ _SHOULDERS = slice(5, 7)
 
 
 class RejectedImage(ValueError):
-    """The image is not kept; the message is the reason."""
+    """An image that is not kept; the message is the reason."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +123,7 @@ def blur_faces(pixels: NDArray[np.uint8], people: list[Detection]) -> NDArray[np
         if left >= right or top >= bottom:
             continue
         patch = image.crop((left, top, right, bottom))
-        # Down to six or so pixels across first: a blur alone can be undone in part.
+        # Downsampled to about six pixels across first, because a blur alone can be partly undone.
         step = max(1, round(radius / 3))
         coarse = patch.resize((-(-patch.width // step), -(-patch.height // step)))
         soft = coarse.resize(patch.size).filter(ImageFilter.GaussianBlur(radius / 4))

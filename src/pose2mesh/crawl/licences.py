@@ -23,7 +23,7 @@ class Licence:
         name: `CC BY-SA 4.0`, `CC0 1.0`, `Public Domain 1.0` and so on; `other` for a URL or text that is not of
             Creative Commons; `unknown` if there is none.
         stated: The URL or text on the page.
-        found: Where it was found: `schema.org`, `near the image`, `page`, `Open Graph`; empty if not found.
+        found: Kind of statement: `schema.org`, `near the image`, `page`, `Open Graph`; empty if there is none.
     """
 
     name: str = "unknown"
@@ -37,7 +37,7 @@ class Licence:
 
 
 def read_licence(stated: str, found: str) -> Licence:
-    """Parse the URL or text of a licence; `found` says where it was found."""
+    """Parse the URL or text of a licence; for `found` see `Licence`."""
     stated = stated.strip()[:500]
     if not stated:
         return Licence()

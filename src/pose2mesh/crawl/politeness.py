@@ -27,11 +27,11 @@ LONGEST_HOLD_SECONDS = 120.0  # a host that requests a longer pause is skipped u
 
 
 class Forbidden(IgnoreRequest):
-    """robots.txt does not allow the URL."""
+    """A URL that robots.txt does not allow."""
 
 
 class HostClosed(IgnoreRequest):
-    """The host is skipped for the rest of this run; the URL stays in the queue."""
+    """A URL of a host that is skipped for the rest of this run; the URL stays in the queue."""
 
 
 @dataclass
@@ -40,8 +40,8 @@ class Host:
 
     Attributes:
         delay: Seconds between two requests.
-        ready: Time of the next allowed request, of `time.monotonic`.
-        closed: Why the host is skipped for the rest of this run; empty while it is not.
+        ready: Time of the next allowed request, on the clock of `time.monotonic`.
+        closed: Reason why the host is skipped for the rest of this run; empty if it is not skipped.
     """
 
     delay: float
@@ -52,7 +52,7 @@ class Host:
 class Politeness:
     """Downloader middleware for Scrapy, which replaces its robots.txt middleware.
 
-    Scrapy's own treats an unreachable robots.txt as permission and does not enforce Crawl-delay.
+    Scrapy's own middleware treats an unreachable robots.txt as permission and does not enforce Crawl-delay.
 
     Attributes:
         hosts: State of each host, by name and port.

@@ -40,11 +40,11 @@ class Crawl:
     """State of one run.
 
     Attributes:
-        pages_per_host: The share of each host in `limits.pages`, so that a crawler trap cannot use up that of others.
+        pages_per_host: Share of each host in `limits.pages`, so that a crawler trap cannot use up the share of others.
         only_open: Request only images under an open licence.
         guard: Check of the addresses that may be connected to.
         stopped: Returns whether the user has requested to stop.
-        say: Receives lines of progress.
+        say: Callback for lines of progress.
         failure: The error that ended the run.
         received: Bytes of response bodies, including earlier runs.
     """
@@ -64,12 +64,12 @@ class Crawl:
 
     @property
     def ended(self) -> bool:
-        """Whether no more requests are made."""
+        """Whether the crawl makes no further requests."""
         return bool(self.end)
 
     @property
     def end(self) -> str:
-        """Reason why no more requests are made; empty while the crawl runs."""
+        """Reason why the crawl makes no further requests; empty while it runs."""
         if self.failure is not None:
             return "failed"
         if self.stopped():
@@ -203,12 +203,12 @@ class ImageSpider(Spider):
         elif _media_type(response.headers) not in _PAGE_TYPES:
             self._add_image(target, response)
         elif target.kind == "image":
-            self._settle(target, "another content type", response)  # for example a login page in place of the image
+            self._settle(target, "another content type", response)  # for example a login page instead of the image
         else:
             self._settle(target, "read", response, self._targets_found(target, response))
 
     def _handle_failure(self, target: CrawlTarget, error: BaseException) -> None:
-        """Handle a request without response: refused by our own rules, aborted, or failed in the network."""
+        """Handle a request without a response: refused by the rules of the crawl, aborted, or failed in the network."""
         if isinstance(error, HostClosed):
             self._release(target)
         elif isinstance(error, Forbidden):
@@ -315,7 +315,7 @@ def _settings(crawl: Crawl) -> dict[str, Any]:
         "USER_AGENT": f"{PRODUCT}/{version('pose2mesh')} (collects photos of people; obeys robots.txt)",
         "SCHEDULER": FrontierScheduler,
         "DOWNLOADER_MIDDLEWARES": {Politeness: 100},
-        "ROBOTSTXT_OBEY": False,  # `Politeness` does; the spider redirects and retries, so that a URL settles once
+        "ROBOTSTXT_OBEY": False,  # `Politeness` obeys it; the spider redirects and retries, so that a URL settles once
         "REDIRECT_ENABLED": False,
         "METAREFRESH_ENABLED": False,
         "RETRY_ENABLED": False,

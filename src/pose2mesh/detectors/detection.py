@@ -19,7 +19,7 @@ class Detection:
         joints_px: (17, 2) float32 pixels, origin top left, in the order of `skeletons.COCO17`.
         confidence: (17,) float32 in [0, 1]; 0 marks a joint that was not detected, whatever its coordinates.
         box_px: (4,) float32: left, top, right, bottom.
-        score: In [0, 1], of the person.
+        score: Score of the person in [0, 1].
     """
 
     joints_px: NDArray[np.float32]

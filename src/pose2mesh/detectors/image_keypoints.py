@@ -1,4 +1,4 @@
-"""Detections in an image as the `ImageInput` that `predict` otherwise reads from a keypoint file."""
+"""Converts the detections in an image to an `ImageInput`, the same input that is read from a keypoint file."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def detect_image(path: Path, image: NDArray[np.uint8], detector: Detector) -> Im
     """Detect the people of an image, best score first.
 
     Args:
-        path: Of the image file; the results are named after it.
+        path: Path of the image file; the results are named after it.
         image: (H, W, 3) RGB.
-        detector: As `load_detector` returns it.
+        detector: Detector from `load_detector`.
     """
     people = [pose_input(person, index) for index, person in enumerate(detector(image))]
     return ImageInput(path.stem, image_name=path.name, size=(image.shape[1], image.shape[0]), people=people)

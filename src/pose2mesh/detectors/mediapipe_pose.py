@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 SCALES = (1.0, 0.6)  # sides of the tiles, relative to the image's shorter side
 _MIN_TILE_PX = 32  # people in smaller tiles are never detected
-_MAX_POSES = 4  # per run
-_MIN_CONFIDENCE, _MIN_CONFIDENCE_IN_BOX = 0.5, 0.1  # of MediaPipe that there is a person
+_MAX_POSES = 4  # most people detected per run
+_MIN_CONFIDENCE, _MIN_CONFIDENCE_IN_BOX = 0.5, 0.1  # thresholds of MediaPipe's person score
 _MARGIN, _BOX_MARGIN = 1.5, 1.25  # side of the crop of the second run, and of a given box, over the box's longer side
 _CONFIRMED = 0.45  # least OKS of the poses of the two runs
 _SAME_PROPOSAL = 0.7
@@ -73,9 +73,9 @@ class MediaPipeDetector:
             min_pose_detection_confidence=min_confidence,
         )
         try:
-            with quiet_stderr():  # MediaPipe logs there, and no setting turns that off
+            with quiet_stderr():  # MediaPipe logs to standard error, and no setting turns that off
                 landmarker = PoseLandmarker.create_from_options(options)
-        except OSError as error:  # MediaPipe loads its native library only here
+        except OSError as error:  # MediaPipe loads its native library only at this point
             raise _lacks_gl(error) from error
         except (RuntimeError, ValueError) as error:
             raise InputError(f"{self.task}: is not a pose model of MediaPipe ({one_line(error)})") from error
@@ -85,7 +85,7 @@ class MediaPipeDetector:
 
     @cached_property
     def _landmarker_in_boxes(self) -> PoseLandmarker:
-        """For crops around given boxes, which hold a person: with a lower confidence threshold."""
+        """Landmarker with a lower confidence threshold, for crops around given boxes, which contain a person."""
         return self._open(_MIN_CONFIDENCE_IN_BOX)
 
     @staticmethod
@@ -93,7 +93,7 @@ class MediaPipeDetector:
         """Check that MediaPipe is installed and loads.
 
         Raises:
-            InputError: it is not; the message says what to install.
+            InputError: MediaPipe is missing or fails to load; the message names the package to install.
         """
         try:
             import mediapipe.tasks.python.vision  # noqa: F401

@@ -16,20 +16,20 @@ def require_onnxruntime() -> None:
     """Check that ONNX Runtime is installed and loads.
 
     Raises:
-        InputError: it is not; the message says what to install.
+        InputError: ONNX Runtime is missing or fails to load; the message names the package to install.
     """
     require("onnxruntime", "rtmpose")
 
 
 class OnnxNetwork:
-    """A network with one image as input, on the CPU; threads: OMP_NUM_THREADS if set, else one per core.
+    """A network with one image as input, run on the CPU with OMP_NUM_THREADS threads, or one per core if unset.
 
     Args:
         path: The `.onnx` file.
 
     Attributes:
-        size: (width, height) of its input (1, 3, H, W); None where the file leaves it open.
-        outputs: Names of its outputs.
+        size: (width, height) of the input (1, 3, H, W); None where the file does not fix it.
+        outputs: Names of the outputs.
 
     Raises:
         InputError: ONNX Runtime is missing, or the file cannot be used.

@@ -14,8 +14,8 @@ from pose2mesh.skeletons import COCO17
 
 SIMCC = ["simcc_x", "simcc_y"]
 _PADDING = 1.25  # enlargement of the box, as in training
-_BINS_PER_PX = 2.0  # of the SimCC outputs, per pixel of the input
-_MEAN, _STD = np.array([123.675, 116.28, 103.53]), np.array([58.395, 57.12, 57.375])  # of ImageNet, RGB
+_BINS_PER_PX = 2.0  # bins of the SimCC outputs per pixel of the input
+_MEAN, _STD = np.array([123.675, 116.28, 103.53]), np.array([58.395, 57.12, 57.375])  # ImageNet, RGB
 _MIN_CONFIDENCE = 0.3  # the network outputs every joint; MMPose, too, treats those below this as not detected
 
 
@@ -45,7 +45,7 @@ class PoseNetwork:
     """A pose network with SimCC heads (Li et al. 2022): for each joint, scores of bins along x and along y.
 
     Args:
-        network: With outputs `simcc_x` (1, 17, 2 W) and `simcc_y` (1, 17, 2 H).
+        network: A network with outputs `simcc_x` (1, 17, 2 W) and `simcc_y` (1, 17, 2 H).
     """
 
     def __init__(self, network: OnnxNetwork) -> None:

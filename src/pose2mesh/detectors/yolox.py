@@ -10,7 +10,7 @@ from pose2mesh.detectors.onnx_files import OnnxNetwork
 from pose2mesh.errors import InputError
 
 _STRIDES = (8, 16, 32)
-_GREY = 114  # of the padding that makes an image square, as in training
+_GREY = 114  # value of the padding that makes an image square, as in training
 _MIN_SCORE, _MAX_IOU = 0.3, 0.45
 _PERSON = 0  # the first class of COCO, and the only one of Human-Art
 

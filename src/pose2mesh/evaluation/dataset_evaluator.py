@@ -1,7 +1,7 @@
 """Evaluation of a model on a data set under one of its protocols.
 
-The network gets pixels alone; where the data set has the camera, the errors given the camera are reported too
-(`known_camera_…`).
+The network gets 2D joints in pixels alone; where the data set has the camera, the errors given the camera are reported
+too (`known_camera_…`).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ CHUNK = 64  # samples whose whole mesh is in memory at a time
 
 @dataclass(frozen=True)
 class EvaluationBatch:
-    """Input and ground truth of `B` samples of a test.
+    """Input and ground truth of `B` samples of a protocol.
 
     Attributes:
         rows: (B,) indices into the records.
@@ -128,7 +128,7 @@ class ProtocolTest:
         return usable
 
     def no_samples(self) -> InputError:
-        """The error of a test without any usable sample, with the reasons."""
+        """The error for a protocol without any usable sample, with the reasons."""
         reasons = ", ".join(f"{count} × {reason}" for reason, count in self.left_out.items())
         return InputError(f"{self.protocol.name}: no sample can be evaluated ({reasons})")
 
@@ -151,7 +151,7 @@ class ProtocolTest:
                 )
 
     def ground_truth(self, people: PosedSamples, rows: NDArray[np.int64], keep: NDArray[np.bool_]) -> BodyPoints:
-        """Ground truth of the samples that `keep`, (B,), selects."""
+        """Ground truth of the samples selected by the mask `keep` (B,)."""
         assert people.points_cam is not None
         vertices = people.points_cam[torch.from_numpy(keep)].double()
         joints = self.true_regressor @ vertices
@@ -161,7 +161,7 @@ class ProtocolTest:
         return BodyPoints(joints, vertices, self.true_root @ vertices)
 
     def predicted(self, vertices: NDArray[np.float32]) -> BodyPoints:
-        """Predicted vertices (B, V, 3) as the joints and vertices that the protocol compares."""
+        """Joints and vertices compared by the protocol, from predicted vertices (B, V, 3)."""
         points = torch.from_numpy(vertices).double()
         joints = self.regressor @ points
         return BodyPoints(joints, points, self.true_root @ points) if self.same_mesh else BodyPoints(joints)
@@ -212,7 +212,7 @@ def open_test(
         joint_set: Joint set of the model.
         protocol: A key of `PROTOCOLS`; the default of the validation data set where None.
         input_: Source of the 2D joints.
-        on_fault: What to do about unusable annotations; the config's setting where None.
+        on_fault: Treatment of unusable annotations; the config's setting where None.
 
     Raises:
         InputError: the protocol applies to no data set of the config; a file is missing or cannot be used.
@@ -254,11 +254,11 @@ def evaluate_records(
         predictor, records, body, protocol: See `ProtocolTest`.
         input_: 2D joints: `gt` is ground truth, `noisy` adds synthesised errors, `detected` are those of the data set.
         samples: Number of samples, chosen at random; all where None. Errors over time need all.
-        seed: Decides the chosen samples and the synthesised errors.
+        seed: Seed of the chosen samples and the synthesised errors.
 
     Returns:
-        `mpjpe_mm`, `pa_mpjpe_mm`, `mpvpe_mm`, `pa_mpvpe_mm` (None where the meshes differ) and what else
-        the protocol has: F-scores, `actions`, `sequences`; `known_camera_…` where the intrinsics are known;
+        `mpjpe_mm`, `pa_mpjpe_mm`, `mpvpe_mm`, `pa_mpvpe_mm` (None where the meshes differ) and, if the
+        protocol has them, F-scores, `actions`, `sequences`; `known_camera_…` where the intrinsics are known;
         `spread_mm`: the standard error of `mpjpe_mm`; `samples`; `left_out`: samples not evaluated, by reason.
 
     Raises:
@@ -283,7 +283,7 @@ def evaluate_records(
                 error_chunks.setdefault(name, []).append(values.numpy())
             if batch.cameras is not None:
                 given_camera = test.predicted(predictor.run(batch.pixels, batch.confidence, batch.cameras)[1])
-                # The camera turns the axes, which errors after alignment do not depend on.
+                # Given the camera the axes are rotated, which does not change errors after alignment.
                 for name, values in person_errors(protocol, given_camera, ground_truth, aligned=False).items():
                     error_chunks.setdefault(f"known_camera_{name}", []).append(values.numpy())
             joints.append(

@@ -15,7 +15,7 @@ MAX_NOISE_SCALE = 10.0
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """What to evaluate a model on.
+    """Test data of an evaluation, and its options.
 
     Attributes:
         data: A training config: the test part of its data sets is used, or its validation clips where it has none.

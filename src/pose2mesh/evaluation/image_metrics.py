@@ -1,7 +1,7 @@
 """2D agreement of predicted bodies with images: OKS of the reprojected joints and IoU of the silhouettes.
 
-Images have no 3D ground truth; the two measures show whether a body is projected onto the person. A body in one fixed
-pose under the same camera fit shows what the camera fit achieves alone.
+Images have no 3D ground truth; the two measures show whether a body is projected onto the person. The same measures of
+a body in one fixed pose show how much the camera fit alone achieves.
 """
 
 from __future__ import annotations

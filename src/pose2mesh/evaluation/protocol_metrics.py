@@ -30,10 +30,11 @@ def person_errors(
 ) -> dict[str, Tensor]:
     """Errors of each person, (B,), by their names in reports: `…_mm` in millimetres, `f_score_…` in [0, 1].
 
-    Errors of the surface are left out where either side has no vertices, errors after alignment without `aligned`.
+    Errors of the surface are left out if the prediction or the ground truth has no vertices, errors after alignment
+    without `aligned`.
 
     Args:
-        protocol: Gives the joints, the roots and the thresholds of the F-scores.
+        protocol: Protocol with the joints, the roots and the thresholds of the F-scores.
         prediction, ground_truth: Metres, joints in the protocol's joint set, `mesh_root` of the protocol's.
         aligned: Whether to compute the errors after a Procrustes alignment, which do not depend on the camera.
     """

@@ -120,7 +120,7 @@ PROTOCOLS: dict[str, Protocol] = {
             joint_set=HUMAN36,
             ground_truth="mesh",
             mesh_root=SMPL,
-            frames_per_second=30.0,  # the readme of 3DPW
+            frames_per_second=30.0,  # stated in the readme of 3DPW
         ),
         Protocol(
             name="surreal",

@@ -25,7 +25,7 @@ class PublishedRow:
         input_: Input of the method: the `image`, `detected` or true (`gt`) 2D joints.
         source: The paper, and differences from the protocol.
         mpjpe, pa_mpjpe, mpvpe, pa_mpvpe: Millimetres; None where not published.
-        f_scores: At 5 and 15 mm, after alignment.
+        f_scores: F-scores at 5 and 15 mm, after alignment.
     """
 
     protocol: str
@@ -76,7 +76,7 @@ _COLUMNS = (
 
 
 def report_tables(protocol: Protocol, results: Mapping[str, Any]) -> str:
-    """Results under a protocol as Markdown: beside published results, by action, over time, and what is left out.
+    """Results under a protocol as Markdown: beside published results, by action, over time, with omitted samples.
 
     Args:
         protocol: The protocol.

@@ -1,7 +1,7 @@
 """Evaluation of a model on synthetic samples: bodies of known shape in the poses of motion clips.
 
-The network gets pixels alone, as for a user without a calibrated camera. The same errors are reported again with what a
-user may know besides: the camera, the person's height, or both.
+The network gets 2D joints in pixels alone, as for a user without a calibrated camera. The same errors are reported
+again given the camera, the person's height, or both.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from pose2mesh.metrics import BodyPoints, Measure, compute_errors
 from pose2mesh.skeletons import JointSet
 
 CHUNK = 64  # samples whose whole mesh is in memory at a time
-# In the order of the report.
+# The measures in the order of the report.
 ALL_MEASURES: tuple[Measure, ...] = ("mpjpe", "mpvpe", "pa_mpjpe", "pa_mpvpe", "scaled_mpjpe", "scaled_mpvpe")
 
 
@@ -42,7 +42,7 @@ class SampleObserver(Protocol):
     def observe(self, people: SyntheticSamples, joints_px: Tensor, confidence: Tensor, chunk: int, seed: int) -> Images:
         """Crops of the samples around their 2D joints (B, J, 2) with confidences (B, J).
 
-        `chunk` and `seed` decide the rest of the images.
+        `chunk` and `seed` determine the random parts of the images.
         """
 
 
@@ -70,11 +70,11 @@ def evaluate_synthetic(
         predictor: A model of the default body.
         source: The test poses.
         samples: Number of samples.
-        seed: Decides all samples, cameras and errors.
+        seed: Seed of all samples, cameras and detection errors.
         input_: Source of the 2D joints, `gt` or `noisy`.
         drop_joints: Number of joints removed at random from each sample.
         noise_scale: Size of the `noisy` errors; see `datasets.synthetic.detection_noise.measured_noise`.
-        body: The default body on the CPU, if the caller has one: to build it takes seconds.
+        body: The default body on the CPU, if the caller has already built it, which takes seconds.
 
     Returns:
         Means over samples. `mpjpe_mm`, `pa_mpjpe_mm`, `mpvpe_mm`, `pa_mpvpe_mm`: from pixels alone. `scaled_…`: after
@@ -129,7 +129,7 @@ def evaluate_synthetic(
 
 
 def _check_model(predictor: Predictor, body: BodyModel, drop_joints: int) -> None:
-    """Refuse a model of another body than the samples', and more dropped joints than the model can do without."""
+    """Refuse a model of another body, and a number of dropped joints that leaves too few for the model."""
     joint_set, info = predictor.joint_set, predictor.info
     most = len(joint_set) - len(joint_set.derived) - LEAST_JOINTS
     if drop_joints > most:
@@ -191,7 +191,7 @@ def drop_random_joints(
     Args:
         pixels, confidence: (B, J, 2) and (B, J).
         count: Number of joints to drop, among those that are not derived.
-        seed: Decides which.
+        seed: Seed of the choice.
         joint_set: The `J` joints.
     """
     rng = np.random.default_rng(seed)

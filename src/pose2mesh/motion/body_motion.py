@@ -32,8 +32,8 @@ class BodyMotion:
     """A person over `T` consecutive frames.
 
     Attributes:
-        name: Of the person in the files.
-        phenotypes: (6,) the shape.
+        name: Name of the person in the files.
+        phenotypes: (6,) shape parameters.
         orientations: (T, 22, 3, 3) of the bones, from the mean adult's rest pose to camera axes, as in `BodyFit`.
         hips_m: (T, 3) the hips' bone head in the camera's frame.
         fps: Frames per second.
@@ -81,7 +81,7 @@ class BodyMotion:
 
     @property
     def local_rotations(self) -> Floats:
-        """(T, 22, 3, 3) the same, relative to the parent bone."""
+        """(T, 22, 3, 3) rotations of the bones relative to their parent bones."""
         from pose2mesh.datasets.synthetic.pose_sampling import to_local
 
         return to_local(torch.from_numpy(self.rotations)).numpy()

@@ -29,10 +29,10 @@ def write_bvh(path: str | Path, body: BodyModel, motion: BodyMotion, prefix: str
     """Write the motion of one person.
 
     Args:
-        path: The file.
+        path: BVH file to write.
         body: The body model.
         motion: The person's motion.
-        prefix: Of every bone's name; Mixamo's tools expect `mixamorig:`, others the bare names.
+        prefix: Prefix of every bone name; Mixamo's tools expect `mixamorig:`, others the bare names.
 
     Raises:
         InputError: the file cannot be written.

@@ -40,10 +40,10 @@ _SKIN_WEIGHTS = 4
 def write_animated_glb(
     path: str | Path, body: BodyModel, motions: Sequence[BodyMotion], colours: Sequence[Colour] | None = None
 ) -> None:
-    """Write one or several people; if all motions together have one frame, as poses without an animation.
+    """Write one or several people as an animation, or as static poses if the motions span a single frame.
 
     Args:
-        path: The file.
+        path: GLB file to write.
         body: The body model.
         motions: One per person, all with one frame rate; time starts at the earliest first frame.
         colours: sRGB in [0, 1], one per person.

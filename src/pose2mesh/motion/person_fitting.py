@@ -18,7 +18,7 @@ from pose2mesh.body_models.measurements import Measurement, measure
 from pose2mesh.inference.person import Person
 from pose2mesh.skeletons import JOINT_SETS
 
-_ROUNDS = 3  # of Gauss–Newton from the closed-form start; more change the result by less than 0.1 mm
+_ROUNDS = 3  # iterations of Gauss–Newton after the closed-form start; more change the result by < 0.1 mm
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class RigFit:
         orientations: (B, 22, 3, 3) of the bones, from the mean adult's rest pose to the axes of the meshes.
         hips_m: (B, 3) the hips' bone head, in the frame of the meshes.
         residual_mm: (B,) mean distance of the fitted points from those of the meshes.
-        measurements: By name, each with P values and residuals.
+        measurements: Name of each measurement to its P values and residuals.
     """
 
     phenotypes: NDArray[np.float32]
@@ -68,8 +68,8 @@ class Rig:
         """Fit shapes and poses to meshes (B, V, 3), metres.
 
         Args:
-            meshes: Each of another person, or all of one.
-            one_person: Whether all meshes are of one person and share a shape.
+            meshes: Meshes of one person, or one mesh per person.
+            one_person: Whether all meshes are of one person and share one shape.
         """
         points = torch.from_numpy(meshes).float()
         person = torch.zeros(len(points), dtype=torch.long) if one_person else None

@@ -43,7 +43,7 @@ class OneEuroConfig:
 
 # Tuned on the training clips, like the defaults above. Forwards and backwards, the filter acts twice and does not lag.
 BOTH_WAYS = OneEuroConfig(min_cutoff_hz=2.0)
-# Only the body's size determines the depth: an error of 2 % at 5 m is 100 mm, where the joints err by 80 mm.
+# The depth follows from the body's size alone: an error of 2 % at 5 m is 100 mm, while the joints' error is 80 mm.
 DEPTH = OneEuroConfig(min_cutoff_hz=0.5, beta=0.2)
 SIZE_WINDOW = 150
 
@@ -105,7 +105,7 @@ def smooth(
         points: Metres, consecutive frames.
         fps: Frames per second.
         config: Strength of the smoothing; None for the defaults of the direction.
-        lead: As for `OneEuro`.
+        lead: See `OneEuro`.
         both_ways: Filter forwards and then backwards, which does not lag; False for the causal filter alone.
 
     Raises:
@@ -167,8 +167,8 @@ class BodySmoother:
 
     Args:
         fps: Frames per second.
-        joint_set: Of the joints.
-        config: For joints and vertices.
+        joint_set: Joint set of the joints.
+        config: Strength of the smoothing of joints and vertices.
     """
 
     def __init__(self, fps: float, joint_set: JointSet, config: OneEuroConfig | None = None) -> None:
@@ -205,9 +205,9 @@ def steady_bodies(
         bodies: (T, 1 + J + N, 3) metres, camera axes: the root in the camera's frame, then the joints and N further
             points relative to it.
         fps: Frames per second.
-        joint_set: Of the joints.
-        config: For joints and points; None for the defaults.
-        filtered: False for the constant size alone.
+        joint_set: Joint set of the joints.
+        config: Strength of the smoothing of joints and points; None for the defaults.
+        filtered: Whether to filter over time; False only makes the size constant.
 
     Raises:
         InputError: a rate or a cutoff that is not positive.
@@ -238,8 +238,8 @@ def smooth_bodies(
         vertices: (T, V, 3) likewise.
         translations_m: (T, 3) the root in the camera's frame.
         fps: Frames per second.
-        joint_set: Of the joints.
-        config: For joints and vertices; None for the defaults.
+        joint_set: Joint set of the joints.
+        config: Strength of the smoothing of joints and vertices; None for the defaults.
 
     Returns:
         The same three arrays, smoothed, with bodies of the median size.
@@ -254,7 +254,7 @@ def smooth_bodies(
 
 
 class _BodyFilter:
-    """Filters a body's points and its position, on frames as in `BodyFrames`."""
+    """Filters a body's points and its position, with frames laid out as in `BodyFrames`."""
 
     def __init__(self, fps: float, joints: int, config: OneEuroConfig) -> None:
         self._body = OneEuro(fps, config, lead=joints)

@@ -19,7 +19,7 @@ from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig, add_detect
 from pose2mesh.datasets.synthetic.mocap import Clip
 from pose2mesh.geometry.camera import Intrinsics
 
-# As in evaluations: every joint is detected, and none is exact.
+# As in evaluations: every joint is detected, with an error.
 ALL_JOINTS_NOISY = NoiseConfig(drop=0.0, clean=0.0, plain_confidence=0.0, out_of_picture=False)
 # The whole person is in the image; the camera is at about the person's height.
 _CAMERAS = CameraConfig(steep=0.0, fill=(0.35, 0.8))
@@ -31,11 +31,11 @@ class SyntheticVideo:
 
     Attributes:
         fps: Frames per second.
-        joints_px: (T, J, 2) as detected.
-        confidence: (T, J).
+        joints_px: (T, J, 2) detected joints.
+        confidence: (T, J) confidences of the joints.
         joints_cam: (T, J, 3) ground truth, root-relative, metres, camera axes.
         root_cam: (T, 3) the root joint, in the camera's frame.
-        intrinsics: Of the camera.
+        intrinsics: Intrinsics of the camera.
         phenotypes: (6,) of the body.
         orientations: (T, 22, 3, 3) of its bones, in the clip's world.
         world_to_camera: (3, 3) from that world to the camera's axes.
@@ -64,9 +64,9 @@ def synthesise_video(
     Args:
         clip: The motion.
         synthesiser: The body and the joint set.
-        seed: Of the body's shape, the camera and the errors.
-        noise: The detector's errors.
-        most_frames: Limit on the number of frames, from the stretch's first.
+        seed: Seed of the body's shape, the camera and the detection errors.
+        noise: Model of the detector's errors.
+        most_frames: Largest number of frames; a longer stretch is cut at the end.
     """
     generator = torch.Generator().manual_seed(seed)
     frames = max(clip.stretches(), key=len)[:most_frames]

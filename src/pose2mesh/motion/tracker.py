@@ -80,14 +80,14 @@ class _Track:
     last: TrackFrame
     velocity: Floats  # (2,) pixels a frame
     hits: int = 1
-    waiting: list[TrackFrame] = field(default_factory=list)  # until the track is confirmed
+    waiting: list[TrackFrame] = field(default_factory=list)  # frames withheld until the track is confirmed
 
 
 class Tracker:
     """Assigns the detections of successive frames to tracks.
 
     Args:
-        joint_set: Of the joints.
+        joint_set: Joint set of the detections.
         config: Thresholds of tracks.
     """
 

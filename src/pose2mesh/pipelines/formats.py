@@ -1,4 +1,4 @@
-"""Output formats: one record a format and one function that writes it. The command line, its help, the server and the
+"""Output formats: one record and one writing function per format. The command line, its help, the server and the
 documents read `WRITERS`; a new format is one entry and one function here.
 
 Imports what a format needs when it is written, so that the command line's `--help` stays fast.
@@ -31,18 +31,18 @@ class Writer:
     """An output format of images or of videos.
 
     Attributes:
-        kind: What it is a format of.
-        name: As `--formats` takes it.
-        title: What the files hold, for readers.
+        kind: Kind of result that the format stores: an image or a video.
+        name: Value of `--formats`.
+        title: Description of the content, for display.
         write: `write(output, path)`, or `write(output, path, person)` with an index where `per_person`; `output` is an
-            `ImageOutput` or a `VideoOutput`. None where the format adds to the files of others.
-        suffix: Of the file name, after the stem of the input and, where `per_person`, the person's index.
+            `ImageOutput` or a `VideoOutput`. None where the format only adds data to the files of other formats.
+        suffix: End of the file name, after the stem of the input and, where `per_person`, the person's index.
         media_type: MIME type of a file.
-        usual: Written where the user names no formats.
-        per_person: A file for each person; else one for all.
-        needs_people: Not written where no person was detected.
-        needs_body: Needs a model whose body is Anny's, fitted to each person.
-        extra: The extra of the install that it needs.
+        usual: Whether the format is written by default.
+        per_person: Whether there is a file for each person, else one for all.
+        needs_people: Whether the format is omitted where no person was detected.
+        needs_body: Whether the format needs a model of the Anny body, which is fitted to each person.
+        extra: Optional dependency group (extra) that the format requires.
     """
 
     kind: Kind
@@ -64,13 +64,13 @@ class Writer:
 
 @dataclass(frozen=True, eq=False)
 class ImageOutput:
-    """What the formats of an image are written from.
+    """Input of the writers of an image.
 
     Attributes:
         predictor: The model.
         result: The recovered people.
-        overlay: What the overlay shows.
-        files: For each person the names of the files they are in, by format.
+        overlay: Elements of the overlay.
+        files: For each person, format to the name of the file that contains the person.
         rigs, rig_arrays: The fitted bodies, for the JSON and the NPZ file; empty where not requested.
     """
 
@@ -84,16 +84,16 @@ class ImageOutput:
 
 @dataclass(frozen=True, eq=False)
 class VideoOutput:
-    """What the formats of a video are written from.
+    """Input of the writers of a video.
 
     Attributes:
-        stem: Of the file names.
+        stem: Start of the file names.
         result: The recovered people.
         video: The frames; None for keypoints alone.
         rig: The body fitted to the people; None where no format needs it.
-        overlay: What the overlay shows.
-        files: For each person the names of the files they are in, by format.
-        with_rig: Add the fitted bodies to the JSON and the NPZ file.
+        overlay: Elements of the overlay.
+        files: For each person, format to the name of the file that contains the person.
+        with_rig: Whether to add the fitted bodies to the JSON and the NPZ file.
     """
 
     stem: str
@@ -106,7 +106,7 @@ class VideoOutput:
 
     @cached_property
     def motions(self) -> list[BodyMotion]:
-        """Bone rotations of every person in all their frames, held in memory."""
+        """Bone rotations of every person over all frames of the person, in memory."""
         return [body.motion() for body in self.result.people]
 
 
@@ -272,7 +272,7 @@ def chosen_formats(kind: Kind, names: tuple[str, ...] | None) -> tuple[str, ...]
     """The formats to write: those named, or the usual ones for None.
 
     Raises:
-        InputError: a name is that of another kind's format.
+        InputError: a format belongs to the other kind.
     """
     possible = writers(kind)
     if names is None:
@@ -299,7 +299,7 @@ def describe_formats() -> str:
 
 
 def name_files(kind: Kind, stem: str, people: int, formats: tuple[str, ...]) -> list[dict[str, str]]:
-    """For each person the names of the files they are in, by format; the JSON document does not list itself."""
+    """For each person, format to the name of the file that contains the person; the JSON file does not list itself."""
     listed = {name: writer for name, writer in writers(kind).items() if writer.write is not None and name != "json"}
     return [
         {name: listed[name].file_name(stem, index) for name in formats if name in listed} for index in range(people)
@@ -310,10 +310,10 @@ def write_files(kind: Kind, folder: Path, stem: str, people: int, formats: tuple
     """Write the files of an image or a video into a folder that exists.
 
     Args:
-        kind: What `output` is of.
-        folder, stem: Where, and the start of the file names.
-        people: How many there are.
-        formats: Names of formats.
+        kind: Kind of `output`.
+        folder, stem: Folder of the files, and start of their names.
+        people: Number of people.
+        formats: Names of the formats to write.
         output: An `ImageOutput` or a `VideoOutput`.
 
     Raises:

@@ -17,7 +17,7 @@ def describe_image(
     files: list[dict[str, str]],
     rigs: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """The JSON document of an image; `files` are each person's file names, by format, `rigs` the results of
+    """The JSON document of an image; `files` are the file names of each person by format, `rigs` the results of
     `motion.person_fitting.rig_people`."""
     rigs = rigs or [{} for _ in files]
     return {

@@ -1,4 +1,4 @@
-"""The files of one image: fits the body model where it is requested, and writes the formats."""
+"""Writes the output files of one image, after fitting the body model if a format needs it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def write_image_files(
 
 
 def find_rig(predictor: Predictor) -> Rig:
-    """The Anny body, to be fitted to a model's meshes.
+    """The Anny body, for fitting to the meshes of a model.
 
     Raises:
         InputError: the model has another body, or Anny is not installed.

@@ -42,7 +42,7 @@ class Job:
 
     Attributes:
         stem: Start of the names of its output files.
-        keypoints: The people of an image; None where they are to be detected, and for a video.
+        keypoints: The people of an image; None for a video, and where people have to be detected.
         image: The image file to draw over, or to detect people in.
         video: A video in place of an image.
     """
@@ -71,15 +71,15 @@ def predict_files(
     Args:
         inputs: Images, videos, and files and folders of keypoints or images.
         model, device, backend: Arguments of `model_zoo.load_model`.
-        options: What to write, and what is known of the images.
-        say: Called with each line of results.
-        warn: Called with a line for each input or image that could not be used, and for each image not found.
+        options: Output formats, and camera and height of the images where given.
+        say: Callback for each line of results.
+        warn: Callback for a line about each input or image that cannot be used, and each image that is not found.
 
     Returns:
-        The exit status: 0 when everything was written, 1 when some inputs or images were at fault, 2 when all were.
+        The exit status: 0 if all inputs and images were processed, 1 if some failed, 2 if all failed.
 
     Raises:
-        InputError: an option, the model or the detector cannot be used; nothing has been written then.
+        InputError: an option, the model or the detector cannot be used; no file is written in this case.
     """
     options.check()
     jobs: list[Job] = []
@@ -234,7 +234,7 @@ def write_image(
         Lines of results.
 
     Raises:
-        InputError: the image cannot be used or the files cannot be written; none of them exists then.
+        InputError: the image cannot be used or the files cannot be written; in both cases no file of the image is left.
     """
     formats = options.image_formats
     if predictor.needs_image and image_path is None:
@@ -302,7 +302,7 @@ def _recover_people(
     size: tuple[int, int] | None,
     image: NDArray[np.uint8] | None,
 ) -> tuple[list[Person], list[int | str | None], list[Skipped]]:
-    """The people, their ids, and the skipped annotations: by the reader, or because the model lacks their joints."""
+    """The people, their ids, and the annotations skipped by the reader or because too few joints fit the model."""
     intrinsics = options.camera
     if intrinsics == NOMINAL:
         if size is None:

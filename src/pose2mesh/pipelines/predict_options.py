@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from pose2mesh.geometry.camera import Intrinsics
     from pose2mesh.visualization.overlay import OverlayParts
 
-NOMINAL: Literal["nominal"] = "nominal"  # as an option's value in place of intrinsics
+NOMINAL: Literal["nominal"] = "nominal"  # value of --intrinsics that requests a guess
 
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """What to write for each input, and what is known of its images.
+    """Output formats of each input, and camera and height of its images where given.
 
     Attributes:
         out: Folder for the results, made if need be; files of the same name are replaced.
@@ -60,7 +60,7 @@ class PredictOptions:
         """Check every option before any work is done.
 
         Raises:
-            InputError: names the option, the value and what was expected.
+            InputError: an option is invalid; the message names it, its value and the expected one.
         """
         from pose2mesh.skeletons import INPUT_ORDERS
 
@@ -87,7 +87,7 @@ class PredictOptions:
 
     @property
     def camera(self) -> Intrinsics | Literal["nominal"] | None:
-        """The given intrinsics; `nominal` for those of a usual camera with the size of the image.
+        """The given intrinsics, or `nominal` to guess them from the size of the image.
 
         Raises:
             InputError: `intrinsics` are not four numbers in range.
@@ -100,7 +100,7 @@ class PredictOptions:
 
     @property
     def overlay_parts(self) -> OverlayParts:
-        """What overlays show.
+        """Elements of the overlays.
 
         Raises:
             InputError: `overlay` names something else.
@@ -117,7 +117,7 @@ class PredictOptions:
 
     @property
     def image_formats(self) -> tuple[str, ...]:
-        """What to write for an image.
+        """Formats to write for an image.
 
         Raises:
             InputError: a requested format is for videos only.
@@ -126,7 +126,7 @@ class PredictOptions:
 
     @property
     def video_formats(self) -> tuple[str, ...]:
-        """What to write for a video, whose overlay is an mp4.
+        """Formats to write for a video, whose overlay is an mp4.
 
         Raises:
             InputError: a requested format is for images only.

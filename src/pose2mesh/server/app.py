@@ -1,4 +1,4 @@
-"""The app and its HTTP API, as `docs/serve.md` describes them."""
+"""The Starlette application with the HTTP API that `docs/serve.md` describes."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Api:
         return await self._download(frames, request.path_params["format"])
 
     async def _describe(self, result: StoredResult) -> Response:
-        text = await run_in_threadpool(self.service.describe, result)  # slow for many people
+        text = await run_in_threadpool(self.service.describe, result)  # in a thread, since it is slow for many people
         return Response(text, media_type="application/json")
 
     def _image(self, request: Request) -> ImageResult:
@@ -121,7 +121,7 @@ _KEEP = {"Cache-Control": "private, max-age=3600"}  # a result does not change
 
 
 def build_app(service: Service, hosts: list[str] | None = None) -> Starlette:
-    """The app.
+    """Build the application.
 
     Args:
         service: Recovers people and keeps results.
@@ -164,7 +164,7 @@ def _options(request: Request) -> PredictOptions:
     """The options of a request, from its query.
 
     Raises:
-        InputError: names the invalid one.
+        InputError: an option is invalid; the message names it.
     """
     query = request.query_params
     unknown = set(query) - {"joints", "height", "intrinsics", "format", "name"}

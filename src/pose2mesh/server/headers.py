@@ -13,7 +13,7 @@ POLICY = (
 
 
 class SecurityHeaders:
-    """Adds the policy to every response, and answers 403 to requests from pages of other sites.
+    """Adds the security headers to every response, and responds 403 to requests from pages of other sites.
 
     Browsers state the origin of a request in `Sec-Fetch-Site`; other programs send no such header.
     """

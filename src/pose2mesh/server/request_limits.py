@@ -12,12 +12,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 @dataclass(frozen=True)
 class RequestLimits:
-    """Limits of one request, unless stated otherwise.
+    """Limits of the server; each is per request unless stated otherwise.
 
     Attributes:
-        upload_bytes: Size of its body.
+        upload_bytes: Size of the request body.
         keypoint_bytes: Size of a keypoint file, unpacked; reading it takes some ten times that in memory.
-        pixels: Of an image.
+        pixels: Number of pixels of an image.
         files, people: Number of uploaded files, and of people in all their images.
         header_seconds, body_seconds: Time until the headers, and the body, are received. A client that stops reading
             a response is disconnected after `body_seconds`.
@@ -43,11 +43,11 @@ class RequestLimits:
 
 
 class BodyDeadline:
-    """Answers 408 to a request whose body is not received in time.
+    """Responds 408 to a request whose body is not received in time.
 
     Args:
         app: The wrapped application.
-        seconds: From the end of the headers to the end of the body.
+        seconds: Time from the end of the headers to the end of the body.
     """
 
     def __init__(self, app: ASGIApp, seconds: float) -> None:
@@ -62,7 +62,7 @@ class BodyDeadline:
 
         async def receive_in_time() -> Message:
             nonlocal complete
-            if complete:  # only the disconnect follows the body, which has no deadline
+            if complete:  # after the body only the disconnect message is received, without a deadline
                 return await receive()
             try:
                 message = await asyncio.wait_for(receive(), end - time.monotonic())

@@ -19,8 +19,8 @@ class Frames:
     """The result of one request.
 
     Attributes:
-        images: In the order of the request; they are the frames of the 3D view.
-        frames_per_second: Of a video, where it is known.
+        images: Images in the order of the request; they are the frames of the 3D view.
+        frames_per_second: Frame rate of a video, where known.
     """
 
     images: list[ImageResult]
@@ -32,9 +32,9 @@ class StoredResult:
     """A stored result.
 
     Attributes:
-        identifier: Unguessable: it grants access to the result.
+        identifier: Random identifier that cannot be guessed; it grants access to the result.
         frames: The result.
-        size_bytes: In memory.
+        size_bytes: Size in memory.
         until: Time of eviction, on the clock of the store.
     """
 
@@ -45,11 +45,11 @@ class StoredResult:
 
 
 class ResultStore:
-    """Keeps results until one of the limits is reached; the oldest goes first.
+    """Keeps results until one of the limits is reached; the oldest is evicted first.
 
     Args:
-        limits: Its `results`, `result_bytes` and `result_seconds`.
-        clock: Returns seconds.
+        limits: Limits, of which `results`, `result_bytes` and `result_seconds` are used.
+        clock: Function that returns the time in seconds.
     """
 
     def __init__(self, limits: RequestLimits, clock: Callable[[], float] = time.monotonic) -> None:
@@ -73,7 +73,7 @@ class ResultStore:
         """A stored result.
 
         Raises:
-            HTTPException: 404, there is no such result, or no longer.
+            HTTPException: 404, the result does not exist or was evicted.
         """
         self._evict()
         if identifier not in self._results:

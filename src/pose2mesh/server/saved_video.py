@@ -1,4 +1,4 @@
-"""Reads the NPZ file that `predict` writes of a video, for display; nothing is recovered again."""
+"""Reads the NPZ file that `predict` writes for a video, to display its results without running the model again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pose2mesh.inference.predictor import Predictor
 from pose2mesh.server.result_store import Frames
 from pose2mesh.visualization.image_result import ImageResult
 
-# Arrays that are read: those with a row per person and frame, with the shape of a row.
+# Arrays with a row per person and frame, and the shape of a row.
 _ROWS = {
     "vertices": "V3", "joints": "J3", "translation_m": "3", "joints_px": "J2", "confidence": "J",
     "frame": "", "person": "",
@@ -30,7 +30,7 @@ def is_saved_video(file: Path) -> bool:
     try:
         with np.load(file, allow_pickle=False) as arrays:
             return {*_ROWS, *_WHOLE} <= set(arrays.files)
-    except Exception:  # the fault is reported when the file is read as keypoints
+    except Exception:  # the error is reported when the file is read as keypoints
         return False
 
 

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from pose2mesh.detectors.detection import Detector
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-# Time and bytes of a refused request that are still read and discarded, so that the client can read the refusal.
+# Limits on the rest of a refused request that is read and discarded, so that the client can read the refusal.
 _LINGER_SECONDS, _LINGER_BYTES = 2.0, 4_000_000
-_LEAST_READ_BYTES = 500_000  # of a pending response that a client must read within `body_seconds`
+_LEAST_READ_BYTES = 500_000  # least part of a pending response that a client must read within `body_seconds`
 
 
 class ImpatientProtocol(H11Protocol):
@@ -120,17 +120,17 @@ def serve(
     Args:
         host, port: The address to listen on.
         model, backend: Arguments of `model_zoo.load_model`.
-        detector, detector_files, offline: Arguments of `load_detector`. Without any for `auto`, images are
-            not accepted.
-        say: Called with the line that states the address of the app.
-        warn: Called with a line where images are not accepted.
+        detector, detector_files, offline: Arguments of `load_detector`. If `auto` finds no detector, images are not
+            accepted.
+        say: Callback for the line that states the address of the app.
+        warn: Callback for a line that states that images are not accepted.
         limits: Limits of a request.
 
     Raises:
         InputError: the model, the detector or the port cannot be used.
     """
     limits = limits or RequestLimits()
-    listener = _listen(host, port)  # before the slow part
+    listener = _listen(host, port)  # before the model is loaded, which is slow
     with listener:
         predictor = load_model(model, "cpu", backend)
         service = Service(predictor, _find_detector(detector, detector_files, offline, warn), limits)
@@ -143,7 +143,7 @@ def serve(
 
 
 def make_server(service: Service, limits: RequestLimits, hosts: list[str] | None) -> uvicorn.Server:
-    """The server, not yet running."""
+    """Build the server without starting it."""
     protocol = type("Protocol", (ImpatientProtocol,), {"limits": limits})
     config: dict[str, Any] = {
         "http": protocol, "ws": "none", "lifespan": "off", "log_level": "warning", "server_header": False,

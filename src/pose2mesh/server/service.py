@@ -1,4 +1,4 @@
-"""The work of the app apart from HTTP: recovers people from uploaded files, and writes the formats to send."""
+"""The work of the app apart from HTTP: recovers people from uploaded files, and writes the requested formats."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Service:
         return json_text(document, "result")
 
     def frame(self, image: ImageResult) -> dict[str, Any]:
-        """The document of an image for the 3D view."""
+        """The JSON document of an image for the 3D view."""
         people, canvas = image.people, image.canvas()
         return describe_frame(self.predictor, people, canvas, image.stem, image.identifiers, image.colours)
 

@@ -1,4 +1,4 @@
-"""Reads the files of a request as images with keypoints: stored under safe names, checked before they are opened."""
+"""Reads the files of a request as images and keypoints: stores them under safe names, checks them before opening."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from pose2mesh.visualization.overlay import LONGEST_OVERLAY_PX
 if TYPE_CHECKING:
     from pose2mesh.detectors.detection import Detector
 
-# First bytes of a file → the suffix that it is stored under, whatever its name is.
+# First bytes of a file → suffix of the stored file; the suffix of its name is ignored.
 _SIGNATURES = (
     (b"\xff\xd8\xff", ".jpg"), (b"\x89PNG\r\n\x1a\n", ".png"), (b"RIFF", ".webp"),
     (b"\x93NUMPY", ".npy"), (b"PK", ".npz"),
@@ -72,7 +72,7 @@ def suffix_of(start: bytes) -> str:
 
 
 def free_name(stem: str, taken: set[str]) -> str:
-    """`stem`, with a number where it is taken; the name is added to `taken`."""
+    """`stem`, with a number appended if it is already in `taken`; the result is added to `taken`."""
     name, number = stem, 2
     while name in taken:
         name, number = f"{stem}_{number}", number + 1
@@ -127,11 +127,11 @@ def read_uploads(
     """Read the images of a request; people are detected where no keypoints were sent.
 
     Args:
-        files: In one folder, under names of `safe_stem` and `suffix_of`.
+        files: Files in one folder, named by `safe_stem` and `suffix_of`.
         joints: Order of the joints in arrays.
-        limits: On pixels, bytes of keypoints, and people.
-        detector: None where images are not accepted.
-        check: Called between images; raises once the deadline is over.
+        limits: Limits on pixels, bytes of keypoints, and people.
+        detector: Detector of 2D poses; None where images are not accepted.
+        check: Callback between images; raises once the deadline has passed.
 
     Raises:
         InputError: a file cannot be used; it is named without its folder.
@@ -235,7 +235,7 @@ def check_people(count: int, limits: RequestLimits) -> None:
 
 @contextmanager
 def without_folder(folder: Path) -> Iterator[None]:
-    """Make errors name a file as the client knows it, without the server's folder."""
+    """Remove the server's folder from the file name in errors, since the client does not know it."""
     try:
         yield
     except InputError as error:

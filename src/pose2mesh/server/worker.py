@@ -20,7 +20,7 @@ class Deadline:
         self.seconds, self.end = seconds, time.monotonic() + seconds
 
     def check(self) -> None:
-        """Abort the work once the deadline is over.
+        """Abort the work once the deadline has passed.
 
         Raises:
             HTTPException: 503.
@@ -46,7 +46,7 @@ class Worker:
         """Run `work` in the thread and return its result.
 
         Raises:
-            HTTPException: 503, at once where the queue is full, or once the deadline is over.
+            HTTPException: 503, immediately if the queue is full, or once the deadline has passed.
         """
         if self.pending > self.waiting:
             raise HTTPException(503, f"{self.waiting} requests are waiting already", {"Retry-After": "2"})

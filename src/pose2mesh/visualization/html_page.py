@@ -27,10 +27,10 @@ def write_page(
     """Write a page that shows people in 3D.
 
     Args:
-        path: The file.
-        title: Its heading.
+        path: HTML file to write.
+        title: Heading of the page.
         predictor: The model that recovered the people.
-        frames: One or more, from `scene.describe_frame`; several get a slider.
+        frames: One or more frames from `scene.describe_frame`; with several the page has a slider.
         frames_per_second: Playback rate of a video.
 
     Raises:

@@ -18,12 +18,12 @@ class ImageResult:
     """The recovered people of one image.
 
     Attributes:
-        stem: Start of the names of its files.
-        name: Of the image, for readers.
+        stem: Start of the names of the output files.
+        name: Name of the image, for display.
         image: (H, W, 3) RGB; None where only keypoints are given.
         size: (width, height) in pixels of the keypoints; None where it is unknown.
-        people: In the order of the input.
-        identifiers: Their ids in the input.
+        people: Recovered people, in the order of the input.
+        identifiers: Ids of the people in the input.
         skipped: Annotations that were not recovered, with the reason.
         numbers: Colour index of each person, the same in every frame of a video; None for the order of `people`.
     """

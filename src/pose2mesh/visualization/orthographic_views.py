@@ -17,10 +17,10 @@ Floats = NDArray[np.floating]
 SIDE: Floats = np.array([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]])
 TOP: Floats = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
 
-_WIDTH = 0.6  # of a view, for a height of 1
+_WIDTH = 0.6  # width of a view, relative to its height
 _FILLED = 0.86
-_LEAST_M = 2.0  # least extent of a view
-_LINE = (205, 206, 210)  # of the grid, one line per metre
+_LEAST_M = 2.0  # smallest extent shown by a view
+_LINE = (205, 206, 210)  # colour of the grid, which has one line per metre
 # From confidence 0 to 1, in colours that colour-blind people tell apart (Okabe and Ito).
 _SCALE = np.array([(213, 94, 0), (240, 228, 66), (0, 158, 115)], float)
 
@@ -45,10 +45,10 @@ def draw_view(
 
     Args:
         people: The people to draw.
-        faces: (F, 3) of their meshes.
+        faces: (F, 3) triangles of the meshes, as vertex indices.
         axes: `SIDE` or `TOP`.
         extent: (2, 3) least and greatest coordinates to show, in the camera frame: the same for all frames of a video.
-        height: Of the view, in pixels.
+        height: Height of the view in pixels.
         colours: Person i takes colour i.
     """
     width = round(_WIDTH * height)

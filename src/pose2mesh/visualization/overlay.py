@@ -23,7 +23,7 @@ class Canvas:
 
     Attributes:
         image: (H, W, 3).
-        origin_px: (2,) its top left corner, in pixels of the keypoints.
+        origin_px: (2,) top left corner of the canvas, in pixels of the keypoints.
         factor: (2,) canvas pixels per pixel of the keypoints, horizontally and vertically.
     """
 
@@ -61,7 +61,7 @@ def blank_canvas(people: list[Person], size: tuple[int, int] | None) -> Canvas:
 
 @dataclass(frozen=True)
 class OverlayParts:
-    """What an overlay shows; the field names are the values of `--overlay`.
+    """Elements of an overlay; the field names are the values of `--overlay`.
 
     Attributes:
         mesh, joints, confidences: Over the image: meshes, input joints, input joints with their confidences.
@@ -76,10 +76,10 @@ class OverlayParts:
 
     @classmethod
     def parse(cls, text: str) -> OverlayParts:
-        """From names separated by commas.
+        """Parse names separated by commas.
 
         Raises:
-            InputError: no name, or an unknown one.
+            InputError: there is no name, or an unknown one.
         """
         names = [part.strip() for part in text.split(",") if part.strip()]
         possible = [field.name for field in fields(cls)]
@@ -102,11 +102,11 @@ def draw_overlay(
     """Draw people over a canvas, and their side and top views beside it.
 
     Args:
-        canvas: What to draw on; it is not changed.
+        canvas: Background; not modified.
         people: The people to draw.
         predictor: The model that recovered them.
         colours: Mesh colours; person i takes colour i, cyclically.
-        parts: What to draw.
+        parts: Elements to draw.
         extent: (2, 3) least and greatest coordinates that side and top views show; those of the people for None.
 
     Returns:

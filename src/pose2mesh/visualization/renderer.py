@@ -27,11 +27,11 @@ PALETTE: tuple[Colour, ...] = (
 )  # fmt: skip
 
 # Vertices are snapped to 1/256 px, as GPUs do, so that the edge tests are exact in integers: two faces that share an
-# edge leave neither gap nor double.
+# edge leave no gap and cover no pixel twice.
 _SUBPIXELS = 256
 # A face that reaches farther out than this almost touches the camera; the bound keeps the integers under 2^63.
 _FARTHEST_PX = 2.0**17
-# Rows of spans are made for so many pixels of bounding boxes at once: bounds the memory of a close-up.
+# Spans are computed for about this many bounding-box pixels at once, to bound the memory of a close-up.
 _CHUNK_PX = 2_000_000
 _SUPERSAMPLED_PX = 1_000_000
 _HEAD_LIGHT = np.array([0.0, 0.0, -1.0])
@@ -181,7 +181,7 @@ def _covered_pixels(triangles: _Triangles, height: int, width: int) -> Iterator[
 
 
 def _expand(counts: Integers) -> tuple[Integers, Integers]:
-    """`counts[i]` elements for each i: the i of every element, and its index from 0 within that i."""
+    """For groups of `counts[i]` elements: the group of every element, and its index from 0 within the group."""
     which = np.repeat(np.arange(len(counts)), counts)
     starts = np.cumsum(counts) - counts
     return which, np.arange(len(which)) - starts[which]
@@ -295,7 +295,7 @@ def draw_skeleton(
         joints_px: (J, 2).
         confidence: (J,) in [0, 1]; 0 marks a missing joint.
         edges: Index pairs, as `JointSet.edges` has them.
-        colour: Of the lines; dots and lines have a dark rim, to be visible on any background.
+        colour: Colour of the lines; dots and lines have a dark rim, to be visible on any background.
 
     Returns:
         A new image (H, W, 3).
@@ -357,7 +357,7 @@ def contact_sheet(images: Sequence[RGBImage], captions: Sequence[str], columns: 
         tile: Height and width of a tile, pixels.
 
     Raises:
-        ValueError: there is no picture, or not a caption for each.
+        ValueError: there is no image, or the number of captions differs from that of the images.
     """
     from PIL import Image, ImageDraw, ImageFont, ImageOps
 

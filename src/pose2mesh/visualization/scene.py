@@ -21,8 +21,8 @@ from pose2mesh.visualization import renderer
 from pose2mesh.visualization.overlay import Canvas, draw_meshes
 
 _UP_FROM_CAMERA = np.array([1.0, -1.0, -1.0])
-_STEPS = 2**14 - 1  # of a coordinate over the body's extent: a tenth of a millimetre
-_BEHIND_M = 0.4  # from the farthest person to the backdrop
+_STEPS = 2**14 - 1  # quantisation steps over the body's extent, about 0.1 mm each
+_BEHIND_M = 0.4  # distance of the backdrop behind the farthest person
 _ARM_SPAN = ("left_wrist", "left_elbow", "left_shoulder", "right_shoulder", "right_elbow", "right_wrist")
 
 
@@ -34,7 +34,7 @@ def describe_scene(
     Args:
         title: Heading of the view.
         predictor: The model that recovered the people.
-        frames: From `describe_frame`; empty where the view requests each frame when it is shown.
+        frames: Frames from `describe_frame`; empty where the view requests each frame when it is shown.
         frames_per_second: Playback rate of a video.
     """
     kind = "<u2" if len(predictor.template) <= 65536 else "<u4"
@@ -64,9 +64,9 @@ def describe_frame(
         predictor: The model that recovered the people.
         people: The people.
         canvas: The image, or a blank canvas in its place.
-        name: Of the image, for readers.
-        identifiers: The id of each person, for readers.
-        colours: The colour of each person, the same in every frame.
+        name: Name of the image, for display.
+        identifiers: Id of each person, for display.
+        colours: Colour of each person, the same in every frame.
     """
     height, width = canvas.image.shape[:2]
     return {

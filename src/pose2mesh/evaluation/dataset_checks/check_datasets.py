@@ -26,11 +26,11 @@ def check_dataset(path: Path, options: CheckOptions, say: Callable[[str], None],
 
     Args:
         path: A data set's folder, a keypoint file in COCO format, or a training config (.yaml).
-        options: What to check.
-        say, warn: Take lines for standard output and standard error.
+        options: Options of the checks.
+        say, warn: Callbacks for lines of standard output and standard error.
 
     Returns:
-        0 where nothing is wrong, 1 where something is.
+        The exit status: 0 without faults, 1 with at least one.
 
     Raises:
         InputError: an option or a body model cannot be used, or no split can be read.

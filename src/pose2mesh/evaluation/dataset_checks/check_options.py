@@ -13,7 +13,7 @@ from pose2mesh.errors import InputError
 
 @dataclass(frozen=True)
 class CheckOptions:
-    """How to check a data set.
+    """Options of the checks of a data set.
 
     Attributes:
         models: The folder of the SMPL and MANO files, to pose the fitted bodies; a config names its own. Without it
@@ -40,10 +40,10 @@ class CheckOptions:
     overrides: Annotated[tuple[str, ...], Parameter(name="--set")] = ()
 
     def check(self) -> None:
-        """Check what can be checked before any work is done.
+        """Check the options before any work is done.
 
         Raises:
-            InputError: names the option, the value and what was expected.
+            InputError: an option is invalid; the message names it, its value and the expected one.
         """
         for name, value in (("--samples", self.samples), ("--shown", self.shown)):
             if value < 1:

@@ -28,8 +28,8 @@ class SheetSample:
         joints_px: (J, 3) labelled x, y and visibility.
         names: Names of the `J` joints.
         image_file: The image file; None if there is none.
-        size: Its width and height according to the data set; (0, 0) if unknown.
-        mesh: The body as the camera sees it, in the image's pixels; None where there is no body or no camera.
+        size: Width and height of the image according to the data set; (0, 0) if unknown.
+        mesh: The body projected into the image; None without a body or a camera.
     """
 
     caption: str
@@ -41,7 +41,7 @@ class SheetSample:
 
 
 def write_sheet(path: Path, people: Sequence[SheetSample], columns: int = 6) -> None:
-    """Draw samples in rows to a PNG file.
+    """Draw samples in rows and write the sheet to a PNG file.
 
     Raises:
         InputError: the file cannot be written.
@@ -90,6 +90,6 @@ def _background(person: SheetSample, origin: NDArray[np.floating], side: float) 
 
 
 def _edges(names: tuple[str, ...]) -> list[tuple[int, int]]:
-    """Bones between joints of these names, from the joint set that shares most names with them."""
+    """Bones between joints of these names, from the joint set with the most names in common."""
     nearest = max(JOINT_SETS.values(), key=lambda joint_set: len(set(names) & set(joint_set.names)))
     return [(names.index(a), names.index(b)) for a, b in nearest.bones if a in names and b in names]

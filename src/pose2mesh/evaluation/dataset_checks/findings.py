@@ -1,4 +1,4 @@
-"""Findings of `pose2mesh data check` in the records of a data set that need no posed body: one line per check."""
+"""Checks of `pose2mesh data check` that do not pose bodies: counts of faulty and suspicious records of a data set."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from pose2mesh.datasets.records import Records
 from pose2mesh.skeletons import COCO, convert
 
 BLOCK = 65_536  # records checked at a time
-MAX_OUTSIDE_SHARE = 0.5  # of a person's labelled joints
-MAX_DISTANCE_M = 100.0  # a person farther from the camera is in another unit
+MAX_OUTSIDE_SHARE = 0.5  # share of a person's labelled joints
+MAX_DISTANCE_M = 100.0  # a larger distance from the camera means that the unit is wrong
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Finding:
     Attributes:
         what: Description of what is counted.
         count: The number found.
-        of: The number checked; None where it does not apply.
+        of: The number of records checked; None where it does not apply.
         wrong: Whether a count above zero is a fault of the data.
         example: The first one found.
     """
@@ -43,7 +43,7 @@ class Finding:
 
 
 def record_findings(records: Records, images: Path | None) -> list[Finding]:
-    """Records read and left out, missing images, and records with suspicious labels.
+    """Count records read and left out, missing images, and records with suspicious labels.
 
     Args:
         records: Read with `on_fault="skip"`.
@@ -99,7 +99,7 @@ _WRONG = {_OUTSIDE, _CROSSED, _SMALL, _LARGE, _FAR}
 def _label_findings(
     records: Records, rows: NDArray[np.int64]
 ) -> Iterator[tuple[str, NDArray[np.bool_], NDArray[np.bool_]]]:
-    """Description of each check, the records that it applies to (B,) and the records where it finds something (B,)."""
+    """Yield for each check its description, the mask (B,) of records that it applies to, and that of its findings."""
     schema = records.schema
     yield "without a body fit", np.ones(len(rows), bool), ~_column(records.body_valid, rows)
     if records.joints_px is not None:
@@ -108,7 +108,7 @@ def _label_findings(
         known = np.isfinite(share)
         yield "a labelled joint outside the image", known, known & (share > 0)
         yield _OUTSIDE, known, known & (share > MAX_OUTSIDE_SHARE)
-        if records.joints_m is None:  # else hidden joints are labelled too
+        if records.joints_m is None:  # data sets with 3D joints label hidden joints too
             yield _CROSSED, np.ones(len(rows), bool), label_checks.crossed(joints, schema.joints)
     if records.joints_m is not None and records.joints_valid is not None:
         joints_m, valid = records.joints_m[rows], records.joints_valid[rows]

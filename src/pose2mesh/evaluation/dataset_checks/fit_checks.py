@@ -1,4 +1,4 @@
-"""Agreement of the fitted bodies of a data set with its labels: distance, left and right, and position."""
+"""Checks of the fitted bodies of a data set against its labels: distance, exchanged sides, and position."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class FitErrors:
         unit: `mm`, or `px of a crop of 64`.
         limit: Largest error of a good fit.
         mirrored: (S,) fits that agree with the labels far better with left and right exchanged.
-        misplaced: (S,) fits at another place than their labels.
+        misplaced: (S,) fits far from the position of their labels.
     """
 
     rows: NDArray[np.int64]
@@ -86,7 +86,7 @@ class DatasetFits:
         self._others = {int(number): other.regressor(joint_set)[rows] for number, other in body.others.items()}
 
     def _regress(self, vertices: Tensor, rows: NDArray[np.int64]) -> Tensor:
-        """Labelled joints (B, J, 3) of bodies, each by the regressor of its gender, like the labels."""
+        """Labelled joints (B, J, 3) of bodies, regressed by the regressor of each body's gender, like the labels."""
         joints = self._main @ vertices
         for number, regressor in self._others.items():
             assert self.records.gender is not None
@@ -145,7 +145,7 @@ class DatasetFits:
         return FitErrors(rows, error, unit, float(limit), exchanged, misplaced)
 
     def project(self, row: int) -> ProjectedMesh | None:
-        """Mesh of one record as the camera sees it; None without a body or without a known position.
+        """Mesh of one record projected into its image; None without a body or a known position.
 
         A body without a position is moved onto its labelled joints; one without a camera is viewed from its front.
         """

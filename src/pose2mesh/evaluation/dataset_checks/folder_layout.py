@@ -29,7 +29,7 @@ _SPLIT_FILES: tuple[tuple[str, tuple[str, ...], str], ...] = (
 )
 _HUMAN36M = {"train": (1, 5, 6, 7, 8), "test": (9, 11)}
 
-# Where image names are relative to, in a data set's folder; AMASS has no images.
+# Image folder within a data set's folder; image names are relative to it. AMASS has no images.
 _IMAGES = {
     "human36m": "images", "coco": "images", "pw3d": "imageFiles", "pw3d_sequences": "imageFiles", "muco": "data",
     "surreal": "images/{split}", "freihand": ".", "freihand_coco": "data", "own": "images",

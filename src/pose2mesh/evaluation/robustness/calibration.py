@@ -1,7 +1,7 @@
 """Calibration of the input confidences: whether the body fits a joint better where the detector is more confident.
 
-The networks predict no confidence. A user has that of the input joints, whose mean is `Person.score`. It is compared
-with the keypoint similarity of the projected joint with the true joint, which is in [0, 1] as well.
+The networks predict no confidence. The input joints have one; its mean is `Person.score`. It is compared with the
+keypoint similarity of the projected joint with the true joint, which is in [0, 1] as well.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ BOX_PX = 256.0
 JITTER_PX, JITTER_REPEATS = 2.0, 3
 CROP_SHARE = 0.25
 SMALL_BOX_PX = 64.0
-_SYMMETRIC_M = 0.002  # a vertex is the twin of one whose mirror image lies this close to it
+_SYMMETRIC_M = 0.002  # largest distance of a vertex from the mirror image of its twin
 
 
 @dataclass(frozen=True, eq=False)

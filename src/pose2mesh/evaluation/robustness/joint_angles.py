@@ -1,4 +1,4 @@
-"""Joint angles of meshes: knees, elbows, hips and head compared with the range of motion of living joints.
+"""Joint angles of meshes: knees, elbows, hips and head compared with the human range of motion.
 
 The rotation of each bone from the mean body at rest is fitted to the vertices that it carries by orthogonal Procrustes
 analysis: a closed-form fit of the rig to the mesh, without its shape. Angles are between bones and need no camera.

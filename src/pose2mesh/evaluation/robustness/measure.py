@@ -26,7 +26,7 @@ from pose2mesh.evaluation.robustness.sample_sets import SampleSet, from_clips
 from pose2mesh.inference.predictor import Predictor
 
 Floats: TypeAlias = NDArray[np.floating]
-# The error that decides the gap and the worst cases: the true camera is given.
+# The error, given the true camera, from which the gap and the worst cases are computed.
 GAP_ERROR = "known_mpjpe_mm"
 _PLAUSIBLE = (
     "asymmetry_percent", "odd_bones_percent", "beyond_limits_percent", "depth_mm", "intersecting_percent",
@@ -99,7 +99,7 @@ class Meter:
 
     @cached_property
     def reference(self) -> PoseDifficulty:
-        """The reference that measures difficulty; made at first use."""
+        """The reference that measures difficulty, built on first use."""
         return PoseDifficulty(self.synthesiser)
 
     def __call__(self, people: SampleSet, seed: int, say: Callable[[str], None]) -> Measures:

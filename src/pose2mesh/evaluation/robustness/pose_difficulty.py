@@ -2,7 +2,7 @@
 
 The reference is a nearest-neighbour lifter: among bodies sampled from joint limits alone it finds those with the
 nearest normalised 2D joints and predicts the mean of their 3D joints. It uses no clip, so it cannot overfit to one;
-where its error is larger, the 2D pose is rarer or says less about depth, for any method.
+where its error is larger, the 2D pose is rarer or determines the depth less well, for any method.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class PredictionSet:
 
 
 def predict(predictor: Predictor, people: SampleSet, *, give_camera: bool = False) -> PredictionSet:
-    """Run the model on pixels alone, or given the true cameras of samples from clips."""
+    """Run the model on 2D joints alone, or also given the true cameras of samples from clips."""
     intrinsics = people.ground_truth.intrinsics if give_camera and people.ground_truth is not None else None
     return PredictionSet(*predictor.run(people.joints_px, people.confidence, intrinsics))
 

@@ -12,7 +12,7 @@ MAX_SAMPLES = 5000  # the true bodies of a set are held in memory, 0.2 MB per pe
 
 @dataclass(frozen=True)
 class RobustnessOptions:
-    """What to measure a model on.
+    """Sample sets of a robustness report, and its options.
 
     Attributes:
         out: Folder for report.md, report.html, report.json and their images.

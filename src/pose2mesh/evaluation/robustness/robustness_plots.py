@@ -46,7 +46,7 @@ def draw_curves(path: Path, sets: Sequence[Measures]) -> None:
 def _draw_curve(axes: Axes, curve: Curve, colour: str, label: str) -> None:
     pairs = zip(curve.places, curve.values, strict=True)
     points = [(place, interval) for place, interval in pairs if interval is not None]
-    # A single clip or image says little about a place, unless the set has no more.
+    # A point from a single clip or image is unreliable and omitted, unless the set has no more.
     points = [point for point in points if point[1].groups > 1] or points
     if not points:
         return

@@ -25,8 +25,8 @@ def measure_robustness(predictor: Predictor, model: str, options: RobustnessOpti
 
     Args:
         predictor: The model.
-        model: Its name or file, for the command line that the report repeats.
-        options: What to measure; `RobustnessOptions.check` has passed.
+        model: Name or file of the model, for the command line printed in the report.
+        options: Sample sets and output; `RobustnessOptions.check` has passed.
         say: Prints a line of progress or results.
 
     Raises:

@@ -108,7 +108,7 @@ class SampleSet:
 
 
 class _ChosenPoses(PoseSource):
-    """Returns the given poses in their order."""
+    """Pose source that returns given poses in their order."""
 
     def __init__(self, poses: Tensor) -> None:
         super().__init__(poses, PoseConfig(procedural=0.0))
@@ -137,7 +137,7 @@ def from_clips(
         body: The body model that poses the vertices.
         synthesiser: Poses the joints of the model's joint set with the same body model.
         samples: Number of samples.
-        seed: Decides frames, shapes and cameras.
+        seed: Seed of frames, shapes and cameras.
     """
     rng = np.random.default_rng(seed)
     counts = np.full(len(clips), samples // len(clips))
@@ -216,7 +216,7 @@ def from_keypoints(
         images: Folder of the images, for sizes that the file lacks and for names in the report. No pixel is used.
         joint_set: Joint set of the model.
         samples: Largest number of people.
-        seed: Decides the chosen people.
+        seed: Seed of the choice of people.
 
     Raises:
         InputError: the file cannot be used, or no person in it has enough joints.

@@ -20,7 +20,7 @@ Floats: TypeAlias = NDArray[np.floating]
 _CHUNK = 64
 _QUANTILE = 0.25
 
-# Name to the joints whose mean is each end; alternatives where joint sets differ. The trunk is broad, so it has two.
+# Name to the joints whose mean is each end; alternatives where joint sets differ. The broad trunk has two parts.
 _HEAD_ENDS: tuple[tuple[str, ...], ...] = (("left_ear", "right_ear"), ("head_top",), ("head",))
 _SIDED = {
     "upper_arm": (("shoulder",), ("elbow",)),

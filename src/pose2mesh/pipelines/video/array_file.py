@@ -10,12 +10,12 @@ from numpy.typing import DTypeLike, NDArray
 
 
 class ArrayFile:
-    """An array (T, …) in a file, read, changed and appended to row by row; no file stays open.
+    """An array (T, …) in a file that is read, modified and extended row by row; the file does not stay open.
 
     Args:
-        path: The file; made by the first `append`.
-        dtype: Of the rows.
-        shape: Of one row.
+        path: The file; created by the first `append`.
+        dtype: Type of the elements.
+        shape: Shape of one row.
 
     An incomplete last row, left by a killed process, does not count and is overwritten.
     """

@@ -1,7 +1,7 @@
 """The bodies of one tracked person of a video: recovered frame by frame, smoothed, of one constant shape; on disk.
 
 Where the model's mesh is the Anny body, that body is fitted to every frame's mesh with one shape for all frames: its
-bone rotations go into animation files, and its surface is drawn and written. The people of other models keep the
+bone rotations go into animation files, and its surface is drawn and written. With other models people keep the
 network's surface, scaled to one size.
 """
 
@@ -38,14 +38,14 @@ TURNS = 22 * 9
 
 @dataclass(frozen=True)
 class VideoConditions:
-    """Camera, frame rate and known height of the people of a video, and whether to filter them.
+    """Camera and frame rate of a video, height of the people, and whether to filter over time.
 
     Attributes:
         fps: Frames per second.
         size: (width, height) of the frames.
-        intrinsics: Of the camera, where known.
+        intrinsics: Intrinsics of the camera, where known.
         height_m: Standing height of the people, where known.
-        smooth: Filter over time; each person has one size and shape in any case.
+        smooth: Whether to filter over time; each person has one size and shape in either case.
     """
 
     fps: float
@@ -96,19 +96,19 @@ class BodyTrack:
 
     @property
     def phenotypes(self) -> NDArray[np.float32]:
-        """(6,) its parameters."""
+        """(6,) parameters of the shape of the Anny body."""
         return np.array(list(self.shape["phenotypes"].values()), np.float32)
 
     @property
     def recovered(self) -> int:
-        """Number of recovered frames; frames that windows share count for each."""
+        """Number of recovered frames; a frame in two windows counts twice."""
         return len(self.track) if len(self.bodies) == len(self.track) else len(self._raw)
 
     def finish(self, rig: Rig | None, step: Callable[[int], object]) -> None:
         """Recover the missing frames, smooth them and fit the body; resumes an interrupted run.
 
         Args:
-            rig: The body to fit; None for none.
+            rig: The body to fit; None for no fit.
             step: Called with the number of further frames.
         """
         T = len(self.track)

@@ -15,8 +15,8 @@ class DetectionStore:
     """The 2D joints of all people in every frame so far, in the model's joint set.
 
     Args:
-        folder: Where they are stored; existing ones are taken over.
-        joint_set: Of the joints.
+        folder: Folder of the stored detections; existing ones are kept.
+        joint_set: Joint set of the joints.
     """
 
     def __init__(self, folder: Path, joint_set: JointSet) -> None:
@@ -39,7 +39,7 @@ class DetectionStore:
         before = self.people
         if len(joints_px):
             self._people.append(np.concatenate([joints_px, confidence[..., None]], axis=2))
-        self._ends.append(np.array([before + len(joints_px)]))  # last, since it makes the frame count
+        self._ends.append(np.array([before + len(joints_px)]))  # written last: only then does the frame count as stored
 
     def __getitem__(self, frame: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """A frame's joints (D, J, 2) and confidences (D, J)."""

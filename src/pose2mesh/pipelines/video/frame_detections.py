@@ -26,13 +26,13 @@ Joints: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 class FrameDetections:
-    """The 2D detections of every frame. At least a video and a detector, or keypoints and a rate, are needed.
+    """The 2D detections of every frame. Requires a video and a detector, or keypoints and a rate.
 
     Args:
-        joint_set: The model's, of the yielded joints.
+        joint_set: Joint set of the model, in which joints are yielded.
         video: The frames.
         detector: Detects people where no keypoints are given.
-        keypoints: Take precedence.
+        keypoints: Keypoints of the frames; they take precedence over the detector.
         rate: Frames per second, where there is no video.
 
     Attributes:
@@ -63,7 +63,7 @@ class FrameDetections:
 
         Args:
             start: The number of the first frame.
-            before: The detections of the frame before it, if there is one.
+            before: The detections of the preceding frame, if there is one.
 
         Raises:
             InputError: the keypoints cannot be read.
@@ -105,8 +105,8 @@ def store_detections(
     """Detect people in all frames that are not yet in the store.
 
     Args:
-        frame_detections: The detections.
-        detections: Where they are stored.
+        frame_detections: Yields the detections.
+        detections: The store.
         facts_file: Stores the frame rate and the fault of the video; it exists once all frames are stored.
         step: Called with the number of further frames.
 

@@ -25,7 +25,7 @@ class KeypointFrames:
 
     Args:
         path: A folder of OpenPose files, a COCO file, or an array (T, J, 2|3) of one person.
-        joints: The order of the joints in arrays.
+        joints: Order of the joints in arrays.
     """
 
     def __init__(self, path: Path, joints: str) -> None:
@@ -65,7 +65,7 @@ class KeypointFrames:
         if self.path.suffix.lower() in (".npy", ".npz"):
             (image,) = stream_keypoints(self.path, self.joints, minimum_joints=0)
             people = {person.identifier: person for person in image.people}
-            for frame in range(len(people) + len(image.skipped)):  # identified by their rows
+            for frame in range(len(people) + len(image.skipped)):  # identified by the row index
                 yield frame, [people[frame]] if frame in people else []
             return
         if self.path.is_dir():

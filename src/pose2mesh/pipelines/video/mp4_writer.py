@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from pose2mesh.errors import InputError, one_line
 from pose2mesh.pipelines.video.frame_reader import require_pyav
 
-# The first one that the installed FFmpeg has is used. H.264 plays everywhere; VP9, for an FFmpeg without GPL parts, in
-# browsers.
+# The first encoder of the installed FFmpeg is used. H.264 plays everywhere; VP9, for an FFmpeg without GPL parts, plays
+# in browsers.
 _ENCODERS = {
     "libx264": {"preset": "veryfast", "crf": "21"},
     "libopenh264": {"b": "6M"},

@@ -24,10 +24,10 @@ class Track:
     """One person over consecutive frames.
 
     Attributes:
-        number: From 0, in the order of appearance.
+        number: Number of the person from 0, in the order of appearance.
         first_frame: The number of the first frame.
         folder: Holds this person's files.
-        rows: Of `frame`, `detected` (False where the gap was bridged), `joints_px` (J, 2) and `confidence` (J,).
+        rows: Rows of `frame`, `detected` (False for a bridged frame), `joints_px` (J, 2) and `confidence` (J,).
     """
 
     number: int
@@ -49,7 +49,7 @@ class TrackStore:
     """The tracks of a video, and statistics of all frames.
 
     Attributes:
-        people: In the order of appearance.
+        people: Tracked people in the order of appearance.
         unclaimed: Number of detections outside any track: of people detected in too few consecutive frames.
         corner_px: (2,) the largest x and y of a joint, at least 1: stands for the image size where that is unknown.
     """
@@ -68,7 +68,7 @@ def track_people(detections: DetectionStore, folder: Path, fps: float, joint_set
     tracker = Tracker(joint_set, config)
     shape = (len(joint_set), 2)
     fields = [("frame", "<i4"), ("detected", "?"), ("joints_px", "<f4", shape), ("confidence", "<f4", shape[:1])]
-    kind = np.dtype(fields, align=True)  # PyTorch takes no floats from odd addresses
+    kind = np.dtype(fields, align=True)  # PyTorch requires aligned floats
     people: list[Track] = []
     claimed, corner = 0, np.ones(2)
     folder.mkdir(exist_ok=True)

@@ -19,7 +19,7 @@ def windows(frames: int, longest: int, overlap: int) -> list[slice]:
 
 
 def joined(rows: ArrayFile, spans: Sequence[slice]) -> Iterator[NDArray[np.floating]]:
-    """The frames of a track in parts, from the concatenated rows of its windows; overlaps are blended."""
+    """Yield the frames of a track in parts, from the concatenated rows of its windows; overlaps are blended."""
     at = 0
     tail = rows[:0]
     for span, following in zip(spans, [*spans[1:], None], strict=True):

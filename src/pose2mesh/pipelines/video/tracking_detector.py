@@ -13,10 +13,10 @@ from pose2mesh.detectors.detection import Detection, Detector
 from pose2mesh.detectors.nms import SAME_POSE, pose_similarity
 
 _DETECTIONS_PER_SECOND = 6
-_MARGIN = 0.15  # of a person's longer side: allows for motion, and for the body around the joints
-_LEAST_SCORE = 0.1  # below this score there is no person
-_CERTAIN_SCORE = 0.5  # from this score a tracked person is kept though the full detection missed them
-_CONFIRMING_OKS = 0.3  # from this similarity (OKS) a pose of the full detection confirms a tracked one
+_MARGIN = 0.15  # relative to the box's longer side: allows for motion, and for the body around the joints
+_LEAST_SCORE = 0.1  # poses of a lower score are dropped
+_CERTAIN_SCORE = 0.5  # least score at which a tracked person missed by the full detection is kept
+_CONFIRMING_OKS = 0.3  # least similarity (OKS) at which a pose of the full detection confirms a tracked one
 
 
 class TrackingDetector:
@@ -34,7 +34,7 @@ class TrackingDetector:
     def __call__(
         self, image: NDArray[np.uint8], frame: int, joints_px: NDArray[np.floating], confidence: NDArray[np.floating]
     ) -> list[Detection]:
-        """The people of frame number `frame`, given the joints (D, J, 2) and confidences (D, J) of the one before."""
+        """People in frame number `frame`, given the joints (D, J, 2) and confidences (D, J) of the previous frame."""
         boxes = [_box(*person) for person in zip(joints_px, confidence, strict=True)]
         people = self.detector(image, np.stack(boxes)) if boxes else []
         followed = [person for person in people if person.score >= _LEAST_SCORE]
@@ -51,7 +51,7 @@ class TrackingDetector:
 
 
 def _without_duplicates(people: list[Detection]) -> list[Detection]:
-    """Detections without those that repeat an earlier one."""
+    """The detections without duplicates of earlier ones."""
     kept: list[Detection] = []
     for person in people:
         if all(pose_similarity(other, person) <= SAME_POSE for other in kept):

@@ -18,9 +18,9 @@ class VideoInput:
 
     Attributes:
         stem: Start of the names of the output files.
-        path: The input as the user gave it.
+        path: The input file or folder.
         video: The frames; None for keypoints alone.
-        keypoints: None where people are to be detected.
+        keypoints: Keypoints of the frames; None where people have to be detected.
         fps: Frames per second, for keypoints without a video.
     """
 
@@ -33,17 +33,17 @@ class VideoInput:
 
 @dataclass(frozen=True)
 class VideoOptions:
-    """What to write, and what is known of the camera.
+    """Output options, and the camera and height where known.
 
     Attributes:
         out: Folder for the results.
-        formats: Names of `pipelines.formats.WRITERS`.
+        formats: Formats to write, from `pipelines.formats.WRITERS`.
         joints: Order of the joints in arrays.
-        intrinsics: Of the camera; `nominal` for those of a usual camera with that image size.
+        intrinsics: Intrinsics of the camera; `nominal` guesses them from the image size.
         height_m: Standing height of the people.
-        smooth: Filter over time.
-        detector: Names the detector and its files, so that results of an earlier run with another are discarded.
-        overlay: What the overlay shows.
+        smooth: Whether to filter over time.
+        detector: The detector and its files; results of an earlier run with another detector are discarded.
+        overlay: Elements of the overlay.
     """
 
     out: Path

@@ -12,7 +12,7 @@ from pose2mesh.pipelines.video.frame_reader import Video
 from pose2mesh.pipelines.video.video_result import VideoResult, colour_of
 from pose2mesh.visualization.overlay import blank_canvas, image_canvas
 
-MOST_FRAMES = 100  # of a page, a quarter of a megabyte each, so that it stays small enough for mail
+MOST_FRAMES = 100  # a quarter of a megabyte each, so that the page can be mailed
 LONGEST_PX = 640  # longer side of a frame's image
 
 

@@ -36,7 +36,7 @@ from pose2mesh.pipelines.video.video_result import VideoResult
 if TYPE_CHECKING:
     from pose2mesh.motion.person_fitting import Rig
 
-_VERSION = 2  # of the hidden folder's content
+_VERSION = 2  # version of the layout of the hidden folder
 
 
 def predict_video(
@@ -52,16 +52,16 @@ def predict_video(
 
     Args:
         source: The video.
-        options: What to write.
+        options: Output options.
         predictor: The model.
-        detector: Needed where there are no keypoints.
+        detector: Detector of 2D poses; required without keypoints.
         rig: The Anny body, for models with that body.
-        say: Called with lines of results.
-        warn: Called with a line on how much of a damaged file could be read.
+        say: Callback for lines of results.
+        warn: Callback for a line that states how much of a damaged file could be read.
 
     Raises:
         InputError: the input cannot be used, or the files cannot be written. Intermediate results are kept for the next
-            run, unless the input is at fault.
+            run, unless the input cannot be used.
     """
     work = options.out / f".{source.stem}.pose2mesh-part"
     is_new = not options.out.exists()
@@ -110,7 +110,7 @@ def recover_video(
     work: Path,
     say: Callable[[str], None],
 ) -> VideoResult:
-    """Recover the people of a video, with intermediate results in the folder `work`; existing ones are taken over.
+    """Recover the people of a video, with intermediate results in the folder `work`; existing results are reused.
 
     Raises:
         InputError: the input cannot be used; `work` is removed then.
@@ -152,7 +152,7 @@ def _size(frame_detections: FrameDetections, tracks: TrackStore) -> tuple[int, i
 
 
 def _detection_key(source: VideoInput, options: VideoOptions, predictor: Predictor) -> dict[str, Any]:
-    """Everything that the detections depend on."""
+    """Description of all inputs that the detections depend on."""
     files = [path for path in (source.video, source.keypoints) if path is not None]
     stamps = [[str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
     return {
@@ -166,7 +166,7 @@ def _detection_key(source: VideoInput, options: VideoOptions, predictor: Predict
 
 
 def _recovery_key(source: VideoInput, options: VideoOptions, predictor: Predictor) -> dict[str, Any]:
-    """Everything that the recovered bodies depend on, beside the detections."""
+    """Description of all inputs that the recovered bodies depend on, besides the detections."""
     given = [str(options.intrinsics), options.height_m, options.smooth]
     return {"model": asdict(predictor.info), "asked": given}
 

@@ -25,7 +25,7 @@ class VisiblePerson:
     Attributes:
         number: Index into `VideoResult.people`.
         person: The body in this frame.
-        bridged: Interpolated: detected before and after this frame, not in it.
+        bridged: Whether the frame is interpolated: the person was detected before and after it, but not in it.
     """
 
     number: int
@@ -38,12 +38,12 @@ class VideoResult:
     """The recovered people of a video. Their bodies lie on disk and are read on access.
 
     Attributes:
-        name: Of the input.
+        name: Name of the input.
         predictor: The model.
         conditions: Image size, camera, frame rate.
-        rate: Frames per second, exactly.
+        rate: Exact number of frames per second.
         frames: Number of frames.
-        people: In the order of appearance.
+        people: Tracked people in the order of appearance.
         unclaimed: Number of detections outside any track.
         fault: The reason for fewer frames than expected, or None.
     """

@@ -29,8 +29,8 @@ def write_overlay(path: Path, result: VideoResult, video: Video | None, parts: O
         path: The MP4 file.
         result: The recovered people.
         video: The frames; their number may differ from that of `result`.
-        parts: What to draw.
-        step: Called after each frame with 1.
+        parts: Elements to draw.
+        step: Callback, called with 1 after each frame.
 
     Raises:
         InputError: PyAV is missing, or the file cannot be written.
@@ -127,8 +127,8 @@ def write_description(path: Path, result: VideoResult, files: Sequence[dict[str,
     Args:
         path: The JSON file.
         result: The recovered people.
-        files: For each person the names of the files they are in, by format.
-        with_rig: Add the fitted body.
+        files: For each person, format to the name of the file that contains the person.
+        with_rig: Whether to add the fitted body.
     """
     conditions, intrinsics = result.conditions, result.conditions.nominal_or_known
     document = {
@@ -202,5 +202,5 @@ def _frame_line(frame: int, person: Any, bridged: bool) -> str:
 
 
 def track_colours(result: VideoResult) -> list[tuple[float, float, float]]:
-    """A colour a person, as the GLB file takes it: channels in [0, 1]."""
+    """The colour of each person for the GLB file, with channels in [0, 1]."""
     return [in_unit(colour_of(number)) for number in range(len(result.people))]
