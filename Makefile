@@ -9,12 +9,12 @@
 #   make table    run the results table of the literature: MOTIONS=<folder of BVH clips>; TRAIN=1 trains all methods first
 #   make weights  retrain the bundle that ships from BVH clips: MOTIONS=<folder>
 
-# The first interpreter that runs, not the first on the path: version managers put stand-ins there that only fail.
+# The first interpreter that runs, not the first on the path: version managers put shims there that may only fail.
 PYTHON ?= $(shell for python in python3.11 python3; do $$python -c "" 2>/dev/null && echo $$python && break; done)
 TORCH := torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
-# Stamps: what is installed is up to date as long as these are newer than the files that say what to install.
+# Stamp files: the installation is up to date as long as these are newer than the files that list the requirements.
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 REQUIREMENTS := pyproject.toml constraints.txt
@@ -28,7 +28,7 @@ help:
 demo: $(INSTALLED)
 	$(BIN)/pose2mesh predict examples/coco_people.json --out demo_out
 
-# By file, on up to four cores: what a file's tests share is made once, and each process takes a gigabyte.
+# Distributed by file, on up to four cores: fixtures of a file are made once, and each process needs a gigabyte.
 PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test: lint
@@ -49,7 +49,7 @@ format: $(INSTALLED_DEV)
 docs: $(INSTALLED_DEV)
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet -b html docs docs/_build/html
 
-# Built from the source archive, as an index would serve it, and run where nothing else is installed.
+# The wheel is built from the source archive, as a package index would serve it, and run in an empty environment.
 EMPTY := build/empty
 release: $(INSTALLED_DEV)
 	rm -rf dist $(EMPTY)
@@ -61,23 +61,23 @@ release: $(INSTALLED_DEV)
 	cd $(EMPTY) && bin/pose2mesh predict ../../examples/coco_people.json --out out
 	ls $(EMPTY)/out/*.glb $(EMPTY)/out/*_overlay.png
 
-# Tables and figures in benchmarks/out/; some ten minutes on two cores that have nothing else to do.
+# Writes tables and figures to benchmarks/out/; takes some ten minutes on two idle cores.
 bench: $(INSTALLED_DEV)
 	$(BIN)/python benchmarks/bench.py $(BENCH)
 
 train: $(INSTALLED_DEV)
-	@test -n "$(CONFIG)" || { echo "say which: make train CONFIG=configs/<name>.yaml" >&2; exit 1; }
+	@test -n "$(CONFIG)" || { echo "CONFIG is missing: make train CONFIG=configs/<name>.yaml" >&2; exit 1; }
 	$(BIN)/pose2mesh train $(CONFIG)
 
-# table.md and table.json in runs/baselines, in minutes from the bundles there or those that ship. Training takes some ten
-# minutes a method on a core; what is there already is kept, and an interrupted run goes on.
+# Writes table.md and table.json to runs/baselines, in minutes, from the bundles there or those that ship. Training
+# takes some ten minutes per method on a core; existing bundles are kept, and interrupted runs are resumed.
 table: $(INSTALLED_DEV)
-	@test -n "$(MOTIONS)" || { echo "say where the BVH clips are: make table MOTIONS=<folder>" >&2; exit 1; }
+	@test -n "$(MOTIONS)" || { echo "MOTIONS (BVH clips) is missing: make table MOTIONS=<folder>" >&2; exit 1; }
 	$(BIN)/python scripts/results_table.py $(MOTIONS) $(if $(TRAIN),--train)
 
-# Both stages, some hours on two cores; the seeds are in the configs.
+# Trains both stages, some hours on two cores; the seeds are in the configs.
 weights: $(INSTALLED_DEV)
-	@test -n "$(MOTIONS)" || { echo "say where the BVH clips are: make weights MOTIONS=<folder>" >&2; exit 1; }
+	@test -n "$(MOTIONS)" || { echo "MOTIONS (BVH clips) is missing: make weights MOTIONS=<folder>" >&2; exit 1; }
 	$(BIN)/pose2mesh train configs/light_posenet.yaml --set data.motions=$(MOTIONS) --out runs/light_posenet
 	$(BIN)/pose2mesh train configs/light_posenet_on.yaml --set data.motions=$(MOTIONS) --out runs/light_posenet_on
 	$(BIN)/pose2mesh train configs/light.yaml --set data.motions=$(MOTIONS) --out runs/light
@@ -87,7 +87,7 @@ clean:
 	rm -rf demo_out build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# torch goes first and by itself, so that nothing else decides which build of it is taken.
+# torch is installed first and alone, so that no other requirement decides which build of it is chosen.
 $(INSTALLED): $(REQUIREMENTS) | $(BIN)/pip
 	$(BIN)/pip install $(TORCH)
 	$(BIN)/pip install --constraint constraints.txt --editable .

@@ -20,7 +20,7 @@ from pose2mesh.skeletons import JointSet
 def save_untrained(
     path: Path, anny: BodyModel, source: PoseSource, joint_set: JointSet, joint_base: bool = False
 ) -> Path:
-    """Write one of a joint set; it does not tell heights."""
+    """Write the bundle of an untrained network for a joint set; it has no calibration of stature."""
     config = NetworkConfig(
         confidence_input=True,
         isotropic=True,

@@ -356,7 +356,7 @@ def test_a_damaged_last_checkpoint_falls_back_to_the_best(
         assert rows(interrupted) == rows(straight("posenet")[1])
     (interrupted / "best.ckpt").write_bytes(b"nothing")
     if damage == "half":
-        with pytest.raises(InputError, match=r"last\.ckpt: is damaged, and there is no whole best\.ckpt beside it"):
+        with pytest.raises(InputError, match=r"last\.ckpt: is damaged, and there is no intact best\.ckpt beside it"):
             loop.train(settings, interrupted, checkpoint)
 
 

@@ -1,4 +1,4 @@
-"""Training of learned baselines: rendered observations, losses and validation errors."""
+"""`TrainingModule` of learned baselines: rendered observations, losses and validation errors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class BaselineModule(TrainingModule[Samples]):
     Args:
         config: Config of the run.
         network: Network to train.
-        training, validation: Chunks of samples by number.
+        training, validation: Functions that return the chunk of samples with a given number; a chunk is a batch.
     """
 
     config: BaselineConfig
@@ -34,7 +34,7 @@ class BaselineModule(TrainingModule[Samples]):
 
     @property
     def steps(self) -> int:
-        """Chunks of an epoch."""
+        """Steps of an epoch; each takes one chunk."""
         return self.config.samples_per_epoch // self.config.batch_size
 
     def training_batch(self, step: int, count: int, epoch: int = 0) -> Samples:

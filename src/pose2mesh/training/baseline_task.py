@@ -27,10 +27,10 @@ PRIOR_BODIES = 4096  # training bodies for methods that fit a prior of pose and 
 
 
 class BaselineTask(Task):
-    """See `training.task.Task`: everything follows from the config and its seed.
+    """See `training.task.Task`; the config and its seed determine all of it.
 
-    The weights of the last epoch are kept: methods are compared on the validation clips, so that choosing the best
-    epoch on them would be selecting on the test set.
+    The weights of the last epoch are kept: methods are compared on the validation clips, and choosing the best epoch
+    on them would be selection on the test set.
 
     Raises:
         InputError: a folder or file is missing or cannot be used, or torchrun started several processes.
@@ -87,7 +87,7 @@ class BaselineTask(Task):
             joint_set=network.joint_set.name,
             body=DEFAULT_BODY,
             config=plain_values(config) | {"motions": None, "kept": None, "pretrained": None},
-            data=describe_poses(config.motions) + ", pictures drawn of them",
+            data=describe_poses(config.motions) + ", images rendered from them",
             licence="Apache-2.0",
             stature_features=stature_features(self.layer.body, network.joint_set),
             parameters=sum(numbers.numel() for numbers in trained),

@@ -17,7 +17,7 @@ from pose2mesh.training.optimisers import build_optimiser
 from pose2mesh.training.pose2mesh_module import Pose2MeshModule
 from pose2mesh.training.pose2mesh_task import Pose2MeshTask
 
-GROWTH_BYTES = 64 << 20  # growth of the peak between two batches that is more than noise
+GROWTH_BYTES = 64 << 20  # a smaller growth of the peak from one batch to the next is noise
 SHARE = 0.8  # of the available memory; the rest is for validation and other programs
 
 
@@ -43,7 +43,7 @@ def largest_batch(config: TrainConfig) -> int:
 
 
 def one_step(module: Pose2MeshModule) -> Callable[[int], None]:
-    """A function that takes one training step with a given batch size."""
+    """A function that runs one training step with a given batch size."""
     config = module.config
     optimiser = build_optimiser(config.optimiser, module.trained)
     kind = module.device.type
@@ -75,9 +75,9 @@ def by_growth(step: Callable[[int], None], peak: Callable[[], int], available: i
     """Double the batch until the peak has grown twice, then extrapolate linearly.
 
     Args:
-        step: Takes a step with a given batch size.
+        step: Runs a training step with a given batch size.
         peak: Peak memory so far, bytes.
-        available: Further memory that is free, bytes.
+        available: Memory that is still free, bytes.
         most: Upper limit of the result.
     """
     start, size, grown = peak(), 2, 0
@@ -90,7 +90,7 @@ def by_growth(step: Callable[[int], None], peak: Callable[[], int], available: i
         if peak() > limit:
             return size // 2
         if grown >= 2:
-            # A doubling from `size` costs twice what the doubling to it did.
+            # Doubling from `size` adds twice the memory that doubling to `size` has added.
             held = float(peak())
             while held + 2 * growth <= limit and 2 * size <= most:
                 growth, size = 2 * growth, 2 * size

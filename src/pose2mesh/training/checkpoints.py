@@ -20,7 +20,7 @@ from pose2mesh.training.training_module import TrainingModule
 
 LAST, BEST = "last.ckpt", "best.ckpt"
 LANDMARKS = "landmarks"  # key of a checkpoint: the vertices of a lifter's landmarks
-CONTINUE, SAVE, STOP = 0, 1, 2  # requests of a process after a step; the largest of all processes is carried out
+CONTINUE, SAVE, STOP = 0, 1, 2  # requests of a process after a step; the largest of all processes applies
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class CheckpointPosition:
 
 @dataclass
 class TrainingState:
-    """All that a resumed run needs; random numbers depend on seed and position alone.
+    """The state that a checkpoint stores; random numbers need none, as they depend on seed and position alone.
 
     Attributes:
         module, optimiser, schedule, log: Parts with a state of their own.
@@ -59,13 +59,14 @@ class TrainingState:
 class RunCheckpoints:
     """Keeps two checkpoints: the last one, at the end of every epoch and every `checkpoint_minutes`, and the best one.
 
-    Within an epoch one is written only between two steps, and never after the last step, whose validation is due. The
-    best is written before the last, so that a run killed in between resumes from a last that reaches the best again.
+    Within an epoch a checkpoint is written only between two steps, and not after the last step, as validation follows.
+    `best.ckpt` is written before `last.ckpt`: a run that is killed in between resumes from the older `last.ckpt` and
+    writes the same `best.ckpt` again.
 
     Args:
         folder: Run folder.
-        state: What is saved.
-        monitored: The error whose smallest value makes a checkpoint the best; None for the last one.
+        state: State to save.
+        monitored: Error whose smallest value selects the best checkpoint; None selects the last one.
         processes: Processes of the run; they save together, and the first one writes.
         signals: After a signal the last checkpoint is written and `Interrupted` raised.
     """
@@ -79,7 +80,7 @@ class RunCheckpoints:
         self._saved_at = time.monotonic()
 
     def after_step(self) -> None:
-        """Save if it is time to.
+        """Write `last.ckpt` if `checkpoint_minutes` have passed or a signal was received.
 
         Raises:
             Interrupted: a signal was received, after the checkpoint was written.
@@ -91,7 +92,7 @@ class RunCheckpoints:
             raise Interrupted(self.signals.received or 15)
 
     def after_epoch(self, errors: dict[str, float]) -> None:
-        """Save the last, and the best if it is.
+        """Write `last.ckpt`, and before it `best.ckpt` if this epoch is the best so far.
 
         Raises:
             Interrupted: a signal was received, after the checkpoints were written.
@@ -147,21 +148,21 @@ class RunCheckpoints:
         start = position(content)
         state.epoch, state.step = start.epoch, start.batches // state.module.config.accumulate
         state.module.finished_steps = start.steps
-        if (self.folder / BEST).is_file():  # not where a run is resumed in another folder
+        if (self.folder / BEST).is_file():  # absent if a run is resumed in another folder
             self.smallest = content["smallest"]
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Write a checkpoint beside its place and move it there: readers find the old file or the new one, complete."""
-    # To a stream and not to a path, where a full disk is a RuntimeError that does not say so.
+    """Write a checkpoint atomically: readers find either the complete old file or the complete new one."""
+    # To a stream: given a path, torch reports a full disk as a RuntimeError that does not name the cause.
     with replacing(path) as partial, partial.open("wb") as stream:
         torch.save(content, stream)
         stream.flush()
-        os.fsync(stream.fileno())  # else a power cut may leave an empty file under the new name
+        os.fsync(stream.fileno())  # without it a power cut may leave an empty file under the new name
 
 
 def read_checkpoint(file: Path, mapped: bool = True) -> dict[str, Any]:
-    """A checkpoint as tensors and plain values, on the CPU, without executing code from it.
+    """Read a checkpoint as tensors and plain values, on the CPU, without executing code from it.
 
     Args:
         file: The file.
@@ -178,7 +179,7 @@ def read_checkpoint(file: Path, mapped: bool = True) -> dict[str, Any]:
 
 
 def _from_lightning(content: dict[str, Any]) -> dict[str, Any]:
-    """A checkpoint of PyTorch Lightning, with which runs were trained up to version 0.1, in the present layout."""
+    """Convert a checkpoint of PyTorch Lightning, which version 0.1 trained with, to the current layout."""
     loop, callbacks = content["loops"]["fit_loop"], content["callbacks"]
     epochs, batches = loop["epoch_progress"]["current"], loop["epoch_loop.batch_progress"]["current"]
     within = epochs["started"] > epochs["processed"]

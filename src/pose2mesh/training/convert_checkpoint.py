@@ -7,7 +7,7 @@ from pathlib import Path
 from pose2mesh.body_models.default_body import DEFAULT_BODY, default_body
 from pose2mesh.errors import InputError
 
-# No data are read, so that a config need not name its clips.
+# Overrides of the config: no data are read, so that it need not name motion clips.
 _WITHOUT_DATA = ["data.motions=null", "data.synthetic.poses.procedural=1"]
 
 
@@ -16,8 +16,8 @@ def convert_checkpoint(checkpoint: Path, config: Path, out: Path) -> Path:
 
     Args:
         checkpoint: Checkpoint of the reference's PoseNet or of its whole network.
-        config: A training config, for its joint set, network sizes and `stage`: `posenet` converts the lifter, of
-            either kind of checkpoint; `pose2mesh` the MeshNet, too.
+        config: A training config, for its joint set, network sizes and `stage`: `posenet` converts the lifter of
+            either kind of checkpoint; `pose2mesh` converts the MeshNet too.
         out: The bundle.
 
     Raises:
@@ -51,7 +51,7 @@ def convert_checkpoint(checkpoint: Path, config: Path, out: Path) -> Path:
         name=settings.name,
         joint_set=settings.joint_set,
         body=DEFAULT_BODY,
-        # Only the architecture: the weights were not trained as the config says.
+        # Only the architecture: the weights were not trained with the rest of this config.
         config={"stage": settings.stage, "joint_set": joint_set.name, "network": settings.network.as_dict()},
         data=f"as the reference implementation's checkpoint {checkpoint.name}{when}",
         licence="as the source of the checkpoint says",

@@ -36,7 +36,7 @@ def surface_bytes(surface: MeshTopology) -> int:
 
 
 def check_disk(folder: Path, task: Task) -> None:
-    """Refuse a run whose disk is too small; checkpoints that an interrupted run has left there count as free.
+    """Refuse a run if the disk is too small; checkpoints of the interrupted run in the folder count as free space.
 
     Raises:
         InputError: names the folder, the space needed and the space that is free.

@@ -17,8 +17,8 @@ from torch.nn.parallel import DistributedDataParallel
 class Processes:
     """The processes of a data-parallel run, as torchrun starts them.
 
-    Collective operations are those of `torch.distributed`, and do nothing in a single process. As a context, leaves the
-    process group at its end, whose threads must not outlive the interpreter.
+    Collective operations are those of `torch.distributed`, and do nothing in a single process. As a context manager, it
+    leaves the process group at the end, whose threads must not outlive the interpreter.
 
     Attributes:
         count: Number of processes on all nodes.
@@ -32,7 +32,7 @@ class Processes:
 
     @classmethod
     def found(cls) -> Processes:
-        """The processes in torchrun's environment variables; a single one without them."""
+        """Read from torchrun's environment variables; without them, a single process."""
         count = int(os.environ.get("WORLD_SIZE", 1))
         here = int(os.environ.get("LOCAL_WORLD_SIZE", count))
         return cls(count, int(os.environ.get("RANK", 0)), max(1, count // here))
@@ -80,7 +80,7 @@ class Processes:
         return bool(self.max(int(value), device))
 
     def wait(self) -> None:
-        """Wait until every process has come here."""
+        """Wait until every process has called this."""
         if self.count > 1:
             dist.barrier()
 
@@ -93,7 +93,7 @@ class Processes:
 
 
 def parallel(module: nn.Module, processes: Processes, device: torch.device) -> nn.Module:
-    """The module itself, or for several processes wrapped so that their gradients are averaged."""
+    """The module itself, or with several processes its wrapper that averages their gradients."""
     if processes.count == 1:
         return module
     # Buffers are the same in every process: they are built from one seed, and norms are synchronised.
@@ -118,7 +118,7 @@ class SumOverProcesses(torch.autograd.Function):
 
 
 class SyncedBatchNorm1d(nn.BatchNorm1d):
-    """BatchNorm with the statistics of all processes' samples in training: the same as of one large batch.
+    """BatchNorm whose statistics in training are of the samples of all processes, the same as of one large batch.
 
     `torch.nn.SyncBatchNorm` supports CUDA alone; this one also gloo on the CPU. All processes must have equally many
     samples.
@@ -138,7 +138,7 @@ class SyncedBatchNorm1d(nn.BatchNorm1d):
         count = world * x.numel() // x.shape[1]
         mean = SumOverProcesses.apply(x.mean(over)) / world
         centred = x - mean.reshape(shape)
-        # In two passes, which avoids the difference of large numbers.
+        # Mean first, then variance: this avoids the difference of large numbers.
         variance = SumOverProcesses.apply(centred.square().mean(over)) / world
         with torch.no_grad():
             self.num_batches_tracked += 1

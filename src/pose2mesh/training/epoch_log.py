@@ -18,7 +18,7 @@ from pose2mesh.io.extras import not_installed
 from pose2mesh.training.distributed import Processes
 from pose2mesh.training.training_module import RunConfig, StepLosses
 
-# Losses of Pose2Mesh, in this order; those of other methods follow in their own.
+# Order of Pose2Mesh's losses in a row; losses of other methods follow in the order of the method.
 LOSSES = ("vertex", "normal", "edge", "mesh_joint", "lifted_joint", "landmark")
 ERRORS = {"mesh_mpjpe": "joint error", "lifted_mpjpe": "lifted", "landmarks": "landmarks", "surface": "surface error"}
 ERRORS |= {"mpjpe": "MPJPE", "pa_mpjpe": "PA-MPJPE", "mpvpe": "MPVPE"}  # of baselines
@@ -29,8 +29,8 @@ class MetricsTable:
 
     Args:
         file: Path of the table.
-        steps: Rows after so many steps are dropped: the checkpoint that a run resumes from is older, and they are
-            computed again. 0 drops all.
+        steps: Optimiser steps of the checkpoint that the run resumes from. Later rows are dropped, as their epochs are
+            trained again; 0 drops all.
     """
 
     def __init__(self, file: Path, steps: int = 0) -> None:
@@ -49,7 +49,7 @@ class MetricsTable:
 
 
 def read_rows(file: Path) -> list[dict[str, Any]]:
-    """The rows of a `metrics.csv`, as strings; none where there is no such file."""
+    """The rows of a `metrics.csv`, as strings; an empty list if there is no such file."""
     if not file.is_file():
         return []
     with file.open(newline="", encoding="utf-8") as stream:
@@ -87,15 +87,15 @@ class TensorBoard:
 class EpochLog:
     """Mean losses of an epoch, its errors, learning rate, samples per second and share of time spent waiting for data.
 
-    The sums are part of a checkpoint: the means of an interrupted epoch are those of the whole epoch. Its times are
-    those of training, without the pause and without the steps that a kill has undone.
+    The sums are part of a checkpoint, so that the means of an interrupted epoch are over the whole epoch. Its times
+    are of training alone, without the interruption and without steps that a kill has undone.
 
     Args:
         config: Config of the run.
         processes: Processes of the run, over which losses are averaged.
-        table: Takes a row per epoch; None in other processes than the first.
-        tensorboard: Takes the same values, if configured.
-        say: Takes a line per epoch.
+        table: Table to add a row per epoch to; None in all processes but the first.
+        tensorboard: TensorBoard log of the same values, if configured.
+        say: Called with one line per epoch.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class EpochLog:
         self.seconds, self.data_wait_s = state["seconds"], state["drawing_s"]
 
     def begin_epoch(self, epoch: int, steps: int, done: int, waited_s: float) -> None:
-        """Start the sums of an epoch of so many steps, or continue them where some are done already.
+        """Start the sums of an epoch, or continue those of an epoch that a resumed run has begun.
 
         Args:
             epoch: From 0.
@@ -150,7 +150,7 @@ class EpochLog:
         """Add the losses of a step's batches.
 
         Args:
-            losses: One of each accumulated batch.
+            losses: Losses of each accumulated batch.
             rate: Learning rate of the step.
             waited_s: The run's time spent waiting for samples so far.
         """
@@ -173,7 +173,7 @@ class EpochLog:
         """Write the row and the line of an epoch.
 
         Args:
-            errors: Of validation, by column.
+            errors: Validation errors by column.
             steps: Optimiser steps of the run so far.
         """
         means = {name: value / self.batches for name, value in self.sums.items()}
@@ -219,7 +219,7 @@ def closing_line(rows: list[dict[str, Any]], monitored: str | None) -> str:
 
     Args:
         rows: Rows of the table; read from a file they hold strings.
-        monitored: The column whose smallest value makes an epoch the best; None for the last one.
+        monitored: Column whose smallest value selects the best epoch; None selects the last epoch.
     """
     if not rows:
         return ""

@@ -38,12 +38,12 @@ def finish(
 ) -> Bundle:
     """Make the bundle of a trained network and write it to `path`, and sample predictions to `samples` beside it.
 
-    A whole network is evaluated on validation samples, synthetic ones with true and with noisy 2D joints, and on
-    synthetic training samples its stature is calibrated. The bundle of a lifter, an intermediate stage, has no errors.
+    A whole network is evaluated on validation samples (synthetic ones with true and with noisy 2D joints), and its
+    stature is calibrated on synthetic training samples. The bundle of a lifter, an intermediate stage, has no errors.
 
     Args:
         path: Path of the bundle.
-        config, network, surface, data_source: Of the run.
+        config, network, surface, data_source: Config, trained network, mesh topology and data source of the run.
     """
     info = BundleInfo(
         name=config.name,
@@ -67,7 +67,7 @@ def finish(
 
 
 def forget_paths(config: dict[str, Any]) -> None:
-    """Remove folders and files of the training machine from a config: they mean nothing elsewhere."""
+    """Remove paths from a config: those of the training machine do not exist on others."""
     data = config["data"]
     config["pretrained"] = data["motions"] = data["folder"] = data["cache"] = data["body"]["folder"] = None
     data["body"]["regressors"] = {}
@@ -78,7 +78,7 @@ def forget_paths(config: dict[str, Any]) -> None:
 
 
 def measure_synthetic(predictor: Predictor, data_source: SyntheticSource) -> None:
-    """Calibrate the statures of a network and evaluate it on the validation poses."""
+    """Calibrate the stature of a network and evaluate it on the validation poses."""
     info, body = predictor.info, data_source.body.cpu()
     info.stature_features = fit_stature(predictor, body, data_source.train_poses, data_source.config)
     for input_ in ("gt", "noisy"):

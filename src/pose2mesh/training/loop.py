@@ -2,7 +2,7 @@
 
 `train` makes a run folder: `config.yaml` (resolved), `run.yaml` (code and seeds of every start), `metrics.csv`, at most
 two checkpoints (`last.ckpt`, `best.ckpt`), and at the end the best one alone with `bundle.safetensors`, made from it.
-A training step reads through two more files: `training_module.py` (samples, seeds, checks) and the losses in
+The rest of a training step is in two more files: samples, seeds and checks in `training_module.py`, losses in
 `pose2mesh_module.py` or `baseline_module.py`.
 """
 
@@ -39,17 +39,17 @@ def train(
 ) -> Path:
     """Run or resume a training run; returns the bundle's path.
 
-    Started by torchrun, every process calls this; the first one writes files and prints.
+    Under torchrun every process calls this; the first one writes files and prints.
 
     Args:
         config: Config of the run.
         out: Run folder, made if need be.
         resume: Checkpoint to resume from.
-        say: Takes a line per epoch, and other messages.
+        say: Called with one line per epoch, and with other messages.
 
     Raises:
         InputError: the folder holds another run; a clip folder, a pretrained file or a checkpoint is missing or does
-            not fit; the disk is too small or fills; a loss stops being a number.
+            not fit; the disk is too small or becomes full; a loss is not finite.
         Interrupted: by Ctrl-C or SIGTERM, after the last checkpoint was written.
     """
     if resume is None:
@@ -92,7 +92,7 @@ def _train(
 
 
 def open_task(config: RunConfig) -> Task:
-    """The task of a config: Pose2Mesh or a learned baseline.
+    """Build the task of a config: Pose2Mesh or a learned baseline.
 
     Raises:
         InputError: a folder or file is missing or cannot be used.
@@ -116,7 +116,7 @@ def fit(
     log: EpochLog,
     say: Callable[[str], None],
 ) -> None:
-    """Train to the last epoch; the weights are in the checkpoints of `out` afterwards, and the network on the CPU."""
+    """Train to the last epoch. Afterwards the weights are in the checkpoints in `out`, the network on the CPU."""
     config, module = task.config, task.module
     device = processes.join(task.accelerator)
     if config.precision == "bf16" and resume is None and device.type == "cpu" and not has_bfloat16():
@@ -152,7 +152,7 @@ def fit(
                     schedule.step()
                 state.step, module.finished_steps = step + 1, module.finished_steps + 1
                 log.add_step(losses, rate, module.data_wait_s)
-                if not last:  # the validation that follows belongs to the last step
+                if not last:  # the checkpoint after the last step is written after validation
                     checkpoints.after_step()
             errors = validate(module, task.validation_batches)
             state.epoch, state.step = epoch + 1, 0
@@ -170,9 +170,9 @@ def take_step(
 
     Args:
         module: Makes the samples and checks the gradient.
-        network: The module itself, or wrapped for several processes.
+        network: The module itself, or its wrapper for several processes.
         optimiser: Updates the module's weights.
-        step: Of the epoch, from 0.
+        step: Index of the step in the epoch, from 0.
 
     Raises:
         NonFiniteLoss: before the weights were changed.
@@ -184,7 +184,7 @@ def take_step(
     for part in range(accumulate):
         batch, index = module.batch_of_process(samples, part), step * accumulate + part
         module.seed_dropout(index)
-        # Gradients are averaged over the processes with the last batch alone.
+        # Gradients are averaged over the processes only in the backward pass of the last batch.
         averaged_later = part + 1 < accumulate and isinstance(network, DistributedDataParallel)
         with cast(DistributedDataParallel, network).no_sync() if averaged_later else nullcontext():
             with autocast(module):
@@ -214,5 +214,5 @@ def validate(module: TrainingModule[Any], batches: int) -> dict[str, float]:
 
 
 def autocast(module: TrainingModule[Any]) -> torch.autocast:
-    """bfloat16 matrix products with `precision: bf16`."""
+    """Context in which matrix products are in bfloat16, if the config has `precision: bf16`."""
     return torch.autocast(module.device.type, torch.bfloat16, enabled=module.config.precision == "bf16")

@@ -10,9 +10,9 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
 def keep_freed_memory() -> bool:
-    """Have the C library keep freed memory for the next step instead of giving it back to the system.
+    """Make the C library keep freed memory for the next step instead of returning it to the system.
 
-    Large tensors otherwise cost a page fault for every 4 KiB each time they are made: 75 of the 370 ms that a sample of
+    Otherwise each allocation of a large tensor costs a page fault for every 4 KiB: 75 of the 370 ms that a sample of
     the faithful network's training step took on one core (`docs/performance.md`). The setting lasts as long as the
     process.
 

@@ -11,7 +11,7 @@ from pose2mesh.models.network_config import LIFTER_PREFIX
 
 
 def build_optimiser(config: OptimiserConfig, network: nn.Module) -> torch.optim.Optimizer:
-    """The optimiser of a config; no weight decay for biases and norms, a separate rate for PoseNet if configured."""
+    """Build the optimiser: no weight decay for biases and norms, a separate learning rate for PoseNet if configured."""
     groups = []
     for of_posenet in (True, False) if config.posenet_factor else (False,):
         for is_matrix in (True, False):
@@ -27,7 +27,7 @@ def build_optimiser(config: OptimiserConfig, network: nn.Module) -> torch.optim.
     if config.name == "rmsprop":
         return torch.optim.RMSprop(groups, lr=config.learning_rate)
     kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-    return kinds[config.name](groups, lr=config.learning_rate, fused=True)  # a third of the time of the looped update
+    return kinds[config.name](groups, lr=config.learning_rate, fused=True)  # a third of the time of the unfused update
 
 
 def build_schedule(

@@ -1,7 +1,7 @@
 """Graphs of training runs from their `metrics.csv`: losses, joint errors and surface error against epochs.
 
-One run has a figure each for its losses, joint errors and surface error; several runs are laid over one another with a
-panel for each of these curves. Figures are made as objects, not through pyplot: no global state of matplotlib changes.
+For one run there is a figure each of its losses, joint errors and surface error; for several runs, these figures have
+a panel per curve with a line per run. Figures are made as objects, not through pyplot, whose state is global.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from pose2mesh.training.distributed import Processes
 
 _LOG = logging.getLogger(__name__)
 
-# Of Okabe and Ito's palette (jfly.uni-koeln.de/color) those that are dark enough for text on white.
+# The colours of Okabe and Ito's palette (jfly.uni-koeln.de/color) that are dark enough for text on white.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b07c00", "#000000")
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)))
-# A decade or so is read better from a logarithmic axis; less looks flat on it.
+# Ratio of the largest to the smallest value from which an axis is logarithmic; smaller ranges look flat on one.
 _LOG_FROM = 6.0
-# Inches: a panel's plot, and the room around it; at the right that of a label's letters.
+# Inches: a panel's plot area, its margins at the left, below and above, and the width of a letter of its labels.
 _PLOT, _LEFT, _BELOW, _ABOVE, _LETTER = (5.0, 3.3), 0.8, 0.6, 0.75, 0.08
 _PANELS_A_ROW = 2
 
 
 @dataclass(frozen=True)
 class _Measure:
-    """A column of `metrics.csv`: its name, where a graph of one run draws it and how, and whether it is validation."""
+    """A column of `metrics.csv`, with its label, and its figure, colour and dash pattern in the graphs of one run."""
 
     column: str
     name: str
@@ -46,6 +46,7 @@ class _Measure:
 
     @property
     def validated(self) -> bool:
+        """Whether it is a validation error."""
         return self.column.startswith("val/")
 
 
@@ -89,12 +90,12 @@ class _Panel(NamedTuple):
 
 
 def refresh_graphs(folder: Path, processes: Processes) -> None:
-    """Draw a run folder's graphs anew, in the first process alone; a failure is logged and does not end the run."""
+    """Redraw the graphs of a run folder, in the first process alone; a failure is logged and does not end the run."""
     if not processes.first:
         return
     try:
         draw_run(folder)
-    except Exception as error:  # hours of training are worth more than a graph
+    except Exception as error:  # a graph that fails must not end hours of training
         _LOG.warning("%s: the graphs could not be drawn (%s)", folder, error)
 
 
@@ -102,7 +103,7 @@ def draw_run(folder: Path) -> list[Path]:
     """Draw `loss.png`, `joint_error.png` and `surface_error.png` from a run folder's `metrics.csv`, beside it.
 
     Returns:
-        The files that were written: none for a curve that has no value yet.
+        The files that were written; a figure without any value yet is left out.
 
     Raises:
         InputError: there is no `metrics.csv` or it cannot be read.
@@ -122,7 +123,7 @@ def draw_run(folder: Path) -> list[Path]:
 
 
 def draw_curves(runs: dict[str, Path], out: Path) -> list[Path]:
-    """Lay several runs over one another: the same three files with a panel for each curve and a line for each run.
+    """Plot several runs together: the same three files, with a panel per curve and a line per run.
 
     Args:
         runs: Label to run folder.
@@ -157,7 +158,7 @@ def draw_curves(runs: dict[str, Path], out: Path) -> list[Path]:
 
 
 def _read_run(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """The curves of a run; the sum of its losses only where there are several."""
+    """The curves of a run; the sum of the losses is left out if there is only one loss."""
     curves = read_curves(folder / "metrics.csv")
     if sum(name.startswith("train/") for name in curves) == 2:
         curves.pop("train/loss", None)
@@ -167,7 +168,7 @@ def _read_run(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 def read_curves(file: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Each column of a `metrics.csv` that has finite values: epochs (N,) finished, in order, and values (N,).
 
-    Where an epoch is there twice the later row counts; rows without an epoch (learning rates) are skipped.
+    If an epoch occurs twice, the later row is used; rows without an epoch (learning rates) are skipped.
 
     Raises:
         InputError: there is no such file or it cannot be read.
@@ -192,7 +193,7 @@ def read_curves(file: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 
 def _number(cell: Any) -> float | None:
-    """A cell's finite number; None for an empty, cut or other one."""
+    """The number in a cell; None if it is empty, truncated, not a number or not finite."""
     try:
         value = float(cell)
     except (TypeError, ValueError):
@@ -201,7 +202,7 @@ def _number(cell: Any) -> float | None:
 
 
 def _save(path: Path, heading: str, panels: list[_Panel]) -> Path:
-    """Draw panels in rows, one figure, and write it atomically."""
+    """Draw a figure of panels in rows and write it atomically."""
     columns = min(_PANELS_A_ROW, len(panels))
     rows = -(-len(panels) // columns)
     longest = max(len(curve.label) for panel in panels for curve in panel.curves)
@@ -220,7 +221,7 @@ def _save(path: Path, heading: str, panels: list[_Panel]) -> Path:
 
 def _draw_panel(axes: Axes, panel: _Panel, heading: str) -> None:
     for curve in panel.curves:
-        # Validation is measured at points, losses are means over an epoch; a single epoch needs its dot in any case.
+        # Markers for validation errors, none for losses, which are means over an epoch; a single epoch needs one.
         dots = panel.validated or len(curve.epochs) == 1
         few = len(curve.epochs) <= 40
         axes.plot(
@@ -240,7 +241,7 @@ def _draw_panel(axes: Axes, panel: _Panel, heading: str) -> None:
 
 
 def _draw_scales(axes: Axes, panel: _Panel) -> None:
-    """Axes from the data: whole epochs; a logarithmic scale where values span much."""
+    """Set up the axes: integer epochs, and a logarithmic scale for a large range of values."""
     values = np.concatenate([curve.values for curve in panel.curves])
     low, high = values.min(), values.max()
     logarithmic = low > 0 and high > _LOG_FROM * low
@@ -266,8 +267,8 @@ def _draw_scales(axes: Axes, panel: _Panel) -> None:
 
 
 def _draw_labels(axes: Axes, panel: _Panel) -> None:
-    """Each curve's name and last value at its end, pushed apart where they would overlap."""
-    axes.get_ylim()  # settles the scale that the transforms below rest on
+    """Write each curve's name and last value at its end; labels that would overlap are moved apart."""
+    axes.get_ylim()  # computes the limits that the transforms below depend on
     to_share = axes.transData + axes.transAxes.inverted()
     ends = to_share.transform([(curve.epochs[-1], curve.values[-1]) for curve in panel.curves])
     places = spread(ends[:, 1], 0.125 if panel.validated else 0.065)
@@ -284,10 +285,10 @@ def _draw_labels(axes: Axes, panel: _Panel) -> None:
 def spread(wanted: np.ndarray, gap: float) -> np.ndarray:
     """Heights (N,) near the wanted ones, at least `gap` apart, in the same order, in [0, 1] as far as they fit.
 
-    Labels that crowd are stacked about their mean (pool adjacent violators).
+    Crowded labels are stacked around their mean (pool adjacent violators).
     """
     order = np.argsort(wanted, kind="stable")
-    groups: list[list[float]] = []  # per group its members' wanted heights, less what those below it take up
+    groups: list[list[float]] = []  # per group its members' wanted heights, minus the gaps of the labels below
     for rank, height in enumerate(wanted[order]):
         groups.append([height - rank * gap])
         while len(groups) > 1 and np.mean(groups[-2]) >= np.mean(groups[-1]):

@@ -1,4 +1,4 @@
-"""Training of Pose2Mesh: its batches, weighted losses and validation errors."""
+"""`TrainingModule` of Pose2Mesh: its batches, weighted losses and validation errors."""
 
 from __future__ import annotations
 
@@ -76,11 +76,11 @@ class Pose2MeshModule(TrainingModule[Batch]):
                     module.eval()
 
     def checkpoint_extras(self) -> dict[str, Any]:
-        # A lifter's weights are of no use with other landmarks; see `resume.refuse_other_landmarks`.
+        # A lifter's weights are valid for its own landmarks only; see `resume.refuse_other_landmarks`.
         return {} if self.network.landmarks is None else {LANDMARKS: self.network.landmarks.tolist()}
 
     def predict_batch(self, batch: Batch) -> Prediction:
-        """Prediction of the stage: joints and landmarks alone, or the mesh too."""
+        """Prediction of the current stage: joints and landmarks alone, or the mesh too."""
         if self.surface_stage:
             return self.network(batch.joints_px, batch.confidence)
         return self.network.lift(batch.joints_px, batch.confidence)
@@ -153,7 +153,7 @@ class Pose2MeshModule(TrainingModule[Batch]):
 
 
 def freeze_untrained(config: TrainConfig, network: Pose2Mesh) -> None:
-    """Disable gradients of what a run does not train: MeshNet in stage one, a lifter at rate zero in stage two."""
+    """Disable gradients of frozen parts: MeshNet in stage one, a lifter with learning rate 0 in stage two."""
     if config.stage == "posenet":
         network.meshnet.requires_grad_(False)
     elif config.optimiser.posenet_factor == 0:

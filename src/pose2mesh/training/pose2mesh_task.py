@@ -27,7 +27,7 @@ SAMPLE_BODIES = 200  # posed bodies that the upsampling of a coarse mesh is fitt
 
 
 class Pose2MeshTask(Task):
-    """See `training.task.Task`: everything follows from the config and its seed.
+    """See `training.task.Task`; the config and its seed determine all of it.
 
     Raises:
         InputError: a folder or file is missing or cannot be used.
@@ -45,7 +45,7 @@ class Pose2MeshTask(Task):
         self.module = Pose2MeshModule(config, network, self.data_source, torch.from_numpy(self.surface.point_faces))
         self.samples_per_epoch = self.data_source.samples_per_epoch
         self.validation_batches = self.data_source.validation_batches
-        # In stage two the surface: its joints follow the lifter's from the first epochs on, while it still improves.
+        # Stage two by its surface, which still improves after the mesh's joints match the lifter's (first epochs).
         self.monitored = "val/surface_mm" if config.stage == "pose2mesh" else "val/lifted_mpjpe_mm"
 
     def start(self, say: Callable[[str], None]) -> None:
@@ -68,7 +68,7 @@ def wanted_points(surface: MeshTopology, stage: str) -> Tensor | None:
 
 
 def open_data_source(config: TrainConfig) -> DataSource:
-    """The data sets of a config, or synthetic samples if it names none.
+    """Open the data sets of a config, or synthetic samples if it names none.
 
     Raises:
         InputError: a folder or file is missing or cannot be used.
@@ -83,7 +83,7 @@ def open_data_source(config: TrainConfig) -> DataSource:
 
 
 def build_network(config: TrainConfig, data_source: DataSource) -> tuple[MeshTopology, Pose2Mesh]:
-    """The mesh topology and a fresh network on it, which follow from the config and its seed."""
+    """Build the mesh topology and an untrained network on it, both determined by the config and its seed."""
     joint_set = JOINT_SETS[config.joint_set]
     posed = None
     if config.network.finest > 0:

@@ -16,11 +16,11 @@ class Prefetcher(Generic[Step, Samples]):
     """Makes the next step's samples while the current ones are in use.
 
     All samples are made in one background thread, the first ones too: they may depend on the number of threads that
-    compute them, and a resumed run must make the same. The thread computes on one core, as threads on further cores
-    would compete with those of the network.
+    compute them, and a resumed run must make the same samples. The thread computes on one core, as threads on further
+    cores would compete with those of the network.
 
     Args:
-        make: Makes the samples of a step. What it reads must not change meanwhile.
+        make: Makes the samples of a step. Data that it reads must not change while it runs.
     """
 
     def __init__(self, make: Callable[[Step], Samples]) -> None:
@@ -29,10 +29,10 @@ class Prefetcher(Generic[Step, Samples]):
         self._next: tuple[Step, Future[Samples]] | None = None
 
     def take(self, step: Step, following: Step | None) -> Samples:
-        """The samples of a step; those of `following`, if any, are started.
+        """The samples of a step. Making those of step `following`, if any, is started.
 
         Raises:
-            Exception: whatever making the samples raised.
+            Exception: an exception of `make`.
         """
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, "prefetch", torch.set_num_threads, (1,))

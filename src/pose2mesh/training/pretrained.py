@@ -1,4 +1,4 @@
-"""Pretrained weights: the PoseNet of another run, completely or the layers whose shapes fit."""
+"""Loading pretrained weights: the whole PoseNet of another run, or only its layers whose shapes fit."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def load_pretrained(network: Pose2Mesh, source: Path, whole: bool, say: Callable
     Args:
         network: Network whose PoseNet is filled.
         source: The file, or the folder of a run.
-        whole: Every layer must fit, as for stage two. Else those that do not keep their fresh weights: a lifter can
-            start from one of another joint set, whose first and last layers have other shapes.
-        say: Takes a line that names the layers that are not reused.
+        whole: Whether every layer must fit, as in stage two. Otherwise layers that do not fit keep their initial
+            weights: a lifter can start from one for another joint set, whose first and last layers have other shapes.
+        say: Called with a line that names the layers that are not reused.
 
     Raises:
         InputError: there is nothing to load, or its PoseNet does not fit or has other landmarks; with `whole` False,
@@ -59,7 +59,7 @@ def find_weights(source: Path) -> Path:
     """
     if not source.is_dir():
         return source
-    # Not the bundle first: it holds the same weights in half precision.
+    # The checkpoint before the bundle, which holds the same weights in half precision.
     found = next((source / name for name in (BEST, BUNDLE, LAST) if (source / name).is_file()), None)
     if found is None:
         raise InputError(f"{source}: no bundle or checkpoint in this run folder")
@@ -67,7 +67,7 @@ def find_weights(source: Path) -> Path:
 
 
 def read_lifter(source: Path) -> tuple[dict[str, Tensor], NetworkConfig, list[int] | None]:
-    """The weights of a lifter by their names in it, the config of its network, and its landmarks.
+    """Read the weights of a lifter by their names in it, the config of its network, and its landmarks.
 
     Raises:
         InputError: the file cannot be read, or the config beside a checkpoint is missing.

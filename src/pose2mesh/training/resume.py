@@ -1,4 +1,4 @@
-"""Resuming a run: which checkpoint, whether it is intact and fits the network, and which config keys may change."""
+"""Resuming a run: choice of the checkpoint, checks that it is intact and fits, and config keys that may change."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pose2mesh.training.checkpoints import BEST, LANDMARKS, LAST, CheckpointPosi
 from pose2mesh.training.run_config import load_any
 from pose2mesh.training.training_module import RunConfig
 
-# Keys that do not affect the trained weights: files may have moved.
+# Keys that may change: they do not affect the trained weights, and files may have moved.
 FREE_KEYS = {"checkpoint_minutes", "tensorboard", "motions", "kept", "data.folder", "data.cache", "data.body.folder"}
 
 
@@ -53,7 +53,7 @@ def refuse_changes(folder: Path, old: RunConfig, new: RunConfig) -> None:
 
 
 def whole_checkpoint(checkpoint: Path, say: Callable[[str], None]) -> Path:
-    """The checkpoint, or the best one of its folder where it is missing or damaged.
+    """The checkpoint itself, or the best one of its folder if it is missing or damaged.
 
     Raises:
         InputError: neither can be read.
@@ -63,13 +63,13 @@ def whole_checkpoint(checkpoint: Path, say: Callable[[str], None]) -> Path:
         return checkpoint
     best = checkpoint.with_name(BEST)
     if best == checkpoint or damage(best) is not None:
-        raise InputError(f"{checkpoint}: {fault}, and there is no whole {BEST} beside it")
+        raise InputError(f"{checkpoint}: {fault}, and there is no intact {BEST} beside it")
     say(f"{checkpoint}: {fault}; resuming from {best}")
     return best
 
 
 def damage(checkpoint: Path) -> str | None:
-    """What is wrong with a checkpoint file, or None; reads all of it to verify its checksums."""
+    """The fault of a checkpoint file, as part of a message, or None; all of it is read to verify its checksums."""
     try:
         with zipfile.ZipFile(checkpoint) as archive:
             broken = archive.testzip()
@@ -95,17 +95,17 @@ def refuse_misfit(source: Path, state: dict[str, Tensor], own: dict[str, Tensor]
 
 
 def other_landmarks(trained: list[int] | None, network: Pose2Mesh) -> bool:
-    """Whether a lifter's landmarks (None where it has none or a file does not give them) are other vertices than the
-    network's: they are chosen by posed bodies, which depend on data and seed.
+    """Whether a lifter's landmarks (None if it has none or a file does not give them) are other vertices than the
+    network's. Landmarks are chosen on posed bodies, which depend on data and seed.
     """
     return trained is not None and network.landmarks is not None and trained != network.landmarks.tolist()
 
 
 def refuse_other_landmarks(source: Path, trained: list[int] | None, network: Pose2Mesh) -> None:
-    """Refuse a file's lifter whose landmarks are not the network's.
+    """Refuse a file whose lifter has other landmarks than the network.
 
     Raises:
-        InputError: they are not.
+        InputError: the landmarks differ.
     """
     if other_landmarks(trained, network):
         raise InputError(
@@ -118,7 +118,7 @@ def load_resumed(checkpoint: Path, network: nn.Module) -> CheckpointPosition:
     """Check that a checkpoint fits a network; returns its position.
 
     Raises:
-        InputError: it is of another architecture, or not of a training run.
+        InputError: it is of another architecture or landmarks, or not of a training run.
     """
     content = read_checkpoint(checkpoint)
     try:

@@ -1,4 +1,4 @@
-"""Configs of `pose2mesh train`: of Pose2Mesh, or of learned baselines, which have the key `method`."""
+"""Reading the configs of `pose2mesh train`: of Pose2Mesh, or of a learned baseline if it has the key `method`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def load_any(path: Path, overrides: list[str] | None = None) -> TrainConfig | Ba
     """Read a config; see `config.train_config.load_config`.
 
     Raises:
-        InputError: as that does.
+        InputError: for the same reasons.
     """
     values = read_values(path, overrides)
     return parse_baseline_config(values, str(path)) if "method" in values else parse_config(values, str(path))
@@ -23,7 +23,7 @@ def override_any(config: TrainConfig | BaselineConfig, overrides: list[str]) -> 
     """A config with `dotted.key=value` overrides.
 
     Raises:
-        InputError: as `load_any` does.
+        InputError: for the same reasons as `load_any`.
     """
     values = override_values(plain_values(config), overrides)
     if isinstance(config, BaselineConfig):

@@ -1,4 +1,4 @@
-"""The folder of a run: which one may be used, the record of what each start was made with, and failures as messages."""
+"""The run folder: refusal of one in use, a record of each start in `run.yaml`, and failures as messages."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def refuse_existing_run(out: Path) -> None:
     """Refuse to start a new run in the folder of another one.
 
     Raises:
-        InputError: the folder holds one, finished or not.
+        InputError: the folder holds a run, finished or not.
     """
     if (out / BUNDLE).exists():
         raise InputError(f"{out}: holds a finished run; give another --out")
@@ -36,7 +36,7 @@ def refuse_existing_run(out: Path) -> None:
 
 @contextmanager
 def explain_failures(out: Path) -> Iterator[None]:
-    """Turn what ends a run into one line that says how to resume it.
+    """Turn an error that ends a run into one line that says how to resume it.
 
     Raises:
         InputError: a loss was not finite, or a file could not be written.
@@ -63,13 +63,13 @@ def prepare_folder(out: Path, config: RunConfig, processes: Processes, start: Ch
     """Make the folder, record this start in it and write the resolved config.
 
     Raises:
-        InputError: that fails, or the run was started with another number of processes.
+        InputError: the folder cannot be written, or the run was started with another number of processes.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
         record_start(out, config, processes, start)
         if processes.first:
-            for partial in out.glob(".*.part"):  # left by writes that a kill ended
+            for partial in out.glob(".*.part"):  # incomplete files of a killed process
                 partial.unlink()
             with replacing(out / "config.yaml") as partial:
                 partial.write_text(dump_config(config), encoding="utf-8")
@@ -78,10 +78,10 @@ def prepare_folder(out: Path, config: RunConfig, processes: Processes, start: Ch
 
 
 def record_start(folder: Path, config: RunConfig, processes: Processes, start: CheckpointPosition | None) -> None:
-    """Add to `run.yaml` the versions, seeds and position of this start of the run.
+    """Append the versions, seeds and position of this start of the run to `run.yaml`.
 
     Raises:
-        InputError: the run was started with another number of processes: its position counts their batches.
+        InputError: the run was started with another number of processes, on which the position in an epoch depends.
     """
     import yaml
 
@@ -104,7 +104,7 @@ def record_start(folder: Path, config: RunConfig, processes: Processes, start: C
 
 
 def code_commit() -> str | None:
-    """The git commit of the package, `-dirty` where files were changed since; None outside of a checkout."""
+    """The git commit of the package, with `-dirty` if files were changed since; None outside of a checkout."""
     package = Path(__file__).resolve().parents[1]
     root = package.parents[1]
     if not (root / ".git").exists():

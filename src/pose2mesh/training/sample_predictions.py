@@ -1,7 +1,7 @@
 """Sample predictions of a finished run as files: meshes, coordinates and an image of all samples.
 
-The samples are of validation; synthetic ones have no joint missing. 3D is relative to the root joint, in the axes of a
-camera whose optical axis passes through the person, as in `datasets.batch.Batch`.
+The samples are from validation; synthetic ones have no missing joints. 3D is relative to the root joint, in the axes of
+a camera whose optical axis passes through the person, as in `datasets.batch.Batch`.
 """
 
 from __future__ import annotations
@@ -137,9 +137,10 @@ def _write_coordinates(path: Path, samples: SamplePredictions, index: int, joint
 
 
 def draw_tile(samples: SamplePredictions, index: int, joint_set: JointSet, faces: np.ndarray) -> np.ndarray:
-    """(TILE, 5·TILE, 3): the input joints; prediction and ground truth from the front, then from the side.
+    """Image (TILE, 5·TILE, 3) of a sample: input joints; prediction and ground truth from the front, then the side.
 
-    Meshes of a whole network, stick figures of a lifter; prediction and ground truth at one scale, orthographic.
+    The output of a whole network is a mesh, that of a lifter a skeleton; prediction and ground truth are orthographic
+    and at one scale.
     """
     input_px = samples.joints_px[index]
     scale, shift = _fit(input_px)

@@ -1,4 +1,4 @@
-"""Interface between the training loop and what it trains: Pose2Mesh or a learned baseline."""
+"""`Task`, the interface of the training loop to a trainable model: Pose2Mesh or a learned baseline."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from pose2mesh.training.training_module import RunConfig, TrainingModule
 
 
 class Task(ABC):
-    """A fresh network with its losses, its initial weights and its bundle.
+    """A model to train: its network and losses, its pretrained weights, and the bundle that is written at the end.
 
     Attributes:
         config: Config of the run.
         module: The network with its batches and losses.
-        monitored: The column of `metrics.csv` whose smallest value makes an epoch the best; None for the last one.
+        monitored: Column of `metrics.csv` whose smallest value selects the best epoch; None selects the last epoch.
         accelerator: Device to train on: `auto` or `cpu`.
         samples_per_epoch: Training samples of an epoch.
         validation_batches: Number of validation batches.
@@ -42,7 +42,11 @@ class Task(ABC):
         """
 
     def fit(self, say: Callable[[str], None]) -> bool:
-        """Fit a method that has no gradient steps in closed form; returns whether it did."""
+        """Fit a method that is trained without gradient steps.
+
+        Returns:
+            Whether it was fitted; if not, the training loop follows.
+        """
         return False
 
     @abstractmethod
@@ -55,7 +59,7 @@ class Task(ABC):
 
 
 def seed_generators(seed: int) -> None:
-    """Seed the global random generators of Python, NumPy and torch, from which fresh weights are initialised."""
+    """Seed the global random generators of Python, NumPy and torch, which initialise the weights."""
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 (libraries use the global one)
     torch.manual_seed(seed)

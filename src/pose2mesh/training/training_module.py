@@ -1,4 +1,4 @@
-"""Base class of what the training loop trains: batches by seed, the losses of a step and its checks."""
+"""`TrainingModule`, the base class of trained models: batches from seeds, losses of a step and their checks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _Batch = TypeVar("_Batch")
 
 
 class NonFiniteLoss(Exception):
-    """A loss or gradient is NaN or infinite. The optimiser step was not taken: the weights are those before it."""
+    """A loss or gradient is NaN or infinite. The optimiser step was not taken: the weights are unchanged."""
 
 
 class RunConfig(Protocol):
@@ -49,13 +49,13 @@ class StepLosses(TypedDict):
 
 
 class TrainingModule(nn.Module, Generic[_Batch]):
-    """A network with its batches, losses and validation errors; the network itself knows nothing of training.
+    """A network with its batches, losses and validation errors; the network itself has no training code.
 
     A batch depends on (seed, epoch, step) alone, and so does dropout, so that a resumed run continues with the same
     random numbers. All samples of an optimiser step are made at once, and each process and each accumulated batch takes
-    its slice: the samples do not depend on how a step is divided. Divided among processes, BatchNorm's statistics are
-    those of all samples; divided into accumulated batches, those of one batch at a time, so that the step equals that
-    of the large batch up to BatchNorm's statistics.
+    its slice: the samples do not depend on how a step is divided. With several processes, BatchNorm's statistics are
+    those of the samples of all; with accumulated batches, those of one batch at a time, so that a step equals that of
+    one large batch up to BatchNorm's statistics.
 
     Args:
         config: Config of the run.
@@ -64,7 +64,7 @@ class TrainingModule(nn.Module, Generic[_Batch]):
     Attributes:
         processes: Processes of the run, set by the loop.
         epoch: Current epoch, from 0, set by the loop.
-        finished_steps, total_steps: Optimiser steps done and of the whole run, set by the loop.
+        finished_steps, total_steps: Optimiser steps so far, and of the whole run, set by the loop.
         data_wait_s: Time spent waiting for training samples.
     """
 
@@ -83,7 +83,7 @@ class TrainingModule(nn.Module, Generic[_Batch]):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return next(self.network.parameters()).device
 
     @property
@@ -102,11 +102,11 @@ class TrainingModule(nn.Module, Generic[_Batch]):
 
     @abstractmethod
     def validation_batch(self, index: int) -> _Batch:
-        """One of the validation batches."""
+        """Validation batch `index`, on the network's device."""
 
     @abstractmethod
     def slice_samples(self, batch: _Batch, samples: slice) -> _Batch:
-        """Some samples of a batch."""
+        """The samples of a batch in a slice."""
 
     @abstractmethod
     def terms(self, batch: _Batch) -> dict[str, Tensor]:
@@ -117,15 +117,15 @@ class TrainingModule(nn.Module, Generic[_Batch]):
         """Mean errors of a validation batch, by the column names of `metrics.csv`, and its number of samples."""
 
     def checkpoint_extras(self) -> dict[str, Any]:
-        """What a checkpoint holds of this module beside its weights."""
+        """Entries of a checkpoint that this module needs beside its weights."""
         return {}
 
     def begin_training(self) -> None:
         """Put parts of the network that are not trained into evaluation mode, before the first step."""
 
     def samples_of_step(self, step: int) -> _Batch:
-        """All samples of a step of the current epoch; on the CPU those of the next step are prefetched meanwhile. On a
-        GPU, where making samples only queues kernels, prefetching gains nothing.
+        """All samples of a step of the current epoch. On the CPU those of the next step are prefetched; on a GPU, where
+        making samples only queues kernels, prefetching gains nothing.
         """
         started = time.perf_counter()
         key = step, self.samples_per_step, self.epoch
@@ -147,14 +147,14 @@ class TrainingModule(nn.Module, Generic[_Batch]):
         return (self.config.seed << 40) + ((self.epoch if epoch is None else epoch) << 20) + index
 
     def describe_seed(self, step: int) -> str:
-        """Where the samples of a step come from, for messages."""
+        """The seed of a step's samples, for error messages."""
         return f"seed {self.seed_of(step)}"
 
     def seed_dropout(self, index: int) -> None:
         """Seed the global generator for batch `index` of the epoch.
 
-        Dropout uses the global generator, whose state differs in a resumed run. The offset keeps its numbers apart from
-        those that the samples are made with.
+        Dropout uses the global generator, whose state differs in a resumed run. The offset gives it other random
+        numbers than the samples have.
         """
         torch.manual_seed(self.seed_of(index * self.processes.count + self.processes.rank) + (1 << 39))
 
@@ -194,11 +194,11 @@ class TrainingModule(nn.Module, Generic[_Batch]):
             nn.utils.clip_grads_with_norm_(with_gradient, self.config.optimiser.clip, norm)
 
     def remember_norms(self) -> None:
-        """Keep BatchNorm's statistics as they are before a step; see `restore_norms`."""
+        """Copy BatchNorm's statistics before a step, for `restore_norms`."""
         self._norms_before = [tensor.clone() for tensor in self._norm_statistics()]
 
     def restore_norms(self) -> None:
-        """Undo what the forward pass of a failed step has done to the network: BatchNorm's statistics."""
+        """Restore BatchNorm's statistics after a failed step, whose forward pass has changed them."""
         for tensor, before in zip(self._norm_statistics(), self._norms_before, strict=True):
             tensor.copy_(before)
 
