@@ -1,5 +1,6 @@
 """The documentation as a site: `make docs`."""
 
+import re
 from importlib.metadata import version as version_of
 
 project = "pose2mesh"
@@ -23,3 +24,12 @@ autodoc_typehints = "description"
 autodoc_member_order = "bysource"
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
+
+
+def as_code(app, what, name, obj, options, lines):
+    """Docstrings mark code by single backticks, as Markdown does; in reStructuredText that takes two."""
+    lines[:] = [re.sub(r"(?<!`)`([^`]+)`(?!`)", r"``\1``\\ ", line) for line in lines]
+
+
+def setup(app):
+    app.connect("autodoc-process-docstring", as_code)
