@@ -248,7 +248,7 @@ def _url_key_or_error(url: str) -> str:
     try:
         return url_key(url)
     except ValueError as error:
-        raise InputError(f"--remove {url!r}: is no URL") from error
+        raise InputError(f"--remove {url!r}: is not a URL") from error
 
 
 def _edges() -> list[tuple[int, int]]:

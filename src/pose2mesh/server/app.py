@@ -169,7 +169,7 @@ def _options(request: Request) -> PredictOptions:
     query = request.query_params
     unknown = set(query) - {"joints", "height", "intrinsics", "format", "name"}
     if unknown:
-        raise InputError(f"{min(unknown)}: is no option; expected joints, height, intrinsics, format or name")
+        raise InputError(f"{min(unknown)}: is not an option; expected joints, height, intrinsics, format or name")
     try:
         height = float(query["height"]) if "height" in query else None
     except ValueError:

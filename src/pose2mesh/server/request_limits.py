@@ -67,7 +67,7 @@ class BodyDeadline:
             try:
                 message = await asyncio.wait_for(receive(), end - time.monotonic())
             except TimeoutError:
-                raise HTTPException(408, f"the request did not come within {self.seconds:g} seconds") from None
+                raise HTTPException(408, f"the request was not received within {self.seconds:g} seconds") from None
             complete = message["type"] != "http.request" or not message.get("more_body", False)
             return message
 

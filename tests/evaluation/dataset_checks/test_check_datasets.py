@@ -185,7 +185,7 @@ def test_a_file_cut_short(disk: Path, check: Callable) -> None:
     ("path", "arguments", "message"),
     [
         ("nowhere", [], "nowhere: no such folder or file, expected a data set"),
-        ("models", [], "models: no data set that is known; expected a layout of docs/data_sets.md"),
+        ("models", [], "models: no known data set; expected a layout of docs/data_sets.md"),
         ("models", ["--samples", "0"], "--samples 0: expected at least 1"),
         ("models", ["--fit-limit", "-1"], "--fit-limit -1.0: expected millimetres"),
         ("models", ["--images", "nowhere"], "--images nowhere: no such folder"),

@@ -69,5 +69,5 @@ def test_unknown_folders_and_files(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "nothing"):
         with pytest.raises(InputError, match="expected a"):
             recognise(path)
-    with pytest.raises(InputError, match=r"notes\.json: no annotation with keypoints, expected a file of COCO's"):
+    with pytest.raises(InputError, match=r"notes\.json: no annotation with keypoints, expected a COCO keypoint file"):
         recognise(file)

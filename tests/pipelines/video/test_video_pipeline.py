@@ -221,7 +221,7 @@ def test_detections_in_two_frames_are_no_person_and_counted(
     run(video_file, options(tmp_path, ("json",)), bundle_file, KnownPeople(people))
     document = json.loads((tmp_path / "clip.json").read_text())
     assert len(document["people"]) == 1
-    assert document["skipped"] == [{"id": None, "reason": "2 detections of people seen in too few frames in a row"}]
+    assert document["skipped"] == [{"id": None, "reason": "2 detections of people in too few consecutive frames"}]
 
 
 def test_as_a_user_types_it(

@@ -96,9 +96,7 @@ def recognise(path: Path) -> list[DatasetSplit]:
     files = [*sorted(path.glob("*.json")), *sorted(path.glob("annotations/*.json"))]
     found = list(_known(path)) or [_own(file) for file in files if _first_keypoints(file) is not None]
     if not found:
-        raise InputError(
-            f"{path}: no data set that is known; expected a layout of docs/data_sets.md, or keypoints of COCO's form"
-        )
+        raise InputError(f"{path}: no known data set; expected a layout of docs/data_sets.md, or a COCO keypoint file")
     return found
 
 
@@ -143,7 +141,7 @@ def _known(folder: Path) -> Iterator[DatasetSplit]:
 def _own(file: Path) -> DatasetSplit:
     keypoints = _first_keypoints(file)
     if keypoints is None:
-        raise InputError(f"{file}: no annotation with keypoints, expected a file of COCO's keypoint form")
+        raise InputError(f"{file}: no annotation with keypoints, expected a COCO keypoint file")
     hand = isinstance(keypoints, list) and len(keypoints) == 3 * len(HAND)
     folder = (file.parent.parent if file.parent.name == "annotations" else file.parent).resolve()
     config = DatasetConfig(annotations=str(file.resolve()), joints=HAND.name if hand else None)
@@ -151,7 +149,7 @@ def _own(file: Path) -> DatasetSplit:
 
 
 def _first_keypoints(file: Path) -> Any:
-    """The keypoints of the first annotation of a file in COCO's form; None where it has none, or is cut before it."""
+    """The keypoints of the first annotation of a file in COCO format; None where it has none, or is cut before it."""
     try:
         for section, value in sections(file):
             if section == "annotations" and isinstance(value, dict) and "keypoints" in value:

@@ -147,7 +147,7 @@ def write_description(path: Path, result: VideoResult, files: Sequence[dict[str,
     }
     skipped = []
     if result.unclaimed:
-        skipped = [{"id": None, "reason": f"{result.unclaimed} detections of people seen in too few frames in a row"}]
+        skipped = [{"id": None, "reason": f"{result.unclaimed} detections of people in too few consecutive frames"}]
     with atomic_write(path) as file:
 
         def put(text: str) -> None:
