@@ -1,4 +1,4 @@
-"""The model zoo: a model by name or path as a `Predictor`, be it Pose2Mesh, a baseline, or an exported ONNX file.
+"""The model zoo: a model by name or path as a `Predictor`: Pose2Mesh, a baseline, or an exported ONNX file.
 
 | name | model |
 | --- | --- |

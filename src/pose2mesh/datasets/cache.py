@@ -108,7 +108,7 @@ class RecordWriter:
         self.left_out[reason] = self.left_out.get(reason, 0) + 1
 
     def add(self, where: Annotation, annotation_id: int, *, file: str = "", sequence: str = "", **values: Any) -> None:
-        """Add one record; columns that are not given keep their value for "none".
+        """Add one record; columns that are not given keep their placeholder of a missing value.
 
         Args:
             where: The annotation that a fault names.

@@ -41,7 +41,7 @@ class Schema:
     pose_joints: int = 0
 
     def column_types(self) -> dict[str, tuple[tuple[int, ...], type, float]]:
-        """Shape for each record, type, and value where there is none, of every column of this data set."""
+        """Shape for each record, type, and placeholder of a missing value, of each column."""
         joints, detected, turned = len(self.joints), len(self.detected), self.pose_joints
         optional: dict[str, tuple[tuple[int, ...], type, float]] = {
             "joints_px": ((joints, 3), np.float32, 0),

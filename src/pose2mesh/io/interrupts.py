@@ -1,4 +1,4 @@
-"""Handling of Ctrl-C and SIGTERM: a run stops between two steps, with its state saved."""
+"""Handling of Ctrl-C and SIGTERM: a run stops between two steps and saves its state."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class StopSignals:
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         self.received = number
-        signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
+        signal.signal(number, signal.SIG_DFL)  # a second signal ends the process at once
         if not self.deferred:
             raise Interrupted(number)
 

@@ -163,7 +163,7 @@ def _joint_names(found: _Found, joints: str) -> tuple[str, ...]:
         if len(names) != count:
             raise InputError(f"{found.where}: {count} joints given, expected {len(names)} as the file names them")
         return names
-    if names and joints == "coco":  # the default: the user has given no order
+    if names and joints == "coco":  # the default order: the option was not given
         raise InputError(f"{found.where}: joints named {_show(names)} are not known; give their order with --joints")
     try:
         return input_order(joints, count)

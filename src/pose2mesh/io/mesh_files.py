@@ -234,7 +234,7 @@ def write_json(path: str | Path, document: Mapping[str, Any], decimals: int = 5)
         decimals: Digits kept after the point: 1e-5 m is a hundredth of a millimetre.
 
     Raises:
-        InputError: a number is not finite (JSON has none such), or the file cannot be written.
+        InputError: a number is not finite (JSON has no such numbers), or the file cannot be written.
     """
     text = json_text(document, str(path), decimals)
     with atomic_write(path) as file:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The known name most similar to `name`, however unlike it is (Ratcliff–Obershelp similarity, as in `difflib`).
+    """The known name most similar to `name`, with no minimum (Ratcliff–Obershelp similarity, as in `difflib`).
 
     Raises:
         ValueError: no name is known.

@@ -1,8 +1,8 @@
 """Retargeting of motion capture skeletons to the 22 bones of the body model that are not fingers.
 
 Convention: the target's world is Z up, in metres, and its template stands facing −Y with its left at +X. A bone's
-orientation D is the rotation, in that world, from the template to the pose: a limb that points along `a` in the
-template points along D a when posed. With W a source joint's world rotation, D = C W A: A takes the template's bone to
+orientation D is the rotation, in that world, from the template to the pose: a limb in direction `a` in the template
+has direction D a when posed. With W a source joint's world rotation, D = C W A: A takes the template's bone to
 the source's rest frame, C the motion's world to the target's.
 """
 

@@ -1,4 +1,4 @@
-"""Saves and loads bundles: one `.safetensors` file with a trained model and all else that inference needs.
+"""Saves and loads bundles: one `.safetensors` file with a trained model and all other data that inference needs.
 
 Tensors: the weights (by default in float16), and the body's faces, template, graphs, upsampling and joint regressor.
 Metadata, as JSON text: the resolved config, the joint set, the training data and its licence, the measured errors.

@@ -1,4 +1,4 @@
-"""`BundleInfo`, the description stored in a bundle, and where the bundle that ships is."""
+"""`BundleInfo`, the description stored in a bundle, and the path of the bundle that ships."""
 
 from __future__ import annotations
 
