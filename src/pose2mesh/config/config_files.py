@@ -144,7 +144,7 @@ def refuse_unknown(values: dict[str, Any], config_class: type, source: str, pref
 
 
 def _group(hint: Any) -> tuple[type | None, bool]:
-    """The dataclass in a key's type (itself, optional, or the values of a dictionary), and whether it is a dictionary of them."""
+    """The dataclass in a key's type (itself, optional, or the values of a dictionary), and whether in a dictionary."""
     if isinstance(hint, type) and is_dataclass(hint):
         return hint, False
     inner = [part for part in get_args(hint) if isinstance(part, type) and is_dataclass(part)]
