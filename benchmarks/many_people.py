@@ -131,7 +131,7 @@ def whole_process_s(backend: str, rounds: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "person.json"
         source.write_text(json.dumps(coco_results(1)), encoding="utf-8")
-        command = [sys.executable, "-m", "pose2mesh.cli.main", "predict", str(source), "--backend", backend]
+        command = [sys.executable, "-m", "pose2mesh.cli", "predict", str(source), "--backend", backend]
         command += ["--formats", "json", "--out", str(Path(folder) / "out")]
         for _ in range(rounds):
             start = time.perf_counter()

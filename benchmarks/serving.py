@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--photo", type=Path)
     parser.add_argument("--detector-model", type=Path)
     options = parser.parse_args()
-    command = [sys.executable, "-m", "pose2mesh.cli.main", "serve", "--port", "0", "--offline"]
+    command = [sys.executable, "-m", "pose2mesh.cli", "serve", "--port", "0", "--offline"]
     if options.detector_model:
         command += ["--detector-model", str(options.detector_model)]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)

@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--chromium", default="/usr/bin/chromium")
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs" / "app.png")
     arguments = parser.parse_args()
-    command = [sys.executable, "-m", "pose2mesh.cli.main", "serve", "--port", "0", "--offline"]
+    command = [sys.executable, "-m", "pose2mesh.cli", "serve", "--port", "0", "--offline"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         assert server.stdout is not None

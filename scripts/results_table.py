@@ -131,7 +131,7 @@ def train(run: Run, motions: Path, cache: Path) -> None:
     """
     if (run.folder / BUNDLE).is_file():
         return
-    command = [sys.executable, "-m", "pose2mesh.cli.main", "train"]
+    command = [sys.executable, "-m", "pose2mesh.cli", "train"]
     if (run.folder / "last.ckpt").is_file():
         command += ["--resume", str(run.folder)]
     else:

@@ -99,7 +99,7 @@ class Study:
         folder, stage = self.out / run.name, STAGES[run.stage]
         if (folder / "bundle.safetensors").is_file():
             return
-        command = [sys.executable, "-m", "pose2mesh.cli.main", "train"]
+        command = [sys.executable, "-m", "pose2mesh.cli", "train"]
         if (folder / "last.ckpt").is_file():
             command += ["--resume", str(folder)]
         else:
@@ -161,7 +161,7 @@ class Study:
             if not report.is_file():
                 data = self.out / "test.yaml"
                 data.write_text(f"base: {ROOT / 'configs/light.yaml'}\ndata: {{motions: {self.motions}}}\n")
-                command = [sys.executable, "-m", "pose2mesh.cli.main", "evaluate", str(self.out / run.name)]
+                command = [sys.executable, "-m", "pose2mesh.cli", "evaluate", str(self.out / run.name)]
                 command += ["--data", str(data), "--samples", str(SAMPLES), "--seed", str(SEED)]
                 subprocess.run([*command, "--input", kind, "--report", str(report)], cwd=ROOT, check=True)
             values = json.loads(report.read_text())

@@ -26,7 +26,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "coco_people.json"
 
 def shell(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Run the program in a process of its own."""
-    command = [sys.executable, "-m", "pose2mesh.cli.main", *map(str, arguments)]
+    command = [sys.executable, "-m", "pose2mesh.cli", *map(str, arguments)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment, check=False)
 

@@ -7,7 +7,6 @@ good ones are still processed, status 1. Results go to standard output.
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from cyclopts import App, CycloptsError, Parameter
@@ -73,7 +72,3 @@ def main(arguments: list[str] | None = None) -> int:
         warn("pose2mesh: interrupted")
         return 130
     return 2
-
-
-if __name__ == "__main__":
-    sys.exit(main())

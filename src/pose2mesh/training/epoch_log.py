@@ -198,7 +198,9 @@ class EpochLog:
         self.say(epoch_line(self.epoch, self.config.epochs, row))
 
     def close(self) -> None:
-        """Close TensorBoard's file."""
+        """Close the progress bar of an epoch that was broken off, and TensorBoard's file."""
+        if self._bar is not None:
+            self._bar.close()
         if self.tensorboard is not None:
             self.tensorboard.close()
 

@@ -9,7 +9,7 @@ The rest of a training step is in two more files: samples, seeds and checks in `
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -79,8 +79,8 @@ def _train(
     prepare_folder(out, config, processes, start)
     table = MetricsTable(out / "metrics.csv", start.steps if start else 0) if processes.first else None
     if not task.fit(say):
-        log = EpochLog(config, processes, table, tensorboard if processes.first else None, say)
-        fit(task, out, resume, processes, signals, log, say)
+        with closing(EpochLog(config, processes, table, tensorboard if processes.first else None, say)) as log:
+            fit(task, out, resume, processes, signals, log, say)
         if not processes.first:
             return out / BUNDLE
         task.module.load_state_dict(read_checkpoint(out / BEST)["state_dict"])
@@ -159,7 +159,6 @@ def fit(
             log.end_epoch(errors, module.finished_steps)
             refresh_graphs(out, processes)
             checkpoints.after_epoch(errors)
-    log.close()
     module.cpu()
 
 

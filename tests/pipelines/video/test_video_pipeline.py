@@ -167,7 +167,7 @@ def test_killed_while_recovering_it_resumes(bundle_file: Path, tmp_path: Path) -
     there = walkers()[:, 0]
     np.save(tmp_path / "long.npy", np.concatenate([there, there[::-1]] * 5))
     command = ["predict", str(tmp_path / "long.npy"), "--fps", "30", "--model", str(bundle_file), "--formats", "npz"]
-    start = [sys.executable, "-m", "pose2mesh.cli.main", *command, "--out", str(tmp_path / "killed")]
+    start = [sys.executable, "-m", "pose2mesh.cli", *command, "--out", str(tmp_path / "killed")]
     process = subprocess.Popen(start, env=os.environ | {"OMP_NUM_THREADS": "1"})
     raw = tmp_path / "killed" / ".long.pose2mesh-part" / "people" / "00000" / "raw.rows"
     deadline = time.monotonic() + 600
