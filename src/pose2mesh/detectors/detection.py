@@ -12,20 +12,40 @@ from pose2mesh.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)
+class BodyMask:
+    """The silhouette of one person, as a small image over a part of the photographed one.
+
+    Attributes:
+        probability: (h, w) float32 in [0, 1]: that a pixel shows the person.
+        to_image: (2, 3) affine map from mask pixels (x, y, 1) to pixels of the image.
+    """
+
+    probability: NDArray[np.float32]
+    to_image: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
 class Detection:
-    """The 2D pose of one person.
+    """The 2D pose of one person, and what else a detector estimates of them.
 
     Attributes:
         joints_px: (17, 2) float32 pixels, origin top left, in the order of `skeletons.COCO17`.
         confidence: (17,) float32 in [0, 1]; 0 marks a joint that was not detected, whatever its coordinates.
         box_px: (4,) float32: left, top, right, bottom.
         score: Score of the person in [0, 1].
+        joints3d_m: (17, 3) float32, or None: 3D joints estimated from the image, metres, origin between the hips, in
+            the axes (x right, y down, z forward) of a camera that faces the person.
+        landmarks_px: (33, 3) float32, or None: x, y and confidence in the order of `skeletons.MEDIAPIPE33`.
+        mask: The silhouette, or None.
     """
 
     joints_px: NDArray[np.float32]
     confidence: NDArray[np.float32]
     box_px: NDArray[np.float32]
     score: float
+    joints3d_m: NDArray[np.float32] | None = None
+    landmarks_px: NDArray[np.float32] | None = None
+    mask: BodyMask | None = None
 
 
 class Detector(Protocol):
