@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pose2mesh.errors import InputError
-from pose2mesh.geometry.camera import Intrinsics, look_at
+from pose2mesh.geometry.camera import Intrinsics, look_at, nominal_intrinsics
 from pose2mesh.inference.backend import Backend, ImageBackend, Images, TrackBackend, check_runtime
 from pose2mesh.inference.person import Person, canvas_size, solve_camera
 from pose2mesh.io.keypoints import PoseInput, Skipped
@@ -78,7 +79,7 @@ class Predictor:
         self,
         keypoints: ArrayLike,
         joints: str = "coco",
-        intrinsics: Intrinsics | None = None,
+        intrinsics: Intrinsics | Literal["auto"] | None = "auto",
         height_m: float | None = None,
         image_size: tuple[int, int] | None = None,
         image: NDArray[np.uint8] | None = None,
@@ -89,10 +90,10 @@ class Predictor:
             keypoints: (J, 2|3) or (P, J, 2|3): pixels, and optionally a confidence in [0, 1] as third column. A missing
                 joint has confidence 0 or, without a third column, is at (0, 0).
             joints: Order of the joints: `coco` (17 or 19), `human36`, `smpl`, `hand`, `openpose25` or `mediapipe33`.
-            intrinsics: Of the camera, if they are available: the result is then in full perspective, in the true
-                viewing direction.
+            intrinsics: Of the camera. `auto`: nominal ones of the image's size where that is known, else None. None
+                for crops and unknown images: weak perspective, by a camera that faces the person.
             height_m: Standing height of every person, if it is available: 2D joints do not determine it.
-            image_size: (width, height) in pixels; only sets the nominal focal length.
+            image_size: (width, height) in pixels of the whole image; by default that of `image`.
             image: (H, W, 3) RGB, the image that the people are in, for a model that takes it (`needs_image`).
 
         Returns:
@@ -115,7 +116,7 @@ class Predictor:
         self,
         joints_px: NDArray[np.floating],
         confidence: NDArray[np.floating],
-        intrinsics: Intrinsics | None = None,
+        intrinsics: Intrinsics | Literal["auto"] | None = "auto",
         height_m: float | None = None,
         image_size: tuple[int, int] | None = None,
         image: NDArray[np.uint8] | None = None,
@@ -138,6 +139,10 @@ class Predictor:
             self.require_heights(height_m)
         if len(joints_px) == 0:
             return []
+        if image_size is None and image is not None:
+            image_size = (image.shape[1], image.shape[0])
+        if intrinsics == "auto":
+            intrinsics = None if image_size is None else nominal_intrinsics(image_size)
         if image_size is None:  # one size for all people, so that they share a nominal camera and a scene
             image_size = canvas_size(joints_px[confidence > 0])
         joints, vertices, projected_px = self._run(joints_px, confidence, intrinsics, image, one_person)
@@ -219,7 +224,9 @@ class Predictor:
             joints, vertices, projected_px = self.backend.run_track(pixels, weight)
             if intrinsics is not None:  # back from the camera that faces each person
                 faced = zip(cameras, projected_px, turns, strict=True)
-                projected_px = np.stack([camera.project(camera.rays(points) @ turn) for camera, points, turn in faced])
+                projected_px = np.stack(
+                    [camera.project(camera.pinhole.rays(points) @ turn) for camera, points, turn in faced]
+                )
         else:
             joints, vertices = self.backend.run(pixels, weight)
         origin = joints[:, self.joint_set.root_index, None].copy()
