@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from pose2mesh.body_models.default_body import DEFAULT_BODY
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import nominal_intrinsics
+from pose2mesh.inference.joint_input import usable_people
 from pose2mesh.inference.person import Person
-from pose2mesh.inference.predictor import Predictor, usable_people
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.io.atomic_write import move_all
 from pose2mesh.io.image_lookup import IMAGE_SUFFIXES, match_images
 from pose2mesh.io.images import read_image, resize_image
@@ -310,8 +311,10 @@ def _recover_people(
                 f"--intrinsics {NOMINAL}: the size of the image {keypoints.stem!r} is unknown; give --image"
             )
         intrinsics = nominal_intrinsics(size)
-    kept, pixels, confidence, unusable = usable_people(keypoints.people, predictor.joint_set)
+    found = usable_people(keypoints.people, predictor.joint_set)
     if image is not None and predictor.needs_image and size is not None:
         image = resize_image(image, size)
-    people = predictor.recover_converted(pixels, confidence, intrinsics, options.height, size, image)
-    return people, [keypoints.people[index].identifier for index in kept], [*keypoints.skipped, *unusable]
+    people = predictor.recover_converted(
+        found.joints_px, found.confidence, intrinsics, options.height, size, image, joints3d_m=found.joints3d_m
+    )
+    return people, [keypoints.people[index].identifier for index in found.kept], [*keypoints.skipped, *found.skipped]

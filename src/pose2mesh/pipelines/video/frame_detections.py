@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pose2mesh.detectors.detection import Detector
 from pose2mesh.detectors.image_keypoints import pose_input
-from pose2mesh.inference.predictor import usable_people
+from pose2mesh.inference.joint_input import usable_people
 from pose2mesh.io.atomic_write import replacing
 from pose2mesh.io.keypoints import PoseInput
 from pose2mesh.pipelines.video.detection_store import DetectionStore
@@ -83,7 +83,8 @@ class FrameDetections:
                 yield self._usable(given)
 
     def _usable(self, people: list[PoseInput]) -> Joints:
-        return usable_people(people, self.joint_set)[1:3]
+        found = usable_people(people, self.joint_set)
+        return found.joints_px, found.confidence
 
     def _given(self, keypoints: KeypointFrames, start: int) -> Iterator[list[PoseInput]]:
         """Keypoints for as many frames as the video has, if there is one."""
