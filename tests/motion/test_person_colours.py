@@ -20,14 +20,6 @@ def draw(image: np.ndarray, joints: np.ndarray, colours: tuple[tuple[int, ...], 
     """A rough figure: the upper body in the first colour, the legs in the second."""
     y, x = np.mgrid[: image.shape[0], : image.shape[1]]
     for row, a, b in LIMBS:
-        (0, (5, 12)),
-        (0, (6, 11)),
-        (0, (5, 9)),
-        (0, (6, 10)),
-        (1, (11, 15)),
-        (1, (12, 16)),
-        (0, (0, 5)),
-    ):
         for part in np.linspace(0, 1, 40):
             at = joints[a] + part * (joints[b] - joints[a])
             image[(x - at[0]) ** 2 + (y - at[1]) ** 2 < 81] = colours[row]
