@@ -270,6 +270,23 @@ def test_input_that_is_no_array_is_refused(predictor: Predictor, value: Any) -> 
         predictor.recover(value)
 
 
+def test_3d_joints_of_a_detector_turn_the_body(predictor: Predictor) -> None:
+    keypoints = people_px(3)
+    joints3d = np.random.default_rng(1).normal(0, 0.3, (3, 17, 3))
+    joints3d[1] = np.nan
+    before, after = predictor.recover(keypoints), predictor.recover(keypoints, joints3d_m=joints3d)
+    moved = [np.abs(a.vertices - b.vertices).max() for a, b in zip(before, after, strict=True)]
+    assert min(moved[0], moved[2]) > 1e-3
+    assert moved[1] < 1e-5
+
+
+def test_3d_joints_of_another_shape_are_refused(predictor: Predictor) -> None:
+    with pytest.raises(InputError, match=r"joints3d_m have shape \(1, 17, 2\), expected \(1, 17, 3\)"):
+        predictor.recover(people_px(), joints3d_m=np.zeros((17, 2)))
+    with pytest.raises(InputError, match="joints3d_m are not an array of numbers"):
+        predictor.recover(people_px(), joints3d_m="depth")  # type: ignore[arg-type]
+
+
 def test_an_unknown_order_is_refused(predictor: Predictor) -> None:
     with pytest.raises(InputError, match="joint set 'lsp' is not known"):
         predictor.recover(people_px()[0], joints="lsp")

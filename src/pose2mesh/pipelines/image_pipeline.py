@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from pose2mesh.body_models.default_body import DEFAULT_BODY
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import Intrinsics
+from pose2mesh.inference.joint_input import usable_people
 from pose2mesh.inference.person import Person
-from pose2mesh.inference.predictor import Predictor, usable_people
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.io.atomic_write import move_all
 from pose2mesh.io.image_lookup import IMAGE_SUFFIXES, match_images
 from pose2mesh.io.images import read_image, resize_image
@@ -305,8 +306,10 @@ def _recover_people(
     image: NDArray[np.uint8] | None,
 ) -> tuple[list[Person], list[int | str | None], list[Skipped]]:
     """The people, their ids, and the annotations skipped by the reader or because too few joints fit the model."""
-    kept, pixels, confidence, unusable = usable_people(keypoints.people, predictor.joint_set)
+    found = usable_people(keypoints.people, predictor.joint_set)
     if image is not None and predictor.needs_image and size is not None:
         image = resize_image(image, size)
-    people = predictor.recover_converted(pixels, confidence, intrinsics, height_m, size, image)
-    return people, [keypoints.people[index].identifier for index in kept], [*keypoints.skipped, *unusable]
+    people = predictor.recover_converted(
+        found.joints_px, found.confidence, intrinsics, height_m, size, image, joints3d_m=found.joints3d_m
+    )
+    return people, [keypoints.people[index].identifier for index in found.kept], [*keypoints.skipped, *found.skipped]

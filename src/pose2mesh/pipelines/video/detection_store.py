@@ -1,18 +1,43 @@
-"""The 2D detections of every frame on disk, written frame by frame, so that an interrupted run resumes there."""
+"""The people detected in every frame on disk, written frame by frame, so that an interrupted run resumes there."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pose2mesh.motion import person_colours
 from pose2mesh.pipelines.video.array_file import ArrayFile
 from pose2mesh.skeletons import JointSet
 
 
+def person_dtype(joint_set: JointSet) -> np.dtype[Any]:
+    """One detected person, a row of a `DetectionStore`.
+
+    Fields:
+        joints_px: (J, 2) in pixels, in the model's joint set.
+        confidence: (J,), 0 for a missing joint.
+        joints3d_m: (J, 3) 3D joints that the detector estimated from the image, metres; NaN where missing.
+        score: Score of the person in [0, 1].
+        colours: (R, B) descriptor of the person's colours, see `motion.person_colours`; 0 without an image.
+
+    A further field of what a detector estimates needs a line here and one where the rows are made (`frame_detections`).
+    """
+    J = len(joint_set)
+    fields = [
+        ("joints_px", "<f4", (J, 2)),
+        ("confidence", "<f4", (J,)),
+        ("joints3d_m", "<f4", (J, 3)),
+        ("score", "<f4"),
+        ("colours", "<f4", (len(person_colours.REGIONS), person_colours.BINS)),
+    ]
+    return np.dtype(fields, align=True)  # PyTorch requires aligned floats
+
+
 class DetectionStore:
-    """The 2D joints of all people in every frame so far, in the model's joint set.
+    """The people of every frame so far, as rows of `person_dtype`.
 
     Args:
         folder: Folder of the stored detections; existing ones are kept.
@@ -22,7 +47,7 @@ class DetectionStore:
     def __init__(self, folder: Path, joint_set: JointSet) -> None:
         # For each frame, the number of people up to and including it.
         self._ends = ArrayFile(folder / "frames.rows", np.int64)
-        self._people = ArrayFile(folder / "detections.rows", np.float32, (len(joint_set), 3))
+        self._people = ArrayFile(folder / "detections.rows", person_dtype(joint_set))
         self._people.cut(self.people)
 
     def __len__(self) -> int:
@@ -34,15 +59,14 @@ class DetectionStore:
         """Number of people in all frames together."""
         return int(self._ends[-1]) if len(self._ends) else 0
 
-    def append(self, joints_px: NDArray[np.floating], confidence: NDArray[np.floating]) -> None:
-        """Add the next frame: joints (D, J, 2) in pixels and confidences (D, J), 0 for a missing joint."""
+    def append(self, people: NDArray[Any]) -> None:
+        """Add the next frame's people, rows (D,) of `person_dtype`."""
         before = self.people
-        if len(joints_px):
-            self._people.append(np.concatenate([joints_px, confidence[..., None]], axis=2))
-        self._ends.append(np.array([before + len(joints_px)]))  # written last: only then does the frame count as stored
+        if len(people):
+            self._people.append(people)
+        self._ends.append(np.array([before + len(people)]))  # written last: only then does the frame count as stored
 
-    def __getitem__(self, frame: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """A frame's joints (D, J, 2) and confidences (D, J)."""
+    def __getitem__(self, frame: int) -> NDArray[Any]:
+        """A frame's people, rows (D,) of `person_dtype`."""
         start = int(self._ends[frame - 1]) if frame else 0
-        people = self._people[start : int(self._ends[frame])]
-        return people[..., :2], people[..., 2]
+        return self._people[start : int(self._ends[frame])]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ class Track:
         number: Number of the person from 0, in the order of appearance.
         first_frame: The number of the first frame.
         folder: Holds this person's files.
-        rows: Rows of `frame`, `detected` (False for a bridged frame), `joints_px` (J, 2) and `confidence` (J,).
+        rows: Rows of `track_dtype`.
     """
 
     number: int
@@ -59,6 +60,25 @@ class TrackStore:
     corner_px: NDArray[np.floating]
 
 
+def track_dtype(joint_set: JointSet) -> np.dtype[Any]:
+    """One frame of a track, a row of `Track.rows`.
+
+    Fields:
+        frame: Its number.
+        detected: False for a bridged frame.
+        joints_px, confidence, joints3d_m: As in `detection_store.person_dtype`; a bridged frame has no 3D joints.
+    """
+    J = len(joint_set)
+    fields = [
+        ("frame", "<i4"),
+        ("detected", "?"),
+        ("joints_px", "<f4", (J, 2)),
+        ("confidence", "<f4", (J,)),
+        ("joints3d_m", "<f4", (J, 3)),
+    ]
+    return np.dtype(fields, align=True)  # PyTorch requires aligned floats
+
+
 def track_people(detections: DetectionStore, folder: Path, fps: float, joint_set: JointSet) -> TrackStore:
     """Associate detections over time into tracks, stored in `folder`. Results of an earlier run on the
     same tracks are kept.
@@ -66,14 +86,13 @@ def track_people(detections: DetectionStore, folder: Path, fps: float, joint_set
     gap = max(1, round(_LONGEST_GAP_S * fps))
     config = TrackerConfig(min(_LEAST_FRAMES, max(len(detections), 1)), max_gap=gap, max_bridge=gap)
     tracker = Tracker(joint_set, config)
-    shape = (len(joint_set), 2)
-    fields = [("frame", "<i4"), ("detected", "?"), ("joints_px", "<f4", shape), ("confidence", "<f4", shape[:1])]
-    kind = np.dtype(fields, align=True)  # PyTorch requires aligned floats
+    kind = track_dtype(joint_set)
     people: list[Track] = []
     claimed, corner = 0, np.ones(2)
     folder.mkdir(exist_ok=True)
     for frame in range(len(detections)):
-        joints_px, confidence = detections[frame]
+        found = detections[frame]
+        joints_px, confidence = found["joints_px"], found["confidence"]
         if (confidence > 0).any():
             corner = np.maximum(corner, joints_px[confidence > 0].max(0))
         for tracked in tracker.update(joints_px, confidence):
@@ -82,7 +101,10 @@ def track_people(detections: DetectionStore, folder: Path, fps: float, joint_set
                 own.mkdir(exist_ok=True)
                 (own / "track.rows").unlink(missing_ok=True)
                 people.append(Track(tracked.track, tracked.frame, own, ArrayFile(own / "track.rows", kind)))
-            row = (tracked.frame, not tracked.bridged, tracked.joints_px, tracked.confidence)
+            joints3d_m = np.full((len(joint_set), 3), np.nan, np.float32)
+            if tracked.detection is not None:
+                joints3d_m = detections[tracked.frame][tracked.detection]["joints3d_m"]
+            row = (tracked.frame, not tracked.bridged, tracked.joints_px, tracked.confidence, joints3d_m)
             people[tracked.track].rows.append(np.array([row], kind))
             claimed += not tracked.bridged
     for stray in folder.iterdir():  # left by a run with more tracks
