@@ -12,8 +12,16 @@ from pose2mesh.io import downloads
 
 
 def test_an_unknown_detector_is_named() -> None:
-    with pytest.raises(InputError, match="'openpose': expected one of auto, mediapipe, rtmpose"):
+    with pytest.raises(InputError, match="'openpose': expected one of auto, mediapipe, movenet, rtmpose"):
         load_detector("openpose")
+
+
+def test_movenet_takes_one_file(tmp_path: Path) -> None:
+    files = (tmp_path / "one.onnx", tmp_path / "two.onnx")
+    for file in files:
+        file.touch()
+    with pytest.raises(InputError, match=r"two\.onnx: expected one \.onnx file for movenet"):
+        load_detector("movenet", files)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

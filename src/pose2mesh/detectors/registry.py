@@ -18,9 +18,9 @@ def load_detector(name: str, files: Files = None, offline: bool = False) -> Dete
     """Build a detector that runs on the CPU; its model files are downloaded unless they are given or cached.
 
     Args:
-        name: `mediapipe`, `rtmpose`, or `auto`. `auto` is the detector that the files belong to; without files RTMPose
-            if its files are cached, else the installed one, MediaPipe before RTMPose, since its one file is a sixteenth
-            of the size.
+        name: `movenet`, `mediapipe`, `rtmpose`, or `auto`. `auto` is the detector that the files belong to; without
+            files RTMPose if its files are cached, else the installed one, MediaPipe before RTMPose, since its one file
+            is a sixteenth of the size.
         files: MediaPipe: a `.task` file, and optionally a YOLOX `.onnx` file that detects the people. RTMPose: `.onnx`
             files of YOLOX and RTMPose, in any order.
         offline: Download nothing.
@@ -89,8 +89,18 @@ def _auto(files: Files, offline: bool) -> Detector:
     )
 
 
+def _movenet(files: Files, offline: bool) -> Detector:
+    from pose2mesh.detectors.movenet import SHIPPED_FILE, MoveNetDetector
+    from pose2mesh.detectors.onnx_files import OnnxNetwork
+
+    if files and len(files) > 1:
+        raise InputError(f"--detector-model {', '.join(map(str, files))}: expected one .onnx file for movenet")
+    return MoveNetDetector(OnnxNetwork(files[0] if files else SHIPPED_FILE))
+
+
 DETECTORS: dict[str, Callable[[Files, bool], Detector]] = {
     "auto": _auto,
     "mediapipe": _mediapipe,
+    "movenet": _movenet,
     "rtmpose": _rtmpose,
 }
