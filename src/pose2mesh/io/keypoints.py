@@ -49,6 +49,8 @@ class PoseInput:
         box_px: (x, y, width, height) in pixels, where the file has a box.
         mask: COCO's segmentation of the file, unchecked: a list of polygons, or a run-length dict.
         score: Score of the detector for the person, where the file has one.
+        joints3d_m: (J, 3) 3D joints in the order of `original`, estimated from the image by a detector that does; see
+            `detectors.detection.Detection`.
     """
 
     joints_px: NDArray[np.float32]
@@ -59,6 +61,7 @@ class PoseInput:
     box_px: tuple[float, float, float, float] | None = None
     mask: list[Any] | dict[str, Any] | None = None
     score: float | None = None
+    joints3d_m: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)

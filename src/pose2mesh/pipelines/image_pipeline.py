@@ -18,17 +18,19 @@ from numpy.typing import NDArray
 
 from pose2mesh.body_models.default_body import DEFAULT_BODY
 from pose2mesh.errors import InputError
-from pose2mesh.geometry.camera import nominal_intrinsics
+from pose2mesh.geometry.camera import Intrinsics
+from pose2mesh.inference.joint_input import usable_people
 from pose2mesh.inference.person import Person
-from pose2mesh.inference.predictor import Predictor, usable_people
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.io.atomic_write import move_all
 from pose2mesh.io.image_lookup import IMAGE_SUFFIXES, match_images
 from pose2mesh.io.images import read_image, resize_image
 from pose2mesh.io.keypoints import ImageInput, Skipped, read_keypoints
 from pose2mesh.model_zoo import load_model
+from pose2mesh.pipelines.camera_choice import choose_intrinsics
 from pose2mesh.pipelines.formats import writers
 from pose2mesh.pipelines.image_files import find_rig, write_image_files
-from pose2mesh.pipelines.predict_options import NOMINAL, PredictOptions
+from pose2mesh.pipelines.predict_options import PredictOptions
 from pose2mesh.pipelines.video.video_options import VIDEO_SUFFIXES, VideoInput, VideoOptions
 from pose2mesh.visualization.image_result import ImageResult
 
@@ -289,29 +291,25 @@ def recover_image(
         InputError: a nominal camera is requested, and the image size is unknown.
     """
     size = keypoints.size if image is None or keypoints.size is not None else (image.shape[1], image.shape[0])
-    people, identifiers, skipped = _recover_people(predictor, keypoints, options, size, image)
-    return ImageResult(
-        keypoints.stem, keypoints.image_name or keypoints.stem, image, size, people, identifiers, skipped
-    )
+    intrinsics = choose_intrinsics(options.camera, size, None, keypoints.stem)
+    people, identifiers, skipped = _recover_people(predictor, keypoints, intrinsics, options.height, size, image)
+    name = keypoints.image_name or keypoints.stem
+    return ImageResult(keypoints.stem, name, image, size, people, identifiers, skipped, intrinsics=intrinsics)
 
 
 def _recover_people(
     predictor: Predictor,
     keypoints: ImageInput,
-    options: PredictOptions,
+    intrinsics: Intrinsics | None,
+    height_m: float | None,
     size: tuple[int, int] | None,
     image: NDArray[np.uint8] | None,
 ) -> tuple[list[Person], list[int | str | None], list[Skipped]]:
     """The people, their ids, and the annotations skipped by the reader or because too few joints fit the model."""
-    intrinsics = options.camera
-    if intrinsics == NOMINAL:
-        if size is None:
-            raise InputError(
-                f"--intrinsics {NOMINAL}: the size of the image {keypoints.stem!r} is unknown; give --image"
-            )
-        intrinsics = nominal_intrinsics(size)
-    kept, pixels, confidence, unusable = usable_people(keypoints.people, predictor.joint_set)
+    found = usable_people(keypoints.people, predictor.joint_set)
     if image is not None and predictor.needs_image and size is not None:
         image = resize_image(image, size)
-    people = predictor.recover_converted(pixels, confidence, intrinsics, options.height, size, image)
-    return people, [keypoints.people[index].identifier for index in kept], [*keypoints.skipped, *unusable]
+    people = predictor.recover_converted(
+        found.joints_px, found.confidence, intrinsics, height_m, size, image, joints3d_m=found.joints3d_m
+    )
+    return people, [keypoints.people[index].identifier for index in found.kept], [*keypoints.skipped, *found.skipped]

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from pose2mesh.geometry.camera import Intrinsics
     from pose2mesh.visualization.overlay import OverlayParts
 
-NOMINAL: Literal["nominal"] = "nominal"  # value of --intrinsics that requests a guess
+# Values of --intrinsics beside numbers.
+AUTO: Literal["auto"] = "auto"
+NOMINAL: Literal["nominal"] = "nominal"
+NONE = "none"
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,9 @@ class PredictOptions:
         joints: Order of the joints in arrays: coco, human36, smpl, hand, openpose25 or mediapipe33.
         image: The image, or the folder of images (matched by file name), to draw over, and for methods that take the
             image as input; a scaled copy will do.
-        intrinsics: FX,FY,CX,CY of the camera in pixels: gives full perspective. `nominal` guesses them from the image
-            size, for images that are not cropped.
+        intrinsics: Of the camera. auto: from the metadata of the image or video, else nominal ones of its size, where
+            that is known; nominal: those of its size; none: for crops, whose camera cannot be known;
+            FX,FY,CX,CY[,K1,K2,P1,P2[,K3]]: known ones in pixels, with distortion.
         height: Standing height of the people in metres, which a 2D pose does not determine.
         detector: Person and keypoint detector for images; an extra of the install. Its model is downloaded on first
             use.
@@ -45,7 +49,7 @@ class PredictOptions:
     out: Path = Path("pose2mesh_out")
     joints: str = "coco"
     image: Path | None = None
-    intrinsics: str | None = None
+    intrinsics: str = AUTO
     height: float | None = None
     formats: Annotated[str | None, Parameter(help=describe_formats())] = None
     detector: Literal["auto", "mediapipe", "rtmpose"] = "auto"
@@ -86,17 +90,19 @@ class PredictOptions:
         _ = self.overlay_parts, self.camera
 
     @property
-    def camera(self) -> Intrinsics | Literal["nominal"] | None:
-        """The given intrinsics, or `nominal` to guess them from the size of the image.
+    def camera(self) -> Intrinsics | Literal["auto", "nominal"] | None:
+        """The given intrinsics, the way to choose them, or None for no camera.
 
         Raises:
-            InputError: `intrinsics` are not four numbers in range.
+            InputError: `intrinsics` is neither a way nor numbers in range.
         """
         from pose2mesh.geometry.camera import Intrinsics
 
-        if self.intrinsics is None or self.intrinsics == NOMINAL:
-            return NOMINAL if self.intrinsics else None
-        return Intrinsics.parse(self.intrinsics)
+        if self.intrinsics == AUTO:
+            return AUTO
+        if self.intrinsics == NOMINAL:
+            return NOMINAL
+        return None if self.intrinsics == NONE else Intrinsics.parse(self.intrinsics)
 
     @property
     def overlay_parts(self) -> OverlayParts:

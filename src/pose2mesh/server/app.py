@@ -20,7 +20,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from pose2mesh.errors import InputError
-from pose2mesh.pipelines.predict_options import PredictOptions
+from pose2mesh.pipelines.predict_options import AUTO, PredictOptions
 from pose2mesh.server.headers import SecurityHeaders
 from pose2mesh.server.request_limits import BodyDeadline
 from pose2mesh.server.result_store import Frames, StoredResult
@@ -175,6 +175,6 @@ def _options(request: Request) -> PredictOptions:
     except ValueError:
         raise InputError(f"height {query['height']!r}: expected metres") from None
     joints = query.get("joints", "coco")
-    options = PredictOptions(Path(), joints, intrinsics=query.get("intrinsics"), height=height, formats="json")
+    options = PredictOptions(Path(), joints, intrinsics=query.get("intrinsics", AUTO), height=height, formats="json")
     options.check()
     return options

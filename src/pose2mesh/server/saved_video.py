@@ -58,7 +58,7 @@ def read_saved_video(file: Path, predictor: Predictor) -> Frames:
         people = [_person(found, row, intrinsics, predictor) for row in rows]
         numbers = found["person"][rows].tolist()
         stem = f"frame_{frame:05d}"
-        images.append(ImageResult(stem, stem, None, (width, height), people, list(numbers), [], numbers))
+        images.append(ImageResult(stem, stem, None, (width, height), people, list(numbers), [], intrinsics, numbers))
     return Frames(images, float(found["fps"]))
 
 

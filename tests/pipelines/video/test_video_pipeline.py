@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ import pytest
 
 from pose2mesh.cli.main import main
 from pose2mesh.detectors import registry as detectors
+from pose2mesh.detectors.detection import Detection
 from pose2mesh.errors import InputError
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.motion.smoothing import bone_lengths
@@ -64,6 +66,21 @@ def done(video_file: Path, bundle_file: Path, people: np.ndarray, tmp_path_facto
     out = tmp_path_factory.mktemp("done")
     run(video_file, options(out), bundle_file, KnownPeople(people))
     return out
+
+
+def test_3d_joints_of_the_detector_reach_the_bodies(
+    done: Path, video_file: Path, bundle_file: Path, people: np.ndarray, tmp_path: Path
+) -> None:
+    class WithDepth(KnownPeople):
+        def __call__(self, image: np.ndarray, boxes: np.ndarray | None = None) -> list[Detection]:
+            depth = np.random.default_rng(0).normal(0, 0.4, (17, 3)).astype(np.float32)
+            return [dataclasses.replace(person, joints3d_m=depth) for person in super().__call__(image, boxes)]
+
+    run(video_file, options(tmp_path, ("npz",)), bundle_file, WithDepth(people))
+    before, after = arrays(done / "clip.npz"), arrays(tmp_path / "clip.npz")
+    np.testing.assert_array_equal(before["joints_px"], after["joints_px"])
+    moved = np.abs(after["joints"] - before["joints"]).max((1, 2))
+    assert moved.min() > 1e-3
 
 
 def test_all_people_in_all_frames(done: Path, people: np.ndarray) -> None:

@@ -154,6 +154,7 @@ class BodyTrack:
             conditions.size,
             image,
             one_person=True,
+            joints3d_m=rows["joints3d_m"],
         )
         bodies = [np.concatenate([each.camera.translation_m[None], each.joints, each.vertices]) for each in people]
         self._raw.append(np.stack(bodies))

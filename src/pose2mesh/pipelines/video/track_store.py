@@ -61,9 +61,21 @@ class TrackStore:
 
 
 def track_dtype(joint_set: JointSet) -> np.dtype[Any]:
-    """One frame of a track: `frame`, `detected` (False for a bridged frame), `joints_px` (J, 2), `confidence` (J,)."""
+    """One frame of a track, a row of `Track.rows`.
+
+    Fields:
+        frame: Its number.
+        detected: False for a bridged frame.
+        joints_px, confidence, joints3d_m: As in `detection_store.person_dtype`; a bridged frame has no 3D joints.
+    """
     J = len(joint_set)
-    fields = [("frame", "<i4"), ("detected", "?"), ("joints_px", "<f4", (J, 2)), ("confidence", "<f4", (J,))]
+    fields = [
+        ("frame", "<i4"),
+        ("detected", "?"),
+        ("joints_px", "<f4", (J, 2)),
+        ("confidence", "<f4", (J,)),
+        ("joints3d_m", "<f4", (J, 3)),
+    ]
     return np.dtype(fields, align=True)  # PyTorch requires aligned floats
 
 
@@ -89,7 +101,10 @@ def track_people(detections: DetectionStore, folder: Path, fps: float, joint_set
                 own.mkdir(exist_ok=True)
                 (own / "track.rows").unlink(missing_ok=True)
                 people.append(Track(tracked.track, tracked.frame, own, ArrayFile(own / "track.rows", kind)))
-            row = (tracked.frame, not tracked.bridged, tracked.joints_px, tracked.confidence)
+            joints3d_m = np.full((len(joint_set), 3), np.nan, np.float32)
+            if tracked.detection is not None:
+                joints3d_m = detections[tracked.frame][tracked.detection]["joints3d_m"]
+            row = (tracked.frame, not tracked.bridged, tracked.joints_px, tracked.confidence, joints3d_m)
             people[tracked.track].rows.append(np.array([row], kind))
             claimed += not tracked.bridged
     for stray in folder.iterdir():  # left by a run with more tracks

@@ -39,7 +39,7 @@ class VideoOptions:
         out: Folder for the results.
         formats: Formats to write, from `pipelines.formats.WRITERS`.
         joints: Order of the joints in arrays.
-        intrinsics: Intrinsics of the camera; `nominal` guesses them from the image size.
+        intrinsics: Intrinsics of the camera, or the way to choose them; None for weak perspective.
         height_m: Standing height of the people.
         smooth: Whether to filter over time.
         detector: The detector and its files; results of an earlier run with another detector are discarded.
@@ -49,7 +49,7 @@ class VideoOptions:
     out: Path
     formats: tuple[str, ...]
     joints: str
-    intrinsics: Intrinsics | Literal["nominal"] | None
+    intrinsics: Intrinsics | Literal["auto", "nominal"] | None
     height_m: float | None
     smooth: bool
     detector: str

@@ -18,9 +18,9 @@ import numpy as np
 
 from pose2mesh.detectors.detection import Detector
 from pose2mesh.errors import InputError
-from pose2mesh.geometry.camera import nominal_intrinsics
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.io.atomic_write import move_all, replacing
+from pose2mesh.pipelines.camera_choice import choose_intrinsics
 from pose2mesh.pipelines.formats import VideoOutput, name_files, write_files, writers
 from pose2mesh.pipelines.video.body_track import BodyTrack, VideoConditions
 from pose2mesh.pipelines.video.detection_store import DetectionStore
@@ -128,8 +128,9 @@ def recover_video(
         raise
     _clear_if_changed(work / "people", work / "bodies.json", _recovery_key(source, options, predictor))
     tracks = track_people(detections, work / "people", float(rate), predictor.joint_set)
-    size = _size(frame_detections, tracks)
-    intrinsics = nominal_intrinsics(size) if options.intrinsics == "nominal" else options.intrinsics
+    stated = _stated_size(frame_detections)
+    size = stated or _extent(tracks)
+    intrinsics = choose_intrinsics(options.intrinsics, stated, None, source.stem)
     conditions = VideoConditions(float(rate), size, intrinsics, options.height_m, options.smooth)
     bodies = [BodyTrack(track, predictor, conditions) for track in tracks.people]
     total = sum(len(track) for track in tracks.people)
@@ -142,13 +143,17 @@ def recover_video(
     return VideoResult(source.path.name, predictor, conditions, rate, len(detections), bodies, tracks.unclaimed, fault)
 
 
-def _size(frame_detections: FrameDetections, tracks: TrackStore) -> tuple[int, int]:
-    """(width, height) of the frames; the extent of the joints where it is unknown."""
+def _stated_size(frame_detections: FrameDetections) -> tuple[int, int] | None:
+    """(width, height) of the frames, where the video or the keypoint file states it."""
     if frame_detections.video is not None:
         return frame_detections.video.size
-    known = frame_detections.keypoints.size if frame_detections.keypoints is not None else None
+    return frame_detections.keypoints.size if frame_detections.keypoints is not None else None
+
+
+def _extent(tracks: TrackStore) -> tuple[int, int]:
+    """(width, height) of an area that holds all joints, in place of an unknown image size."""
     width, height = np.ceil(1.1 * tracks.corner_px).astype(int).tolist()
-    return known or (width, height)
+    return width, height
 
 
 def _detection_key(source: VideoInput, options: VideoOptions, predictor: Predictor) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from pose2mesh.body_models.bones import BODY_BONES
 from pose2mesh.io.mesh_files import atomic_write, in_unit
+from pose2mesh.pipelines.image_document import describe_camera
 from pose2mesh.pipelines.video.body_track import BATCH, TURNS, BodyTrack
 from pose2mesh.pipelines.video.frame_reader import Video
 from pose2mesh.pipelines.video.mp4_writer import Mp4Writer
@@ -103,7 +104,9 @@ def write_arrays(path: Path, result: VideoResult, with_rig: bool) -> None:
         whole("fps", np.float64(result.rate))
         whole("frames", np.int64(result.frames))
         whole("size_px", np.array(result.conditions.size))
-        whole("intrinsics", np.array([intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy]))
+        whole("intrinsics", np.array(intrinsics.numbers))
+        whole("distortion", np.array(intrinsics.distortion, np.float64))
+        whole("camera_source", np.array("none" if result.conditions.intrinsics is None else intrinsics.source))
         if people and with_rig:
 
             def poses(columns: slice) -> Iterator[NDArray[Any]]:
@@ -138,13 +141,12 @@ def write_description(path: Path, result: VideoResult, files: Sequence[dict[str,
         "fps": float(result.rate),
         "frames": result.frames,
         "size_px": list(conditions.size),
+        "camera": describe_camera(conditions.intrinsics, conditions.size),
         "fault": result.fault,
         "smoothed": conditions.smooth,
     }
-    camera = {
-        "kind": conditions.camera_kind,
-        "intrinsics": [intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy],
-    }
+    source = "none" if conditions.intrinsics is None else intrinsics.source
+    camera = {"kind": conditions.camera_kind, "source": source, "intrinsics": intrinsics.numbers}
     skipped = []
     if result.unclaimed:
         skipped = [{"id": None, "reason": f"{result.unclaimed} detections of people in too few consecutive frames"}]
