@@ -10,20 +10,20 @@ are joined if it is more likely that they show one person than two. The logarith
 - colours: the similarity of the mean descriptors (`motion.person_colours`), 0 where there is no image;
 - a constant that makes up for the number of candidates.
 
-All pairs are decided at once (assignment with the greatest sum, Kuhn 1955), and again with the joined pieces until nothing
-changes. Before, pieces are cut where two people come closest, since their identities may have been exchanged there, and
-pieces that run beside another one in nearly the same pose are left out as doubles. At the end, people with little
-evidence are left out: few detections, low scores, or detections in few of the frames between the first and the last.
+All pairs are decided at once (assignment with the greatest sum, Kuhn 1955), and again with the joined pieces until
+nothing changes. Before, pieces are cut where two people come closest, since their identities may have been exchanged
+there, and pieces that run beside another one in nearly the same pose are left out as doubles. At the end, people with
+little evidence are left out: few detections, low scores, or detections in few of the frames between first and last.
 
 Memory: some 50 bytes a detection; everything else of a detection is read again from the film when needed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import combinations
-from typing import Any, TypeAlias
+from itertools import pairwise
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,7 @@ _FADE_S, _VELOCITY_S = 0.6, 0.4
 _COLOUR_SLOPE, _COLOUR_BOUNDS, _COLOUR_FRAMES = 60.0, (-6.0, 4.0), 5.0
 _MOTION_BOUNDS = (-8.0, 5.0)
 _LEAST_MOTION_AT_BORDER = -1.0  # who leaves the image may return anywhere
+_LEAST_AREA = 10.0  # of the image, in squared sizes of a person
 _SIZE_SPREAD = 0.5  # deviation of the logarithm of the ratio of sizes of two people in an image
 # Boxes of two people who meet overlap by this (IoU); a piece is a double where its box lies in that of another piece to
 # this share, and the OKS is at least this in the mean.
@@ -106,7 +107,7 @@ class _Piece:
     places: Floats
     scores: Floats
 
-    def __getitem__(self, which: slice | NDArray[np.bool_]) -> _Piece:
+    def __getitem__(self, which: slice | NDArray[np.bool_] | NDArray[np.intp]) -> _Piece:
         return _Piece(*(getattr(self, name)[which] for name in self.__dataclass_fields__))
 
     def __len__(self) -> int:
@@ -122,8 +123,16 @@ class _Piece:
         return np.asarray(np.linalg.norm(self.boxes[:, 2:] - self.boxes[:, :2], axis=1))
 
 
+class Film(Protocol):
+    """The detections of each frame."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, frame: int, /) -> NDArray[Any]: ...
+
+
 def track_film(
-    film: Sequence[NDArray[Any]], joint_set: JointSet, fps: float, config: FilmTracksConfig | None = None
+    film: Film, joint_set: JointSet, fps: float, config: FilmTracksConfig | None = None
 ) -> list[PersonTrack]:
     """Tracks of the people of a film, in the order of their first frame.
 
@@ -145,13 +154,11 @@ def track_film(
     return [PersonTrack(piece.frames, piece.detections) for piece in people]
 
 
-def _track_pieces(
-    film: Sequence[NDArray[Any]], joint_set: JointSet, fps: float, config: FilmTracksConfig
-) -> list[_Piece]:
+def _track_pieces(film: Film, joint_set: JointSet, fps: float, config: FilmTracksConfig) -> list[_Piece]:
     gap = max(1, round(config.piece_gap_s * fps))
     tracker = Tracker(joint_set, TrackerConfig(min(2, len(film)), max_gap=gap, max_bridge=0))
     trunk = [joint_set.names.index(name) for name in joint_set.names if name.endswith(("shoulder", "hip"))]
-    found: list[tuple[list[int], list[int], list[Floats], list[Floats], list[float]]] = []
+    found: list[list[list[Any]]] = []  # for each track the columns of a `_Piece`
     scores: dict[int, Floats] = {}
     for frame in range(len(film)):
         rows = film[frame]
@@ -159,7 +166,7 @@ def _track_pieces(
         scores.pop(frame - 2, None)  # a track is confirmed with its second detection
         for tracked in tracker.update(rows["joints_px"], rows["confidence"], rows["score"], rows["colours"]):
             if tracked.track == len(found):
-                found.append(([], [], [], [], []))
+                found.append([[] for _ in _Piece.__dataclass_fields__])
             assert tracked.detection is not None
             present = tracked.confidence > 0
             chosen = [joint for joint in trunk if present[joint]]
@@ -171,7 +178,7 @@ def _track_pieces(
                 float(scores[tracked.frame][tracked.detection]),
             )
             for column, value in zip(found[tracked.track], values, strict=True):
-                column.append(value)  # type: ignore[arg-type]
+                column.append(value)
     return [_Piece(*(np.array(column) for column in columns)) for columns in found]
 
 
@@ -194,7 +201,7 @@ def _overlapping(pieces: list[_Piece]) -> Iterator[tuple[int, int, _Piece, _Piec
                 yield a, b, first, second
 
 
-def _without_doubles(pieces: list[_Piece], film: Sequence[NDArray[Any]], joint_set: JointSet) -> list[_Piece]:
+def _without_doubles(pieces: list[_Piece], film: Film, joint_set: JointSet) -> list[_Piece]:
     """The pieces without the detections that double those of a longer piece."""
     sigmas = np.array(joint_set.oks_sigmas)
     doubled = [np.zeros(len(piece), bool) for piece in pieces]
@@ -206,8 +213,8 @@ def _without_doubles(pieces: list[_Piece], film: Sequence[NDArray[Any]], joint_s
             rows = film[int(first.frames[index])]
             one, other = (rows[[int(piece.detections[index])]] for piece in (first, second))
             area = np.maximum(box_areas(first.boxes[index]), box_areas(second.boxes[index]))
-            poses = ((each["joints_px"], each["confidence"]) for each in (one, other))
-            oks.append(float(keypoint_similarity(*poses, sigmas, np.full((1, 1), area))[0, 0]))
+            poses = [(each["joints_px"], each["confidence"]) for each in (one, other)]
+            oks.append(float(keypoint_similarity(poses[0], poses[1], sigmas, np.full((1, 1), area))[0, 0]))
         if np.mean(oks) >= _DOUBLE_OKS:
             loser = min(a, b, key=lambda index: float(pieces[index].scores.sum()))
             doubled[loser] |= np.isin(pieces[loser].frames, first.frames)
@@ -232,10 +239,10 @@ def _meetings(pieces: list[_Piece]) -> list[list[int]]:
 def _cut(piece: _Piece, frames: list[int]) -> Iterator[_Piece]:
     """Parts of a piece: each begins at a frame of `frames`."""
     places = np.unique(np.searchsorted(piece.frames, [*frames, piece.frames[0], piece.frames[-1] + 1]))
-    return (piece[start:stop] for start, stop in zip(places[:-1], places[1:], strict=True))
+    return (piece[start:stop] for start, stop in pairwise(places))
 
 
-def _sum_colours(pieces: list[_Piece], film: Sequence[NDArray[Any]]) -> Floats:
+def _sum_colours(pieces: list[_Piece], film: Film) -> Floats:
     """Sums of the descriptors (P, R, B) of the pieces."""
     sums = np.zeros((len(pieces), len(person_colours.REGIONS), person_colours.BINS))
     frames = np.concatenate([piece.frames for piece in pieces])
@@ -297,7 +304,7 @@ class _Joiner:
         backwards = place_b - faded_s * speed_b - place_a[:, None]
         squared = ((forwards**2).sum(-1) + (backwards**2).sum(-1)) / 2 / size**2
         variance = (config.place + config.place_per_s * gap_s) ** 2
-        area = np.prod(self.high - self.low) / size**2
+        area = np.maximum(np.prod(self.high - self.low) / size**2, _LEAST_AREA)
         motion = np.clip(np.log(area / (2 * np.pi * variance)) - squared / (2 * variance), *_MOTION_BOUNDS)
         at_border = self._at_border(place_a, size_a)[:, None] & self._at_border(place_b, size_b)
         motion = np.where(at_border, np.maximum(motion, _LEAST_MOTION_AT_BORDER), motion)

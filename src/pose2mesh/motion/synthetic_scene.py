@@ -1,10 +1,10 @@
 """Synthetic films of several people with known identities, as detections without images, for the evaluation of tracks.
 
 People with motions of clips walk through the view of one camera: they cross, hide each other, leave and return. A
-detector is simulated: joints with errors (`datasets.synthetic.detection_noise`), people missed for a few frames or for a
-second, joints taken from the person in front, doubles, false people that last a few frames, and furniture that is
+detector is simulated: joints with errors (`datasets.synthetic.detection_noise`), people missed for a few frames or for
+a second, joints taken from the person in front, doubles, false people that last a few frames, and furniture that is
 detected now and then. Colours are sampled at the detected joints as from an image: clothes with a pattern and shading,
-background beside the body, and the colours of whoever is in front; some people wear the same clothes.
+background beside the body, and the colours of the person in front; some people wear the same clothes.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def synthesise_scene(
     noisy, confidence = _detected_joints(joints_px, owner, synthesiser, rng, generator)
     found = ~_missed(visible, rng, config) & ((confidence > 0).sum(-1) >= _LEAST_JOINTS)
     frames: list[list[_Person]] = [
-        [_Person(person, noisy[t, person], confidence[t, person]) for person in np.flatnonzero(found[t])]
+        [_Person(int(person), noisy[t, person], confidence[t, person]) for person in np.flatnonzero(found[t])]
         for t in range(config.frames)
     ]
     _add_doubles(frames, rng, config)
@@ -215,7 +215,8 @@ def _detected_joints(
     T, P, J, _ = joints_px.shape
     flat = torch.from_numpy(joints_px.reshape(T * P, J, 2))
     noisy, confidence = (
-        each.numpy().reshape(T, P, J, -1) for each in add_detection_noise(flat, synthesiser.joint_set, _NOISE, generator)
+        each.numpy().reshape(T, P, J, -1)
+        for each in add_detection_noise(flat, synthesiser.joint_set, _NOISE, generator)
     )
     confidence = confidence[..., 0]
     hidden = (owner >= 0) & (owner != np.arange(P)[:, None])
@@ -266,7 +267,7 @@ def _add_false_people(
     def figure() -> tuple[Floats, Floats]:
         pose = joints_px[int(rng.integers(T)), int(rng.integers(P))]
         place = rng.uniform((0.05, 0.3), (0.95, 0.8)) * config.size
-        return (pose - pose.mean(0)) * rng.uniform(0.4, 1.0) + place, rng.uniform(0.15, 0.6, J)
+        return (pose - pose.mean(0)) * rng.uniform(0.4, 1.0) + place, np.asarray(rng.uniform(0.15, 0.6, J))
 
     def put(frame: int, joints: Floats, confidence: Floats) -> None:
         noisy = joints + rng.normal(0, 0.03 * float(np.ptp(joints[:, 1])), joints.shape)
@@ -280,8 +281,8 @@ def _add_false_people(
             put(frame, joints, confidence)
     for _ in range(config.furniture):
         joints, confidence = figure()
-        for frame in np.flatnonzero(rng.random(T) < 0.25):
-            put(int(frame), joints, confidence)
+        for at in np.flatnonzero(rng.random(T) < 0.25):
+            put(int(at), joints, confidence)
 
 
 class _Wardrobe:
@@ -289,7 +290,7 @@ class _Wardrobe:
 
     def __init__(self, rng: np.random.Generator, config: SceneConfig, joints_px: Floats, depth: Floats) -> None:
         self.rng, self.joints_px, self.depth = rng, joints_px, depth
-        people = []
+        people: list[Floats] = []
         for person in range(config.people):
             same = person > 0 and rng.random() < config.same_clothes
             people.append(people[-1] + rng.normal(0, 2, people[-1].shape) if same else self._outfit())

@@ -142,7 +142,7 @@ class Tracker:
             colours = np.zeros((D, len(person_colours.REGIONS), person_colours.BINS), np.float32)
         self._frame += 1
         new: list[TrackFrame] = []
-        free = (confidence > 0).any(-1)
+        free = np.asarray((confidence > 0).any(-1))
         is_first = first_detections(joints_px, confidence, score, self._sigmas)
         certain = score >= self.config.certain_score
         unmatched = list(self._tracks)
