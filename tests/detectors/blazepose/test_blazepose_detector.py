@@ -107,7 +107,7 @@ def test_a_person_is_followed_without_detecting_them_anew(
     moved = np.roll(image, 6, axis=1)
     steps = detector.follow(image, [each.region for each in proposals])
     again = [found for found, _ in detector.follow(moved, [following for _, following in steps]) if found is not None]
-    expected = Detection(person.joints_px + [6, 0], person.confidence, person.box_px, 1.0)
+    expected = Detection(person.joints_px + np.float32([6, 0]), person.confidence, person.box_px, 1.0)
     assert pose_similarity(best(again, expected), expected) > 0.75
 
 
