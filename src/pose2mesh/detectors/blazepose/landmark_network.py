@@ -94,7 +94,7 @@ def _decode(
 
 
 def refine(points: NDArray[np.float64], heatmaps: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Points (N, 2) in [0, 1], moved to the weighted mean of their heat maps (N, h, w) nearby where these are certain."""
+    """Points (N, 2) in [0, 1], moved to the mean of their heat maps (N, h, w) nearby where these are certain."""
     height, width = heatmaps.shape[1:]
     reach = (_KERNEL - 1) // 2
     out = points.copy()
