@@ -39,7 +39,7 @@ HEADS = {
 PREFIX = "StatefulPartitionedCall/"
 PIXELS = PREFIX + "sub_1"  # the input scaled to [-1, 1]
 OPSET = 17
-OUT = Path(__file__).parents[1] / "src/pose2mesh/weights/detectors/movenet_multipose.onnx"
+OUT = Path(__file__).parents[1] / "src/pose2mesh/weights/movenet/movenet_multipose.onnx"
 NOTICE = (
     "MoveNet MultiPose Lightning, Copyright Google, licensed under the Apache License 2.0, "
     "https://tfhub.dev/google/movenet/multipose/lightning/1; changed: converted to ONNX, cut after the heads"
@@ -86,7 +86,7 @@ def read_archive(archive: Path) -> tuple[dict[str, dict[str, Any]], dict[str, np
 
 
 def convert(graph: dict[str, dict[str, Any]], weights: dict[str, np.ndarray]) -> onnx.ModelProto:
-    """The heads as functions of `image` (1, 3, H, W) float32, RGB, 0 to 255; H and W multiples of 32.
+    """The heads as functions of `image` (B, H, W, 3) uint8 RGB; H and W multiples of 32.
 
     `centre` and `joint_heatmap` are probabilities; every output has one cell for 4 x 4 pixels.
     """
@@ -150,7 +150,8 @@ def convert(graph: dict[str, dict[str, Any]], weights: dict[str, np.ndarray]) ->
         names[name] = result
         return result
 
-    scaled = add("Mul", ["image", constant(np.float32(1 / 127.5))])
+    channels_first = add("Transpose", [add("Cast", ["image"], to=TensorProto.FLOAT)], perm=[0, 3, 1, 2])
+    scaled = add("Mul", [channels_first, constant(np.float32(1 / 127.5))])
     names[PIXELS] = add("Sub", [scaled, constant(np.float32(1))])
     outputs = []
     for name, path in HEADS.items():
@@ -158,8 +159,8 @@ def convert(graph: dict[str, dict[str, Any]], weights: dict[str, np.ndarray]) ->
         kind = "Sigmoid" if name in ("centre", "joint_heatmap") else "Identity"
         nodes.append(helper.make_node(kind, [source], [name]))
         channels = len(weights[graph[PREFIX + path]["input"][2]])
-        outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, channels, "h", "w"]))
-    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, "height", "width"])
+        outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", channels, "rows", "columns"]))
+    image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", "height", "width", 3])
     model = helper.make_model(
         helper.make_graph(nodes, "movenet_multipose", [image], outputs, initialisers),
         opset_imports=[helper.make_opsetid("", OPSET)],

@@ -12,20 +12,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pose2mesh.detectors.blazepose.shipped_network import ShippedNetwork
 from pose2mesh.detectors.detection import Detection, check_boxes, check_image, zero_outside
 from pose2mesh.detectors.nms import box_iou, pose_similarity, remove_duplicates
-from pose2mesh.detectors.onnx_files import OnnxNetwork
-from pose2mesh.errors import InputError
 from pose2mesh.skeletons import COCO17
 
 Floats = NDArray[np.floating]
 
-SHIPPED_FILE = Path(__file__).parents[1] / "weights" / "detectors" / "movenet_multipose.onnx"
+FOLDER = Path(str(files("pose2mesh"))) / "weights" / "movenet"
+SHA256 = "53be9926ab85656ecd882bddba9bbdacb37520c10f42529a8126a8770129c157"
 HEADS = ["centre", "box_offset", "box_size", "joint_regression", "joint_heatmap", "joint_offset"]
 SIZES = (256, 512, 768)  # longer sides of the network's input for the whole image
 STRIDE = 4  # pixels a cell
@@ -45,18 +46,16 @@ class MoveNetDetector:
     """The `Detector` of MoveNet.
 
     Args:
-        network: The file of `scripts/convert_movenet.py`.
         sizes: Longer sides of the network's input, one run each.
         second_run: Whether to run again on a crop around each person; without, the score is that of the first run.
 
     Raises:
-        InputError: the network has other outputs.
+        InputError: ONNX Runtime is missing, or the file of the package is missing or damaged.
     """
 
-    def __init__(self, network: OnnxNetwork, sizes: Sequence[int] = SIZES, second_run: bool = True) -> None:
-        if not network.outputs >= set(HEADS):
-            raise InputError(f"{network.path}: has no outputs {', '.join(HEADS)}; expected MoveNet's network")
-        self.network, self.sizes, self.second_run = network, tuple(sizes), second_run
+    def __init__(self, sizes: Sequence[int] = SIZES, second_run: bool = True) -> None:
+        self.network = ShippedNetwork("movenet_multipose.onnx", FOLDER, SHA256)
+        self.sizes, self.second_run = tuple(sizes), second_run
 
     def __call__(self, image: NDArray[np.uint8], /, boxes: NDArray[np.floating] | None = None) -> list[Detection]:
         check_image(image)
@@ -105,7 +104,7 @@ class MoveNetDetector:
         low = np.clip(np.floor(window[:2]), 0, size - 1).astype(int)
         high = np.clip(np.ceil(window[2:]), low + 1, size).astype(int)
         pixels, factor = _scaled(image[low[1] : high[1], low[0] : high[0]], longer_px)
-        heads = [head[0] for head in self.network.run(pixels, HEADS)]
+        heads = [head[0] for head in self.network.run(pixels[None], HEADS)]
         people = []
         for joints, confidence, box, score in decode(*heads):
             joints = (joints * STRIDE / factor + low).astype(np.float32)
@@ -115,15 +114,6 @@ class MoveNetDetector:
                 box = np.clip(box.reshape(2, 2) * STRIDE / factor + low, 0, size).astype(np.float32).ravel()
                 people.append(Detection(joints, confidence, _sound(box, joints[confidence > 0]), score))
         return people
-
-
-def load_shipped() -> MoveNetDetector:
-    """MoveNet from the file in the package.
-
-    Raises:
-        InputError: the file is missing or damaged.
-    """
-    return MoveNetDetector(OnnxNetwork(SHIPPED_FILE))
 
 
 def decode(
