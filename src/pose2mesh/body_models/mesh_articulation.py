@@ -36,8 +36,8 @@ _HEAD_OF = {
     "Spine1": "spine2", "Spine2": "spine3", "Neck": "neck", "Head": "head", "Shoulder": "collar", "Arm": "shoulder",
     "ForeArm": "elbow", "Hand": "wrist",
 }  # fmt: skip
-# The bone whose head is the end of each bone's axis. Hands and toes end in the mean of their vertices; the head, most of
-# whose vertices are in the face, continues the neck.
+# The bone whose head is the end of each bone's axis. Hands and toes end in the mean of their vertices; the head, with
+# most of its vertices in the face, continues the neck.
 _END_OF = {
     "Hips": "Spine", "Spine": "Spine1", "Spine1": "Spine2", "Spine2": "Neck", "Neck": "Head", "UpLeg": "Leg",
     "Leg": "Foot", "Foot": "ToeBase", "Shoulder": "Arm", "Arm": "ForeArm", "ForeArm": "Hand",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pose2mesh.geometry.camera import Intrinsics
 from pose2mesh.io.body_mask import BodyMask
 
 Floats: TypeAlias = NDArray[np.floating]
@@ -19,7 +21,7 @@ _CANDIDATES, _POINTS = 160, 96
 # this box beyond it: from, to, and to either side, metres at the depth of the person.
 _BEYOND_M, _BESIDE_M = (0.02, 0.07), 0.03
 # Edges of the mask are searched along the normal, to both sides.
-_SEARCH_M, _SAMPLES = 0.15, 25
+_STEPS_M = np.linspace(-0.15, 0.15, 25, dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -40,16 +42,22 @@ class OutlinePairs:
 
 
 def match_outline(
-    surface: Floats, normals: Floats, pixels: Floats, px_per_m: Floats, masks: list[BodyMask | None]
+    surface: Floats,
+    normals: Floats,
+    pixels: Floats,
+    px_per_m: Floats,
+    masks: Sequence[BodyMask | None],
+    distorted: Sequence[Intrinsics | None],
 ) -> OutlinePairs:
     """Pair the outlines of people with their masks.
 
     Args:
         surface: (P, S, 3) points of the surface, camera frame.
         normals: (P, S, 3) outward normals there.
-        pixels: (P, S, 2) their projections.
+        pixels: (P, S, 2) their projections without distortion.
         px_per_m: (P,) scale at the depth of each person.
         masks: One for each person, or None.
+        distorted: The camera of each person whose image, and mask, is distorted, else None.
     """
     rays = surface / np.maximum(np.linalg.norm(surface, axis=-1, keepdims=True), 1e-6)
     facing = (normals * rays).sum(-1)
@@ -65,7 +73,11 @@ def match_outline(
             place_m = (pixels[person] / px_per_m[person]).astype(np.float32)
             chosen = _outline(place_m, across[person], np.abs(facing[person]))
             points[person, : len(chosen)] = chosen
-            edges_m, exists = _edges(place_m[chosen], across[person, chosen], px_per_m[person], mask)
+            line_m = place_m[chosen, None] + _STEPS_M[:, None] * across[person, chosen, None]
+            line_px = line_m * px_per_m[person]
+            if (camera := distorted[person]) is not None:
+                line_px = camera.project(camera.pinhole.rays(line_px))
+            edges_m, exists = _edges(place_m[chosen], across[person, chosen], mask.sample(line_px) - 0.5)
             targets[person, : len(chosen)] = edges_m * px_per_m[person]
             found[person, : len(chosen)] = exists
     return OutlinePairs(points, np.take_along_axis(across, points[..., None], 1), targets, found)
@@ -85,16 +97,14 @@ def _outline(place_m: Floats, normals: Floats, grazing: Floats) -> NDArray[np.in
     return outline[:: -(-len(outline) // _POINTS)] if len(outline) > _POINTS else outline
 
 
-def _edges(
-    place_m: Floats, normals: Floats, px_per_m: float, mask: BodyMask
-) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
-    """The edge of the mask (N, 2) nearest to each point along its normal, in metres, and whether there is one."""
-    steps = np.linspace(-_SEARCH_M, _SEARCH_M, _SAMPLES, dtype=np.float32)
-    line = place_m[:, None] + steps[:, None] * normals[:, None]
-    excess = mask.sample(line * px_per_m) - 0.5
+def _edges(place_m: Floats, normals: Floats, excess: Floats) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
+    """The edge of the mask (N, 2) nearest to each point along its normal, in metres, and whether there is one.
+
+    `excess` (N, steps) is what the mask's probability exceeds one half by, along the normals.
+    """
     before, after = excess[:, :-1], excess[:, 1:]
     leaves = (before > 0) & (after <= 0)
-    where = steps[:-1] + (steps[1] - steps[0]) * before / np.where(leaves, before - after, 1)
+    where = _STEPS_M[:-1] + (_STEPS_M[1] - _STEPS_M[0]) * before / np.where(leaves, before - after, 1)
     distance = np.where(leaves, np.abs(where), np.inf)
     nearest = distance.argmin(1)[:, None]
     exists = np.isfinite(np.take_along_axis(distance, nearest, 1)[:, 0])

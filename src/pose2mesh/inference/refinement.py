@@ -7,8 +7,7 @@ errors on training clips. A few Gauss–Newton steps solve for all unknowns of a
 
 Residuals are in metres at the depth of the person, so that nothing depends on the size of the image.
 
-Letters: `P` people, `B` bones, `J` joints, `N` points, `U` unknowns: 3 B rotations, 3 of the translation, girth and
-stretch of each of 14 kinds of bones; left and right bones share them.
+Letters: `P` people, `B` bones, `J` joints, `N` points, `U` unknowns (see `inference.refinement_prior`).
 """
 
 from __future__ import annotations
@@ -20,13 +19,24 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.body_models.bones import BODY_BONES, PARENTS
+from pose2mesh.body_models.bones import PARENTS
 from pose2mesh.body_models.default_body import DEFAULT_BODY
-from pose2mesh.body_models.mesh_articulation import BONES, MeshArticulation, load_articulation, split_side
+from pose2mesh.body_models.mesh_articulation import BONES, MeshArticulation, load_articulation
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import Intrinsics
+from pose2mesh.geometry.rotation_vectors import matrices_of_vectors, vectors_of_matrices
 from pose2mesh.inference.outline import OutlinePairs, match_outline
 from pose2mesh.inference.person import Camera, Person
+from pose2mesh.inference.refinement_prior import (
+    GIRTHS,
+    KINDS,
+    OF_KIND,
+    SHIFT,
+    STRETCHES,
+    TURNS,
+    UNKNOWNS,
+    prior_equations,
+)
 from pose2mesh.io.body_mask import BodyMask
 
 if TYPE_CHECKING:
@@ -36,33 +46,17 @@ Floats: TypeAlias = NDArray[np.floating]
 
 CHUNK = 16  # people solved together, so that their equations stay in the processor's cache
 
-# Standard deviation in radians of each bone's change of rotation, relative to its parent: the root mean square error of
-# the network on training clips with exact joints, times `_TURN_FREEDOM`.
-_TURN_RAD = {
-    "Hips": 0.06, "UpLeg": 0.11, "Leg": 0.10, "Foot": 0.20, "ToeBase": 0.15, "Spine": 0.09, "Spine1": 0.07,
-    "Spine2": 0.07, "Shoulder": 0.06, "Arm": 0.17, "ForeArm": 0.15, "Hand": 0.20, "Neck": 0.12, "Head": 0.10,
-}  # fmt: skip
-KINDS = tuple(_TURN_RAD)
-_TURN_FREEDOM = 1.1
-# Standard deviations of the logarithmic girth (of all bones together, and of a kind of bone beside it) and stretch.
-_GIRTH, _GIRTH_OF_KIND, _STRETCH = 0.3, 0.2, 0.05
-_HELD = 1e6
 _LEAST_GIRTH, _MOST_GIRTH, _MOST_STRETCH = -0.4, 0.8, 0.15
-# Standard deviation of a 2D joint with confidence 1, times `JointSet.oks_sigmas`, in metres; the square root of the area
-# of a standing adult is about 0.74 m. A joint counts with this power of its confidence.
+# Standard deviation of a 2D joint with confidence 1, in metres, over `JointSet.oks_sigmas`; the square root of the area
+# of a standing adult is about 0.74 m. The weight of a joint falls with this power of its confidence.
 _JOINT_M, _CONFIDENCE_POWER = 0.55, 5
 _JOINT_OUTLIER = 6.0  # in standard deviations: the residual at which a joint counts a quarter
-_GAIN_BESIDE_OUTLINE = 3.5
-_OUTLINE_M, _OUTLINE_OUTLIER_M = 0.065, 0.08
+# The same of the edge of a mask, of which some hundred points are not independent; and how much more joints weigh
+# beside it, since clothes, hair and bags belong to a mask.
+_OUTLINE_M, _OUTLINE_OUTLIER_M, _GAIN_BESIDE_OUTLINE = 0.065, 0.08, 3.5
 _JOINT_STEPS, _OUTLINE_ROUNDS, _OUTLINE_STEPS = 3, 2, 2
 
-_OF_KIND = np.array([KINDS.index(split_side(bone)[1]) for bone in BODY_BONES])
-_KIND_OF_BONE = np.eye(len(KINDS), dtype=np.float32)[_OF_KIND]  # (B, kinds)
-_TURNS = slice(0, 3 * BONES)
-_SHIFT = slice(3 * BONES, 3 * BONES + 3)
-_GIRTHS = slice(_SHIFT.stop, _SHIFT.stop + len(KINDS))
-_STRETCHES = slice(_GIRTHS.stop, _GIRTHS.stop + len(KINDS))
-_UNKNOWNS = _STRETCHES.stop
+_KIND_OF_BONE = np.eye(len(KINDS), dtype=np.float32)[OF_KIND]  # (B, kinds)
 
 
 def refine_people(
@@ -163,6 +157,10 @@ class _Solver:
         self.vertices = np.stack([person.vertices for person in people]).astype(np.float32)
         self.observed_px = np.stack([person.joints_px for person in people]).astype(np.float32)
         cameras = [person.camera for person in people]
+        for index, camera in enumerate(cameras):
+            if camera.kind == "perspective" and camera.intrinsics.distortion:
+                rays = camera.intrinsics.rays(self.observed_px[index].astype(np.float64))
+                self.observed_px[index] = camera.intrinsics.pinhole.project(rays)
         numbers = [(c.intrinsics.fx, c.intrinsics.fy, c.intrinsics.cx, c.intrinsics.cy) for c in cameras]
         self.focal, self.centre = np.split(np.array(numbers, np.float32), 2, axis=1)
         # For weak perspective all points have the depth of the root joint.
@@ -184,7 +182,8 @@ class _Solver:
         """The refined people."""
         for _ in range(_JOINT_STEPS):
             self._step(None)
-        if any(mask is not None for mask in masks):
+        self.has_mask = np.array([mask is not None for mask in masks])
+        if self.has_mask.any():
             surface = self.vertices[:, self.articulation.surface]
             normals = self.articulation.surface_normals(self.vertices)
             for _ in range(_OUTLINE_ROUNDS):
@@ -197,7 +196,7 @@ class _Solver:
     def _bones(self) -> NDArray[np.float32]:
         """The matrices A (P, B, 3, 3) of the bones."""
         outer = self.axes[..., :, None] * self.axes[..., None, :]
-        girth, stretch = (values[:, _OF_KIND, None, None] for values in (self.girth, self.stretch))
+        girth, stretch = (values[:, OF_KIND, None, None] for values in (self.girth, self.stretch))
         return self.rotations @ ((1 + girth) * np.eye(3, dtype=np.float32) + (stretch - girth) * outer)
 
     def _match(self, surface: Floats, normals: Floats, masks: Sequence[BodyMask | None]) -> OutlinePairs:
@@ -208,7 +207,9 @@ class _Solver:
         depth = self._depth(absolute)
         flat = np.concatenate([absolute[..., :2], depth[..., None]], axis=-1)
         pixels = flat[..., :2] / depth[..., None] * self.focal[:, None] + self.centre[:, None]
-        return match_outline(flat, turned, pixels, 1 / self.metres_per_px.mean(1), list(masks))
+        cameras = [person.camera for person in self.people]
+        distorted = [c.intrinsics if c.kind == "perspective" and c.intrinsics.distortion else None for c in cameras]
+        return match_outline(flat, turned, pixels, 1 / self.metres_per_px.mean(1), masks, distorted)
 
     def _depth(self, absolute: Floats) -> Floats:
         root = self.translation[:, None, 2]
@@ -218,7 +219,7 @@ class _Solver:
         plain = levers @ self.rotations.swapaxes(-1, -2)
         along = (levers * self.axes[:, :, None]).sum(-1)
         turned_axes = (self.rotations @ self.axes[..., None])[..., 0]
-        girth, stretch = self.girth[:, _OF_KIND], self.stretch[:, _OF_KIND]
+        girth, stretch = self.girth[:, OF_KIND], self.stretch[:, OF_KIND]
         turned = (1 + girth)[..., None, None] * plain
         turned += ((stretch - girth)[..., None] * along)[..., None] * turned_axes[:, :, None]
         absolute = turned.sum(1) + (self.heads[:, 0] + self.translation)[:, None]
@@ -244,36 +245,36 @@ class _Solver:
         if in_image:
             directions = directions.copy()
             directions[..., 2] *= self.has_depth[:, None]
-        rows = np.empty((P, N, _UNKNOWNS), np.float32)
+        rows = np.empty((P, N, UNKNOWNS), np.float32)
         v, a = found.turned, directions[:, None]
-        turns = rows[..., _TURNS].reshape(P, N, BONES, 3)
+        turns = rows[..., TURNS].reshape(P, N, BONES, 3)
         for axis in range(3):  # v × a
             one, two = (axis + 1) % 3, (axis + 2) % 3
             turns[..., axis] = (v[..., one] * a[..., two] - v[..., two] * a[..., one]).swapaxes(1, 2)
-        rows[..., _TURNS] = turns.reshape(P, N, -1)
-        rows[..., _SHIFT] = shifts
+        rows[..., TURNS] = turns.reshape(P, N, -1)
+        rows[..., SHIFT] = shifts
         turned_axes = (self.rotations @ self.axes[..., None])[..., 0]
         along = found.along * (a * turned_axes[:, :, None]).sum(-1)
         across = (a * found.plain).sum(-1) - along
-        rows[..., _GIRTHS] = across.swapaxes(1, 2) @ _KIND_OF_BONE
-        rows[..., _STRETCHES] = along.swapaxes(1, 2) @ _KIND_OF_BONE
+        rows[..., GIRTHS] = across.swapaxes(1, 2) @ _KIND_OF_BONE
+        rows[..., STRETCHES] = along.swapaxes(1, 2) @ _KIND_OF_BONE
         return rows
 
     def _step(self, outline: tuple[OutlinePairs, Floats] | None) -> None:
-        """One Gauss–Newton step."""
-        matrix, right = self._prior(None if outline is None else outline[0].found.any(1))
+        """One Gauss–Newton step: of all people, or beside an outline of those with a mask alone."""
+        matrix, right = self._prior(np.full(len(self.people), True) if outline is None else ~self.has_mask)
 
         def add(rows: Floats, residuals: Floats, weights: Floats) -> None:
-            nonlocal matrix, right
-            weighted = rows * weights[..., None]
-            matrix = matrix + weighted.swapaxes(1, 2) @ rows
-            right = right + (weighted.swapaxes(1, 2) @ residuals[..., None])[..., 0]
+            weighted = (rows * weights[..., None]).swapaxes(1, 2)
+            matrix[:] += weighted @ rows
+            right[:] += (weighted @ residuals[..., None])[..., 0]
 
         found = self._project(self.levers)
         residual = (self.observed_px - found.pixels) * self.metres_per_px[:, None]
-        gain = np.where(outline[0].found.any(1), _GAIN_BESIDE_OUTLINE, 1)[:, None] if outline is not None else 1.0
         distance = np.square(residual).sum(-1) / (_JOINT_OUTLIER * self.sigma_m) ** 2
-        weight = gain * self.weight / (1 + distance) ** 2
+        weight = self.weight / (1 + distance) ** 2
+        if outline is not None:
+            weight = weight * np.where(self.has_mask, _GAIN_BESIDE_OUTLINE, 1)[:, None]
         for axis in (0, 1):
             add(self._rows(found, found.slopes[:, :, axis], True), residual[..., axis], weight)
         if self.joints3d_weight.any():
@@ -282,7 +283,7 @@ class _Solver:
                 direction = np.zeros_like(found.absolute)
                 direction[..., axis] = 1
                 rows = self._rows(found, direction, False)
-                rows -= rows[:, self.root, None]
+                rows -= rows[:, self.root, None].copy()
                 add(rows, (self.joints3d_m - relative)[..., axis], self.joints3d_weight)
         if outline is not None:
             pairs, levers = outline
@@ -291,26 +292,18 @@ class _Solver:
             weight = pairs.found / _OUTLINE_M**2 / (1 + np.square(gap / _OUTLINE_OUTLIER_M)) ** 2
             direction = (pairs.normals[..., None] * found.slopes).sum(2)
             add(self._rows(found, direction, True), gap, weight)
-        change = np.linalg.solve(matrix.astype(np.float64), right[..., None].astype(np.float64))[..., 0]
-        change = change.astype(np.float32)
-        self.rotations = _rotations(change[:, _TURNS].reshape(-1, BONES, 3)) @ self.rotations
-        self.translation = self.translation + change[:, _SHIFT]
-        self.girth = np.clip(self.girth + change[:, _GIRTHS], _LEAST_GIRTH, _MOST_GIRTH)
-        self.stretch = np.clip(self.stretch + change[:, _STRETCHES], -_MOST_STRETCH, _MOST_STRETCH)
+        change = np.linalg.solve(matrix, right[..., None])[..., 0].astype(np.float32)
+        if outline is not None:
+            change *= self.has_mask[:, None]
+        self.rotations = matrices_of_vectors(change[:, TURNS].reshape(-1, BONES, 3)) @ self.rotations
+        self.translation = self.translation + change[:, SHIFT]
+        self.girth = np.clip(self.girth + change[:, GIRTHS], _LEAST_GIRTH, _MOST_GIRTH)
+        self.stretch = np.clip(self.stretch + change[:, STRETCHES], -_MOST_STRETCH, _MOST_STRETCH)
 
-    def _prior(self, outlined: NDArray[np.bool_] | None) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Normal equations (P, U, U) and (P, U) of the prior alone; without an outline (P,) the girth is held."""
+    def _prior(self, is_held: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         relative = self.rotations.copy()
         relative[:, 1:] = relative[:, 1:] @ self.rotations[:, PARENTS[1:]].swapaxes(-1, -2)
-        right = np.zeros((len(relative), _UNKNOWNS), np.float32)
-        right[:, _TURNS] = -(_TURN_PULL @ _vectors(relative)).reshape(len(relative), -1)
-        right[:, _GIRTHS] = -self.girth @ _GIRTH_PRECISION
-        right[:, _STRETCHES] = -self.stretch / _STRETCH**2
-        matrix = np.repeat(_PRECISION[None], len(relative), 0)
-        matrix[:, _GIRTHS, _GIRTHS] += (_HELD if outlined is None else _HELD * ~outlined[:, None, None]) * np.eye(
-            len(KINDS), dtype=np.float32
-        )
-        return matrix, right
+        return prior_equations(vectors_of_matrices(relative), self.girth, self.stretch, is_held)
 
     def _people(self) -> list[Person]:
         transforms = self.articulation.transforms(self.heads, self._bones())
@@ -347,44 +340,3 @@ def _moved_camera(camera: Camera, translation_m: NDArray[np.float64]) -> Camera:
     return replace(
         camera, translation_m=translation_m, scale_px_per_m=scale, shift_px=intrinsics.project(translation_m)
     )
-
-
-def _rotations(vectors: Floats) -> NDArray[np.float32]:
-    """Rotation vectors (…, 3) → matrices (…, 3, 3), by Rodrigues' formula."""
-    angle = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    axis = vectors / np.maximum(angle, 1e-9)
-    cross = np.zeros((*vectors.shape, 3), np.float32)
-    for index in range(3):
-        one, two = (index + 1) % 3, (index + 2) % 3
-        cross[..., two, one], cross[..., one, two] = axis[..., index], -axis[..., index]
-    angle = angle[..., None]
-    return np.asarray(
-        np.eye(3, dtype=np.float32) + np.sin(angle) * cross + (1 - np.cos(angle)) * (cross @ cross), np.float32
-    )
-
-
-def _vectors(rotations: Floats) -> NDArray[np.float32]:
-    """Matrices (…, 3, 3) of rotations below half a turn → rotation vectors (…, 3)."""
-    trace = np.trace(rotations, axis1=-2, axis2=-1)
-    angle = np.arccos(np.clip((trace - 1) / 2, -1, 1))[..., None]
-    sine = np.maximum(np.sin(angle), 1e-6)
-    pairs = ((2, 1), (0, 2), (1, 0))
-    twice = np.stack([rotations[..., a, b] - rotations[..., b, a] for a, b in pairs], axis=-1)
-    return np.asarray(np.where(angle > 1e-4, angle / sine, 1) * twice / 2, np.float32)
-
-
-def _precision() -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Inverse covariance (U, U) of the unknowns, its part of the girths, and the pull (B, B) of relative rotations."""
-    deviation = _TURN_FREEDOM * np.array([_TURN_RAD[KINDS[kind]] for kind in _OF_KIND])
-    relative = np.eye(BONES)
-    relative[np.arange(1, BONES), PARENTS[1:]] = -1
-    pull = relative.T / deviation**2
-    precision = 1e-6 * np.eye(_UNKNOWNS)
-    precision[_TURNS, _TURNS] += np.kron(pull @ relative, np.eye(3))
-    of_girth = np.linalg.inv(_GIRTH**2 + _GIRTH_OF_KIND**2 * np.eye(len(KINDS)))
-    precision[_GIRTHS, _GIRTHS] += of_girth
-    precision[_STRETCHES, _STRETCHES] += np.eye(len(KINDS)) / _STRETCH**2
-    return precision.astype(np.float32), of_girth.astype(np.float32), pull.astype(np.float32)
-
-
-_PRECISION, _GIRTH_PRECISION, _TURN_PULL = _precision()

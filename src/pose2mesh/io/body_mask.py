@@ -44,6 +44,17 @@ class BodyMask:
         return np.asarray(above * (1 - y) + below * y, np.float32)
 
 
+def body_mask(mask: BodyMask | list[Any] | dict[str, Any] | None, where: str = "mask") -> BodyMask | None:
+    """The mask of a person from a detector or a COCO file; None where there is none, or it is run-length encoded.
+
+    Raises:
+        InputError: as `mask_of_polygons`.
+    """
+    if isinstance(mask, list):
+        return mask_of_polygons(mask, where) if mask else None
+    return mask if isinstance(mask, BodyMask) else None
+
+
 def mask_of_polygons(polygons: Sequence[Any], where: str = "mask") -> BodyMask:
     """COCO's polygons of one person as a mask whose longer side has 128 pixels.
 
@@ -70,7 +81,7 @@ def mask_of_polygons(polygons: Sequence[Any], where: str = "mask") -> BodyMask:
     for polygon in corners:
         draw.polygon([(float(x), float(y)) for x, y in (polygon - low) * scale], fill=255)
     to_image = np.array([[1 / scale, 0, low[0]], [0, 1 / scale, low[1]]])
-    return BodyMask(np.asarray(image, np.float32) / 255, to_image)
+    return BodyMask(np.asarray(np.asarray(image) / 255, np.float32), to_image)
 
 
 def polygon_corners(polygon: Any, where: str) -> NDArray[np.float64]:
@@ -85,5 +96,7 @@ def polygon_corners(polygon: Any, where: str) -> NDArray[np.float64]:
         corners = np.zeros(0)
     valid = corners.ndim == 1 and len(corners) >= 6 and len(corners) % 2 == 0 and np.abs(corners).max() <= 1e6
     if not valid:  # nor is NaN
-        raise InputError(f"{where}: {str(polygon)[:60]!r} is no polygon; expected x, y, x, y, … of three points or more")
+        raise InputError(
+            f"{where}: {str(polygon)[:60]!r} is no polygon; expected x, y, x, y, … of three points or more"
+        )
     return corners.reshape(-1, 2)

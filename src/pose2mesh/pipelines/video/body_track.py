@@ -21,6 +21,7 @@ from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import Intrinsics, nominal_intrinsics
 from pose2mesh.inference.person import Camera, Person
 from pose2mesh.inference.predictor import Predictor
+from pose2mesh.inference.refinement import refine_people
 from pose2mesh.io.atomic_write import replacing
 from pose2mesh.motion.smoothing import steady_bodies
 from pose2mesh.pipelines.video.array_file import ArrayFile
@@ -46,6 +47,7 @@ class VideoConditions:
         intrinsics: Intrinsics of the camera, where known.
         height_m: Standing height of the people, where known.
         smooth: Whether to filter over time; each person has one size and shape in either case.
+        refine: Whether to move the bodies of each frame to their 2D joints before.
     """
 
     fps: float
@@ -53,6 +55,7 @@ class VideoConditions:
     intrinsics: Intrinsics | None
     height_m: float | None
     smooth: bool
+    refine: bool = False
 
     @property
     def nominal_or_known(self) -> Intrinsics:
@@ -156,6 +159,8 @@ class BodyTrack:
             one_person=True,
             joints3d_m=rows["joints3d_m"],
         )
+        if conditions.refine:
+            people = refine_people(self.predictor, people)
         bodies = [np.concatenate([each.camera.translation_m[None], each.joints, each.vertices]) for each in people]
         self._raw.append(np.stack(bodies))
 
