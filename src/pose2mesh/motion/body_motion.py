@@ -38,6 +38,7 @@ class BodyMotion:
         hips_m: (T, 3) the hips' bone head in the camera's frame.
         fps: Frames per second.
         first_frame: The index in the video of the motion's first frame.
+        absent: First and last frames in the video of stretches in which the person is not shown.
     """
 
     name: str
@@ -46,6 +47,7 @@ class BodyMotion:
     hips_m: Floats
     fps: float
     first_frame: int = 0
+    absent: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         frames = len(self.orientations)

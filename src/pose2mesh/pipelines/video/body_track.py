@@ -166,7 +166,9 @@ class BodyTrack:
 
     def _fit(self, rig: Rig) -> None:
         T, first = len(self.track), 1 + len(self.predictor.joint_set)
-        chosen = np.unique(np.linspace(0, T - 1, min(T, _SHAPE_FRAMES)).round().astype(int))
+        present = self.track.present()
+        count = min(len(present), _SHAPE_FRAMES)
+        chosen = present[np.unique(np.linspace(0, len(present) - 1, count).round().astype(int))]
         fit = rig.fit(np.stack([self._steady[int(t)][first:] for t in chosen]), one_person=True)
         with replacing(self._shape_file) as partial:
             partial.write_text(json.dumps(fit.shape_of(0)))
@@ -211,16 +213,12 @@ class BodyTrack:
         return float(sum(parts) / len(self.poses))
 
     def is_bridged(self, frame: int) -> bool:
-        return not self.track.rows[frame - self.track.first_frame]["detected"]
+        return bool(self.track.rows[frame - self.track.first_frame]["bridged"])
 
-    def bridged_stretches(self) -> list[tuple[int, int]]:
-        """First and last frames of each bridged stretch."""
-        stretches: list[tuple[int, int]] = []
-        for frame in range(self.track.first_frame, self.track.end):
-            if self.is_bridged(frame):
-                joined = bool(stretches) and stretches[-1][1] == frame - 1
-                stretches[-1:] = [(stretches[-1][0], frame)] if joined else [*stretches[-1:], (frame, frame)]
-        return stretches
+    def is_present(self, frame: int) -> bool:
+        """Whether the person is shown in a frame of the video."""
+        t = frame - self.track.first_frame
+        return 0 <= t < len(self.track) and not self.track.rows[t]["absent"]
 
     def motion(self) -> BodyMotion:
         """The bone rotations, for animation files.
@@ -240,4 +238,5 @@ class BodyTrack:
             poses[:, TURNS : TURNS + 3],
             self.conditions.fps,
             self.track.first_frame,
+            tuple(self.track.stretches("absent")),
         )

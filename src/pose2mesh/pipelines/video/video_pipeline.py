@@ -36,7 +36,7 @@ from pose2mesh.pipelines.video.video_result import VideoResult
 if TYPE_CHECKING:
     from pose2mesh.motion.person_fitting import Rig
 
-_VERSION = 3  # version of the layout of the hidden folder
+_VERSION = 5  # version of the layout of the hidden folder
 
 
 def predict_video(

@@ -61,7 +61,7 @@ class VideoResult:
         """The people in view in a frame."""
         found = []
         for number, body in enumerate(self.people):
-            if body.track.first_frame <= frame < body.track.end:
+            if body.is_present(frame):
                 found.append(VisiblePerson(number, body.person(frame), body.is_bridged(frame)))
         return found
 
@@ -70,17 +70,18 @@ class VideoResult:
         extents = [
             extent_of([visible.person for visible in self.at(frame)])
             for frame in range(self.frames)
-            if any(body.track.first_frame <= frame < body.track.end for body in self.people)
+            if any(body.is_present(frame) for body in self.people)
         ]
         if not extents:
             return extent_of([])
         return np.stack([np.min([low for low, _ in extents], axis=0), np.max([high for _, high in extents], axis=0)])
 
     def of(self, number: int) -> Iterator[tuple[int, VisiblePerson]]:
-        """The frame numbers of one person, each with the person in that frame."""
+        """The frame numbers of one person, each with the person in that frame; without those where they are absent."""
         body = self.people[number]
         for frame in range(body.track.first_frame, body.track.end):
-            yield frame, VisiblePerson(number, body.person(frame), body.is_bridged(frame))
+            if body.is_present(frame):
+                yield frame, VisiblePerson(number, body.person(frame), body.is_bridged(frame))
 
 
 def colour_of(number: int, bridged: bool = False) -> Colour:
