@@ -22,7 +22,6 @@ from pose2mesh.geometry.camera import Intrinsics
 from pose2mesh.inference.joint_input import usable_people
 from pose2mesh.inference.person import Person
 from pose2mesh.inference.predictor import Predictor
-from pose2mesh.inference.refinement import refine_people, require_articulation
 from pose2mesh.io.atomic_write import move_all
 from pose2mesh.io.body_mask import body_mask
 from pose2mesh.io.image_lookup import IMAGE_SUFFIXES, match_images
@@ -115,6 +114,8 @@ def predict_files(
     if options.height is not None:
         predictor.require_heights(options.height)
     if options.refine:
+        from pose2mesh.inference.refinement import require_articulation  # imports SciPy
+
         require_articulation(predictor)
     written = 0
     for job in jobs:
@@ -320,6 +321,8 @@ def _recover_people(
         found.joints_px, found.confidence, intrinsics, options.height, size, image, joints3d_m=found.joints3d_m
     )
     if options.refine:
+        from pose2mesh.inference.refinement import refine_people
+
         given = [keypoints.people[index] for index in found.kept]
         masks = [body_mask(each.mask, f"{keypoints.stem}: person {each.identifier}: segmentation") for each in given]
         people = refine_people(predictor, people, masks)

@@ -21,7 +21,6 @@ from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import Intrinsics, nominal_intrinsics
 from pose2mesh.inference.person import Camera, Person
 from pose2mesh.inference.predictor import Predictor
-from pose2mesh.inference.refinement import refine_people
 from pose2mesh.io.atomic_write import replacing
 from pose2mesh.motion.smoothing import steady_bodies
 from pose2mesh.pipelines.video.array_file import ArrayFile
@@ -160,6 +159,8 @@ class BodyTrack:
             joints3d_m=rows["joints3d_m"],
         )
         if conditions.refine:
+            from pose2mesh.inference.refinement import refine_people
+
             people = refine_people(self.predictor, people)
         bodies = [np.concatenate([each.camera.translation_m[None], each.joints, each.vertices]) for each in people]
         self._raw.append(np.stack(bodies))
