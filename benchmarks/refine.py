@@ -1,13 +1,14 @@
 """What `--refine` brings and costs: agreement with images, errors in 3D, milliseconds a person; before and after.
 
-    python benchmarks/refine.py [--keypoints COCO.json --images FOLDER [--detect]] [--motions BVH_FOLDER] [--samples 2000]
+    python benchmarks/refine.py [--keypoints COCO.json --images FOLDER [--detect]] [--motions BVH_FOLDER]
 
 - Images: OKS and silhouette IoU of bodies from labelled joints, refined by the joints alone and by the masks too; for
   every second person of the file separately, since settings were chosen on this set. With `--detect` the same from the
   detector's joints and masks, for the people it finds, against the labels.
 - Clips: MPJPE, PA-MPJPE, MPVPE and PA-MPVPE in mm on the validation clips of the split, under the nominal and the true
   camera, from true and noisy joints; the change with its standard error over samples. No masks are used.
-- Time: of refinement alone, for batches of 1, 8 and 64 people, with and without masks; the median of five.
+- Time: of refinement alone, for batches of 1, 8 and 64 people, with and without masks; the least of seven
+  runs, since other work on the machine only adds to it.
 """
 
 from __future__ import annotations
@@ -114,9 +115,8 @@ def measure_images(
 
 
 def recover(predictor: Predictor, people: Sequence[PoseInput], size: tuple[int, int]) -> list[Person]:
-    pixels, confidence = (
-        np.stack(values) for values in zip(*((p.joints_px, p.confidence) for p in people), strict=True)
-    )
+    pixels = np.stack([person.joints_px for person in people])
+    confidence = np.stack([person.confidence for person in people])
     return predictor.recover_converted(pixels, confidence, nominal_intrinsics(size), image_size=size)
 
 
@@ -151,11 +151,11 @@ def measure_time(predictor: Predictor, people: list[Person], masks: list[BodyMas
         batch = [people[index] for index in chosen]
         for name, given in (("joints", None), ("joints, mask", [masks[index] for index in chosen])):
             elapsed = []
-            for _ in range(5):
+            for _ in range(7):
                 begun = time.perf_counter()
                 refine_people(predictor, batch, given)
                 elapsed.append(1000 * (time.perf_counter() - begun) / count)
-            print(f"batch of {count:2}, {name:14} {np.median(elapsed):6.2f} ms a person")
+            print(f"batch of {count:2}, {name:14} {min(elapsed):6.2f} ms a person")
 
 
 def measure_clips(predictor: Predictor, motions: Path, samples: int) -> None:
