@@ -267,7 +267,7 @@ def test_the_cache_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_
     assert downloads.cache_folder() == tmp_path / "pose2mesh"
 
 
-@pytest.mark.parametrize("key", ["mediapipe", "yolox", "rtmpose"])
+@pytest.mark.parametrize("key", ["yolox", "rtmpose"])
 def test_what_is_offered_is_complete(key: str) -> None:
     file = MODEL_FILES[key]
     assert file.url.startswith("https://")

@@ -22,7 +22,6 @@ ATTEMPTS = 8  # each with some progress; the next run resumes from there
 TIMEOUT_S = 30.0
 _BLOCK = 1 << 16
 
-_MEDIAPIPE = "https://storage.googleapis.com/mediapipe-models"
 _OPENMMLAB = "https://download.openmmlab.com/mmpose/v1/projects/rtmposev1/onnx_sdk"
 
 
@@ -48,12 +47,6 @@ class ModelFile:
 
 
 MODEL_FILES: dict[str, ModelFile] = {
-    "mediapipe": ModelFile(
-        "pose_landmarker_full.task",
-        f"{_MEDIAPIPE}/pose_landmarker/pose_landmarker_full/float16/1/pose_landmarker_full.task",
-        9_398_198,
-        "5134a3aad27a58b93da0088d431f366da362b44e3ccfbe3462b3827a839011b1",
-    ),
     "yolox": ModelFile(
         "yolox_m_8xb8-300e_humanart-c2c7a14a.onnx",
         f"{_OPENMMLAB}/yolox_m_8xb8-300e_humanart-c2c7a14a.zip",

@@ -44,6 +44,7 @@ class VideoOptions:
         smooth: Whether to filter over time.
         detector: The detector and its files; results of an earlier run with another detector are discarded.
         overlay: Elements of the overlay.
+        refine: Whether to move the bodies of each frame to their 2D joints before they are filtered over time.
     """
 
     out: Path
@@ -54,3 +55,4 @@ class VideoOptions:
     smooth: bool
     detector: str
     overlay: OverlayParts
+    refine: bool = False

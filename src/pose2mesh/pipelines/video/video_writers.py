@@ -147,6 +147,7 @@ def write_description(path: Path, result: VideoResult, files: Sequence[dict[str,
         "frames": result.frames,
         "size_px": list(conditions.size),
         "camera": describe_camera(conditions.intrinsics, conditions.size),
+        "refined": conditions.refine,
         "fault": result.fault,
         "smoothed": conditions.smooth,
     }
