@@ -27,8 +27,8 @@ class ImageResult:
         identifiers: Ids of the people in the input.
         skipped: Annotations that were not recovered, with the reason.
         intrinsics: Of the camera that the people were recovered with; None for weak perspective.
-        is_refined: Whether the people were moved to their joints and silhouettes (`inference.refinement`).
         numbers: Colour index of each person, the same in every frame of a video; None for the order of `people`.
+        is_refined: Whether the people were moved to their joints and silhouettes (`inference.refinement`).
     """
 
     stem: str
@@ -39,8 +39,8 @@ class ImageResult:
     identifiers: list[int | str | None]
     skipped: list[Skipped]
     intrinsics: Intrinsics | None = None
-    is_refined: bool = False
     numbers: list[int] | None = None
+    is_refined: bool = False
 
     def canvas(self) -> Canvas:
         """The canvas that its people are drawn on."""
