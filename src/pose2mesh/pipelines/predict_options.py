@@ -54,7 +54,7 @@ class PredictOptions:
     intrinsics: str = AUTO
     height: float | None = None
     formats: Annotated[str | None, Parameter(help=describe_formats())] = None
-    detector: Literal["auto", "blazepose", "rtmpose"] = "auto"
+    detector: Literal["auto", "movenet", "blazepose", "rtmpose"] = "auto"
     detector_model: Annotated[tuple[Path, ...], Parameter(consume_multiple=False)] = ()
     offline: bool = False
     smooth: Literal["one-euro", "off"] = "one-euro"
