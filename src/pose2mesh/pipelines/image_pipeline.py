@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pose2mesh.body_models.default_body import DEFAULT_BODY
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import Intrinsics
+from pose2mesh.geometry.gravity import LEVEL_CAMERA, estimate_gravity
 from pose2mesh.inference.joint_input import usable_people
 from pose2mesh.inference.person import Person
 from pose2mesh.inference.predictor import Predictor
@@ -223,6 +224,7 @@ def write_video(
         options.smooth != "off",
         " ".join(names),
         options.overlay_parts,
+        options.up == "auto",
     )
     predict_video(video, video_options, predictor, detector, rig, say, warn)
 
@@ -294,7 +296,12 @@ def recover_image(
     intrinsics = choose_intrinsics(options.camera, size, None, keypoints.stem)
     people, identifiers, skipped = _recover_people(predictor, keypoints, intrinsics, options.height, size, image)
     name = keypoints.image_name or keypoints.stem
-    return ImageResult(keypoints.stem, name, image, size, people, identifiers, skipped, intrinsics=intrinsics)
+    gravity = LEVEL_CAMERA
+    if options.up == "auto":
+        gravity = estimate_gravity([person.joints[None] for person in people], predictor.joint_set)
+    return ImageResult(
+        keypoints.stem, name, image, size, people, identifiers, skipped, intrinsics=intrinsics, gravity=gravity
+    )
 
 
 def _recover_people(

@@ -44,6 +44,7 @@ class VideoOptions:
         smooth: Whether to filter over time.
         detector: The detector and its files; results of an earlier run with another detector are discarded.
         overlay: Elements of the overlay.
+        upright: Whether to estimate which way is up; else the camera is taken for level.
     """
 
     out: Path
@@ -54,3 +55,4 @@ class VideoOptions:
     smooth: bool
     detector: str
     overlay: OverlayParts
+    upright: bool = True
