@@ -12,7 +12,7 @@ from pose2mesh.io import downloads
 
 
 def test_an_unknown_detector_is_named() -> None:
-    with pytest.raises(InputError, match="'openpose': expected one of auto, blazepose, rtmpose"):
+    with pytest.raises(InputError, match="'openpose': expected one of auto, blazepose, movenet, rtmpose"):
         load_detector("openpose")
 
 
@@ -21,17 +21,18 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         load_detector("auto", (tmp_path / "none.task",))
 
 
-@pytest.mark.parametrize("name", ["blazepose", "rtmpose"])
+@pytest.mark.parametrize("name", ["blazepose", "movenet", "rtmpose"])
 def test_without_its_library_it_says_what_to_install(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(InputError, match=r'onnxruntime is not installed; `pip install "pose2mesh\[\w+\]"` brings it'):
         load_detector(name, offline=True)
 
 
-def test_blazepose_takes_no_files(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["blazepose", "movenet"])
+def test_those_that_ship_take_no_files(name: str, tmp_path: Path) -> None:
     (tmp_path / "pose.task").touch()
-    with pytest.raises(InputError, match=r"pose\.task: blazepose ships with its files; expected --detector rtmpose"):
-        load_detector("blazepose", (tmp_path / "pose.task",))
+    with pytest.raises(InputError, match=rf"pose\.task: {name} ships with its files?; expected --detector rtmpose"):
+        load_detector(name, (tmp_path / "pose.task",))
 
 
 @pytest.mark.parametrize(

@@ -9,19 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2mesh.errors import InputError
-
-
-@dataclass(frozen=True, eq=False)
-class BodyMask:
-    """The silhouette of one person, as a small image over a part of the photographed one.
-
-    Attributes:
-        probability: (h, w) float32 in [0, 1]: that a pixel shows the person.
-        to_image: (2, 3) affine map from mask pixels (x, y, 1) to pixels of the image.
-    """
-
-    probability: NDArray[np.float32]
-    to_image: NDArray[np.float64]
+from pose2mesh.io.body_mask import BodyMask as BodyMask
 
 
 @dataclass(frozen=True, eq=False)

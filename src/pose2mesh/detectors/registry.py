@@ -16,8 +16,8 @@ def load_detector(name: str, files: Files = None, offline: bool = False) -> Dete
     """Build a detector that runs on the CPU; model files that do not ship are downloaded unless given or cached.
 
     Args:
-        name: `blazepose`, which ships, `rtmpose`, or `auto`. `auto` is RTMPose if its files are given or cached, else
-            BlazePose.
+        name: `movenet` and `blazepose`, which ship, `rtmpose`, or `auto`. `auto` is RTMPose if its files are given or
+            cached, else BlazePose.
         files: RTMPose: `.onnx` files of YOLOX and RTMPose, in any order.
         offline: Download nothing.
 
@@ -40,6 +40,15 @@ def _blazepose(files: Files, offline: bool) -> Detector:
         names = ", ".join(map(str, files))
         raise InputError(f"--detector-model {names}: blazepose ships with its files; expected --detector rtmpose")
     return BlazePoseDetector()
+
+
+def _movenet(files: Files, offline: bool) -> Detector:
+    from pose2mesh.detectors.movenet import MoveNetDetector
+
+    if files:
+        names = ", ".join(map(str, files))
+        raise InputError(f"--detector-model {names}: movenet ships with its file; expected --detector rtmpose")
+    return MoveNetDetector()
 
 
 def _rtmpose(files: Files, offline: bool) -> Detector:
@@ -69,5 +78,6 @@ def _auto(files: Files, offline: bool) -> Detector:
 DETECTORS: dict[str, Callable[[Files, bool], Detector]] = {
     "auto": _auto,
     "blazepose": _blazepose,
+    "movenet": _movenet,
     "rtmpose": _rtmpose,
 }

@@ -46,6 +46,8 @@ class PredictOptions:
             image.
         up: Which way is up in glb, bvh and html, where bodies stand upright. auto: a guess from people who stand or
             walk; level: that of a level camera.
+        refine: Move the bodies to the 2D joints and, in images, to the silhouette if there is one: the detector's or
+            the segmentation of a COCO file.
     """
 
     out: Path = Path("pose2mesh_out")
@@ -62,6 +64,7 @@ class PredictOptions:
     video: Path | None = None
     overlay: str = "mesh,joints"
     up: Literal["auto", "level"] = "auto"
+    refine: bool = False
 
     def check(self) -> None:
         """Check every option before any work is done.

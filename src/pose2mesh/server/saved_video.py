@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,10 @@ def read_saved_video(file: Path, predictor: Predictor) -> Frames:
         numbers = found["person"][rows].tolist()
         stem = f"frame_{frame:05d}"
         size, identifiers = (width, height), list(numbers)
-        images.append(ImageResult(stem, stem, None, size, people, identifiers, [], intrinsics, numbers, gravity))
+        image = ImageResult(
+            stem, stem, None, size, people, identifiers, [], intrinsics, numbers=numbers, gravity=gravity
+        )
+        images.append(image)
     return Frames(images, float(found["fps"]))
 
 

@@ -28,6 +28,7 @@ class ImageResult:
         identifiers: Ids of the people in the input.
         skipped: Annotations that were not recovered, with the reason.
         intrinsics: Of the camera that the people were recovered with; None for weak perspective.
+        is_refined: Whether the people were moved to their joints and silhouettes (`inference.refinement`).
         numbers: Colour index of each person, the same in every frame of a video; None for the order of `people`.
         gravity: Which way is up, for formats whose bodies stand upright.
     """
@@ -40,6 +41,7 @@ class ImageResult:
     identifiers: list[int | str | None]
     skipped: list[Skipped]
     intrinsics: Intrinsics | None = None
+    is_refined: bool = False
     numbers: list[int] | None = None
     gravity: Gravity = LEVEL_CAMERA
 

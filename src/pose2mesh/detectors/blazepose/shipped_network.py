@@ -1,4 +1,4 @@
-"""The networks of BlazePose that ship with the package; `scripts/convert_blazepose.py` makes them."""
+"""The networks of detectors that ship; `scripts/convert_blazepose.py` and `scripts/convert_movenet.py` make them."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ SHA256 = {
 
 
 class ShippedNetwork:
-    """A network from square images (B, S, S, 3) of bytes, run by ONNX Runtime on the CPU.
+    """A network from images (B, H, W, 3) of bytes, run by ONNX Runtime on the CPU.
 
     Args:
-        name: File name, a key of `SHA256`.
+        name: File name.
         folder: Where the file is.
+        sha256: Its digest in hex, by default that in `SHA256`.
 
     Raises:
         InputError: ONNX Runtime is missing, or the file is missing or damaged.
     """
 
-    def __init__(self, name: str, folder: Path = FOLDER) -> None:
+    def __init__(self, name: str, folder: Path = FOLDER, sha256: str | None = None) -> None:
         require("onnxruntime", "onnx")
         self.path = folder / name
         try:
@@ -39,15 +40,15 @@ class ShippedNetwork:
         except OSError as error:
             raise InputError(f"{self.path}: cannot be read ({error.strerror or error}); {_REINSTALL}") from error
         digest = hashlib.sha256(data).hexdigest()
-        if digest != SHA256[name]:
+        if digest != (expected := sha256 or SHA256[name]):
             raise InputError(
-                f"{self.path}: is damaged, it has {len(data):,} bytes with SHA-256 {digest}; expected {SHA256[name]}; "
+                f"{self.path}: is damaged, it has {len(data):,} bytes with SHA-256 {digest}; expected {expected}; "
                 f"{_REINSTALL}"
             )
         self._session = open_session(data, ["CPUExecutionProvider"])
 
     def run(self, images: NDArray[np.uint8], names: list[str]) -> list[NDArray[np.float32]]:
-        """The outputs called `names` for images (B, S, S, 3) RGB.
+        """The outputs called `names` for images (B, H, W, 3) RGB.
 
         Raises:
             InputError: ONNX Runtime fails, for example for want of memory.

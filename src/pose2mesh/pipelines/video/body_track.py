@@ -47,6 +47,7 @@ class VideoConditions:
         intrinsics: Intrinsics of the camera, where known.
         height_m: Standing height of the people, where known.
         smooth: Whether to filter over time; each person has one size and shape in either case.
+        refine: Whether to move the bodies of each frame to their 2D joints before.
     """
 
     fps: float
@@ -54,6 +55,7 @@ class VideoConditions:
     intrinsics: Intrinsics | None
     height_m: float | None
     smooth: bool
+    refine: bool = False
 
     @property
     def nominal_or_known(self) -> Intrinsics:
@@ -157,6 +159,10 @@ class BodyTrack:
             one_person=True,
             joints3d_m=rows["joints3d_m"],
         )
+        if conditions.refine:
+            from pose2mesh.inference.refinement import refine_people
+
+            people = refine_people(self.predictor, people)
         bodies = [np.concatenate([each.camera.translation_m[None], each.joints, each.vertices]) for each in people]
         self._raw.append(np.stack(bodies))
 

@@ -132,7 +132,7 @@ def recover_video(
     stated = _stated_size(frame_detections)
     size = stated or _extent(tracks)
     intrinsics = choose_intrinsics(options.intrinsics, stated, None, source.stem)
-    conditions = VideoConditions(float(rate), size, intrinsics, options.height_m, options.smooth)
+    conditions = VideoConditions(float(rate), size, intrinsics, options.height_m, options.smooth, options.refine)
     bodies = [BodyTrack(track, predictor, conditions) for track in tracks.people]
     total = sum(len(track) for track in tracks.people)
     if predictor.needs_image and frame_detections.video is not None:
@@ -178,7 +178,7 @@ def _detection_key(source: VideoInput, options: VideoOptions, predictor: Predict
 
 def _recovery_key(source: VideoInput, options: VideoOptions, predictor: Predictor) -> dict[str, Any]:
     """Description of all inputs that the recovered bodies depend on, besides the detections."""
-    given = [str(options.intrinsics), options.height_m, options.smooth]
+    given = [str(options.intrinsics), options.height_m, options.smooth, options.refine]
     return {"model": asdict(predictor.info), "asked": given}
 
 

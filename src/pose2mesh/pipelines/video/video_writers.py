@@ -149,6 +149,7 @@ def write_description(path: Path, result: VideoResult, files: Sequence[dict[str,
         "size_px": list(conditions.size),
         "camera": describe_camera(conditions.intrinsics, conditions.size),
         "up": result.gravity.describe(),
+        "refined": conditions.refine,
         "fault": result.fault,
         "smoothed": conditions.smooth,
     }
