@@ -32,5 +32,13 @@ def pose_input(person: Detection, index: int) -> PoseInput:
     left, top, right, bottom = map(float, person.box_px)
     box = (left, top, right - left, bottom - top)
     return PoseInput(
-        joints_px, confidence, index, rows, COCO17, box_px=box, score=person.score, joints3d_m=person.joints3d_m
+        joints_px,
+        confidence,
+        index,
+        rows,
+        COCO17,
+        box_px=box,
+        mask=person.mask,
+        score=person.score,
+        joints3d_m=person.joints3d_m,
     )

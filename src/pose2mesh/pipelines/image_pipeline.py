@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 from pose2mesh.body_models.default_body import DEFAULT_BODY
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import Intrinsics
+from pose2mesh.geometry.gravity import LEVEL_CAMERA, estimate_gravity
 from pose2mesh.inference.joint_input import usable_people
 from pose2mesh.inference.person import Person
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.io.atomic_write import move_all
+from pose2mesh.io.body_mask import body_mask
 from pose2mesh.io.image_lookup import IMAGE_SUFFIXES, match_images
 from pose2mesh.io.images import read_image, resize_image
 from pose2mesh.io.keypoints import ImageInput, Skipped, read_keypoints
@@ -112,6 +114,10 @@ def predict_files(
     predictor = load_model(model, device, backend)
     if options.height is not None:
         predictor.require_heights(options.height)
+    if options.refine:
+        from pose2mesh.inference.refinement import require_articulation  # imports SciPy
+
+        require_articulation(predictor)
     written = 0
     for job in jobs:
         try:
@@ -223,6 +229,8 @@ def write_video(
         options.smooth != "off",
         " ".join(names),
         options.overlay_parts,
+        options.refine,
+        options.up == "auto",
     )
     predict_video(video, video_options, predictor, detector, rig, say, warn)
 
@@ -292,16 +300,30 @@ def recover_image(
     """
     size = keypoints.size if image is None or keypoints.size is not None else (image.shape[1], image.shape[0])
     intrinsics = choose_intrinsics(options.camera, size, None, keypoints.stem)
-    people, identifiers, skipped = _recover_people(predictor, keypoints, intrinsics, options.height, size, image)
+    people, identifiers, skipped = _recover_people(predictor, keypoints, intrinsics, options, size, image)
     name = keypoints.image_name or keypoints.stem
-    return ImageResult(keypoints.stem, name, image, size, people, identifiers, skipped, intrinsics=intrinsics)
+    gravity = LEVEL_CAMERA
+    if options.up == "auto":
+        gravity = estimate_gravity([person.joints[None] for person in people], predictor.joint_set)
+    return ImageResult(
+        keypoints.stem,
+        name,
+        image,
+        size,
+        people,
+        identifiers,
+        skipped,
+        intrinsics,
+        is_refined=options.refine,
+        gravity=gravity,
+    )
 
 
 def _recover_people(
     predictor: Predictor,
     keypoints: ImageInput,
     intrinsics: Intrinsics | None,
-    height_m: float | None,
+    options: PredictOptions,
     size: tuple[int, int] | None,
     image: NDArray[np.uint8] | None,
 ) -> tuple[list[Person], list[int | str | None], list[Skipped]]:
@@ -310,6 +332,12 @@ def _recover_people(
     if image is not None and predictor.needs_image and size is not None:
         image = resize_image(image, size)
     people = predictor.recover_converted(
-        found.joints_px, found.confidence, intrinsics, height_m, size, image, joints3d_m=found.joints3d_m
+        found.joints_px, found.confidence, intrinsics, options.height, size, image, joints3d_m=found.joints3d_m
     )
+    if options.refine:
+        from pose2mesh.inference.refinement import refine_people
+
+        given = [keypoints.people[index] for index in found.kept]
+        masks = [body_mask(each.mask, f"{keypoints.stem}: person {each.identifier}: segmentation") for each in given]
+        people = refine_people(predictor, people, masks)
     return people, [keypoints.people[index].identifier for index in found.kept], [*keypoints.skipped, *found.skipped]

@@ -18,6 +18,7 @@ import numpy as np
 
 from pose2mesh.detectors.detection import Detector
 from pose2mesh.errors import InputError
+from pose2mesh.geometry.gravity import LEVEL_CAMERA, estimate_gravity
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.io.atomic_write import move_all, replacing
 from pose2mesh.pipelines.camera_choice import choose_intrinsics
@@ -36,7 +37,7 @@ from pose2mesh.pipelines.video.video_result import VideoResult
 if TYPE_CHECKING:
     from pose2mesh.motion.person_fitting import Rig
 
-_VERSION = 3  # version of the layout of the hidden folder
+_VERSION = 5  # version of the layout of the hidden folder
 
 
 def predict_video(
@@ -131,7 +132,7 @@ def recover_video(
     stated = _stated_size(frame_detections)
     size = stated or _extent(tracks)
     intrinsics = choose_intrinsics(options.intrinsics, stated, None, source.stem)
-    conditions = VideoConditions(float(rate), size, intrinsics, options.height_m, options.smooth)
+    conditions = VideoConditions(float(rate), size, intrinsics, options.height_m, options.smooth, options.refine)
     bodies = [BodyTrack(track, predictor, conditions) for track in tracks.people]
     total = sum(len(track) for track in tracks.people)
     if predictor.needs_image and frame_detections.video is not None:
@@ -140,7 +141,12 @@ def recover_video(
     with progress(source.stem, "recovering", total) as step:
         for body in bodies:
             body.finish(rig, step)
-    return VideoResult(source.path.name, predictor, conditions, rate, len(detections), bodies, tracks.unclaimed, fault)
+    gravity = LEVEL_CAMERA
+    if options.upright:
+        gravity = estimate_gravity([body.some_joints() for body in bodies], predictor.joint_set)
+    return VideoResult(
+        source.path.name, predictor, conditions, rate, len(detections), bodies, tracks.unclaimed, fault, gravity
+    )
 
 
 def _stated_size(frame_detections: FrameDetections) -> tuple[int, int] | None:
@@ -172,7 +178,7 @@ def _detection_key(source: VideoInput, options: VideoOptions, predictor: Predict
 
 def _recovery_key(source: VideoInput, options: VideoOptions, predictor: Predictor) -> dict[str, Any]:
     """Description of all inputs that the recovered bodies depend on, besides the detections."""
-    given = [str(options.intrinsics), options.height_m, options.smooth]
+    given = [str(options.intrinsics), options.height_m, options.smooth, options.refine]
     return {"model": asdict(predictor.info), "asked": given}
 
 
