@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from pose2mesh.detectors.detection import Detection
 from pose2mesh.detectors.movenet import HEADS, MoveNetDetector, decode
 from pose2mesh.detectors.nms import pose_similarity
-from pose2mesh.detectors.registry import load_detector
 from pose2mesh.io.images import read_image
 
 SIZE = (240, 160)  # width, height
@@ -147,12 +146,12 @@ def test_given_boxes_keep_their_order(image: NDArray[np.uint8], joints: NDArray[
 @pytest.mark.parametrize("size", [(1, 1), (3, 400), (64, 48)])
 def test_the_shipped_network_runs_on_images_without_people(size: tuple[int, int]) -> None:
     image = np.random.default_rng(0).integers(0, 255, (size[1], size[0], 3), np.uint8)
-    assert load_detector("movenet")(image) == []
+    assert MoveNetDetector()(image) == []
 
 
 def test_the_shipped_network_finds_the_people_of_a_photo(shared_data: Path) -> None:
     image = read_image(shared_data / "coco_mini/images/000000442450.jpg")
-    people = load_detector("movenet")(image)
+    people = MoveNetDetector()(image)
     assert len(people) == 2  # two men before a forest
     assert all(person.score > 0.3 for person in people)
     coarse: list[Detection] = MoveNetDetector((256,), second_run=False)(image)

@@ -66,7 +66,7 @@ class MoveNetDetector:
         people = remove_duplicates([person for person in proposals if person.score >= _MIN_PROPOSAL])
         if self.second_run:
             people = [self._confirmed(image, person) for person in people]
-        return remove_duplicates([person for person in people if person.score >= MIN_SCORE])
+        return remove_duplicates([_published(person) for person in people if person.score >= MIN_SCORE])
 
     def _in_box(self, image: NDArray[np.uint8], box: NDArray[np.float32]) -> Detection:
         """The pose whose box overlaps the given box most; every confidence is 0 if none overlaps it."""
@@ -74,7 +74,7 @@ class MoveNetDetector:
         if people:
             overlap = box_iou(box, np.stack([person.box_px for person in people]))
             if overlap.max() > 0:
-                return replace(people[int(overlap.argmax())], box_px=box)
+                return replace(_published(people[int(overlap.argmax())]), box_px=box)
         nothing = np.zeros((len(COCO17), 3), np.float32)
         return Detection(nothing[:, :2], nothing[:, 2], box, 0.0)
 
@@ -114,6 +114,15 @@ class MoveNetDetector:
                 box = np.clip(box.reshape(2, 2) * STRIDE / factor + low, 0, size).astype(np.float32).ravel()
                 people.append(Detection(joints, confidence, _sound(box, joints[confidence > 0]), score))
         return people
+
+
+def _published(person: Detection) -> Detection:
+    """The person with square roots of the network's confidences and score.
+
+    These products of probabilities are low: joints with a confidence of 0.5 are as exact as those for which other
+    detectors give 0.7. The roots compare with them, and recovered bodies are more exact.
+    """
+    return replace(person, confidence=np.sqrt(person.confidence), score=float(np.sqrt(person.score)))
 
 
 def decode(

@@ -16,8 +16,8 @@ def load_detector(name: str, files: Files = None, offline: bool = False) -> Dete
     """Build a detector that runs on the CPU; model files that do not ship are downloaded unless given or cached.
 
     Args:
-        name: `movenet` and `blazepose`, which ship, `rtmpose`, or `auto`. `auto` is RTMPose if its files are given or
-            cached, else BlazePose.
+        name: `movenet` (with BlazePose's landmarks) and `blazepose`, which ship, `rtmpose`, or `auto`. `auto` is
+            RTMPose if its files are given or cached, else `movenet`.
         files: RTMPose: `.onnx` files of YOLOX and RTMPose, in any order.
         offline: Download nothing.
 
@@ -43,12 +43,12 @@ def _blazepose(files: Files, offline: bool) -> Detector:
 
 
 def _movenet(files: Files, offline: bool) -> Detector:
-    from pose2mesh.detectors.movenet import MoveNetDetector
+    from pose2mesh.detectors.people_detector import PeopleDetector
 
     if files:
         names = ", ".join(map(str, files))
-        raise InputError(f"--detector-model {names}: movenet ships with its file; expected --detector rtmpose")
-    return MoveNetDetector()
+        raise InputError(f"--detector-model {names}: movenet ships with its files; expected --detector rtmpose")
+    return PeopleDetector()
 
 
 def _rtmpose(files: Files, offline: bool) -> Detector:
@@ -72,7 +72,7 @@ def _rtmpose(files: Files, offline: bool) -> Detector:
 def _auto(files: Files, offline: bool) -> Detector:
     if files or (downloads.find_cached("yolox") and downloads.find_cached("rtmpose")):
         return _rtmpose(files, offline)
-    return _blazepose(None, offline)
+    return _movenet(None, offline)
 
 
 DETECTORS: dict[str, Callable[[Files, bool], Detector]] = {

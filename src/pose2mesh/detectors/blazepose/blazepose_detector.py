@@ -94,10 +94,10 @@ class BlazePoseDetector:
     def _estimate(self, image: NDArray[np.uint8], regions: list[Region]) -> list[tuple[Detection | None, Landmarks]]:
         """The person in each region, None if there is none, and the landmarks."""
         size = (image.shape[1], image.shape[0])
-        return [(_detection(each, size), each) for each in self.landmark_network(image, regions)]
+        return [(landmarks_detection(each, size), each) for each in self.landmark_network(image, regions)]
 
 
-def _detection(landmarks: Landmarks, size: tuple[int, int]) -> Detection | None:
+def landmarks_detection(landmarks: Landmarks, size: tuple[int, int]) -> Detection | None:
     """A detection in an image of `size` (width, height); None if there is no person, or hardly a joint in the image."""
     if landmarks.presence < _MIN_PRESENCE:
         return None
