@@ -1,4 +1,4 @@
-"""Draw the images of the README: the photo of the examples with the bodies recovered from it, and its keypoints with theirs.
+"""Draw the images of the README: the photo and the keypoints of the examples, with the bodies recovered from them.
 
 python scripts/example_image.py [--docs docs]
 

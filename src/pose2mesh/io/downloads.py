@@ -17,6 +17,7 @@ from urllib.request import Request, urlopen
 
 from pose2mesh.errors import InputError, one_line
 from pose2mesh.io.atomic_write import replacing
+from pose2mesh.io.extras import require
 
 ATTEMPTS = 8  # each with some progress; the next run resumes from there
 TIMEOUT_S = 30.0
@@ -88,13 +89,15 @@ def fetch(key: str, offline: bool = False) -> Path:
 
     Raises:
         InputError: it is not in the cache and downloads are off, the server cannot be reached or sends another file, or
-            the cache cannot be written.
+            the cache cannot be written, or the extra `rtmpose` is not installed.
     """
     if (found := find_cached(key)) is not None:
         return found
     file, folder = MODEL_FILES[key], cache_folder()
     if offline or os.environ.get("POSE2MESH_OFFLINE", "0") not in ("", "0"):
         raise InputError(f"{file.name}: is not in {folder}, and nothing is downloaded when offline; {_by_hand(file)}")
+    for library in ("filelock", "tqdm"):
+        require(library, "rtmpose")
     from filelock import FileLock
 
     try:
