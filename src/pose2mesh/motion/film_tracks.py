@@ -11,9 +11,9 @@ are joined if it is more likely that they show one person than two. The logarith
 - a constant that makes up for the number of candidates.
 
 All pairs are decided at once (assignment with the greatest sum, Kuhn 1955), and again with the joined pieces until
-nothing changes. Before, pieces are cut where two people come closest, since their identities may have been exchanged
-there, and pieces that run beside another one in nearly the same pose are left out as doubles. At the end, people with
-little evidence are left out: few detections, low scores, or detections in few of the frames between first and last.
+nothing changes. Before, detections that run beside a longer piece in nearly the same pose are left out as doubles. At
+the end, people with little evidence are left out: few detections, low scores, or detections in few of the frames
+between first and last.
 
 Memory: some 50 bytes a detection; everything else of a detection is read again from the film when needed.
 """
@@ -22,7 +22,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -44,11 +43,10 @@ _MOTION_BOUNDS = (-8.0, 5.0)
 _LEAST_MOTION_AT_BORDER = -1.0  # who leaves the image may return anywhere
 _LEAST_AREA = 10.0  # of the image, in squared sizes of a person
 _SIZE_SPREAD = 0.5  # deviation of the logarithm of the ratio of sizes of two people in an image
-# Boxes of two people who meet overlap by this (IoU); a piece is a double where its box lies in that of another piece to
-# this share, and the OKS is at least this in the mean.
-_MEETING, _CONTAINED, _DOUBLE_OKS = 0.25, 0.75, 0.4
+# A piece is a double where this share of its box lies in that of another piece, and the mean OKS is at least this.
+_CONTAINED, _DOUBLE_OKS = 0.75, 0.35
 _SAMPLED_FRAMES = 8
-_CERTAIN_SCORE = 0.6
+_CERTAIN_SCORE, _EVIDENCE_POWER = 0.8, 3
 _LONG_GAP_S = 1.0
 
 
@@ -74,7 +72,7 @@ class FilmTracksConfig:
     size_per_s: float = 0.15
     join: float = 0.0
     least_s: float = 0.3
-    least_density: float = 0.35
+    least_density: float = 0.4
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +146,6 @@ def track_film(
     if not pieces:
         return []
     pieces = _without_doubles(pieces, film, joint_set)
-    pieces = [part for piece, cuts in zip(pieces, _meetings(pieces), strict=True) for part in _cut(piece, cuts)]
     pieces = _Joiner(pieces, _sum_colours(pieces, film), fps, config).join()
     people = sorted(_evident(pieces, fps, len(film), config), key=lambda piece: int(piece.frames[0]))
     return [PersonTrack(piece.frames, piece.detections) for piece in people]
@@ -220,26 +217,6 @@ def _without_doubles(pieces: list[_Piece], film: Film, joint_set: JointSet) -> l
             doubled[loser] |= np.isin(pieces[loser].frames, first.frames)
     kept = [piece[~double] for piece, double in zip(pieces, doubled, strict=True)]
     return [piece for piece in kept if len(piece)]
-
-
-def _meetings(pieces: list[_Piece]) -> list[list[int]]:
-    """For each piece the frames at which it is cut: of the largest overlap with another one while they meet."""
-    cuts: list[list[int]] = [[] for _ in pieces]
-    for a, b, first, second in _overlapping(pieces):
-        overlap = box_overlaps(first.boxes, second.boxes)[0]
-        meeting = overlap >= _MEETING
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], meeting.astype(int), [0]])))
-        for start, stop in edges.reshape(-1, 2):
-            frame = int(first.frames[start + int(overlap[start:stop].argmax())])
-            cuts[a].append(frame)
-            cuts[b].append(frame)
-    return cuts
-
-
-def _cut(piece: _Piece, frames: list[int]) -> Iterator[_Piece]:
-    """Parts of a piece: each begins at a frame of `frames`."""
-    places = np.unique(np.searchsorted(piece.frames, [*frames, piece.frames[0], piece.frames[-1] + 1]))
-    return (piece[start:stop] for start, stop in pairwise(places))
 
 
 def _sum_colours(pieces: list[_Piece], film: Film) -> Floats:
@@ -340,7 +317,7 @@ def _evident(pieces: list[_Piece], fps: float, frames: int, config: FilmTracksCo
     """The pieces with enough evidence of a person."""
     scale = min(_CERTAIN_SCORE, float(np.quantile(np.concatenate([piece.scores for piece in pieces]), 0.9)))
     for piece in pieces:
-        evidence = float((np.minimum(piece.scores / max(scale, 1e-6), 1) ** 2).sum())
+        evidence = float((np.minimum(piece.scores / max(scale, 1e-6), 1) ** _EVIDENCE_POWER).sum())
         steps = np.diff(piece.frames)
         span = 1 + int(steps[steps <= _LONG_GAP_S * fps].sum())
         least = min(max(3.0, config.least_s * fps), frames / 2)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pose2mesh.detectors.blazepose.blazepose_detector import BlazePoseDetector
 from pose2mesh.detectors.blazepose.landmark_network import refine
 from pose2mesh.detectors.blazepose.shipped_network import FOLDER, SHA256, ShippedNetwork
-from pose2mesh.detectors.detection import Detection
+from pose2mesh.detectors.detection import Detection, FollowingDetector
 from pose2mesh.detectors.nms import pose_similarity
 from pose2mesh.errors import InputError
 from pose2mesh.io.images import read_image
@@ -102,13 +102,22 @@ def test_a_person_is_followed_without_detecting_them_anew(
     detector: BlazePoseDetector, labelled: tuple[NDArray[np.uint8], Detection]
 ) -> None:
     image, person = labelled
-    whole = np.array([0, 0, image.shape[1], image.shape[0]], np.float64)
-    proposals = detector.person_network(image, [whole])[0]
     moved = np.roll(image, 6, axis=1)
-    steps = detector.follow(image, [each.region for each in proposals])
-    again = [found for found, _ in detector.follow(moved, [following for _, following in steps]) if found is not None]
+    followed, nobody = detector.follow(
+        moved, np.stack([person.joints_px, person.joints_px - 10_000]), np.stack([person.confidence] * 2)
+    )
     expected = Detection(person.joints_px + np.float32([6, 0]), person.confidence, person.box_px, 1.0)
-    assert pose_similarity(best(again, expected), expected) > 0.75
+    assert pose_similarity(followed, expected) > 0.75
+    assert nobody.score == 0
+    assert not nobody.confidence.any()
+
+
+def test_a_glance_finds_a_large_person(
+    detector: BlazePoseDetector, labelled: tuple[NDArray[np.uint8], Detection]
+) -> None:
+    image, person = labelled
+    assert isinstance(detector, FollowingDetector)
+    assert pose_similarity(best(detector.glance(image), person), person) > 0.6
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (3, 200, 3), (240, 320, 3)])

@@ -30,6 +30,8 @@ _CONFIRMED = 0.45  # least OKS of the poses of the two runs
 _SAME_PROPOSAL = 0.7
 _MIN_JOINTS = 5  # detected
 _COCO_OF_MEDIAPIPE = [MEDIAPIPE33.index(name) for name in COCO17]
+_BODY_RADIUS = 1.2  # radius of the circle around a person, over the largest distance of a joint from the hips
+_SHOULDERS = [COCO17.index("left_shoulder"), COCO17.index("right_shoulder")]
 _HIPS = [COCO17.index("left_hip"), COCO17.index("right_hip")]
 
 
@@ -68,14 +70,24 @@ class BlazePoseDetector:
         ]
         return remove_duplicates(confirmed)
 
-    def follow(self, image: NDArray[np.uint8], regions: list[Region]) -> list[tuple[Detection | None, Region]]:
-        """Estimate people in regions, in a video those of the previous frame, without detecting them anew.
-
-        Returns:
-            For each region the person, None if nobody is there, and their region for the next frame.
-        """
+    def glance(self, image: NDArray[np.uint8], /) -> list[Detection]:
+        """Detect the people of the whole image, without tiles."""
         check_image(image)
-        return [(person, landmarks.following) for person, landmarks in self._estimate(image, regions)]
+        whole = np.array([0, 0, image.shape[1], image.shape[0]], np.float64)
+        proposals = self.person_network(image, [whole], _MIN_SCORE)[0]
+        people = [person for person, _ in self._estimate(image, [person.region for person in proposals])]
+        return remove_duplicates([person for person in people if person is not None])
+
+    def follow(
+        self, image: NDArray[np.uint8], joints_px: NDArray[np.floating], confidence: NDArray[np.floating], /
+    ) -> list[Detection]:
+        """Estimate people in the regions around their poses in the previous frame, without detecting them anew."""
+        check_image(image)
+        regions = [_region_around_pose(*person) for person in zip(joints_px, confidence, strict=True)]
+        return [
+            person if person is not None else _missing(np.concatenate([region.to_image(np.zeros(2))] * 2))
+            for region, (person, _) in zip(regions, self._estimate(image, regions), strict=True)
+        ]
 
     def _in_boxes(self, image: NDArray[np.uint8], boxes: NDArray[np.float32]) -> list[Detection]:
         """The pose in each box; every confidence is 0 where no person is."""
@@ -87,8 +99,7 @@ class BlazePoseDetector:
             if person is not None and box_iou(box, person.box_px[None])[0] > 0:
                 people.append(_with_box(person, box))
             else:
-                nothing = np.zeros((len(COCO17), 3), np.float32)
-                people.append(Detection(nothing[:, :2], nothing[:, 2], box, 0.0))
+                people.append(_missing(box))
         return people
 
     def _estimate(self, image: NDArray[np.uint8], regions: list[Region]) -> list[tuple[Detection | None, Landmarks]]:
@@ -131,6 +142,24 @@ def _region_in_box(box: NDArray[np.float32], proposals: list[Proposal]) -> Regio
     ]
     best = max(inside, key=lambda proposal: proposal.score, default=None)
     return upright if best is None else best.region
+
+
+def _region_around_pose(joints_px: NDArray[np.floating], confidence: NDArray[np.floating]) -> Region:
+    """The region of a pose (17, 2): about the hips and along the trunk; upright around the box without these joints."""
+    present = joints_px[confidence > 0]
+    if (confidence[[*_HIPS, *_SHOULDERS]] > 0).all():
+        hips, shoulders = joints_px[_HIPS].mean(axis=0), joints_px[_SHOULDERS].mean(axis=0)
+        length = float(np.linalg.norm(shoulders - hips))
+        if length > 1:
+            radius = _BODY_RADIUS * float(np.linalg.norm(present - hips, axis=1).max())
+            return Region.from_points(hips, hips + (shoulders - hips) * (radius / length))
+    return Region.around_box(np.concatenate([present.min(axis=0), present.max(axis=0)]))
+
+
+def _missing(box: NDArray[np.floating]) -> Detection:
+    """No person, in the place of one."""
+    nothing = np.zeros((len(COCO17), 3), np.float32)
+    return Detection(nothing[:, :2], nothing[:, 2], box.astype(np.float32), 0.0)
 
 
 def _with_box(person: Detection, box: NDArray[np.float32]) -> Detection:

@@ -70,7 +70,7 @@ class FrameDetections:
         if self.keypoints is None:
             assert self.video is not None
             assert self.detector is not None
-            detect = TrackingDetector(self.detector, float(self.video.rate))
+            detect = TrackingDetector(self.detector, float(self.video.rate), self.joint_set.names)
             previous = self._rows([], None) if before is None else before
             for frame, image in enumerate(self.video.frames(start), start):
                 people = detect(image, frame, previous["joints_px"], previous["confidence"])
