@@ -99,6 +99,7 @@ def test_without_pyav_a_line_says_what_to_install(video_file: Path, monkeypatch:
 
 @pytest.mark.parametrize(("value", "equivalent"), [("26", 26.0), ("0", None), ("many", None)])
 def test_the_focal_length_of_the_metadata(tmp_path: Path, value: str, equivalent: float | None) -> None:
+    av = pytest.importorskip("av")
     key = "com.apple.quicktime.camera.focal_length.35mm_equivalent"
     with av.open(str(tmp_path / "a.mov"), "w", options={"movflags": "use_metadata_tags"}) as container:
         container.metadata[key] = value
