@@ -17,6 +17,7 @@ NEEDED = (
     "pose2mesh/weights/blazepose/person_detector.onnx",
     "pose2mesh/weights/blazepose/pose_landmarks.onnx",
     "pose2mesh/visualization/static/pose2mesh.js",
+    "pose2mesh/body_models/anny_articulation.npz",
     "pose2mesh/body_models/anny_regressors.npz",
     "pose2mesh/baselines/common/pose_prior.npz",
     "LICENSE",

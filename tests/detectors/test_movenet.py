@@ -143,6 +143,24 @@ def test_given_boxes_keep_their_order(image: NDArray[np.uint8], joints: NDArray[
     np.testing.assert_allclose(second.box_px, boxes[0], atol=1e-4)
 
 
+def test_known_people_are_followed_in_their_order(image: NDArray[np.uint8], joints: NDArray[np.float64]) -> None:
+    network = SceneNetwork(joints)
+    before = np.stack([joints[1] + 4, joints[0] - 3, joints[0] + (90, 90)])
+    known = np.ones((3, 17))
+    known[:, :5] = 0
+    second, first, nobody = detector(network).follow(image, before, known)
+    assert np.abs(second.joints_px - joints[1]).max() < 1.5
+    assert np.abs(first.joints_px - joints[0]).max() < 1.5
+    assert (nobody.confidence == 0).all()
+    assert [max(size) for size in network.inputs] == [256] * 3
+
+
+def test_a_glance_is_one_run(image: NDArray[np.uint8], joints: NDArray[np.float64]) -> None:
+    network = SceneNetwork(joints)
+    assert len(detector(network).glance(image)) == 2
+    assert network.inputs == [(384, 256)]
+
+
 @pytest.mark.parametrize("size", [(1, 1), (3, 400), (64, 48)])
 def test_the_shipped_network_runs_on_images_without_people(size: tuple[int, int]) -> None:
     image = np.random.default_rng(0).integers(0, 255, (size[1], size[0], 3), np.uint8)

@@ -41,8 +41,26 @@ class Landmarker:
         return found
 
 
+class Finder:
+    """Gives the people of a list, whatever the image shows."""
+
+    def __init__(self, people: list[Detection]) -> None:
+        self.people = people
+
+    def __call__(self, image: NDArray[np.uint8], /, boxes: NDArray[np.floating] | None = None) -> list[Detection]:
+        return self.people
+
+    def glance(self, image: NDArray[np.uint8], /) -> list[Detection]:
+        return self.people
+
+    def follow(
+        self, image: NDArray[np.uint8], joints_px: NDArray[np.floating], confidence: NDArray[np.floating], /
+    ) -> list[Detection]:
+        return self.people
+
+
 def made(finder: list[Detection], landmarks: Landmarker) -> PeopleDetector:
-    detector = PeopleDetector(lambda image, boxes=None: finder)  # type: ignore[misc]
+    detector = PeopleDetector(Finder(finder))
     detector.landmark_network = landmarks  # type: ignore[assignment]
     return detector
 
@@ -73,6 +91,16 @@ def test_given_boxes_keep_their_order_and_are_not_merged(person: Callable[..., D
     assert [each.score for each in found] == [0.5, 0.0, 0.8]
     assert [each.mask is not None for each in found] == [True, False, True]
     assert len(made([people[0], people[2]], Landmarker([person(20)] * 2))(IMAGE)) == 1
+
+
+def test_people_of_a_video_have_landmarks_too(person: Callable[..., Detection]) -> None:
+    (glanced,) = made([person(20, 0.7)], Landmarker([person(20)])).glance(IMAGE)
+    before = person(18)
+    (followed,) = made([person(20, 0.7)], Landmarker([person(20)])).follow(
+        IMAGE, before.joints_px[None], before.confidence[None]
+    )
+    assert glanced.mask is not None
+    assert followed.mask is not None
 
 
 def test_the_region_lies_between_the_hips_along_the_torso() -> None:

@@ -24,7 +24,7 @@ def test_polygons_become_a_mask() -> None:
 
 def test_the_affine_map_is_inverted() -> None:
     mask = BodyMask(np.eye(4, dtype=np.float32), np.array([[0.0, -10.0, 100.0], [10.0, 0.0, 20.0]]))
-    centres = np.stack(np.meshgrid(np.arange(4) + 0.5, np.arange(4) + 0.5), axis=-1)  # x, y of the mask's pixels
+    centres = np.stack(np.meshgrid(np.arange(4), np.arange(4)), axis=-1)  # x, y of the mask's pixels
     pixels = np.stack([100 - 10 * centres[..., 1], 20 + 10 * centres[..., 0]], axis=-1)
     assert np.allclose(mask.sample(pixels), np.eye(4), atol=1e-5)
     assert mask.sample(np.array([np.nan, 3.0])).shape == ()

@@ -29,10 +29,12 @@ FOLDER = Path(str(files("pose2mesh"))) / "weights" / "movenet"
 SHA256 = "53be9926ab85656ecd882bddba9bbdacb37520c10f42529a8126a8770129c157"
 HEADS = ["centre", "box_offset", "box_size", "joint_regression", "joint_heatmap", "joint_offset"]
 SIZES = (256, 512, 768)  # longer sides of the network's input for the whole image
+GLANCE_SIZE = 384  # the same in a video, in one run
 STRIDE = 4  # pixels a cell
 MIN_SCORE = 0.1  # of a person in the mean of both runs
 _MULTIPLE = 32  # pixels: the sides of the input are multiples of it
 _MIN_PROPOSAL = 0.06  # score of a person in the first run
+_MIN_GLANCE = 0.15  # score of a person whom no second run confirms
 _MIN_JOINT = 0.1  # confidence below which a joint is not detected
 _COUNTED_JOINT = 0.127  # joints that count for the score, as in the published network
 _SPREAD = 0.3  # of the prior around the guessed joint, as in the published network: cells of the shorter side
@@ -43,7 +45,7 @@ _CONFIRMED = 0.4  # OKS of the poses of both runs, from which their mean is take
 
 
 class MoveNetDetector:
-    """The `Detector` of MoveNet.
+    """The `FollowingDetector` of MoveNet.
 
     Args:
         sizes: Longer sides of the network's input, one run each.
@@ -68,6 +70,30 @@ class MoveNetDetector:
             people = [self._confirmed(image, person) for person in people]
         return remove_duplicates([_published(person) for person in people if person.score >= MIN_SCORE])
 
+    def glance(self, image: NDArray[np.uint8], /) -> list[Detection]:
+        """Detect the people of an image in one run, without confirming them."""
+        check_image(image)
+        whole = np.array([0, 0, image.shape[1], image.shape[0]], np.float64)
+        people = self._run(image, whole, GLANCE_SIZE)
+        return remove_duplicates([_published(person) for person in people if person.score >= _MIN_GLANCE])
+
+    def follow(
+        self, image: NDArray[np.uint8], joints_px: NDArray[np.floating], confidence: NDArray[np.floating], /
+    ) -> list[Detection]:
+        """Estimate the poses of known people, each in a crop around their pose in the previous frame."""
+        check_image(image)
+        followed = []
+        for joints, known in zip(joints_px, confidence > 0, strict=True):
+            box = np.concatenate([joints[known].min(axis=0), joints[known].max(axis=0)]).astype(np.float32)
+            before = Detection(joints.astype(np.float32), known.astype(np.float32), box, 1.0)
+            people = self._run(image, _window(box), _CROP_PX)
+            # A fast limb leaves its place in the last frame, the box does not.
+            likeness = [pose_similarity(before, each) + float(box_iou(box, each.box_px[None])[0]) for each in people]
+            followed.append(
+                _published(people[int(np.argmax(likeness))]) if max(likeness, default=0) > 0 else _missing(box)
+            )
+        return followed
+
     def _in_box(self, image: NDArray[np.uint8], box: NDArray[np.float32]) -> Detection:
         """The pose whose box overlaps the given box most; every confidence is 0 if none overlaps it."""
         people = self._run(image, _window(box), _CROP_PX)
@@ -75,8 +101,7 @@ class MoveNetDetector:
             overlap = box_iou(box, np.stack([person.box_px for person in people]))
             if overlap.max() > 0:
                 return replace(_published(people[int(overlap.argmax())]), box_px=box)
-        nothing = np.zeros((len(COCO17), 3), np.float32)
-        return Detection(nothing[:, :2], nothing[:, 2], box, 0.0)
+        return _missing(box)
 
     def _confirmed(self, image: NDArray[np.uint8], person: Detection) -> Detection:
         """A person after a second run on a crop around the joints.
@@ -114,6 +139,12 @@ class MoveNetDetector:
                 box = np.clip(box.reshape(2, 2) * STRIDE / factor + low, 0, size).astype(np.float32).ravel()
                 people.append(Detection(joints, confidence, _sound(box, joints[confidence > 0]), score))
         return people
+
+
+def _missing(box: NDArray[np.float32]) -> Detection:
+    """No person, in the place of one."""
+    nothing = np.zeros((len(COCO17), 3), np.float32)
+    return Detection(nothing[:, :2], nothing[:, 2], box, 0.0)
 
 
 def _published(person: Detection) -> Detection:

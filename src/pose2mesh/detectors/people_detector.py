@@ -16,7 +16,7 @@ from pose2mesh.detectors.blazepose.blazepose_detector import landmarks_detection
 from pose2mesh.detectors.blazepose.landmark_network import LandmarkNetwork
 from pose2mesh.detectors.blazepose.region import Region
 from pose2mesh.detectors.blazepose.shipped_network import ShippedNetwork
-from pose2mesh.detectors.detection import Detection, Detector
+from pose2mesh.detectors.detection import Detection, FollowingDetector
 from pose2mesh.detectors.movenet import MoveNetDetector
 from pose2mesh.detectors.nms import pose_similarity, remove_duplicates
 from pose2mesh.skeletons import COCO17
@@ -28,7 +28,7 @@ _RIM_OVER_TORSO = 1.3  # and its least, over the torso's length, where legs and 
 
 
 class PeopleDetector:
-    """A `Detector` of two networks.
+    """A `FollowingDetector` of two networks.
 
     Args:
         finder: The detector of the people and their joints; MoveNet by default.
@@ -37,13 +37,23 @@ class PeopleDetector:
         InputError: ONNX Runtime is missing, or a file of the package is missing or damaged.
     """
 
-    def __init__(self, finder: Detector | None = None) -> None:
+    def __init__(self, finder: FollowingDetector | None = None) -> None:
         self.finder = finder or MoveNetDetector()
         self.landmark_network = LandmarkNetwork(ShippedNetwork("pose_landmarks.onnx"))
 
     def __call__(self, image: NDArray[np.uint8], /, boxes: NDArray[np.floating] | None = None) -> list[Detection]:
         people = self._with_landmarks(image, self.finder(image, boxes))
         return people if boxes is not None else remove_duplicates(people)
+
+    def glance(self, image: NDArray[np.uint8], /) -> list[Detection]:
+        """Detect the people of an image fast."""
+        return remove_duplicates(self._with_landmarks(image, self.finder.glance(image)))
+
+    def follow(
+        self, image: NDArray[np.uint8], joints_px: NDArray[np.floating], confidence: NDArray[np.floating], /
+    ) -> list[Detection]:
+        """Estimate the poses of known people."""
+        return self._with_landmarks(image, self.finder.follow(image, joints_px, confidence))
 
     def _with_landmarks(self, image: NDArray[np.uint8], people: list[Detection]) -> list[Detection]:
         """The people, those whom the landmark network sees in the same pose with its landmarks."""

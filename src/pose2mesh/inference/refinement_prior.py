@@ -19,9 +19,13 @@ _TURN_RAD = {
     "Spine2": 0.07, "Shoulder": 0.06, "Arm": 0.17, "ForeArm": 0.15, "Hand": 0.20, "Neck": 0.12, "Head": 0.10,
 }  # fmt: skip
 _TURN_FREEDOM = 1.1
-# Standard deviations of the girth (of all bones together, and of a kind of bone beside it) and of the stretch, as
-# shares of the predicted ones.
-_GIRTH, _GIRTH_OF_KIND, _STRETCH = 0.3, 0.2, 0.05
+# Standard deviations of the girth (of all bones together, of a kind of bone beside it, and of the difference between
+# neighbours) and of the stretch, as shares of the predicted ones.
+_GIRTH, _GIRTH_OF_KIND, _GIRTH_DIFFERENCE, _STRETCH = 0.3, 0.3, 0.1, 0.05
+_NEIGHBOURS = (
+    ("Hips", "Spine"), ("Spine", "Spine1"), ("Spine1", "Spine2"), ("Spine2", "Shoulder"), ("Hips", "UpLeg"),
+    ("UpLeg", "Leg"), ("Leg", "Foot"), ("Arm", "ForeArm"),
+)  # fmt: skip
 # Precision of the girth of people without a mask: 2D joints say nothing of it, but would change it.
 _HELD = 1e6
 
@@ -66,6 +70,10 @@ def _precision() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     precision = 1e-6 * np.eye(UNKNOWNS)
     precision[TURNS, TURNS] += np.kron(pull @ relative, np.eye(3))
     precision[GIRTHS, GIRTHS] += np.linalg.inv(_GIRTH**2 + _GIRTH_OF_KIND**2 * np.eye(len(KINDS)))
+    for one, other in _NEIGHBOURS:
+        difference = np.zeros(UNKNOWNS)
+        difference[GIRTHS.start + KINDS.index(one)], difference[GIRTHS.start + KINDS.index(other)] = 1, -1
+        precision += np.outer(difference, difference) / _GIRTH_DIFFERENCE**2
     precision[STRETCHES, STRETCHES] += np.eye(len(KINDS)) / _STRETCH**2
     return precision, pull
 

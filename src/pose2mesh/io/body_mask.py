@@ -21,7 +21,7 @@ class BodyMask:
 
     Attributes:
         probability: (h, w) float32 in [0, 1]: that a pixel shows the person.
-        to_image: (2, 3) affine map from mask pixels (x, y, 1) to pixels of the image.
+        to_image: (2, 3) affine map from mask pixels (x, y, 1), whole numbers at their centres, to pixels of the image.
     """
 
     probability: NDArray[np.float32]
@@ -33,9 +33,8 @@ class BodyMask:
         place = ((pixels - self.to_image[:, 2]) @ inverse.T).astype(np.float32)
         height, width = self.probability.shape
         padded = np.pad(self.probability, 2)
-        # Two pixels of padding, and half a pixel from the corner of a pixel to its centre.
-        place = np.clip(np.nan_to_num(place), -1.5, [width + 1.5, height + 1.5]) + 1.5
-        low = np.minimum(place.astype(np.int32), [width + 2, height + 2])
+        place = np.clip(np.nan_to_num(place), -1.5, [width + 0.5, height + 0.5]) + 2  # two pixels of padding
+        low = place.astype(np.int32)
         x, y = np.moveaxis((place - low).astype(np.float32), -1, 0)
         index = low[..., 1] * (width + 4) + low[..., 0]
         flat = padded.ravel()

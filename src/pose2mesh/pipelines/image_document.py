@@ -25,6 +25,7 @@ def describe_image(
         "input": result.name,
         "model": predictor.info.name,
         "camera": describe_camera(result.intrinsics, result.size),
+        "up": result.gravity.describe(),
         "refined": result.is_refined,
         "joint_names": list(predictor.joint_set.names),
         "people": [

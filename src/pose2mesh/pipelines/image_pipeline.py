@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pose2mesh.body_models.default_body import DEFAULT_BODY
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import Intrinsics
+from pose2mesh.geometry.gravity import LEVEL_CAMERA, estimate_gravity
 from pose2mesh.inference.joint_input import usable_people
 from pose2mesh.inference.person import Person
 from pose2mesh.inference.predictor import Predictor
@@ -229,6 +230,7 @@ def write_video(
         " ".join(names),
         options.overlay_parts,
         options.refine,
+        options.up == "auto",
     )
     predict_video(video, video_options, predictor, detector, rig, say, warn)
 
@@ -300,8 +302,20 @@ def recover_image(
     intrinsics = choose_intrinsics(options.camera, size, None, keypoints.stem)
     people, identifiers, skipped = _recover_people(predictor, keypoints, intrinsics, options, size, image)
     name = keypoints.image_name or keypoints.stem
+    gravity = LEVEL_CAMERA
+    if options.up == "auto":
+        gravity = estimate_gravity([person.joints[None] for person in people], predictor.joint_set)
     return ImageResult(
-        keypoints.stem, name, image, size, people, identifiers, skipped, intrinsics, is_refined=options.refine
+        keypoints.stem,
+        name,
+        image,
+        size,
+        people,
+        identifiers,
+        skipped,
+        intrinsics,
+        is_refined=options.refine,
+        gravity=gravity,
     )
 
 

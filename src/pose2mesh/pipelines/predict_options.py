@@ -44,6 +44,8 @@ class PredictOptions:
         video: The video that the keypoints belong to, to draw over; gives the frame rate, too.
         overlay: What overlays show, separated by commas: mesh, joints, confidences; side and top views beside the
             image.
+        up: Which way is up in glb, bvh and html, where bodies stand upright. auto: a guess from people who stand or
+            walk; level: that of a level camera.
         refine: Move the bodies to the 2D joints and, in images, to the silhouette if there is one: the detector's or
             the segmentation of a COCO file.
     """
@@ -54,13 +56,14 @@ class PredictOptions:
     intrinsics: str = AUTO
     height: float | None = None
     formats: Annotated[str | None, Parameter(help=describe_formats())] = None
-    detector: Literal["auto", "blazepose", "rtmpose"] = "auto"
+    detector: Literal["auto", "movenet", "blazepose", "rtmpose"] = "auto"
     detector_model: Annotated[tuple[Path, ...], Parameter(consume_multiple=False)] = ()
     offline: bool = False
     smooth: Literal["one-euro", "off"] = "one-euro"
     fps: float | None = None
     video: Path | None = None
     overlay: str = "mesh,joints"
+    up: Literal["auto", "level"] = "auto"
     refine: bool = False
 
     def check(self) -> None:

@@ -160,6 +160,9 @@ async def _fail(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": "the server failed; its log says why"}, 500)
 
 
+_QUERY = ("joints", "height", "intrinsics", "refine", "format", "name")
+
+
 def _options(request: Request) -> PredictOptions:
     """The options of a request, from its query.
 
@@ -167,14 +170,22 @@ def _options(request: Request) -> PredictOptions:
         InputError: an option is invalid; the message names it.
     """
     query = request.query_params
-    unknown = set(query) - {"joints", "height", "intrinsics", "format", "name"}
-    if unknown:
-        raise InputError(f"{min(unknown)}: is not an option; expected joints, height, intrinsics, format or name")
+    if unknown := set(query) - set(_QUERY):
+        raise InputError(f"{min(unknown)}: is not an option; expected {', '.join(_QUERY[:-1])} or {_QUERY[-1]}")
     try:
         height = float(query["height"]) if "height" in query else None
     except ValueError:
         raise InputError(f"height {query['height']!r}: expected metres") from None
-    joints = query.get("joints", "coco")
-    options = PredictOptions(Path(), joints, intrinsics=query.get("intrinsics", AUTO), height=height, formats="json")
+    refine = query.get("refine", "false")
+    if refine not in ("true", "false"):
+        raise InputError(f"refine {refine!r}: expected true or false")
+    options = PredictOptions(
+        Path(),
+        query.get("joints", "coco"),
+        intrinsics=query.get("intrinsics", AUTO),
+        height=height,
+        formats="json",
+        refine=refine == "true",
+    )
     options.check()
     return options

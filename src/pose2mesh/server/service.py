@@ -83,7 +83,9 @@ class Service:
     def frame(self, image: ImageResult) -> dict[str, Any]:
         """The JSON document of an image for the 3D view."""
         people, canvas = image.people, image.canvas()
-        return describe_frame(self.predictor, people, canvas, image.stem, image.identifiers, image.colours)
+        return describe_frame(
+            self.predictor, people, canvas, image.stem, image.identifiers, image.colours, image.gravity
+        )
 
     def write(self, frames: Frames, name: str, check: Callable[[], None]) -> tuple[str, bytes]:
         """The name and content of the frames in a format: one file, or a zip archive of several.

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pose2mesh.motion.person_fitting import Rig
 
 BATCH = 32
+_GRAVITY_FRAMES = 100
 _SHAPE_FRAMES = 64  # number of frames, spread over the track, that the shape is fitted to
 TURNS = 22 * 9
 
@@ -199,6 +200,14 @@ class BodyTrack:
         )
         score = float(confidence[confidence > 0].mean())
         return Person(body[1:first], body[first:], row["joints_px"], confidence, camera, self.stature_m, score)
+
+    def some_joints(self) -> NDArray[np.float32]:
+        """Joints (T, J, 3), root-relative, of up to `_GRAVITY_FRAMES` frames spread over the track, of those in
+        which the person was detected."""
+        rows = self.track.rows[:]
+        detected = np.flatnonzero(~(rows["bridged"] | rows["absent"]))
+        chosen = detected[np.unique(np.linspace(0, len(detected) - 1, min(len(detected), _GRAVITY_FRAMES)).astype(int))]
+        return np.stack([self.bodies[int(t)][1 : 1 + len(self.predictor.joint_set)] for t in chosen])
 
     @cached_property
     def stature_m(self) -> float:

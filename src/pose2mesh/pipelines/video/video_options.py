@@ -44,6 +44,7 @@ class VideoOptions:
         smooth: Whether to filter over time.
         detector: The detector and its files; results of an earlier run with another detector are discarded.
         overlay: Elements of the overlay.
+        upright: Whether to estimate which way is up; else the camera is taken for level.
         refine: Whether to move the bodies of each frame to their 2D joints before they are filtered over time.
     """
 
@@ -56,3 +57,4 @@ class VideoOptions:
     detector: str
     overlay: OverlayParts
     refine: bool = False
+    upright: bool = True

@@ -18,6 +18,7 @@ import numpy as np
 
 from pose2mesh.detectors.detection import Detector
 from pose2mesh.errors import InputError
+from pose2mesh.geometry.gravity import LEVEL_CAMERA, estimate_gravity
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.io.atomic_write import move_all, replacing
 from pose2mesh.pipelines.camera_choice import choose_intrinsics
@@ -140,7 +141,12 @@ def recover_video(
     with progress(source.stem, "recovering", total) as step:
         for body in bodies:
             body.finish(rig, step)
-    return VideoResult(source.path.name, predictor, conditions, rate, len(detections), bodies, tracks.unclaimed, fault)
+    gravity = LEVEL_CAMERA
+    if options.upright:
+        gravity = estimate_gravity([body.some_joints() for body in bodies], predictor.joint_set)
+    return VideoResult(
+        source.path.name, predictor, conditions, rate, len(detections), bodies, tracks.unclaimed, fault, gravity
+    )
 
 
 def _stated_size(frame_detections: FrameDetections) -> tuple[int, int] | None:

@@ -9,6 +9,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from pose2mesh.geometry.gravity import LEVEL_CAMERA, Gravity
 from pose2mesh.inference.person import Person
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.pipelines.video.body_track import BodyTrack, VideoConditions
@@ -46,6 +47,7 @@ class VideoResult:
         people: Tracked people in the order of appearance.
         unclaimed: Number of detections outside any track.
         fault: The reason for fewer frames than expected, or None.
+        gravity: Which way is up, for formats whose bodies stand upright.
     """
 
     name: str
@@ -56,6 +58,7 @@ class VideoResult:
     people: list[BodyTrack]
     unclaimed: int
     fault: str | None
+    gravity: Gravity = LEVEL_CAMERA
 
     def at(self, frame: int) -> list[VisiblePerson]:
         """The people in view in a frame."""

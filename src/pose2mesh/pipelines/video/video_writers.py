@@ -108,6 +108,7 @@ def write_arrays(path: Path, result: VideoResult, with_rig: bool) -> None:
         whole("size_px", np.array(result.conditions.size))
         whole("intrinsics", np.array(intrinsics.numbers))
         whole("distortion", np.array(intrinsics.distortion, np.float64))
+        whole("up", np.array(result.gravity.up))
         whole("camera_source", np.array("none" if result.conditions.intrinsics is None else intrinsics.source))
         if people and with_rig:
 
@@ -147,6 +148,7 @@ def write_description(path: Path, result: VideoResult, files: Sequence[dict[str,
         "frames": result.frames,
         "size_px": list(conditions.size),
         "camera": describe_camera(conditions.intrinsics, conditions.size),
+        "up": result.gravity.describe(),
         "refined": conditions.refine,
         "fault": result.fault,
         "smoothed": conditions.smooth,
