@@ -116,6 +116,15 @@ def test_the_camera_of_a_known_image_size_is_used_by_default(predictor: Predicto
     assert predictor.recover(pixels, intrinsics=CAMERA)[0].camera.source == "given"
 
 
+@pytest.mark.parametrize(
+    ("size", "fault"),
+    [((20, 15), "person 0: no joint lies in the image of 20x15"), ((0, 480), "expected width and height in pixels")],
+)
+def test_a_size_that_cannot_be_that_of_the_image(predictor: Predictor, size: tuple[int, int], fault: str) -> None:
+    with pytest.raises(InputError, match=fault):
+        predictor.recover(people_px()[0] + (100, 100, 0), image_size=size)
+
+
 def test_a_height_scales_the_body_and_its_distance(small_surface: MeshTopology) -> None:
     joints = np.random.default_rng(2).normal(size=(19, 3)) * (0.3, 0.6, 0.25) + (0.5, 0.2, 5)
     features = [1 / len(COCO.bones)] * len(COCO.bones) + [math.log(5.0)]

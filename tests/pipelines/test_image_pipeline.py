@@ -192,6 +192,51 @@ def test_what_camera_was_used_stands_in_the_document(bundle_file: Path, tmp_path
     assert known["focal_length_35mm"] == pytest.approx(27.04, abs=0.01)
 
 
+def photo_of_26_mm(path: Path, focal: int = 26) -> Path:
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0xA405] = focal
+    Image.new("RGB", (320, 240)).save(path, exif=exif.tobytes())
+    return path
+
+
+@pytest.mark.parametrize(("focal", "source"), [(26, "metadata"), (3, "nominal")])
+def test_the_focal_length_of_the_metadata_is_used(bundle_file: Path, tmp_path: Path, focal: int, source: str) -> None:
+    """Of a copy of half the size, so that intrinsics are in pixels of the keypoints."""
+    image = photo_of_26_mm(tmp_path / "photo.jpg", focal)
+    people = coco_file(tmp_path / "two.json", (640, 480))
+    status, said, warned = run([people], bundle_file, options(tmp_path / "out", "json", image))
+    assert (status, warned) == (0, [])
+    camera = json.loads((tmp_path / "out" / "two.json").read_text())["camera"]
+    assert camera["source"] == source
+    if source == "metadata":
+        assert camera["focal_length_35mm"] == 26
+        assert camera["intrinsics"] == pytest.approx([800 * 26 / 43.2666, 800 * 26 / 43.2666, 320, 240], rel=1e-4)
+    else:
+        line = f"  {image}: EXIF FocalLengthIn35mmFilm is 3; expected 8 to 1200 mm; it is ignored"
+        assert line in said
+
+
+def test_a_given_image_size_gives_a_camera(bundle_file: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "pose.npy", people_px(2))
+    for given in ("auto", "28mm"):
+        asked = PredictOptions(tmp_path / "out", intrinsics=given, formats="json", image_size="640,480")
+        assert run([tmp_path / "pose.npy"], bundle_file, asked)[0] == 0
+        camera = json.loads((tmp_path / "out" / "pose.json").read_text())["camera"]
+        assert camera["size_px"] == [640, 480]
+        assert camera["source"] == ("given" if given == "28mm" else "nominal")
+        assert given == "auto" or camera["focal_length_35mm"] == 28
+
+
+def test_an_image_size_without_the_people_is_refused(bundle_file: Path, tmp_path: Path) -> None:
+    array = people_px(1)
+    array[..., :2] += 1000
+    np.save(tmp_path / "pose.npy", array)
+    asked = PredictOptions(tmp_path / "out", formats="json", image_size="640,480")
+    status, _, warned = run([tmp_path / "pose.npy"], bundle_file, asked)
+    assert status == 2
+    assert "pose: person 0: no joint lies in the image of 640x480 pixels" in warned[0]
+
+
 def test_without_a_size_there_is_no_camera(bundle_file: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "pose.npy", people_px(1))
     assert run([tmp_path / "pose.npy"], bundle_file, options(tmp_path / "out", "json"))[0] == 0

@@ -217,7 +217,9 @@ def _scaled(part: NDArray[np.uint8], longer_px: int) -> tuple[NDArray[np.uint8],
     factor = longer_px / max(height, width)
     size = max(1, round(width * factor)), max(1, round(height * factor))
     padded = np.zeros((*(-(-side // _MULTIPLE) * _MULTIPLE for side in size[::-1]), 3), np.uint8)
-    padded[: size[1], : size[0]] = np.asarray(Image.fromarray(part).resize(size, Image.Resampling.BILINEAR))
+    padded[: size[1], : size[0]] = np.asarray(
+        Image.fromarray(part).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+    )
     return padded, np.array(size) / (width, height)
 
 

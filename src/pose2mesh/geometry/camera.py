@@ -59,7 +59,7 @@ class Intrinsics:
         if len(values) not in (4, 8, 9) or not np.isfinite(values).all() or min(values[:2]) <= 0:
             raise InputError(
                 f"--intrinsics {text!r}: expected FX,FY,CX,CY[,K1,K2,P1,P2[,K3]] in pixels, focal lengths "
-                "positive, or auto, nominal or none"
+                "positive, 28mm (35 mm equivalent), auto, nominal or none"
             )
         return cls(*values[:4], distortion=tuple(values[4:]))
 

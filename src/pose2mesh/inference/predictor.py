@@ -21,6 +21,7 @@ from pose2mesh.geometry.camera import Intrinsics, look_at, nominal_intrinsics
 from pose2mesh.inference.backend import Backend, DepthBackend, ImageBackend, Images, TrackBackend, check_runtime
 from pose2mesh.inference.joints3d import convert_joints3d, split_joints3d
 from pose2mesh.inference.person import Person, canvas_size, solve_camera
+from pose2mesh.io.image_size import check_size, outside_image
 from pose2mesh.models.bundle.bundle_info import DEFAULT
 from pose2mesh.skeletons import JOINT_SETS, LARGEST_COORDINATE_PX, JointSet, convert, input_order, where_without_spread
 
@@ -103,14 +104,16 @@ class Predictor:
 
         Raises:
             InputError: an unexpected number of joints; coordinates that are not finite; fewer than five joints; joints
-                that all coincide or lie on a line along an axis; a height for a model that does not predict heights; or
-                no image for a model that needs it.
+                that all coincide, lie on a line along an axis, or lie outside an image of `image_size`; a height for a
+                model that does not predict heights; or no image for a model that needs it.
         """
         pixels, given = _split_keypoints(keypoints)
         order = input_order(joints, pixels.shape[1])
         joints_px, confidence = convert(pixels, given, order, self.joint_set)
         for person in range(len(joints_px)):
             fault = unusable(joints_px[person], confidence[person], self.joint_set)
+            if fault is None and image_size is not None:
+                fault = outside_image(joints_px[person], confidence[person], check_size(image_size))
             if fault is not None:
                 raise InputError(f"person {person}: {fault}")
         depth = None

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from pose2mesh.errors import InputError
 from pose2mesh.io.body_mask import BodyMask
+from pose2mesh.io.image_size import outside_image
 from pose2mesh.skeletons import COCO, INPUT_ORDERS, LARGEST_COORDINATE_PX, convert, input_order, where_without_spread
 
 # COCO's flags. The label of a hidden joint (1) is the annotator's guess, less exact than that of a visible one (2).
@@ -132,10 +133,18 @@ def stream_keypoints(path: Path | str, joints: str = "coco", minimum_joints: int
     path = Path(path)
     input_order(joints, len(INPUT_ORDERS.get(joints, ())))  # refuses an unknown joint set before the file is read
     for image, found in _read(path):
-        people = [_checked(person, joints, minimum_joints) for person in found]
+        people = [_within(_checked(person, joints, minimum_joints), image.size) for person in found]
         image.people.extend(person for person in people if isinstance(person, PoseInput))
         image.skipped.extend(person for person in people if isinstance(person, Skipped))
         yield image
+
+
+def _within(person: PoseInput | Skipped, size: tuple[int, int] | None) -> PoseInput | Skipped:
+    """Skip a person who cannot be in an image of the size that the file states."""
+    if isinstance(person, Skipped) or size is None:
+        return person
+    fault = outside_image(person.joints_px, person.confidence, size)
+    return person if fault is None else Skipped(person.identifier, fault)
 
 
 def _checked(found: _Found, joints: str, minimum_joints: int) -> PoseInput | Skipped:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import Intrinsics, equivalent_intrinsics, nominal_intrinsics
 from pose2mesh.pipelines.predict_options import AUTO, NOMINAL
 
+# `PredictOptions.camera`: known intrinsics, a known 35 mm equivalent focal length, a way to choose them, or none.
+CameraOption: TypeAlias = Intrinsics | float | Literal["auto", "nominal"] | None
+
 
 def choose_intrinsics(
-    option: Intrinsics | Literal["auto", "nominal"] | None,
+    option: CameraOption,
     size: tuple[int, int] | None,
     focal_35mm: float | None,
     name: str,
@@ -27,16 +30,19 @@ def choose_intrinsics(
         The intrinsics; None for weak perspective: no camera is wanted, or with `auto` the size is unknown.
 
     Raises:
-        InputError: a nominal camera is requested, and the size is unknown.
+        InputError: a nominal camera or a focal length in mm is given, and the size is unknown.
     """
-    if option != AUTO and option != NOMINAL:
+    if option is None or isinstance(option, Intrinsics):
         return option
     if size is None:
-        if option == NOMINAL:
-            raise InputError(
-                f"--intrinsics {NOMINAL}: the size of the image {name!r} is unknown; give --image-size or --image"
-            )
-        return None
+        if option == AUTO:
+            return None
+        shown = NOMINAL if option == NOMINAL else f"{option:g}mm"
+        raise InputError(
+            f"--intrinsics {shown}: the size of the image {name!r} is unknown; give --image-size or --image"
+        )
+    if isinstance(option, float):
+        return equivalent_intrinsics(option, size, "given")
     if option == AUTO and focal_35mm is not None:
         return equivalent_intrinsics(focal_35mm, size, "metadata")
     return nominal_intrinsics(size)

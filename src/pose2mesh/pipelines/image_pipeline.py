@@ -25,14 +25,16 @@ from pose2mesh.inference.person import Person
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.io.atomic_write import move_all
 from pose2mesh.io.body_mask import body_mask
+from pose2mesh.io.focal_length import FocalLength, read_focal_length
 from pose2mesh.io.image_lookup import IMAGE_SUFFIXES, match_images
-from pose2mesh.io.images import read_image, resize_image
+from pose2mesh.io.image_size import outside_image
+from pose2mesh.io.images import count_frames, read_image, resize_image
 from pose2mesh.io.keypoints import ImageInput, Skipped, read_keypoints
 from pose2mesh.model_zoo import load_model
 from pose2mesh.pipelines.camera_choice import choose_intrinsics
 from pose2mesh.pipelines.formats import writers
 from pose2mesh.pipelines.image_files import find_rig, write_image_files
-from pose2mesh.pipelines.predict_options import PredictOptions
+from pose2mesh.pipelines.predict_options import AUTO, PredictOptions
 from pose2mesh.pipelines.video.video_options import VIDEO_SUFFIXES, VideoInput, VideoOptions
 from pose2mesh.visualization.image_result import ImageResult
 
@@ -231,6 +233,7 @@ def write_video(
         options.overlay_parts,
         options.refine,
         options.up == "auto",
+        options.size,
     )
     predict_video(video, video_options, predictor, detector, rig, say, warn)
 
@@ -251,11 +254,16 @@ def write_image(
         raise InputError(
             f"{keypoints.stem}: model {predictor.info.name!r} takes the image as input; give it with --image"
         )
-    image = None if image_path is None else read_image(image_path, keypoints.size)
-    result = recover_image(predictor, keypoints, image, options)
+    image = None if image_path is None else read_image(image_path, keypoints.size or options.size)
+    focal = FocalLength() if image_path is None else read_focal_length(image_path)
+    result = recover_image(predictor, keypoints, image, options, focal.equivalent_mm)
     with all_or_none(options.out) as folder:
         write_image_files(folder, predictor, result, formats, options.overlay_parts)
     lines = [f"{keypoints.stem}: {len(result.people)} recovered, {len(result.skipped)} skipped"]
+    if focal.fault is not None and options.camera == AUTO:
+        lines.append(f"  {image_path}: {focal.fault}; it is ignored")
+    if image_path is not None and (frames := count_frames(image_path)) > 1:
+        lines.append(f"  {image_path}: has {frames} frames, of which the first is used")
     return lines + [f"  skipped {skip.identifier}: {skip.reason}" for skip in result.skipped]
 
 
@@ -285,7 +293,11 @@ def all_or_none(folder: Path) -> Iterator[Path]:
 
 
 def recover_image(
-    predictor: Predictor, keypoints: ImageInput, image: NDArray[np.uint8] | None, options: PredictOptions
+    predictor: Predictor,
+    keypoints: ImageInput,
+    image: NDArray[np.uint8] | None,
+    options: PredictOptions,
+    focal_35mm: float | None = None,
 ) -> ImageResult:
     """Recover the people of an image, in the order of the input.
 
@@ -294,12 +306,18 @@ def recover_image(
         keypoints: The people's 2D joints.
         image: (H, W, 3) RGB, where there is one.
         options: Camera and height.
+        focal_35mm: 35 mm equivalent focal length from the metadata of the image, where there is one.
 
     Raises:
-        InputError: a nominal camera is requested, and the image size is unknown.
+        InputError: a nominal camera is requested, and the image size is unknown; or the size does not contain the
+            people.
     """
-    size = keypoints.size if image is None or keypoints.size is not None else (image.shape[1], image.shape[0])
-    intrinsics = choose_intrinsics(options.camera, size, None, keypoints.stem)
+    size = keypoints.size
+    if size is None:  # a person outside the size that a COCO file states is skipped by its reader
+        size = options.size or (None if image is None else (image.shape[1], image.shape[0]))
+        if size is not None:
+            _require_inside(keypoints, size)
+    intrinsics = choose_intrinsics(options.camera, size, focal_35mm, keypoints.stem)
     people, identifiers, skipped = _recover_people(predictor, keypoints, intrinsics, options, size, image)
     name = keypoints.image_name or keypoints.stem
     gravity = LEVEL_CAMERA
@@ -317,6 +335,18 @@ def recover_image(
         is_refined=options.refine,
         gravity=gravity,
     )
+
+
+def _require_inside(keypoints: ImageInput, size: tuple[int, int]) -> None:
+    """Refuse people who cannot be in an image of the size that is given beside them.
+
+    Raises:
+        InputError: someone cannot.
+    """
+    for person in keypoints.people:
+        fault = outside_image(person.joints_px, person.confidence, size)
+        if fault is not None:
+            raise InputError(f"{keypoints.stem}: person {person.identifier}: {fault}; expected the size of the image")
 
 
 def _recover_people(

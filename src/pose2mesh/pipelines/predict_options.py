@@ -32,7 +32,10 @@ class PredictOptions:
             image as input; a scaled copy will do.
         intrinsics: Of the camera. auto: from the metadata of the image or video, else nominal ones of its size, where
             that is known; nominal: those of its size; none: for crops, whose camera cannot be known;
-            FX,FY,CX,CY[,K1,K2,P1,P2[,K3]]: known ones in pixels, with distortion.
+            28mm: the 35 mm equivalent focal length; FX,FY,CX,CY[,K1,K2,P1,P2[,K3]]: known ones in pixels, with
+            distortion.
+        image_size: W,H: width and height in pixels of the whole image, for keypoints of arrays and of OpenPose, which
+            do not state it.
         height: Standing height of the people in metres, which a 2D pose does not determine.
         detector: Person and keypoint detector for images; an extra of the install. Its model is downloaded on first
             use.
@@ -65,6 +68,7 @@ class PredictOptions:
     overlay: str = "mesh,joints"
     up: Literal["auto", "level"] = "auto"
     refine: bool = False
+    image_size: str | None = None
 
     def check(self) -> None:
         """Check every option before any work is done.
@@ -93,22 +97,38 @@ class PredictOptions:
             raise InputError(f"--video {self.video}: no such file")
         if self.out.exists() and not self.out.is_dir():
             raise InputError(f"--out {self.out}: is a file, expected a folder")
-        _ = self.overlay_parts, self.camera
+        _ = self.overlay_parts, self.camera, self.size
 
     @property
-    def camera(self) -> Intrinsics | Literal["auto", "nominal"] | None:
-        """The given intrinsics, the way to choose them, or None for no camera.
+    def camera(self) -> Intrinsics | float | Literal["auto", "nominal"] | None:
+        """The given intrinsics or 35 mm equivalent focal length, the way to choose them, or None for no camera.
 
         Raises:
             InputError: `intrinsics` is neither a way nor numbers in range.
         """
         from pose2mesh.geometry.camera import Intrinsics
+        from pose2mesh.io.focal_length import parse_focal_length
 
         if self.intrinsics == AUTO:
             return AUTO
         if self.intrinsics == NOMINAL:
             return NOMINAL
-        return None if self.intrinsics == NONE else Intrinsics.parse(self.intrinsics)
+        if self.intrinsics == NONE:
+            return None
+        if self.intrinsics.endswith("mm"):
+            return parse_focal_length(self.intrinsics)
+        return Intrinsics.parse(self.intrinsics)
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """The given (width, height) of the images.
+
+        Raises:
+            InputError: `image_size` is something else.
+        """
+        from pose2mesh.io.image_size import parse_size
+
+        return None if self.image_size is None else parse_size(self.image_size)
 
     @property
     def overlay_parts(self) -> OverlayParts:

@@ -160,7 +160,7 @@ async def _fail(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": "the server failed; its log says why"}, 500)
 
 
-_QUERY = ("joints", "height", "intrinsics", "refine", "format", "name")
+_QUERY = ("joints", "height", "intrinsics", "image_size", "refine", "format", "name")
 
 
 def _options(request: Request) -> PredictOptions:
@@ -186,6 +186,7 @@ def _options(request: Request) -> PredictOptions:
         height=height,
         formats="json",
         refine=refine == "true",
+        image_size=query.get("image_size"),
     )
     options.check()
     return options

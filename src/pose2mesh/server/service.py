@@ -65,7 +65,7 @@ class Service:
         images = []
         for upload in read_uploads(files, options.joints, self.limits, self.detector, check):
             check()
-            images.append(recover_image(self.predictor, upload.keypoints, upload.image, options))
+            images.append(recover_image(self.predictor, upload.keypoints, upload.image, options, upload.focal_35mm))
         return Frames(images)
 
     def describe(self, result: StoredResult) -> str:

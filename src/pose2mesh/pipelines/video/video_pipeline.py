@@ -21,8 +21,10 @@ from pose2mesh.errors import InputError
 from pose2mesh.geometry.gravity import LEVEL_CAMERA, estimate_gravity
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.io.atomic_write import move_all, replacing
+from pose2mesh.io.focal_length import FocalLength
 from pose2mesh.pipelines.camera_choice import choose_intrinsics
 from pose2mesh.pipelines.formats import VideoOutput, name_files, write_files, writers
+from pose2mesh.pipelines.predict_options import AUTO
 from pose2mesh.pipelines.video.body_track import BodyTrack, VideoConditions
 from pose2mesh.pipelines.video.detection_store import DetectionStore
 from pose2mesh.pipelines.video.frame_detections import FrameDetections, store_detections
@@ -129,9 +131,12 @@ def recover_video(
         raise
     _clear_if_changed(work / "people", work / "bodies.json", _recovery_key(source, options, predictor))
     tracks = track_people(detections, work / "people", float(rate), predictor.joint_set)
-    stated = _stated_size(frame_detections)
+    stated = _stated_size(frame_detections) or options.image_size
     size = stated or _extent(tracks)
-    intrinsics = choose_intrinsics(options.intrinsics, stated, None, source.stem)
+    focal = FocalLength() if frame_detections.video is None else frame_detections.video.focal_length
+    if focal.fault is not None and options.intrinsics == AUTO:
+        say(f"{source.stem}: {focal.fault}; it is ignored")
+    intrinsics = choose_intrinsics(options.intrinsics, stated, focal.equivalent_mm, source.stem)
     conditions = VideoConditions(float(rate), size, intrinsics, options.height_m, options.smooth, options.refine)
     bodies = [BodyTrack(track, predictor, conditions) for track in tracks.people]
     total = sum(len(track) for track in tracks.people)
@@ -178,7 +183,7 @@ def _detection_key(source: VideoInput, options: VideoOptions, predictor: Predict
 
 def _recovery_key(source: VideoInput, options: VideoOptions, predictor: Predictor) -> dict[str, Any]:
     """Description of all inputs that the recovered bodies depend on, besides the detections."""
-    given = [str(options.intrinsics), options.height_m, options.smooth, options.refine]
+    given = [str(options.intrinsics), options.height_m, options.smooth, options.refine, options.image_size]
     return {"model": asdict(predictor.info), "asked": given}
 
 
