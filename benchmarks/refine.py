@@ -6,7 +6,7 @@
   every second person of the file separately, since settings were chosen on this set. With `--detect` the same from the
   detector's joints and masks, for the people it finds, against the labels.
 - Clips: MPJPE, PA-MPJPE, MPVPE and PA-MPVPE in mm on the validation clips of the split, without a camera, under the
-  nominal and the true one, from true and noisy joints; the change with its standard error over samples. No masks are used.
+  nominal and the true one, from true and noisy joints; the change with its standard error over samples. No masks.
 - Time: of refinement alone, for batches of 1, 8 and 64 people, with and without masks; the least of seven
   runs, since other work on the machine only adds to it.
 """
@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -205,10 +204,11 @@ def predict(
     joints, vertices = predictor.run(pixels, confidence, cameras)
     people = []
     of_people = [None] * len(joints) if cameras is None else cameras
-    for each in zip(joints, vertices, pixels, confidence, of_people, sizes, strict=True):
-        camera = solve_camera(each[0], each[2], each[3], each[4], each[5])
-        people.append(Person(*each[:4], camera, predictor.stature(each[0]), 1.0))
-    return [replace(person, confidence=person.confidence.astype(np.float32)) for person in people]
+    for index, camera in enumerate(of_people):
+        body, observed = (joints[index], vertices[index]), (pixels[index], confidence[index].astype(np.float32))
+        solved = solve_camera(body[0], *observed, camera, sizes[index])
+        people.append(Person(*body, *observed, solved, predictor.stature(body[0]), 1.0))
+    return people
 
 
 def _errors(predictor: Predictor, people: list[Person], truth: BodyPoints) -> np.ndarray:
