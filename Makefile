@@ -1,9 +1,9 @@
 # Everything runs from .venv, which these targets make; nothing is installed outside it.
-#   make demo     meshes of the people in the example, in demo_out/
+#   make demo     meshes of the people in the example photo and keypoints, in demo_out/
 #   make test     ruff, mypy and the tests to run while you work: every command end to end, in some minutes
 #   make test-all all tests, as CI runs them
 #   make docs     the documentation as a site, in docs/_build/html; a warning is an error
-#   make release  the wheel in dist/, installed into an empty environment and run there
+#   make release  the wheel in dist/, installed into an empty environment and run there without a network
 #   make bench    time the networks beside their textbook formulation; options in BENCH="--quick --device cuda"
 #   make train    train with CONFIG=configs/<name>.yaml
 #   make table    run the results table of the literature: MOTIONS=<folder of BVH clips>; TRAIN=1 trains all methods first
@@ -26,7 +26,7 @@ help:
 	@sed -n 's/^#   //p' Makefile
 
 demo: $(INSTALLED)
-	$(BIN)/pose2mesh predict examples/coco_people.json --out demo_out
+	$(BIN)/pose2mesh predict examples/two_people.jpg examples/coco_people.json --out demo_out
 
 # Distributed by file, on up to four cores: fixtures of a file are made once, and each process needs a gigabyte.
 PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
@@ -58,8 +58,7 @@ release: $(INSTALLED_DEV)
 	$(PYTHON) -m venv $(EMPTY)
 	$(EMPTY)/bin/pip install --quiet $(TORCH)
 	$(EMPTY)/bin/pip install --quiet --constraint constraints.txt dist/*.whl
-	cd $(EMPTY) && bin/pose2mesh predict ../../examples/coco_people.json --out out
-	ls $(EMPTY)/out/*.glb $(EMPTY)/out/*_overlay.png
+	$(BIN)/python scripts/check_offline.py $(EMPTY) dist/*.whl
 
 # Writes tables and figures to benchmarks/out/; takes some ten minutes on two idle cores.
 bench: $(INSTALLED_DEV)

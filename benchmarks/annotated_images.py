@@ -1,7 +1,7 @@
 """Accuracy of predicted bodies on annotated images, beside constant poses as a baseline.
 
     python benchmarks/annotated_images.py --keypoints person_keypoints.json --images images [--model default]
-        [--motions BVH_DIR] [--detector mediapipe|rtmpose --detector-model FILE … --sheet sheet.png]
+        [--motions BVH_DIR] [--detector blazepose|rtmpose --detector-model FILE … --sheet sheet.png]
 
 Over the people with 12 or more annotated keypoints: mean OKS of the reprojected joints (area: the person's mask), mean
 IoU of the mesh's silhouette with COCO's person mask. The same camera fit is applied to a T-pose and to the mean pose
@@ -142,7 +142,7 @@ def main() -> None:
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--motions", type=Path)
     parser.add_argument("--model", default="default")
-    parser.add_argument("--detector", choices=("auto", "mediapipe", "rtmpose"))
+    parser.add_argument("--detector", choices=("auto", "blazepose", "rtmpose"))
     parser.add_argument("--detector-model", type=Path, nargs="+")
     parser.add_argument("--sheet", type=Path, help="image to write, for local use: COCO's images are not free")
     arguments = parser.parse_args()

@@ -1,6 +1,6 @@
 """From a video to one BVH file a person, step by step, as a template for your own pipeline.
 
-    pip install ".[video,mediapipe]"
+    pip install ".[video]"
     python examples/video_to_bvh.py dance.mp4 --out motion
 
 `pose2mesh predict dance.mp4 --formats bvh` does the same and stores intermediate results on disk, so use that for long

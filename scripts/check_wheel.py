@@ -13,7 +13,11 @@ from pathlib import Path
 LARGEST_MB = 80
 NEEDED = (
     "pose2mesh/weights/default.safetensors",
+    "pose2mesh/weights/movenet/movenet_multipose.onnx",
+    "pose2mesh/weights/blazepose/person_detector.onnx",
+    "pose2mesh/weights/blazepose/pose_landmarks.onnx",
     "pose2mesh/visualization/static/pose2mesh.js",
+    "pose2mesh/body_models/anny_articulation.npz",
     "pose2mesh/body_models/anny_regressors.npz",
     "pose2mesh/baselines/common/pose_prior.npz",
     "LICENSE",

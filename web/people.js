@@ -11,7 +11,7 @@ export const personName = (person, index) =>
 /** The list elements of a frame's people. @param onlook called with the index of the person to focus */
 export function listPeople(frame, jointNames, onlook) {
   if (!frame.people.length) return [element("p", { class: "note", text: "No person was detected in this image." })];
-  return frame.people.map((person, index) => {
+  return [...frame.people.map((person, index) => {
     const swatch = element("span", { class: "swatch", "aria-hidden": "true" });
     swatch.style.background = person.colour;
     const name = element("button", { type: "button", class: "look", title: "Focus this person", onclick: () => onlook(index) },
@@ -23,7 +23,15 @@ export function listPeople(frame, jointNames, onlook) {
         fact("Arm span", metres(person.span_m), "Wrist to wrist, along arms and shoulders"),
         fact("Confidence", percent(person.score), "Mean over the given joints")),
       joints(person, jointNames));
-  });
+  }), element("p", { class: "note up", text: upright(frame.up) })];
+}
+
+/** Where the scene's vertical comes from, in words. */
+function upright(up) {
+  if (up.source !== "people") return "Up: the camera is taken for level.";
+  const from = up.people ? ` from ${up.people} ${up.people === 1 ? "person" : "people"}` : "";
+  const off = up.spread_deg ? `, give or take ${Math.round(up.spread_deg)}°` : "";
+  return `Up: a guess${from}${off}.`;
 }
 
 function fact(term, value, title) {

@@ -99,6 +99,7 @@ export class Viewer {
   look({ turn, tilt }, person = null) {
     const box = this.extent(person);
     const centre = box.getCenter(new Vector3());
+    this.camera.up.set(0, 1, 0);
     this.camera.fov = FIELD_OF_VIEW / Math.min(1, Math.max(0.6, this.camera.aspect));
     this.camera.updateProjectionMatrix();
     this.camera.position.setFromSpherical(new Spherical(1, tilt, turn)).add(centre);
@@ -113,6 +114,8 @@ export class Viewer {
     const corners = this.backdropCorners();
     const middle = corners.reduce((sum, corner) => sum.add(corner), new Vector3()).divideScalar(4);
     this.camera.position.set(0, 0, 0);
+    // The camera may have been tilted to a side: upright is then the side of the image, not the vertical.
+    this.camera.up.subVectors(corners[0], corners[2]).normalize();
     this.camera.lookAt(middle);
     this.camera.updateMatrixWorld();
     const spread = corners.map((corner) => this.camera.worldToLocal(corner)).map(({ x, y, z }) =>

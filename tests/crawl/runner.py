@@ -32,7 +32,7 @@ def detect(picture: np.ndarray, boxes: Any = None) -> list[Detection]:
 
 
 def main() -> int:
-    registry.DETECTORS["mediapipe"] = lambda files, offline: detect
+    registry.DETECTORS["blazepose"] = lambda files, offline: detect
     names = json.loads(os.environ.get("TEST_NAMES", "{}"))
     real = socket.getaddrinfo
 

@@ -17,7 +17,7 @@ from pose2mesh.detectors import registry
 
 @pytest.fixture(autouse=True)
 def _detector(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(registry.DETECTORS, "mediapipe", lambda files, offline: detect)
+    monkeypatch.setitem(registry.DETECTORS, "blazepose", lambda files, offline: detect)
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def run(*arguments: str | Path) -> int:
 
 def test_a_folder_becomes_a_data_set(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
-    assert run("--from-folder", photos, "--out", out, "--detector", "mediapipe") == 0
+    assert run("--from-folder", photos, "--out", out, "--detector", "blazepose") == 0
     assert [Path(record["url"]).name for record in manifest(out)] == ["a.jpg", "b.png", "c.JPG"]
     printed = capsys.readouterr().out
     assert printed.startswith(f"{out}: 3 images kept, with 3 people; not kept: ")
@@ -48,7 +48,7 @@ def test_a_folder_becomes_a_data_set(photos: Path, tmp_path: Path, capsys: pytes
         assert note in printed
     assert len(json.loads((out / "person_keypoints.json").read_text())["annotations"]) == 3
     before = (out / "manifest.jsonl").read_bytes()
-    assert run("--from-folder", photos, "--out", out, "--detector", "mediapipe") == 0
+    assert run("--from-folder", photos, "--out", out, "--detector", "blazepose") == 0
     assert (out / "manifest.jsonl").read_bytes() == before
 
 
@@ -59,7 +59,7 @@ def test_without_a_detector_every_image_is_kept(photos: Path, tmp_path: Path) ->
 
 def test_blurred_faces(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert run("--from-folder", photos, "--out", out, "--detector", "mediapipe", "--blur-faces") == 0
+    assert run("--from-folder", photos, "--out", out, "--detector", "blazepose", "--blur-faces") == 0
     record = manifest(out)[0]
     assert record["edits"] == ["faces blurred"]
     assert record["file"].endswith(".jpg")
@@ -72,7 +72,7 @@ def test_blurred_faces(photos: Path, tmp_path: Path) -> None:
 
 def test_removal_by_id(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
-    options = ("--from-folder", photos, "--out", out, "--detector", "mediapipe")
+    options = ("--from-folder", photos, "--out", out, "--detector", "blazepose")
     run(*options)
     gone = manifest(out)[0]
     assert run("--out", out, "--remove", gone["id"]) == 0
@@ -88,7 +88,7 @@ def test_removal_by_id(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
 
 def test_an_interrupted_removal_is_completed(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    options = ("--from-folder", photos, "--out", out, "--detector", "mediapipe")
+    options = ("--from-folder", photos, "--out", out, "--detector", "blazepose")
     run(*options)
     going = manifest(out)[0]
     line = {key: going[key] for key in ("url", "sha256", "phash")}
@@ -100,7 +100,7 @@ def test_an_interrupted_removal_is_completed(photos: Path, tmp_path: Path) -> No
 
 def test_leftovers_of_a_kill_are_deleted(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    options = ("--from-folder", photos, "--out", out, "--detector", "mediapipe")
+    options = ("--from-folder", photos, "--out", out, "--detector", "blazepose")
     run(*options)
     whole = (out / "manifest.jsonl").read_bytes()
     last = manifest(out)[-1]

@@ -18,7 +18,7 @@ from website import Reply, Server, crawl, make_image, manifest, start
 
 from pose2mesh.io.keypoints import read_keypoints
 
-FAST = ("--allow-private", "--detector", "mediapipe", "--delay", "0")
+FAST = ("--allow-private", "--detector", "blazepose", "--delay", "0")
 
 
 def endless() -> Iterator[bytes]:

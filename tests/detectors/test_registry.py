@@ -12,7 +12,7 @@ from pose2mesh.io import downloads
 
 
 def test_an_unknown_detector_is_named() -> None:
-    with pytest.raises(InputError, match="'openpose': expected one of auto, mediapipe, rtmpose"):
+    with pytest.raises(InputError, match="'openpose': expected one of auto, blazepose, movenet, rtmpose"):
         load_detector("openpose")
 
 
@@ -21,51 +21,36 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         load_detector("auto", (tmp_path / "none.task",))
 
 
-def test_without_any_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "find_spec", lambda _: None)
-    with pytest.raises(InputError, match=r'no detector is installed; `pip install "pose2mesh\[mediapipe\]"`'):
-        load_detector("auto")
-
-
-@pytest.mark.parametrize(
-    ("name", "library"), [("mediapipe", "mediapipe"), ("rtmpose", "onnxruntime")], ids=["mediapipe", "rtmpose"]
-)
-def test_without_its_library_it_says_what_to_install(name: str, library: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(InputError, match=rf'`pip install "pose2mesh\[{name}\]"` brings it'):
+@pytest.mark.parametrize("name", ["blazepose", "movenet", "rtmpose"])
+def test_without_its_library_it_says_what_to_install(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(InputError, match=r'onnxruntime is not installed; `pip install "pose2mesh\[\w+\]"` brings it'):
         load_detector(name, offline=True)
 
 
-@pytest.mark.parametrize("fault", [ImportError("libGL.so.1: cannot open"), OSError("libEGL.so.1: cannot open")])
-def test_without_gl_it_says_what_to_install(fault: Exception, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    class Broken:
-        def find_spec(self, name: str, *_: object) -> None:
-            if name.startswith("mediapipe"):
-                raise fault
-
-    for name in [name for name in sys.modules if name.partition(".")[0] == "mediapipe"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
-    with pytest.raises(InputError, match=r"lib\w+\.so\.1: cannot open.*apt-get install libgl1 libegl1 libgles2"):
-        load_detector("mediapipe", offline=True)
+@pytest.mark.parametrize("name", ["blazepose", "movenet"])
+def test_those_that_ship_take_no_files(name: str, tmp_path: Path) -> None:
+    (tmp_path / "pose.task").touch()
+    with pytest.raises(InputError, match=rf"pose\.task: {name} ships with its files; expected --detector rtmpose"):
+        load_detector(name, (tmp_path / "pose.task",))
 
 
 @pytest.mark.parametrize(
-    ("installed", "cached", "expected"),
+    ("cached", "given", "expected"),
     [
-        (["mediapipe", "onnxruntime"], ["yolox", "rtmpose"], "rtmpose"),
-        (["mediapipe", "onnxruntime"], ["yolox"], "mediapipe"),
-        (["mediapipe"], ["yolox", "rtmpose"], "mediapipe"),
-        (["onnxruntime"], [], "rtmpose"),
+        (["yolox", "rtmpose"], False, "rtmpose"),
+        (["yolox"], False, "movenet"),
+        ([], False, "movenet"),
+        ([], True, "rtmpose"),
     ],
 )
 def test_auto_takes_the_better_one_where_it_costs_no_download(
-    installed: list[str], cached: list[str], expected: str, monkeypatch: pytest.MonkeyPatch
+    cached: list[str], given: bool, expected: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     chosen: list[str] = []
-    monkeypatch.setattr(module, "find_spec", lambda name: name if name in installed else None)
     monkeypatch.setattr(downloads, "find_cached", lambda key: Path(key) if key in cached else None)
-    monkeypatch.setattr(module, "_mediapipe", lambda files, offline: chosen.append("mediapipe"))
-    monkeypatch.setattr(module, "_rtmpose", lambda files, offline: chosen.append("rtmpose"))
-    load_detector("auto")
+    for name in ("movenet", "rtmpose"):
+        monkeypatch.setattr(module, f"_{name}", lambda files, offline, name=name: chosen.append(name))
+    (tmp_path / "pose.onnx").touch()
+    load_detector("auto", (tmp_path / "pose.onnx",) if given else None)
     assert chosen == [expected]

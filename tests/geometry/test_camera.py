@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pose2mesh.errors import InputError
-from pose2mesh.geometry.camera import Intrinsics, fit_perspective, fit_weak_perspective, look_at, rotation_to_axis
+from pose2mesh.geometry.camera import (
+    Intrinsics,
+    equivalent_intrinsics,
+    fit_perspective,
+    fit_weak_perspective,
+    look_at,
+    rotation_to_axis,
+)
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -39,7 +46,20 @@ def test_projection_of_a_known_point() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "1,2,3", "1,2,3,4,5", "a,b,c,d", "0,500,1,1", "500,-1,1,1", "nan,500,1,1", "1,1,inf,1"]
+    "text",
+    [
+        "",
+        "1,2,3",
+        "1,2,3,4,5",
+        "1,2,3,4,5,6,7",
+        "1,2,3,4,5,6,7,8,9,10",
+        "1,2,3,4,nan,0,0,0",
+        "a,b,c,d",
+        "0,500,1,1",
+        "500,-1,1,1",
+        "nan,500,1,1",
+        "1,1,inf,1",
+    ],
 )
 def test_bad_intrinsics_are_refused(text: str) -> None:
     with pytest.raises(InputError, match=r"--intrinsics .* expected FX,FY,CX,CY"):
@@ -47,7 +67,66 @@ def test_bad_intrinsics_are_refused(text: str) -> None:
 
 
 def test_intrinsics_from_text() -> None:
+    found = Intrinsics.parse("500,510,320,240,-0.3,0.1,1e-3,2e-3")
+    assert found == Intrinsics(500, 510, 320, 240, distortion=(-0.3, 0.1, 1e-3, 2e-3))
+    assert found.pinhole == Intrinsics(500, 510, 320, 240)
+    assert found.source == "given"
     assert Intrinsics.parse(" 500, 510.5,320,-2e1") == Intrinsics(500, 510.5, 320, -20)
+
+
+def test_field_of_view_and_equivalent_focal_length() -> None:
+    """A full-frame image behind a 24 mm lens: 73.7, 53.1 and 84.1 degrees."""
+    camera = equivalent_intrinsics(24, (3600, 2400), "metadata")
+    assert camera.fx == pytest.approx(2400)
+    assert (camera.cx, camera.cy, camera.source) == (1800, 1200, "metadata")
+    np.testing.assert_allclose(camera.field_of_view_deg((3600, 2400)), [73.74, 53.13, 84.06], atol=0.01)
+    assert camera.focal_35mm((3600, 2400)) == pytest.approx(24)
+
+
+@given(
+    k1=st.floats(-0.4, 0.3),
+    k2=st.floats(-0.1, 0.1),
+    p=st.tuples(st.floats(-0.005, 0.005), st.floats(-0.005, 0.005)),
+    k3=st.floats(-0.02, 0.02),
+    x=st.floats(-640, 1280),
+    y=st.floats(-480, 960),
+)
+def test_distortion_is_undone(k1: float, k2: float, p: tuple[float, float], k3: float, x: float, y: float) -> None:
+    camera = Intrinsics(700, 710, 320, 240, distortion=(k1, k2, *p, k3))
+    pixel = np.array([[x, y], [320, 240]])
+    rays = camera.rays(pixel)
+    assert np.isfinite(rays).all()
+    np.testing.assert_allclose(camera.project(3 * rays), pixel, atol=1e-3)
+
+
+def test_distortion_of_a_known_point() -> None:
+    """Brown's polynomial by hand: r² = 0.05, radial 1 - 0.2 · 0.05 + 0.1 · 0.0025 + 0.4 · 0.000125."""
+    camera = Intrinsics(1000, 1000, 0, 0, distortion=(-0.2, 0.1, 0.01, -0.02, 0.4))
+    radial = 1 - 0.01 + 0.00025 + 0.00005
+    x = 0.2 * radial + 2 * 0.01 * 0.02 - 0.02 * (0.05 + 0.08)
+    y = 0.1 * radial + 0.01 * (0.05 + 0.02) - 2 * 0.02 * 0.02
+    np.testing.assert_allclose(camera.project(np.array([0.4, 0.2, 2.0])), [1000 * x, 1000 * y], atol=1e-9)
+
+
+def test_distorted_points_far_outside_the_image_stay_outside() -> None:
+    """The polynomial of a barrel lens turns back at 1.05; beyond, pixels keep growing with the angle."""
+    camera = Intrinsics(700, 700, 0, 0, distortion=(-0.3, 0.0, 0.0, 0.0))
+    pixels = camera.project(np.stack([np.linspace(0, 5, 100), np.zeros(100), np.ones(100)], axis=1))[:, 0]
+    assert (np.diff(pixels) > 0).all()
+
+
+def test_looking_at_a_person_takes_the_distortion_out() -> None:
+    plain = Intrinsics(700, 700, 320, 240)
+    bent = Intrinsics(700, 700, 320, 240, distortion=(-0.25, 0.08, 0.001, 0.0))
+    joints = a_person(3) + np.array([0.8, 0.3, 5.0])
+    expected, rotation = look_at(plain.project(joints), np.ones(17), plain)
+    found, found_rotation = look_at(bent.project(joints), np.ones(17), bent)
+    np.testing.assert_allclose(found_rotation, rotation, atol=5e-3)  # the mean of bent pixels is another one
+    np.testing.assert_allclose(found, expected, atol=6)
+    joints -= joints[0]
+    np.testing.assert_allclose(
+        fit_perspective(joints, bent.project(joints + np.array([1, 0, 6])), np.ones(17), bent), (1, 0, 6), atol=1e-6
+    )
 
 
 @given(seed=SEEDS, scale=st.floats(1, 2000), x=st.floats(-1000, 3000), y=st.floats(-1000, 3000))

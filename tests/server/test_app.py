@@ -120,6 +120,7 @@ def test_no_person_detected_is_a_result(ask: Ask) -> None:
         ("?height=9", b"{}", "height 9.0: expected metres between"),
         ("?joints=fingers", b"{}", "joints 'fingers': expected one of"),
         ("?colour=red", b"{}", "colour: is not an option"),
+        ("?refine=yes", b"{}", "refine 'yes': expected true or false"),
         ("?format=exe", b"{}", "format 'exe': expected one of"),
         ("?intrinsics=1", b"{}", "intrinsics '1': expected FX,FY,CX,CY"),
     ],

@@ -52,6 +52,19 @@ def test_frames_and_people_are_as_in_the_file(ask: Ask, recovery: Predictor) -> 
     assert ask("GET", result["frames"][2]["files"]["glb"])[0] == 200
 
 
+def test_the_scene_is_upright_as_the_file_says(ask: Ask, recovery: Predictor) -> None:
+    content = arrays(recovery)
+    tilted = content | {"up": np.array([0.0, -0.8, -0.6])}
+    scenes = []
+    for each in (content, tilted):
+        result = json.loads(ask("POST", "/api/people?name=clip.npz", npz(each))[2])
+        scenes.append(json.loads(ask("GET", f"/api/results/{result['id']}/frames/0/scene")[2]))
+    level, upright = (np.array(scene["people"][0]["joints"]) for scene in scenes)
+    assert (scenes[0]["up"]["source"], scenes[1]["up"]["source"]) == ("level", "people")
+    # Up in camera axes is (0, −0.8, −0.6), which the level scene shows as (0, 0.8, 0.6).
+    np.testing.assert_allclose(upright[:, 1], level @ [0, 0.8, 0.6], atol=2e-4)
+
+
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
@@ -64,6 +77,7 @@ def test_frames_and_people_are_as_in_the_file(ask: Ask, recovery: Predictor) -> 
         ("person", np.array([0, 0, 1, -1]), "expected people in front of a camera"),
         ("intrinsics", np.array([0.0, 700, 320, 240]), "expected people in front of a camera"),
         ("frame", np.array(["0", "1", "2", "3"]), "frame has shape (4,) of <U1"),
+        ("up", np.array([0.0, 1.0, 0.0]), "up is [0.0, 1.0, 0.0]; expected a unit vector in camera axes"),
         ("faces", np.zeros((320, 3), np.int32), "its faces are those of another body"),
     ],
 )

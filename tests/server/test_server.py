@@ -212,7 +212,7 @@ def test_a_requested_detector_must_exist(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_without_any_detector_it_warns_that_images_are_not_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pose2mesh.detectors.registry.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
     warnings: list[str] = []
     assert server._find_detector("auto", (), True, warnings.append) is None
-    assert warnings[0].startswith("pose2mesh: images are not accepted, only keypoints: --detector auto: no detector")
+    assert warnings[0].startswith("pose2mesh: images are not accepted, only keypoints: onnxruntime is not installed")

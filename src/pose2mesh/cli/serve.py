@@ -32,7 +32,7 @@ class ServeOptions:
     host: str = "127.0.0.1"
     model: str = "default"
     backend: Literal["torch", "onnx"] = "torch"
-    detector: Literal["auto", "mediapipe", "rtmpose"] = "auto"
+    detector: Literal["auto", "movenet", "blazepose", "rtmpose"] = "auto"
     detector_model: Annotated[tuple[Path, ...], Parameter(consume_multiple=False)] = ()
     offline: bool = False
 

@@ -41,7 +41,7 @@ class CrawlOptions:
     remove: tuple[str, ...] = ()
     domain: tuple[str, ...] = ()
     licences: Literal["open", "any"] = "any"
-    detector: Literal["auto", "mediapipe", "rtmpose", "none"] = "auto"
+    detector: Literal["auto", "movenet", "blazepose", "rtmpose", "none"] = "auto"
     detector_model: Annotated[tuple[Path, ...], Parameter(consume_multiple=False)] = ()
     blur_faces: bool = False
     max_images: int = 1000

@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pose2mesh.errors import InputError
-
-
-@dataclass(frozen=True, eq=False)
-class BodyMask:
-    """The silhouette of one person, as a small image over a part of the photographed one.
-
-    Attributes:
-        probability: (h, w) float32 in [0, 1]: that a pixel shows the person.
-        to_image: (2, 3) affine map from mask pixels (x, y, 1) to pixels of the image.
-    """
-
-    probability: NDArray[np.float32]
-    to_image: NDArray[np.float64]
+from pose2mesh.io.body_mask import BodyMask as BodyMask
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +52,30 @@ class Detector(Protocol):
 
         Raises:
             InputError: the image or the boxes have another shape.
+        """
+        ...
+
+
+@runtime_checkable
+class FollowingDetector(Detector, Protocol):
+    """A detector that, in a video, follows people at less cost than it detects them."""
+
+    def glance(self, image: NDArray[np.uint8], /) -> list[Detection]:
+        """Detect the people of an image fast: those who are not small in it."""
+        ...
+
+    def follow(
+        self, image: NDArray[np.uint8], joints_px: NDArray[np.floating], confidence: NDArray[np.floating], /
+    ) -> list[Detection]:
+        """Estimate the poses of known people.
+
+        Args:
+            image: (H, W, 3) RGB.
+            joints_px: (P, 17, 2) in the previous frame, in the order of `skeletons.COCO17`.
+            confidence: (P, 17), 0 for a missing joint.
+
+        Returns:
+            One detection per person; where no person is found, every confidence is 0.
         """
         ...
 

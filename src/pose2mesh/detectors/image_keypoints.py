@@ -31,4 +31,14 @@ def pose_input(person: Detection, index: int) -> PoseInput:
     joints_px, confidence = convert(rows[:, :2], rows[:, 2], COCO17, COCO)
     left, top, right, bottom = map(float, person.box_px)
     box = (left, top, right - left, bottom - top)
-    return PoseInput(joints_px, confidence, index, rows, COCO17, box_px=box, score=person.score)
+    return PoseInput(
+        joints_px,
+        confidence,
+        index,
+        rows,
+        COCO17,
+        box_px=box,
+        mask=person.mask,
+        score=person.score,
+        joints3d_m=person.joints3d_m,
+    )

@@ -1,28 +1,24 @@
-"""The detectors of 2D poses by name, and `load_detector`, which builds one from its model files."""
+"""The detectors of 2D poses by name, and `load_detector`, which builds one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 
 from pose2mesh.detectors.detection import Detector
 from pose2mesh.errors import InputError
 from pose2mesh.io import downloads
-from pose2mesh.io.extras import install_command
 
 Files = tuple[Path, ...] | None
 
 
 def load_detector(name: str, files: Files = None, offline: bool = False) -> Detector:
-    """Build a detector that runs on the CPU; its model files are downloaded unless they are given or cached.
+    """Build a detector that runs on the CPU; model files that do not ship are downloaded unless given or cached.
 
     Args:
-        name: `mediapipe`, `rtmpose`, or `auto`. `auto` is the detector that the files belong to; without files RTMPose
-            if its files are cached, else the installed one, MediaPipe before RTMPose, since its one file is a sixteenth
-            of the size.
-        files: MediaPipe: a `.task` file, and optionally a YOLOX `.onnx` file that detects the people. RTMPose: `.onnx`
-            files of YOLOX and RTMPose, in any order.
+        name: `movenet` (with BlazePose's landmarks) and `blazepose`, which ship, `rtmpose`, or `auto`. `auto` is
+            RTMPose if its files are given or cached, else `movenet`.
+        files: RTMPose: `.onnx` files of YOLOX and RTMPose, in any order.
         offline: Download nothing.
 
     Raises:
@@ -37,21 +33,22 @@ def load_detector(name: str, files: Files = None, offline: bool = False) -> Dete
     return DETECTORS[name](files or None, offline)
 
 
-def _mediapipe(files: Files, offline: bool) -> Detector:
-    from pose2mesh.detectors.mediapipe_pose import MediaPipeDetector
-    from pose2mesh.detectors.onnx_files import OnnxNetwork
-    from pose2mesh.detectors.yolox import PersonDetector
+def _blazepose(files: Files, offline: bool) -> Detector:
+    from pose2mesh.detectors.blazepose.blazepose_detector import BlazePoseDetector
 
-    MediaPipeDetector.require()  # before anything is downloaded
-    if not files:
-        return MediaPipeDetector(downloads.fetch("mediapipe", offline))
-    tasks, networks = ([file for file in files if file.suffix.lower() == kind] for kind in (".task", ".onnx"))
-    if len(tasks) != 1 or len(networks) > 1 or len(files) != len(tasks) + len(networks):
+    if files:
         names = ", ".join(map(str, files))
-        raise InputError(
-            f"--detector-model {names}: expected a .task file for mediapipe, or that and a YOLOX .onnx file"
-        )
-    return MediaPipeDetector(tasks[0], PersonDetector(OnnxNetwork(networks[0])) if networks else None)
+        raise InputError(f"--detector-model {names}: blazepose ships with its files; expected --detector rtmpose")
+    return BlazePoseDetector()
+
+
+def _movenet(files: Files, offline: bool) -> Detector:
+    from pose2mesh.detectors.people_detector import PeopleDetector
+
+    if files:
+        names = ", ".join(map(str, files))
+        raise InputError(f"--detector-model {names}: movenet ships with its files; expected --detector rtmpose")
+    return PeopleDetector()
 
 
 def _rtmpose(files: Files, offline: bool) -> Detector:
@@ -73,24 +70,14 @@ def _rtmpose(files: Files, offline: bool) -> Detector:
 
 
 def _auto(files: Files, offline: bool) -> Detector:
-    has_mediapipe, has_onnxruntime = find_spec("mediapipe") is not None, find_spec("onnxruntime") is not None
-    if files:
-        is_mediapipe = any(file.suffix.lower() == ".task" for file in files)
-        return (_mediapipe if is_mediapipe else _rtmpose)(files, offline)
-    if has_onnxruntime and downloads.find_cached("yolox") and downloads.find_cached("rtmpose"):
-        return _rtmpose(None, offline)
-    if has_mediapipe:
-        return _mediapipe(None, offline)
-    if has_onnxruntime:
-        return _rtmpose(None, offline)
-    raise InputError(
-        f"--detector auto: no detector is installed; {install_command('mediapipe')} brings one for a few large "
-        f"people, {install_command('rtmpose')} one for crowds"
-    )
+    if files or (downloads.find_cached("yolox") and downloads.find_cached("rtmpose")):
+        return _rtmpose(files, offline)
+    return _movenet(None, offline)
 
 
 DETECTORS: dict[str, Callable[[Files, bool], Detector]] = {
     "auto": _auto,
-    "mediapipe": _mediapipe,
+    "blazepose": _blazepose,
+    "movenet": _movenet,
     "rtmpose": _rtmpose,
 }

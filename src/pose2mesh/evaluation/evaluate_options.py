@@ -30,6 +30,7 @@ class EvaluateOptions:
             a data set.
         drop_joints: Number of joints removed from each sample of the clips, at random.
         noise_scale: Size of the errors of --input noisy in the clips; 1 is that of a detector of COCO's joints.
+        refine: Move the predicted bodies to the 2D joints and, with --keypoints, to the masks, as predict does.
         on_fault: skip leaves out the records of a data set that cannot be used; by default as the config says.
         overrides: key=value that overrides the config of --data; several may follow.
         report: JSON file for the results; of a data set, the tables go beside it as Markdown.
@@ -45,6 +46,7 @@ class EvaluateOptions:
     input_: Literal["gt", "noisy", "detected"] = "gt"
     drop_joints: int = 0
     noise_scale: float = 1.0
+    refine: bool = False
     on_fault: Literal["raise", "skip"] | None = None
     overrides: Annotated[tuple[str, ...], Parameter(name="--set")] = ()
     report: Path | None = None

@@ -41,7 +41,7 @@ def evaluate_model(predictor: Predictor, options: EvaluateOptions, say: Callable
     if options.keypoints is not None and options.images is not None:
         from pose2mesh.evaluation.image_metrics import evaluate_keypoints
 
-        results = evaluate_keypoints(predictor, options.keypoints, options.images)
+        results = evaluate_keypoints(predictor, options.keypoints, options.images, refine=options.refine)
     else:
         results = _evaluate_clips(predictor, config, options)
     if options.report is not None:
@@ -67,7 +67,14 @@ def _evaluate_clips(predictor: Predictor, config: TrainConfig | None, options: E
         source = pose_sources(config.data)[1]
     samples = options.samples or DEFAULT_SYNTHETIC_SAMPLES
     return evaluate_synthetic(
-        predictor, source, samples, options.seed, options.input_, options.drop_joints, options.noise_scale
+        predictor,
+        source,
+        samples,
+        options.seed,
+        options.input_,
+        options.drop_joints,
+        options.noise_scale,
+        refine=options.refine,
     )
 
 

@@ -18,6 +18,8 @@ from pose2mesh import metrics
 from pose2mesh.errors import InputError, one_line
 from pose2mesh.inference.person import Camera, solve_camera
 from pose2mesh.inference.predictor import Predictor
+from pose2mesh.inference.refinement import refine_people
+from pose2mesh.io.body_mask import body_mask, polygon_corners
 from pose2mesh.io.image_lookup import match_images
 from pose2mesh.io.images import read_image, resize_image
 from pose2mesh.io.keypoints import ImageInput, PoseInput, read_keypoints
@@ -32,6 +34,7 @@ def evaluate_keypoints(
     annotations: Path,
     images: Path,
     still_poses: dict[str, tuple[NDArray[np.floating], NDArray[np.floating]]] | None = None,
+    refine: bool = False,
 ) -> dict[str, Any]:
     """Mean OKS and silhouette IoU over the people with at least 12 labelled joints and a polygon mask.
 
@@ -42,6 +45,7 @@ def evaluate_keypoints(
             are not in the folder are left out.
         still_poses: Name to root-relative joints (19, 3) and vertices (V, 3), metres, camera axes: fixed bodies that
             are measured beside the model under the same camera fit.
+        refine: Whether the bodies are moved to the labelled joints and the masks (`inference.refinement`).
 
     Returns:
         `oks` and `iou` of the model, `NAME_oks` and `NAME_iou` of each still pose, and the number of `people`.
@@ -58,6 +62,8 @@ def evaluate_keypoints(
         found = predictor.recover_converted(
             person.joints_px[None], person.confidence[None], image_size=size, image=image
         )[0]
+        if refine:
+            (found,) = refine_people(predictor, [found], [body_mask(person.mask)])
         bodies = {"": (found.joints, found.vertices, found.camera)}
         for name, (joints, vertices) in (still_poses or {}).items():
             camera = solve_camera(joints, person.joints_px, person.confidence, None, size)
@@ -71,6 +77,8 @@ def evaluate_keypoints(
             f"{annotations}: no person has {MIN_LABELLED_JOINTS} labelled joints and a polygon mask; expected one"
         )
     results: dict[str, Any] = {"model": predictor.info.name, "input": "gt", "people": people}
+    if refine:
+        results["refined"] = True
     for prefix, values in scores.items():
         oks, iou = np.mean(values, axis=0)
         results[f"{prefix}oks"], results[f"{prefix}iou"] = round(float(oks), 3), round(float(iou), 3)
@@ -156,14 +164,5 @@ def polygon_mask(polygons: Sequence[Any], size: tuple[int, int], where: str = "m
     image = Image.new("1", size)
     draw = ImageDraw.Draw(image)
     for polygon in polygons:
-        try:
-            corners = np.array(polygon, np.float64)
-        except (TypeError, ValueError):
-            corners = np.zeros(0)
-        valid = corners.ndim == 1 and len(corners) >= 6 and len(corners) % 2 == 0 and np.abs(corners).max() <= 1e6
-        if not valid:  # nor is NaN
-            raise InputError(
-                f"{where}: {str(polygon)[:60]!r} is no polygon; expected x, y, x, y, … of three points or more"
-            )
-        draw.polygon([(float(x), float(y)) for x, y in corners.reshape(-1, 2)], fill=1)
+        draw.polygon([(float(x), float(y)) for x, y in polygon_corners(polygon, where)], fill=1)
     return np.asarray(image)

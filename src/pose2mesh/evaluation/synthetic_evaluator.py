@@ -25,10 +25,12 @@ from pose2mesh.datasets.synthetic.bodies import (
 from pose2mesh.datasets.synthetic.detection_noise import measured_noise
 from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 from pose2mesh.errors import InputError
-from pose2mesh.geometry.camera import nominal_intrinsics
+from pose2mesh.geometry.camera import Intrinsics, nominal_intrinsics
 from pose2mesh.inference.backend import Images
+from pose2mesh.inference.person import Person, solve_camera
 from pose2mesh.inference.predictor import LEAST_JOINTS, Predictor
-from pose2mesh.metrics import BodyPoints, Measure, compute_errors
+from pose2mesh.inference.refinement import refine_people
+from pose2mesh.metrics import STANDARD_MEASURES, BodyPoints, Measure, compute_errors
 from pose2mesh.skeletons import JointSet
 
 CHUNK = 64  # samples whose whole mesh is in memory at a time
@@ -63,6 +65,7 @@ def evaluate_synthetic(
     drop_joints: int = 0,
     noise_scale: float = 1.0,
     body: BodyModel | None = None,
+    refine: bool = False,
 ) -> dict[str, Any]:
     """Mean errors in millimetres on samples of `source`, with the cameras, shapes and noise of the default configs.
 
@@ -75,6 +78,7 @@ def evaluate_synthetic(
         drop_joints: Number of joints removed at random from each sample.
         noise_scale: Size of the `noisy` errors; see `datasets.synthetic.detection_noise.measured_noise`.
         body: The default body on the CPU, if the caller has already built it, which takes seconds.
+        refine: Whether the bodies are moved to their 2D joints (`inference.refinement`).
 
     Returns:
         Means over samples. `mpjpe_mm`, `pa_mpjpe_mm`, `mpvpe_mm`, `pa_mpvpe_mm`: from pixels alone. `scaled_…`: after
@@ -115,12 +119,14 @@ def evaluate_synthetic(
             given = torch.from_numpy(pixels), torch.from_numpy(confidence)
             images = observer.observe(people, *given, start // CHUNK, seed)
         chunk_errors = _errors_by_camera(
-            predictor, people, (pixels, confidence, images), BodyPoints(joints, vertices), heights_m
+            predictor, people, (pixels, confidence, images), BodyPoints(joints, vertices), heights_m, refine
         )
         for name, values in chunk_errors.items():
             errors.setdefault(name, []).append(values)
     results: dict[str, Any] = {"model": predictor.info.name, "samples": samples, "seed": seed, "input": input_}
     results |= {"dropped_joints": drop_joints, "noise_scale": noise_scale}
+    if refine:
+        results["refined"] = True
     results |= {f"{name}_mm": float(1000 * torch.cat(values).mean()) for name, values in errors.items()}
     if samples > 1:
         per_sample = torch.cat(errors["mpjpe"])
@@ -146,6 +152,7 @@ def _errors_by_camera(
     inputs: tuple[NDArray[np.floating], NDArray[np.floating], Images | None],
     ground_truth: BodyPoints,
     heights_m: NDArray[np.floating],
+    refine: bool,
 ) -> dict[str, Tensor]:
     """Errors (B,) in metres of one chunk, by name: without a camera, with a nominal one, and with the true one.
 
@@ -155,6 +162,7 @@ def _errors_by_camera(
         inputs: 2D joints (B, J, 2), confidences (B, J) and, for models that take them, images.
         ground_truth: Joints and vertices of the samples.
         heights_m: (B,) true standing heights.
+        refine: Whether to move the bodies to the 2D joints.
     """
     pixels, confidence, images = inputs
     sizes = [(int(width), int(height)) for width, height in people.cameras.size_px]
@@ -166,9 +174,10 @@ def _errors_by_camera(
         ("known_camera_", people.cameras.intrinsics()),
     ):
         joints, vertices = predictor.run(pixels, confidence, intrinsics, images)
+        if refine:
+            joints, vertices = _refined(predictor, (joints, vertices), (pixels, confidence), intrinsics, sizes)
         prediction = BodyPoints(torch.from_numpy(joints), torch.from_numpy(vertices))
-        # Errors after alignment or scaling do not depend on the camera or the height.
-        measures: tuple[Measure, ...] = ("mpjpe", "mpvpe") if prefix else ALL_MEASURES
+        measures: tuple[Measure, ...] = STANDARD_MEASURES if prefix else ALL_MEASURES
         for name, values in compute_errors(prediction, ground_truth, joint_set, measures).items():
             errors[prefix + name] = values
         if intrinsics is nominal:
@@ -181,6 +190,24 @@ def _errors_by_camera(
             for name, values in compute_errors(resized, ground_truth, joint_set, ("mpjpe", "mpvpe")).items():
                 errors[prefix + name] = values
     return errors
+
+
+def _refined(
+    predictor: Predictor,
+    bodies: tuple[NDArray[np.float32], NDArray[np.float32]],
+    observed: tuple[NDArray[np.floating], NDArray[np.floating]],
+    intrinsics: list[Intrinsics] | None,
+    sizes: list[tuple[int, int]],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Joints and vertices `bodies` after they are moved to the 2D joints and confidences `observed`."""
+    people = []
+    for index, (joints, vertices, pixels, confidence) in enumerate(zip(*bodies, *observed, strict=True)):
+        of_person = None if intrinsics is None else intrinsics[index]
+        camera = solve_camera(joints, pixels, confidence, of_person, sizes[index])
+        stature = predictor.stature(joints)
+        people.append(Person(joints, vertices, pixels, confidence, camera, stature, 1.0))
+    people = refine_people(predictor, people)
+    return np.stack([person.joints for person in people]), np.stack([person.vertices for person in people])
 
 
 def drop_random_joints(

@@ -1,7 +1,7 @@
 """Interfaces between `inference.predictor.Predictor` and the runtimes of a model, in NumPy arrays.
 
-A model takes 2D joints (`Backend`), the image as well (`ImageBackend`), or the frames of one person together
-(`TrackBackend`).
+A model takes 2D joints (`Backend`), 3D joints of a detector as well (`DepthBackend`), the image as well
+(`ImageBackend`), or the frames of one person together (`TrackBackend`).
 """
 
 from __future__ import annotations
@@ -65,6 +65,30 @@ class Backend(Model, Protocol):
 
         Returns:
             Joints (P, J, 3) regressed from the mesh, and vertices (P, V, 3), in metres, in the axes of that camera.
+        """
+
+
+@runtime_checkable
+class DepthBackend(Model, Protocol):
+    """Runs a model that merges its lifted joints with 3D joints that were estimated from the image.
+
+    Attributes:
+        takes_joints3d: Whether this model does; files exported by earlier versions do not.
+    """
+
+    takes_joints3d: bool
+
+    def run(
+        self,
+        pixels: NDArray[np.float32],
+        confidence: NDArray[np.float32],
+        joints3d_m: NDArray[np.float32] | None = None,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """As `Backend.run`.
+
+        Args:
+            pixels, confidence: As there.
+            joints3d_m: (P, J, 3) metres, in the axes of the same cameras, from any origin; NaN where missing.
         """
 
 

@@ -37,10 +37,13 @@ class OnnxBackend:
 
     def __init__(self, session: InferenceSession, info: BundleInfo) -> None:
         self.session, self.info = session, info
+        # Files that were exported before there was this input lack it.
+        self.takes_joints3d = "joints3d" in {each.name for each in session.get_overridable_initializers()}
         # Dummy forward pass, so that a broken graph fails at load time.
         pixels = np.zeros((1, len(JOINT_SETS[info.joint_set]), 2), np.float32)
         names = ["faces", "template", "joints", "vertices"]
-        self.faces, self.template, *_ = self._outputs(names, pixels, pixels[..., 0])
+        inputs = {"pixels": pixels, "confidence": pixels[..., 0]}
+        self.faces, self.template, *_ = self._outputs(names, inputs)
 
     @classmethod
     def load(cls, name_or_path: str | Path, device: str) -> OnnxBackend:
@@ -87,24 +90,30 @@ class OnnxBackend:
             raise InputError(f"{path}: does not fit its own description: {one_line(error)}") from error
 
     def run(
-        self, pixels: NDArray[np.float32], confidence: NDArray[np.float32]
+        self,
+        pixels: NDArray[np.float32],
+        confidence: NDArray[np.float32],
+        joints3d_m: NDArray[np.float32] | None = None,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """See `inference.backend.Backend`."""
-        parts = (slice(start, start + CHUNK) for start in range(0, len(pixels), CHUNK))
-        found = [self._outputs(["joints", "vertices"], pixels[part], confidence[part]) for part in parts]
+        """See `inference.backend.DepthBackend`."""
+        inputs = {"pixels": pixels, "confidence": confidence}
+        if joints3d_m is not None:
+            inputs["joints3d"] = joints3d_m
+        found = []
+        for start in range(0, len(pixels), CHUNK):
+            part = {name: array[start : start + CHUNK] for name, array in inputs.items()}
+            found.append(self._outputs(["joints", "vertices"], part))
         joints, vertices = (np.concatenate(each) for each in zip(*found, strict=True))
         return joints, vertices
 
-    def _outputs(
-        self, names: list[str], pixels: NDArray[np.float32], confidence: NDArray[np.float32]
-    ) -> list[NDArray[Any]]:
+    def _outputs(self, names: list[str], inputs: dict[str, NDArray[np.float32]]) -> list[NDArray[Any]]:
         """Run the session; the outputs in the order of their names.
 
         Raises:
             RuntimeError: it failed.
         """
         try:
-            return self.session.run(names, {"pixels": pixels, "confidence": confidence})
+            return self.session.run(names, inputs)
         except Exception as error:  # the exceptions of ONNX Runtime have no other common class
             raise RuntimeError(one_line(error)) from error
 

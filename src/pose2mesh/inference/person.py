@@ -15,7 +15,7 @@ class Camera:
     """Camera of one person.
 
     Attributes:
-        kind: `weak_perspective` (one scale for the whole body) or `perspective` (intrinsics were given).
+        kind: `perspective`, or `weak_perspective` (one scale for the whole body) where the camera is unknown.
         intrinsics: Of the perspective camera; for weak perspective, nominal ones that give the same scale at the root.
         translation_m: (3,) the root joint in the camera's frame.
         scale_px_per_m: Pixels per metre at the depth of the root joint.
@@ -27,6 +27,11 @@ class Camera:
     translation_m: NDArray[np.float64]
     scale_px_per_m: float
     shift_px: NDArray[np.float64]
+
+    @property
+    def source(self) -> str:
+        """Where the intrinsics of a perspective camera come from: `given`, `metadata` or `nominal`; else `none`."""
+        return self.intrinsics.source if self.kind == "perspective" else "none"
 
     def project(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
         """Root-relative points (N, 3), metres, camera axes → pixels (N, 2)."""

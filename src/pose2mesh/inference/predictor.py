@@ -10,17 +10,18 @@ only where that runs the networks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pose2mesh.errors import InputError
-from pose2mesh.geometry.camera import Intrinsics, look_at
-from pose2mesh.inference.backend import Backend, ImageBackend, Images, TrackBackend, check_runtime
+from pose2mesh.geometry.camera import Intrinsics, look_at, nominal_intrinsics
+from pose2mesh.inference.backend import Backend, DepthBackend, ImageBackend, Images, TrackBackend, check_runtime
+from pose2mesh.inference.joints3d import convert_joints3d, split_joints3d
 from pose2mesh.inference.person import Person, canvas_size, solve_camera
-from pose2mesh.io.keypoints import PoseInput, Skipped
+from pose2mesh.io.image_size import check_size, outside_image
 from pose2mesh.models.bundle.bundle_info import DEFAULT
 from pose2mesh.skeletons import JOINT_SETS, LARGEST_COORDINATE_PX, JointSet, convert, input_order, where_without_spread
 
@@ -78,10 +79,11 @@ class Predictor:
         self,
         keypoints: ArrayLike,
         joints: str = "coco",
-        intrinsics: Intrinsics | None = None,
+        intrinsics: Intrinsics | Literal["auto"] | None = "auto",
         height_m: float | None = None,
         image_size: tuple[int, int] | None = None,
         image: NDArray[np.uint8] | None = None,
+        joints3d_m: ArrayLike | None = None,
     ) -> list[Person]:
         """Recover people from an array of 2D joints.
 
@@ -89,37 +91,46 @@ class Predictor:
             keypoints: (J, 2|3) or (P, J, 2|3): pixels, and optionally a confidence in [0, 1] as third column. A missing
                 joint has confidence 0 or, without a third column, is at (0, 0).
             joints: Order of the joints: `coco` (17 or 19), `human36`, `smpl`, `hand`, `openpose25` or `mediapipe33`.
-            intrinsics: Of the camera, if they are available: the result is then in full perspective, in the true
-                viewing direction.
+            intrinsics: Of the camera. `auto`: nominal ones of the image's size where that is known, else None. None
+                for crops and unknown images: weak perspective, by a camera that faces the person.
             height_m: Standing height of every person, if it is available: 2D joints do not determine it.
-            image_size: (width, height) in pixels; only sets the nominal focal length.
+            image_size: (width, height) in pixels of the whole image; by default that of `image`.
             image: (H, W, 3) RGB, the image that the people are in, for a model that takes it (`needs_image`).
+            joints3d_m: (J, 3) or (P, J, 3) 3D joints in the order `joints` that a detector estimated from the image, as
+                in `detectors.detection.Detection`; NaN where missing. They decide depths that 2D joints leave open.
 
         Returns:
             One person per row of the keypoints.
 
         Raises:
             InputError: an unexpected number of joints; coordinates that are not finite; fewer than five joints; joints
-                that all coincide or lie on a line along an axis; a height for a model that does not predict heights; or
-                no image for a model that needs it.
+                that all coincide, lie on a line along an axis, or lie outside an image of `image_size`; a height for a
+                model that does not predict heights; or no image for a model that needs it.
         """
         pixels, given = _split_keypoints(keypoints)
-        joints_px, confidence = convert(pixels, given, input_order(joints, pixels.shape[1]), self.joint_set)
+        order = input_order(joints, pixels.shape[1])
+        joints_px, confidence = convert(pixels, given, order, self.joint_set)
         for person in range(len(joints_px)):
             fault = unusable(joints_px[person], confidence[person], self.joint_set)
+            if fault is None and image_size is not None:
+                fault = outside_image(joints_px[person], confidence[person], check_size(image_size))
             if fault is not None:
                 raise InputError(f"person {person}: {fault}")
-        return self.recover_converted(joints_px, confidence, intrinsics, height_m, image_size, image)
+        depth = None
+        if joints3d_m is not None:
+            depth = convert_joints3d(split_joints3d(joints3d_m, pixels), order, self.joint_set)
+        return self.recover_converted(joints_px, confidence, intrinsics, height_m, image_size, image, joints3d_m=depth)
 
     def recover_converted(
         self,
         joints_px: NDArray[np.floating],
         confidence: NDArray[np.floating],
-        intrinsics: Intrinsics | None = None,
+        intrinsics: Intrinsics | Literal["auto"] | None = "auto",
         height_m: float | None = None,
         image_size: tuple[int, int] | None = None,
         image: NDArray[np.uint8] | None = None,
         one_person: bool = False,
+        joints3d_m: NDArray[np.floating] | None = None,
     ) -> list[Person]:
         """`recover` for joints that are already converted to the model's joint set and checked.
 
@@ -130,6 +141,7 @@ class Predictor:
             one_person: Whether the rows are consecutive frames of one person. A model with a `window` then recovers up
                 to that many together, and cameras are fitted to the model's own projection of its joints, which is as
                 steady over time as its bodies.
+            joints3d_m: (P, J, 3) as for `recover`, in the model's joint set.
 
         Raises:
             InputError: a height for a model that does not predict heights, or no image for a model that needs it.
@@ -138,9 +150,13 @@ class Predictor:
             self.require_heights(height_m)
         if len(joints_px) == 0:
             return []
+        if image_size is None and image is not None:
+            image_size = (image.shape[1], image.shape[0])
+        if intrinsics == "auto":
+            intrinsics = None if image_size is None else nominal_intrinsics(image_size)
         if image_size is None:  # one size for all people, so that they share a nominal camera and a scene
             image_size = canvas_size(joints_px[confidence > 0])
-        joints, vertices, projected_px = self._run(joints_px, confidence, intrinsics, image, one_person)
+        joints, vertices, projected_px = self._run(joints_px, confidence, intrinsics, image, one_person, joints3d_m)
         people = []
         for index in range(len(joints_px)):
             stature = self.stature(joints[index])
@@ -173,6 +189,7 @@ class Predictor:
         confidence: NDArray[np.floating],
         intrinsics: Intrinsics | list[Intrinsics] | None = None,
         images: Images | None = None,
+        joints3d_m: NDArray[np.floating] | None = None,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Run the model without solving for cameras.
 
@@ -185,6 +202,7 @@ class Predictor:
             confidence: (P, J) in [0, 1]; 0 where missing.
             intrinsics: Of the camera, or of each person's camera.
             images: For a model that needs them.
+            joints3d_m: (P, J, 3) as for `recover`, in the model's joint set.
 
         Returns:
             Joints (P, J, 3) and vertices (P, V, 3), metres, relative to the root joint.
@@ -192,7 +210,7 @@ class Predictor:
         Raises:
             InputError: there are no images, and the model needs them.
         """
-        return self._run(joints_px, confidence, intrinsics, images)[:2]
+        return self._run(joints_px, confidence, intrinsics, images, joints3d_m=joints3d_m)[:2]
 
     def _run(
         self,
@@ -201,6 +219,7 @@ class Predictor:
         intrinsics: Intrinsics | list[Intrinsics] | None,
         images: Images | None,
         one_person: bool = False,
+        joints3d_m: NDArray[np.floating] | None = None,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.floating] | None]:
         """`run`, and the joints projected by the model itself (P, J, 2), or None where it has no camera of its own."""
         projected_px: NDArray[np.floating] | None = None
@@ -219,7 +238,11 @@ class Predictor:
             joints, vertices, projected_px = self.backend.run_track(pixels, weight)
             if intrinsics is not None:  # back from the camera that faces each person
                 faced = zip(cameras, projected_px, turns, strict=True)
-                projected_px = np.stack([camera.project(camera.rays(points) @ turn) for camera, points, turn in faced])
+                projected_px = np.stack(
+                    [camera.project(camera.pinhole.rays(points) @ turn) for camera, points, turn in faced]
+                )
+        elif joints3d_m is not None and isinstance(self.backend, DepthBackend) and self.backend.takes_joints3d:
+            joints, vertices = self.backend.run(pixels, weight, np.asarray(joints3d_m, np.float32))
         else:
             joints, vertices = self.backend.run(pixels, weight)
         origin = joints[:, self.joint_set.root_index, None].copy()
@@ -290,33 +313,6 @@ def unusable(joints_px: NDArray[np.floating], confidence: NDArray[np.floating], 
         return f"{len(labelled)} of the joints of {joint_set.name!r} are there, at least {LEAST_JOINTS} are needed"
     place = where_without_spread(joints_px[labelled])
     return None if place is None else f"all joints are {place}"
-
-
-def usable_people(
-    people: Sequence[PoseInput], joint_set: JointSet
-) -> tuple[list[int], NDArray[np.float32], NDArray[np.float32], list[Skipped]]:
-    """Convert people from a file or a detector to a model's joint set, and skip those whose joints do not suffice.
-
-    Returns:
-        The indices of the people kept, their pixels (P, J, 2) and confidences (P, J), and the people skipped.
-    """
-    kept, pixels, confidences, skipped = [], [], [], []
-    for index, person in enumerate(people):
-        joints_px, confidence = convert(person.original[:, :2], person.original[:, 2], person.original_names, joint_set)
-        fault = unusable(joints_px, confidence, joint_set)
-        if fault is not None:
-            skipped.append(Skipped(person.identifier, fault))
-            continue
-        kept.append(index)
-        pixels.append(joints_px)
-        confidences.append(confidence)
-    J = len(joint_set)
-    return (
-        kept,
-        np.array(pixels, np.float32).reshape(-1, J, 2),
-        np.array(confidences, np.float32).reshape(-1, J),
-        skipped,
-    )
 
 
 def bone_log_lengths(joints: NDArray[np.floating], joint_set: JointSet) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ CHUNK = 64  # people in one forward pass, so that memory does not grow with thei
 
 
 class TorchBackend:
-    """See `inference.backend.Backend`.
+    """See `inference.backend.DepthBackend`.
 
     Args:
         bundle: As loaded.
@@ -25,6 +25,8 @@ class TorchBackend:
     Raises:
         InputError: the device is not available.
     """
+
+    takes_joints3d = True
 
     def __init__(self, bundle: Bundle, device: str = "cpu") -> None:
         if device == "cuda" and not torch.cuda.is_available():
@@ -48,13 +50,17 @@ class TorchBackend:
 
     @torch.inference_mode()
     def run(
-        self, pixels: NDArray[np.float32], confidence: NDArray[np.float32]
+        self,
+        pixels: NDArray[np.float32],
+        confidence: NDArray[np.float32],
+        joints3d_m: NDArray[np.float32] | None = None,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """See `inference.backend.Backend`."""
+        """See `inference.backend.DepthBackend`."""
         joints, vertices = [], []
         for start in range(0, len(pixels), CHUNK):
             part = slice(start, start + CHUNK)
-            points = self.network(*(torch.from_numpy(x[part]).to(self.device) for x in (pixels, confidence))).points
+            inputs = [x[part] for x in (pixels, confidence, joints3d_m) if x is not None]
+            points = self.network(*(torch.from_numpy(x).to(self.device) for x in inputs)).points
             joints.append(self.network.joints(points).cpu().numpy())
             vertices.append(self.network.vertices(points).cpu().numpy())
         return np.concatenate(joints), np.concatenate(vertices)

@@ -8,7 +8,7 @@ from pathlib import Path, PureWindowsPath
 from pose2mesh.errors import InputError
 from pose2mesh.io.keypoints import ImageInput
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 
 
 def match_images(inputs: Sequence[ImageInput], images: Path | str) -> dict[str, Path]:

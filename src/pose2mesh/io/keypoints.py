@@ -23,6 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2mesh.errors import InputError
+from pose2mesh.io.body_mask import BodyMask
+from pose2mesh.io.image_size import outside_image
 from pose2mesh.skeletons import COCO, INPUT_ORDERS, LARGEST_COORDINATE_PX, convert, input_order, where_without_spread
 
 # COCO's flags. The label of a hidden joint (1) is the annotator's guess, less exact than that of a visible one (2).
@@ -47,8 +49,10 @@ class PoseInput:
         original: (J, 3) float32, the joints of the file in its order: x, y in pixels, confidence in [0, 1].
         original_names: Names of the `J` joints of `original`.
         box_px: (x, y, width, height) in pixels, where the file has a box.
-        mask: COCO's segmentation of the file, unchecked: a list of polygons, or a run-length dict.
+        mask: COCO's segmentation of the file, unchecked (a list of polygons, or a run-length dict), or a detector's.
         score: Score of the detector for the person, where the file has one.
+        joints3d_m: (J, 3) 3D joints in the order of `original`, estimated from the image by a detector that does; see
+            `detectors.detection.Detection`.
     """
 
     joints_px: NDArray[np.float32]
@@ -57,8 +61,9 @@ class PoseInput:
     original: NDArray[np.float32]
     original_names: tuple[str, ...]
     box_px: tuple[float, float, float, float] | None = None
-    mask: list[Any] | dict[str, Any] | None = None
+    mask: list[Any] | dict[str, Any] | BodyMask | None = None
     score: float | None = None
+    joints3d_m: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -128,10 +133,18 @@ def stream_keypoints(path: Path | str, joints: str = "coco", minimum_joints: int
     path = Path(path)
     input_order(joints, len(INPUT_ORDERS.get(joints, ())))  # refuses an unknown joint set before the file is read
     for image, found in _read(path):
-        people = [_checked(person, joints, minimum_joints) for person in found]
+        people = [_within(_checked(person, joints, minimum_joints), image.size) for person in found]
         image.people.extend(person for person in people if isinstance(person, PoseInput))
         image.skipped.extend(person for person in people if isinstance(person, Skipped))
         yield image
+
+
+def _within(person: PoseInput | Skipped, size: tuple[int, int] | None) -> PoseInput | Skipped:
+    """Skip a person who cannot be in an image of the size that the file states."""
+    if isinstance(person, Skipped) or size is None:
+        return person
+    fault = outside_image(person.joints_px, person.confidence, size)
+    return person if fault is None else Skipped(person.identifier, fault)
 
 
 def _checked(found: _Found, joints: str, minimum_joints: int) -> PoseInput | Skipped:

@@ -136,6 +136,7 @@ def write_ply(path: str | Path, vertices: NDArray[np.floating], faces: NDArray[n
 def write_glb(
     path: str | Path,
     meshes: Sequence[NamedMesh | tuple[str, NDArray[np.floating], NDArray[np.integer], tuple[float, float, float]]],
+    upright: NDArray[np.floating] | None = None,
 ) -> None:
     """Write several people as one binary glTF 2.0 scene, in camera space: a named node with smooth normals for each.
 
@@ -144,6 +145,8 @@ def write_glb(
         meshes: Per person (name, vertices (V, 3) in the camera frame and metres, faces (F, 3), sRGB colour in [0, 1]).
             Vertices are written as (x, −y, −z): Y up, the camera at the origin looks along −Z. People who share one
             `faces` array share it in the file, too.
+        upright: (3, 3) from camera axes to those of a level camera. A node above the people turns them, so that they
+            stand upright in a viewer, while the vertices stay in camera space.
 
     Raises:
         InputError: a mesh is not valid, two people have one name, or the file cannot be written.
@@ -175,9 +178,17 @@ def write_glb(
         base_colour = [*linear_from_srgb(person.colour), 1.0]
         surface = {"baseColorFactor": base_colour, "metallicFactor": 0.0, "roughnessFactor": 0.8}
         materials.append({"name": person.name, "pbrMetallicRoughness": surface})
+    roots = list(range(len(nodes)))
+    if upright is not None and not np.allclose(upright, np.eye(3)):
+        flip = np.diag(_UP_FROM_CAMERA)
+        turn = np.eye(4)
+        turn[:3, :3] = flip @ upright @ flip
+        # glTF stores matrices column by column.
+        nodes.append({"name": "upright", "children": roots, "matrix": turn.T.ravel().round(9).tolist()})
+        roots = [len(nodes) - 1]
     document = {
         "scene": 0,
-        "scenes": [{"nodes": list(range(len(nodes)))}],
+        "scenes": [{"nodes": roots}],
         "nodes": nodes,
         "meshes": entries,
         "materials": materials,

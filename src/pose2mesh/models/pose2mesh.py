@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from pose2mesh.errors import InputError
 from pose2mesh.models.layers.chebyshev_fused import GraphLaplacian
+from pose2mesh.models.layers.fusion import DepthFusion
 from pose2mesh.models.lifter import Lifted, Lifter
 from pose2mesh.models.lifter_registry import find_lifter
 from pose2mesh.models.mesh_topology import MeshTopology, laplacians
@@ -55,6 +56,7 @@ class Pose2Mesh(nn.Module):
         self.config, self.joint_set, self.root_index = config, joint_set, joint_set.root_index
         # Named `posenet` whatever the lifter, as are its weights in every bundle and checkpoint; see `LIFTER_PREFIX`.
         self.posenet = find_lifter(config.lifter).network().from_config(config, len(joint_set))
+        self.fusion = DepthFusion(joint_set)
         joint_graph, *mesh_graphs = map(GraphLaplacian, laplacians(surface, joint_set, config.spectrum))
         self.meshnet = MeshNet(
             joint_graph,
@@ -102,16 +104,19 @@ class Pose2Mesh(nn.Module):
         x = torch.where(present, centred / variance.clamp_min(1e-6).sqrt(), 0.0)
         return torch.cat((x, confidence[..., None]), dim=-1) if self.config.confidence_input else x
 
-    def forward(self, joints_px: Tensor, confidence: Tensor) -> Prediction:
+    def forward(self, joints_px: Tensor, confidence: Tensor, joints3d_m: Tensor | None = None) -> Prediction:
         """Predict the surface.
 
         Args:
             joints_px: (B, J, 2) pixels; for a lifter with a window also (B, window, J, 2), consecutive frames, of which
                 the middle one is predicted.
             confidence: (B, J) or (B, window, J) in [0, 1].
+            joints3d_m: (B, J, 3) joints estimated from the image, to be merged with the lifted ones; see `DepthFusion`.
         """
         x = self.normalise(joints_px, confidence)
         lifted, offsets = self._lift(x)
+        if joints3d_m is not None:
+            lifted = self.fusion(lifted, joints3d_m)
         if x.ndim == 4:
             x = x[:, x.shape[1] // 2]
         # The lifter is trained by its own loss alone: MeshNet's gradient stops here (as in the paper).

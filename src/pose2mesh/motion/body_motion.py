@@ -8,7 +8,7 @@ stands along Y and faces +Z.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -38,6 +38,8 @@ class BodyMotion:
         hips_m: (T, 3) the hips' bone head in the camera's frame.
         fps: Frames per second.
         first_frame: The index in the video of the motion's first frame.
+        absent: First and last frames in the video of stretches in which the person is not shown.
+        upright: (3, 3) from camera axes to those of a level camera, so that files show the person standing.
     """
 
     name: str
@@ -46,6 +48,8 @@ class BodyMotion:
     hips_m: Floats
     fps: float
     first_frame: int = 0
+    absent: tuple[tuple[int, int], ...] = ()
+    upright: Floats = field(default_factory=lambda: np.eye(3))
 
     def __post_init__(self) -> None:
         frames = len(self.orientations)
@@ -77,7 +81,7 @@ class BodyMotion:
     @property
     def rotations(self) -> Floats:
         """(T, 22, 3, 3) rotations of the bones from a rest pose that stands along Y, in the Y-up frame of files."""
-        return Y_UP_FROM_CAMERA @ self.orientations.astype(np.float64) @ Y_UP_FROM_BODY.T
+        return Y_UP_FROM_CAMERA @ self.upright @ self.orientations.astype(np.float64) @ Y_UP_FROM_BODY.T
 
     @property
     def local_rotations(self) -> Floats:
@@ -89,7 +93,7 @@ class BodyMotion:
     @property
     def path(self) -> Floats:
         """(T, 3) the hips in the Y-up frame of files, metres."""
-        return self.hips_m.astype(np.float64) @ Y_UP_FROM_CAMERA.T
+        return self.hips_m.astype(np.float64) @ (Y_UP_FROM_CAMERA @ self.upright).T
 
     def vertices(self, body: BodyModel) -> Floats:
         """Posed vertices (T, V, 3) in the camera's frame."""

@@ -132,7 +132,10 @@ class _Scene:
         self._channel(first, "translation", times, motion.path, "VEC3")
         for index, name in enumerate(BODY_BONES):
             self._channel(first + self.body.bone_names.index(name), "rotation", times, quaternions[:, index], "VEC4")
-        steps = [(0, begin == 0), (begin, True), (begin + len(motion), False)]
+        steps = [(0, begin == 0), (begin, True)]
+        for first_absent, last_absent in motion.absent:
+            steps += [(first_absent - self.start, False), (last_absent + 1 - self.start, True)]
+        steps.append((begin + len(motion), False))
         visible = {frame: shown for frame, shown in steps if frame < self.end - self.start}
         if not all(visible.values()):
             scales = np.repeat(np.array(list(visible.values()), float)[:, None], 3, axis=1)

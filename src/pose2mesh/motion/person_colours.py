@@ -25,6 +25,7 @@ _CHANNELS = ((10.0, 90.0, 6), (-42.0, 42.0, 8), (-42.0, 42.0, 8))
 BINS = sum(count for _, _, count in _CHANNELS)
 # A sample nearer to a bone of another person than this does not count; relative to that person's torso length.
 _BODY_RADIUS = 0.22
+NEUTRAL = 0.88  # similarity at which two descriptors are as likely of one person as of two
 _FULL_CONFIDENCE = 0.6  # joints from this confidence on have full weight
 _RGB_TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])  # sRGB, D65
 _BONES = (
@@ -44,9 +45,9 @@ def describe_people(image: NDArray[np.uint8], joints_px: Floats, confidence: Flo
         joints_px: (P, 17, 2) in the order of `skeletons.COCO17`.
         confidence: (P, 17) in [0, 1], 0 for a missing joint.
     """
-    weights, _ = _samples()
+    weights, _ = body_samples()
     points = np.einsum("sj,pjc->psc", weights, np.asarray(joints_px, np.float64))
-    visible = _visibility(points, joints_px, confidence)
+    visible = sample_visibility(points, joints_px, confidence)
     pixels = np.floor(points).astype(int)
     inside = ((pixels >= 0) & (pixels < image.shape[1::-1])).all(-1)
     pixels = np.clip(pixels, 0, np.array(image.shape[1::-1]) - 1)
@@ -55,7 +56,7 @@ def describe_people(image: NDArray[np.uint8], joints_px: Floats, confidence: Flo
 
 def histograms(lab: Floats, weight: Floats) -> NDArray[np.float32]:
     """Descriptors (P, R, B) of colours (P, S, 3) at the `S` samples of a body, with weights (P, S) in [0, 1]."""
-    _, regions = _samples()
+    _, regions = body_samples()
     found = np.zeros((len(lab), len(REGIONS), BINS), np.float32)
     people = np.arange(len(lab))[:, None]
     counts = np.bincount(regions, minlength=len(REGIONS))
@@ -103,7 +104,7 @@ def _linear() -> Floats:
 
 
 @cache
-def _samples() -> tuple[Floats, NDArray[np.intp]]:
+def body_samples() -> tuple[Floats, NDArray[np.intp]]:
     """The samples of a body: weights (S, 17) of the joints, whose mean is the position, and the region (S,) of each."""
     rows: list[Floats] = []
     regions: list[int] = []
@@ -142,9 +143,9 @@ def _samples() -> tuple[Floats, NDArray[np.intp]]:
     return np.array(rows), np.array(regions)
 
 
-def _visibility(points: Floats, joints_px: Floats, confidence: Floats) -> Floats:
+def sample_visibility(points: Floats, joints_px: Floats, confidence: Floats) -> Floats:
     """Weights (P, S) of samples (P, S, 2): the least confidence of their joints, 0 where another person may be."""
-    weights, _ = _samples()
+    weights, _ = body_samples()
     sure = np.minimum(confidence / _FULL_CONFIDENCE, 1)
     visible = np.where(weights != 0, sure[:, None], 1).min(-1)
     for index in range(len(points)):

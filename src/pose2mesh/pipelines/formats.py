@@ -7,7 +7,7 @@ Imports what a format needs when it is written, so that the command line's `--he
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -107,7 +107,8 @@ class VideoOutput:
     @cached_property
     def motions(self) -> list[BodyMotion]:
         """Bone rotations of every person over all frames of the person, in memory."""
-        return [body.motion() for body in self.result.people]
+        upright = self.result.gravity.rotation
+        return [replace(body.motion(), upright=upright) for body in self.result.people]
 
 
 def _image_obj(output: ImageOutput, path: Path, person: int) -> None:
@@ -129,7 +130,7 @@ def _image_glb(output: ImageOutput, path: Path) -> None:
         (f"person_{index}", person.vertices_camera, output.predictor.faces, in_unit(colour))
         for index, (person, colour) in enumerate(zip(output.result.people, output.result.colours, strict=True))
     ]
-    write_glb(path, meshes)
+    write_glb(path, meshes, output.result.gravity.rotation)
 
 
 def _image_json(output: ImageOutput, path: Path) -> None:
@@ -166,8 +167,8 @@ def _image_html(output: ImageOutput, path: Path) -> None:
 
     result, predictor = output.result, output.predictor
     frame = describe_frame(
-        predictor, result.people, result.canvas(), result.stem, result.identifiers, result.colours
-    )  # fmt: skip
+        predictor, result.people, result.canvas(), result.stem, result.identifiers, result.colours, result.gravity
+    )
     write_page(path, result.stem, predictor, [frame])
 
 

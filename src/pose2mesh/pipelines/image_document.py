@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from pose2mesh.geometry.camera import Intrinsics
 from pose2mesh.inference.person import Person
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.visualization.image_result import ImageResult
@@ -23,6 +24,9 @@ def describe_image(
     return {
         "input": result.name,
         "model": predictor.info.name,
+        "camera": describe_camera(result.intrinsics, result.size),
+        "up": result.gravity.describe(),
+        "refined": result.is_refined,
         "joint_names": list(predictor.joint_set.names),
         "people": [
             describe_person(person, identifier, names) | ({"rig": fitted} if fitted else {})
@@ -30,6 +34,18 @@ def describe_image(
         ],
         "skipped": [{"id": skip.identifier, "reason": skip.reason} for skip in result.skipped],
     }
+
+
+def describe_camera(intrinsics: Intrinsics | None, size: tuple[int, int] | None) -> dict[str, Any]:
+    """The camera of an image or video of `size` (width, height), and where it comes from; None is weak perspective."""
+    document: dict[str, Any] = {"source": "none" if intrinsics is None else intrinsics.source, "size_px": size}
+    if intrinsics is not None:
+        document |= {"intrinsics": intrinsics.numbers, "distortion": list(intrinsics.distortion)}
+        if size is not None:
+            angles = intrinsics.field_of_view_deg(size)
+            document |= {"field_of_view_deg": [round(angle, 2) for angle in angles]}
+            document |= {"focal_length_35mm": round(intrinsics.focal_35mm(size), 2)}
+    return document
 
 
 def describe_person(person: Person, identifier: int | str | None, files: dict[str, str]) -> dict[str, Any]:
@@ -43,10 +59,11 @@ def describe_person(person: Person, identifier: int | str | None, files: dict[st
         "confidence": person.confidence,
         "camera": {
             "kind": camera.kind,
+            "source": camera.source,
             "translation_m": camera.translation_m,
             "scale_px_per_m": camera.scale_px_per_m,
             "shift_px": camera.shift_px,
-            "intrinsics": [camera.intrinsics.fx, camera.intrinsics.fy, camera.intrinsics.cx, camera.intrinsics.cy],
+            "intrinsics": camera.intrinsics.numbers,
         },
         "stature_m": person.stature_m if np.isfinite(person.stature_m) else None,
         "score": person.score,

@@ -18,17 +18,23 @@ from numpy.typing import NDArray
 
 from pose2mesh.body_models.default_body import DEFAULT_BODY
 from pose2mesh.errors import InputError
-from pose2mesh.geometry.camera import nominal_intrinsics
+from pose2mesh.geometry.camera import Intrinsics
+from pose2mesh.geometry.gravity import LEVEL_CAMERA, estimate_gravity
+from pose2mesh.inference.joint_input import usable_people
 from pose2mesh.inference.person import Person
-from pose2mesh.inference.predictor import Predictor, usable_people
+from pose2mesh.inference.predictor import Predictor
 from pose2mesh.io.atomic_write import move_all
+from pose2mesh.io.body_mask import body_mask
+from pose2mesh.io.focal_length import FocalLength, read_focal_length
 from pose2mesh.io.image_lookup import IMAGE_SUFFIXES, match_images
-from pose2mesh.io.images import read_image, resize_image
+from pose2mesh.io.image_size import outside_image
+from pose2mesh.io.images import count_frames, read_image, resize_image
 from pose2mesh.io.keypoints import ImageInput, Skipped, read_keypoints
 from pose2mesh.model_zoo import load_model
+from pose2mesh.pipelines.camera_choice import choose_intrinsics
 from pose2mesh.pipelines.formats import writers
 from pose2mesh.pipelines.image_files import find_rig, write_image_files
-from pose2mesh.pipelines.predict_options import NOMINAL, PredictOptions
+from pose2mesh.pipelines.predict_options import AUTO, PredictOptions
 from pose2mesh.pipelines.video.video_options import VIDEO_SUFFIXES, VideoInput, VideoOptions
 from pose2mesh.visualization.image_result import ImageResult
 
@@ -110,6 +116,10 @@ def predict_files(
     predictor = load_model(model, device, backend)
     if options.height is not None:
         predictor.require_heights(options.height)
+    if options.refine:
+        from pose2mesh.inference.refinement import require_articulation  # imports SciPy
+
+        require_articulation(predictor)
     written = 0
     for job in jobs:
         try:
@@ -221,6 +231,9 @@ def write_video(
         options.smooth != "off",
         " ".join(names),
         options.overlay_parts,
+        options.refine,
+        options.up == "auto",
+        options.size,
     )
     predict_video(video, video_options, predictor, detector, rig, say, warn)
 
@@ -241,11 +254,16 @@ def write_image(
         raise InputError(
             f"{keypoints.stem}: model {predictor.info.name!r} takes the image as input; give it with --image"
         )
-    image = None if image_path is None else read_image(image_path, keypoints.size)
-    result = recover_image(predictor, keypoints, image, options)
+    image = None if image_path is None else read_image(image_path, keypoints.size or options.size)
+    focal = FocalLength() if image_path is None else read_focal_length(image_path)
+    result = recover_image(predictor, keypoints, image, options, focal.equivalent_mm)
     with all_or_none(options.out) as folder:
         write_image_files(folder, predictor, result, formats, options.overlay_parts)
     lines = [f"{keypoints.stem}: {len(result.people)} recovered, {len(result.skipped)} skipped"]
+    if focal.fault is not None and options.camera == AUTO:
+        lines.append(f"  {image_path}: {focal.fault}; it is ignored")
+    if image_path is not None and (frames := count_frames(image_path)) > 1:
+        lines.append(f"  {image_path}: has {frames} frames, of which the first is used")
     return lines + [f"  skipped {skip.identifier}: {skip.reason}" for skip in result.skipped]
 
 
@@ -275,7 +293,11 @@ def all_or_none(folder: Path) -> Iterator[Path]:
 
 
 def recover_image(
-    predictor: Predictor, keypoints: ImageInput, image: NDArray[np.uint8] | None, options: PredictOptions
+    predictor: Predictor,
+    keypoints: ImageInput,
+    image: NDArray[np.uint8] | None,
+    options: PredictOptions,
+    focal_35mm: float | None = None,
 ) -> ImageResult:
     """Recover the people of an image, in the order of the input.
 
@@ -284,34 +306,69 @@ def recover_image(
         keypoints: The people's 2D joints.
         image: (H, W, 3) RGB, where there is one.
         options: Camera and height.
+        focal_35mm: 35 mm equivalent focal length from the metadata of the image, where there is one.
 
     Raises:
-        InputError: a nominal camera is requested, and the image size is unknown.
+        InputError: a nominal camera is requested, and the image size is unknown; or the size does not contain the
+            people.
     """
-    size = keypoints.size if image is None or keypoints.size is not None else (image.shape[1], image.shape[0])
-    people, identifiers, skipped = _recover_people(predictor, keypoints, options, size, image)
+    size = keypoints.size
+    if size is None:  # a person outside the size that a COCO file states is skipped by its reader
+        size = options.size or (None if image is None else (image.shape[1], image.shape[0]))
+        if size is not None:
+            _require_inside(keypoints, size)
+    intrinsics = choose_intrinsics(options.camera, size, focal_35mm, keypoints.stem)
+    people, identifiers, skipped = _recover_people(predictor, keypoints, intrinsics, options, size, image)
+    name = keypoints.image_name or keypoints.stem
+    gravity = LEVEL_CAMERA
+    if options.up == "auto":
+        bodies = [person.joints_camera[None] for person in people]
+        gravity = estimate_gravity(bodies, predictor.joint_set, [person.confidence[None] for person in people])
     return ImageResult(
-        keypoints.stem, keypoints.image_name or keypoints.stem, image, size, people, identifiers, skipped
+        keypoints.stem,
+        name,
+        image,
+        size,
+        people,
+        identifiers,
+        skipped,
+        intrinsics,
+        is_refined=options.refine,
+        gravity=gravity,
     )
+
+
+def _require_inside(keypoints: ImageInput, size: tuple[int, int]) -> None:
+    """Refuse people who cannot be in an image of the size that is given beside them.
+
+    Raises:
+        InputError: someone cannot.
+    """
+    for person in keypoints.people:
+        fault = outside_image(person.joints_px, person.confidence, size)
+        if fault is not None:
+            raise InputError(f"{keypoints.stem}: person {person.identifier}: {fault}; expected the size of the image")
 
 
 def _recover_people(
     predictor: Predictor,
     keypoints: ImageInput,
+    intrinsics: Intrinsics | None,
     options: PredictOptions,
     size: tuple[int, int] | None,
     image: NDArray[np.uint8] | None,
 ) -> tuple[list[Person], list[int | str | None], list[Skipped]]:
     """The people, their ids, and the annotations skipped by the reader or because too few joints fit the model."""
-    intrinsics = options.camera
-    if intrinsics == NOMINAL:
-        if size is None:
-            raise InputError(
-                f"--intrinsics {NOMINAL}: the size of the image {keypoints.stem!r} is unknown; give --image"
-            )
-        intrinsics = nominal_intrinsics(size)
-    kept, pixels, confidence, unusable = usable_people(keypoints.people, predictor.joint_set)
+    found = usable_people(keypoints.people, predictor.joint_set)
     if image is not None and predictor.needs_image and size is not None:
         image = resize_image(image, size)
-    people = predictor.recover_converted(pixels, confidence, intrinsics, options.height, size, image)
-    return people, [keypoints.people[index].identifier for index in kept], [*keypoints.skipped, *unusable]
+    people = predictor.recover_converted(
+        found.joints_px, found.confidence, intrinsics, options.height, size, image, joints3d_m=found.joints3d_m
+    )
+    if options.refine:
+        from pose2mesh.inference.refinement import refine_people
+
+        given = [keypoints.people[index] for index in found.kept]
+        masks = [body_mask(each.mask, f"{keypoints.stem}: person {each.identifier}: segmentation") for each in given]
+        people = refine_people(predictor, people, masks)
+    return people, [keypoints.people[index].identifier for index in found.kept], [*keypoints.skipped, *found.skipped]

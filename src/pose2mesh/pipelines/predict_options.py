@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from pose2mesh.geometry.camera import Intrinsics
     from pose2mesh.visualization.overlay import OverlayParts
 
-NOMINAL: Literal["nominal"] = "nominal"  # value of --intrinsics that requests a guess
+# Values of --intrinsics beside numbers.
+AUTO: Literal["auto"] = "auto"
+NOMINAL: Literal["nominal"] = "nominal"
+NONE = "none"
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,12 @@ class PredictOptions:
         joints: Order of the joints in arrays: coco, human36, smpl, hand, openpose25 or mediapipe33.
         image: The image, or the folder of images (matched by file name), to draw over, and for methods that take the
             image as input; a scaled copy will do.
-        intrinsics: FX,FY,CX,CY of the camera in pixels: gives full perspective. `nominal` guesses them from the image
-            size, for images that are not cropped.
+        intrinsics: Of the camera. auto: from the metadata of the image or video, else nominal ones of its size, where
+            that is known; nominal: those of its size; none: for crops, whose camera cannot be known;
+            28mm: the 35 mm equivalent focal length; FX,FY,CX,CY[,K1,K2,P1,P2[,K3]]: known ones in pixels, with
+            distortion.
+        image_size: W,H: width and height in pixels of the whole image, for keypoints of arrays and of OpenPose, which
+            do not state it.
         height: Standing height of the people in metres, which a 2D pose does not determine.
         detector: Person and keypoint detector for images; an extra of the install. Its model is downloaded on first
             use.
@@ -40,21 +47,28 @@ class PredictOptions:
         video: The video that the keypoints belong to, to draw over; gives the frame rate, too.
         overlay: What overlays show, separated by commas: mesh, joints, confidences; side and top views beside the
             image.
+        up: Which way is up in glb, bvh and html, where bodies stand upright. auto: a guess from the
+            people; level: that of a level camera.
+        refine: Move the bodies to the 2D joints and, in images, to the silhouette if there is one: the detector's or
+            the segmentation of a COCO file.
     """
 
     out: Path = Path("pose2mesh_out")
     joints: str = "coco"
     image: Path | None = None
-    intrinsics: str | None = None
+    intrinsics: str = AUTO
     height: float | None = None
     formats: Annotated[str | None, Parameter(help=describe_formats())] = None
-    detector: Literal["auto", "mediapipe", "rtmpose"] = "auto"
+    detector: Literal["auto", "movenet", "blazepose", "rtmpose"] = "auto"
     detector_model: Annotated[tuple[Path, ...], Parameter(consume_multiple=False)] = ()
     offline: bool = False
     smooth: Literal["one-euro", "off"] = "one-euro"
     fps: float | None = None
     video: Path | None = None
     overlay: str = "mesh,joints"
+    up: Literal["auto", "level"] = "auto"
+    refine: bool = False
+    image_size: str | None = None
 
     def check(self) -> None:
         """Check every option before any work is done.
@@ -83,20 +97,38 @@ class PredictOptions:
             raise InputError(f"--video {self.video}: no such file")
         if self.out.exists() and not self.out.is_dir():
             raise InputError(f"--out {self.out}: is a file, expected a folder")
-        _ = self.overlay_parts, self.camera
+        _ = self.overlay_parts, self.camera, self.size
 
     @property
-    def camera(self) -> Intrinsics | Literal["nominal"] | None:
-        """The given intrinsics, or `nominal` to guess them from the size of the image.
+    def camera(self) -> Intrinsics | float | Literal["auto", "nominal"] | None:
+        """The given intrinsics or 35 mm equivalent focal length, the way to choose them, or None for no camera.
 
         Raises:
-            InputError: `intrinsics` are not four numbers in range.
+            InputError: `intrinsics` is neither a way nor numbers in range.
         """
         from pose2mesh.geometry.camera import Intrinsics
+        from pose2mesh.io.focal_length import parse_focal_length
 
-        if self.intrinsics is None or self.intrinsics == NOMINAL:
-            return NOMINAL if self.intrinsics else None
+        if self.intrinsics == AUTO:
+            return AUTO
+        if self.intrinsics == NOMINAL:
+            return NOMINAL
+        if self.intrinsics == NONE:
+            return None
+        if self.intrinsics.endswith("mm"):
+            return parse_focal_length(self.intrinsics)
         return Intrinsics.parse(self.intrinsics)
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """The given (width, height) of the images.
+
+        Raises:
+            InputError: `image_size` is something else.
+        """
+        from pose2mesh.io.image_size import parse_size
+
+        return None if self.image_size is None else parse_size(self.image_size)
 
     @property
     def overlay_parts(self) -> OverlayParts:

@@ -20,7 +20,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from pose2mesh.errors import InputError
-from pose2mesh.pipelines.predict_options import PredictOptions
+from pose2mesh.pipelines.predict_options import AUTO, PredictOptions
 from pose2mesh.server.headers import SecurityHeaders
 from pose2mesh.server.request_limits import BodyDeadline
 from pose2mesh.server.result_store import Frames, StoredResult
@@ -160,6 +160,9 @@ async def _fail(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": "the server failed; its log says why"}, 500)
 
 
+_QUERY = ("joints", "height", "intrinsics", "image_size", "refine", "format", "name")
+
+
 def _options(request: Request) -> PredictOptions:
     """The options of a request, from its query.
 
@@ -167,14 +170,23 @@ def _options(request: Request) -> PredictOptions:
         InputError: an option is invalid; the message names it.
     """
     query = request.query_params
-    unknown = set(query) - {"joints", "height", "intrinsics", "format", "name"}
-    if unknown:
-        raise InputError(f"{min(unknown)}: is not an option; expected joints, height, intrinsics, format or name")
+    if unknown := set(query) - set(_QUERY):
+        raise InputError(f"{min(unknown)}: is not an option; expected {', '.join(_QUERY[:-1])} or {_QUERY[-1]}")
     try:
         height = float(query["height"]) if "height" in query else None
     except ValueError:
         raise InputError(f"height {query['height']!r}: expected metres") from None
-    joints = query.get("joints", "coco")
-    options = PredictOptions(Path(), joints, intrinsics=query.get("intrinsics"), height=height, formats="json")
+    refine = query.get("refine", "false")
+    if refine not in ("true", "false"):
+        raise InputError(f"refine {refine!r}: expected true or false")
+    options = PredictOptions(
+        Path(),
+        query.get("joints", "coco"),
+        intrinsics=query.get("intrinsics", AUTO),
+        height=height,
+        formats="json",
+        refine=refine == "true",
+        image_size=query.get("image_size"),
+    )
     options.check()
     return options

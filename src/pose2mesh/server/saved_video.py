@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pose2mesh.errors import InputError, one_line
 from pose2mesh.geometry.camera import Intrinsics
+from pose2mesh.geometry.gravity import LEVEL_CAMERA, Gravity
 from pose2mesh.inference.person import Camera, Person
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.server.result_store import Frames
@@ -47,19 +48,33 @@ def read_saved_video(file: Path, predictor: Predictor) -> Frames:
     try:
         with np.load(file, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in (*_ROWS, *_WHOLE)}
+            found["up"] = arrays["up"] if "up" in arrays.files else np.array(LEVEL_CAMERA.up)  # older files lack it
     except Exception as error:  # numpy, zipfile and zlib raise many kinds of errors for a broken file
         raise InputError(f"{file}: is not a NumPy array file: {one_line(error)[:150]}") from None
     _check(file, found, predictor)
     intrinsics = Intrinsics(*found["intrinsics"].tolist())
     width, height = found["size_px"].tolist()
+    gravity = _gravity(file, found["up"])
     images = []
     for frame in np.unique(found["frame"]).tolist():
         rows = np.flatnonzero(found["frame"] == frame).tolist()
         people = [_person(found, row, intrinsics, predictor) for row in rows]
         numbers = found["person"][rows].tolist()
         stem = f"frame_{frame:05d}"
-        images.append(ImageResult(stem, stem, None, (width, height), people, list(numbers), [], numbers))
+        size, identifiers = (width, height), list(numbers)
+        image = ImageResult(
+            stem, stem, None, size, people, identifiers, [], intrinsics, numbers=numbers, gravity=gravity
+        )
+        images.append(image)
     return Frames(images, float(found["fps"]))
+
+
+def _gravity(file: Path, up: NDArray[Any]) -> Gravity:
+    """The direction that is up, as stored; a file does not say how far it may be off."""
+    if not abs(np.linalg.norm(up) - 1) < 1e-3 or up[1] >= 0:
+        raise InputError(f"{file}: up is {up.tolist()}; expected a unit vector in camera axes, y below 0")
+    x, y, z = up.tolist()
+    return LEVEL_CAMERA if (x, y, z) == LEVEL_CAMERA.up else Gravity((x, y, z), 0.0, "people", 0)
 
 
 def _person(found: Mapping[str, NDArray[Any]], row: int, intrinsics: Intrinsics, predictor: Predictor) -> Person:
@@ -78,7 +93,14 @@ def _check(file: Path, found: dict[str, NDArray[Any]], predictor: Predictor) -> 
     expected: dict[str, tuple[int, ...]] = {
         name: (count, *(sizes[letter] for letter in letters)) for name, letters in _ROWS.items()
     }
-    expected |= {"frames": (), "fps": (), "size_px": (2,), "intrinsics": (4,), "faces": predictor.faces.shape}
+    expected |= {
+        "up": (3,),
+        "frames": (),
+        "fps": (),
+        "size_px": (2,),
+        "intrinsics": (4,),
+        "faces": predictor.faces.shape,
+    }
     for name, shape in expected.items():
         array = found[name]
         if array.shape != shape or array.dtype.kind not in "iuf" or not np.isfinite(array).all():

@@ -65,7 +65,7 @@ class Service:
         images = []
         for upload in read_uploads(files, options.joints, self.limits, self.detector, check):
             check()
-            images.append(recover_image(self.predictor, upload.keypoints, upload.image, options))
+            images.append(recover_image(self.predictor, upload.keypoints, upload.image, options, upload.focal_35mm))
         return Frames(images)
 
     def describe(self, result: StoredResult) -> str:
@@ -83,7 +83,9 @@ class Service:
     def frame(self, image: ImageResult) -> dict[str, Any]:
         """The JSON document of an image for the 3D view."""
         people, canvas = image.people, image.canvas()
-        return describe_frame(self.predictor, people, canvas, image.stem, image.identifiers, image.colours)
+        return describe_frame(
+            self.predictor, people, canvas, image.stem, image.identifiers, image.colours, image.gravity
+        )
 
     def write(self, frames: Frames, name: str, check: Callable[[], None]) -> tuple[str, bytes]:
         """The name and content of the frames in a format: one file, or a zip archive of several.

@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from pose2mesh.errors import InputError
+from pose2mesh.io.focal_length import read_focal_length
 from pose2mesh.io.image_lookup import match_images
 from pose2mesh.io.images import read_image
 from pose2mesh.io.keypoints import ImageInput, read_keypoints
@@ -44,10 +45,12 @@ class UploadedImage:
     Attributes:
         keypoints: The people's 2D joints.
         image: (H, W, 3) RGB, at most as large as an overlay; None where only keypoints were sent.
+        focal_35mm: 35 mm equivalent focal length in the metadata of the image, where there is one.
     """
 
     keypoints: ImageInput
     image: NDArray[np.uint8] | None
+    focal_35mm: float | None = None
 
 
 def safe_stem(name: str) -> str:
@@ -149,10 +152,10 @@ def read_uploads(
     for keypoints in keypoints_of_images:
         check()
         match = matched.get(keypoints.stem)
-        image = None if match is None else _open_image(match, limits, keypoints.size)
-        uploads.append(
-            UploadedImage(keypoints, None if image is None else renderer.fit_within(image, LONGEST_OVERLAY_PX)[0])
-        )
+        if match is None:
+            uploads.append(UploadedImage(keypoints, None))
+        else:
+            uploads.append(_with_image(keypoints, match, _open_image(match, limits, keypoints.size)))
     if not keypoints_of_images:
         uploads = list(_detect(image_files, limits, detector, check))
     taken: set[str] = set()
@@ -177,7 +180,14 @@ def _detect(
         keypoints = detect_image(file, image, detector)
         people += len(keypoints.people)
         check_people(people, limits)
-        yield UploadedImage(keypoints, renderer.fit_within(image, LONGEST_OVERLAY_PX)[0])
+        yield _with_image(keypoints, file, image)
+
+
+def _with_image(keypoints: ImageInput, file: Path, image: NDArray[np.uint8]) -> UploadedImage:
+    """The upload with the image made smaller; the keypoints keep the pixels of the whole one."""
+    size = keypoints.size or (image.shape[1], image.shape[0])
+    shrunk = renderer.fit_within(image, LONGEST_OVERLAY_PX)[0]
+    return UploadedImage(replace(keypoints, size=size), shrunk, read_focal_length(file).equivalent_mm)
 
 
 def _match(keypoints_of_images: list[ImageInput], image_files: list[Path]) -> dict[str, Path]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pose2mesh.geometry.camera import Intrinsics
+from pose2mesh.geometry.gravity import LEVEL_CAMERA, Gravity
 from pose2mesh.inference.person import Person
 from pose2mesh.io.keypoints import Skipped
 from pose2mesh.visualization.overlay import Canvas, blank_canvas, image_canvas
@@ -25,7 +27,10 @@ class ImageResult:
         people: Recovered people, in the order of the input.
         identifiers: Ids of the people in the input.
         skipped: Annotations that were not recovered, with the reason.
+        intrinsics: Of the camera that the people were recovered with; None for weak perspective.
         numbers: Colour index of each person, the same in every frame of a video; None for the order of `people`.
+        gravity: Which way is up, for formats whose bodies stand upright.
+        is_refined: Whether the people were moved to their joints and silhouettes (`inference.refinement`).
     """
 
     stem: str
@@ -35,7 +40,10 @@ class ImageResult:
     people: list[Person]
     identifiers: list[int | str | None]
     skipped: list[Skipped]
+    intrinsics: Intrinsics | None = None
     numbers: list[int] | None = None
+    gravity: Gravity = LEVEL_CAMERA
+    is_refined: bool = False
 
     def canvas(self) -> Canvas:
         """The canvas that its people are drawn on."""

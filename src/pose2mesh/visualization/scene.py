@@ -1,6 +1,6 @@
 """The JSON document of the 3D view in the browser: `web/scene.js` reads it.
 
-Convention: 3D is as in the GLB files, metres, Y up, the camera at the origin looking along −Z; pixels are those of the
+Convention: 3D is in metres, Y up, the camera at the origin, looking along −Z if it is level; pixels are those of the
 frame's image.
 """
 
@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pose2mesh.geometry.gravity import LEVEL_CAMERA, Gravity
 from pose2mesh.inference.person import Person
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.visualization import renderer
 from pose2mesh.visualization.overlay import Canvas, draw_meshes
 
-_UP_FROM_CAMERA = np.array([1.0, -1.0, -1.0])
+_UP_FROM_CAMERA = np.diag([1.0, -1.0, -1.0])
 _STEPS = 2**14 - 1  # quantisation steps over the body's extent, about 0.1 mm each
 _BEHIND_M = 0.4  # distance of the backdrop behind the farthest person
 _ARM_SPAN = ("left_wrist", "left_elbow", "left_shoulder", "right_shoulder", "right_elbow", "right_wrist")
@@ -57,6 +58,7 @@ def describe_frame(
     name: str,
     identifiers: Sequence[int | str | None],
     colours: Sequence[renderer.Colour],
+    gravity: Gravity = LEVEL_CAMERA,
 ) -> dict[str, Any]:
     """One image and its people.
 
@@ -67,30 +69,39 @@ def describe_frame(
         name: Name of the image, for display.
         identifiers: Id of each person, for display.
         colours: Colour of each person, the same in every frame.
+        gravity: Which way is up; the scene is turned so that it is +Y.
     """
+    axes = _UP_FROM_CAMERA @ gravity.rotation
     height, width = canvas.image.shape[:2]
     return {
         "name": name,
         "size": [width, height],
         "picture": jpeg_data_url(canvas.image),
         "overlay": jpeg_data_url(draw_meshes(canvas, list(people), predictor, colours or renderer.PALETTE)),
-        "backdrop": _rounded(_backdrop(people, canvas)) if people else None,
+        "up": gravity.describe(),
+        "backdrop": _rounded(_backdrop(people, canvas) @ axes.T) if people else None,
         "people": [
-            _describe_person(predictor, person, canvas, identifier, colour)
+            _describe_person(predictor, person, canvas, identifier, colour, axes)
             for person, identifier, colour in zip(people, identifiers, colours, strict=True)
         ],
     }
 
 
 def _describe_person(
-    predictor: Predictor, person: Person, canvas: Canvas, identifier: int | str | None, colour: renderer.Colour
+    predictor: Predictor,
+    person: Person,
+    canvas: Canvas,
+    identifier: int | str | None,
+    colour: renderer.Colour,
+    axes: NDArray[np.float64],
 ) -> dict[str, Any]:
+    """One person; `axes` (3, 3) turns camera axes to those of the scene."""
     red, green, blue = colour
     return {
         "id": identifier,
         "colour": f"#{red:02x}{green:02x}{blue:02x}",
-        "mesh": quantise(person.vertices_camera * _UP_FROM_CAMERA),
-        "joints": _rounded(person.joints_camera * _UP_FROM_CAMERA),
+        "mesh": quantise(person.vertices_camera @ axes.T),
+        "joints": _rounded(person.joints_camera @ axes.T),
         "joints_px": _rounded(canvas.place(person.joints_px), 1),
         "confidence": _rounded(person.confidence, 3),
         "height_m": round(person.stature_m, 3) if np.isfinite(person.stature_m) else None,
@@ -129,11 +140,14 @@ def jpeg_data_url(image: NDArray[np.uint8], quality: int = 85) -> str:
 
 
 def _backdrop(people: Sequence[Person], canvas: Canvas) -> NDArray[np.floating]:
-    """Corners (4, 3) of the image plane placed behind the people: top left, top right, bottom left, bottom right."""
+    """Corners (4, 3) of the image plane behind the people, in camera axes.
+
+    Their order is top left, top right, bottom left, bottom right.
+    """
     height, width = canvas.image.shape[:2]
     corners = np.array([(0, 0), (width, 0), (0, height), (width, height)]) / canvas.factor + canvas.origin_px
     depth = max(float(person.vertices_camera[:, 2].max()) for person in people) + _BEHIND_M
-    return people[0].camera.intrinsics.rays(corners) * depth * _UP_FROM_CAMERA
+    return people[0].camera.intrinsics.rays(corners) * depth
 
 
 def _packed(data: bytes) -> str:

@@ -108,12 +108,30 @@ def test_any_number_of_people(
     graph = build(bundle)
     for value in (*graph.graph.input, *graph.graph.output):
         if value.name not in ("faces", "template"):
-            assert value.type.tensor_type.shape.dim[0].dim_param == "B"
+            assert value.type.tensor_type.shape.dim[0].dim_param in ("B", "B_joints3d")
     given = people(count, 19)
     found = outputs(graph, *given)
     for name, value in expected(model, *given).items():
         assert found[name].shape == (count, *value.shape[1:])
         np.testing.assert_allclose(found[name], value.numpy(), atol=1e-5 * max(1, float(value.abs().max())))
+
+
+@pytest.mark.parametrize("count", [1, 6])
+def test_3d_joints_are_an_optional_input(
+    body: BodyMesh, posed_bodies: np.ndarray, small_config: NetworkConfig, count: int
+) -> None:
+    model, bundle = trained(body, posed_bodies, small_config, joint_base=True)
+    pixels, confidence = people(count, 19)
+    joints3d = np.random.default_rng(0).normal(0, 0.3, (count, 19, 3)).astype(np.float32)
+    joints3d[0, 7] = np.nan
+    session = onnxruntime.InferenceSession(build(bundle).SerializeToString(), providers=["CPUExecutionProvider"])
+    given = {"pixels": pixels, "confidence": confidence}
+    found, without = (session.run(["vertices"], each)[0] for each in (given | {"joints3d": joints3d}, given))
+    with torch.inference_mode():
+        points = model(*map(torch.from_numpy, (pixels, confidence, joints3d))).points
+        vertices = model.vertices(points).numpy()
+    np.testing.assert_allclose(found, vertices, atol=1e-5 * max(1, float(np.abs(vertices).max())))
+    assert np.abs(found - without).max() > 1e-3
 
 
 def test_compact_is_smaller_and_the_same(body: BodyMesh, posed_bodies: np.ndarray, small_config: NetworkConfig) -> None:

@@ -63,7 +63,7 @@ def test_people_of_a_frame_that_a_kill_cut_do_not_count(tmp_path: Path) -> None:
     frames = []
     for people in (2, 0, 3):
         rows = np.zeros(people, person_dtype(COCO))
-        for name in ("joints_px", "confidence", "score", "colours"):
+        for name in person_dtype(COCO).names or ():
             rows[name] = rng.uniform(size=rows[name].shape)
         frames.append(rows)
     detections = DetectionStore(tmp_path, COCO)

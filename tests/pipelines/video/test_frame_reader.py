@@ -95,3 +95,21 @@ def test_without_pyav_a_line_says_what_to_install(video_file: Path, monkeypatch:
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(InputError, match=r'videos need PyAV, which .*`pip install "pose2mesh\[video\]"` brings it'):
         Video(video_file)
+
+
+@pytest.mark.parametrize(("value", "equivalent"), [("26", 26.0), ("0", None), ("many", None)])
+def test_the_focal_length_of_the_metadata(tmp_path: Path, value: str, equivalent: float | None) -> None:
+    av = pytest.importorskip("av")
+    key = "com.apple.quicktime.camera.focal_length.35mm_equivalent"
+    with av.open(str(tmp_path / "a.mov"), "w", options={"movflags": "use_metadata_tags"}) as container:
+        container.metadata[key] = value
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height = 64, 48
+        for _ in range(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")))
+        container.mux(stream.encode())
+    found = Video(tmp_path / "a.mov").focal_length
+    assert found.equivalent_mm == equivalent
+    assert (found.fault is None) == (equivalent is not None)
+    if found.fault is not None:
+        assert found.fault == f"{key} is {value}; expected 8 to 1200 mm"

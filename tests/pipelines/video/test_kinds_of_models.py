@@ -15,7 +15,7 @@ from pose2mesh.pipelines.video.array_file import ArrayFile
 from pose2mesh.pipelines.video.body_track import BodyTrack, VideoConditions
 from pose2mesh.pipelines.video.frame_reader import Video
 from pose2mesh.pipelines.video.frame_recovery import recover_from_frames
-from pose2mesh.pipelines.video.track_store import Track
+from pose2mesh.pipelines.video.track_store import Track, track_dtype
 from pose2mesh.pipelines.video.video_options import VideoInput, VideoOptions
 from pose2mesh.pipelines.video.video_pipeline import predict_video
 from pose2mesh.visualization.overlay import USUAL_PARTS
@@ -153,10 +153,11 @@ def test_each_person_is_recovered_from_their_frame(
 def test_a_frame_that_is_gone(video_file: Path, bundle_file: Path, tmp_path: Path) -> None:
     recovery = Predictor(Looking(bundle_file))
     J = len(recovery.joint_set)
-    kind = np.dtype([("joints_px", "<f4", (J, 2)), ("confidence", "<f4", (J,))])
+    kind = track_dtype(recovery.joint_set)
     rows = ArrayFile(tmp_path / "track.rows", kind)
-    joints = np.random.default_rng(0).uniform(20, 90, (J, 2))
-    rows.append(np.array([(joints, np.ones(J))] * 5, kind))
+    frames = np.zeros(5, kind)
+    frames["joints_px"], frames["confidence"] = np.random.default_rng(0).uniform(20, 90, (J, 2)), 1
+    rows.append(frames)
     body = BodyTrack(Track(0, FRAMES - 3, tmp_path, rows), recovery, VideoConditions(30, SIZE, None, None, True))
     done: list[int] = []
     with pytest.raises(InputError, match=rf"clip.mp4: frame {FRAMES} can no longer be read"):

@@ -15,6 +15,7 @@ import torch
 from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.cli.main import main
 from pose2mesh.datasets.synthetic.bvh import forward_kinematics, read_bvh
+from pose2mesh.geometry.gravity import Gravity
 from pose2mesh.motion.body_motion import Y_UP_FROM_CAMERA
 from pose2mesh.motion.smoothing import bone_lengths
 from pose2mesh.skeletons import COCO
@@ -69,7 +70,8 @@ def test_the_bvh_reads_back_to_the_same_joints(out: Path, arrays: dict[str, np.n
     shape = torch.from_numpy(arrays["phenotypes"]).expand(FRAMES, -1)
     with torch.no_grad():
         heads = anny_body.bone_heads(shape, torch.from_numpy(arrays["orientations"])).numpy()
-    heads = (heads + arrays["hips_m"][:, None]) @ Y_UP_FROM_CAMERA.T
+    upright = Gravity(tuple(arrays["up"].tolist()), 0.0, "people", 1).rotation
+    heads = (heads + arrays["hips_m"][:, None]) @ (Y_UP_FROM_CAMERA @ upright).T
     for bone in arrays["bone_names"].tolist():
         found = positions[:, bvh.names.index(f"mixamorig:{bone}")] / 100
         assert np.abs(found - heads[:, anny_body.bone_names.index(bone)]).max() < 1e-4

@@ -8,7 +8,7 @@ import pytest
 from pose2mesh.detectors.detection import Detection
 from pose2mesh.pipelines.video.tracking_detector import TrackingDetector
 
-from .conftest import KnownPeople, walkers
+from .conftest import KnownPeople, number_of, walkers
 
 
 def image(frame: int) -> np.ndarray:
@@ -63,3 +63,46 @@ def test_a_low_score_must_be_confirmed_by_the_full_detection() -> None:
             return found if boxes is not None or self.looks[0] == [0] else found[:1]
 
     assert [len(each) for each in follow(Blind(people), 12)] == [2] * 5 + [1] * 7
+
+
+class Following(KnownPeople):
+    """Follows people, and glances at the first person alone."""
+
+    def glance(self, image: np.ndarray, /) -> list[Detection]:
+        self.glances.append(number_of(image))
+        return super().__call__(image)[:1]
+
+    def follow(self, image: np.ndarray, joints_px: np.ndarray, confidence: np.ndarray, /) -> list[Detection]:
+        assert (joints_px.shape[1:], confidence.shape[1:]) == ((17, 2), (17,))
+        return self(image, np.stack([np.concatenate([each.min(0), each.max(0)]) for each in joints_px]))
+
+    def __init__(self, people: np.ndarray) -> None:
+        super().__init__(people)
+        self.glances: list[int] = []
+
+
+def test_a_detector_that_follows_searches_thoroughly_once_a_second() -> None:
+    people = walkers(40)
+    people[:8, 1, :, 2] = 0
+    detector = Following(people)
+    found = follow(detector, 40)
+    assert [len(each) for each in found] == [1] * 30 + [2] * 10  # a glance does not find the second one
+    assert detector.glances == [5, 10, 15, 20, 25, 35]
+    assert sorted(set(detector.looks[0]) - set(detector.glances)) == [0, 30]
+
+
+def test_a_pose_elsewhere_is_another_person() -> None:
+    """Two people are followed; then one is not found, and the pose in their box is that of the other one."""
+    people = walkers(20)
+
+    class Jumping(KnownPeople):
+        def __call__(self, seen: np.ndarray, boxes: np.ndarray | None = None) -> list[Detection]:
+            found = super().__call__(seen, boxes)
+            return [found[0], found[0]] if boxes is not None and len(found) == 2 and number_of(seen) >= 12 else found
+
+    detector = Jumping(people)
+    found = follow(detector, 20)
+    assert all(len(each) == 2 for each in found[:12])
+    assert 12 in detector.looks[0]  # searched at once
+    assert len(found[12]) == 2
+    assert found[12][1].joints_px == pytest.approx(people[12, 1, :, :2], abs=1e-3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ import pytest
 
 from pose2mesh.cli.main import main
 from pose2mesh.detectors import registry as detectors
+from pose2mesh.detectors.detection import Detection
 from pose2mesh.errors import InputError
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.motion.smoothing import bone_lengths
@@ -64,6 +66,21 @@ def done(video_file: Path, bundle_file: Path, people: np.ndarray, tmp_path_facto
     out = tmp_path_factory.mktemp("done")
     run(video_file, options(out), bundle_file, KnownPeople(people))
     return out
+
+
+def test_3d_joints_of_the_detector_reach_the_bodies(
+    done: Path, video_file: Path, bundle_file: Path, people: np.ndarray, tmp_path: Path
+) -> None:
+    class WithDepth(KnownPeople):
+        def __call__(self, image: np.ndarray, boxes: np.ndarray | None = None) -> list[Detection]:
+            depth = np.random.default_rng(0).normal(0, 0.4, (17, 3)).astype(np.float32)
+            return [dataclasses.replace(person, joints3d_m=depth) for person in super().__call__(image, boxes)]
+
+    run(video_file, options(tmp_path, ("npz",)), bundle_file, WithDepth(people))
+    before, after = arrays(done / "clip.npz"), arrays(tmp_path / "clip.npz")
+    np.testing.assert_array_equal(before["joints_px"], after["joints_px"])
+    moved = np.abs(after["joints"] - before["joints"]).max((1, 2))
+    assert moved.min() > 1e-3
 
 
 def test_all_people_in_all_frames(done: Path, people: np.ndarray) -> None:
@@ -211,6 +228,30 @@ def test_a_video_without_people_is_a_result(video_file: Path, bundle_file: Path,
     assert len(list(Video(tmp_path / "clip_overlay.mp4").frames())) == FRAMES
 
 
+def test_who_returns_is_the_same_person_and_absent_between(bundle_file: Path, tmp_path: Path) -> None:
+    people = walkers()
+    people[12:28, 1, :, 2] = 0  # at 10 frames a second, longer than what is bridged
+    results = [
+        {"image_id": frame, "category_id": 1, "keypoints": people[frame, person].ravel().tolist(), "score": 0.9}
+        for frame in range(FRAMES)
+        for person in (0, 1)
+        if people[frame, person, 0, 2] > 0
+    ]
+    (tmp_path / "clip.json").write_text(json.dumps(results))
+    source = VideoInput("clip", tmp_path / "clip.json", None, tmp_path / "clip.json", 10)
+    predictor = Predictor.load(bundle_file)
+    predict_video(source, options(tmp_path / "out"), predictor, None, None, lambda _: None, lambda _: None)
+    document = json.loads((tmp_path / "out" / "clip.json").read_text())
+    first, second = document["people"]
+    assert (first["frames"], first["bridged"], first["absent"]) == (FRAMES, [], [])
+    assert (second["frames"], second["bridged"], second["absent"]) == (FRAMES, [], [[12, 27]])
+    present = [*range(12), *range(28, FRAMES)]
+    assert [line["frame"] for line in second["per_frame"]] == present
+    found = arrays(tmp_path / "out" / "clip.npz")
+    assert found["frame"][found["person"] == 1].tolist() == present
+    assert len(found["vertices"]) == len(found["joints_px"]) == len(found["bridged"]) == FRAMES + len(present)
+
+
 def test_detections_in_two_frames_are_no_person_and_counted(
     video_file: Path, bundle_file: Path, tmp_path: Path
 ) -> None:
@@ -221,7 +262,9 @@ def test_detections_in_two_frames_are_no_person_and_counted(
     run(video_file, options(tmp_path, ("json",)), bundle_file, KnownPeople(people))
     document = json.loads((tmp_path / "clip.json").read_text())
     assert len(document["people"]) == 1
-    assert document["skipped"] == [{"id": None, "reason": "2 detections of people in too few consecutive frames"}]
+    assert document["skipped"] == [
+        {"id": None, "reason": "2 detections of people in too few frames, or of people detected twice"}
+    ]
 
 
 def test_as_a_user_types_it(

@@ -116,7 +116,29 @@ def sample_cameras(count: int, stature_m: Tensor | float, config: CameraConfig, 
     size = torch.stack(
         (torch.where(wide, long_side, aspect * long_side), torch.where(wide, aspect * long_side, long_side)), dim=1
     )
-    fill = torch.exp(uniform(*(float(torch.log(torch.tensor(share))) for share in config.fill)))
+    return place_cameras(rotation, focal, size, stature_m, config, generator)
+
+
+def place_cameras(
+    rotation: Tensor,
+    focal: Tensor,
+    size: Tensor,
+    stature_m: Tensor | float,
+    config: CameraConfig,
+    generator: torch.Generator,
+) -> Cameras:
+    """Sample the places of people of height `stature_m` (B,) in images of cameras that are otherwise known.
+
+    Args:
+        rotation: (B, 3, 3) from the world to the cameras' axes.
+        focal, size: (B,) focal lengths, and (B, 2) widths and heights, pixels.
+        stature_m: (B,) metres.
+        config: Its `fill`.
+        generator: Random numbers.
+    """
+    count, device = len(focal), generator.device
+    low, high = (float(torch.log(torch.tensor(share))) for share in config.fill)
+    fill = torch.exp(low + (high - low) * torch.rand(count, generator=generator, device=device))
     person_px = fill * size.amin(dim=1)
     # Nearer than a person's height a body would reach behind the camera.
     depth = (focal * stature_m / person_px).clamp_min(1.3)

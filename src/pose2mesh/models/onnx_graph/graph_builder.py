@@ -29,6 +29,7 @@ class OnnxGraph:
         self.weights = {name: array for name, array in weights.items() if not name.endswith("num_batches_tracked")}
         self.nodes: list[onnx.NodeProto] = []
         self.initialisers: list[onnx.TensorProto] = []
+        self.optional_inputs: dict[str, list[str | int]] = {}
 
     def constant(self, value: Value) -> str:
         """Name of a new constant; a name is returned as it is. Lists become int64, numbers float32."""
@@ -41,6 +42,13 @@ class OnnxGraph:
         name = f"constant_{len(self.initialisers)}"
         self.initialisers.append(numpy_helper.from_array(np.ascontiguousarray(half if exact else array), name))
         return self.op("Cast", name, to=TensorProto.FLOAT) if exact else name
+
+    def optional_input(self, name: str, default: np.ndarray) -> str:
+        """Add an input (B, …) that may be left out, with its value in that case (1, …); returns its name."""
+        self.initialisers.append(numpy_helper.from_array(default, name))
+        # A dimension of its own: the runtime reuses memory of tensors that are of one size by their names.
+        self.optional_inputs[name] = [f"B_{name}", *default.shape[1:]]
+        return name
 
     def op(self, kind: str, *inputs: Value, output: str = "", **attributes: Any) -> str:
         """Add a node and return the name of its output."""
@@ -90,6 +98,7 @@ class OnnxGraph:
         """The finished model for `J` joints, with the inputs and outputs of `network_graph`."""
         V, F = len(bundle.surface.template), len(bundle.surface.faces)
         given: dict[str, list[str | int]] = {"pixels": ["B", J, 2], "confidence": ["B", J]}
+        given |= self.optional_inputs
         results: dict[str, list[str | int]] = {"joints": ["B", J, 3], "vertices": ["B", V, 3], "lifted": ["B", J, 3]}
         results["template"] = [V, 3]
         inputs, outputs = (

@@ -1,9 +1,10 @@
 """The whole network as an ONNX graph, built from the arrays of a bundle, without tracing and without PyTorch.
 
-Inputs: `pixels` (B, J, 2) and `confidence` (B, J) in [0, 1]. Outputs, in metres, camera axes: `joints` (B, J, 3)
-regressed from the mesh, `vertices` (B, V, 3), and `lifted` (B, J, 3), the joints of the lifter; and two constants that
-make a file self-contained, `faces` (F, 3) and `template` (V, 3). Like those of `models.pose2mesh`, joints and vertices
-are not yet relative to the root.
+Inputs: `pixels` (B, J, 2), `confidence` (B, J) in [0, 1], and optionally `joints3d` (B, J, 3), joints estimated from
+the image, metres, NaN where missing, which are merged with the lifted ones (`models.depth_fusion`). Outputs, in metres,
+camera axes: `joints` (B, J, 3) regressed from the mesh, `vertices` (B, V, 3), and `lifted` (B, J, 3), the joints of the
+lifter; and two constants that make a file self-contained, `faces` (F, 3) and `template` (V, 3). Like those of
+`models.pose2mesh`, joints and vertices are not yet relative to the root.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from onnx import TensorProto
 
 from pose2mesh.graph.row_blocks import cut_rows
 from pose2mesh.models.bundle.bundle_file import BundleFile
+from pose2mesh.models.depth_fusion import IMAGE_WEIGHT, SHORTEST_M, bone_matrices
 from pose2mesh.models.lifter_registry import find_onnx_writer
 from pose2mesh.models.mesh_topology import MeshTopology, laplacians
 from pose2mesh.models.onnx_graph.graph_builder import OnnxGraph
@@ -40,6 +42,7 @@ def build(bundle: BundleFile, compact: bool = False) -> onnx.ModelProto:
     config, surface = bundle.network, bundle.surface
     x = _normalise(graph, config.confidence_input, config.isotropic)
     lifted, offsets = find_onnx_writer(config.lifter)(graph, x, config, len(joint_set))
+    lifted = _fuse(graph, lifted, joint_set)
     nodes = graph.op("Concat", x, lifted, axis=2)
     nodes = write_meshnet(graph, nodes, laplacians(surface, joint_set, config.spectrum), config.chebyshev_order)
     points = graph.op("Gather", nodes, surface.nodes, axis=1)
@@ -68,6 +71,31 @@ def _normalise(graph: OnnxGraph, confidence_input: bool, isotropic: bool) -> str
         variance = op("ReduceMean", variance, axes=[2])
     x = op("Where", present, op("Div", centred, op("Sqrt", op("Max", variance, 1e-6))), 0.0)
     return op("Concat", x, confidence, axis=2) if confidence_input else x
+
+
+def _fuse(graph: OnnxGraph, lifted: str, joint_set: JointSet) -> str:
+    """Lifted joints (B, J, 3) merged with the input `joints3d`; see `depth_fusion.DepthFusion`.
+
+    Without that input they stay as they are: its default is NaN.
+    """
+    op = graph.op
+    bones, paths = bone_matrices(joint_set)
+    missing = op("IsNaN", graph.optional_input("joints3d", np.full((1, len(joint_set), 3), np.nan, np.float32)))
+    ours = op("MatMul", bones, lifted)
+    theirs = op("MatMul", bones, op("Where", missing, 0.0, "joints3d"))
+    mean = op("Add", op("Mul", ours, 1 - IMAGE_WEIGHT), op("Mul", theirs, IMAGE_WEIGHT))
+
+    def length(x: str) -> str:
+        return op("ReduceL2", x, axes=[2], keepdims=1)
+
+    size = length(mean)
+    total = op("Add", op("Mul", length(ours), 1 - IMAGE_WEIGHT), op("Mul", length(theirs), IMAGE_WEIGHT))
+    merged = op("Mul", mean, op("Div", total, op("Max", size, SHORTEST_M)))
+    count = op("ReduceSum", op("MatMul", np.abs(bones), op("Cast", missing, to=TensorProto.FLOAT)), [2], keepdims=1)
+    kept = op("Or", op("Greater", count, 0.0), op("Less", size, SHORTEST_M))
+    fused = op("MatMul", paths, op("Where", kept, ours, merged))
+    root = op("Gather", lifted, [joint_set.root_index], axis=1)
+    return op("Add", fused, root, output="fused")
 
 
 def _base(graph: OnnxGraph, lifted: str, offsets: str | None, surface: MeshTopology, joint_set: JointSet) -> str:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pose2mesh.motion.person_fitting import Rig
 
 BATCH = 32
+_GRAVITY_FRAMES = 100
 _SHAPE_FRAMES = 64  # number of frames, spread over the track, that the shape is fitted to
 TURNS = 22 * 9
 
@@ -46,6 +47,7 @@ class VideoConditions:
         intrinsics: Intrinsics of the camera, where known.
         height_m: Standing height of the people, where known.
         smooth: Whether to filter over time; each person has one size and shape in either case.
+        refine: Whether to move the bodies of each frame to their 2D joints before.
     """
 
     fps: float
@@ -53,6 +55,7 @@ class VideoConditions:
     intrinsics: Intrinsics | None
     height_m: float | None
     smooth: bool
+    refine: bool = False
 
     @property
     def nominal_or_known(self) -> Intrinsics:
@@ -154,13 +157,20 @@ class BodyTrack:
             conditions.size,
             image,
             one_person=True,
+            joints3d_m=rows["joints3d_m"],
         )
+        if conditions.refine:
+            from pose2mesh.inference.refinement import refine_people
+
+            people = refine_people(self.predictor, people)
         bodies = [np.concatenate([each.camera.translation_m[None], each.joints, each.vertices]) for each in people]
         self._raw.append(np.stack(bodies))
 
     def _fit(self, rig: Rig) -> None:
         T, first = len(self.track), 1 + len(self.predictor.joint_set)
-        chosen = np.unique(np.linspace(0, T - 1, min(T, _SHAPE_FRAMES)).round().astype(int))
+        present = self.track.present()
+        count = min(len(present), _SHAPE_FRAMES)
+        chosen = present[np.unique(np.linspace(0, len(present) - 1, count).round().astype(int))]
         fit = rig.fit(np.stack([self._steady[int(t)][first:] for t in chosen]), one_person=True)
         with replacing(self._shape_file) as partial:
             partial.write_text(json.dumps(fit.shape_of(0)))
@@ -191,6 +201,15 @@ class BodyTrack:
         score = float(confidence[confidence > 0].mean())
         return Person(body[1:first], body[first:], row["joints_px"], confidence, camera, self.stature_m, score)
 
+    def some_joints(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Joints (T, J, 3) in the camera frame, and confidences (T, J), of up to `_GRAVITY_FRAMES` frames spread over
+        the track, of those in which the person was detected."""
+        rows = self.track.rows[:]
+        detected = np.flatnonzero(~(rows["bridged"] | rows["absent"]))
+        chosen = detected[np.unique(np.linspace(0, len(detected) - 1, min(len(detected), _GRAVITY_FRAMES)).astype(int))]
+        bodies = np.stack([self.bodies[int(t)][: 1 + len(self.predictor.joint_set)] for t in chosen])
+        return bodies[:, 1:] + bodies[:, :1], rows["confidence"][chosen]
+
     @cached_property
     def stature_m(self) -> float:
         """The standing height of a body of one size; NaN for a model that does not define it."""
@@ -205,16 +224,12 @@ class BodyTrack:
         return float(sum(parts) / len(self.poses))
 
     def is_bridged(self, frame: int) -> bool:
-        return not self.track.rows[frame - self.track.first_frame]["detected"]
+        return bool(self.track.rows[frame - self.track.first_frame]["bridged"])
 
-    def bridged_stretches(self) -> list[tuple[int, int]]:
-        """First and last frames of each bridged stretch."""
-        stretches: list[tuple[int, int]] = []
-        for frame in range(self.track.first_frame, self.track.end):
-            if self.is_bridged(frame):
-                joined = bool(stretches) and stretches[-1][1] == frame - 1
-                stretches[-1:] = [(stretches[-1][0], frame)] if joined else [*stretches[-1:], (frame, frame)]
-        return stretches
+    def is_present(self, frame: int) -> bool:
+        """Whether the person is shown in a frame of the video."""
+        t = frame - self.track.first_frame
+        return 0 <= t < len(self.track) and not self.track.rows[t]["absent"]
 
     def motion(self) -> BodyMotion:
         """The bone rotations, for animation files.
@@ -234,4 +249,5 @@ class BodyTrack:
             poses[:, TURNS : TURNS + 3],
             self.conditions.fps,
             self.track.first_frame,
+            tuple(self.track.stretches("absent")),
         )

@@ -19,6 +19,7 @@ def person_dtype(joint_set: JointSet) -> np.dtype[Any]:
     Fields:
         joints_px: (J, 2) in pixels, in the model's joint set.
         confidence: (J,), 0 for a missing joint.
+        joints3d_m: (J, 3) 3D joints that the detector estimated from the image, metres; NaN where missing.
         score: Score of the person in [0, 1].
         colours: (R, B) descriptor of the person's colours, see `motion.person_colours`; 0 without an image.
 
@@ -28,6 +29,7 @@ def person_dtype(joint_set: JointSet) -> np.dtype[Any]:
     fields = [
         ("joints_px", "<f4", (J, 2)),
         ("confidence", "<f4", (J,)),
+        ("joints3d_m", "<f4", (J, 3)),
         ("score", "<f4"),
         ("colours", "<f4", (len(person_colours.REGIONS), person_colours.BINS)),
     ]

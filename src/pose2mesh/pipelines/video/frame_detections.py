@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pose2mesh.detectors.detection import Detector
 from pose2mesh.detectors.image_keypoints import pose_input
-from pose2mesh.inference.predictor import usable_people
+from pose2mesh.inference.joint_input import usable_people
 from pose2mesh.io.atomic_write import replacing
 from pose2mesh.io.keypoints import PoseInput
 from pose2mesh.motion.person_colours import describe_people
@@ -70,7 +70,7 @@ class FrameDetections:
         if self.keypoints is None:
             assert self.video is not None
             assert self.detector is not None
-            detect = TrackingDetector(self.detector, float(self.video.rate))
+            detect = TrackingDetector(self.detector, float(self.video.rate), self.joint_set.names)
             previous = self._rows([], None) if before is None else before
             for frame, image in enumerate(self.video.frames(start), start):
                 people = detect(image, frame, previous["joints_px"], previous["confidence"])
@@ -83,10 +83,11 @@ class FrameDetections:
 
     def _rows(self, people: list[PoseInput], image: NDArray[np.uint8] | None) -> NDArray[Any]:
         """The people whose joints suffice for a prediction, with their colours in the image of the frame."""
-        kept, joints_px, confidence, _ = usable_people(people, self.joint_set)
-        rows = np.zeros(len(kept), person_dtype(self.joint_set))
-        rows["joints_px"], rows["confidence"] = joints_px, confidence
-        chosen = [people[index] for index in kept]
+        found = usable_people(people, self.joint_set)
+        rows = np.zeros(len(found.kept), person_dtype(self.joint_set))
+        rows["joints_px"], rows["confidence"] = found.joints_px, found.confidence
+        rows["joints3d_m"] = found.joints3d_m
+        chosen = [people[index] for index in found.kept]
         means = [float(person.confidence[person.confidence > 0].mean()) for person in chosen]
         rows["score"] = [mean if one.score is None else one.score for one, mean in zip(chosen, means, strict=True)]
         if image is not None and chosen:
@@ -97,7 +98,7 @@ class FrameDetections:
                 np.stack([person.joints_px[coco] for person in people]),
                 np.stack([person.confidence[coco] for person in people]),
             )
-            rows["colours"] = colours[kept]
+            rows["colours"] = colours[found.kept]
         return rows
 
     def _given(

@@ -5,7 +5,7 @@ PyAV (BSD-3-Clause) is the reader; the FFmpeg libraries in its wheels come with 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -16,11 +16,14 @@ from numpy.typing import NDArray
 
 from pose2mesh.errors import InputError, one_line
 from pose2mesh.io.extras import install_command
+from pose2mesh.io.focal_length import FocalLength, checked_focal_length
 
 # Missing time at the end from which a file counts as cut short: other streams may be a little longer than the video's.
 _MISSING_S, _MISSING_SHARE = 0.5, 0.03
 # Relative difference from the declared frame rate up to which the declared one is kept.
 _SAME_RATE = 0.005
+# Ends of the keys of 35 mm equivalents: com.apple.quicktime.camera.focal_length.35mm_equivalent, and that of EXIF.
+_FOCAL_KEYS = ("focal_length.35mm_equivalent", "focallengthin35mmformat", "focallengthin35mmfilm")
 
 
 def require_pyav() -> Any:
@@ -48,6 +51,7 @@ class Video:
         size: (width, height) of the upright frames.
         rate: Frames per second: the declared rate until all frames are read, then the mean of the read frames.
         expected_frames: Approximate number of frames by the file's header; None where it is missing.
+        focal_length: By the metadata of the file.
         fault: After `frames` is exhausted: the reason for fewer frames than expected, or None.
 
     Raises:
@@ -59,6 +63,7 @@ class Video:
         self.fault: str | None = None
         with self._opened() as (container, stream):
             self.rate = Fraction(stream.guessed_rate or stream.average_rate or 30)
+            self.focal_length = _focal_length({**container.metadata, **stream.metadata})
             self._start_s = float((stream.start_time or 0) * stream.time_base)
             if stream.duration:
                 self._seconds = float(stream.duration * stream.time_base)
@@ -117,6 +122,14 @@ class Video:
         if damaged or missing_s > max(_MISSING_S, _MISSING_SHARE * self._seconds):
             of = f" of about {self.expected_frames}" if self.expected_frames else ""
             self.fault = f"cut short or damaged: {count}{of} frames could be read"
+
+
+def _focal_length(metadata: Mapping[str, str]) -> FocalLength:
+    """The 35 mm equivalent focal length that phones write into the file, as Apple's key or a key that ends alike."""
+    for key, value in metadata.items():
+        if key.lower().endswith(_FOCAL_KEYS):
+            return checked_focal_length(key, value)
+    return FocalLength()
 
 
 def _upright(frame: Any, aspect: Fraction | None, shape: tuple[int, int] | None) -> NDArray[np.uint8]:

@@ -43,7 +43,9 @@ def write_video_page(path: Path, result: VideoResult, video: Video | None) -> No
         visible = result.at(frame)
         people, numbers = [each.person for each in visible], [each.number for each in visible]
         colours = [colour_of(each.number, each.bridged) for each in visible]
-        frames.append(describe_frame(result.predictor, people, canvas, f"frame {frame}", numbers, colours))
+        frames.append(
+            describe_frame(result.predictor, people, canvas, f"frame {frame}", numbers, colours, result.gravity)
+        )
     write_page(path, result.name, result.predictor, frames, float(result.rate) / apart)
 
 

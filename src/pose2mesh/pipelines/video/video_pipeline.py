@@ -18,10 +18,13 @@ import numpy as np
 
 from pose2mesh.detectors.detection import Detector
 from pose2mesh.errors import InputError
-from pose2mesh.geometry.camera import nominal_intrinsics
+from pose2mesh.geometry.gravity import LEVEL_CAMERA, estimate_gravity
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.io.atomic_write import move_all, replacing
+from pose2mesh.io.focal_length import FocalLength
+from pose2mesh.pipelines.camera_choice import choose_intrinsics
 from pose2mesh.pipelines.formats import VideoOutput, name_files, write_files, writers
+from pose2mesh.pipelines.predict_options import AUTO
 from pose2mesh.pipelines.video.body_track import BodyTrack, VideoConditions
 from pose2mesh.pipelines.video.detection_store import DetectionStore
 from pose2mesh.pipelines.video.frame_detections import FrameDetections, store_detections
@@ -36,7 +39,7 @@ from pose2mesh.pipelines.video.video_result import VideoResult
 if TYPE_CHECKING:
     from pose2mesh.motion.person_fitting import Rig
 
-_VERSION = 3  # version of the layout of the hidden folder
+_VERSION = 5  # version of the layout of the hidden folder
 
 
 def predict_video(
@@ -128,9 +131,13 @@ def recover_video(
         raise
     _clear_if_changed(work / "people", work / "bodies.json", _recovery_key(source, options, predictor))
     tracks = track_people(detections, work / "people", float(rate), predictor.joint_set)
-    size = _size(frame_detections, tracks)
-    intrinsics = nominal_intrinsics(size) if options.intrinsics == "nominal" else options.intrinsics
-    conditions = VideoConditions(float(rate), size, intrinsics, options.height_m, options.smooth)
+    stated = _stated_size(frame_detections) or options.image_size
+    size = stated or _extent(tracks)
+    focal = FocalLength() if frame_detections.video is None else frame_detections.video.focal_length
+    if focal.fault is not None and options.intrinsics == AUTO:
+        say(f"{source.stem}: {focal.fault}; it is ignored")
+    intrinsics = choose_intrinsics(options.intrinsics, stated, focal.equivalent_mm, source.stem)
+    conditions = VideoConditions(float(rate), size, intrinsics, options.height_m, options.smooth, options.refine)
     bodies = [BodyTrack(track, predictor, conditions) for track in tracks.people]
     total = sum(len(track) for track in tracks.people)
     if predictor.needs_image and frame_detections.video is not None:
@@ -139,16 +146,26 @@ def recover_video(
     with progress(source.stem, "recovering", total) as step:
         for body in bodies:
             body.finish(rig, step)
-    return VideoResult(source.path.name, predictor, conditions, rate, len(detections), bodies, tracks.unclaimed, fault)
+    gravity = LEVEL_CAMERA
+    if options.upright:
+        joints, confidence = zip(*(body.some_joints() for body in bodies), strict=True) if bodies else ((), ())
+        gravity = estimate_gravity(joints, predictor.joint_set, confidence)
+    return VideoResult(
+        source.path.name, predictor, conditions, rate, len(detections), bodies, tracks.unclaimed, fault, gravity
+    )
 
 
-def _size(frame_detections: FrameDetections, tracks: TrackStore) -> tuple[int, int]:
-    """(width, height) of the frames; the extent of the joints where it is unknown."""
+def _stated_size(frame_detections: FrameDetections) -> tuple[int, int] | None:
+    """(width, height) of the frames, where the video or the keypoint file states it."""
     if frame_detections.video is not None:
         return frame_detections.video.size
-    known = frame_detections.keypoints.size if frame_detections.keypoints is not None else None
+    return frame_detections.keypoints.size if frame_detections.keypoints is not None else None
+
+
+def _extent(tracks: TrackStore) -> tuple[int, int]:
+    """(width, height) of an area that holds all joints, in place of an unknown image size."""
     width, height = np.ceil(1.1 * tracks.corner_px).astype(int).tolist()
-    return known or (width, height)
+    return width, height
 
 
 def _detection_key(source: VideoInput, options: VideoOptions, predictor: Predictor) -> dict[str, Any]:
@@ -167,7 +184,7 @@ def _detection_key(source: VideoInput, options: VideoOptions, predictor: Predict
 
 def _recovery_key(source: VideoInput, options: VideoOptions, predictor: Predictor) -> dict[str, Any]:
     """Description of all inputs that the recovered bodies depend on, besides the detections."""
-    given = [str(options.intrinsics), options.height_m, options.smooth]
+    given = [str(options.intrinsics), options.height_m, options.smooth, options.refine, options.image_size]
     return {"model": asdict(predictor.info), "asked": given}
 
 

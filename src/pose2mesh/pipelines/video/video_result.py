@@ -9,6 +9,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from pose2mesh.geometry.gravity import LEVEL_CAMERA, Gravity
 from pose2mesh.inference.person import Person
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.pipelines.video.body_track import BodyTrack, VideoConditions
@@ -46,6 +47,7 @@ class VideoResult:
         people: Tracked people in the order of appearance.
         unclaimed: Number of detections outside any track.
         fault: The reason for fewer frames than expected, or None.
+        gravity: Which way is up, for formats whose bodies stand upright.
     """
 
     name: str
@@ -56,12 +58,13 @@ class VideoResult:
     people: list[BodyTrack]
     unclaimed: int
     fault: str | None
+    gravity: Gravity = LEVEL_CAMERA
 
     def at(self, frame: int) -> list[VisiblePerson]:
         """The people in view in a frame."""
         found = []
         for number, body in enumerate(self.people):
-            if body.track.first_frame <= frame < body.track.end:
+            if body.is_present(frame):
                 found.append(VisiblePerson(number, body.person(frame), body.is_bridged(frame)))
         return found
 
@@ -70,17 +73,18 @@ class VideoResult:
         extents = [
             extent_of([visible.person for visible in self.at(frame)])
             for frame in range(self.frames)
-            if any(body.track.first_frame <= frame < body.track.end for body in self.people)
+            if any(body.is_present(frame) for body in self.people)
         ]
         if not extents:
             return extent_of([])
         return np.stack([np.min([low for low, _ in extents], axis=0), np.max([high for _, high in extents], axis=0)])
 
     def of(self, number: int) -> Iterator[tuple[int, VisiblePerson]]:
-        """The frame numbers of one person, each with the person in that frame."""
+        """The frame numbers of one person, each with the person in that frame; without those where they are absent."""
         body = self.people[number]
         for frame in range(body.track.first_frame, body.track.end):
-            yield frame, VisiblePerson(number, body.person(frame), body.is_bridged(frame))
+            if body.is_present(frame):
+                yield frame, VisiblePerson(number, body.person(frame), body.is_bridged(frame))
 
 
 def colour_of(number: int, bridged: bool = False) -> Colour:

@@ -13,6 +13,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from pose2mesh.body_models.bones import BODY_BONES
 from pose2mesh.io.mesh_files import atomic_write, in_unit
+from pose2mesh.pipelines.image_document import describe_camera
+from pose2mesh.pipelines.video.array_file import ArrayFile
 from pose2mesh.pipelines.video.body_track import BATCH, TURNS, BodyTrack
 from pose2mesh.pipelines.video.frame_reader import Video
 from pose2mesh.pipelines.video.mp4_writer import Mp4Writer
@@ -68,7 +70,8 @@ def write_arrays(path: Path, result: VideoResult, with_rig: bool) -> None:
     """
     J = len(result.predictor.joint_set)
     people, V = result.people, len(result.predictor.template)
-    rows = sum(len(body.track) for body in people)
+    counts = [len(body.track.present()) for body in people]
+    rows = sum(counts)
     intrinsics = result.conditions.nominal_or_known
     with atomic_write(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
 
@@ -82,10 +85,10 @@ def write_arrays(path: Path, result: VideoResult, with_rig: bool) -> None:
                     member.write(np.ascontiguousarray(part, kind).tobytes())
 
         def bodies(columns: slice) -> Iterator[NDArray[Any]]:
-            return (chunk[:, columns] for body in people for chunk in _chunks(body.bodies, len(body.track)))
+            return (chunk[:, columns] for body in people for chunk in _present(body.bodies, body))
 
         def tracks(field: str) -> Iterator[NDArray[Any]]:
-            return (chunk[field] for body in people for chunk in _chunks(body.track.rows, len(body.track)))
+            return (chunk[field] for body in people for chunk in _present(body.track.rows, body))
 
         def whole(name: str, array: Any) -> None:
             put(name, np.asarray(array).dtype, np.shape(array), iter([np.asarray(array)]))
@@ -96,18 +99,21 @@ def write_arrays(path: Path, result: VideoResult, with_rig: bool) -> None:
         put("joints_px", np.float32, (rows, J, 2), tracks("joints_px"))
         put("confidence", np.float32, (rows, J), tracks("confidence"))
         put("frame", np.int32, (rows,), tracks("frame"))
-        put("bridged", np.bool_, (rows,), (~part for part in tracks("detected")))
-        whole("person", np.repeat(np.arange(len(people), dtype=np.int32), [len(body.track) for body in people]))
+        put("bridged", np.bool_, (rows,), tracks("bridged"))
+        whole("person", np.repeat(np.arange(len(people), dtype=np.int32), counts))
         whole("faces", result.predictor.faces.astype(np.int32))
         whole("joint_names", np.array(result.predictor.joint_set.names))
         whole("fps", np.float64(result.rate))
         whole("frames", np.int64(result.frames))
         whole("size_px", np.array(result.conditions.size))
-        whole("intrinsics", np.array([intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy]))
+        whole("intrinsics", np.array(intrinsics.numbers))
+        whole("distortion", np.array(intrinsics.distortion, np.float64))
+        whole("up", np.array(result.gravity.up))
+        whole("camera_source", np.array("none" if result.conditions.intrinsics is None else intrinsics.source))
         if people and with_rig:
 
             def poses(columns: slice) -> Iterator[NDArray[Any]]:
-                return (chunk[:, columns] for body in people for chunk in _chunks(body.poses, len(body.track)))
+                return (chunk[:, columns] for body in people for chunk in _present(body.poses, body))
 
             put("orientations", np.float32, (rows, len(BODY_BONES), 3, 3), poses(slice(0, TURNS)))
             put("hips_m", np.float32, (rows, 3), poses(slice(TURNS, TURNS + 3)))
@@ -117,8 +123,11 @@ def write_arrays(path: Path, result: VideoResult, with_rig: bool) -> None:
             whole("bone_names", np.array(BODY_BONES))
 
 
-def _chunks(rows: Any, length: int) -> Iterator[NDArray[Any]]:
-    return (rows[start : start + BATCH] for start in range(0, length, BATCH))
+def _present(rows: ArrayFile, body: BodyTrack) -> Iterator[NDArray[Any]]:
+    """The rows of a person where they are not absent, in chunks; `rows` has one for each frame of the track."""
+    for start in range(0, len(body.track), BATCH):
+        chunk = slice(start, start + BATCH)
+        yield rows[chunk][~body.track.rows[chunk]["absent"]]
 
 
 def write_description(path: Path, result: VideoResult, files: Sequence[dict[str, str]], with_rig: bool) -> None:
@@ -138,16 +147,22 @@ def write_description(path: Path, result: VideoResult, files: Sequence[dict[str,
         "fps": float(result.rate),
         "frames": result.frames,
         "size_px": list(conditions.size),
+        "camera": describe_camera(conditions.intrinsics, conditions.size),
+        "up": result.gravity.describe(),
+        "refined": conditions.refine,
         "fault": result.fault,
         "smoothed": conditions.smooth,
     }
-    camera = {
-        "kind": conditions.camera_kind,
-        "intrinsics": [intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy],
-    }
+    source = "none" if conditions.intrinsics is None else intrinsics.source
+    camera = {"kind": conditions.camera_kind, "source": source, "intrinsics": intrinsics.numbers}
     skipped = []
     if result.unclaimed:
-        skipped = [{"id": None, "reason": f"{result.unclaimed} detections of people in too few consecutive frames"}]
+        skipped = [
+            {
+                "id": None,
+                "reason": f"{result.unclaimed} detections of people in too few frames, or of people detected twice",
+            }
+        ]
     with atomic_write(path) as file:
 
         def put(text: str) -> None:
@@ -167,17 +182,17 @@ def write_description(path: Path, result: VideoResult, files: Sequence[dict[str,
 
 def describe_track(body: BodyTrack, files: dict[str, str]) -> dict[str, Any]:
     """One element of the JSON document's `people`, without `per_frame`."""
-    T = len(body.track)
     total = present = 0.0
-    for chunk in _chunks(body.track.rows, T):
+    for chunk in _present(body.track.rows, body):
         total += float(chunk["confidence"].sum())
         present += float((chunk["confidence"] > 0).sum())
     stature = body.stature_m
     return {
         "id": body.track.number,
         "first_frame": body.track.first_frame,
-        "frames": T,
-        "bridged": body.bridged_stretches(),
+        "frames": len(body.track),
+        "bridged": body.track.stretches("bridged"),
+        "absent": body.track.stretches("absent"),
         "stature_m": round(stature, 4) if np.isfinite(stature) else None,
         "score": round(total / present, 4),
         "files": files,

@@ -1,0 +1,62 @@
+"""The networks of detectors that ship; `scripts/convert_blazepose.py` and `scripts/convert_movenet.py` make them."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose2mesh.errors import InputError, one_line
+from pose2mesh.inference.onnx_backend import open_session
+from pose2mesh.io.extras import require
+
+FOLDER = Path(str(files("pose2mesh"))) / "weights" / "blazepose"
+SHA256 = {
+    "person_detector.onnx": "78da21a3c58a41496ab29a8662f7bb79a87c431cc4dce8a53e5c8049b3032622",
+    "pose_landmarks.onnx": "8e3cc6246022dddb0e54634e313839434bfca0772543f3ae0cb2a43cc0e9080d",
+}
+
+
+class ShippedNetwork:
+    """A network from images (B, H, W, 3) of bytes, run by ONNX Runtime on the CPU.
+
+    Args:
+        name: File name.
+        folder: Where the file is.
+        sha256: Its digest in hex, by default that in `SHA256`.
+
+    Raises:
+        InputError: ONNX Runtime is missing, or the file is missing or damaged.
+    """
+
+    def __init__(self, name: str, folder: Path = FOLDER, sha256: str | None = None) -> None:
+        require("onnxruntime", "onnx")
+        self.path = folder / name
+        try:
+            data = self.path.read_bytes()
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be read ({error.strerror or error}); {_REINSTALL}") from error
+        digest = hashlib.sha256(data).hexdigest()
+        if digest != (expected := sha256 or SHA256[name]):
+            raise InputError(
+                f"{self.path}: is damaged, it has {len(data):,} bytes with SHA-256 {digest}; expected {expected}; "
+                f"{_REINSTALL}"
+            )
+        self._session = open_session(data, ["CPUExecutionProvider"])
+
+    def run(self, images: NDArray[np.uint8], names: list[str]) -> list[NDArray[np.float32]]:
+        """The outputs called `names` for images (B, H, W, 3) RGB.
+
+        Raises:
+            InputError: ONNX Runtime fails, for example for want of memory.
+        """
+        try:
+            return list(self._session.run(names, {"image": images}))
+        except Exception as error:  # ONNX Runtime's errors have no other common base class
+            raise InputError(f"{self.path}: does not run on images {images.shape} ({one_line(error)})") from error
+
+
+_REINSTALL = "`pip install --force-reinstall --no-deps pose2mesh` restores it"
