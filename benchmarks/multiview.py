@@ -1,16 +1,16 @@
 """Errors of single views of one real person, against joints triangulated from all calibrated views.
 
-    python benchmarks/multiview.py FOLDER [--detector auto | --detections FOLDER] [--model default] [--baselines]
-        [--frames N] [--as-calibrated] [--cache FOLDER] [--json FILE]
+    python benchmarks/multiview.py FOLDER [--detector auto] [--model default] [--baselines] [--detections FOLDER]
+        [--as-calibrated] [--cache FOLDER] [--json FILE]
 
-FOLDER holds films of the same frames and a Qualisys calibration (`*.qca.txt`) whose cameras are named as the films. The
-detector finds the person (the largest) in each frame by itself: this gives the truth by triangulation, and its own 3D
-landmarks. Then each film is predicted as `pose2mesh predict FILM` does it, with tracks and smoothing, and with other
-options and models. Errors in mm, of the joints of COCO below the head, relative to the middle of the hips, means of the
-views; acceleration in mm/frame². Detections are kept in the cache folder.
+FOLDER holds films of the same frames and a Qualisys calibration (`*.qca.txt`) whose cameras are named as the films.
+BlazePose finds the person (the largest) in each frame by itself: this gives the truth by triangulation, and BlazePose's
+own 3D landmarks. Then each film is predicted as `pose2mesh predict FILM` does it, with tracks and smoothing, and with
+other options and models. Errors in mm, of the joints of COCO below the head, relative to the middle of the hips, means
+of the views; acceleration in mm/frame². Detections are kept in the cache folder.
 
-`--detections` takes detections of another program: FOLDER/FILM.npz with joints_px (T, 17, 2), confidence (T, 17) and,
-where it has them, joints3d_m (T, 17, 3).
+`--detections` takes the joints for the truth and the 3D landmarks from another program: FOLDER/FILM.npz with
+joints_px (T, 17, 2), confidence (T, 17) and joints3d_m (T, 17, 3), NaN where it finds nobody.
 """
 
 from __future__ import annotations
@@ -20,18 +20,17 @@ import json
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from recorded_detector import RecordedDetector, ReplayedDetector, image_key
+from recorded_detector import RecordedDetector, record
 
 from pose2mesh.baselines.registry import FITTING_METHODS, LEARNED_METHODS, PRETRAINING
 from pose2mesh.datasets.readers.qualisys import read_qualisys
-from pose2mesh.detectors.detection import Detection, Detector
+from pose2mesh.detectors.detection import Detection
 from pose2mesh.detectors.registry import load_detector
 from pose2mesh.errors import InputError
 from pose2mesh.evaluation.multiview import COLUMNS, JOINTS, MultiviewTruth, triangulate_person, view_bias, view_errors
@@ -44,7 +43,7 @@ from pose2mesh.pipelines.predict_options import PredictOptions
 from pose2mesh.pipelines.video.frame_reader import Video
 from pose2mesh.pipelines.video.video_options import VideoInput
 
-REFERENCE = "detector's 3D landmarks"
+REFERENCE = "BlazePose's 3D landmarks"
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +54,7 @@ class View:
         path: The film.
         camera: Its calibration.
         fps: Frames per second.
-        detector: Detects the people of its frames.
+        detector: Detects the people of its frames for `predict`.
         joints_px, confidence, joints3d_m: (T, 17, 2), (T, 17) and (T, 17, 3) of the largest person of each frame, each
             frame by itself; confidence 0, and NaN in 3D, where there is none.
     """
@@ -63,7 +62,7 @@ class View:
     path: Path
     camera: CalibratedCamera
     fps: float
-    detector: Detector
+    detector: RecordedDetector
     joints_px: Floats
     confidence: Floats
     joints3d_m: Floats
@@ -77,7 +76,6 @@ def main() -> None:
     parser.add_argument("--detections", type=Path)
     parser.add_argument("--model", default="default")
     parser.add_argument("--baselines", action="store_true", help="also every baseline of the package")
-    parser.add_argument("--frames", type=int, help="only the first frames of each film, for a quick look")
     parser.add_argument("--as-calibrated", action="store_true", help="estimate no shift of the views")
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "pose2mesh_multiview")
     parser.add_argument("--json", type=Path)
@@ -116,26 +114,52 @@ def read_views(options: argparse.Namespace) -> Iterator[View]:
     files = sorted(options.folder.glob("*.qca.txt"))
     if len(files) != 1:
         raise InputError(f"{options.folder}: holds {len(files)} files *.qca.txt, expected one calibration")
-    detector = None if options.detections else load_detector(options.detector, tuple(options.detector_model) or None)
+    detector = load_detector(options.detector, tuple(options.detector_model) or None)
+    blazepose = load_detector("blazepose")
     for camera in read_qualisys(files[0]):
         path = options.folder / f"{camera.name}.mp4"
         video = Video(path)
-        if detector is None:
-            keys = [image_key(image) for image in video.frames()]
-            chosen: Detector = ReplayedDetector(options.detections / f"{camera.name}.npz", keys)
+        if options.detections is None:
+            alone = record(blazepose, options.cache / f"blazepose-{camera.name}.npz")
+            arrays = as_arrays([largest(alone(image)) for image in video.frames()])
+            alone.save()
         else:
-            chosen = RecordedDetector(detector, options.cache / f"{options.detector}-{camera.name}.npz")
-        people = [largest(chosen(image)) for image in islice(video.frames(), options.frames)]
-        if isinstance(chosen, RecordedDetector):
-            chosen.save()
-        T = len(people)
-        joints_px, confidence = np.zeros((T, 17, 2), np.float32), np.zeros((T, 17), np.float32)
-        joints3d_m = np.full((T, 17, 3), np.nan, np.float32)
-        for frame, person in enumerate(people):
-            if person is not None:
-                joints_px[frame], confidence[frame] = person.joints_px, person.confidence
-                joints3d_m[frame] = np.nan if person.joints3d_m is None else person.joints3d_m
-        yield View(path, camera, float(video.rate), chosen, joints_px, confidence, joints3d_m)
+            arrays = read_detections(options.detections / f"{camera.name}.npz")
+        name = "-".join([options.detector, *(file.stem for file in options.detector_model), camera.name])
+        recorded = record(detector, options.cache / f"predict-{name}.npz")
+        yield View(path, camera, float(video.rate), recorded, *arrays)
+
+
+def as_arrays(people: list[Detection | None]) -> tuple[Floats, Floats, Floats]:
+    """joints_px, confidence and joints3d_m of `View`."""
+    T = len(people)
+    joints_px, confidence = np.zeros((T, 17, 2), np.float32), np.zeros((T, 17), np.float32)
+    joints3d_m = np.full((T, 17, 3), np.nan, np.float32)
+    for frame, person in enumerate(people):
+        if person is not None:
+            joints_px[frame], confidence[frame] = person.joints_px, person.confidence
+            joints3d_m[frame] = np.nan if person.joints3d_m is None else person.joints3d_m
+    return joints_px, confidence, joints3d_m
+
+
+def read_detections(path: Path) -> tuple[Floats, Floats, Floats]:
+    """The same from a file of `--detections`.
+
+    Raises:
+        InputError: it cannot be read, or an array is missing or of another shape.
+    """
+    try:
+        with np.load(path) as archive:
+            stored = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from error
+    T = len(stored.get("confidence", ()))
+    for name, shape in (("joints_px", (T, 17, 2)), ("confidence", (T, 17)), ("joints3d_m", (T, 17, 3))):
+        if name not in stored or stored[name].shape != shape:
+            raise InputError(f"{path}: expected {name} of shape {shape}")
+    there = np.isfinite(stored["joints_px"]).all(-1)
+    confidence = np.where(there, np.nan_to_num(stored["confidence"]), 0).clip(0, 1)
+    return np.nan_to_num(stored["joints_px"]), confidence, stored["joints3d_m"]
 
 
 def largest(people: list[Detection]) -> Detection | None:
@@ -180,7 +204,7 @@ def predict(predictor: Predictor, view: View, given: dict[str, str]) -> Floats:
     T = len(view.joints_px)
     if given.get("intrinsics") == "calibrated":
         k = view.camera.intrinsics
-        given = {**given, "intrinsics": f"{k.fx},{k.fy},{k.cx},{k.cy}"}
+        given = {**given, "intrinsics": ",".join(map(str, (*k.numbers, *k.distortion)))}
     with tempfile.TemporaryDirectory() as folder:
         options = PredictOptions(out=Path(folder) / "out", formats="npz", **given)  # type: ignore[arg-type]
         options.check()
@@ -190,8 +214,7 @@ def predict(predictor: Predictor, view: View, given: dict[str, str]) -> Floats:
             names = [str(name) for name in written["joint_names"]]
             frame, joints = written["frame"], written["joints"][:, [names.index(name) for name in JOINTS]]
             area = extents(written["joints_px"], written["confidence"])
-    if isinstance(view.detector, RecordedDetector):
-        view.detector.save()
+    view.detector.save()
     out = np.full((T, len(JOINTS), 3), np.nan, np.float32)
     for row in np.argsort(area):  # the largest last
         if frame[row] < T:

@@ -1,9 +1,10 @@
-"""Detectors for benchmarks that run on the same films again and again: results are kept, or come from a file."""
+"""A detector for benchmarks that run on the same films again and again: its results are kept in a file."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.detectors.detection import Detection, Detector
-from pose2mesh.detectors.nms import box_iou
-from pose2mesh.errors import InputError
-from pose2mesh.skeletons import COCO17
+from pose2mesh.detectors.detection import Detection, Detector, FollowingDetector
 
 
 class RecordedDetector:
@@ -33,13 +31,14 @@ class RecordedDetector:
             self._read()
 
     def __call__(self, image: NDArray[np.uint8], /, boxes: NDArray[np.floating] | None = None) -> list[Detection]:
-        key = image_key(image)
-        if boxes is not None:
-            key += hashlib.sha1(np.asarray(boxes, np.float32).round(1).tobytes()).hexdigest()
+        if boxes is None:
+            return self._kept(image_key(image), lambda: self.detector(image))
+        return self._kept(image_key(image) + array_key(boxes), lambda: self.detector(image, boxes))
+
+    def _kept(self, key: str, run: Callable[[], list[Detection]]) -> list[Detection]:
         if key not in self._results:
             self.calls += 1
-            found = self.detector(image) if boxes is None else self.detector(image, boxes)
-            self._results[key] = [replace(person, mask=None) for person in found]
+            self._results[key] = [replace(person, mask=None) for person in run()]
         return self._results[key]
 
     def save(self) -> None:
@@ -70,49 +69,33 @@ class RecordedDetector:
             self._results[key] = [Detection(**people[key, index]) for index in range(count)]
 
 
-class ReplayedDetector:
-    """The detections of another program for one person in each frame of films.
+class RecordedFollower(RecordedDetector):
+    """`RecordedDetector` of a detector that follows people."""
 
-    Args:
-        path: A file with joints_px (T, 17, 2), confidence (T, 17) and optionally joints3d_m (T, 17, 3); NaN or a
-            confidence of 0 where nothing was detected.
-        keys: `image_key` of each of the `T` frames.
+    detector: FollowingDetector
 
-    Raises:
-        InputError: the file is of another form.
-    """
+    def glance(self, image: NDArray[np.uint8], /) -> list[Detection]:
+        return self._kept(f"glance{image_key(image)}", lambda: self.detector.glance(image))
 
-    def __init__(self, path: Path, keys: list[str]) -> None:
-        try:
-            with np.load(path) as archive:
-                stored = {name: archive[name] for name in archive.files}
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path}: cannot be read ({error})") from error
-        for name, shape in (("joints_px", (len(keys), 17, 2)), ("confidence", (len(keys), 17))):
-            if name not in stored or stored[name].shape != shape:
-                raise InputError(f"{path}: expected {name} of shape {shape}, as the film has {len(keys)} frames")
-        self._people: dict[str, Detection] = {}
-        for frame, key in enumerate(keys):
-            joints_px, confidence = (stored[name][frame].astype(np.float32) for name in ("joints_px", "confidence"))
-            confidence = np.where(np.isfinite(joints_px).all(-1), np.nan_to_num(confidence), 0).clip(0, 1)
-            shown = joints_px[confidence > 0]
-            if not len(shown):
-                continue
-            joints3d = stored["joints3d_m"][frame].astype(np.float32) if "joints3d_m" in stored else None
-            box = np.concatenate([shown.min(0), shown.max(0)])
-            joints_px = np.nan_to_num(joints_px)
-            self._people[key] = Detection(joints_px, confidence, box, float(confidence.mean()), joints3d)
+    def follow(
+        self, image: NDArray[np.uint8], joints_px: NDArray[np.floating], confidence: NDArray[np.floating], /
+    ) -> list[Detection]:
+        key = f"follow{image_key(image)}{array_key(joints_px)}{array_key(confidence)}"
+        return self._kept(key, lambda: self.detector.follow(image, joints_px, confidence))
 
-    def __call__(self, image: NDArray[np.uint8], /, boxes: NDArray[np.floating] | None = None) -> list[Detection]:
-        person = self._people.get(image_key(image))
-        if boxes is None:
-            return [] if person is None else [person]
-        nothing = np.zeros((len(COCO17), 3), np.float32)
-        found = []
-        for box in np.asarray(boxes, np.float32):
-            meets = person is not None and box_iou(box, person.box_px[None])[0] > 0
-            found.append(person if meets and person else Detection(nothing[:, :2], nothing[:, 2], box, 0.0))
-        return found
+
+def record(detector: Detector, path: Path) -> RecordedDetector:
+    """A detector whose results are kept in a file."""
+    return (
+        RecordedFollower(detector, path)
+        if isinstance(detector, FollowingDetector)
+        else RecordedDetector(detector, path)
+    )
+
+
+def array_key(array: NDArray[np.floating]) -> str:
+    """A key for an array, to three digits after the point."""
+    return hashlib.sha1(np.asarray(array, np.float32).round(3).tobytes()).hexdigest()
 
 
 def image_key(image: NDArray[np.uint8]) -> str:

@@ -31,7 +31,6 @@ def cameras(count: int = 4) -> list[CalibratedCamera]:
             CalibratedCamera(
                 f"cam{number}",
                 Intrinsics(1680, 1680, 540, 960),
-                (0.0, 0.0, 0.0, 0.0),
                 rotation,
                 np.array([0, 0, 3.5]),
                 (1080, 1920),
@@ -129,6 +128,15 @@ def test_what_cannot_be_triangulated() -> None:
         triangulate_person(made[:2], pixels[:2], weights[:2])
     with pytest.raises(InputError, match=r"expected \(4, T, 17, 2\)"):
         triangulate_person(made, pixels[:, :, :12], weights[:, :, :12])
-    weights[1:, 1, COCO17.index("left_knee")] = 0
-    with pytest.raises(InputError, match="frame 1: left_knee is detected in fewer than two views"):
+    weights[1:, :2, COCO17.index("left_knee")] = 0
+    with pytest.raises(InputError, match="left_knee is detected in two views or more in 1 of 3 frames"):
         triangulate_person(made, pixels, weights)
+
+
+def test_a_joint_that_one_view_alone_detects_is_interpolated_over_time() -> None:
+    made, world, pixels = views()
+    weights = np.ones(pixels.shape[:3])
+    weights[1:, 5, COCO17.index("left_knee")] = 0
+    truth = triangulate_person(made, pixels, weights)
+    assert truth.exactness()["interpolated"] == pytest.approx(1 / (12 * len(JOINTS)))
+    assert np.abs(truth.joints_m - world[:, COLUMNS]).max() < 0.002

@@ -23,8 +23,7 @@ def around(count: int = 4, distance_m: float = 3.5) -> list[CalibratedCamera]:
         cameras.append(
             CalibratedCamera(
                 f"cam{number}",
-                Intrinsics(1680, 1681, 533, 948),
-                DISTORTION,
+                Intrinsics(1680, 1681, 533, 948, distortion=DISTORTION),
                 rotation,
                 np.array([0.0, 0.0, distance_m]),
                 (1088, 1920),
@@ -44,7 +43,7 @@ def seen(cameras: list[CalibratedCamera], world: np.ndarray) -> np.ndarray:
 def test_undistort_is_the_inverse_of_the_lens() -> None:
     camera = around(1)[0]
     world = points()
-    pinhole = camera.intrinsics.project(camera.to_camera(world))
+    pinhole = camera.intrinsics.pinhole.project(camera.to_camera(world))
     distorted = camera.project(world)
     assert np.abs(distorted - pinhole).max() > 0.5
     assert np.abs(camera.undistort(distorted) - pinhole).max() < 0.01

@@ -77,6 +77,7 @@ class MultiviewTruth:
         Keys:
             error_px, error_p90_px: Median and 90th percentile of the reprojection error of the views used.
             left_out, exchanged: Share of detections left out, and of frames of a view with exchanged sides.
+            interpolated: Share of joints that fewer than two views detected, and that are interpolated over time.
             leave_one_out_mm, leave_one_out_median_mm: Distance of root-relative joints from those without one view,
                 over views, frames and joints.
             bone_spread_mm: Standard deviation of the length of limb bones over time, mean of the bones.
@@ -89,15 +90,17 @@ class MultiviewTruth:
                 [self.cameras[index] for index in others], self.joints_px[others], self.weights[others]
             ).points_m.reshape(self.joints_m.shape)
             distances.append(np.linalg.norm(root_relative(found) - root_relative(self.joints_m), axis=-1))
+            distances[-1] = distances[-1][np.isfinite(distances[-1])]
         a, b = np.array(_BONES).T
         lengths = np.linalg.norm(self.joints_m[:, a] - self.joints_m[:, b], axis=-1)
         return {
             "error_px": float(np.median(used_error)),
             "error_p90_px": float(np.percentile(used_error, 90)),
             "left_out": float(1 - self.used.mean()),
+            "interpolated": float((self.used.sum(0) < 2).mean()),
             "exchanged": float(self.exchanged.mean()),
-            "leave_one_out_mm": float(1000 * np.mean(distances)),
-            "leave_one_out_median_mm": float(1000 * np.median(distances)),
+            "leave_one_out_mm": float(1000 * np.concatenate(distances).mean()),
+            "leave_one_out_median_mm": float(1000 * np.median(np.concatenate(distances))),
             "bone_spread_mm": float(1000 * lengths.std(0).mean()),
         }
 
@@ -114,7 +117,7 @@ def triangulate_person(
         shift: Whether to estimate a constant shift of each view.
 
     Raises:
-        InputError: fewer than three cameras, other shapes, or a joint that fewer than two views detected.
+        InputError: fewer than three cameras, other shapes, or a joint that is seldom detected in two views.
     """
     C = len(cameras)
     if C < 3:
@@ -137,13 +140,10 @@ def triangulate_person(
             shift_px[view] += np.nanmedian(residual, axis=0) if len(residual) else 0
     pixels = pixels - shift_px[:, None, None]
     found = _points(cameras, pixels, weights)
-    if np.isnan(found.points_m).any():
-        frame, joint = divmod(int(np.argwhere(np.isnan(found.points_m))[0, 0]), len(JOINTS))
-        raise InputError(f"frame {frame}: {JOINTS[joint]} is detected in fewer than two views")
     shape = weights.shape
     return MultiviewTruth(
         cameras,
-        found.points_m.reshape(*shape[1:], 3),
+        _interpolated(found.points_m.reshape(*shape[1:], 3)),
         pixels,
         weights,
         exchanged,
@@ -156,6 +156,22 @@ def triangulate_person(
 def _points(cameras: Sequence[CalibratedCamera], pixels: Floats, weights: Floats) -> Triangulated:
     C = len(cameras)
     return triangulate_robustly(cameras, pixels.reshape(C, -1, 2), weights.reshape(C, -1))
+
+
+def _interpolated(joints_m: Floats) -> NDArray[np.float64]:
+    """Joints (T, J, 3), linearly interpolated over time where they are NaN.
+
+    Raises:
+        InputError: a joint is there in less than half of the frames.
+    """
+    out, frames = np.array(joints_m, np.float64), np.arange(len(joints_m))
+    for joint, name in enumerate(JOINTS):
+        there = np.isfinite(out[:, joint]).all(-1)
+        if 2 * there.sum() < len(out):
+            raise InputError(f"{name} is detected in two views or more in {there.sum()} of {len(out)} frames")
+        for axis in range(3):
+            out[~there, joint, axis] = np.interp(frames[~there], frames[there], out[there, joint, axis])
+    return out
 
 
 def root_relative(joints: Floats) -> NDArray[np.float64]:

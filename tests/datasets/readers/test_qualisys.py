@@ -34,7 +34,7 @@ def test_units_and_axes(tmp_path: Path) -> None:
     assert camera.intrinsics.fx == 1680
     assert camera.intrinsics.fy == 1681
     assert (camera.intrinsics.cx, camera.intrinsics.cy) == (533, 960)
-    assert camera.distortion == (-0.046, 0.14, 0.0006, -0.0007)
+    assert camera.intrinsics.distortion == (-0.046, 0.14, 0.0006, -0.0007)
     assert camera.image_size == (1088, 1920)
     # The camera stands 3 m along y, 1.5 m high, and looks back along −y: its z is −y of the world, its y is −z.
     assert np.allclose(camera.to_camera(np.array([0, 0, 1.5])), [0, 0, 3])

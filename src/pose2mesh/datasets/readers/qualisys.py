@@ -86,8 +86,7 @@ def _camera(path: Path, element: ElementTree.Element) -> CalibratedCamera:
         raise InputError(f"{path}: camera {name}: its sensor has {width:g} x {height:g} pixels")
     return CalibratedCamera(
         name,
-        Intrinsics(fx, fy, cx, cy),
-        (k1, k2, p1, p2),
+        Intrinsics(fx, fy, cx, cy, distortion=(k1, k2, p1, p2)),
         rotation,
         -rotation @ position_m,
         (round(width), round(height)),
