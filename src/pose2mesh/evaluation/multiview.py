@@ -190,7 +190,7 @@ def view_errors(prediction: Floats, truth: Floats, frames: NDArray[np.bool_] | N
     Returns:
         `mpjpe`, `scaled_mpjpe`, `pa_mpjpe`, `acceleration` and `missing`, the share of frames without a prediction.
     """
-    found = np.isfinite(prediction).all((1, 2))
+    found = np.asarray(np.isfinite(prediction).all((1, 2)))
     counted = found if frames is None else found & frames
     ours, theirs = torch.from_numpy(root_relative(prediction)), torch.from_numpy(root_relative(truth))
     accelerations = [
