@@ -8,7 +8,7 @@ are joined if it is more likely that they show one person than two. The logarith
   uniform distribution over the image;
 - size: likewise the logarithm of the ratio of sizes;
 - colours: the similarity of the mean descriptors (`motion.person_colours`), 0 where there is no image;
-- a constant that makes up for the number of candidates.
+- a constant: who appears where someone disappeared is more often the same person than not.
 
 All pairs are decided at once (assignment with the greatest sum, Kuhn 1955), and again with the joined pieces until
 nothing changes. Before, detections that run beside a longer piece in nearly the same pose are left out as doubles. At
@@ -20,6 +20,7 @@ Memory: some 50 bytes a detection; everything else of a detection is read again 
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
@@ -39,8 +40,8 @@ Floats: TypeAlias = NDArray[np.floating]
 _FADE_S, _VELOCITY_S = 0.6, 0.4
 # Log-likelihood ratio per unit of the colours' similarity above the neutral one, its bounds, and full weight in frames.
 _COLOUR_SLOPE, _COLOUR_BOUNDS, _COLOUR_FRAMES = 60.0, (-6.0, 4.0), 5.0
-_MOTION_BOUNDS = (-8.0, 5.0)
-_LEAST_MOTION_AT_BORDER = -1.0  # who leaves the image may return anywhere
+_MOTION_BOUNDS, _SIZE_BOUNDS = (-8.0, 5.0), (-4.0, 1.0)
+_LEAST_MOTION_AT_BORDER = -3.0  # who leaves the image may return anywhere, if the colours say so
 _LEAST_AREA = 10.0  # of the image, in squared sizes of a person
 _SIZE_SPREAD = 0.5  # deviation of the logarithm of the ratio of sizes of two people in an image
 # A piece is a double where this share of its box lies in that of another piece, and the mean OKS is at least this.
@@ -48,6 +49,7 @@ _CONTAINED, _DOUBLE_OKS = 0.75, 0.35
 _SAMPLED_FRAMES = 8
 _CERTAIN_SCORE, _EVIDENCE_POWER = 0.8, 3
 _LONG_GAP_S = 1.0
+_CHUNK = 10_000  # pairs
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class FilmTracksConfig:
         piece_gap_s: A piece ends after this time without a detection.
         place, place_per_s: Deviation of the predicted place at once, and its growth per second, in sizes of the person.
         size, size_per_s: Deviation of the logarithm of the size at once, and its growth per second.
-        join: Least log-likelihood ratio of a join.
+        join: Least log-likelihood ratio of a join, without the constant.
         least_s: Seconds of certain detections that a person needs.
         least_density: Share of frames with a detection that a person needs between the first and the last one.
     """
@@ -70,7 +72,7 @@ class FilmTracksConfig:
     place_per_s: float = 0.4
     size: float = 0.1
     size_per_s: float = 0.15
-    join: float = 0.0
+    join: float = -0.5
     least_s: float = 0.3
     least_density: float = 0.4
 
@@ -153,30 +155,33 @@ def track_film(
 
 def _track_pieces(film: Film, joint_set: JointSet, fps: float, config: FilmTracksConfig) -> list[_Piece]:
     gap = max(1, round(config.piece_gap_s * fps))
-    tracker = Tracker(joint_set, TrackerConfig(min(2, len(film)), max_gap=gap, max_bridge=0))
+    tracker = Tracker(joint_set, TrackerConfig(max(1, min(2, len(film))), max_gap=gap, max_bridge=0))
     trunk = [joint_set.names.index(name) for name in joint_set.names if name.endswith(("shoulder", "hip"))]
-    found: list[list[list[Any]]] = []  # for each track the columns of a `_Piece`
+    columns: list[
+        tuple[array[Any], ...]
+    ] = []  # for each track the fields of a `_Piece`; lists would take ten times that
     scores: dict[int, Floats] = {}
     for frame in range(len(film)):
         rows = film[frame]
         scores[frame] = rows["score"]
         scores.pop(frame - 2, None)  # a track is confirmed with its second detection
         for tracked in tracker.update(rows["joints_px"], rows["confidence"], rows["score"], rows["colours"]):
-            if tracked.track == len(found):
-                found.append([[] for _ in _Piece.__dataclass_fields__])
+            if tracked.track == len(columns):
+                columns.append(tuple(array(code) for code in "qqfff"))
             assert tracked.detection is not None
             present = tracked.confidence > 0
             chosen = [joint for joint in trunk if present[joint]]
-            values = (
-                tracked.frame,
-                tracked.detection,
-                joint_boxes(tracked.joints_px[None], tracked.confidence[None])[0],
-                tracked.joints_px[chosen if len(chosen) > 1 else present].mean(0),
-                float(scores[tracked.frame][tracked.detection]),
-            )
-            for column, value in zip(found[tracked.track], values, strict=True):
-                column.append(value)
-    return [_Piece(*(np.array(column) for column in columns)) for columns in found]
+            box = joint_boxes(tracked.joints_px[None], tracked.confidence[None])[0]
+            place = tracked.joints_px[chosen if len(chosen) > 1 else present].mean(0)
+            score = float(scores[tracked.frame][tracked.detection])
+            values = ((tracked.frame,), (tracked.detection,), box.tolist(), place.tolist(), (score,))
+            for own, value in zip(columns[tracked.track], values, strict=True):
+                own.extend(value)
+    pieces = []
+    for frames, detections, boxes, places, certainty in columns:
+        numbers = np.array(frames, np.intp), np.array(detections, np.intp)
+        pieces.append(_Piece(*numbers, np.reshape(boxes, (-1, 4)), np.reshape(places, (-1, 2)), np.array(certainty)))
+    return pieces
 
 
 def _common(first: _Piece, second: _Piece) -> tuple[_Piece, _Piece]:
@@ -244,13 +249,24 @@ class _Joiner:
     def join(self) -> list[_Piece]:
         """The joined pieces."""
         while len(self.pieces) > 1:
-            ratios = self._ratios()
-            rows, columns = linear_sum_assignment(np.where(ratios > self.config.join, ratios, 0), maximize=True)
-            pairs = [pair for pair in zip(rows, columns, strict=True) if ratios[pair] > self.config.join]
+            first, second = self._candidates()
+            gains = self._ratios(first, second) - self.config.join
+            useful = gains > 0
+            pairs = _assign(first[useful], second[useful], gains[useful])
             if not pairs:
                 break
-            self._merge({int(row): int(column) for row, column in pairs})
+            self._merge(pairs)
         return self.pieces
+
+    def _candidates(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Pairs (N,), (N,) of a piece and one that begins after its end, at most the longest gap later."""
+        starts = np.array([piece.frames[0] for piece in self.pieces])
+        ends = np.array([piece.frames[-1] for piece in self.pieces])
+        order = np.argsort(starts, kind="stable")
+        low = np.searchsorted(starts[order], ends, "right")
+        high = np.searchsorted(starts[order], ends + self.config.longest_gap_s * self.fps, "right")
+        later = [order[begin:end] for begin, end in zip(low, high, strict=True)]
+        return np.repeat(np.arange(len(later)), [len(each) for each in later]), np.concatenate(later)
 
     def _merge(self, following: dict[int, int]) -> None:
         pieces, colours = [], []
@@ -263,38 +279,40 @@ class _Joiner:
             colours.append(colour)
         self.pieces, self.colours = pieces, np.array(colours)
 
-    def _ratios(self) -> Floats:
-        """Log-likelihood ratios (P, P) of the join of each piece (rows) with a later one; -inf where impossible."""
+    def _ratios(self, first: NDArray[np.intp], second: NDArray[np.intp]) -> Floats:
+        """Log-likelihood ratios (N,) of the join of each piece of `first` with that of `second`."""
         config = self.config
-        ends = [self._end(piece, last=True) for piece in self.pieces]
-        starts = [self._end(piece, last=False) for piece in self.pieces]
-        last, first = (np.array([each[0] for each in group]) for group in (ends, starts))
-        gap_s = (first - last[:, None]) / self.fps
-        possible = (gap_s > 0) & (gap_s <= config.longest_gap_s)
-        gap_s = np.where(possible, gap_s, 1.0)
-        place_a, place_b = (np.array([each[1] for each in group]) for group in (ends, starts))
-        speed_a, speed_b = (np.array([each[2] for each in group]) for group in (ends, starts))
-        size_a, size_b = (np.array([each[3] for each in group]) for group in (ends, starts))
-        size = np.maximum((size_a[:, None] + size_b) / 2, 1.0)
-        faded_s = (_FADE_S * (1 - np.exp(-gap_s / _FADE_S)))[..., None]
-        forwards = place_a[:, None] + faded_s * speed_a[:, None] - place_b
-        backwards = place_b - faded_s * speed_b - place_a[:, None]
+        frame_a, place_a, speed_a, size_a = (
+            np.array(column)[first] for column in zip(*(self._end(piece, True) for piece in self.pieces), strict=True)
+        )
+        frame_b, place_b, speed_b, size_b = (
+            np.array(column)[second] for column in zip(*(self._end(piece, False) for piece in self.pieces), strict=True)
+        )
+        gap_s = (frame_b - frame_a) / self.fps
+        size = np.maximum((size_a + size_b) / 2, 1.0)
+        faded_s = (_FADE_S * (1 - np.exp(-gap_s / _FADE_S)))[:, None]
+        forwards = place_a + faded_s * speed_a - place_b
+        backwards = place_b - faded_s * speed_b - place_a
         squared = ((forwards**2).sum(-1) + (backwards**2).sum(-1)) / 2 / size**2
         variance = (config.place + config.place_per_s * gap_s) ** 2
         area = np.maximum(np.prod(self.high - self.low) / size**2, _LEAST_AREA)
         motion = np.clip(np.log(area / (2 * np.pi * variance)) - squared / (2 * variance), *_MOTION_BOUNDS)
-        at_border = self._at_border(place_a, size_a)[:, None] & self._at_border(place_b, size_b)
+        at_border = self._at_border(place_a, size_a) & self._at_border(place_b, size_b)
         motion = np.where(at_border, np.maximum(motion, _LEAST_MOTION_AT_BORDER), motion)
-        log_size = np.log(np.maximum(size_b, 1) / np.maximum(size_a, 1)[:, None])
+        log_size = np.log(np.maximum(size_b, 1) / np.maximum(size_a, 1))
         spread = config.size + config.size_per_s * gap_s
         sizes = np.log(_SIZE_SPREAD / spread) - log_size**2 / 2 * (1 / spread**2 - 1 / _SIZE_SPREAD**2)
-        return np.where(possible, motion + np.clip(sizes, -4, 1) + self._colour_ratios(), -np.inf)
+        return np.asarray(motion + np.clip(sizes, *_SIZE_BOUNDS) + self._colour_ratios(first, second))
 
-    def _colour_ratios(self) -> Floats:
-        alike, _ = person_colours.similarity(self.colours[:, None], self.colours)
+    def _colour_ratios(self, first: NDArray[np.intp], second: NDArray[np.intp]) -> Floats:
         weights = np.minimum(self.colours.sum(-1) / _COLOUR_FRAMES, 1)
-        reliability = np.minimum(weights[:, None], weights).mean(-1)
-        return reliability * np.clip(_COLOUR_SLOPE * (alike - person_colours.NEUTRAL), *_COLOUR_BOUNDS)
+        ratios = np.zeros(len(first))
+        for start in range(0, len(first), _CHUNK):
+            a, b = first[start : start + _CHUNK], second[start : start + _CHUNK]
+            alike, _ = person_colours.similarity(self.colours[a], self.colours[b])
+            value = np.clip(_COLOUR_SLOPE * (alike - person_colours.NEUTRAL), *_COLOUR_BOUNDS)
+            ratios[start : start + _CHUNK] = np.minimum(weights[a], weights[b]).mean(-1) * value
+        return ratios
 
     def _end(self, piece: _Piece, last: bool) -> tuple[int, Floats, Floats, float]:
         """Frame, place, velocity (pixels a second, along time) and size at one end of a piece."""
@@ -311,6 +329,31 @@ class _Joiner:
         """Which places (P, 2) are within half a size of the border of all detections."""
         margin = np.minimum(place - self.low, self.high - place).min(-1)
         return margin < size / 2
+
+
+def _assign(first: NDArray[np.intp], second: NDArray[np.intp], gains: Floats) -> dict[int, int]:
+    """The pairs with the greatest sum of gains (N,) with each piece at most once on each side."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    if not len(first):
+        return {}
+    rows, row_of = np.unique(first, return_inverse=True)
+    columns, column_of = np.unique(second, return_inverse=True)
+    nodes = len(rows) + len(columns)
+    graph = coo_array((np.ones(len(first)), (row_of, len(rows) + column_of)), shape=(nodes, nodes))
+    _, part_of = connected_components(graph, directed=False)
+    pairs: dict[int, int] = {}
+    order = np.argsort(part_of[row_of], kind="stable")
+    for edges in np.split(order, np.flatnonzero(np.diff(part_of[row_of][order])) + 1):
+        own_rows, i = np.unique(row_of[edges], return_inverse=True)
+        own_columns, j = np.unique(column_of[edges], return_inverse=True)
+        matrix = np.zeros((len(own_rows), len(own_columns)))
+        matrix[i, j] = gains[edges]
+        for a, b in zip(*linear_sum_assignment(matrix, maximize=True), strict=True):
+            if matrix[a, b] > 0:
+                pairs[int(rows[own_rows[a]])] = int(columns[own_columns[b]])
+    return pairs
 
 
 def _evident(pieces: list[_Piece], fps: float, frames: int, config: FilmTracksConfig) -> Iterator[_Piece]:

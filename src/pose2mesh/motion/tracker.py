@@ -52,7 +52,7 @@ class TrackerConfig:
     max_gap: int = 30
     max_bridge: int = 15
     least_similarity: float = 0.15
-    certain_score: float = 0.5
+    certain_score: float = 0.35
     colour_weight: float = 0.3
 
     def __post_init__(self) -> None:
