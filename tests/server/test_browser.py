@@ -233,12 +233,12 @@ def test_the_camera_is_shown_and_can_be_changed(visit: Visit, port: int) -> None
     page.click("summary:has-text('Paste keypoints')")
     page.fill("#keypoints", json.dumps(coco_people()))
     page.click("#paste button")
-    page.wait_for_function("document.getElementById('camera').textContent.includes('a guess from the size')")
+    page.wait_for_selector("#camera:has-text('a guess from the size')")
     page.fill("#focal", "28")
     page.press("#focal", "Enter")
-    page.wait_for_function("document.getElementById('camera').textContent.includes('as given, 28 mm')")
+    page.wait_for_selector("#camera:has-text('as given, 28 mm')")
     page.check("#crop")
-    page.wait_for_function("document.getElementById('camera').textContent.startsWith('Camera: none')")
+    page.wait_for_selector("#camera:has-text('Camera: none')")
     assert page.inner_text("#status") == "2 bodies recovered."
 
 
