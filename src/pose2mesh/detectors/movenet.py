@@ -151,7 +151,7 @@ def _published(person: Detection) -> Detection:
     """The person with square roots of the network's confidences and score.
 
     These products of probabilities are too low: where they are 0.57, annotated joints have a mean similarity
-    (`metrics.keypoint_similarity`) of 0.87. The roots are closer to it, and compare with confidences of other detectors.
+    (`metrics.keypoint_similarity`) of 0.87. The roots are closer to it, and compare with other detectors' confidences.
     """
     return replace(person, confidence=np.sqrt(person.confidence), score=float(np.sqrt(person.score)))
 
