@@ -1,22 +1,21 @@
 """Errors of single views of one real person, against joints triangulated from all calibrated views.
 
-    python benchmarks/multiview.py FOLDER [--detector auto] [--model default] [--baselines] [--detections FOLDER]
+    python benchmarks/multiview.py FOLDER [--detector auto] [--model default] [--baselines] [--frames N]
         [--as-calibrated] [--cache FOLDER] [--json FILE]
 
 FOLDER holds films of the same frames and a Qualisys calibration (`*.qca.txt`) whose cameras are named as the films.
-BlazePose finds the person (the largest) in each frame by itself: this gives the truth by triangulation, and BlazePose's
-own 3D landmarks. Then each film is predicted as `pose2mesh predict FILM` does it, with tracks and smoothing, and with
-other options and models. Errors in mm, of the joints of COCO below the head, relative to the middle of the hips, means
-of the views; acceleration in mm/frame². Detections are kept in the cache folder.
-
-`--detections` takes the joints for the truth and the 3D landmarks from another program: FOLDER/FILM.npz with
-joints_px (T, 17, 2), confidence (T, 17) and joints3d_m (T, 17, 3), NaN where it finds nobody.
+BlazePose finds the largest person in each frame by itself: this gives the ground truth by triangulation, and its own 3D
+landmarks, the reference. Then each film is recovered as `pose2mesh predict FILM` does it, with its detector, tracks,
+smoothing and fitted body, and with other options and models. Errors in mm, of the joints of COCO below the head, relative to the
+middle of the hips, means of the views; acceleration in mm/frame². Detections are kept in the cache folder.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
+import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,22 +25,25 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from recorded_detector import RecordedDetector, record
 
 from pose2mesh.baselines.registry import FITTING_METHODS, LEARNED_METHODS, PRETRAINING
+from pose2mesh.body_models.default_body import DEFAULT_BODY
 from pose2mesh.datasets.readers.qualisys import read_qualisys
-from pose2mesh.detectors.detection import Detection
+from pose2mesh.detectors.blazepose.blazepose_detector import BlazePoseDetector
+from pose2mesh.detectors.detection import Detection, Detector
 from pose2mesh.detectors.registry import load_detector
 from pose2mesh.errors import InputError
 from pose2mesh.evaluation.multiview import COLUMNS, JOINTS, MultiviewTruth, triangulate_person, view_bias, view_errors
 from pose2mesh.geometry.triangulation import CalibratedCamera
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.model_zoo import load_model
+from pose2mesh.motion.person_fitting import load_rig
 from pose2mesh.motion.smoothing import Floats, smooth
-from pose2mesh.pipelines.image_pipeline import write_video
 from pose2mesh.pipelines.predict_options import PredictOptions
+from pose2mesh.pipelines.video.frame_detections import FrameDetections
 from pose2mesh.pipelines.video.frame_reader import Video
-from pose2mesh.pipelines.video.video_options import VideoInput
+from pose2mesh.pipelines.video.video_options import VideoInput, VideoOptions
+from pose2mesh.pipelines.video.video_pipeline import recover_video
 
 REFERENCE = "BlazePose's 3D landmarks"
 
@@ -54,15 +56,13 @@ class View:
         path: The film.
         camera: Its calibration.
         fps: Frames per second.
-        detector: Detects the people of its frames for `predict`.
-        joints_px, confidence, joints3d_m: (T, 17, 2), (T, 17) and (T, 17, 3) of the largest person of each frame, each
-            frame by itself; confidence 0, and NaN in 3D, where there is none.
+        joints_px, confidence, joints3d_m: (T, 17, 2), (T, 17) and (T, 17, 3) of the largest person that BlazePose finds
+            in each frame; confidence 0, and NaN in 3D, where there is none.
     """
 
     path: Path
     camera: CalibratedCamera
     fps: float
-    detector: RecordedDetector
     joints_px: Floats
     confidence: Floats
     joints3d_m: Floats
@@ -72,10 +72,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--detector", default="auto")
-    parser.add_argument("--detector-model", type=Path, action="append", default=[])
-    parser.add_argument("--detections", type=Path)
     parser.add_argument("--model", default="default")
     parser.add_argument("--baselines", action="store_true", help="also every baseline of the package")
+    parser.add_argument("--frames", type=int, help="only the first frames of each film, for a quick look")
     parser.add_argument("--as-calibrated", action="store_true", help="estimate no shift of the views")
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "pose2mesh_multiview")
     parser.add_argument("--json", type=Path)
@@ -109,29 +108,26 @@ def read_views(options: argparse.Namespace) -> Iterator[View]:
     """The films of the folder, and the largest person of each frame.
 
     Raises:
-        InputError: no calibration, a camera without a film, films of different lengths, or detections of another form.
+        InputError: no calibration, or a camera without a film.
     """
     files = sorted(options.folder.glob("*.qca.txt"))
     if len(files) != 1:
         raise InputError(f"{options.folder}: holds {len(files)} files *.qca.txt, expected one calibration")
-    detector = load_detector(options.detector, tuple(options.detector_model) or None)
-    blazepose = load_detector("blazepose")
+    blazepose = BlazePoseDetector(scales=())  # on whole images, as MediaPipe runs it
+    options.cache.mkdir(parents=True, exist_ok=True)
     for camera in read_qualisys(files[0]):
         path = options.folder / f"{camera.name}.mp4"
-        video = Video(path)
-        if options.detections is None:
-            alone = record(blazepose, options.cache / f"blazepose-{camera.name}.npz")
-            arrays = as_arrays([largest(alone(image)) for image in video.frames()])
-            alone.save()
-        else:
-            arrays = read_detections(options.detections / f"{camera.name}.npz")
-        name = "-".join([options.detector, *(file.stem for file in options.detector_model), camera.name])
-        recorded = record(detector, options.cache / f"predict-{name}.npz")
-        yield View(path, camera, float(video.rate), recorded, *arrays)
+        video, kept = Video(path), options.cache / f"{camera.name}.npz"
+        if not kept.exists():
+            np.savez(kept, **detect_largest(blazepose, video))
+        with np.load(kept) as found:
+            arrays = {name: found[name][: options.frames] for name in found.files}
+        yield View(path, camera, float(video.rate), **arrays)
 
 
-def as_arrays(people: list[Detection | None]) -> tuple[Floats, Floats, Floats]:
-    """joints_px, confidence and joints3d_m of `View`."""
+def detect_largest(detector: Detector, video: Video) -> dict[str, Floats]:
+    """The arrays of `View`: the largest person of each frame, detected in that frame alone."""
+    people = [largest(detector(image)) for image in video.frames()]
     T = len(people)
     joints_px, confidence = np.zeros((T, 17, 2), np.float32), np.zeros((T, 17), np.float32)
     joints3d_m = np.full((T, 17, 3), np.nan, np.float32)
@@ -139,27 +135,7 @@ def as_arrays(people: list[Detection | None]) -> tuple[Floats, Floats, Floats]:
         if person is not None:
             joints_px[frame], confidence[frame] = person.joints_px, person.confidence
             joints3d_m[frame] = np.nan if person.joints3d_m is None else person.joints3d_m
-    return joints_px, confidence, joints3d_m
-
-
-def read_detections(path: Path) -> tuple[Floats, Floats, Floats]:
-    """The same from a file of `--detections`.
-
-    Raises:
-        InputError: it cannot be read, or an array is missing or of another shape.
-    """
-    try:
-        with np.load(path) as archive:
-            stored = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from error
-    T = len(stored.get("confidence", ()))
-    for name, shape in (("joints_px", (T, 17, 2)), ("confidence", (T, 17)), ("joints3d_m", (T, 17, 3))):
-        if name not in stored or stored[name].shape != shape:
-            raise InputError(f"{path}: expected {name} of shape {shape}")
-    there = np.isfinite(stored["joints_px"]).all(-1)
-    confidence = np.where(there, np.nan_to_num(stored["confidence"]), 0).clip(0, 1)
-    return np.nan_to_num(stored["joints_px"]), confidence, stored["joints3d_m"]
+    return {"joints_px": joints_px, "confidence": confidence, "joints3d_m": joints3d_m}
 
 
 def largest(people: list[Detection]) -> Detection | None:
@@ -176,7 +152,7 @@ def methods(views: list[View], options: argparse.Namespace) -> Iterator[tuple[st
             f"{REFERENCE}, smoothed",
             [smooth_present(view, each.fps) for view, each in zip(landmarks, views, strict=True)],
         )
-    default = load_model(options.model)
+    detector, default = load_detector(options.detector), load_model(options.model)
     for name, given in (
         ("predict", {}),
         ("predict --smooth off", {"smooth": "off"}),
@@ -184,12 +160,24 @@ def methods(views: list[View], options: argparse.Namespace) -> Iterator[tuple[st
         ("predict --intrinsics nominal", {"intrinsics": "nominal"}),
         ("predict --intrinsics none", {"intrinsics": "none"}),
     ):
-        yield name, [predict(default, view, given) for view in views]
+        yield name, [predict(default, detector, view, given, options) for view in views]
+    yield (
+        "predict without 3D landmarks",
+        [predict(without_depth(default), detector, view, {}, options) for view in views],
+    )
     if options.baselines:
         for name in (*FITTING_METHODS, *LEARNED_METHODS):
             if name != PRETRAINING:
                 model = load_model(name)
-                yield f"predict --model {name}", [predict(model, view, {}) for view in views]
+                yield f"predict --model {name}", [predict(model, detector, view, {}, options) for view in views]
+
+
+def without_depth(predictor: Predictor) -> Predictor:
+    """The same model without the merging of 3D joints that the detector estimated."""
+    without = copy.copy(predictor)
+    without.backend = copy.copy(predictor.backend)
+    without.backend.takes_joints3d = False  # type: ignore[union-attr]
+    return without
 
 
 def smooth_present(joints: Floats, fps: float) -> Floats:
@@ -199,26 +187,41 @@ def smooth_present(joints: Floats, fps: float) -> Floats:
     return out
 
 
-def predict(predictor: Predictor, view: View, given: dict[str, str]) -> Floats:
+def predict(
+    predictor: Predictor, detector: Detector, view: View, given: dict[str, str], options: argparse.Namespace
+) -> Floats:
     """Joints (T, 12, 3) that `pose2mesh predict FILM` gives for the largest person of each frame; NaN for none."""
-    T = len(view.joints_px)
     if given.get("intrinsics") == "calibrated":
-        k = view.camera.intrinsics
-        given = {**given, "intrinsics": ",".join(map(str, (*k.numbers, *k.distortion)))}
-    with tempfile.TemporaryDirectory() as folder:
-        options = PredictOptions(out=Path(folder) / "out", formats="npz", **given)  # type: ignore[arg-type]
-        options.check()
-        film = VideoInput(view.path.stem, view.path, view.path, None, None)
-        write_video(predictor, view.detector, film, options, lambda line: None, print)
-        with np.load(options.out / f"{view.path.stem}.npz") as written:
-            names = [str(name) for name in written["joint_names"]]
-            frame, joints = written["frame"], written["joints"][:, [names.index(name) for name in JOINTS]]
-            area = extents(written["joints_px"], written["confidence"])
-    view.detector.save()
-    out = np.full((T, len(JOINTS), 3), np.nan, np.float32)
-    for row in np.argsort(area):  # the largest last
-        if frame[row] < T:
-            out[frame[row]] = joints[row]
+        given = {
+            **given,
+            "intrinsics": ",".join(map(str, (*view.camera.intrinsics.numbers, *view.camera.intrinsics.distortion))),
+        }
+    chosen = PredictOptions(**given)  # type: ignore[arg-type]
+    source = VideoInput(view.path.stem, view.path, view.path, None, None)
+    asked = VideoOptions(
+        options.cache,
+        (),
+        "coco",
+        chosen.camera,
+        None,
+        chosen.smooth != "off",
+        options.detector,
+        chosen.overlay_parts,
+    )
+    frames = FrameDetections(predictor.joint_set, Video(view.path), detector, None, None)
+    # The detections that an earlier call left there are reused, the bodies are not.
+    work = options.cache / f"{options.detector}-{predictor.joint_set.name}-{view.path.stem}"
+    work.mkdir(exist_ok=True)
+    shutil.rmtree(work / "people", ignore_errors=True)
+    rig = load_rig(predictor.joint_set.name) if predictor.info.body == DEFAULT_BODY else None
+    result = recover_video(source, asked, predictor, frames, rig, work, lambda line: None)
+    columns = [predictor.joint_set.names.index(name) for name in JOINTS]
+    out = np.full((len(view.joints_px), len(JOINTS), 3), np.nan, np.float32)
+    for frame in range(len(out)):
+        people = [visible.person for visible in result.at(frame)]
+        if people:
+            area = extents(*(np.stack([getattr(one, name) for one in people]) for name in ("joints_px", "confidence")))
+            out[frame] = people[int(area.argmax())].joints[columns]
     return out
 
 
