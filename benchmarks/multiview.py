@@ -6,8 +6,9 @@
 FOLDER holds films of the same frames and a Qualisys calibration (`*.qca.txt`) whose cameras are named as the films.
 BlazePose finds the largest person in each frame by itself: this gives the ground truth by triangulation, and its own 3D
 landmarks, the reference. Then each film is recovered as `pose2mesh predict FILM` does it, with its detector, tracks,
-smoothing and fitted body, and with other options and models. Errors in mm, of the joints of COCO below the head, relative to the
-middle of the hips, means of the views; acceleration in mm/frame². Detections are kept in the cache folder.
+smoothing and fitted body, and with other options and models. Errors in mm, of the joints of COCO below the head,
+relative to the middle of the hips, means of the views; acceleration in mm/frame². Detections are kept in the cache
+folder.
 """
 
 from __future__ import annotations
