@@ -29,7 +29,7 @@ export function listPeople(frame, jointNames, onlook) {
 /** Where the scene's vertical comes from, in words. */
 function upright(up) {
   if (up.source !== "people") return "Up: the camera is taken for level.";
-  const from = up.people ? ` from ${up.people} ${up.people === 1 ? "person" : "people"} who ${up.people === 1 ? "stands or walks" : "stand or walk"}` : "";
+  const from = up.people ? ` from ${up.people} ${up.people === 1 ? "person" : "people"}` : "";
   const off = up.spread_deg ? `, give or take ${Math.round(up.spread_deg)}°` : "";
   return `Up: a guess${from}${off}.`;
 }

@@ -37,7 +37,7 @@ class Landmarker:
             points[[MEDIAPIPE33.index(name) for name in COCO17]] = person.joints_px
             world = np.random.default_rng(0).normal(size=(33, 3))
             mask = BodyMask(np.ones((8, 8), np.float32), region.affine(8))
-            found.append(Landmarks(points, confidence, world, self.presence, mask, region))
+            found.append(Landmarks(points, confidence, world, self.presence, mask, region, region))
         return found
 
 

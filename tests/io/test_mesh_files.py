@@ -211,7 +211,8 @@ def test_a_node_turns_a_scene_upright_and_vertices_stay_in_camera_space(tmp_path
     vertices, faces = np.array([[0.0, 0, 2], [0.1, 0, 2], [0, -1.0, 2]]), np.array([[0, 1, 2]])
     upright = np.array([[1, 0, 0], [0, 0.8, 0.6], [0, -0.6, 0.8]])
     people = [("person_0", vertices, faces, (1.0, 1.0, 1.0))]
-    mesh_files.write_glb(tmp_path / "turned.glb", people, upright)
+    mesh_files.write_glb(tmp_path / "turned.glb", people, upright, {"up": {"source": "people"}})
+    assert b'"extras":{"up":{"source":"people"}}' in (tmp_path / "turned.glb").read_bytes()
     scene = trimesh.load(tmp_path / "turned.glb")
     transform, name = scene.graph["person_0"]
     np.testing.assert_allclose(scene.geometry[name].vertices, vertices * [1, -1, -1], atol=1e-6)

@@ -142,8 +142,13 @@ def find_providers(device: str) -> list[str]:
     return ["CUDAExecutionProvider", "CPUExecutionProvider"]
 
 
-def open_session(model: bytes | Path, providers: list[str]) -> InferenceSession:
+def open_session(model: bytes | Path, providers: list[str], spinning: bool = True) -> InferenceSession:
     """A session of ONNX Runtime with OMP_NUM_THREADS threads, by default one per core.
+
+    Args:
+        model: The file or its content.
+        providers: Names of execution providers.
+        spinning: Whether threads that wait keep their cores busy, which is fast where no other work needs these.
 
     Raises:
         RuntimeError: the model cannot be used.
@@ -153,6 +158,7 @@ def open_session(model: bytes | Path, providers: list[str]) -> InferenceSession:
     options = onnxruntime.SessionOptions()
     threads = os.environ.get("OMP_NUM_THREADS", "")
     options.intra_op_num_threads = int(threads) if threads.isdecimal() else 0
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
     options.log_severity_level = 4  # errors are raised as well
     try:
         return onnxruntime.InferenceSession(model, options, providers=providers)

@@ -137,6 +137,7 @@ def write_glb(
     path: str | Path,
     meshes: Sequence[NamedMesh | tuple[str, NDArray[np.floating], NDArray[np.integer], tuple[float, float, float]]],
     upright: NDArray[np.floating] | None = None,
+    extras: Mapping[str, Any] | None = None,
 ) -> None:
     """Write several people as one binary glTF 2.0 scene, in camera space: a named node with smooth normals for each.
 
@@ -147,6 +148,7 @@ def write_glb(
             `faces` array share it in the file, too.
         upright: (3, 3) from camera axes to those of a level camera. A node above the people turns them, so that they
             stand upright in a viewer, while the vertices stay in camera space.
+        extras: Facts about the scene, stored as its `extras`.
 
     Raises:
         InputError: a mesh is not valid, two people have one name, or the file cannot be written.
@@ -188,7 +190,7 @@ def write_glb(
         roots = [len(nodes) - 1]
     document = {
         "scene": 0,
-        "scenes": [{"nodes": roots}],
+        "scenes": [{"nodes": roots} | ({"extras": dict(extras)} if extras else {})],
         "nodes": nodes,
         "meshes": entries,
         "materials": materials,

@@ -10,7 +10,7 @@ While a person is absent, their rig has scale 0, which glTF 2.0 recommends for h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,11 @@ _SKIN_WEIGHTS = 4
 
 
 def write_animated_glb(
-    path: str | Path, body: BodyModel, motions: Sequence[BodyMotion], colours: Sequence[Colour] | None = None
+    path: str | Path,
+    body: BodyModel,
+    motions: Sequence[BodyMotion],
+    colours: Sequence[Colour] | None = None,
+    extras: Mapping[str, Any] | None = None,
 ) -> None:
     """Write one or several people as an animation, or as static poses if the motions span a single frame.
 
@@ -47,6 +51,7 @@ def write_animated_glb(
         body: The body model.
         motions: One per person, all with one frame rate; time starts at the earliest first frame.
         colours: sRGB in [0, 1], one per person.
+        extras: Facts about the scene, stored as its `extras`.
 
     Raises:
         InputError: no motion, two people with one name, different frame rates, or the file cannot be written.
@@ -59,7 +64,10 @@ def write_animated_glb(
     scene = _Scene(body, motions)
     for index, motion in enumerate(motions):
         scene.add_person(motion, colours[index] if colours is not None else (0.7, 0.7, 0.72))
-    write_glb_document(path, scene.document(), scene.glb)
+    document = scene.document()
+    if extras:
+        document["scenes"][0]["extras"] = dict(extras)
+    write_glb_document(path, document, scene.glb)
 
 
 class _Scene:

@@ -130,7 +130,8 @@ def _image_glb(output: ImageOutput, path: Path) -> None:
         (f"person_{index}", person.vertices_camera, output.predictor.faces, in_unit(colour))
         for index, (person, colour) in enumerate(zip(output.result.people, output.result.colours, strict=True))
     ]
-    write_glb(path, meshes, output.result.gravity.rotation)
+    gravity = output.result.gravity
+    write_glb(path, meshes, gravity.rotation, {"up": gravity.describe()})
 
 
 def _image_json(output: ImageOutput, path: Path) -> None:
@@ -185,7 +186,8 @@ def _video_glb(output: VideoOutput, path: Path) -> None:
     from pose2mesh.pipelines.video.video_writers import track_colours
 
     assert output.rig is not None
-    write_animated_glb(path, output.rig.body, output.motions, track_colours(output.result))
+    extras = {"up": output.result.gravity.describe()}
+    write_animated_glb(path, output.rig.body, output.motions, track_colours(output.result), extras)
 
 
 def _video_bvh(output: VideoOutput, path: Path, person: int) -> None:

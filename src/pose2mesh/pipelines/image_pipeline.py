@@ -322,7 +322,8 @@ def recover_image(
     name = keypoints.image_name or keypoints.stem
     gravity = LEVEL_CAMERA
     if options.up == "auto":
-        gravity = estimate_gravity([person.joints[None] for person in people], predictor.joint_set)
+        bodies = [person.joints_camera[None] for person in people]
+        gravity = estimate_gravity(bodies, predictor.joint_set, [person.confidence[None] for person in people])
     return ImageResult(
         keypoints.stem,
         name,

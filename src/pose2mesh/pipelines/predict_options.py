@@ -47,8 +47,8 @@ class PredictOptions:
         video: The video that the keypoints belong to, to draw over; gives the frame rate, too.
         overlay: What overlays show, separated by commas: mesh, joints, confidences; side and top views beside the
             image.
-        up: Which way is up in glb, bvh and html, where bodies stand upright. auto: a guess from people who stand or
-            walk; level: that of a level camera.
+        up: Which way is up in glb, bvh and html, where bodies stand upright. auto: a guess from the
+            people; level: that of a level camera.
         refine: Move the bodies to the 2D joints and, in images, to the silhouette if there is one: the detector's or
             the segmentation of a COCO file.
     """

@@ -50,3 +50,18 @@ def test_a_region_off_or_far_larger_than_the_image(
     ramp: NDArray[np.uint8], centre: tuple[float, float], side: float, repeat_edge: bool
 ) -> None:
     assert crop(ramp, Region(np.array(centre), side, 0.3), 32, repeat_edge).shape == (32, 32, 3)
+
+
+def test_values_are_those_of_opencv() -> None:
+    """By hand: positions rounded to 1/32 pixel, values half up."""
+    image = np.zeros((2, 3, 3), np.uint8)
+    image[0, 1], image[1, 1], image[1, 2] = 100, 200, 33
+    # A crop of two pixels at a step of 0.7: x at 0.6 and 1.3, in 1/32 px 19 and 42; y at 0.1 and 0.8, 3 and 26.
+    part = crop(image, Region(np.array([1.3, 0.8]), 1.4, 0.0), 2, repeat_edge=True)
+    top, bottom = np.array([0, 100, 0]), np.array([0, 200, 33])
+    for row, y in enumerate((3, 26)):
+        for column, x in enumerate((19, 42)):
+            before, weight = x // 32, x % 32
+            upper, lower = (values[before] * (32 - weight) + values[before + 1] * weight for values in (top, bottom))
+            expected = int((upper * (32 - y) + lower * y) / 1024 + 0.5)
+            assert part[row, column].tolist() == [expected] * 3

@@ -34,6 +34,7 @@ class Landmarks:
         world_m: (33, 3) metres, origin between the hips, axes of a camera that faces the person.
         presence: That there is a person, in [0, 1].
         mask: The silhouette.
+        region: The region that the network saw.
         following: The region of the person in the next frame.
     """
 
@@ -42,6 +43,7 @@ class Landmarks:
     world_m: NDArray[np.float64]
     presence: float
     mask: BodyMask
+    region: Region
     following: Region
 
 
@@ -89,6 +91,7 @@ def _decode(
         metres,
         float(presence[0]),
         BodyMask(sigmoid(mask[0]).astype(np.float32), region.affine(SIZE)),
+        region,
         Region.from_points(pixels[_HIPS], pixels[_RIM]),
     )
 

@@ -45,7 +45,9 @@ class ShippedNetwork:
                 f"{self.path}: is damaged, it has {len(data):,} bytes with SHA-256 {digest}; expected {expected}; "
                 f"{_REINSTALL}"
             )
-        self._session = open_session(data, ["CPUExecutionProvider"])
+        # In a video these networks alternate with PyTorch's, whose threads spinning ones would slow down. On busy cores
+        # spinning doubles the time of a run.
+        self._session = open_session(data, ["CPUExecutionProvider"], spinning=False)
 
     def run(self, images: NDArray[np.uint8], names: list[str]) -> list[NDArray[np.float32]]:
         """The outputs called `names` for images (B, H, W, 3) RGB.

@@ -201,13 +201,14 @@ class BodyTrack:
         score = float(confidence[confidence > 0].mean())
         return Person(body[1:first], body[first:], row["joints_px"], confidence, camera, self.stature_m, score)
 
-    def some_joints(self) -> NDArray[np.float32]:
-        """Joints (T, J, 3), root-relative, of up to `_GRAVITY_FRAMES` frames spread over the track, of those in
-        which the person was detected."""
+    def some_joints(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Joints (T, J, 3) in the camera frame, and confidences (T, J), of up to `_GRAVITY_FRAMES` frames spread over
+        the track, of those in which the person was detected."""
         rows = self.track.rows[:]
         detected = np.flatnonzero(~(rows["bridged"] | rows["absent"]))
         chosen = detected[np.unique(np.linspace(0, len(detected) - 1, min(len(detected), _GRAVITY_FRAMES)).astype(int))]
-        return np.stack([self.bodies[int(t)][1 : 1 + len(self.predictor.joint_set)] for t in chosen])
+        bodies = np.stack([self.bodies[int(t)][: 1 + len(self.predictor.joint_set)] for t in chosen])
+        return bodies[:, 1:] + bodies[:, :1], rows["confidence"][chosen]
 
     @cached_property
     def stature_m(self) -> float:

@@ -148,7 +148,8 @@ def recover_video(
             body.finish(rig, step)
     gravity = LEVEL_CAMERA
     if options.upright:
-        gravity = estimate_gravity([body.some_joints() for body in bodies], predictor.joint_set)
+        joints, confidence = zip(*(body.some_joints() for body in bodies), strict=True) if bodies else ((), ())
+        gravity = estimate_gravity(joints, predictor.joint_set, confidence)
     return VideoResult(
         source.path.name, predictor, conditions, rate, len(detections), bodies, tracks.unclaimed, fault, gravity
     )
