@@ -134,6 +134,12 @@ def test_weak_perspective_and_height(predictor: Predictor) -> None:
     assert refined.camera.kind == "weak_perspective"
     assert distance_px(refined)[WRIST] < 0.4 * distance_px(person)[WRIST]
     assert np.median(distance_px(refined)) < 2
+    broken = replace(person, vertices=np.full_like(person.vertices, np.nan), joints=np.full_like(person.joints, np.nan))
+    nothing = seen(person, missing=tuple(range(len(COCO))))
+    results = refine_people(predictor, [broken, person, nothing])
+    assert np.abs(results[1].vertices - refined.vertices).max() < 1e-4
+    assert np.array_equal(results[0].camera.translation_m, person.camera.translation_m)
+    assert np.isfinite(results[2].vertices).all()
     assert refined.stature_m == person.stature_m == 1.6
     assert predictor.stature(refined.joints) == pytest.approx(1.6, abs=0.01)
 

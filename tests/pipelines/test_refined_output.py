@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pose2mesh.errors import InputError
+from pose2mesh.geometry.camera import nominal_intrinsics
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.pipelines.image_pipeline import predict_files
 from pose2mesh.pipelines.predict_options import PredictOptions
@@ -91,7 +92,11 @@ def test_frames_of_a_track(tmp_path: Path) -> None:
         rows["joints3d_m"] = np.nan
         track = ArrayFile(folder / "track.rows", rows.dtype)
         track.append(rows)
-        body = BodyTrack(Track(0, 0, folder, track), predictor, VideoConditions(25, SIZE, None, None, False, refine))
+        body = BodyTrack(
+            Track(0, 0, folder, track),
+            predictor,
+            VideoConditions(25, SIZE, nominal_intrinsics(SIZE), None, False, refine),
+        )
         body.finish(None, lambda count: None)
         person = body.person(1)
         distances.append(np.linalg.norm(person.camera.project(person.joints)[:17] - KEYPOINTS, axis=1).mean())

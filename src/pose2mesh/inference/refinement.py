@@ -23,7 +23,7 @@ from pose2mesh.body_models.bones import PARENTS
 from pose2mesh.body_models.default_body import DEFAULT_BODY
 from pose2mesh.body_models.mesh_articulation import BONES, MeshArticulation, load_articulation
 from pose2mesh.errors import InputError
-from pose2mesh.geometry.camera import Intrinsics
+from pose2mesh.geometry.camera import Intrinsics, fit_weak_perspective
 from pose2mesh.geometry.rotation_vectors import matrices_of_vectors, vectors_of_matrices
 from pose2mesh.inference.outline import OutlinePairs, match_outline
 from pose2mesh.inference.person import Camera, Person
@@ -54,6 +54,9 @@ _JOINT_OUTLIER = 6.0  # in standard deviations: the residual at which a joint co
 # The same of the edge of a mask, of which some hundred points are not independent; and how much more joints weigh
 # beside it, since clothes, hair and bags belong to a mask.
 _OUTLINE_M, _OUTLINE_OUTLIER_M, _GAIN_BESIDE_OUTLINE = 0.065, 0.08, 3.5
+# Without a camera, perspective would be taken for turned limbs. So these people are first refined in the perspective of
+# a camera that faces them, then under weak perspective, with joints trusted less: factors on their deviations.
+_FACING_FACTOR, _WEAK_FACTOR, _LARGEST_FACTOR_BESIDE = 2.0, 4.0, 1.5
 _JOINT_STEPS, _OUTLINE_ROUNDS, _OUTLINE_STEPS = 3, 2, 2
 
 _KIND_OF_BONE = np.eye(len(KINDS), dtype=np.float32)[OF_KIND]  # (B, kinds)
@@ -99,9 +102,45 @@ def refine_people(
     refined: list[Person] = []
     for start in range(0, len(people), CHUNK):
         part = slice(start, start + CHUNK)
-        solver = _Solver(predictor, articulation, people[part], joints3d_m[part], joints3d_weight[part])
+        chunk, estimates = list(people[part]), (joints3d_m[part], joints3d_weight[part])
+        if any(person.camera.kind != "perspective" for person in chunk):
+            facing = [_facing(person) for person in chunk]
+            solver = _Solver(predictor, articulation, facing, *estimates, _deviation_factors(chunk, _FACING_FACTOR))
+            solved = solver.solve([None] * len(chunk))
+            chunk = [_weak(after, before) for before, after in zip(chunk, solved, strict=True)]
+        solver = _Solver(predictor, articulation, chunk, *estimates, _deviation_factors(chunk, _WEAK_FACTOR))
         refined += solver.solve(masks[part])
     return refined
+
+
+def _deviation_factors(people: Sequence[Person], of_weak: float) -> NDArray[np.float32]:
+    """(P,) factor on the standard deviation of each person's 2D joints: `of_weak` for weak perspective, else 1."""
+    return np.array([1 if each.camera.kind == "perspective" else of_weak for each in people], np.float32)
+
+
+def _facing(person: Person) -> Person:
+    """A person under weak perspective, under the perspective of a camera that faces them at the nominal distance."""
+    camera = person.camera
+    if camera.kind == "perspective":
+        return person
+    focal, (x, y) = camera.intrinsics.fx, camera.shift_px.tolist()
+    distance = np.array([0, 0, focal / camera.scale_px_per_m])
+    return replace(
+        person,
+        camera=replace(camera, kind="perspective", intrinsics=Intrinsics(focal, focal, x, y), translation_m=distance),
+    )
+
+
+def _weak(solved: Person, before: Person) -> Person:
+    """The person `before` with the body of `solved`, whose camera was that of `_facing`; if weak, else `before`."""
+    camera = before.camera
+    if camera.kind == "perspective" or not (before.confidence > 0).any():
+        return before
+    scale, shift = fit_weak_perspective(solved.joints, before.joints_px, before.confidence)
+    if not (np.isfinite(scale) and scale > 0):
+        return before
+    translation = camera.intrinsics.rays(shift) * camera.intrinsics.fx / scale
+    return replace(solved, camera=replace(camera, translation_m=translation, scale_px_per_m=scale, shift_px=shift))
 
 
 def require_articulation(predictor: Predictor) -> MeshArticulation:
@@ -149,6 +188,7 @@ class _Solver:
         people: Sequence[Person],
         joints3d_m: Floats,
         joints3d_weight: Floats,
+        factor: Floats,
     ) -> None:
         self.predictor, self.articulation, self.people = predictor, articulation, people
         self.joints3d_m, self.joints3d_weight = joints3d_m, joints3d_weight
@@ -167,9 +207,11 @@ class _Solver:
         self.has_depth = np.array([camera.kind == "perspective" for camera in cameras], np.float32)
         self.translation = np.stack([camera.translation_m for camera in cameras]).astype(np.float32)
         self.metres_per_px = np.abs(self.translation[:, 2:]) / self.focal
-        self.sigma_m = _JOINT_M * np.array(joint_set.oks_sigmas, np.float32)
+        # (P, J), alone and beside an outline
+        self.sigma_m = factor[:, None] * _JOINT_M * np.array(joint_set.oks_sigmas, np.float32)
+        self.sigma_beside_m = self.sigma_m / (factor / np.minimum(factor, _LARGEST_FACTOR_BESIDE))[:, None]
         confidence = np.stack([person.confidence for person in people]).astype(np.float32)
-        self.weight = confidence**_CONFIDENCE_POWER / self.sigma_m**2
+        self.weight = confidence**_CONFIDENCE_POWER
         self.weight[:, [joint_set.index(name) for name, _ in joint_set.derived]] = 0  # they are no observations
         self.heads = articulation.heads(self.vertices)
         self.axes = articulation.axes(self.vertices, self.heads)
@@ -271,8 +313,9 @@ class _Solver:
 
         found = self._project(self.levers)
         residual = (self.observed_px - found.pixels) * self.metres_per_px[:, None]
-        distance = np.square(residual).sum(-1) / (_JOINT_OUTLIER * self.sigma_m) ** 2
-        weight = self.weight / (1 + distance) ** 2
+        sigma_m = self.sigma_m if outline is None else self.sigma_beside_m
+        distance = np.square(residual).sum(-1) / (_JOINT_OUTLIER * sigma_m) ** 2
+        weight = self.weight / sigma_m**2 / (1 + distance) ** 2
         if outline is not None:
             weight = weight * np.where(self.has_mask, _GAIN_BESIDE_OUTLINE, 1)[:, None]
         for axis in (0, 1):
