@@ -142,7 +142,7 @@ def main() -> None:
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--motions", type=Path)
     parser.add_argument("--model", default="default")
-    parser.add_argument("--detector", choices=("auto", "blazepose", "rtmpose"))
+    parser.add_argument("--detector", choices=("auto", "movenet", "blazepose", "rtmpose"))
     parser.add_argument("--detector-model", type=Path, nargs="+")
     parser.add_argument("--sheet", type=Path, help="image to write, for local use: COCO's images are not free")
     arguments = parser.parse_args()

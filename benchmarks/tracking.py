@@ -9,8 +9,8 @@ and without colours. Gaps of up to a second are interpolated. People of whom les
 that frame; a track matches a person from an OKS of 0.5 on. Definitions: `evaluation/track_metrics.py`. Constants were
 chosen on the training clips.
 
-With --rendered a film of two people who meet and turn back is rendered, BlazePose detects them as `predict` does, and
-the tracks are compared in the same way; --out is the folder of a contact sheet of it.
+With --rendered a film of two people who meet and turn back is rendered, detected as by `predict`, and the tracks are
+compared in the same way; --out is the folder of a contact sheet of it.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ def detect(images: Sequence[NDArray[np.uint8]], fps: float) -> list[NDArray[Any]
     """The people of a film as `predict` detects them."""
     from pose2mesh.detectors.registry import load_detector
 
-    follow = TrackingDetector(load_detector("blazepose"), fps, COCO.names)
+    follow = TrackingDetector(load_detector("auto"), fps, COCO.names)
     film: list[NDArray[Any]] = [np.zeros(0, detection_dtype(len(COCO)))]
     for frame, image in enumerate(images):
         people = [

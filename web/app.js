@@ -17,6 +17,9 @@ export async function openApp() {
     event.preventDefault();
     send([new File([find("keypoints").value], "pasted.json", { type: "application/json" })]);
   });
+  for (const id of ["focal", "crop"]) find(id).addEventListener("change", () => {
+    if (last) recover(last.files, about, last.fixed);
+  });
   acceptDrops(send);
 }
 
@@ -49,14 +52,18 @@ function acceptDrops(send) {
   });
 }
 
+let last = null; // the latest request, which another camera repeats
 let turn = 0; // number of the latest request: responses to earlier ones are dropped
 
 async function recover(files, about, fixed = {}) {
   const mine = ++turn;
+  last = { files, fixed };
   say("Working …", "busy");
   const options = new URLSearchParams(fixed);
   if (!fixed.joints) options.set("joints", find("joints").value);
   if (find("height").value) options.set("height", find("height").value);
+  if (find("crop").checked) options.set("intrinsics", "none");
+  else if (find("focal").value) options.set("intrinsics", `${find("focal").value}mm`);
   const form = new FormData();
   for (const file of files) form.append("file", file);
   const bytes = files.reduce((sum, file) => sum + file.size, 0);
@@ -66,6 +73,7 @@ async function recover(files, about, fixed = {}) {
     const result = await ask(`api/people?${options}`, { method: "POST", body: form });
     if (mine !== turn) return;
     await showResult(result, about);
+    find("camera").textContent = describeCamera(result.frames[0].camera);
     const count = result.frames.reduce((sum, frame) => sum + frame.people.length, 0);
     const skipped = result.frames.flatMap((frame) => frame.skipped);
     const left = skipped.length ? ` ${skipped.length} left out: ${skipped[0].reason}.` : "";
@@ -73,6 +81,15 @@ async function recover(files, about, fixed = {}) {
   } catch (error) {
     if (mine === turn) say(error.message, "error");
   }
+}
+
+const SOURCES = { given: "as given", metadata: "by the metadata of the image", nominal: "a guess from the size of the image" };
+
+function describeCamera(camera) {
+  if (!camera?.intrinsics) return "Camera: none, as for a crop; bodies are shown as seen by a camera that faces them.";
+  const [across, down] = camera.field_of_view_deg ?? [];
+  const size = across ? `, ${camera.focal_length_35mm.toFixed(0)} mm (35 mm equivalent), field of view ${across.toFixed(0)}° × ${down.toFixed(0)}°` : "";
+  return `Camera: ${SOURCES[camera.source]}${size}.`;
 }
 
 const megabytes = (bytes) => `${(bytes / 1e6).toFixed(0)} MB`;

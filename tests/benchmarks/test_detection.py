@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pose2mesh.detectors.detection import Detection
+
 POSE = np.random.default_rng(0).uniform(0, 1, (17, 2)) * (40, 100) + (20, 10)
 
 
@@ -57,3 +59,16 @@ def test_detections_survive_the_file(folder: Path) -> None:
     read, _ = detection.read_results(folder / "again.json")
     assert np.allclose(read[0][0].joints_px, POSE, atol=1e-3)
     assert np.allclose(read[0][0].box_px, people[0][0].box_px)
+
+
+def test_a_detector_runs_on_every_image(folder: Path) -> None:
+    sizes: list[tuple[int, ...]] = []
+
+    def see(image: np.ndarray, boxes: np.ndarray | None = None) -> list[Detection]:
+        sizes.append(image.shape)
+        return [Detection(POSE.astype(np.float32), np.ones(17, np.float32), np.array([20, 10, 60, 110]), 0.5)]
+
+    files = {key: file for key, (file, _) in detection.read_annotations(folder).items()}
+    people, times = detection.detect(see, files)
+    assert sizes == [(120, 160, 3)] * 3  # the first once more
+    assert set(people) == set(times) == {0, 1}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pose2mesh.detectors.detection import Detection
 from pose2mesh.detectors.movenet import HEADS, MoveNetDetector, decode
-from pose2mesh.detectors.nms import pose_similarity
+from pose2mesh.detectors.nms import box_iou, pose_similarity
 from pose2mesh.io.images import read_image
 
 SIZE = (240, 160)  # width, height
@@ -174,3 +174,16 @@ def test_the_shipped_network_finds_the_people_of_a_photo(shared_data: Path) -> N
     assert all(person.score > 0.3 for person in people)
     coarse: list[Detection] = MoveNetDetector((256,), second_run=False)(image)
     assert max(pose_similarity(people[0], other) for other in coarse) > 0.8
+
+
+def test_the_people_of_the_example_photo_are_where_they_are() -> None:
+    image = read_image(Path(__file__).parents[2] / "examples" / "two_people.jpg")
+    boxes = np.array([[527, 12, 725, 459], [1274, 543, 1499, 945]], np.float32)
+    people = MoveNetDetector()(image)
+    assert len(people) == len(MoveNetDetector().glance(image)) == 2
+    for person in people:
+        assert box_iou(person.box_px, boxes).max() > 0.8
+        assert (person.confidence > 0.5).sum() >= 12
+    first = people[0]
+    (followed,) = MoveNetDetector().follow(image, first.joints_px[None] + 6, first.confidence[None])
+    assert pose_similarity(followed, first) > 0.85

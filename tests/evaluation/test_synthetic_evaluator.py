@@ -93,6 +93,33 @@ def test_the_ground_truth_has_no_error(anny: BodyModel, source: PoseSource) -> N
     } < results.keys()
 
 
+@pytest.mark.parametrize("camera", ["known", "nominal", "none"])
+def test_the_errors_without_a_prefix_are_those_of_the_camera(
+    anny: BodyModel, source: PoseSource, camera: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = Known(anny, source, 1.0)
+    order = {"none": 1.1, "nominal": 1.2, "known": 1.3}  # in the order of the calls
+    factors = iter(order.values())
+    plain = known.run
+
+    def run(*given: Any) -> tuple[np.ndarray, np.ndarray]:
+        factor = next(factors)
+        return tuple(factor * each for each in plain(*given))  # type: ignore[return-value]
+
+    monkeypatch.setattr(known, "run", run)
+    known.statures = [1.0] * 4 * SAMPLES
+    results = evaluate_synthetic(known, source, SAMPLES, SEED, "gt", camera=camera)  # type: ignore[arg-type]
+    assert results["camera"] == camera
+    prefix = {"known": "known_camera_", "nominal": "nominal_camera_", "none": "no_camera_"}[camera]
+    for name in MEASURES:
+        assert results[name] == results[prefix + name]
+    extent = results["no_camera_mpjpe_mm"] / 0.1
+    assert results["nominal_camera_mpjpe_mm"] == pytest.approx(0.2 * extent, rel=1e-2)
+    assert results["known_camera_mpjpe_mm"] == pytest.approx(0.3 * extent, rel=1e-2)
+    assert "known_height_mpjpe_mm" in results
+    assert "known_both_mpjpe_mm" in results
+
+
 def test_a_wrong_size_is_distinguished_from_a_wrong_pose(anny: BodyModel, source: PoseSource) -> None:
     known = Known(anny, source, 0.5)
     results = evaluate_synthetic(known, source, SAMPLES, SEED, "gt")  # type: ignore[arg-type]

@@ -128,6 +128,14 @@ def test_people_are_hidden_while_absent(glb_file: Path) -> None:
     assert np.ptp(player.vertices("p0", 59 / 30), axis=0).max() > 1
 
 
+def test_people_are_hidden_in_long_gaps(anny_body: BodyModel, motions: list[BodyMotion], tmp_path: Path) -> None:
+    path = tmp_path / "gaps.glb"
+    write_animated_glb(path, anny_body, [motions[0], replace(motions[1], absent=((22, 24), (30, 31)))])
+    player = Player(path)
+    shown = [frame for frame in range(18, 40) if np.ptp(player.vertices("p1", frame / 30), axis=0).max() > 1]
+    assert shown == [20, 21, *range(25, 30), 32, 33, 34]
+
+
 def test_rotations_take_the_short_path_and_weights_sum_to_one(anny_body: BodyModel, glb_file: Path) -> None:
     player = Player(glb_file)
     (animation,) = player.document["animations"]

@@ -99,6 +99,9 @@ def test_options_have_the_effect_they_have_on_the_command_line(ask: Ask) -> None
     assert ratio == pytest.approx(2, rel=1e-2)
     known = recover(ask, coco_people(), "?intrinsics=500,500,320,240")
     assert known["frames"][0]["people"][0]["camera"]["kind"] == "perspective"
+    assert known["frames"][0]["camera"]["source"] == "given"
+    cropped = recover(ask, coco_people(), "?intrinsics=none")
+    assert cropped["frames"][0]["camera"]["source"] == "none"
 
 
 def test_no_person_detected_is_a_result(ask: Ask) -> None:

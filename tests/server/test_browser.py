@@ -224,6 +224,24 @@ def test_pasted_nonsense_is_reported_and_pasted_keypoints_are_recovered(visit: V
     assert page.locator(".person").count() == 2
 
 
+@pytest.mark.thorough
+def test_the_camera_is_shown_and_can_be_changed(visit: Visit, port: int) -> None:
+    from tests.server.serving import coco_people
+
+    page = visit.page
+    page.goto(f"http://127.0.0.1:{port}/")
+    page.click("summary:has-text('Paste keypoints')")
+    page.fill("#keypoints", json.dumps(coco_people()))
+    page.click("#paste button")
+    page.wait_for_selector("#camera:has-text('a guess from the size')")
+    page.fill("#focal", "28")
+    page.press("#focal", "Enter")
+    page.wait_for_selector("#camera:has-text('as given, 28 mm')")
+    page.check("#crop")
+    page.wait_for_selector("#camera:has-text('Camera: none')")
+    assert page.inner_text("#status") == "2 bodies recovered."
+
+
 def make_page(recovery: Predictor, path: Path, frames: int = 3) -> str:
     people = recovered(recovery)
     ground = blank_canvas(people, (320, 240))

@@ -150,8 +150,8 @@ def _missing(box: NDArray[np.float32]) -> Detection:
 def _published(person: Detection) -> Detection:
     """The person with square roots of the network's confidences and score.
 
-    These products of probabilities are low: joints with a confidence of 0.5 are as exact as those for which other
-    detectors give 0.7. The roots compare with them, and recovered bodies are more exact.
+    These products of probabilities are too low: where they are 0.57, annotated joints have a mean similarity
+    (`metrics.keypoint_similarity`) of 0.87. The roots are closer to it, and compare with other detectors' confidences.
     """
     return replace(person, confidence=np.sqrt(person.confidence), score=float(np.sqrt(person.score)))
 

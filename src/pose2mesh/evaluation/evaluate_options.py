@@ -33,6 +33,8 @@ class EvaluateOptions:
         refine: Move the predicted bodies to the 2D joints and, with --keypoints, to the masks, as predict does.
         on_fault: skip leaves out the records of a data set that cannot be used; by default as the config says.
         overrides: key=value that overrides the config of --data; several may follow.
+        camera: Camera of the samples of clips: nominal, guessed from the size of the image, as predict does; known, the
+            true one; none, from pixels alone. The report has the errors with each, too.
         report: JSON file for the results; of a data set, the tables go beside it as Markdown.
     """
 
@@ -50,6 +52,7 @@ class EvaluateOptions:
     on_fault: Literal["raise", "skip"] | None = None
     overrides: Annotated[tuple[str, ...], Parameter(name="--set")] = ()
     report: Path | None = None
+    camera: Literal["known", "nominal", "none"] = "nominal"
 
     def check(self) -> None:
         """Check the options before any model or file is read.

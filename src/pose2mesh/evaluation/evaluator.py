@@ -75,6 +75,7 @@ def _evaluate_clips(predictor: Predictor, config: TrainConfig | None, options: E
         options.drop_joints,
         options.noise_scale,
         refine=options.refine,
+        camera=options.camera,
     )
 
 

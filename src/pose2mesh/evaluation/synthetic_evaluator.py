@@ -1,12 +1,12 @@
 """Evaluation of a model on synthetic samples: bodies of known shape in the poses of motion clips.
 
-The network gets 2D joints in pixels alone, as for a user without a calibrated camera. The same errors are reported
-again given the camera, the person's height, or both.
+The network gets 2D joints in pixels and the size of the image, as for a user without a calibrated camera. The same
+errors are reported again without a camera, and given the true camera, the person's height, or both.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import torch
@@ -37,6 +37,10 @@ CHUNK = 64  # samples whose whole mesh is in memory at a time
 # The measures in the order of the report.
 ALL_MEASURES: tuple[Measure, ...] = ("mpjpe", "mpvpe", "pa_mpjpe", "pa_mpvpe", "scaled_mpjpe", "scaled_mpvpe")
 
+# The camera that the model is given, and the prefix of its errors in the report.
+CameraGiven: TypeAlias = Literal["known", "nominal", "none"]
+_PREFIXES: dict[CameraGiven, str] = {"none": "no_camera_", "nominal": "nominal_camera_", "known": "known_camera_"}
+
 
 class SampleObserver(Protocol):
     """Renders the observations of synthetic samples for a model that takes images."""
@@ -66,6 +70,7 @@ def evaluate_synthetic(
     noise_scale: float = 1.0,
     body: BodyModel | None = None,
     refine: bool = False,
+    camera: CameraGiven = "nominal",
 ) -> dict[str, Any]:
     """Mean errors in millimetres on samples of `source`, with the cameras, shapes and noise of the default configs.
 
@@ -79,12 +84,14 @@ def evaluate_synthetic(
         noise_scale: Size of the `noisy` errors; see `datasets.synthetic.detection_noise.measured_noise`.
         body: The default body on the CPU, if the caller has already built it, which takes seconds.
         refine: Whether the bodies are moved to their 2D joints (`inference.refinement`).
+        camera: Camera of the errors without a prefix: `nominal`, guessed from the size of the image, as `predict` does;
+            `known`, the true one; `none`, from pixels alone.
 
     Returns:
-        Means over samples. `mpjpe_mm`, `pa_mpjpe_mm`, `mpvpe_mm`, `pa_mpvpe_mm`: from pixels alone. `scaled_…`: after
-        the best scale. `nominal_camera_…`: with intrinsics guessed from the size of the image. `known_camera_…`,
-        `known_height_…`, `known_both_…`: given the intrinsics, the standing height, both. `spread_mm`: the standard
-        error of `mpjpe_mm`, where there is more than one sample.
+        Means over samples. `mpjpe_mm`, `pa_mpjpe_mm`, `mpvpe_mm`, `pa_mpvpe_mm`: with the camera `camera`. `scaled_…`:
+        after the best scale. `no_camera_…`, `nominal_camera_…`, `known_camera_…`: with each camera. `known_height_…`:
+        with `camera`, given the standing height; `known_both_…`: given the true camera and the height. `spread_mm`: the
+        standard error of `mpjpe_mm`, where there is more than one sample.
 
     Raises:
         InputError: the model has another body, or `drop_joints` leaves fewer joints than the model needs.
@@ -119,11 +126,12 @@ def evaluate_synthetic(
             given = torch.from_numpy(pixels), torch.from_numpy(confidence)
             images = observer.observe(people, *given, start // CHUNK, seed)
         chunk_errors = _errors_by_camera(
-            predictor, people, (pixels, confidence, images), BodyPoints(joints, vertices), heights_m, refine
+            predictor, people, (pixels, confidence, images), BodyPoints(joints, vertices), heights_m, refine, camera
         )
         for name, values in chunk_errors.items():
             errors.setdefault(name, []).append(values)
     results: dict[str, Any] = {"model": predictor.info.name, "samples": samples, "seed": seed, "input": input_}
+    results |= {"camera": camera}
     results |= {"dropped_joints": drop_joints, "noise_scale": noise_scale}
     if refine:
         results["refined"] = True
@@ -153,6 +161,7 @@ def _errors_by_camera(
     ground_truth: BodyPoints,
     heights_m: NDArray[np.floating],
     refine: bool,
+    camera: CameraGiven,
 ) -> dict[str, Tensor]:
     """Errors (B,) in metres of one chunk, by name: without a camera, with a nominal one, and with the true one.
 
@@ -163,32 +172,36 @@ def _errors_by_camera(
         ground_truth: Joints and vertices of the samples.
         heights_m: (B,) true standing heights.
         refine: Whether to move the bodies to the 2D joints.
+        camera: The camera whose errors have no prefix, too.
     """
     pixels, confidence, images = inputs
     sizes = [(int(width), int(height)) for width, height in people.cameras.size_px]
     nominal = [nominal_intrinsics(size) for size in sizes]
     joint_set, errors = predictor.joint_set, {}
-    for prefix, intrinsics in (
-        ("", None),
-        ("nominal_camera_", nominal),
-        ("known_camera_", people.cameras.intrinsics()),
-    ):
+    cameras: dict[CameraGiven, list[Intrinsics] | None]
+    cameras = {"none": None, "nominal": nominal, "known": people.cameras.intrinsics()}
+    for given, intrinsics in cameras.items():
         joints, vertices = predictor.run(pixels, confidence, intrinsics, images)
         if refine:
             joints, vertices = _refined(predictor, (joints, vertices), (pixels, confidence), intrinsics, sizes)
         prediction = BodyPoints(torch.from_numpy(joints), torch.from_numpy(vertices))
-        measures: tuple[Measure, ...] = STANDARD_MEASURES if prefix else ALL_MEASURES
+        measures: tuple[Measure, ...] = ALL_MEASURES if given == camera else STANDARD_MEASURES
         for name, values in compute_errors(prediction, ground_truth, joint_set, measures).items():
-            errors[prefix + name] = values
-        if intrinsics is nominal:
+            if given == camera:
+                errors[name] = values
+            if name in STANDARD_MEASURES:
+                errors[f"{_PREFIXES[given]}{name}"] = values
+        with_height = [
+            prefix for name, prefix in ((camera, "known_height_"), ("known", "known_both_")) if name == given
+        ]
+        if not with_height:
             continue
         statures = np.array([predictor.stature(person) for person in joints])
         if np.isfinite(statures).all():
             factor = torch.from_numpy(heights_m / statures)[:, None, None].float()
             resized = BodyPoints(torch.from_numpy(joints) * factor, torch.from_numpy(vertices) * factor)
-            prefix = "known_both_" if prefix else "known_height_"
             for name, values in compute_errors(resized, ground_truth, joint_set, ("mpjpe", "mpvpe")).items():
-                errors[prefix + name] = values
+                errors |= {prefix + name: values for prefix in with_height}
     return errors
 
 

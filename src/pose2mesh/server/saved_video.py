@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2mesh.errors import InputError, one_line
-from pose2mesh.geometry.camera import Intrinsics
+from pose2mesh.geometry.camera import Intrinsics, Source
 from pose2mesh.geometry.gravity import LEVEL_CAMERA, Gravity
 from pose2mesh.inference.person import Camera, Person
 from pose2mesh.inference.predictor import Predictor
@@ -48,11 +48,14 @@ def read_saved_video(file: Path, predictor: Predictor) -> Frames:
     try:
         with np.load(file, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in (*_ROWS, *_WHOLE)}
+            # Older files have neither of the two.
+            distortion = arrays["distortion"] if "distortion" in arrays.files else np.zeros(0)
+            source = str(arrays["camera_source"]) if "camera_source" in arrays.files else "given"
             found["up"] = arrays["up"] if "up" in arrays.files else np.array(LEVEL_CAMERA.up)  # older files lack it
     except Exception as error:  # numpy, zipfile and zlib raise many kinds of errors for a broken file
         raise InputError(f"{file}: is not a NumPy array file: {one_line(error)[:150]}") from None
     _check(file, found, predictor)
-    intrinsics = Intrinsics(*found["intrinsics"].tolist())
+    intrinsics = _intrinsics(file, found["intrinsics"], distortion, source)
     width, height = found["size_px"].tolist()
     gravity = _gravity(file, found["up"])
     images = []
@@ -67,6 +70,16 @@ def read_saved_video(file: Path, predictor: Predictor) -> Frames:
         )
         images.append(image)
     return Frames(images, float(found["fps"]))
+
+
+def _intrinsics(file: Path, numbers: NDArray[Any], distortion: NDArray[Any], source: str) -> Intrinsics:
+    """The camera as stored; one of weak perspective (`none`) has the nominal numbers that place its people."""
+    if distortion.shape not in ((0,), (4,), (5,)) or distortion.dtype.kind != "f" or not np.isfinite(distortion).all():
+        raise InputError(f"{file}: distortion has shape {distortion.shape}; expected 0, 4 or 5 finite numbers")
+    if source not in ("given", "metadata", "nominal", "none"):
+        raise InputError(f"{file}: camera_source is {source[:40]!r}; expected given, metadata, nominal or none")
+    known: Source = "nominal" if source == "none" else source  # type: ignore[assignment]  # checked above
+    return Intrinsics(*numbers.tolist(), distortion=tuple(distortion.tolist()), source=known)
 
 
 def _gravity(file: Path, up: NDArray[Any]) -> Gravity:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2mesh.motion.film_tracks import track_film
+from pose2mesh.motion.side_swaps import find_side_swaps
 from pose2mesh.pipelines.video.array_file import ArrayFile
 from pose2mesh.pipelines.video.detection_store import DetectionStore, person_dtype
 from pose2mesh.skeletons import JointSet
@@ -103,8 +104,10 @@ def track_people(detections: DetectionStore, folder: Path, fps: float, joint_set
         own.mkdir(exist_ok=True)
         (own / "track.rows").unlink(missing_ok=True)
         rows = ArrayFile(own / "track.rows", track_dtype(joint_set))
-        for frame, detection in zip(track.frames.tolist(), track.detections.tolist(), strict=True):
-            row = _row(detections[frame][detection], frame, rows.dtype)
+        found = zip(track.frames.tolist(), track.detections.tolist(), strict=True)
+        for row in _straightened(
+            [_row(detections[frame][index], frame, rows.dtype) for frame, index in found], joint_set
+        ):
             if len(rows):
                 rows.append(_interpolated(rows[-1], row, _LONGEST_BRIDGE_S * fps))
             rows.append(row)
@@ -123,6 +126,19 @@ def _row(person: NDArray[Any], frame: int, dtype: np.dtype[Any]) -> NDArray[Any]
     for name in set(dtype.names or ()) - {"frame", "bridged", "absent"}:
         row[name] = person[name]
     return row
+
+
+def _straightened(rows: list[NDArray[Any]], joint_set: JointSet) -> list[NDArray[Any]]:
+    """The rows of one person in successive frames, with left and right put right where the detector confused them.
+
+    The 3D joints of such a frame are of a person who faces the other way, and are left out.
+    """
+    joints_px, confidence = (np.stack([row[name] for row in rows]) for name in ("joints_px", "confidence"))
+    order = joint_set.flip_permutation
+    for index in np.flatnonzero(find_side_swaps(joints_px, confidence, joint_set)):
+        rows[index]["joints_px"], rows[index]["confidence"] = joints_px[index][order], confidence[index][order]
+        rows[index]["joints3d_m"] = np.nan
+    return rows
 
 
 def _interpolated(before: NDArray[Any], after: NDArray[Any], longest_bridge: float) -> NDArray[Any]:
