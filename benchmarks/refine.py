@@ -5,8 +5,8 @@
 - Images: OKS and silhouette IoU of bodies from labelled joints, refined by the joints alone and by the masks too; for
   every second person of the file separately, since settings were chosen on this set. With `--detect` the same from the
   detector's joints and masks, for the people it finds, against the labels.
-- Clips: MPJPE, PA-MPJPE, MPVPE and PA-MPVPE in mm on the validation clips of the split, under the nominal and the true
-  camera, from true and noisy joints; the change with its standard error over samples. No masks are used.
+- Clips: MPJPE, PA-MPJPE, MPVPE and PA-MPVPE in mm on the validation clips of the split, without a camera, under the
+  nominal and the true one, from true and noisy joints; the change with its standard error over samples. No masks.
 - Time: of refinement alone, for batches of 1, 8 and 64 people, with and without masks; the least of seven
   runs, since other work on the machine only adds to it.
 """
@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -179,10 +178,11 @@ def measure_clips(predictor: Predictor, motions: Path, samples: int) -> None:
             sizes = [(int(width), int(height)) for width, height in bodies.cameras.size_px]
             observed = batch.joints_px.numpy(), batch.confidence.numpy()
             for name, cameras in (
+                ("none", None),
                 ("nominal", [nominal_intrinsics(size) for size in sizes]),
                 ("true", bodies.cameras.intrinsics()),
             ):
-                people = predict(predictor, *observed, cameras)
+                people = predict(predictor, *observed, cameras, sizes)
                 pair = [_errors(predictor, each, truth) for each in (people, refine_people(predictor, people))]
                 errors.setdefault(name, []).append(np.stack(pair))  # (2, measures, B)
         for name, values in errors.items():
@@ -194,15 +194,21 @@ def measure_clips(predictor: Predictor, motions: Path, samples: int) -> None:
 
 
 def predict(
-    predictor: Predictor, pixels: np.ndarray, confidence: np.ndarray, cameras: list[Intrinsics]
+    predictor: Predictor,
+    pixels: np.ndarray,
+    confidence: np.ndarray,
+    cameras: list[Intrinsics] | None,
+    sizes: list[tuple[int, int]],
 ) -> list[Person]:
-    """Recover people that each have a camera of their own."""
+    """Recover people that each have a camera of their own, or none, in images of their own sizes."""
     joints, vertices = predictor.run(pixels, confidence, cameras)
     people = []
-    for each in zip(joints, vertices, pixels, confidence, cameras, strict=True):
-        camera = solve_camera(each[0], each[2], each[3], each[4])
-        people.append(Person(*each[:4], camera, predictor.stature(each[0]), 1.0))
-    return [replace(person, confidence=person.confidence.astype(np.float32)) for person in people]
+    of_people = [None] * len(joints) if cameras is None else cameras
+    for index, camera in enumerate(of_people):
+        body, observed = (joints[index], vertices[index]), (pixels[index], confidence[index].astype(np.float32))
+        solved = solve_camera(body[0], *observed, camera, sizes[index])
+        people.append(Person(*body, *observed, solved, predictor.stature(body[0]), 1.0))
+    return people
 
 
 def _errors(predictor: Predictor, people: list[Person], truth: BodyPoints) -> np.ndarray:
