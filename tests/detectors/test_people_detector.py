@@ -17,7 +17,7 @@ from pose2mesh.detectors.nms import pose_similarity
 from pose2mesh.detectors.people_detector import PeopleDetector, body_region
 from pose2mesh.detectors.registry import load_detector
 from pose2mesh.io.images import read_image
-from pose2mesh.skeletons import COCO17, MEDIAPIPE33
+from pose2mesh.skeletons import COCO, COCO17, MEDIAPIPE33
 
 IMAGE = np.zeros((300, 400, 3), np.uint8)
 
@@ -74,6 +74,34 @@ def test_landmarks_of_the_same_pose_are_added(person: Callable[..., Detection]) 
     assert found.joints3d_m is not None
     hips = [COCO17.index("left_hip"), COCO17.index("right_hip")]
     np.testing.assert_allclose(found.joints3d_m[hips].mean(0), 0, atol=1e-6)
+    assert found.mask is not None
+
+
+def test_a_missed_joint_is_that_of_the_landmarks(person: Callable[..., Detection]) -> None:
+    (found,) = made([person(20, detected=15)], Landmarker([person(23)]))(IMAGE)
+    missed = person(20, detected=15).confidence == 0
+    np.testing.assert_allclose(found.joints_px[missed], person(23).joints_px[missed], atol=1e-4)
+    np.testing.assert_allclose(found.confidence[missed], 0.8)
+    np.testing.assert_array_equal(found.joints_px[~missed], person(20).joints_px[~missed])
+
+
+def test_in_a_video_joints_are_the_mean_of_both(person: Callable[..., Detection]) -> None:
+    detector = made([person(20)], Landmarker([person(23)]))
+    ours, theirs = person(20), person(23)
+    share = 0.8 / (0.8 + ours.confidence[:, None])
+    expected = ours.joints_px + share * (theirs.joints_px - ours.joints_px)
+    for found in (detector.glance(IMAGE), detector.follow(IMAGE, ours.joints_px[None], ours.confidence[None])):
+        np.testing.assert_allclose(found[0].joints_px, expected, atol=1e-4)
+
+
+def test_where_the_landmarks_confuse_left_and_right_their_3d_joints_are_left_out(
+    person: Callable[..., Detection],
+) -> None:
+    ours = person(20)
+    other_way_round = replace(ours, joints_px=ours.joints_px[COCO.flip_permutation[:17]])
+    (found,) = made([ours], Landmarker([other_way_round])).glance(IMAGE)
+    np.testing.assert_allclose(found.joints_px, ours.joints_px, atol=1e-4)
+    assert found.joints3d_m is found.landmarks_px is None
     assert found.mask is not None
 
 
