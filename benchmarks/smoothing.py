@@ -55,7 +55,14 @@ def measure(predictor: Predictor, video: SyntheticVideo) -> Floats:
     no_vertices, still = joints[:, :0], np.ones((len(joints), 3), np.float32)
     stream = BodySmoother(video.fps, joint_set)
     streamed = np.stack([stream(*frame)[0] for frame in zip(joints, no_vertices, still, strict=True)])
-    track, vertices, _ = smooth_bodies(joints, vertices, still, video.fps, joint_set)
+    track, vertices, _ = smooth_bodies(
+        joints,
+        vertices,
+        still,
+        video.fps,
+        joint_set,
+        confidence=video.confidence[:, joint_set.evaluation_indices].mean(1),
+    )
     fitted = fit_one_shape(vertices, len(joint_set), joint_set.root_index)
     columns = joint_set.evaluation_indices
     ground_truth = torch.from_numpy(video.joints_cam)[:, columns]

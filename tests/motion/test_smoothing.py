@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from pose2mesh.errors import InputError
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.metrics import acceleration_error, mean_distance
 from pose2mesh.motion.smoothing import (
+    BOTH_WAYS,
     BodySmoother,
     OneEuro,
     OneEuroConfig,
@@ -27,6 +29,7 @@ from pose2mesh.motion.synthetic_video import synthesise_video
 from pose2mesh.skeletons import COCO
 
 FPS = 30.0
+SHARED = OneEuroConfig(min_cutoff_hz=2.0)  # one cutoff for all points
 
 
 def test_one_euro_by_hand() -> None:
@@ -58,14 +61,47 @@ def test_one_way_filtering_equals_the_stream() -> None:
     assert np.array_equal(np.stack([one_euro(frame) for frame in points]), smooth(points, FPS, both_ways=False))
 
 
-def test_joints_of_filtered_vertices_are_the_filtered_joints() -> None:
+def test_in_a_stream_joints_of_filtered_vertices_are_the_filtered_joints() -> None:
     rng = np.random.default_rng(2)
     joints = rng.normal(size=(30, 4, 3)).cumsum(0) * 0.02
     weights = rng.dirichlet(np.ones(4), 7)
     both = np.concatenate([joints, weights @ joints], axis=1)
-    filtered = smooth(both, FPS, lead=4)
+    filtered = smooth(both, FPS, lead=4, both_ways=False)
     assert filtered[:, 4:] == pytest.approx(weights @ filtered[:, :4], abs=1e-12)
-    assert filtered[:, :4] == pytest.approx(smooth(joints, FPS), abs=1e-12)
+    assert filtered[:, :4] == pytest.approx(smooth(joints, FPS, both_ways=False), abs=1e-12)
+
+
+def test_in_a_track_joints_and_the_vertices_around_them_stay_together() -> None:
+    # An arm that swings at 2 Hz about the shoulder, with a ring of vertices around its end.
+    angle = np.sin(2 * np.pi * 2 * np.arange(90) / FPS)
+    arm = np.stack([np.sin(angle), np.cos(angle), np.zeros(90)], axis=1)[:, None]
+    ring = np.array([[0.05, 0, 0], [-0.05, 0, 0], [0, 0, 0.05], [0, 0, -0.05]])
+    filtered = smooth(np.concatenate([0.6 * arm, 0.6 * arm + ring], axis=1), FPS)
+    assert np.abs(filtered[:, 0] - filtered[:, 1:].mean(1)).max() < 1e-3
+
+
+def test_a_fast_hand_is_not_flattened_by_a_body_at_rest() -> None:
+    swing = 0.4 * np.sin(2 * np.pi * 2 * np.arange(120) / FPS)
+    points = np.zeros((120, 20, 3))
+    points[:, 0, 0] = swing
+    kept = [np.ptp(smooth(points, FPS, config)[30:90, 0, 0]) / np.ptp(swing) for config in (BOTH_WAYS, SHARED)]
+    assert kept[0] > 0.8
+    assert kept[0] > kept[1] + 0.2
+
+
+def test_a_frame_of_low_confidence_weighs_less() -> None:
+    rng = np.random.default_rng(3)
+    joints = np.tile(rng.normal(size=(1, len(COCO), 3)), (60, 1, 1))
+    jump = joints.copy()
+    jump[30, COCO.index("left_wrist")] += 0.3
+    confidence = np.ones(60)
+    off = []
+    for confidence[30] in (1.0, 0.3):
+        smoothed, _, _ = smooth_bodies(
+            jump, joints[:, :0], np.ones((60, 3)), FPS, COCO, replace(BOTH_WAYS, trust=2.0), confidence
+        )
+        off.append(np.abs(smoothed - joints).max())
+    assert off[1] < 0.5 * off[0]
 
 
 def test_the_callers_arrays_are_not_changed() -> None:

@@ -1,11 +1,13 @@
 """Smooths bodies over time: a One-Euro filter on points, and one constant body size per person.
 
 The filter is that of Casiez, Roussel and Vogel, "1€ Filter", CHI 2012: a first-order low pass whose cutoff rises with
-the speed, so that it removes jitter at rest and does not lag in motion. All points of a body share one cutoff. The
-filter is then linear in them: joints regressed from filtered vertices are the filtered joints.
+the speed, so that it removes jitter at rest and does not lag in motion.
 
-Frame by frame (`BodySmoother`) the filter is causal, and fast limbs lag a little. A whole track (`smooth_bodies`) is
-filtered forwards, then backwards, which cancels the lag.
+Frame by frame (`BodySmoother`) the filter is causal, and fast limbs lag a little. All points of a body share one cutoff
+there, and the filter is linear in them: joints regressed from filtered vertices are the filtered joints. A whole track
+(`smooth_bodies`) is filtered forwards, then backwards, which cancels the lag. Each point has a cutoff of its own there,
+so that a swinging hand is not flattened and the trunk is still; neighbours move alike, so joints and vertices stay
+together within a millimetre. Frames of low confidence are smoothed more.
 
 Convention: metres, camera axes, frames per second; frames without a detection are interpolated by the tracker before.
 """
@@ -15,7 +17,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,15 +36,20 @@ class OneEuroConfig:
         min_cutoff_hz: The cutoff for a body at rest; lower is smoother.
         beta: Increase of the cutoff with speed, Hz per m/s; higher lags less.
         derivative_cutoff_hz: The cutoff of the speed itself.
+        per_point: Whether each point's cutoff depends on its own speed; else all share that of the mean speed.
+        trust: The cutoff of a frame is multiplied by its confidence over that of the median frame, to this power.
     """
 
     min_cutoff_hz: float = 1.5
     beta: float = 2.0
     derivative_cutoff_hz: float = 1.0
+    per_point: bool = False
+    trust: float = 0.0
 
 
 # Tuned on the training clips, like the defaults above. Forwards and backwards, the filter acts twice and does not lag.
-BOTH_WAYS = OneEuroConfig(min_cutoff_hz=2.0)
+BOTH_WAYS = OneEuroConfig(min_cutoff_hz=1.5, beta=1.5, per_point=True, trust=2.0)
+_LEAST_TRUST, _MOST_TRUST = 0.2, 1.5  # of the confidence over that of the median frame
 # The depth follows from the body's size alone: an error of 2 % at 5 m is 100 mm, while the joints' error is 80 mm.
 DEPTH = OneEuroConfig(min_cutoff_hz=0.5, beta=0.2)
 SIZE_WINDOW = 150
@@ -54,7 +61,8 @@ class OneEuro:
     Args:
         fps: Frames per second.
         config: Strength of the smoothing.
-        lead: The cutoff depends on the mean speed of the first `lead` points; None for all.
+        lead: The cutoff depends on the mean speed of the first `lead` points; None for all, and where each point has
+            a cutoff of its own.
 
     Raises:
         InputError: a rate or a cutoff that is not positive.
@@ -69,23 +77,26 @@ class OneEuro:
         ):
             if not 0 < value < np.inf:
                 raise InputError(f"{name} is {value}, expected a positive number")
-        self.fps, self.lead = fps, lead
+        self.fps, self.lead = fps, None if self.config.per_point else lead
         self.filtered: Floats | None = None
         self._velocity: Floats | None = None
 
-    def __call__(self, points: Floats) -> Floats:
-        """Filter the next frame's points (N, 3); returns a new array."""
+    def __call__(self, points: Floats, trust: float = 1.0) -> Floats:
+        """Filter the next frame's points (N, 3); returns a new array. `trust` is a factor of this frame's cutoff."""
         if self.filtered is None or self._velocity is None:
             self.filtered = np.array(points)
             self._velocity = np.zeros_like(self.filtered[: self.lead])
             return self.filtered.copy()
         step = points - self.filtered
         self._velocity += self._gain(self.config.derivative_cutoff_hz) * (step[: self.lead] * self.fps - self._velocity)
-        speed = float(np.linalg.norm(self._velocity, axis=-1).mean())
-        self.filtered = self.filtered + self._gain(self.config.min_cutoff_hz + self.config.beta * speed) * step
+        speed: Any = np.linalg.norm(self._velocity, axis=-1, keepdims=True)
+        if not self.config.per_point:
+            speed = float(speed.mean())
+        cutoff_hz = (self.config.min_cutoff_hz + self.config.beta * speed) * trust
+        self.filtered = self.filtered + self._gain(cutoff_hz) * step
         return self.filtered.copy()
 
-    def _gain(self, cutoff_hz: float) -> float:
+    def _gain(self, cutoff_hz: Any) -> Any:
         """Gain of a low pass: the fraction of the step towards the new value in one frame."""
         phase = 2 * np.pi * cutoff_hz / self.fps
         return phase / (phase + 1)
@@ -197,7 +208,12 @@ class BodyFrames(Protocol):
 
 
 def steady_bodies(
-    bodies: BodyFrames, fps: float, joint_set: JointSet, config: OneEuroConfig | None = None, filtered: bool = True
+    bodies: BodyFrames,
+    fps: float,
+    joint_set: JointSet,
+    config: OneEuroConfig | None = None,
+    filtered: bool = True,
+    confidence: Floats | None = None,
 ) -> None:
     """Smooth a whole track in place, without lag: constant body size, no jitter; one frame in memory at a time.
 
@@ -208,6 +224,7 @@ def steady_bodies(
         joint_set: Joint set of the joints.
         config: Strength of the smoothing of joints and points; None for the defaults.
         filtered: Whether to filter over time; False only makes the size constant.
+        confidence: (T,) of the frames; None for the same in all.
 
     Raises:
         InputError: a rate or a cutoff that is not positive.
@@ -215,12 +232,22 @@ def steady_bodies(
     joints = len(joint_set)
     lengths = [bone_lengths(bodies[t][1 : 1 + joints], joint_set.edges) for t in range(len(bodies))]
     person = np.median(lengths, axis=0) if lengths else np.zeros(0)
-    forwards, backwards = (_BodyFilter(fps, joints, config or BOTH_WAYS) for _ in range(2))
+    config = config or BOTH_WAYS
+    forwards, backwards = (_BodyFilter(fps, joints, config) for _ in range(2))
+    trust = _trust(confidence, config.trust, len(lengths))
     for t, length in enumerate(lengths):
         body = bodies[t] * size_factor(length, person)
-        bodies[t] = forwards(body) if filtered else body
+        bodies[t] = forwards(body, trust[t]) if filtered else body
     for t in reversed(range(len(lengths) if filtered else 0)):
-        bodies[t] = backwards(bodies[t])
+        bodies[t] = backwards(bodies[t], trust[t])
+
+
+def _trust(confidence: Floats | None, power: float, frames: int) -> list[float]:
+    """Factor of each frame's cutoff, from its confidence (T,)."""
+    if confidence is None or not power or not frames:
+        return [1.0] * frames
+    relative = np.asarray(confidence) / max(float(np.median(confidence)), 1e-6)
+    return (relative.clip(_LEAST_TRUST, _MOST_TRUST) ** power).tolist()
 
 
 def smooth_bodies(
@@ -230,6 +257,7 @@ def smooth_bodies(
     fps: float,
     joint_set: JointSet,
     config: OneEuroConfig | None = None,
+    confidence: Floats | None = None,
 ) -> tuple[Floats, Floats, Floats]:
     """`steady_bodies` for arrays, which are not changed.
 
@@ -240,6 +268,7 @@ def smooth_bodies(
         fps: Frames per second.
         joint_set: Joint set of the joints.
         config: Strength of the smoothing of joints and vertices; None for the defaults.
+        confidence: (T,) of the frames; None for the same in all.
 
     Returns:
         The same three arrays, smoothed, with bodies of the median size.
@@ -248,7 +277,7 @@ def smooth_bodies(
         InputError: as `steady_bodies`.
     """
     bodies = np.concatenate([translations_m[:, None], joints, vertices], axis=1)
-    steady_bodies(bodies, fps, joint_set, config)
+    steady_bodies(bodies, fps, joint_set, config, confidence=confidence)
     after = 1 + joints.shape[1]
     return bodies[:, 1:after], bodies[:, after:], bodies[:, 0]
 
@@ -260,10 +289,10 @@ class _BodyFilter:
         self._body = OneEuro(fps, config, lead=joints)
         self._ray, self._depth = OneEuro(fps, config), OneEuro(fps, DEPTH)
 
-    def __call__(self, body: Floats) -> Floats:
+    def __call__(self, body: Floats, trust: float = 1.0) -> Floats:
         ray, depth = _ray_and_depth(body[0])
         root = _from_ray_and_depth(self._ray(ray[None])[0], self._depth(depth[None])[0])
-        return np.concatenate([root[None], self._body(body[1:])])
+        return np.concatenate([root[None], self._body(body[1:], trust)])
 
 
 # The depth's error is ten times that of the position across the viewing direction, which the pixels determine well: the

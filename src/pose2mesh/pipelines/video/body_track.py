@@ -124,7 +124,8 @@ class BodyTrack:
         for frames in joined(self._raw, self._windows):
             self._steady.append(frames)
         fps, joint_set = self.conditions.fps, self.predictor.joint_set
-        steady_bodies(self._steady, fps, joint_set, filtered=self.conditions.smooth)
+        seen = self.track.rows[:]["confidence"][:, joint_set.evaluation_indices].mean(1)
+        steady_bodies(self._steady, fps, joint_set, filtered=self.conditions.smooth, confidence=seen)
         if rig is not None:
             self._fit(rig)
         os.replace(self._steady.path, self.bodies.path)
