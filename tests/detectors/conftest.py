@@ -31,15 +31,6 @@ def joint_colours() -> NDArray[np.int64]:
 
 
 @pytest.fixture(scope="session")
-def shared_models(shared_data: Path) -> Path:
-    """The folder of model files beside the development data."""
-    folder = shared_data.parent / "models"
-    if not folder.is_dir():
-        pytest.skip(f"no model files at {folder}")
-    return folder
-
-
-@pytest.fixture(scope="session")
 def draw() -> Callable[..., NDArray[np.uint8]]:
     """Draws people: `draw(size, centres, joints)` with size (width, height), centres (P, 2) and joints (P, 17, 2)."""
 

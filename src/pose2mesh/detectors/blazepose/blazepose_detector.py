@@ -132,7 +132,7 @@ def landmarks_detection(landmarks: Landmarks, size: tuple[int, int]) -> Detectio
 
 
 def _region_in_box(box: NDArray[np.float32], proposals: list[Proposal]) -> Region:
-    """The region of the person who fills a box best; upright and around the box if nobody was detected."""
+    """The region of the person who fills a box best; upright and around the box if no person was detected."""
     upright = Region.around_box(box)
     inside = [
         proposal
