@@ -8,6 +8,10 @@ from types import ModuleType
 from pose2mesh.errors import InputError, one_line
 
 
+# What to do about a file of the package that is missing or damaged.
+REINSTALL = "`pip install --force-reinstall --no-deps pose2mesh` restores it"
+
+
 def require(module: str, extra: str, title: str | None = None) -> ModuleType:
     """Import a module of an optional package.
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pose2mesh.errors import InputError, one_line
 from pose2mesh.inference.onnx_backend import open_session
-from pose2mesh.io.extras import require
+from pose2mesh.io.extras import REINSTALL, require
 
 FOLDER = Path(str(files("pose2mesh"))) / "weights" / "blazepose"
 SHA256 = {
@@ -38,12 +38,12 @@ class ShippedNetwork:
         try:
             data = self.path.read_bytes()
         except OSError as error:
-            raise InputError(f"{self.path}: cannot be read ({error.strerror or error}); {_REINSTALL}") from error
+            raise InputError(f"{self.path}: cannot be read ({error.strerror or error}); {REINSTALL}") from error
         digest = hashlib.sha256(data).hexdigest()
         if digest != (expected := sha256 or SHA256[name]):
             raise InputError(
                 f"{self.path}: is damaged, it has {len(data):,} bytes with SHA-256 {digest}; expected {expected}; "
-                f"{_REINSTALL}"
+                f"{REINSTALL}"
             )
         # In a video these networks alternate with PyTorch's, whose threads spinning ones would slow down. On busy cores
         # spinning doubles the time of a run.
@@ -59,6 +59,3 @@ class ShippedNetwork:
             return list(self._session.run(names, {"image": images}))
         except Exception as error:  # ONNX Runtime's errors have no other common base class
             raise InputError(f"{self.path}: does not run on images {images.shape} ({one_line(error)})") from error
-
-
-_REINSTALL = "`pip install --force-reinstall --no-deps pose2mesh` restores it"
