@@ -7,7 +7,6 @@ from types import ModuleType
 
 from pose2mesh.errors import InputError, one_line
 
-
 # What to do about a file of the package that is missing or damaged.
 REINSTALL = "`pip install --force-reinstall --no-deps pose2mesh` restores it"
 
