@@ -105,6 +105,12 @@ def check_boxes(boxes: NDArray[np.floating]) -> NDArray[np.float32]:
     return boxes
 
 
+def no_person(box: NDArray[np.floating]) -> Detection:
+    """The detection for a box (4,) in which no person is: every confidence is 0."""
+    nothing = np.zeros((17, 3), np.float32)
+    return Detection(nothing[:, :2], nothing[:, 2], np.asarray(box, np.float32), 0.0)
+
+
 def zero_outside(
     joints_px: NDArray[np.floating], confidence: NDArray[np.floating], size: tuple[int, int]
 ) -> NDArray[np.float32]:

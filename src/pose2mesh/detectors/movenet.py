@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2mesh.detectors.blazepose.shipped_network import ShippedNetwork
-from pose2mesh.detectors.detection import Detection, check_boxes, check_image, zero_outside
+from pose2mesh.detectors.detection import Detection, check_boxes, check_image, no_person, zero_outside
 from pose2mesh.detectors.nms import box_iou, pose_similarity, remove_duplicates
 from pose2mesh.skeletons import COCO17
 
@@ -90,7 +90,7 @@ class MoveNetDetector:
             # A fast limb leaves its place in the last frame, the box does not.
             likeness = [pose_similarity(before, each) + float(box_iou(box, each.box_px[None])[0]) for each in people]
             followed.append(
-                _published(people[int(np.argmax(likeness))]) if max(likeness, default=0) > 0 else _missing(box)
+                _published(people[int(np.argmax(likeness))]) if max(likeness, default=0) > 0 else no_person(box)
             )
         return followed
 
@@ -101,7 +101,7 @@ class MoveNetDetector:
             overlap = box_iou(box, np.stack([person.box_px for person in people]))
             if overlap.max() > 0:
                 return replace(_published(people[int(overlap.argmax())]), box_px=box)
-        return _missing(box)
+        return no_person(box)
 
     def _confirmed(self, image: NDArray[np.uint8], person: Detection) -> Detection:
         """A person after a second run on a crop around the joints.
@@ -139,12 +139,6 @@ class MoveNetDetector:
                 box = np.clip(box.reshape(2, 2) * STRIDE / factor + low, 0, size).astype(np.float32).ravel()
                 people.append(Detection(joints, confidence, _sound(box, joints[confidence > 0]), score))
         return people
-
-
-def _missing(box: NDArray[np.float32]) -> Detection:
-    """No person, in the place of one."""
-    nothing = np.zeros((len(COCO17), 3), np.float32)
-    return Detection(nothing[:, :2], nothing[:, 2], box, 0.0)
 
 
 def _published(person: Detection) -> Detection:

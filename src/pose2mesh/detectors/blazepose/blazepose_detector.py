@@ -9,6 +9,7 @@ the region that the first ones define, and a person whom this second run does no
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from pose2mesh.detectors.blazepose.landmark_network import LandmarkNetwork, Land
 from pose2mesh.detectors.blazepose.person_network import PersonNetwork, Proposal
 from pose2mesh.detectors.blazepose.region import Region
 from pose2mesh.detectors.blazepose.shipped_network import ShippedNetwork
-from pose2mesh.detectors.detection import Detection, check_boxes, check_image, zero_outside
+from pose2mesh.detectors.detection import Detection, check_boxes, check_image, no_person, zero_outside
 from pose2mesh.detectors.nms import box_iou, pose_similarity, remove_duplicates
 from pose2mesh.skeletons import COCO17, MEDIAPIPE33
 
@@ -85,7 +86,7 @@ class BlazePoseDetector:
         check_image(image)
         regions = [_region_around_pose(*person) for person in zip(joints_px, confidence, strict=True)]
         return [
-            person if person is not None else _missing(np.concatenate([region.to_image(np.zeros(2))] * 2))
+            person if person is not None else no_person(np.concatenate([region.to_image(np.zeros(2))] * 2))
             for region, (person, _) in zip(regions, self._estimate(image, regions), strict=True)
         ]
 
@@ -97,9 +98,9 @@ class BlazePoseDetector:
         people = []
         for box, (person, _) in zip(boxes, self._estimate(image, regions), strict=True):
             if person is not None and box_iou(box, person.box_px[None])[0] > 0:
-                people.append(_with_box(person, box))
+                people.append(replace(person, box_px=box))
             else:
-                people.append(_missing(box))
+                people.append(no_person(box))
         return people
 
     def _estimate(self, image: NDArray[np.uint8], regions: list[Region]) -> list[tuple[Detection | None, Landmarks]]:
@@ -154,24 +155,6 @@ def _region_around_pose(joints_px: NDArray[np.floating], confidence: NDArray[np.
             radius = _BODY_RADIUS * float(np.linalg.norm(present - hips, axis=1).max())
             return Region.from_points(hips, hips + (shoulders - hips) * (radius / length))
     return Region.around_box(np.concatenate([present.min(axis=0), present.max(axis=0)]))
-
-
-def _missing(box: NDArray[np.floating]) -> Detection:
-    """No person, in the place of one."""
-    nothing = np.zeros((len(COCO17), 3), np.float32)
-    return Detection(nothing[:, :2], nothing[:, 2], box.astype(np.float32), 0.0)
-
-
-def _with_box(person: Detection, box: NDArray[np.float32]) -> Detection:
-    return Detection(
-        person.joints_px,
-        person.confidence,
-        box,
-        person.score,
-        person.joints3d_m,
-        person.landmarks_px,
-        person.mask,
-    )
 
 
 def tiles(image: NDArray[np.uint8], scales: tuple[float, ...]) -> Iterator[NDArray[np.float64]]:
