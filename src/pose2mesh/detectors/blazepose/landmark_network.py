@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2mesh.detectors.blazepose.region import Region, crop
-from pose2mesh.detectors.blazepose.shipped_network import ShippedNetwork
+from pose2mesh.detectors.blazepose.shipped_network import ShippedNetwork, sigmoid
 from pose2mesh.detectors.detection import BodyMask
 
 SIZE = 256
@@ -113,7 +113,3 @@ def refine(points: NDArray[np.float64], heatmaps: NDArray[np.float32]) -> NDArra
         out[index, 0] = (part.sum(0) @ np.arange(left, left + part.shape[1])) / total / width
         out[index, 1] = (part.sum(1) @ np.arange(top, top + part.shape[0])) / total / height
     return out
-
-
-def sigmoid(x: NDArray[np.floating]) -> NDArray[np.float64]:
-    return 1 / (1 + np.exp(-np.clip(x.astype(np.float64), -60, 60)))

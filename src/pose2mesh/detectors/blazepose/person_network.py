@@ -12,13 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2mesh.detectors.blazepose.region import Region, crop
-from pose2mesh.detectors.blazepose.shipped_network import ShippedNetwork
+from pose2mesh.detectors.blazepose.shipped_network import ShippedNetwork, sigmoid
 from pose2mesh.detectors.nms import box_iou
 
 SIZE = 224
 _GRIDS = ((28, 2), (14, 2), (7, 6))  # cells per side, anchors per cell
 _SAME_PERSON = 0.3  # boxes of a higher intersection over union are of one person
-_LARGEST_LOGIT = 100.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +71,7 @@ class PersonNetwork:
         self, boxes: NDArray[np.float32], scores: NDArray[np.float32], square: Region, least_score: float
     ) -> list[Proposal]:
         """People of one window from the outputs (2254, 12) and (2254, 1)."""
-        score = 1 / (1 + np.exp(-np.clip(scores[:, 0].astype(np.float64), -_LARGEST_LOGIT, _LARGEST_LOGIT)))
+        score = sigmoid(scores[:, 0])
         chosen = score >= least_score
         values, score = boxes[chosen].astype(np.float64) / SIZE, score[chosen]
         anchors = self.anchors[chosen]

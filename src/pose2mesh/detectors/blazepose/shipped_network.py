@@ -59,3 +59,8 @@ class ShippedNetwork:
             return list(self._session.run(names, {"image": images}))
         except Exception as error:  # ONNX Runtime's errors have no other common base class
             raise InputError(f"{self.path}: does not run on images {images.shape} ({one_line(error)})") from error
+
+
+def sigmoid(x: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Probabilities from logits of any size."""
+    return 1 / (1 + np.exp(-np.clip(x.astype(np.float64), -100, 100)))
