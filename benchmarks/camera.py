@@ -38,7 +38,8 @@ from pose2mesh.datasets.synthetic.bodies import (
 )
 from pose2mesh.datasets.synthetic.camera_sampling import place_cameras
 from pose2mesh.datasets.synthetic.detection_noise import measured_noise
-from pose2mesh.datasets.synthetic.mocap import load_clips, load_split
+from pose2mesh.datasets.synthetic.mocap import load_clips
+from pose2mesh.datasets.synthetic.motion_split import load_split
 from pose2mesh.datasets.synthetic.pose_sources import unchanged_poses
 from pose2mesh.geometry.camera import FULL_FRAME_DIAGONAL_MM, Intrinsics
 from pose2mesh.inference.predictor import LEAST_JOINTS, Predictor

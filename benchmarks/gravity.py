@@ -26,7 +26,8 @@ from pose2mesh.body_models.default_body import default_body
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, SyntheticSamples, detect
 from pose2mesh.datasets.synthetic.camera_sampling import Cameras
 from pose2mesh.datasets.synthetic.detection_noise import measured_noise
-from pose2mesh.datasets.synthetic.mocap import Clip, load_clips, load_split
+from pose2mesh.datasets.synthetic.mocap import Clip, load_clips
+from pose2mesh.datasets.synthetic.motion_split import load_split
 from pose2mesh.geometry.camera import nominal_intrinsics
 from pose2mesh.geometry.gravity import LEVEL, Gravity, estimate_gravity, pose_features
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, axis_rotation

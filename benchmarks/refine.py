@@ -25,7 +25,8 @@ from tqdm import trange
 from pose2mesh.body_models.default_body import default_body
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, detect, sample_people
 from pose2mesh.datasets.synthetic.detection_noise import measured_noise
-from pose2mesh.datasets.synthetic.mocap import load_clips, load_split
+from pose2mesh.datasets.synthetic.mocap import load_clips
+from pose2mesh.datasets.synthetic.motion_split import load_split
 from pose2mesh.datasets.synthetic.pose_sources import unchanged_poses
 from pose2mesh.evaluation.image_metrics import measurable_in_image, score_person
 from pose2mesh.geometry.camera import Intrinsics, nominal_intrinsics

@@ -20,7 +20,8 @@ import torch
 from pose2mesh.body_models.default_body import default_body
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
 from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig
-from pose2mesh.datasets.synthetic.mocap import load_clips, load_split
+from pose2mesh.datasets.synthetic.mocap import load_clips
+from pose2mesh.datasets.synthetic.motion_split import load_split
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.metrics import acceleration_error, mean_distance, procrustes_distance
 from pose2mesh.motion.person_fitting import load_rig

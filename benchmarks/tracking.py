@@ -28,7 +28,8 @@ from numpy.typing import NDArray
 
 from pose2mesh.body_models.default_body import default_body
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
-from pose2mesh.datasets.synthetic.mocap import Clip, load_clips, load_split
+from pose2mesh.datasets.synthetic.mocap import Clip, load_clips
+from pose2mesh.datasets.synthetic.motion_split import load_split
 from pose2mesh.detectors.image_keypoints import pose_input
 from pose2mesh.evaluation.track_metrics import ComparedFrame, TrackErrors, evaluate_tracks
 from pose2mesh.geometry.camera import Intrinsics

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from pose2mesh.baselines.common.pose_prior import FILE, PosePrior, rotation_vectors
-from pose2mesh.datasets.synthetic.mocap import Clip, load_clips, load_split
+from pose2mesh.datasets.synthetic.mocap import Clip, load_clips
+from pose2mesh.datasets.synthetic.motion_split import load_split
 from pose2mesh.datasets.synthetic.pose_sampling import mirror
 from pose2mesh.datasets.synthetic.pose_sources import clip_weights
 

@@ -35,7 +35,8 @@ from pose2mesh.baselines.registry import FITTING_METHODS
 from pose2mesh.baselines.rendering.sample_stream import SampleStream
 from pose2mesh.body_models.default_body import default_body
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
-from pose2mesh.datasets.synthetic.mocap import load_clips, load_split
+from pose2mesh.datasets.synthetic.mocap import load_clips
+from pose2mesh.datasets.synthetic.motion_split import load_split
 from pose2mesh.datasets.synthetic.pose_sources import unchanged_poses
 from pose2mesh.geometry.rotations import axis_rotation
 from pose2mesh.io.mesh_files import atomic_write

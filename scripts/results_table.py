@@ -35,7 +35,8 @@ from pose2mesh.baselines.methods.arnab import Arnab
 from pose2mesh.baselines.registry import FITTING_METHODS
 from pose2mesh.body_models.default_body import default_body
 from pose2mesh.datasets.synthetic.detection_noise import measured_noise
-from pose2mesh.datasets.synthetic.mocap import load_clips, load_split
+from pose2mesh.datasets.synthetic.mocap import load_clips
+from pose2mesh.datasets.synthetic.motion_split import load_split
 from pose2mesh.datasets.synthetic.pose_sources import unchanged_poses
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.io.atomic_write import replacing

@@ -13,7 +13,8 @@ from scipy.spatial.transform import Rotation
 from pose2mesh.body_models.bones import BODY_BONES
 from pose2mesh.datasets.synthetic.bvh import forward_kinematics, read_bvh
 from pose2mesh.datasets.synthetic.joint_mapping import find_roles
-from pose2mesh.datasets.synthetic.mocap import Clip, load_clip, load_clips, load_split
+from pose2mesh.datasets.synthetic.mocap import Clip, load_clip, load_clips
+from pose2mesh.datasets.synthetic.motion_split import load_split
 from pose2mesh.datasets.synthetic.pose_sources import frame_order
 from pose2mesh.datasets.synthetic.retarget import TEMPLATE_BONES, limb_joints
 from pose2mesh.errors import InputError
@@ -313,29 +314,6 @@ def test_load_clips_names_and_collects(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"no \.bvh file"):
         load_clips(tmp_path / "empty")
-
-
-def test_load_split(tmp_path: Path) -> None:
-    write_bvh(tmp_path / "a.bvh", [{}])
-    write_bvh(tmp_path / "b.bvh", [{}])
-    clips = load_clips(tmp_path)
-    split = tmp_path / "split.yaml"
-    split.write_text("train: [b]\nvalidation: [a]\n")
-    train, validation = load_split(split, clips)
-    assert [clip.name for clip in train] == ["b"]
-    assert [clip.name for clip in validation] == ["a"]
-    for text, message in (
-        ("train: [a, c]\nvalidation: [b]\n", "train: clip 'c' is not among the 2 clips"),
-        ("train: [a, b]\nvalidation: [b]\n", "validation: clip 'b' is in 'train' already"),
-        ("train: [a]\ntest: [b]\n", "expected the keys 'train' and 'validation'"),
-        ("train: a\nvalidation: [b]\n", "expected a list of clip names"),
-        ("train: [a\n", "not YAML"),
-    ):
-        split.write_text(text)
-        with pytest.raises(InputError, match=message):
-            load_split(split, clips)
-    with pytest.raises(InputError, match="cannot be read"):
-        load_split(tmp_path / "none.yaml", clips)
 
 
 def test_template_is_the_body_models() -> None:

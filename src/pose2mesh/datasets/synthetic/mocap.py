@@ -1,4 +1,4 @@
-"""Motion capture clips as poses of the body model, and their split into training and validation."""
+"""Motion capture clips as poses of the body model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pose2mesh.body_models.bones import BODY_BONES
 from pose2mesh.datasets.synthetic.bvh import read_bvh
 from pose2mesh.datasets.synthetic.retarget import TEMPLATE_BONES, Up, retarget
-from pose2mesh.errors import InputError, one_line
+from pose2mesh.errors import InputError
 
 # Speeds above those of human limbs (forearms and shanks reach about 1,700° a second in flips, kicks and throws) and
 # hips; and the length below which a part between two such jumps is a fault of the capture.
@@ -117,37 +117,6 @@ def load_clips(
         others = f" (and {len(faults) - 1} of {len(files)} files more)" if len(faults) > 1 else ""
         raise InputError(f"{faults[0]}{others}")
     return clips
-
-
-def load_split(path: str | Path, clips: Sequence[Clip]) -> tuple[list[Clip], list[Clip]]:
-    """Split clips by a YAML file with the lists `train` and `validation`; a clip in neither is left out.
-
-    Raises:
-        InputError: the file cannot be read or is not such a file, or it names a clip twice or one that does not exist.
-    """
-    import yaml
-
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not YAML: {one_line(error)[:200]}") from None
-    if not isinstance(content, dict) or set(content) != {"train", "validation"}:
-        found = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
-        raise InputError(f"{path}: holds {found}, expected the keys 'train' and 'validation'")
-    by_name = {clip.name: clip for clip in clips}
-    placed: dict[str, str] = {}
-    for part, names in content.items():
-        if not isinstance(names, list) or not names:
-            raise InputError(f"{path}: {part}: {names!r:.60}, expected a list of clip names")
-        for name in names:
-            if not isinstance(name, str) or name not in by_name:
-                raise InputError(f"{path}: {part}: clip {name!r} is not among the {len(by_name)} clips loaded")
-            if name in placed:
-                raise InputError(f"{path}: {part}: clip {name!r} is in {placed[name]!r} already")
-            placed[name] = part
-    return [by_name[name] for name in content["train"]], [by_name[name] for name in content["validation"]]
 
 
 def _bvh_files(source: str | Path | Sequence[str | Path]) -> tuple[Path, list[Path]]:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from pose2mesh.datasets.data_config import DataConfig
-from pose2mesh.datasets.synthetic.mocap import Clip, load_clips, load_split
+from pose2mesh.datasets.synthetic.mocap import Clip, load_clips
+from pose2mesh.datasets.synthetic.motion_split import load_split
 from pose2mesh.datasets.synthetic.pose_sampling import FrameOrder, PoseConfig, PoseSource
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from pose2mesh.body_models.default_body import default_body
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
-from pose2mesh.datasets.synthetic.mocap import load_clips, load_split
+from pose2mesh.datasets.synthetic.mocap import load_clips
+from pose2mesh.datasets.synthetic.motion_split import load_split
 from pose2mesh.errors import InputError
 from pose2mesh.evaluation.robustness.generalization_gap import measure_gap, verdict
 from pose2mesh.evaluation.robustness.measure import Meter
