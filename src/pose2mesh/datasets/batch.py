@@ -26,6 +26,7 @@ class Batch:
         joints_valid: (B, J) which joints have a 3D label.
         surface_valid: (B,) which samples have a true surface.
         to_ray: (B, 3, 3) rotation from the image's camera axes to those above.
+        shape: (B, S) coefficients of the body's shape (`body_models.shape_basis`), or None where they are not needed.
     """
 
     joints_px: Tensor
@@ -35,6 +36,7 @@ class Batch:
     joints_valid: Tensor
     surface_valid: Tensor
     to_ray: Tensor
+    shape: Tensor | None = None
 
 
 def slice_batch(batch: Batch, samples: slice) -> Batch:

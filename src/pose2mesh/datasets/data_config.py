@@ -271,14 +271,19 @@ def check_synthetic(config: SyntheticConfig, source: str, prefix: str) -> None:
     shares = {
         "poses": ("procedural", "mirror", "recombine", "perturb", "tumble"),
         "noise": ("swap", "drop", "scattered", "plain_confidence", "clean"),
-        "cameras": ("steep",),
+        "cameras": ("steep", "known", "nominal"),
+        "shapes": ("children",),
     }
     for group, names in shares.items():
         for name in names:
             share = getattr(getattr(config, group), name)
             if not 0 <= share <= 1:
                 raise InputError(f"{source}: {prefix}.{group}.{name} is {share}, expected 0 to 1")
-    bounds = {f"shapes.{item.name}": getattr(config.shapes, item.name) for item in fields(config.shapes)}
+    if config.cameras.known + config.cameras.nominal > 1:
+        total = config.cameras.known + config.cameras.nominal
+        raise InputError(f"{source}: {prefix}.cameras: known and nominal are {total:g} together, expected at most 1")
+    ranges = [item.name for item in fields(config.shapes) if item.name != "children"]
+    bounds = {f"shapes.{name}": getattr(config.shapes, name) for name in ranges}
     bounds |= {
         "noise.scale": config.noise.scale,
         "cameras.view_deg": config.cameras.view_deg,

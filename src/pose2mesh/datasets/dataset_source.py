@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pose2mesh.body_models.gendered import GenderedBody, open_body
+from pose2mesh.body_models.shape_basis import ShapeBasis
 from pose2mesh.body_models.smpl import Variant
 from pose2mesh.datasets.batch import Batch, join_batches, mirror_batch
 from pose2mesh.datasets.data_config import DataConfig, DatasetConfig
@@ -91,7 +92,8 @@ class DatasetSource:
             terms[f"{spec.title}: {member.config.licence or spec.licence}"] = None
         return "; ".join(terms)
 
-    def prepare(self, points: Tensor | None) -> None:
+    def prepare(self, points: Tensor | None, shape_basis: ShapeBasis | None = None) -> None:
+        """See `DataSource.prepare`; batches contain no shapes."""
         self._sets = [self._posed_dataset(member, points) for member in self._members]
         self._rows = [
             _require_any(member, data.usable(member.config.input))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pose2mesh.body_models.interface import BodyMesh
+from pose2mesh.body_models.shape_basis import ShapeBasis
 from pose2mesh.datasets.batch import Batch
 
 # Validation batches have a size of their own, so that validation samples do not depend on the training batch size.
@@ -55,8 +56,10 @@ class DataSource(Protocol):
     def posed_bodies(self, count: int, generator: torch.Generator) -> np.ndarray:
         """(count, V, 3) vertices of training bodies in metres, to fit the landmarks and upsampling of the mesh to."""
 
-    def prepare(self, points: Tensor | None) -> None:
-        """Choose the vertices (R,) that batches contain, or None for joints alone; call it before any batch."""
+    def prepare(self, points: Tensor | None, shape_basis: ShapeBasis | None = None) -> None:
+        """Choose what batches contain, before any batch: the vertices (R,), or None for joints alone; and the shape's
+        coefficients in a basis, where samples have a known one.
+        """
 
     def training_batch(self, epoch: int, first: int, count: int, generator: torch.Generator) -> Batch:
         """Training samples from position `first` of an epoch on; made on the generator's device, from its state."""

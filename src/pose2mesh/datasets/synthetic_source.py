@@ -10,8 +10,10 @@ from torch import Tensor
 
 from pose2mesh.body_models.default_body import DEFAULT_BODY
 from pose2mesh.body_models.interface import BodyModel
+from pose2mesh.body_models.shape_basis import ShapeBasis
 from pose2mesh.datasets.batch import Batch
 from pose2mesh.datasets.source import VALIDATION_BATCH, ValidationSample
+from pose2mesh.datasets.synthetic.assumed_camera import turn_to_people
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, detect, sample_people
 from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 from pose2mesh.datasets.synthetic.pose_sources import describe_poses
@@ -50,6 +52,7 @@ class SyntheticSource:
         self.validation_batches = max(1, validation_samples // VALIDATION_BATCH)
         self._clips = clips
         self._synthesiser: BodySynthesiser | None = None
+        self._shape_basis: ShapeBasis | None = None
 
     def describe(self) -> str:
         return f"{describe_poses(self._clips)}, virtual cameras, synthesised detections"
@@ -62,8 +65,9 @@ class SyntheticSource:
             shapes = self.config.shapes.sample(count, generator)
             return self.body(shapes, self.train_poses.sample(count, generator)).numpy()
 
-    def prepare(self, points: Tensor | None) -> None:
+    def prepare(self, points: Tensor | None, shape_basis: ShapeBasis | None = None) -> None:
         self._synthesiser = BodySynthesiser(self.body, self.joint_set, points)
+        self._shape_basis = shape_basis
 
     def training_batch(self, epoch: int, first: int, count: int, generator: torch.Generator) -> Batch:
         return self._batch(self.train_poses, count, generator)
@@ -75,7 +79,13 @@ class SyntheticSource:
         assert self._synthesiser is not None, "call prepare first"
         synthesiser = self._synthesiser.to(generator.device)
         samples = sample_people(count, poses, synthesiser, self.config, generator)
-        return detect(samples, self.joint_set, self.config.noise, generator)
+        batch = detect(samples, self.joint_set, self.config.noise, generator)
+        cameras = self.config.cameras
+        if cameras.known + cameras.nominal > 0:
+            batch = turn_to_people(batch, samples, cameras, generator)
+        if self._shape_basis is None:
+            return batch
+        return replace(batch, shape=self._shape_basis.encode(synthesiser.body.coefficients(samples.phenotypes)))
 
     def validation_samples(self, count: int, vertices: bool, generator: torch.Generator) -> ValidationSample:
         """Without missing joints, and with one camera for each body."""

@@ -21,10 +21,16 @@ class Lifted(NamedTuple):
         joints: (B, J, 3) relative to the root joint.
         landmark_offsets: (B, L, 3) from each landmark's interpolation between the joints (`MeshTopology.joint_base`)
             to the landmark; None for a network without landmarks.
+        shape: (B, S) coefficients of the body's shape (`body_models.shape_basis`); None without
+            `network.shape_components`.
+        log_errors: (B, 2 J + S) logarithms of the expected absolute errors: of each joint, metres per axis, across and
+            along the view, (J, 2) flattened, and of the shape; None without `network.expected_errors`.
     """
 
     joints: Tensor
     landmark_offsets: Tensor | None
+    shape: Tensor | None = None
+    log_errors: Tensor | None = None
 
 
 class Lifter(nn.Module, ABC):
@@ -48,7 +54,8 @@ class Lifter(nn.Module, ABC):
     def from_config(cls, config: NetworkConfig, joints: int) -> Lifter:
         """A freshly initialised lifter of `joints` joints.
 
-        It reads `config.in_channels` (C), `config.landmarks` (L) and its own settings.
+        It reads `config.in_channels` (C), `config.landmarks` (L), `config.shape_components` (S),
+        `config.expected_errors` and its own settings.
 
         Raises:
             TypeError, ValueError: `config.lifter_settings` do not fit.

@@ -22,7 +22,9 @@ class LossWeights:
         mesh_joint: Weight of the L1 distance of the joints regressed from the mesh, in millimetres.
         normal: Weight of `normal_loss`.
         edge: Weight of `edge_loss`, in metres.
-        lifted_joint: Weight of the L1 distance of the lifter's joints, and of its landmarks, in millimetres.
+        lifted_joint: Weight of the L1 distance of the lifter's joints, of its landmarks and of its shape
+            (`shape_loss`), in millimetres.
+        expected_error: Weight of `expected_error_loss` in units of `lifted_joint`: its gradient reaches nothing else.
         edge_from_epoch: First epoch with the edge term (epochs count from 0).
     """
 
@@ -31,6 +33,7 @@ class LossWeights:
     normal: float = 0.1
     edge: float = 20.0
     lifted_joint: float = 1e-3
+    expected_error: float = 0.01
     edge_from_epoch: int = 7
 
 
@@ -46,6 +49,38 @@ def masked_l1(predicted: Tensor, target: Tensor, valid: Tensor) -> Tensor:
     """
     valid = valid[..., None].to(predicted.dtype).expand_as(predicted)
     return ((predicted - target).abs() * valid).sum() / valid.sum().clamp_min(1)
+
+
+def shape_loss(predicted: Tensor, target: Tensor, size_m: Tensor, valid: Tensor) -> Tensor:
+    """Absolute differences of shape coefficients (B, S), each by the displacement of the surface that it causes.
+
+    Args:
+        predicted, target: (B, S).
+        size_m: (S,) displacement of the surface by each coefficient of one, metres (`ShapeBasis.size_m`).
+        valid: (B,) marks the samples with a known shape.
+
+    Returns:
+        Scalar, metres: the mean over coefficients and valid samples.
+    """
+    return _masked_mean(((predicted - target).abs() * size_m).mean(1), valid)
+
+
+def expected_error_loss(log_errors: Tensor, errors: Tensor, valid: Tensor) -> Tensor:
+    """Negative log likelihood of absolute errors (B, N) under Laplace distributions of the expected size, per error.
+
+    Its minimum is where the expected error is the mean absolute error. The errors themselves get no gradient.
+
+    Args:
+        log_errors: (B, N) logarithm of the expected absolute errors.
+        errors: (B, N) absolute errors, in the same unit.
+        valid: (B, N) mask.
+
+    Returns:
+        Scalar; 0 where no error is marked.
+    """
+    likelihood = errors.detach() * torch.exp(-log_errors) + log_errors
+    valid = valid.to(likelihood.dtype)
+    return (likelihood * valid).sum() / valid.sum().clamp_min(1)
 
 
 def normal_loss(predicted: Tensor, target: Tensor, faces: Tensor, valid: Tensor) -> Tensor:

@@ -36,6 +36,9 @@ class NetworkConfig:
             which MeshNet's points are interpolated; 0 for none, as in the paper. Needs `joint_base`. The lifter's input
             determines more of a pose than its joints express: where a hand is whose wrist is not visible, which way a
             forearm is turned.
+        shape_components: S, number of coefficients of the body's shape that the lifter predicts (see
+            `body_models.shape_basis`); 0 for none, as in the paper.
+        expected_errors: Whether the lifter predicts how large the errors of its joints and shape are.
         joint_widths, block_widths, head_width, chebyshev_order: See `MeshNet`; one block per level, coarsest first.
         spectrum: See `graph.laplacian.rescaled_laplacian`.
     """
@@ -52,6 +55,8 @@ class NetworkConfig:
     finest: int = 0
     joint_base: bool = False
     landmarks: int = 0
+    shape_components: int = 0
+    expected_errors: bool = False
     joint_widths: tuple[int, ...] = (32, 64, 64)
     block_widths: tuple[tuple[int, int], ...] = field(
         default=(

@@ -26,11 +26,15 @@ class Prediction(NamedTuple):
         lifted: (B, J, 3) joints of the lifter.
         points: (B, R, 3) points of MeshNet on the surface.
         landmarks: (B, L, 3) points of the lifter on the surface; None for a network without landmarks.
+        shape: (B, S) coefficients of the body's shape, or None; see `Lifted`.
+        log_errors: (B, 2 J + S) logarithms of the expected errors, or None; see `Lifted`.
     """
 
     lifted: Tensor
     points: Tensor
     landmarks: Tensor | None = None
+    shape: Tensor | None = None
+    log_errors: Tensor | None = None
 
 
 class Pose2Mesh(nn.Module):
@@ -114,7 +118,7 @@ class Pose2Mesh(nn.Module):
             joints3d_m: (B, J, 3) joints estimated from the image, to be merged with the lifted ones; see `DepthFusion`.
         """
         x = self.normalise(joints_px, confidence)
-        lifted, offsets = self._lift(x)
+        lifted, offsets, shape, log_errors = self._lift(x)
         if joints3d_m is not None:
             lifted = self.fusion(lifted, joints3d_m)
         if x.ndim == 4:
@@ -127,12 +131,12 @@ class Pose2Mesh(nn.Module):
                 points = points.float() + self.joint_base @ self._rooted(lifted).detach()
                 if offsets is not None and self.landmark_base is not None:
                     points = points + self.landmark_base @ offsets.detach().float()
-        return Prediction(lifted, points, self._landmarks(lifted, offsets))
+        return Prediction(lifted, points, self._landmarks(lifted, offsets), shape, log_errors)
 
     def lift(self, joints_px: Tensor, confidence: Tensor) -> Prediction:
         """The lifter's part of `forward`: a prediction without points."""
-        lifted, offsets = self._lift(self.normalise(joints_px, confidence))
-        return Prediction(lifted, lifted.new_zeros(0), self._landmarks(lifted, offsets))
+        lifted, offsets, shape, log_errors = self._lift(self.normalise(joints_px, confidence))
+        return Prediction(lifted, lifted.new_zeros(0), self._landmarks(lifted, offsets), shape, log_errors)
 
     def _lift(self, x: Tensor) -> Lifted:
         """Output of the lifter for x (B, J, C) or (B, window, J, C)."""

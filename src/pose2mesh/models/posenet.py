@@ -44,6 +44,14 @@ class ResidualBlock(nn.Module):
         return x + self.layers(x)
 
 
+def _zero_linear(inputs: int, outputs: int) -> Linear:
+    """A linear layer whose weights and biases are zero."""
+    layer = Linear(inputs, outputs)
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
 class PoseNet(Lifter):
     """(B, J, C) normalised 2D joints → (B, J, 3) root-relative 3D joints in metres.
 
@@ -55,6 +63,9 @@ class PoseNet(Lifter):
         dropout: Share of activations dropped in training; 0.5 in the paper.
         unit_m: Unit of the last layer's output, in metres; see `NetworkConfig.posenet_unit_m`.
         landmarks: L, number of surface points that are lifted besides the joints; see `NetworkConfig.landmarks`.
+        shape_components: S, number of shape coefficients that are predicted besides.
+        expected_errors: Whether the errors of joints and shape are predicted. They are read off the features without
+            changing these: the gradient stops.
     """
 
     def __init__(
@@ -66,6 +77,8 @@ class PoseNet(Lifter):
         dropout: float = 0.5,
         unit_m: float = 0.001,
         landmarks: int = 0,
+        shape_components: int = 0,
+        expected_errors: bool = False,
     ) -> None:
         super().__init__()
         self.unit_m = unit_m
@@ -76,9 +89,13 @@ class PoseNet(Lifter):
         if landmarks:
             # Zero, so that landmarks start at their interpolation between the joints: a trained lifter that gets
             # landmarks keeps its accuracy.
-            self.landmark_head = Linear(width, landmarks * 3)
-            nn.init.zeros_(self.landmark_head.weight)
-            nn.init.zeros_(self.landmark_head.bias)
+            self.landmark_head = _zero_linear(width, landmarks * 3)
+        self.shape_head = _zero_linear(width, shape_components) if shape_components else None
+        self.error_head: nn.Sequential | None = None
+        if expected_errors:
+            hidden = width // 4
+            last = _zero_linear(hidden, 2 * joints + shape_components)
+            self.error_head = nn.Sequential(nn.BatchNorm1d(width), nn.ReLU(), Linear(width, hidden), nn.ReLU(), last)
 
     @classmethod
     def from_config(cls, config: NetworkConfig, joints: int) -> PoseNet:
@@ -91,13 +108,20 @@ class PoseNet(Lifter):
             config.posenet_dropout,
             config.posenet_unit_m,
             config.landmarks,
+            config.shape_components,
+            config.expected_errors,
         )
 
     def forward(self, x: Tensor) -> Lifted:
         """See `Lifter.forward`."""
         features = self.blocks(self.lift(x.flatten(1)))
         joints = self._metres(self.head(features))
-        return Lifted(joints, None if self.landmark_head is None else self._metres(self.landmark_head(features)))
+        return Lifted(
+            joints,
+            None if self.landmark_head is None else self._metres(self.landmark_head(features)),
+            None if self.shape_head is None else self.shape_head(features),
+            None if self.error_head is None else self.error_head(features.detach()),
+        )
 
     def _metres(self, x: Tensor) -> Tensor:
         """(B, N · 3) output of a last layer → (B, N, 3) in metres."""

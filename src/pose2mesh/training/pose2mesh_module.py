@@ -28,11 +28,14 @@ class Pose2MeshModule(TrainingModule[Batch]):
         network: Network to train.
         data_source: Samples, with the points of the surface in stage two.
         point_faces: (F, 3) triangles between the points, for the surface losses.
+        shape_size_m: (S,) size of the coefficients of the body's shape (`ShapeBasis.size_m`), for a network that
+            predicts them.
     """
 
     config: TrainConfig
     network: Pose2Mesh
     point_faces: Tensor
+    shape_size_m: Tensor
 
     def __init__(
         self,
@@ -40,11 +43,13 @@ class Pose2MeshModule(TrainingModule[Batch]):
         network: Pose2Mesh,
         data_source: DataSource,
         point_faces: Tensor,
+        shape_size_m: Tensor | None = None,
     ) -> None:
         super().__init__(config, network)
         self.data_source = data_source
         freeze_untrained(config, network)
         self.register_buffer("point_faces", point_faces, persistent=False)
+        self.register_buffer("shape_size_m", point_faces.new_zeros(0) if shape_size_m is None else shape_size_m, False)
 
     @property
     def surface_stage(self) -> bool:
@@ -96,6 +101,10 @@ class Pose2MeshModule(TrainingModule[Batch]):
         lifted = {"lifted_joint": losses.masked_l1(prediction.lifted.float(), batch.joints, batch.joints_valid)}
         if prediction.landmarks is not None:
             lifted["landmark"] = losses.masked_l1(prediction.landmarks, self._true_landmarks(batch), valid[:, None])
+        if prediction.shape is not None and batch.shape is not None:
+            lifted["shape"] = losses.shape_loss(prediction.shape.float(), batch.shape, self.shape_size_m, valid)
+        if prediction.log_errors is not None:
+            lifted["expected_error"] = weights.expected_error * self._expected_error_loss(prediction, batch)
         if not self.surface_stage:
             return lifted
         assert batch.points is not None
@@ -111,6 +120,19 @@ class Pose2MeshModule(TrainingModule[Batch]):
         if self.epoch >= weights.edge_from_epoch:
             terms["edge"] = weights.edge * losses.edge_loss(points, batch.points, self.point_faces, valid)
         return terms
+
+    def _expected_error_loss(self, prediction: Prediction, batch: Batch) -> Tensor:
+        """`losses.expected_error_loss` of the lifted joints, across and along the view, and of the shape."""
+        assert prediction.log_errors is not None
+        difference = (prediction.lifted.float() - batch.joints).abs()
+        errors = torch.stack((difference[..., :2].mean(-1), difference[..., 2]), dim=-1).flatten(1)
+        valid = batch.joints_valid.repeat_interleave(2, dim=1)
+        if prediction.shape is not None:
+            shape = prediction.shape if batch.shape is None else batch.shape
+            errors = torch.cat((errors, (prediction.shape.float() - shape).abs()), dim=1)
+            has_shape = batch.surface_valid & (batch.shape is not None)
+            valid = torch.cat((valid, has_shape[:, None].expand_as(shape)), dim=1)
+        return losses.expected_error_loss(prediction.log_errors.float(), errors, valid)
 
     def _true_landmarks(self, batch: Batch) -> Tensor:
         """True landmarks (B, L, 3); in stage one they are the only points of a batch."""

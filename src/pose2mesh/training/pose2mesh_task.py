@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pose2mesh.body_models.default_body import default_body
+from pose2mesh.body_models.shape_basis import fit_shape_basis
 from pose2mesh.config.train_config import TrainConfig
 from pose2mesh.datasets.dataset_source import open_dataset_source
 from pose2mesh.datasets.source import DataSource
@@ -41,8 +42,13 @@ class Pose2MeshTask(Task):
         self.config = config
         self.data_source = open_data_source(config)
         self.surface, network = build_network(config, self.data_source)
-        self.data_source.prepare(wanted_points(self.surface, config.stage))
-        self.module = Pose2MeshModule(config, network, self.data_source, torch.from_numpy(self.surface.point_faces))
+        basis = None
+        if config.network.shape_components:
+            basis = fit_shape_basis(default_body(), config.network.shape_components)
+        self.data_source.prepare(wanted_points(self.surface, config.stage), basis)
+        point_faces = torch.from_numpy(self.surface.point_faces)
+        shape_size_m = None if basis is None else basis.size_m
+        self.module = Pose2MeshModule(config, network, self.data_source, point_faces, shape_size_m)
         self.samples_per_epoch = self.data_source.samples_per_epoch
         self.validation_batches = self.data_source.validation_batches
         # Stage two by its surface, which still improves after the mesh's joints match the lifter's (first epochs).

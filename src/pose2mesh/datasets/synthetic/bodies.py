@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
-from pose2mesh.body_models.interface import BodyModel
+from pose2mesh.body_models.interface import PHENOTYPES, BodyModel
 from pose2mesh.body_models.skinning import SkinnedPoints, skin
 from pose2mesh.datasets.batch import Batch
 from pose2mesh.datasets.synthetic.camera_sampling import CameraConfig, Cameras, sample_cameras
@@ -20,6 +20,8 @@ from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig, add_detect
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.geometry.rotations import rotation_between
 from pose2mesh.skeletons import JointSet
+
+AGE = PHENOTYPES.index("age")
 
 
 @dataclass
@@ -29,6 +31,8 @@ class ShapeConfig:
     Attributes:
         gender, age, muscle, weight, height, proportions: Anny's scales from 0 to 1. Gender is 0 for male; age 1/3 is a
             child, 2/3 a young adult, 1 an old one; heights of 0.2 to 0.8 are statures of 1.43 m to 2.22 m.
+        children: Share of samples whose age is taken from `child_age` instead.
+        child_age: Age of these; 0.1 is a toddler of 0.9 m.
     """
 
     gender: tuple[float, float] = (0.0, 1.0)
@@ -37,12 +41,20 @@ class ShapeConfig:
     weight: tuple[float, float] = (0.0, 1.0)
     height: tuple[float, float] = (0.2, 0.8)
     proportions: tuple[float, float] = (0.0, 1.0)
+    children: float = 0.0
+    child_age: tuple[float, float] = (0.1, 0.6)
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
         """(count, 6) phenotypes in the order of `body_models.interface.PHENOTYPES`."""
         bounds = (self.gender, self.age, self.muscle, self.weight, self.height, self.proportions)
         low, high = torch.tensor(bounds, device=generator.device).unbind(1)
-        return low + (high - low) * torch.rand(count, 6, generator=generator, device=generator.device)
+        phenotypes = low + (high - low) * torch.rand(count, 6, generator=generator, device=generator.device)
+        if self.children > 0:
+            chance, age = torch.rand(2, count, generator=generator, device=generator.device)
+            youngest, oldest = self.child_age
+            is_child = chance < self.children
+            phenotypes[:, AGE] = torch.where(is_child, youngest + (oldest - youngest) * age, phenotypes[:, AGE])
+        return phenotypes
 
 
 @dataclass

@@ -28,6 +28,9 @@ class CameraConfig:
         fill: Smallest and largest share of the image's shorter side that the standing person would take; above 1
             the person is cut by the border.
         image_px: Longer side of the images.
+        known, nominal: Shares of the training samples that are turned to the person by their true intrinsics, and by
+            nominal ones, as at inference (`assumed_camera`); the others keep their pixels, as where the size of the
+            image is unknown.
     """
 
     pitch_deg: tuple[float, float] = (4.0, 9.0)
@@ -37,6 +40,8 @@ class CameraConfig:
     view_deg: tuple[float, float] = (20.0, 80.0)
     fill: tuple[float, float] = (0.2, 1.3)
     image_px: float = 1000.0
+    known: float = 0.0
+    nominal: float = 0.0
 
 
 @dataclass(frozen=True)
