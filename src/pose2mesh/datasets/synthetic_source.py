@@ -65,6 +65,17 @@ class SyntheticSource:
             shapes = self.config.shapes.sample(count, generator)
             return self.body(shapes, self.train_poses.sample(count, generator)).numpy()
 
+    def posed_points(self, count: int, points: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Chosen vertices (count, R, 3) of training bodies in world axes, relative to the root joint, and the bodies'
+        orientations (count, 22, 3, 3).
+        """
+        with torch.no_grad():
+            shapes = self.config.shapes.sample(count, generator)
+            orientations = self.train_poses.sample(count, generator)
+            _, posed, _ = BodySynthesiser(self.body, self.joint_set, points)(shapes, orientations)
+        assert posed is not None
+        return posed, orientations
+
     def prepare(self, points: Tensor | None, shape_basis: ShapeBasis | None = None) -> None:
         self._synthesiser = BodySynthesiser(self.body, self.joint_set, points)
         self._shape_basis = shape_basis

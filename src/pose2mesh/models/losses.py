@@ -19,6 +19,8 @@ class LossWeights:
 
     Attributes:
         vertex: Weight of the L1 distance of the points of the mesh, in metres.
+        point: Weight of the L1 distance of MeshNet's points where the mesh is skinned (`network.skinned`), in metres;
+            the distance of `vertex` is then that of the skinned body.
         mesh_joint: Weight of the L1 distance of the joints regressed from the mesh, in millimetres.
         normal: Weight of `normal_loss`.
         edge: Weight of `edge_loss`, in metres.
@@ -29,6 +31,7 @@ class LossWeights:
     """
 
     vertex: float = 1.0
+    point: float = 0.3
     mesh_joint: float = 1e-3
     normal: float = 0.1
     edge: float = 20.0

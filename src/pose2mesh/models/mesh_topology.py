@@ -13,6 +13,7 @@ from pose2mesh.graph.coarsening import build_hierarchy, coarse_faces
 from pose2mesh.graph.laplacian import joint_laplacian, rescaled_laplacian
 from pose2mesh.graph.upsampling import fit_upsampling
 from pose2mesh.models.network_config import NetworkConfig
+from pose2mesh.models.skinned_body import SkinnedBody
 from pose2mesh.skeletons import JointSet
 
 # Larger values amplify errors of the lifted joints and landmarks less. Interpolated from the 64 landmarks of the light
@@ -38,6 +39,7 @@ class MeshTopology:
         landmarks: (L,) indices of the points that the lifter predicts besides the joints, or None.
         landmark_base: (R, L) the least-squares interpolation of each point's residual to `joint_base` from the
             residuals of the landmarks; or None.
+        skinned: The body that takes the pose of the points, or None where vertices are upsampled from the points.
     """
 
     faces: np.ndarray
@@ -52,6 +54,7 @@ class MeshTopology:
     joint_base: np.ndarray | None = None
     landmarks: np.ndarray | None = None
     landmark_base: np.ndarray | None = None
+    skinned: SkinnedBody | None = None
 
     def upsampling(self) -> sp.csr_array | None:
         """The step from the points to all vertices as a sparse matrix (V, R), or None."""

@@ -38,6 +38,9 @@ class NetworkConfig:
             forearm is turned.
         shape_components: S, number of coefficients of the body's shape that the lifter predicts (see
             `body_models.shape_basis`); 0 for none, as in the paper.
+        skinned: Whether the vertices are those of a body in the pose that MeshNet's points show, with the lifter's
+            shape (`models.skinned_body`). Needs `shape_components`.
+            Differs from the paper, whose MeshNet predicts every vertex: limbs that the network is not sure of wither.
         expected_errors: Whether the lifter predicts how large the errors of its joints and shape are.
         joint_widths, block_widths, head_width, chebyshev_order: See `MeshNet`; one block per level, coarsest first.
         spectrum: See `graph.laplacian.rescaled_laplacian`.
@@ -56,6 +59,7 @@ class NetworkConfig:
     joint_base: bool = False
     landmarks: int = 0
     shape_components: int = 0
+    skinned: bool = False
     expected_errors: bool = False
     joint_widths: tuple[int, ...] = (32, 64, 64)
     block_widths: tuple[tuple[int, int], ...] = field(

@@ -1,4 +1,4 @@
-"""The whole network: pixels and confidences → lifted joints → points of the surface → vertices and joints."""
+"""The whole network: pixels and confidences → lifted joints → points of the surface → pose → vertices and joints."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pose2mesh.models.lifter_registry import find_lifter
 from pose2mesh.models.mesh_topology import MeshTopology, laplacians
 from pose2mesh.models.meshnet import MeshNet
 from pose2mesh.models.network_config import NetworkConfig
+from pose2mesh.models.skinned_body import SkinnedBody
 from pose2mesh.skeletons import JointSet
 
 
@@ -37,6 +38,21 @@ class Prediction(NamedTuple):
     log_errors: Tensor | None = None
 
 
+class Mesh(NamedTuple):
+    """A predicted body, in metres, camera axes, relative to the root joint.
+
+    Attributes:
+        joints: (B, J, 3) joints regressed from the vertices.
+        vertices: (B, V, 3).
+        rotations: (B, 22, 3, 3) of the body's bones from rest to the camera's axes; None for a network that predicts
+            vertices alone.
+    """
+
+    joints: Tensor
+    vertices: Tensor
+    rotations: Tensor | None
+
+
 class Pose2Mesh(nn.Module):
     """A lifter and MeshNet for one body and one joint set.
 
@@ -50,6 +66,8 @@ class Pose2Mesh(nn.Module):
     """
 
     nodes: Tensor
+    points: Tensor
+    joint_regressor: Tensor
     point_regressor: Tensor
     joint_base: Tensor | None
     landmarks: Tensor | None
@@ -72,6 +90,14 @@ class Pose2Mesh(nn.Module):
             config.chebyshev_order,
         )
         self.register_buffer("nodes", torch.from_numpy(surface.nodes), persistent=False)
+        self.register_buffer("points", torch.from_numpy(surface.points), persistent=False)
+        self.skinning: Skinning | None = None
+        if config.skinned:
+            if surface.skinned is None or len(surface.skinned.vertex_shapes) != config.shape_components:
+                raise InputError("network.skinned is true, but the surface has no body of so many shape_components")
+            self.skinning = Skinning(surface.skinned)
+            regressor = torch.from_numpy(surface.joint_regressor.astype(np.float32))
+            self.register_buffer("joint_regressor", regressor, persistent=False)
         self.upsample: Upsample | None = None
         if surface.upsample_index is not None and surface.upsample_weight is not None:
             self.upsample = Upsample(surface.upsample_index, surface.upsample_weight)
@@ -163,6 +189,26 @@ class Pose2Mesh(nn.Module):
         """(B, V, 3) all vertices from the points (B, R, 3)."""
         return points if self.upsample is None else self.upsample(points)
 
+    def mesh(self, prediction: Prediction) -> Mesh:
+        """The body of a prediction of `forward`."""
+        points = prediction.points
+        if self.skinning is None or prediction.shape is None:
+            joints, vertices, rotations = self.joints(points), self.vertices(points), None
+        else:
+            rotations = self.skinning.rotations(points)
+            vertices = self.skinning(rotations, prediction.shape)
+            joints = self.joint_regressor @ vertices
+        root = joints[:, self.root_index, None]
+        return Mesh(joints - root, vertices - root, rotations)
+
+    def skinned_points(self, prediction: Prediction) -> Tensor:
+        """(B, R, 3) the points of the body of a prediction, relative to its root joint, without its other vertices."""
+        assert self.skinning is not None
+        assert prediction.shape is not None
+        rotations = self.skinning.rotations(prediction.points.float())
+        points = self.skinning(rotations, prediction.shape.float(), self.points)
+        return points - self.joints(points)[:, self.root_index, None]
+
     def fuse(self) -> None:
         """Fold the BatchNorms of both networks into fixed steps: the same function, for inference only."""
         self.posenet.fuse()
@@ -191,3 +237,63 @@ class Upsample(nn.Module):
         flat = points.transpose(0, 1).reshape(R, B * C).to(self.weight.dtype)
         vertices = nn.functional.embedding_bag(self.index, flat, per_sample_weights=self.weight, mode="sum")
         return vertices.reshape(-1, B, C).transpose(0, 1)
+
+
+class Skinning(nn.Module):
+    """Reads the pose of a body off points of its surface, and poses the body by linear blend skinning.
+
+    Args:
+        body: See `SkinnedBody`.
+    """
+
+    rest: Tensor
+    shapes: Tensor
+    heads: Tensor
+    head_shapes: Tensor
+    weights: Tensor
+    axes: Tensor
+    readout: Tensor
+
+    def __init__(self, body: SkinnedBody) -> None:
+        super().__init__()
+        self.parents = body.parents.tolist()
+        arrays = {
+            "rest": body.vertices,
+            "shapes": body.vertex_shapes,
+            "heads": body.heads,
+            "head_shapes": body.head_shapes.reshape(len(body.head_shapes), -1),
+            "weights": body.weights,
+            "axes": body.axes,
+            "readout": body.readout,
+        }
+        for name, array in arrays.items():
+            self.register_buffer(name, torch.from_numpy(array.astype(np.float32)), persistent=False)
+
+    def rotations(self, points: Tensor) -> Tensor:
+        """Rotations (B, 22, 3, 3) of the bones from rest, read off points (B, R, 3)."""
+        along, across = (self.readout @ points).chunk(2, dim=1)
+        x = nn.functional.normalize(along, dim=-1)
+        y = nn.functional.normalize(across - (across * x).sum(-1, keepdim=True) * x, dim=-1)
+        return torch.stack((x, y, torch.linalg.cross(x, y)), dim=-1) @ self.axes.mT
+
+    def forward(self, rotations: Tensor, shape: Tensor, chosen: Tensor | None = None) -> Tensor:
+        """Posed vertices (B, V, 3), with the head of the root bone as origin.
+
+        Args:
+            rotations: (B, 22, 3, 3).
+            shape: (B, S) coefficients.
+            chosen: Indices of the vertices to pose; all by default.
+        """
+        rest, shapes, weights = self.rest, self.shapes, self.weights
+        if chosen is not None:
+            rest, shapes, weights = rest[chosen], shapes[:, chosen], weights[chosen]
+        heads = self.heads + (shape @ self.head_shapes).unflatten(1, (-1, 3))
+        posed = [torch.zeros_like(heads[:, 0])] * len(self.parents)
+        for bone, above in enumerate(self.parents):
+            if above >= 0:
+                offset = heads[:, bone] - heads[:, above]
+                posed[bone] = posed[above] + (rotations[:, above] @ offset[..., None])[..., 0]
+        shift = torch.stack(posed, dim=1) - (rotations @ heads[..., None])[..., 0]
+        blended = weights @ torch.cat((rotations.flatten(2), shift), dim=-1)  # (B, V, 12)
+        at_rest = rest + (shape @ shapes.flatten(1)).unflatten(1, (-1, 3))
+        return (blended[..., :9].unflatten(-1, (3, 3)) * at_rest[..., None, :]).sum(-1) + blended[..., 9:]

@@ -108,16 +108,19 @@ class Pose2MeshModule(TrainingModule[Batch]):
         if not self.surface_stage:
             return lifted
         assert batch.points is not None
+        terms = {name: weights.lifted_joint * 1000 * loss for name, loss in lifted.items()}
         points = prediction.points.float()
-        terms = {
+        if self.network.skinning is not None:
+            terms["point"] = weights.point * losses.masked_l1(points, batch.points, valid[:, None])
+            points = self.network.skinned_points(prediction)
+        joints = self.network.joints(points)
+        terms |= {
             "vertex": weights.vertex * losses.masked_l1(points, batch.points, valid[:, None]),
-            "mesh_joint": weights.mesh_joint
-            * 1000
-            * losses.masked_l1(self.network.joints(points), batch.joints, batch.joints_valid),
-            "normal": weights.normal * losses.normal_loss(points, batch.points, self.point_faces, valid),
-            **{name: weights.lifted_joint * 1000 * loss for name, loss in lifted.items()},
+            "mesh_joint": weights.mesh_joint * 1000 * losses.masked_l1(joints, batch.joints, batch.joints_valid),
         }
-        if self.epoch >= weights.edge_from_epoch:
+        if weights.normal:
+            terms["normal"] = weights.normal * losses.normal_loss(points, batch.points, self.point_faces, valid)
+        if weights.edge and self.epoch >= weights.edge_from_epoch:
             terms["edge"] = weights.edge * losses.edge_loss(points, batch.points, self.point_faces, valid)
         return terms
 
@@ -154,6 +157,8 @@ class Pose2MeshModule(TrainingModule[Batch]):
         if self.surface_stage:
             assert batch.points is not None
             points = prediction.points.float()
+            if self.network.skinning is not None:
+                points = self.network.skinned_points(prediction)
             results["mesh"] = self.network.joints(points)
             errors["surface"] = metrics.mean_distance(points, batch.points).mean()
             errors["mean_body_surface"] = metrics.mean_distance(self.mean_body.expand_as(points), batch.points).mean()

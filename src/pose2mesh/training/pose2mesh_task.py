@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from pose2mesh.body_models.bones import PARENTS
 from pose2mesh.body_models.default_body import default_body
-from pose2mesh.body_models.shape_basis import fit_shape_basis
+from pose2mesh.body_models.shape_basis import ShapeBasis, fit_shape_basis
 from pose2mesh.config.train_config import TrainConfig
 from pose2mesh.datasets.dataset_source import open_dataset_source
 from pose2mesh.datasets.source import DataSource
@@ -17,6 +20,7 @@ from pose2mesh.datasets.synthetic.pose_sources import pose_sources
 from pose2mesh.datasets.synthetic_source import SyntheticSource
 from pose2mesh.models.mesh_topology import MeshTopology, build_topology
 from pose2mesh.models.pose2mesh import Pose2Mesh
+from pose2mesh.models.skinned_body import SkinnedBody, bone_axes, fit_readout
 from pose2mesh.skeletons import JOINT_SETS
 from pose2mesh.training.disk import surface_bytes
 from pose2mesh.training.finalize import finish
@@ -24,6 +28,7 @@ from pose2mesh.training.pose2mesh_module import Pose2MeshModule
 from pose2mesh.training.pretrained import load_pretrained
 from pose2mesh.training.task import Task, seed_generators
 
+READOUT_BODIES = 2000  # posed bodies that the readout of the pose is fitted to
 SAMPLE_BODIES = 200  # posed bodies that the upsampling of a coarse mesh is fitted to
 
 
@@ -41,10 +46,8 @@ class Pose2MeshTask(Task):
         seed_generators(config.seed)
         self.config = config
         self.data_source = open_data_source(config)
-        self.surface, network = build_network(config, self.data_source)
-        basis = None
-        if config.network.shape_components:
-            basis = fit_shape_basis(default_body(), config.network.shape_components)
+        basis = open_shape_basis(config)
+        self.surface, network = build_network(config, self.data_source, basis)
         self.data_source.prepare(wanted_points(self.surface, config.stage), basis)
         point_faces = torch.from_numpy(self.surface.point_faces)
         shape_size_m = None if basis is None else basis.size_m
@@ -88,11 +91,47 @@ def open_data_source(config: TrainConfig) -> DataSource:
     )
 
 
-def build_network(config: TrainConfig, data_source: DataSource) -> tuple[MeshTopology, Pose2Mesh]:
-    """Build the mesh topology and an untrained network on it, both determined by the config and its seed."""
+def open_shape_basis(config: TrainConfig) -> ShapeBasis | None:
+    """The basis of the shapes that the network of a config predicts, or None."""
+    if not config.network.shape_components:
+        return None
+    return fit_shape_basis(default_body(), config.network.shape_components)
+
+
+def build_network(
+    config: TrainConfig, data_source: DataSource, basis: ShapeBasis | None = None
+) -> tuple[MeshTopology, Pose2Mesh]:
+    """Build the mesh topology and an untrained network on it, both determined by the config and its seed.
+
+    Args:
+        config: The config.
+        data_source: Its data source, whose training bodies the upsampling and the readout of the pose are fitted to.
+        basis: `open_shape_basis` of the config.
+    """
     joint_set = JOINT_SETS[config.joint_set]
     posed = None
     if config.network.finest > 0:
         posed = data_source.posed_bodies(SAMPLE_BODIES, torch.Generator().manual_seed(config.seed))
     surface = build_topology(data_source.body, joint_set, config.network, posed)
+    if config.network.skinned and basis is not None and isinstance(data_source, SyntheticSource):
+        surface = replace(surface, skinned=fit_skinned_body(basis, data_source, surface.points, config.seed))
     return surface, Pose2Mesh(config.network, joint_set, surface)
+
+
+def fit_skinned_body(basis: ShapeBasis, data_source: SyntheticSource, points: np.ndarray, seed: int) -> SkinnedBody:
+    """The body of a network that reads its pose off points (R,) of the surface, fitted to training bodies."""
+    parents, weights = np.array(PARENTS), data_source.body.body_bone_weights().numpy()
+    axes = bone_axes(parents, basis.heads.numpy(), basis.vertices.numpy(), weights)
+    generator = torch.Generator().manual_seed(seed + 1)
+    posed, rotations = data_source.posed_points(READOUT_BODIES, torch.from_numpy(points), generator)
+    return SkinnedBody(
+        parents,
+        basis.vertices.numpy(),
+        basis.vertex_shapes.numpy(),
+        basis.heads.numpy(),
+        basis.head_shapes.numpy(),
+        weights,
+        axes,
+        fit_readout(posed.numpy(), rotations.numpy(), axes),
+        basis.phenotypes.numpy(),
+    )

@@ -111,10 +111,8 @@ def _predict(stage: str, network: Pose2Mesh, batch: Batch) -> tuple[Tensor, Tens
     if stage == "posenet":
         lifted = network.lift(batch.joints_px, batch.confidence).lifted
         return lifted - lifted[:, root, None], None
-    points = network(batch.joints_px, batch.confidence).points
-    joints = network.joints(points)
-    origin = joints[:, root, None]
-    return joints - origin, network.vertices(points) - origin
+    joints, vertices, _ = network.mesh(network(batch.joints_px, batch.confidence))
+    return joints, vertices
 
 
 def _describe(errors: dict[str, float]) -> str:
