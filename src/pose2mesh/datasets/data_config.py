@@ -269,7 +269,19 @@ def check_synthetic(config: SyntheticConfig, source: str, prefix: str) -> None:
     if config.views < 1:
         raise InputError(f"{source}: {prefix}.views is {config.views}, expected at least 1")
     shares = {
-        "poses": ("procedural", "mirror", "recombine", "perturb", "tumble"),
+        "poses": (
+            "procedural",
+            "mirror",
+            "recombine",
+            "perturb",
+            "tumble",
+            "rarity",
+            "mix_limbs",
+            "tails",
+            "archetypes",
+            "rest",
+            "any_orientation",
+        ),
         "noise": ("swap", "drop", "scattered", "plain_confidence", "clean"),
         "cameras": ("steep", "known", "nominal"),
         "shapes": ("children",),
@@ -282,6 +294,9 @@ def check_synthetic(config: SyntheticConfig, source: str, prefix: str) -> None:
     if config.cameras.known + config.cameras.nominal > 1:
         total = config.cameras.known + config.cameras.nominal
         raise InputError(f"{source}: {prefix}.cameras: known and nominal are {total:g} together, expected at most 1")
+    temperature_m = config.poses.rest_temperature_m
+    if not temperature_m > 0:
+        raise InputError(f"{source}: {prefix}.poses.rest_temperature_m is {temperature_m}, expected more than 0")
     ranges = [item.name for item in fields(config.shapes) if item.name != "children"]
     bounds = {f"shapes.{name}": getattr(config.shapes, name) for name in ranges}
     bounds |= {
