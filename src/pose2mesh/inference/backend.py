@@ -1,11 +1,13 @@
 """Interfaces between `inference.predictor.Predictor` and the runtimes of a model, in NumPy arrays.
 
 A model takes 2D joints (`Backend`), 3D joints of a detector as well (`DepthBackend`), the image as well
-(`ImageBackend`), or the frames of one person together (`TrackBackend`).
+(`ImageBackend`), or the frames of one person together (`TrackBackend`). Some predict more than joints and vertices
+(`BodyBackend`).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -90,6 +92,39 @@ class DepthBackend(Model, Protocol):
             pixels, confidence: As there.
             joints3d_m: (P, J, 3) metres, in the axes of the same cameras, from any origin; NaN where missing.
         """
+
+
+@dataclass(frozen=True)
+class Bodies:
+    """Predicted bodies of P people, in metres, in the axes of a camera that faces each person.
+
+    Attributes:
+        joints: (P, J, 3) joints regressed from the mesh.
+        vertices: (P, V, 3).
+        rotations: (P, 22, 3, 3) of the body's bones from rest; None for a model that predicts vertices alone.
+        shape: (P, S) coefficients of the body's shape; None likewise.
+        expected_errors_m: (P, J, 2) expected absolute error of each joint per axis, across and along the view; None
+            for a model that does not predict it.
+    """
+
+    joints: NDArray[np.float32]
+    vertices: NDArray[np.float32]
+    rotations: NDArray[np.float32] | None = None
+    shape: NDArray[np.float32] | None = None
+    expected_errors_m: NDArray[np.float32] | None = None
+
+
+@runtime_checkable
+class BodyBackend(DepthBackend, Protocol):
+    """Runs a model that may predict the pose and the shape of bodies, and how large its errors are."""
+
+    def run_bodies(
+        self,
+        pixels: NDArray[np.float32],
+        confidence: NDArray[np.float32],
+        joints3d_m: NDArray[np.float32] | None = None,
+    ) -> Bodies:
+        """As `DepthBackend.run`, with everything that the model predicts."""
 
 
 @runtime_checkable

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2mesh.errors import InputError, one_line
+from pose2mesh.inference.backend import Bodies
 from pose2mesh.io.extras import require
 from pose2mesh.models.bundle.bundle_info import BundleInfo
 from pose2mesh.skeletons import JOINT_SETS
@@ -24,7 +26,7 @@ CHUNK = 16  # people in one run, so that intermediate tensors stay in the proces
 
 
 class OnnxBackend:
-    """See `inference.backend.Backend`.
+    """See `inference.backend.BodyBackend`.
 
     Args:
         session: A session with a graph of `models.onnx_graph.network_graph.build`.
@@ -39,6 +41,9 @@ class OnnxBackend:
         self.session, self.info = session, info
         # Files that were exported before there was this input lack it.
         self.takes_joints3d = "joints3d" in {each.name for each in session.get_overridable_initializers()}
+        # Those that this model predicts, named as in `Bodies`.
+        outputs = {each.name for each in session.get_outputs()}
+        self._names = [item.name for item in fields(Bodies) if item.name in outputs]
         # Dummy forward pass, so that a broken graph fails at load time.
         pixels = np.zeros((1, len(JOINT_SETS[info.joint_set]), 2), np.float32)
         names = ["faces", "template", "joints", "vertices"]
@@ -96,15 +101,25 @@ class OnnxBackend:
         joints3d_m: NDArray[np.float32] | None = None,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """See `inference.backend.DepthBackend`."""
+        bodies = self.run_bodies(pixels, confidence, joints3d_m)
+        return bodies.joints, bodies.vertices
+
+    def run_bodies(
+        self,
+        pixels: NDArray[np.float32],
+        confidence: NDArray[np.float32],
+        joints3d_m: NDArray[np.float32] | None = None,
+    ) -> Bodies:
+        """See `inference.backend.BodyBackend`."""
         inputs = {"pixels": pixels, "confidence": confidence}
         if joints3d_m is not None:
             inputs["joints3d"] = joints3d_m
         found = []
         for start in range(0, len(pixels), CHUNK):
             part = {name: array[start : start + CHUNK] for name, array in inputs.items()}
-            found.append(self._outputs(["joints", "vertices"], part))
-        joints, vertices = (np.concatenate(each) for each in zip(*found, strict=True))
-        return joints, vertices
+            found.append(self._outputs(self._names, part))
+        arrays = (np.concatenate(each) for each in zip(*found, strict=True))
+        return Bodies(**dict(zip(self._names, arrays, strict=True)))
 
     def _outputs(self, names: list[str], inputs: dict[str, NDArray[np.float32]]) -> list[NDArray[Any]]:
         """Run the session; the outputs in the order of their names.

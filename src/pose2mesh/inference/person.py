@@ -43,6 +43,22 @@ class Camera:
 
 
 @dataclass(frozen=True)
+class BodyPose:
+    """Pose and shape of a predicted body: vertices = size × the skinned body of the model (`models.skinned_body`).
+
+    Attributes:
+        rotations: (22, 3, 3) of the bones `body_models.bones.BODY_BONES`, from the rest pose (z up, facing −y) to the
+            camera's axes.
+        shape: (S,) coefficients of the model's shape components, which have unit variance over people of all ages.
+        size: Factor from a given standing height; 1 without one.
+    """
+
+    rotations: NDArray[np.float32]
+    shape: NDArray[np.float32]
+    size: float = 1.0
+
+
+@dataclass(frozen=True)
 class Person:
     """One recovered person. 3D in metres, camera axes (x right, y down, z forward), relative to the root joint.
 
@@ -54,6 +70,9 @@ class Person:
         camera: The camera solved for this person.
         stature_m: Standing height of the predicted body, or the one given; NaN for a model that does not predict it.
         score: Mean confidence of the input joints that are present.
+        pose: Pose and shape of the body; None for a model that predicts vertices alone.
+        expected_errors_m: (J, 2) expected absolute error of each joint relative to the root joint, per axis: across the
+            line of sight to the person, and along it; None for a model that does not predict it.
     """
 
     joints: NDArray[np.float32]
@@ -63,6 +82,8 @@ class Person:
     camera: Camera
     stature_m: float
     score: float
+    pose: BodyPose | None = None
+    expected_errors_m: NDArray[np.float32] | None = None
 
     @property
     def vertices_camera(self) -> NDArray[np.float64]:

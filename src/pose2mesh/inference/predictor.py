@@ -10,6 +10,7 @@ only where that runs the networks.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -18,9 +19,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import Intrinsics, look_at, nominal_intrinsics
-from pose2mesh.inference.backend import Backend, DepthBackend, ImageBackend, Images, TrackBackend, check_runtime
+from pose2mesh.inference.backend import (
+    Backend,
+    Bodies,
+    BodyBackend,
+    DepthBackend,
+    ImageBackend,
+    Images,
+    TrackBackend,
+    check_runtime,
+)
 from pose2mesh.inference.joints3d import convert_joints3d, split_joints3d
-from pose2mesh.inference.person import Person, canvas_size, solve_camera
+from pose2mesh.inference.person import BodyPose, Person, canvas_size, solve_camera
 from pose2mesh.io.image_size import check_size, outside_image
 from pose2mesh.models.bundle.bundle_info import DEFAULT
 from pose2mesh.skeletons import JOINT_SETS, LARGEST_COORDINATE_PX, JointSet, convert, input_order, where_without_spread
@@ -156,14 +166,15 @@ class Predictor:
             intrinsics = None if image_size is None else nominal_intrinsics(image_size)
         if image_size is None:  # one size for all people, so that they share a nominal camera and a scene
             image_size = canvas_size(joints_px[confidence > 0])
-        joints, vertices, projected_px = self._run(joints_px, confidence, intrinsics, image, one_person, joints3d_m)
+        bodies, projected_px = self._run(joints_px, confidence, intrinsics, image, one_person, joints3d_m)
+        joints, vertices, expected = bodies.joints, bodies.vertices, bodies.expected_errors_m
         people = []
         for index in range(len(joints_px)):
-            stature = self.stature(joints[index])
+            stature, size = self.stature(joints[index]), 1.0
             if height_m is not None:
-                joints[index] *= height_m / stature
-                vertices[index] *= height_m / stature
-                stature = height_m
+                size, stature = height_m / stature, height_m
+                joints[index] *= size
+                vertices[index] *= size
             weight = confidence[index]
             if projected_px is None:
                 camera = solve_camera(joints[index], joints_px[index], weight, intrinsics, image_size)
@@ -179,6 +190,8 @@ class Predictor:
                     camera,
                     stature,
                     float(weight[weight > 0].mean()),
+                    pose=_pose_of(bodies, index, size),
+                    expected_errors_m=None if expected is None else expected[index] * np.float32(size),
                 )
             )
         return people
@@ -210,7 +223,17 @@ class Predictor:
         Raises:
             InputError: there are no images, and the model needs them.
         """
-        return self._run(joints_px, confidence, intrinsics, images, joints3d_m=joints3d_m)[:2]
+        bodies, _ = self._run(joints_px, confidence, intrinsics, images, joints3d_m=joints3d_m)
+        return bodies.joints, bodies.vertices
+
+    def run_bodies(
+        self,
+        joints_px: NDArray[np.floating],
+        confidence: NDArray[np.floating],
+        intrinsics: Intrinsics | list[Intrinsics] | None = None,
+    ) -> Bodies:
+        """As `run`, with everything that the model predicts."""
+        return self._run(joints_px, confidence, intrinsics, None)[0]
 
     def _run(
         self,
@@ -220,8 +243,8 @@ class Predictor:
         images: Images | None,
         one_person: bool = False,
         joints3d_m: NDArray[np.floating] | None = None,
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.floating] | None]:
-        """`run`, and the joints projected by the model itself (P, J, 2), or None where it has no camera of its own."""
+    ) -> tuple[Bodies, NDArray[np.floating] | None]:
+        """The bodies, and the joints projected by the model itself (P, J, 2), or None where it has no camera."""
         projected_px: NDArray[np.floating] | None = None
         pixels = np.array(joints_px, np.float32)
         turns = np.zeros((len(pixels), 3, 3), np.float32)
@@ -233,25 +256,31 @@ class Predictor:
         if isinstance(self.backend, ImageBackend):
             if images is None:
                 raise InputError(f"model {self.info.name!r} takes the image; it is needed beside the keypoints")
-            joints, vertices = self.backend.run_on_images(np.asarray(joints_px, np.float32), weight, images)
+            bodies = Bodies(*self.backend.run_on_images(np.asarray(joints_px, np.float32), weight, images))
         elif one_person and isinstance(self.backend, TrackBackend):
             joints, vertices, projected_px = self.backend.run_track(pixels, weight)
+            bodies = Bodies(joints, vertices)
             if intrinsics is not None:  # back from the camera that faces each person
                 faced = zip(cameras, projected_px, turns, strict=True)
                 projected_px = np.stack(
                     [camera.project(camera.pinhole.rays(points) @ turn) for camera, points, turn in faced]
                 )
-        elif joints3d_m is not None and isinstance(self.backend, DepthBackend) and self.backend.takes_joints3d:
-            joints, vertices = self.backend.run(pixels, weight, np.asarray(joints3d_m, np.float32))
         else:
-            joints, vertices = self.backend.run(pixels, weight)
-        origin = joints[:, self.joint_set.root_index, None].copy()
-        for points in (joints, vertices):
+            takes_depth = isinstance(self.backend, DepthBackend) and self.backend.takes_joints3d
+            depth = [np.asarray(joints3d_m, np.float32)] if joints3d_m is not None and takes_depth else []
+            if isinstance(self.backend, BodyBackend):
+                bodies = self.backend.run_bodies(pixels, weight, *depth)
+            else:
+                bodies = Bodies(*self.backend.run(pixels, weight, *depth))
+        origin = bodies.joints[:, self.joint_set.root_index, None].copy()
+        for points in (bodies.joints, bodies.vertices):
             points -= origin
             if intrinsics is not None:
                 for person, turn in zip(points, turns, strict=True):
                     person[:] = person @ turn
-        return joints, vertices, projected_px
+        if intrinsics is not None and bodies.rotations is not None:
+            bodies = replace(bodies, rotations=turns.swapaxes(1, 2)[:, None] @ bodies.rotations)
+        return bodies, projected_px
 
     @property
     def needs_image(self) -> bool:
@@ -280,6 +309,13 @@ class Predictor:
         if not features:
             return float("nan")
         return float(np.exp(bone_log_lengths(joints[None], self.joint_set)[0] @ np.array(features[:-1]) + features[-1]))
+
+
+def _pose_of(bodies: Bodies, index: int, size: float) -> BodyPose | None:
+    """Pose and shape of one of the bodies, or None."""
+    if bodies.rotations is None or bodies.shape is None:
+        return None
+    return BodyPose(bodies.rotations[index], bodies.shape[index], size)
 
 
 def _split_keypoints(keypoints: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from pose2mesh.errors import InputError
+from pose2mesh.inference.backend import Bodies
 from pose2mesh.models.bundle.bundle import Bundle, load_bundle
 from pose2mesh.models.layers.linear import halve_exact
 
@@ -16,7 +17,7 @@ CHUNK = 64  # people in one forward pass, so that memory does not grow with thei
 
 
 class TorchBackend:
-    """See `inference.backend.DepthBackend`.
+    """See `inference.backend.BodyBackend`.
 
     Args:
         bundle: As loaded.
@@ -48,7 +49,6 @@ class TorchBackend:
             halve_exact(bundle.model)
         return cls(bundle, device)
 
-    @torch.inference_mode()
     def run(
         self,
         pixels: NDArray[np.float32],
@@ -56,11 +56,23 @@ class TorchBackend:
         joints3d_m: NDArray[np.float32] | None = None,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """See `inference.backend.DepthBackend`."""
-        joints, vertices = [], []
+        bodies = self.run_bodies(pixels, confidence, joints3d_m)
+        return bodies.joints, bodies.vertices
+
+    @torch.inference_mode()
+    def run_bodies(
+        self,
+        pixels: NDArray[np.float32],
+        confidence: NDArray[np.float32],
+        joints3d_m: NDArray[np.float32] | None = None,
+    ) -> Bodies:
+        """See `inference.backend.BodyBackend`."""
+        found: list[list[NDArray[np.float32] | None]] = []
         for start in range(0, len(pixels), CHUNK):
             part = slice(start, start + CHUNK)
             inputs = [x[part] for x in (pixels, confidence, joints3d_m) if x is not None]
-            points = self.network(*(torch.from_numpy(x).to(self.device) for x in inputs)).points
-            joints.append(self.network.joints(points).cpu().numpy())
-            vertices.append(self.network.vertices(points).cpu().numpy())
-        return np.concatenate(joints), np.concatenate(vertices)
+            prediction = self.network(*(torch.from_numpy(x).to(self.device) for x in inputs))
+            mesh = self.network.mesh(prediction)
+            outputs = (*mesh, prediction.shape, self.network.expected_errors(prediction))
+            found.append([None if x is None else x.cpu().numpy() for x in outputs])
+        return Bodies(*(None if x[0] is None else np.concatenate(x) for x in zip(*found, strict=True)))  # type: ignore[arg-type]

@@ -201,6 +201,12 @@ class Pose2Mesh(nn.Module):
         root = joints[:, self.root_index, None]
         return Mesh(joints - root, vertices - root, rotations)
 
+    def expected_errors(self, prediction: Prediction) -> Tensor | None:
+        """(B, J, 2) expected absolute error of each joint per axis, across and along the view, metres, or None."""
+        if prediction.log_errors is None:
+            return None
+        return prediction.log_errors[:, : 2 * len(self.joint_set)].float().exp().unflatten(1, (-1, 2))
+
     def skinned_points(self, prediction: Prediction) -> Tensor:
         """(B, R, 3) the points of the body of a prediction, relative to its root joint, without its other vertices."""
         assert self.skinning is not None

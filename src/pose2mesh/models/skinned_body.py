@@ -54,6 +54,35 @@ class SkinnedBody:
     phenotypes: Floats
 
 
+def skinned_arrays(body: SkinnedBody) -> dict[str, np.ndarray]:
+    """The body as arrays of a bundle, the large ones in float16; `read_skinned_body` is the inverse."""
+    most = int((body.weights > 0).sum(1).max())
+    bones = np.argsort(-body.weights, axis=1, kind="stable")[:, :most]
+    single = ("heads", "head_shapes", "axes", "readout", "phenotypes")
+    return {
+        "parents": body.parents.astype(np.int32),
+        "vertices": body.vertices.astype(np.float32),
+        "vertex_shapes": body.vertex_shapes.astype(np.float16),
+        "bones": bones.astype(np.uint8),
+        "weights": np.take_along_axis(body.weights, bones, 1).astype(np.float16),
+        **{name: getattr(body, name).astype(np.float32) for name in single},
+    }
+
+
+def read_skinned_body(arrays: dict[str, np.ndarray]) -> SkinnedBody:
+    """The inverse of `skinned_arrays`.
+
+    Raises:
+        KeyError, IndexError, ValueError: arrays are missing or do not fit each other.
+    """
+    weights = np.zeros((len(arrays["vertices"]), len(arrays["parents"])), np.float32)
+    np.put_along_axis(weights, arrays["bones"].astype(np.int64), arrays["weights"].astype(np.float32), 1)
+    weights /= weights.sum(1, keepdims=True)  # rounding to float16 changed the sums
+    names = ("vertices", "vertex_shapes", "heads", "head_shapes", "axes", "readout", "phenotypes")
+    singles = {name: arrays[name].astype(np.float32) for name in names}
+    return SkinnedBody(parents=arrays["parents"].astype(np.int64), weights=weights, **singles)
+
+
 def bone_axes(parents: NDArray[np.int64], heads: Floats, vertices: Floats, weights: Floats) -> Floats:
     """(B, 3, 3) axes of each bone at rest, as columns; arguments as in `SkinnedBody`.
 

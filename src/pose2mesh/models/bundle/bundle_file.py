@@ -15,6 +15,7 @@ from pose2mesh.errors import InputError, one_line
 from pose2mesh.models.bundle.bundle_info import BundleInfo, find_bundle
 from pose2mesh.models.mesh_topology import MeshTopology
 from pose2mesh.models.network_config import NetworkConfig
+from pose2mesh.models.skinned_body import read_skinned_body, skinned_arrays
 
 FORMAT = "pose2mesh-bundle"
 VERSION = 1
@@ -115,6 +116,8 @@ def surface_arrays(surface: MeshTopology) -> dict[str, np.ndarray]:
     if surface.landmarks is not None and surface.landmark_base is not None:
         arrays["landmarks"] = surface.landmarks.astype(np.int32)
         arrays["landmark_base"] = surface.landmark_base.astype(np.float32)
+    if surface.skinned is not None:
+        arrays |= {f"skinned.{name}": array for name, array in skinned_arrays(surface.skinned).items()}
     sparse = {f"adjacency{level}": graph for level, graph in enumerate(surface.adjacency)}
     for name, matrix in {**sparse, "joint_regressor": sp.csr_array(surface.joint_regressor)}.items():
         edges = matrix.tocoo()
@@ -139,6 +142,7 @@ def _surface(arrays: dict[str, np.ndarray]) -> MeshTopology:
         # Rounding to float16 changed the sums of the weights, which would move vertices far from the root.
         upsample[:, 0] += 1 - upsample.sum(1)
     landmarks = arrays.get("landmarks")
+    skinned = _part("skinned.", arrays)
     return MeshTopology(
         faces=arrays["faces"],
         template=arrays["template"],
@@ -152,4 +156,5 @@ def _surface(arrays: dict[str, np.ndarray]) -> MeshTopology:
         joint_base=arrays.get("joint_base"),
         landmarks=None if landmarks is None else landmarks.astype(np.int64),
         landmark_base=arrays.get("landmark_base"),
+        skinned=read_skinned_body(skinned) if skinned else None,
     )
