@@ -13,10 +13,19 @@ if TYPE_CHECKING:
     from pose2mesh.models.network_config import NetworkConfig
     from pose2mesh.models.onnx_graph.graph_builder import OnnxGraph
 
-# Arguments: the graph, the name of the input (B, J, C), the config, J. Adds the lifter's nodes and returns the names
-# of the joints (B, J, 3), which must be `lifted`, and of the landmark offsets (B, L, 3) or None, as in `Lifted`.
+
+class LiftedNames(NamedTuple):
+    """Names of the outputs of a lifter in an ONNX graph; see `lifter.Lifted`. That of the joints must be `lifted`."""
+
+    joints: str
+    landmark_offsets: str | None
+    shape: str | None = None
+    log_errors: str | None = None
+
+
+# Arguments: the graph, the name of the input (B, J, C), the config, J. Adds the lifter's nodes.
 # The weights are named as in the lifter's state dict, after `network_config.LIFTER_PREFIX`.
-OnnxWriter: TypeAlias = "Callable[[OnnxGraph, str, NetworkConfig, int], tuple[str, str | None]]"
+OnnxWriter: TypeAlias = "Callable[[OnnxGraph, str, NetworkConfig, int], LiftedNames]"
 
 
 class LifterEntry(NamedTuple):

@@ -259,10 +259,11 @@ class Skinning(nn.Module):
     weights: Tensor
     axes: Tensor
     readout: Tensor
+    chains: Tensor
+    above: Tensor
 
     def __init__(self, body: SkinnedBody) -> None:
         super().__init__()
-        self.parents = body.parents.tolist()
         arrays = {
             "rest": body.vertices,
             "shapes": body.vertex_shapes,
@@ -271,9 +272,11 @@ class Skinning(nn.Module):
             "weights": body.weights,
             "axes": body.axes,
             "readout": body.readout,
+            "chains": body.chains(),
         }
         for name, array in arrays.items():
             self.register_buffer(name, torch.from_numpy(array.astype(np.float32)), persistent=False)
+        self.register_buffer("above", torch.from_numpy(body.parents).clamp_min(0), persistent=False)
 
     def rotations(self, points: Tensor) -> Tensor:
         """Rotations (B, 22, 3, 3) of the bones from rest, read off points (B, R, 3)."""
@@ -294,12 +297,8 @@ class Skinning(nn.Module):
         if chosen is not None:
             rest, shapes, weights = rest[chosen], shapes[:, chosen], weights[chosen]
         heads = self.heads + (shape @ self.head_shapes).unflatten(1, (-1, 3))
-        posed = [torch.zeros_like(heads[:, 0])] * len(self.parents)
-        for bone, above in enumerate(self.parents):
-            if above >= 0:
-                offset = heads[:, bone] - heads[:, above]
-                posed[bone] = posed[above] + (rotations[:, above] @ offset[..., None])[..., 0]
-        shift = torch.stack(posed, dim=1) - (rotations @ heads[..., None])[..., 0]
+        offsets = (rotations[:, self.above] @ (heads - heads[:, self.above])[..., None])[..., 0]
+        shift = self.chains @ offsets - (rotations @ heads[..., None])[..., 0]
         blended = weights @ torch.cat((rotations.flatten(2), shift), dim=-1)  # (B, V, 12)
         at_rest = rest + (shape @ shapes.flatten(1)).unflatten(1, (-1, 3))
         return (blended[..., :9].unflatten(-1, (3, 3)) * at_rest[..., None, :]).sum(-1) + blended[..., 9:]

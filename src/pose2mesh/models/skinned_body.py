@@ -53,6 +53,16 @@ class SkinnedBody:
     readout: Floats
     phenotypes: Floats
 
+    def chains(self) -> Floats:
+        """(B, B) 1 where a bone (row) hangs from another one (column) or is that bone: the sum of the offsets of a
+        bone's chain is its head.
+        """
+        chains = np.eye(len(self.parents), dtype=np.float32)
+        for bone, above in enumerate(self.parents):
+            if above >= 0:
+                chains[bone] += chains[above]
+        return chains
+
 
 def skinned_arrays(body: SkinnedBody) -> dict[str, np.ndarray]:
     """The body as arrays of a bundle, the large ones in float16; `read_skinned_body` is the inverse."""

@@ -32,7 +32,8 @@ def needed_bytes(task: Task) -> tuple[int, int]:
 
 def surface_bytes(surface: MeshTopology) -> int:
     """Size of a mesh topology in a bundle."""
-    return sum(value.nbytes for value in vars(surface).values() if isinstance(value, np.ndarray))
+    arrays = [*vars(surface).values(), *(vars(surface.skinned).values() if surface.skinned is not None else ())]
+    return sum(value.nbytes for value in arrays if isinstance(value, np.ndarray))
 
 
 def check_disk(folder: Path, task: Task) -> None:

@@ -30,6 +30,7 @@ class OnnxGraph:
         self.nodes: list[onnx.NodeProto] = []
         self.initialisers: list[onnx.TensorProto] = []
         self.optional_inputs: dict[str, list[str | int]] = {}
+        self.results: dict[str, list[str | int]] = {}  # outputs that not every network has, with their shapes
 
     def constant(self, value: Value) -> str:
         """Name of a new constant; a name is returned as it is. Lists become int64, numbers float32."""
@@ -100,7 +101,7 @@ class OnnxGraph:
         given: dict[str, list[str | int]] = {"pixels": ["B", J, 2], "confidence": ["B", J]}
         given |= self.optional_inputs
         results: dict[str, list[str | int]] = {"joints": ["B", J, 3], "vertices": ["B", V, 3], "lifted": ["B", J, 3]}
-        results["template"] = [V, 3]
+        results |= self.results | {"template": [V, 3]}
         inputs, outputs = (
             [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in group.items()]
             for group in (given, results)

@@ -3,8 +3,9 @@
 Inputs: `pixels` (B, J, 2), `confidence` (B, J) in [0, 1], and optionally `joints3d` (B, J, 3), joints estimated from
 the image, metres, NaN where missing, which are merged with the lifted ones (`models.depth_fusion`). Outputs, in metres,
 camera axes: `joints` (B, J, 3) regressed from the mesh, `vertices` (B, V, 3), and `lifted` (B, J, 3), the joints of the
-lifter; and two constants that make a file self-contained, `faces` (F, 3) and `template` (V, 3). Like those of
-`models.pose2mesh`, joints and vertices are not yet relative to the root.
+lifter; where the network predicts them, `rotations` (B, 22, 3, 3), `shape` (B, S) and `expected_errors_m` (B, J, 2),
+see `inference.backend.Bodies`; and two constants that make a file self-contained, `faces` (F, 3) and `template`
+(V, 3). Joints and vertices are not yet relative to the root.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pose2mesh.models.lifter_registry import find_onnx_writer
 from pose2mesh.models.mesh_topology import MeshTopology, laplacians
 from pose2mesh.models.onnx_graph.graph_builder import OnnxGraph
 from pose2mesh.models.onnx_graph.meshnet_nodes import write_meshnet
+from pose2mesh.models.onnx_graph.skinning_nodes import write_skinning
 from pose2mesh.skeletons import JOINT_SETS, JointSet
 
 # Vertices in a block of the step to all vertices; see `meshnet_nodes.BLOCK_NODES`.
@@ -41,14 +43,23 @@ def build(bundle: BundleFile, compact: bool = False) -> onnx.ModelProto:
     graph = OnnxGraph(bundle.weights, compact)
     config, surface = bundle.network, bundle.surface
     x = _normalise(graph, config.confidence_input, config.isotropic)
-    lifted, offsets = find_onnx_writer(config.lifter)(graph, x, config, len(joint_set))
-    lifted = _fuse(graph, lifted, joint_set)
+    lifter = find_onnx_writer(config.lifter)(graph, x, config, len(joint_set))
+    lifted = _fuse(graph, lifter.joints, joint_set)
     nodes = graph.op("Concat", x, lifted, axis=2)
     nodes = write_meshnet(graph, nodes, laplacians(surface, joint_set, config.spectrum), config.chebyshev_order)
     points = graph.op("Gather", nodes, surface.nodes, axis=1)
     if config.joint_base:
-        points = graph.op("Add", points, _base(graph, lifted, offsets, surface, joint_set))
-    _outputs(graph, points, surface)
+        points = graph.op("Add", points, _base(graph, lifted, lifter.landmark_offsets, surface, joint_set))
+    if lifter.log_errors is not None:
+        _expected_errors(graph, lifter.log_errors, len(joint_set))
+    if not config.skinned:
+        _outputs(graph, points, surface)
+    elif surface.skinned is None or lifter.shape is None:
+        raise ValueError("network.skinned is true, but the surface has no body or the lifter no shape")
+    else:
+        write_skinning(graph, points, lifter.shape, surface.skinned, surface.joint_regressor)
+    graph.op("Identity", surface.template.astype(np.float32), output="template")
+    graph.op("Identity", surface.faces.astype(np.int32), output="faces")
     graph.refuse_unused()
     return graph.model(bundle, len(joint_set))
 
@@ -111,15 +122,20 @@ def _base(graph: OnnxGraph, lifted: str, offsets: str | None, surface: MeshTopol
     return graph.op("Add", base, graph.op("MatMul", surface.landmark_base, offsets))
 
 
+def _expected_errors(graph: OnnxGraph, log_errors: str, J: int) -> None:
+    """Add the output `expected_errors_m` (B, J, 2) from the lifter's logarithms (B, 2 J + S)."""
+    of_joints = graph.op("Slice", log_errors, [0], [2 * J], [1])
+    graph.op("Reshape", graph.op("Exp", of_joints), [-1, J, 2], output="expected_errors_m")
+    graph.results["expected_errors_m"] = ["B", J, 2]
+
+
 def _outputs(graph: OnnxGraph, points: str, surface: MeshTopology) -> None:
-    """Add the outputs `joints`, `vertices`, `template` and `faces`, from the points (B, R, 3)."""
+    """Add the outputs `joints` and `vertices`, from the points (B, R, 3)."""
     graph.op("MatMul", surface.point_regressor(), points, output="joints")
     if surface.upsample_index is None:
         graph.op("Identity", points, output="vertices")
     else:
         _upsample(graph, points, surface)
-    graph.op("Identity", surface.template.astype(np.float32), output="template")
-    graph.op("Identity", surface.faces.astype(np.int32), output="faces")
 
 
 def _upsample(graph: OnnxGraph, points: str, surface: MeshTopology) -> None:

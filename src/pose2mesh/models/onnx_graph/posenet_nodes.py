@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pose2mesh.models.lifter_registry import LiftedNames
 from pose2mesh.models.network_config import LIFTER_PREFIX, NetworkConfig
 from pose2mesh.models.onnx_graph.graph_builder import OnnxGraph
 
 
-def write_posenet(graph: OnnxGraph, x: str, config: NetworkConfig, joints: int) -> tuple[str, str | None]:
+def write_posenet(graph: OnnxGraph, x: str, config: NetworkConfig, joints: int) -> LiftedNames:
     """Add PoseNet's nodes; see `models.lifter_registry.OnnxWriter` for the arguments and the result.
 
     Raises:
@@ -33,4 +34,14 @@ def write_posenet(graph: OnnxGraph, x: str, config: NetworkConfig, joints: int) 
         points = graph.op("Mul", linear(x, name), config.posenet_unit_m)
         return graph.op("Reshape", points, [-1, count, 3], output=output)
 
-    return metres("head", joints, "lifted"), metres("landmark_head", config.landmarks) if config.landmarks else None
+    log_errors = None
+    if config.expected_errors:
+        scale, shift = graph.batchnorm(f"{LIFTER_PREFIX}error_head.0")
+        y = graph.op("Relu", graph.op("Add", graph.op("Mul", x, scale), shift))
+        log_errors = linear(graph.op("Relu", linear(y, "error_head.2")), "error_head.4")
+    return LiftedNames(
+        metres("head", joints, "lifted"),
+        metres("landmark_head", config.landmarks) if config.landmarks else None,
+        linear(x, "shape_head") if config.shape_components else None,
+        log_errors,
+    )
