@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 # The tests' tensors are tiny: a second thread only waits for the first, and on a busy machine takes six times as long.
@@ -15,6 +16,7 @@ import trimesh
 from hypothesis import settings
 from torch import Tensor
 
+from pose2mesh.body_models.bones import PARENTS
 from pose2mesh.body_models.interface import BodyMesh
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.models.bundle.bundle import Bundle, save_bundle
@@ -22,6 +24,7 @@ from pose2mesh.models.bundle.bundle_info import BundleInfo
 from pose2mesh.models.mesh_topology import MeshTopology, build_topology
 from pose2mesh.models.network_config import NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
+from pose2mesh.models.skinned_body import SkinnedBody, bone_axes
 from pose2mesh.skeletons import COCO, JointSet
 
 # On a busy machine an example may take any time.
@@ -96,6 +99,47 @@ def small_config() -> NetworkConfig:
 @pytest.fixture(scope="session")
 def small_surface(body: BodyMesh, posed_bodies: np.ndarray, small_config: NetworkConfig) -> MeshTopology:
     return build_topology(body, COCO, small_config, posed_bodies[:40])
+
+
+@pytest.fixture(scope="session")
+def skinned_config(small_config: NetworkConfig) -> NetworkConfig:
+    """As `small_config`, with a skinned body, shapes and expected errors."""
+    return replace(small_config, joint_base=True, landmarks=6, shape_components=3, expected_errors=True, skinned=True)
+
+
+def add_skinned_body(surface: MeshTopology, components: int = 3) -> MeshTopology:
+    """The surface with a body of 22 bones at random places, which belong to no anatomy."""
+    rng = np.random.default_rng(3)
+    parents, heads = np.array(PARENTS), 0.4 * rng.normal(size=(22, 3)).astype(np.float32)
+    distance = np.linalg.norm(surface.template[:, None] - heads, axis=-1)
+    nearest = np.argsort(distance, axis=1)[:, :3]
+    weights = np.zeros(distance.shape, np.float32)
+    np.put_along_axis(weights, nearest, np.float32(1 / 3), 1)
+    weights[:22] += 0.1 * np.eye(22, dtype=np.float32)  # every bone has a vertex
+    weights /= weights.sum(1, keepdims=True)
+    shapes = 0.05 * rng.normal(size=(components, len(surface.template), 3)).astype(np.float32)
+    head_shapes = 0.05 * rng.normal(size=(components, 22, 3)).astype(np.float32)
+    axes = bone_axes(parents, heads, surface.template, weights)
+    readout = rng.normal(size=(44, len(surface.points))).astype(np.float32)
+    phenotypes = rng.normal(size=(components + 1, 6)).astype(np.float32)
+    arrays = (parents, surface.template, shapes, heads, head_shapes, weights, axes, readout, phenotypes)
+    return replace(surface, skinned=SkinnedBody(*arrays))
+
+
+@pytest.fixture(scope="session")
+def skinned_surface(body: BodyMesh, posed_bodies: np.ndarray, skinned_config: NetworkConfig) -> MeshTopology:
+    return add_skinned_body(build_topology(body, COCO, skinned_config, posed_bodies[:40]))
+
+
+@pytest.fixture
+def skinned_network(skinned_config: NetworkConfig, skinned_surface: MeshTopology) -> Pose2Mesh:
+    """A fresh network of a skinned body, in training mode, whose outputs depend on its input."""
+    torch.manual_seed(0)
+    network = Pose2Mesh(skinned_config, COCO, skinned_surface)
+    for name, parameter in network.posenet.named_parameters():
+        if "shape_head" in name or "error_head" in name:
+            torch.nn.init.normal_(parameter, 0, 0.02)
+    return network
 
 
 @pytest.fixture

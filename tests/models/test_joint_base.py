@@ -60,7 +60,7 @@ def test_network_adds_offsets_to_the_base(config: NetworkConfig, surface: MeshTo
     network = Pose2Mesh(config, COCO, surface).eval()
     torch.nn.init.zeros_(network.meshnet.out.linear.weight)
     torch.nn.init.constant_(network.meshnet.out.linear.bias, 0.25)
-    lifted, points, _ = network(torch.rand(3, 19, 2) * 100, torch.ones(3, 19))
+    lifted, points, *_ = network(torch.rand(3, 19, 2) * 100, torch.ones(3, 19))
     assert network.joint_base is not None
     base = network.joint_base @ (lifted - lifted[:, COCO.root_index, None])
     assert torch.allclose(points, base + 0.25, atol=1e-6)

@@ -8,7 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from pose2mesh.models.losses import LossWeights, edge_loss, masked_l1, normal_loss
+from pose2mesh.models.losses import (
+    LossWeights,
+    edge_loss,
+    expected_error_loss,
+    masked_l1,
+    normal_loss,
+    shape_loss,
+)
 
 # A right triangle in the plane z = 0, and a unit square of two triangles in it.
 TRIANGLE = torch.tensor([[[0.0, 0, 0], [3, 0, 0], [0, 4, 0]]])
@@ -119,3 +126,32 @@ def test_gradients_are_those_of_finite_differences(loss: Loss) -> None:
     predicted = torch.randn(2, 4, 3, dtype=torch.float64, requires_grad=True)
     target, valid = torch.randn(2, 4, 3, dtype=torch.float64), torch.tensor([True, True])
     assert torch.autograd.gradcheck(lambda p: loss(p, target, valid), predicted)
+
+
+def test_shape_by_hand() -> None:
+    predicted, target = torch.tensor([[1.0, 0], [5, 5]]), torch.tensor([[0.0, 2], [0, 0]])
+    size_m = torch.tensor([0.3, 0.1])
+    valid = torch.tensor([True, False])
+    assert shape_loss(predicted, target, size_m, valid).item() == pytest.approx((0.3 + 0.2) / 2)
+
+
+def test_expected_error_is_least_at_the_mean_absolute_error() -> None:
+    errors = torch.tensor([[0.01], [0.03], [0.08]])
+    valid = torch.ones(3, 1, dtype=torch.bool)
+
+    def loss(expected: float) -> float:
+        return expected_error_loss(torch.full((3, 1), expected).log(), errors, valid).item()
+
+    assert loss(0.04) < loss(0.039)
+    assert loss(0.04) < loss(0.041)
+
+
+def test_expected_error_leaves_the_errors_alone() -> None:
+    errors = torch.rand(4, 6, requires_grad=True)
+    log_errors = torch.zeros(4, 6, requires_grad=True)
+    valid = torch.tensor([True, True, False, True, True, True]).expand(4, 6)
+    expected_error_loss(log_errors, errors, valid).backward()
+    assert errors.grad is None
+    assert log_errors.grad is not None
+    assert (log_errors.grad[:, 2] == 0).all()
+    assert (log_errors.grad[:, 0] != 0).all()

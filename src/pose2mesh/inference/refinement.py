@@ -368,8 +368,14 @@ class _Solver:
         stature = self.predictor.stature(joints)
         size = person.stature_m / stature if np.isfinite(person.stature_m) and stature > 0 else 1.0
         camera = _moved_camera(person.camera, translation * size)
+        pose = person.pose
+        if pose is not None:
+            # Girth and stretch have no counterpart among the shape components.
+            turned = (self.rotations[index] @ pose.rotations).astype(np.float32)
+            pose = replace(pose, rotations=turned, size=pose.size * float(size))
         return replace(
             person,
+            pose=pose,
             joints=(joints * size).astype(np.float32),
             vertices=(vertices * size).astype(np.float32),
             camera=camera,

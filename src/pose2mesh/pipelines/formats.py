@@ -150,7 +150,16 @@ def _image_npz(output: ImageOutput, path: Path) -> None:
     # reshape: without people, too, the arrays have three dimensions
     vertices = np.array([person.vertices for person in people]).reshape(-1, len(predictor.template), 3)
     joints = np.array([person.joints for person in people]).reshape(-1, len(predictor.joint_set), 3)
-    write_npz(path, vertices, joints, predictor.faces, **output.rig_arrays)
+    arrays: dict[str, Any] = {}
+    poses = [person.pose for person in people if person.pose is not None]
+    if people and len(poses) == len(people):
+        arrays["rotations"] = np.array([pose.rotations for pose in poses])
+        arrays["shape"] = np.array([pose.shape for pose in poses])
+        arrays["size"] = np.array([pose.size for pose in poses], np.float32)
+    errors = [person.expected_errors_m for person in people if person.expected_errors_m is not None]
+    if people and len(errors) == len(people):
+        arrays["expected_errors_m"] = np.array(errors)
+    write_npz(path, vertices, joints, predictor.faces, **arrays, **output.rig_arrays)
 
 
 def _image_overlay(output: ImageOutput, path: Path) -> None:

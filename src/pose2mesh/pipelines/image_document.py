@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from pose2mesh.body_models.bones import BODY_BONES
 from pose2mesh.geometry.camera import Intrinsics
-from pose2mesh.inference.person import Person
+from pose2mesh.inference.person import BodyPose, Person
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.visualization.image_result import ImageResult
 
@@ -67,5 +68,19 @@ def describe_person(person: Person, identifier: int | str | None, files: dict[st
         },
         "stature_m": person.stature_m if np.isfinite(person.stature_m) else None,
         "score": person.score,
+        "pose": None if person.pose is None else describe_pose(person.pose),
+        "expected_errors_m": person.expected_errors_m,
         "files": files,
+    }
+
+
+def describe_pose(pose: BodyPose) -> dict[str, Any]:
+    """Pose and shape of a person; rotations as rotation vectors (22, 3), radians, in the axes of the camera."""
+    from scipy.spatial.transform import Rotation
+
+    return {
+        "bones": list(BODY_BONES),
+        "rotations_rad": Rotation.from_matrix(pose.rotations).as_rotvec(),
+        "shape": pose.shape,
+        "size": pose.size,
     }

@@ -22,6 +22,7 @@ from pose2mesh.models.onnx_graph.meshnet_nodes import interpolation
 from pose2mesh.models.onnx_graph.network_graph import build
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.skeletons import JOINT_SETS
+from tests.conftest import add_skinned_body
 
 FULL: dict[str, Any] = {"finest": 0, "coarsenings": 2}  # every vertex is predicted
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -38,6 +39,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "lifter in metres": {"posenet_unit_m": 1.0},
     "odd widths": {"block_widths": ((12, 10), (24, 7), (5, 9)), "joint_widths": (8, 12)},
     "other joints": {"joint_set": "human36"},
+    "expected errors": {"expected_errors": True},
+    "skinned": {"joint_base": True, "shape_components": 3, "expected_errors": True, "skinned": True},
 }
 
 
@@ -46,8 +49,13 @@ def trained(body: BodyMesh, posed: np.ndarray, config: NetworkConfig, **changes:
     joint_set = JOINT_SETS[changes.pop("joint_set", "coco")]
     config = dataclasses.replace(config, **changes)
     surface = build_topology(body, joint_set, config, posed[:40])
+    if config.skinned:
+        surface = add_skinned_body(surface, config.shape_components)
     torch.manual_seed(0)
     model = Pose2Mesh(config, joint_set, surface)
+    for name, parameter in model.posenet.named_parameters():
+        if "shape_head" in name or "error_head" in name:  # zero at first
+            nn.init.normal_(parameter, 0, 0.02)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm1d):
             nn.init.uniform_(module.weight, 0.5, 1.5)
@@ -79,8 +87,25 @@ def outputs(model: onnx.ModelProto, pixels: np.ndarray, confidence: np.ndarray) 
 def expected(model: Pose2Mesh, pixels: np.ndarray, confidence: np.ndarray) -> dict[str, Tensor]:
     with torch.inference_mode():
         prediction = model(torch.from_numpy(pixels), torch.from_numpy(confidence))
-        joints, vertices = model.joints(prediction.points), model.vertices(prediction.points)
-    return {"joints": joints, "vertices": vertices, "lifted": prediction.lifted}
+        if not model.config.skinned:
+            joints, vertices = model.joints(prediction.points), model.vertices(prediction.points)
+            values = {"joints": joints, "vertices": vertices, "lifted": prediction.lifted}
+        else:
+            mesh = model.mesh(prediction)
+            values = {"lifted": prediction.lifted, "shape": prediction.shape, "rotations": mesh.rotations}
+        errors = model.expected_errors(prediction)
+    return values if errors is None else values | {"expected_errors_m": errors}
+
+
+def test_skinned_body_is_that_of_pytorch(body: BodyMesh, posed_bodies: np.ndarray, small_config: NetworkConfig) -> None:
+    model, bundle = trained(body, posed_bodies, small_config, **VARIANTS["skinned"])
+    given = people(7, 19)
+    found = outputs(build(bundle), *given)
+    with torch.inference_mode():
+        mesh = model.mesh(model(*map(torch.from_numpy, given)))
+    root = found["joints"][:, [model.root_index]]
+    np.testing.assert_allclose(found["joints"] - root, mesh.joints, atol=2e-5)
+    np.testing.assert_allclose(found["vertices"] - root, mesh.vertices, atol=2e-5)
 
 
 @pytest.mark.parametrize("changes", VARIANTS.values(), ids=VARIANTS.keys())
