@@ -19,6 +19,7 @@ from pose2mesh.errors import InputError
 from pose2mesh.evaluation import synthetic_chunks
 from pose2mesh.evaluation.synthetic_chunks import drop_random_joints
 from pose2mesh.evaluation.synthetic_evaluator import evaluate_synthetic
+from pose2mesh.inference.backend import Bodies
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.skeletons import COCO, HUMAN36, SMPL, JointSet
 from tests.untrained import save_untrained
@@ -63,6 +64,9 @@ class Known:
     ) -> tuple[np.ndarray, np.ndarray]:
         self.calls.append((pixels, confidence, intrinsics))
         return self.joints, self.vertices
+
+    def run_bodies(self, *given: Any) -> Bodies:
+        return Bodies(*self.run(*given))
 
     def stature(self, joints: np.ndarray) -> float:
         return self.statures.pop(0)

@@ -49,6 +49,10 @@ def evaluate_model(predictor: Predictor, options: EvaluateOptions, say: Callable
     for name, value in results.items():
         if name == "kinds":
             continue
+        if name == "expected_errors":
+            for direction, figures in value.items():
+                say(f"{name}, {direction}: " + ", ".join(f"{key} {figure:.3g}" for key, figure in figures.items()))
+            continue
         digits = 1 if name.endswith("_mm") else 3
         say(f"{name:28} {value:.{digits}f}" if isinstance(value, float) else f"{name:28} {value}")
     if "kinds" in results:

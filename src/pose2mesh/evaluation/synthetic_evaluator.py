@@ -21,6 +21,11 @@ from pose2mesh.body_models.default_body import default_body
 from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 from pose2mesh.errors import InputError
+from pose2mesh.evaluation.expected_errors import (
+    LAPLACE_QUANTILES,
+    absolute_error_values,
+    summarise_expected_errors,
+)
 from pose2mesh.evaluation.surface_quality import SURFACE_MEASURES, SurfaceMeter, summarise_surfaces
 from pose2mesh.evaluation.synthetic_chunks import CameraGiven, SyntheticChunk, SyntheticTest, synthetic_chunks
 from pose2mesh.geometry.camera import Intrinsics
@@ -31,6 +36,8 @@ from pose2mesh.metrics import STANDARD_MEASURES, BodyPoints, Measure, compute_er
 
 # The measures in the order of the report.
 ALL_MEASURES: tuple[Measure, ...] = ("mpjpe", "mpvpe", "pa_mpjpe", "pa_mpvpe", "scaled_mpjpe", "scaled_mpvpe")
+# Names of the joints' absolute and expected errors (N, J, 2) among the values of all samples.
+_OF_JOINTS = _ERRORS, _EXPECTED = "absolute_errors", "expected_errors"
 # Prefix of the errors with each camera in the report.
 _PREFIXES: dict[CameraGiven, str] = {"none": "no_camera_", "nominal": "nominal_camera_", "known": "known_camera_"}
 
@@ -84,7 +91,8 @@ def evaluate_kinds(
 
     Returns:
         As `evaluate_synthetic`, over the samples of all kinds, and `kinds`: for each kind its number of `samples`, its
-        errors with the camera of the test, and the figures of its surfaces.
+        errors with the camera of the test, and the figures of its surfaces. With a model that predicts how large its
+        errors are, `expected_errors`: see `summarise_expected_errors`.
 
     Raises:
         InputError: as `evaluate_synthetic`, or there are fewer samples than kinds.
@@ -99,6 +107,11 @@ def evaluate_kinds(
         by_kind[kind] = _values(predictor, source, part, body, meter)
     first = next(iter(by_kind.values()))
     results = _settings(predictor, test)
+    if _EXPECTED in first:
+        quantiles = predictor.info.error_quantiles or LAPLACE_QUANTILES
+        errors, expected = (torch.cat([values.pop(name) for values in by_kind.values()]) for name in _OF_JOINTS)
+        root = predictor.joint_set.root_index
+        results["expected_errors"] = summarise_expected_errors(errors, expected, quantiles, root)
     results |= _means({name: torch.cat([values[name] for values in by_kind.values()]) for name in first})
     if set(by_kind) != {""}:
         results["kinds"] = {kind: _of_kind(values) for kind, values in by_kind.items()}
@@ -158,7 +171,12 @@ def _chunk_values(
     """
     joint_set, values = predictor.joint_set, {}
     for given, intrinsics in chunk.cameras().items():
-        joints, vertices = predictor.run(chunk.pixels, chunk.confidence, intrinsics, chunk.images)
+        bodies = predictor.run_bodies(chunk.pixels, chunk.confidence, intrinsics, chunk.images)
+        joints, vertices = bodies.joints, bodies.vertices
+        if given == test.camera and bodies.expected_errors_m is not None:
+            observed = chunk.pixels, chunk.confidence, intrinsics
+            values[_ERRORS] = absolute_error_values(joints, chunk.ground_truth.joints, *observed)
+            values[_EXPECTED] = torch.from_numpy(bodies.expected_errors_m)
         if test.refine:
             joints, vertices = _refined(predictor, (joints, vertices), chunk, intrinsics)
         prediction = BodyPoints(torch.from_numpy(joints), torch.from_numpy(vertices))

@@ -231,9 +231,10 @@ class Predictor:
         joints_px: NDArray[np.floating],
         confidence: NDArray[np.floating],
         intrinsics: Intrinsics | list[Intrinsics] | None = None,
+        images: Images | None = None,
     ) -> Bodies:
         """As `run`, with everything that the model predicts."""
-        return self._run(joints_px, confidence, intrinsics, None)[0]
+        return self._run(joints_px, confidence, intrinsics, images)[0]
 
     def _run(
         self,

@@ -19,7 +19,9 @@ from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig
 from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig
 from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 from pose2mesh.datasets.synthetic_source import SyntheticSource
+from pose2mesh.evaluation.expected_errors import absolute_error_values, fit_quantiles
 from pose2mesh.evaluation.synthetic_evaluator import evaluate_synthetic
+from pose2mesh.geometry.camera import nominal_intrinsics
 from pose2mesh.inference.predictor import Predictor, bone_log_lengths
 from pose2mesh.inference.torch_backend import TorchBackend
 from pose2mesh.metrics import BodyPoints, compute_errors
@@ -80,6 +82,8 @@ def forget_paths(config: dict[str, Any]) -> None:
 def measure_synthetic(predictor: Predictor, data_source: SyntheticSource) -> None:
     """Calibrate the stature of a network and evaluate it on the validation poses."""
     info, body = predictor.info, data_source.body.cpu()
+    if predictor.info.config["network"]["expected_errors"]:
+        info.error_quantiles = fit_error_quantiles(predictor, body, data_source.train_poses, data_source.config)
     info.stature_features = fit_stature(predictor, body, data_source.train_poses, data_source.config)
     for input_ in ("gt", "noisy"):
         results = evaluate_synthetic(
@@ -102,6 +106,24 @@ def measure_datasets(predictor: Predictor, data_source: DatasetSource) -> None:
                 errors.setdefault(f"{name}_mm", []).append(values)
     measured = {name: round(1000 * float(torch.cat(values).mean()), 1) for name, values in errors.items()}
     predictor.info.errors[data_source.validation_title] = measured
+
+
+def fit_error_quantiles(
+    predictor: Predictor, body: BodyModel, source: PoseSource, config: SyntheticConfig
+) -> dict[str, list[float]]:
+    """`BundleInfo.error_quantiles`, over training samples with the nominal camera of their images and their noise."""
+    generator = torch.Generator().manual_seed(MEASURED_SEED + 2)
+    joint_set = predictor.joint_set
+    synthesiser = BodySynthesiser(body, joint_set, None)
+    with torch.no_grad():
+        people = sample_people(MEASURED_SAMPLES, source, synthesiser, config, generator)
+        batch = detect(people, joint_set, config.noise, generator)
+    pixels, confidence = batch.joints_px.numpy(), batch.confidence.numpy()
+    cameras = [nominal_intrinsics((int(width), int(height))) for width, height in people.cameras.size_px]
+    bodies = predictor.run_bodies(pixels, confidence, cameras)
+    assert bodies.expected_errors_m is not None
+    errors = absolute_error_values(bodies.joints, people.joints_cam, pixels, confidence, cameras)
+    return fit_quantiles(errors.numpy(), bodies.expected_errors_m, joint_set.root_index)
 
 
 def fit_stature(predictor: Predictor, body: BodyModel, source: PoseSource, config: SyntheticConfig) -> list[float]:
