@@ -100,7 +100,7 @@ def limit_joints(local: Tensor) -> Tensor:
     direction of a bone is limited, by the smallest rotation; its twist stays.
     """
     joints = _hinges(local.device)
-    direction = joints.axes @ local[:, joints.bone] @ joints.way[..., None]
+    direction = joints.axes @ (local[:, joints.bone] @ joints.way[..., None])
     along, across, side = direction[..., 0].unbind(-1)
     bend, sideways = torch.atan2(across, along), torch.asin(side.clamp(-1, 1))
     low, high, side_low, side_high = (bound.expand_as(bend).clone() for bound in joints.bounds)

@@ -140,7 +140,8 @@ class PoseSource:
             mixed, recombined = chosen(config.mix_limbs), chosen(config.recombine)
             changed |= mixed | recombined
             source = bone_frames(picked, recombined, mixed)
-            local = self._local[source, torch.arange(len(BODY_BONES), device=source.device)]
+            rows = (source * len(BODY_BONES) + torch.arange(len(BODY_BONES), device=source.device)).flatten()
+            local = self._local.flatten(0, 1).index_select(0, rows).unflatten(0, source.shape)
             rows = perturbed.nonzero()[:, 0]
             tails = chosen(config.tails)[rows]
             local[rows] = local[rows] @ perturbation(len(rows), config.perturb_rad, tails, generator)

@@ -32,7 +32,8 @@ def sample_rest_rotations(pose: Tensor, temperature_m: float, generator: torch.G
     directions, neighbours = _sphere(pose.device)
     directions = directions @ random_rotations(1, generator)[0].mT  # else the same 100 for every batch
     centres, radii = surface_spheres(pose)
-    lowest = (directions @ centres - radii).amin(-1)
+    # Directions last: the minimum over the spheres runs over contiguous memory.
+    lowest = (centres.mT @ directions.T - radii[:, None]).amin(1)
     height = centre_of_mass(pose) @ directions.T - lowest
     stable = (height[:, :, None] <= height[:, neighbours]).all(-1)
     logits = (-height / temperature_m).masked_fill(~stable, -torch.inf)
