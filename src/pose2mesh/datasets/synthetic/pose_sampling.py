@@ -150,7 +150,9 @@ class PoseSource:
         local[rows] = limit_joints(local[rows])
         pose = to_world(local)
 
-        impossible = changed & overlaps(pose)
+        impossible = torch.zeros_like(changed)
+        rows = changed.nonzero()[:, 0]
+        impossible[rows] = overlaps(pose[rows])
         if self.frames is not None:
             rows = (impossible & ~procedural).nonzero()[:, 0]
             pose[rows] = self.frames[picked[rows, 0]]
