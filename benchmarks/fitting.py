@@ -16,7 +16,7 @@ import torch
 from pose2mesh.body_models.body_fitting import BodyFitter
 from pose2mesh.body_models.default_body import default_body
 from pose2mesh.datasets.synthetic.bodies import ShapeConfig
-from pose2mesh.datasets.synthetic.pose_sampling import sample_procedural
+from pose2mesh.datasets.synthetic.procedural_poses import sample_procedural
 from pose2mesh.skeletons import COCO
 
 

@@ -21,7 +21,8 @@ from pose2mesh.baselines.common.soft_silhouette import SoftSilhouette, overlap_l
 from pose2mesh.baselines.observation import Crops
 from pose2mesh.body_models.default_body import default_body
 from pose2mesh.datasets.synthetic.bodies import ShapeConfig
-from pose2mesh.datasets.synthetic.pose_sampling import sample_procedural, to_local
+from pose2mesh.datasets.synthetic.pose_tree import to_local
+from pose2mesh.datasets.synthetic.procedural_poses import sample_procedural
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, axis_rotation
 from pose2mesh.skeletons import COCO
 from pose2mesh.visualization import renderer

@@ -22,8 +22,8 @@ from scipy.special import logsumexp
 from pose2mesh.baselines.common.pose_prior import FILE, PosePrior, rotation_vectors
 from pose2mesh.datasets.synthetic.mocap import Clip, load_clips
 from pose2mesh.datasets.synthetic.motion_split import load_split
-from pose2mesh.datasets.synthetic.pose_sampling import mirror
 from pose2mesh.datasets.synthetic.pose_sources import clip_weights
+from pose2mesh.datasets.synthetic.pose_tree import mirror
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = 20_000

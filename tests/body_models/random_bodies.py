@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pose2mesh.body_models.bones import BODY_BONES
 from pose2mesh.datasets.synthetic.bodies import ShapeConfig
-from pose2mesh.datasets.synthetic.pose_sampling import random_rotations
+from pose2mesh.datasets.synthetic.pose_tree import random_rotations
 from pose2mesh.geometry.rotations import rotation_from_vector
 
 

@@ -14,7 +14,7 @@ from pose2mesh.body_models.bones import BODY_BONES
 from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.body_models.measurements import measure
 from pose2mesh.datasets.synthetic.bodies import ShapeConfig
-from pose2mesh.datasets.synthetic.pose_sampling import sample_procedural
+from pose2mesh.datasets.synthetic.procedural_poses import sample_procedural
 from pose2mesh.errors import InputError
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.io.keypoints import read_keypoints

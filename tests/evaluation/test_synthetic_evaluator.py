@@ -16,8 +16,9 @@ from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, sample_people
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.errors import InputError
-from pose2mesh.evaluation import synthetic_evaluator
-from pose2mesh.evaluation.synthetic_evaluator import drop_random_joints, evaluate_synthetic
+from pose2mesh.evaluation import synthetic_chunks
+from pose2mesh.evaluation.synthetic_chunks import drop_random_joints
+from pose2mesh.evaluation.synthetic_evaluator import evaluate_synthetic
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.skeletons import COCO, HUMAN36, SMPL, JointSet
 from tests.untrained import save_untrained
@@ -173,7 +174,7 @@ def test_noise_reaches_the_model(anny: BodyModel, source: PoseSource) -> None:
 @pytest.mark.thorough
 def test_a_seed_decides_everything(anny_bundle: Path, source: PoseSource, monkeypatch: pytest.MonkeyPatch) -> None:
     predictor = Predictor.load(anny_bundle)
-    monkeypatch.setattr(synthetic_evaluator, "CHUNK", 16)
+    monkeypatch.setattr(synthetic_chunks, "CHUNK", 16)
     first = evaluate_synthetic(predictor, source, 24, 5, "noisy", drop_joints=2)
     assert first == evaluate_synthetic(predictor, source, 24, 5, "noisy", drop_joints=2)
     other = evaluate_synthetic(predictor, source, 24, 6, "noisy", drop_joints=2)

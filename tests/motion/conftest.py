@@ -10,7 +10,7 @@ from pose2mesh.body_models.bones import BODY_BONES
 from pose2mesh.body_models.default_body import default_body
 from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.synthetic.mocap import Clip
-from pose2mesh.datasets.synthetic.pose_sampling import to_world
+from pose2mesh.datasets.synthetic.pose_tree import to_world
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, rotation_from_vector
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.motion.body_motion import BodyMotion

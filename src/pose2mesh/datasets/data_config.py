@@ -269,7 +269,19 @@ def check_synthetic(config: SyntheticConfig, source: str, prefix: str) -> None:
     if config.views < 1:
         raise InputError(f"{source}: {prefix}.views is {config.views}, expected at least 1")
     shares = {
-        "poses": ("procedural", "mirror", "recombine", "perturb", "tumble"),
+        "poses": (
+            "procedural",
+            "mirror",
+            "recombine",
+            "perturb",
+            "tumble",
+            "rarity",
+            "mix_limbs",
+            "tails",
+            "archetypes",
+            "rest",
+            "any_orientation",
+        ),
         "noise": ("swap", "drop", "scattered", "plain_confidence", "clean"),
         "cameras": ("steep",),
     }
@@ -278,6 +290,9 @@ def check_synthetic(config: SyntheticConfig, source: str, prefix: str) -> None:
             share = getattr(getattr(config, group), name)
             if not 0 <= share <= 1:
                 raise InputError(f"{source}: {prefix}.{group}.{name} is {share}, expected 0 to 1")
+    temperature_m = config.poses.rest_temperature_m
+    if not temperature_m > 0:
+        raise InputError(f"{source}: {prefix}.poses.rest_temperature_m is {temperature_m}, expected more than 0")
     bounds = {f"shapes.{item.name}": getattr(config.shapes, item.name) for item in fields(config.shapes)}
     bounds |= {
         "noise.scale": config.noise.scale,

@@ -22,6 +22,8 @@ class EvaluateOptions:
         motions: A folder of BVH clips, all of which are used.
         keypoints: A COCO annotation file, with --images: reports OKS and silhouette IoU.
         images: The folder of its images.
+        clips: Patterns of names of clips, such as mesh2motion/*: only the validation clips of --data that match one are
+            used.
         protocol: How the data set is tested: human36m-p1, human36m-p2, human36m-frontal, 3dpw, surreal or freihand; by
             default the usual one of the data set that the config validates on.
         samples: Number of samples: by default 4000 from clips and all of a data set.
@@ -42,6 +44,7 @@ class EvaluateOptions:
     motions: Path | None = None
     keypoints: Path | None = None
     images: Path | None = None
+    clips: tuple[str, ...] = ()
     protocol: str | None = None
     samples: int | None = None
     seed: int = 7
@@ -73,8 +76,13 @@ class EvaluateOptions:
         if self.noise_scale != 1 and self.input_ != "noisy":
             raise InputError(f"--noise-scale {self.noise_scale:g}: goes with --input noisy, not {self.input_}")
         if self.data is None:
-            given = (("--protocol", self.protocol), ("--on-fault", self.on_fault), ("--set", self.overrides))
-            for option, value in given:
+            given = (
+                ("--protocol", self.protocol),
+                ("--on-fault", self.on_fault),
+                ("--set", self.overrides),
+                ("--clips", self.clips),
+            )
+            for option, value in (*given, ("--clips", self.clips)):
                 if value:
                     raise InputError(f"{option}: goes with --data, which is not given")
             if self.input_ == "detected":

@@ -47,36 +47,47 @@ def evaluate_model(predictor: Predictor, options: EvaluateOptions, say: Callable
     if options.report is not None:
         write_json(options.report, results, decimals=3)
     for name, value in results.items():
+        if name == "kinds":
+            continue
         digits = 1 if name.endswith("_mm") else 3
         say(f"{name:28} {value:.{digits}f}" if isinstance(value, float) else f"{name:28} {value}")
+    if "kinds" in results:
+        from pose2mesh.evaluation.motion_kinds import kinds_table
+
+        say(kinds_table(results))
     return results
 
 
 def _evaluate_clips(predictor: Predictor, config: TrainConfig | None, options: EvaluateOptions) -> dict[str, Any]:
     """Evaluate on synthetic samples posed by the clips of a folder, or by the validation poses of a config."""
-    from pose2mesh.datasets.synthetic.pose_sources import clip_poses, pose_sources
-    from pose2mesh.evaluation.synthetic_evaluator import evaluate_synthetic
+    from pose2mesh.datasets.synthetic.pose_sources import clip_poses, pose_sources, unchanged_poses
+    from pose2mesh.evaluation.motion_kinds import validation_clips
+    from pose2mesh.evaluation.synthetic_chunks import SyntheticTest
+    from pose2mesh.evaluation.synthetic_evaluator import evaluate_kinds
 
+    kinds = {}
     if config is None:
         assert options.motions is not None
-        source = clip_poses(options.motions)
+        kinds[""] = clip_poses(options.motions)
     else:
         if options.protocol or options.input_ == "detected":
             option = f"--protocol {options.protocol}" if options.protocol else "--input detected"
             raise InputError(f"{option}: is for data sets, and {options.data} has none in data.sets")
-        source = pose_sources(config.data)[1]
-    samples = options.samples or DEFAULT_SYNTHETIC_SAMPLES
-    return evaluate_synthetic(
-        predictor,
-        source,
-        samples,
+        if options.clips or (config.data.motions is not None and config.data.split is not None):
+            clips = validation_clips(config.data, options.clips)
+            kinds = {kind: unchanged_poses(of_kind) for kind, of_kind in clips.items()}
+        else:
+            kinds[""] = pose_sources(config.data)[1]
+    test = SyntheticTest(
+        options.samples or DEFAULT_SYNTHETIC_SAMPLES,
         options.seed,
         options.input_,
         options.drop_joints,
         options.noise_scale,
-        refine=options.refine,
-        camera=options.camera,
+        options.refine,
+        options.camera,
     )
+    return evaluate_kinds(predictor, kinds, test)
 
 
 def _evaluate_dataset(
@@ -88,6 +99,8 @@ def _evaluate_dataset(
 
     if options.drop_joints:
         raise InputError("--drop-joints: is for clips, not for data sets")
+    if options.clips:
+        raise InputError("--clips: is for motion clips, not for data sets")
     if options.noise_scale != 1:
         raise InputError("--noise-scale: is for clips, not for data sets")
     test = open_test(

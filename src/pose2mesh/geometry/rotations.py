@@ -39,6 +39,17 @@ def rotation_from_vector(vector: Tensor) -> Tensor:
     return identity + torch.sin(angle) * cross + (1 - torch.cos(angle)) * (cross @ cross)
 
 
+def rotation_from_quaternion(quaternion: Tensor) -> Tensor:
+    """Quaternions (…, 4), the real part first, of any length but 0, to rotations (…, 3, 3)."""
+    w, x, y, z = torch.nn.functional.normalize(quaternion, dim=-1).unbind(-1)
+    rows = (
+        1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
+        2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
+        2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
+    )  # fmt: skip
+    return torch.stack(rows, dim=-1).reshape(*quaternion.shape[:-1], 3, 3)
+
+
 def rotation_from_six(six: Tensor) -> Tensor:
     """Rotations (…, 3, 3) from the 6D representation (…, 6): two columns, made orthonormal (Zhou et al. 2019).
 

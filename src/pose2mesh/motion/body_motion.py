@@ -86,7 +86,7 @@ class BodyMotion:
     @property
     def local_rotations(self) -> Floats:
         """(T, 22, 3, 3) rotations of the bones relative to their parent bones."""
-        from pose2mesh.datasets.synthetic.pose_sampling import to_local
+        from pose2mesh.datasets.synthetic.pose_tree import to_local
 
         return to_local(torch.from_numpy(self.rotations)).numpy()
 

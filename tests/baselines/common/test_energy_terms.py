@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pose2mesh.baselines.common import energy_terms
 from pose2mesh.body_models.bones import BODY_BONES, MIRROR
-from pose2mesh.datasets.synthetic.pose_sampling import AngleLimits, angle_limits
+from pose2mesh.datasets.synthetic.pose_limits import AngleLimits, angle_limits
 
 PEOPLE = torch.tensor([0, 0, 0, 1, 1, 1, 1])
 

@@ -12,7 +12,7 @@ from pose2mesh.baselines.common.body_layer import BodyLayer, BodyParameters
 from pose2mesh.baselines.common.fit_buffer import FitBuffer, FitSettings, FitStarter, FitSupervisor, FittedImages
 from pose2mesh.baselines.common.temporal_terms import VideoWeights
 from pose2mesh.baselines.observation import GroundTruth, Observation
-from pose2mesh.datasets.synthetic.pose_sampling import to_local
+from pose2mesh.datasets.synthetic.pose_tree import to_local
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.rotations import axis_rotation, rotation_from_vector
 from tests.stick_people import sample_stick_people

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from pose2mesh.baselines.common.pose_prior import PosePrior, rotation_vectors
-from pose2mesh.datasets.synthetic.pose_sampling import random_rotations, sample_procedural, to_world
+from pose2mesh.datasets.synthetic.pose_tree import random_rotations, to_world
+from pose2mesh.datasets.synthetic.procedural_poses import sample_procedural
 from pose2mesh.geometry.rotations import rotation_from_vector
 
 SIZE = 63

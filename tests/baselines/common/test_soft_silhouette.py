@@ -12,7 +12,7 @@ from torch import Tensor
 from pose2mesh.baselines.common.body_layer import BodyLayer, BodyParameters
 from pose2mesh.baselines.common.parameter_regressor import mean_parameters
 from pose2mesh.baselines.common.soft_silhouette import SoftSilhouette, overlap_loss
-from pose2mesh.datasets.synthetic.pose_sampling import sample_procedural
+from pose2mesh.datasets.synthetic.procedural_poses import sample_procedural
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA
 from pose2mesh.visualization import renderer
 

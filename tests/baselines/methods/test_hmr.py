@@ -9,7 +9,7 @@ from pose2mesh.baselines.common.body_layer import BodyLayer
 from pose2mesh.baselines.methods.hmr import HMR, HMRSettings
 from pose2mesh.baselines.observation import GroundTruth, Observation
 from pose2mesh.datasets.synthetic.bodies import ShapeConfig
-from pose2mesh.datasets.synthetic.pose_sampling import sample_procedural
+from pose2mesh.datasets.synthetic.procedural_poses import sample_procedural
 from tests.stick_people import sample_stick_people
 
 

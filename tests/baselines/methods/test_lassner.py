@@ -18,7 +18,8 @@ from pose2mesh.body_models.bones import MIRROR as MIRRORED_BONES
 from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, detect, sample_people
 from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig
-from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource, to_local
+from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
+from pose2mesh.datasets.synthetic.pose_tree import to_local
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.rotations import axis_rotation, nearest_rotation, rotation_from_vector
 from pose2mesh.skeletons import COCO

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -10,17 +12,11 @@ from pose2mesh.baselines.common.pose_prior import rotation_vectors
 from pose2mesh.body_models.bones import BODY_BONES, PARENTS
 from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
-from pose2mesh.datasets.synthetic.pose_sampling import (
-    PoseConfig,
-    PoseSource,
-    angle_limits,
-    mirror,
-    random_rotations,
-    recombine,
-    sample_procedural,
-    to_local,
-    to_world,
-)
+from pose2mesh.datasets.synthetic.body_points import overlaps
+from pose2mesh.datasets.synthetic.pose_limits import angle_limits
+from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
+from pose2mesh.datasets.synthetic.pose_tree import mirror, random_rotations, recombine, to_local, to_world
+from pose2mesh.datasets.synthetic.procedural_poses import sample_procedural
 from pose2mesh.skeletons import COCO, SMPL, JointSet
 from tests.moving_poses import STEP_M, moving_poses
 
@@ -243,11 +239,51 @@ def test_drawn_poses_are_within_the_limits() -> None:
     assert (angles[:, others] > limits.low[others] - slack).all()
 
 
-def test_limits_are_the_same_on_both_sides() -> None:
-    limits = angle_limits()
-    rows = set(zip(limits.bone.tolist(), *(limits.axis * 1e4).round().int().T.tolist(), strict=True))
-    assert len(rows) == len(limits.bone)
-    for side in ("Left", "Right"):
-        bend = (limits.bone == BODY_BONES.index(f"{side}ForeArm")).nonzero()[0, 0]
-        assert float(torch.rad2deg(limits.low[bend])) == pytest.approx(-108)
-        assert float(torch.rad2deg(limits.high[bend])) == pytest.approx(42)
+BROAD = PoseConfig(
+    procedural=0.3, archetypes=0.7, recombine=0.3, mix_limbs=0.4, perturb=0.5, tails=0.5, rest=0.2, any_orientation=0.1
+)
+
+
+@pytest.mark.parametrize("with_clips", [True, False])
+def test_broad_poses_are_rotations_and_repeat(with_clips: bool) -> None:
+    source = PoseSource(
+        sample_procedural(40, seeded(1)) if with_clips else None, replace(BROAD, procedural=1 - 0.7 * with_clips)
+    )
+    first, again, other = (source.sample(200, seeded(seed)) for seed in (5, 5, 6))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    torch.testing.assert_close(first @ first.mT, torch.eye(3).expand_as(first), atol=1e-4, rtol=0)
+    assert (torch.linalg.det(first) > 0).all()
+    assert overlaps(first).float().mean() < 0.01 + overlaps(sample_procedural(40, seeded(1))).float().mean()
+
+
+def test_new_keys_are_off_by_default() -> None:
+    assert not PoseConfig().broad
+    assert not PoseConfig(rarity=0.5).broad  # only the weights differ
+    for key in ("mix_limbs", "tails", "archetypes", "rest", "any_orientation"):
+        assert replace(PoseConfig(), **{key: 0.1}).broad
+
+
+def test_limbs_of_mixed_poses_are_those_of_frames() -> None:
+    frames = sample_procedural(30, seeded(3))
+    local = to_local(frames)
+    mixed = to_local(PoseSource(frames, replace(PLAIN, mix_limbs=1.0)).sample(60, seeded(4)))
+    sources = []
+    for name in ("Spine", "LeftLeg", "LeftForeArm", "RightLeg", "RightForeArm"):
+        bone = BODY_BONES.index(name)
+        distance = (mixed[:, None, bone] - local[:, bone]).abs().amax((2, 3))
+        assert (distance.amin(1) < 1e-4).all()
+        sources.append(distance.argmin(1))
+    assert (torch.stack(sources).diff(dim=0) != 0).float().mean() > 0.7
+
+
+def test_shares_of_the_orientations() -> None:
+    frames = IDENTITY.expand(3, -1, -1, -1)
+
+    def upright(**shares: float) -> float:
+        poses = PoseSource(frames, replace(PLAIN, **shares)).sample(1000, seeded(8))
+        torch.testing.assert_close(to_local(poses)[:, 1:], IDENTITY[:, 1:].expand(1000, -1, -1, -1), atol=1e-4, rtol=0)
+        return float((poses[:, 0, 2, 2] > 0.99).float().mean())
+
+    assert abs(upright(rest=0.3, rest_temperature_m=0.05) - 0.7) < 0.05
+    assert abs(upright(any_orientation=0.4) - 0.6) < 0.05

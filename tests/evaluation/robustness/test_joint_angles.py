@@ -8,7 +8,8 @@ import torch
 
 from pose2mesh.body_models.bones import BODY_BONES
 from pose2mesh.body_models.interface import BodyModel
-from pose2mesh.datasets.synthetic.pose_sampling import sample_procedural, to_world
+from pose2mesh.datasets.synthetic.pose_tree import to_world
+from pose2mesh.datasets.synthetic.procedural_poses import sample_procedural
 from pose2mesh.evaluation.robustness.joint_angles import LIMITS, BoneRotations, beyond_limits, joint_angles
 from pose2mesh.geometry.rotations import rotation_from_vector
 

@@ -8,7 +8,7 @@ import torch
 
 from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, ShapeConfig
-from pose2mesh.datasets.synthetic.pose_sampling import sample_procedural
+from pose2mesh.datasets.synthetic.procedural_poses import sample_procedural
 from pose2mesh.evaluation.robustness.plausibility import PlausibilityMeter, asymmetry_percent, bone_shares, floating_mm
 from pose2mesh.evaluation.robustness.predictions import PredictionSet
 from pose2mesh.skeletons import COCO

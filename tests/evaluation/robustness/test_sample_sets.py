@@ -13,7 +13,7 @@ from pose2mesh.body_models.bones import BODY_BONES
 from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser
 from pose2mesh.datasets.synthetic.mocap import Clip
-from pose2mesh.datasets.synthetic.pose_sampling import sample_procedural
+from pose2mesh.datasets.synthetic.procedural_poses import sample_procedural
 from pose2mesh.errors import InputError
 from pose2mesh.evaluation.robustness.sample_sets import SampleSet, _facing, from_clips, from_keypoints
 from pose2mesh.geometry.rotations import axis_rotation

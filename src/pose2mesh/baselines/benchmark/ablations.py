@@ -15,7 +15,7 @@ from pose2mesh.baselines.benchmark.video_benchmark import VideoErrors
 from pose2mesh.baselines.common.fitting import Fitter
 from pose2mesh.baselines.common.pose_prior import rotation_vectors
 from pose2mesh.baselines.interface import Parameters
-from pose2mesh.datasets.synthetic.pose_sampling import angle_limits
+from pose2mesh.datasets.synthetic.pose_limits import angle_limits
 
 Measured: TypeAlias = Mapping[str, Mapping[Input, Sequence[MethodPredictions]]]
 _POSED_AT_ONCE = 32

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pose2mesh.baselines.common.body_layer import BodyLayer, BodyParameters
 from pose2mesh.baselines.observation import GroundTruth
-from pose2mesh.datasets.synthetic.pose_sampling import to_local
+from pose2mesh.datasets.synthetic.pose_tree import to_local
 from pose2mesh.models.losses import masked_l1
 
 

@@ -12,7 +12,7 @@ from pose2mesh.baselines.interface import BodyEstimate, Parameters
 from pose2mesh.body_models.body_fitting import ADULTS
 from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.body_models.skinning import SkinnedPoints
-from pose2mesh.datasets.synthetic.pose_sampling import to_world
+from pose2mesh.datasets.synthetic.pose_tree import to_world
 from pose2mesh.skeletons import JointSet
 
 CHUNK = 64  # bodies posed with all vertices at a time

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pose2mesh.datasets.synthetic.pose_sampling import AngleLimits
+from pose2mesh.datasets.synthetic.pose_limits import AngleLimits
 
 
 def geman_mcclure(squared: Tensor, sigma: float) -> Tensor:

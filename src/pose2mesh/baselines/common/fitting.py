@@ -23,7 +23,7 @@ from pose2mesh.baselines.common.lbfgs import minimise
 from pose2mesh.baselines.common.pose_prior import TURNING, PosePrior
 from pose2mesh.baselines.interface import BodyEstimate
 from pose2mesh.body_models.interface import PHENOTYPES, BodyModel
-from pose2mesh.datasets.synthetic.pose_sampling import angle_limits
+from pose2mesh.datasets.synthetic.pose_limits import angle_limits
 from pose2mesh.geometry.rotations import rotation_from_vector
 from pose2mesh.skeletons import JointSet
 

@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor, nn
 
 from pose2mesh.body_models.bones import BODY_BONES
-from pose2mesh.datasets.synthetic.pose_sampling import to_local
+from pose2mesh.datasets.synthetic.pose_tree import to_local
 
 TURNING = len(BODY_BONES) - 1  # bones with a rotation in a pose: all but the hips
 FILE = "pose_prior.npz"

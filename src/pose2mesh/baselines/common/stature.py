@@ -7,7 +7,7 @@ import torch
 
 from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.synthetic.bodies import ShapeConfig
-from pose2mesh.datasets.synthetic.pose_sampling import sample_procedural
+from pose2mesh.datasets.synthetic.procedural_poses import sample_procedural
 from pose2mesh.inference.predictor import bone_log_lengths
 from pose2mesh.skeletons import JointSet
 

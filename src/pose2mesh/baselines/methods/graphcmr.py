@@ -38,7 +38,7 @@ from pose2mesh.baselines.observation import GroundTruth, Need, Observation
 from pose2mesh.body_models.bones import BODY_BONES
 from pose2mesh.body_models.interface import PHENOTYPES, BodyModel
 from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, ShapeConfig
-from pose2mesh.datasets.synthetic.pose_sampling import sample_procedural
+from pose2mesh.datasets.synthetic.procedural_poses import sample_procedural
 from pose2mesh.geometry.rotations import WORLD_TO_CAMERA, rotation_from_six, six_of_rotation
 from pose2mesh.graph.laplacian import rescaled_laplacian
 from pose2mesh.models.layers.chebyshev_fused import FixedSparse, FusedChebyshevConvolution, GraphLaplacian

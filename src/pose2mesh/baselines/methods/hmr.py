@@ -30,7 +30,7 @@ from pose2mesh.baselines.common.discriminator import (
 from pose2mesh.baselines.common.parameter_regressor import ParameterRegressor
 from pose2mesh.baselines.interface import BodyEstimate, LearnedBaseline
 from pose2mesh.baselines.observation import GroundTruth, Need, Observation
-from pose2mesh.datasets.synthetic.pose_sampling import to_local
+from pose2mesh.datasets.synthetic.pose_tree import to_local
 
 
 @dataclass

@@ -34,7 +34,7 @@ from pose2mesh.baselines.observation import LANDMARKS, GroundTruth, Need, Observ
 from pose2mesh.body_models.bones import BODY_BONES, PARENTS
 from pose2mesh.body_models.interface import PHENOTYPES
 from pose2mesh.body_models.skinning import SkinnedPoints
-from pose2mesh.datasets.synthetic.pose_sampling import to_local
+from pose2mesh.datasets.synthetic.pose_tree import to_local
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.rotations import nearest_rotation, rotation_from_vector
 

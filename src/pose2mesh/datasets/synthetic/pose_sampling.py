@@ -11,44 +11,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pose2mesh.body_models.bones import BODY_BONES, MIRROR, PARENTS, depth_levels
+from pose2mesh.body_models.bones import BODY_BONES
+from pose2mesh.datasets.synthetic.archetypes import sample_archetypes
+from pose2mesh.datasets.synthetic.body_points import overlaps
+from pose2mesh.datasets.synthetic.pose_augmentation import bone_frames, perturbation
+from pose2mesh.datasets.synthetic.pose_limits import limit_joints
+from pose2mesh.datasets.synthetic.pose_tree import mirror, random_rotations, recombine, to_local, to_world
+from pose2mesh.datasets.synthetic.procedural_poses import sample_procedural
+from pose2mesh.datasets.synthetic.rest_orientations import sample_rest_rotations
 from pose2mesh.errors import InputError
-from pose2mesh.geometry.rotations import axis_rotation, rotation_from_vector
-
-_UPPER = [index for index in range(len(BODY_BONES)) if index >= BODY_BONES.index("Spine")]
-_LEVELS = depth_levels(PARENTS)
-
-# Ranges of motion in degrees about x (bend), y and z, in the rest pose's world axes, for the left side; the right
-# mirrors y and z. A positive x leans bones that point up (trunk, head) forwards and swings bones that point down
-# (thigh, shank) backwards.
-# After the ranges of healthy adults in Norkin and White, Measurement of Joint Motion, narrowed where extremes of
-# several joints together would pass through the body.
-_LIMITS_DEG: dict[str, tuple[tuple[float, float], tuple[float, float], tuple[float, float]]] = {
-    "LeftUpLeg": ((-110, 25), (-40, 15), (-30, 30)),
-    "LeftLeg": ((0, 135), (-3, 3), (-10, 10)),
-    "LeftFoot": ((-25, 40), (-12, 12), (-15, 15)),
-    "LeftToeBase": ((-35, 15), (0, 0), (0, 0)),
-    "Spine": ((-8, 25), (-10, 10), (-12, 12)),
-    "Spine1": ((-8, 22), (-10, 10), (-12, 12)),
-    "Spine2": ((-6, 18), (-8, 8), (-12, 12)),
-    "Neck": ((-18, 25), (-15, 15), (-30, 30)),
-    "Head": ((-18, 20), (-12, 12), (-25, 25)),
-    "LeftShoulder": ((-8, 8), (-20, 5), (-12, 12)),
-}
-# The template stands with its elbows bent by this much: a straight arm is that far behind the rest pose. They bend by
-# 150° from there about the axis across the arm.
-_REST_ELBOW_DEG = 42.0
-_LARGEST_ELBOW_DEG = 150.0
-
-
-def _across_elbow(sign: float) -> tuple[float, float, float]:
-    """The axis that a forearm bends about, backwards; sign 1 for the left."""
-    return (0.66, 0.0, 0.75 * sign)
-
-
-# Hips and knees of seated people: mean, and largest deviation either way.
-_SEATED_DEG = {"LeftUpLeg": (-82.0, 22.0), "LeftLeg": (80.0, 30.0)}
-_SEATED_SHARE = 0.12
+from pose2mesh.geometry.rotations import rotation_from_vector
 
 
 @dataclass
@@ -62,6 +34,15 @@ class PoseConfig:
         perturb: Share of clip poses with small random joint rotations.
         perturb_rad: Standard deviation of these rotations per axis.
         tumble: Share of procedural poses in any orientation, as in a fall or a roll; the others stand within a tilt.
+        rarity: Clip frames are sampled ∝ density^−rarity of the poses around theirs (`frame_weights`); 0 samples by the
+            length of the clip instead.
+        mix_limbs: Share of clip poses whose legs, arms and trunk come from five frames.
+        tails: Share of the perturbed poses whose perturbation has Student-t tails.
+        archetypes: Share of the procedural poses that are sampled from the table of `archetypes`: sitting, kneeling, on
+            the floor, stretched.
+        rest: Share of all poses that are turned so that the body rests on a floor.
+        rest_temperature_m: The larger, the more often such a body rests high above the floor.
+        any_orientation: Share of all poses in any orientation.
     """
 
     procedural: float = 0.2
@@ -70,146 +51,18 @@ class PoseConfig:
     perturb: float = 0.7
     perturb_rad: float = 0.12
     tumble: float = 0.15
+    rarity: float = 0.0
+    mix_limbs: float = 0.0
+    tails: float = 0.0
+    archetypes: float = 0.0
+    rest: float = 0.0
+    rest_temperature_m: float = 0.2
+    any_orientation: float = 0.0
 
-
-@dataclass(frozen=True)
-class AngleLimits:
-    """Ranges of motion of the joints, as bounds on components of rotation vectors relative to the parent; `L` of them.
-
-    Attributes:
-        bone: (L,) index into `BODY_BONES`.
-        axis: (L, 3) unit axis, in the rest pose's world axes.
-        low, high: (L,) radians.
-    """
-
-    bone: Tensor
-    axis: Tensor
-    low: Tensor
-    high: Tensor
-
-
-def angle_limits() -> AngleLimits:
-    """The limits of `sample_procedural` for both sides; arms and hands, which move freely, have none."""
-    rows: list[tuple[int, tuple[float, ...], float, float]] = []
-    for name, ranges in _LIMITS_DEG.items():
-        for axis, (low, high) in enumerate(ranges):
-            unit = tuple(float(axis == other) for other in range(3))
-            rows.append((BODY_BONES.index(name), unit, low, high))
-            if name.startswith("Left"):
-                bounds = (low, high) if axis == 0 else (-high, -low)
-                rows.append((BODY_BONES.index(name.replace("Left", "Right")), unit, *bounds))
-    for side, sign in (("Left", 1.0), ("Right", -1.0)):
-        rows.append(
-            (
-                BODY_BONES.index(f"{side}ForeArm"),
-                _across_elbow(sign),
-                _REST_ELBOW_DEG - _LARGEST_ELBOW_DEG,
-                _REST_ELBOW_DEG,
-            )
-        )
-    bone, axis_, low_deg, high_deg = (torch.tensor(column) for column in zip(*rows, strict=True))
-    unit_axis = torch.nn.functional.normalize(axis_, dim=1)
-    return AngleLimits(bone, unit_axis, torch.deg2rad(low_deg), torch.deg2rad(high_deg))
-
-
-def to_local(pose: Tensor) -> Tensor:
-    """World rotations (B, 22, 3, 3) to rotations relative to each bone's parent (the hips': to the world)."""
-    local = pose.clone()
-    local[:, 1:] = pose[:, list(PARENTS[1:])].mT @ pose[:, 1:]
-    return local
-
-
-def to_world(local: Tensor) -> Tensor:
-    """The inverse of `to_local`."""
-    world = local.clone()
-    for bones in _LEVELS:
-        world[:, bones] = world[:, [PARENTS[bone] for bone in bones]] @ local[:, bones]
-    return world
-
-
-def mirror(pose: Tensor) -> Tensor:
-    """Mirror a pose across the body's x axis, with the sides exchanged. (B, 22, 3, 3) → the same."""
-    flip = torch.tensor([-1.0, 1.0, 1.0], device=pose.device)
-    return pose[:, list(MIRROR)] * (flip[:, None] * flip)
-
-
-def recombine(legs: Tensor, upper: Tensor) -> Tensor:
-    """The hips and legs of one pose under the spine, arms and head of another, which turn with the new hips."""
-    pose = legs.clone()
-    pose[:, _UPPER] = (legs[:, :1] @ upper[:, :1].mT) @ upper[:, _UPPER]
-    return pose
-
-
-def sample_procedural(count: int, generator: torch.Generator, tumble: float = 0.15) -> Tensor:
-    """Sample plausible poses (count, 22, 3, 3) inside anatomical limits, without any file.
-
-    Each angle has a triangular distribution between its limits, arms and elbows with more weight near rest; in half of
-    the poses both legs are alike, as in standing or squatting, and some poses are seated.
-    """
-    device = generator.device
-    local = torch.eye(3, device=device).repeat(count, len(BODY_BONES), 1, 1)
-
-    def uniform(*shape: int) -> Tensor:
-        return torch.rand(*shape, generator=generator, device=device)
-
-    def bell(*shape: int) -> Tensor:
-        """The mean of two uniforms on [0, 1], since joints are rarely at their limits."""
-        return (uniform(*shape) + uniform(*shape)) / 2
-
-    seated = uniform(count) < _SEATED_SHARE
-
-    def sample_angles(name: str) -> Tensor:
-        """(count, 3) rotation vectors of a joint about its limits' middle; hips and knees are mostly near straight."""
-        low, high = torch.deg2rad(torch.tensor(_LIMITS_DEG[name], device=device)).unbind(1)
-        angles = low + (high - low) * bell(count, 3)
-        if name in _SEATED_DEG:
-            angles[:, 0] *= uniform(count).square()
-            middle, reach = _SEATED_DEG[name]
-            angles[:, 0] = torch.where(seated, torch.deg2rad(middle + reach * (2 * bell(count) - 1)), angles[:, 0])
-        return angles
-
-    for name in _LIMITS_DEG:
-        angles = sample_angles(name)
-        local[:, BODY_BONES.index(name)] = rotation_from_vector(angles)
-        if name.startswith("Left"):
-            other = sample_angles(name)
-            alike = (uniform(count) < 0.5)[:, None]
-            other = torch.where(alike, angles + 0.1 * (bell(count, 3) - 0.5), other)
-            right = BODY_BONES.index(name.replace("Left", "Right"))
-            local[:, right] = rotation_from_vector(other * torch.tensor([1.0, -1.0, -1.0], device=device))
-
-    for side, sign in (("Left", 1.0), ("Right", -1.0)):
-        # Raise about y (0: as at rest, arms 45° down), swing forwards about z, twist about the arm.
-        raise_rad = torch.deg2rad(-50 + 185 * bell(count).pow(1.6)) * -sign
-        swing_rad = torch.deg2rad(-25 + 125 * bell(count)) * -sign
-        twist_rad = torch.deg2rad(-70 + 140 * bell(count))
-        arm = torch.tensor([0.75 * sign, 0.0, -0.66], device=device)
-        twist = rotation_from_vector(twist_rad[:, None] * arm)
-        local[:, BODY_BONES.index(f"{side}Arm")] = axis_rotation(2, swing_rad) @ axis_rotation(1, raise_rad) @ twist
-        # The elbow bends the forearm to the front, about the axis across the arm; at rest it is bent already.
-        across = torch.tensor(_across_elbow(sign), device=device)
-        bend = torch.deg2rad(_LARGEST_ELBOW_DEG * uniform(count).pow(1.5) - _REST_ELBOW_DEG)
-        local[:, BODY_BONES.index(f"{side}ForeArm")] = rotation_from_vector(-bend[:, None] * across)
-        hand = torch.deg2rad(torch.tensor([30.0, 25.0, 30.0], device=device)) * (2 * bell(count, 3) - 1)
-        local[:, BODY_BONES.index(f"{side}Hand")] = rotation_from_vector(hand)
-
-    tilt = 0.35 * torch.randn(count, 2, generator=generator, device=device) * uniform(count, 1)
-    upright = axis_rotation(0, tilt[:, 0]) @ axis_rotation(1, tilt[:, 1])
-    free = random_rotations(count, generator)
-    local[:, 0] = torch.where((uniform(count) < tumble)[:, None, None], free, upright)
-    return to_world(local)
-
-
-def random_rotations(count: int, generator: torch.Generator) -> Tensor:
-    """Uniform random rotations (count, 3, 3), from normal quaternions."""
-    q = torch.randn(count, 4, generator=generator, device=generator.device)
-    w, x, y, z = torch.nn.functional.normalize(q, dim=-1).unbind(-1)
-    rows = (
-        1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
-        2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
-        2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
-    )  # fmt: skip
-    return torch.stack(rows, dim=-1).reshape(count, 3, 3)
+    @property
+    def broad(self) -> bool:
+        """Whether poses are sampled beyond those of clips and joint limits, by `PoseSource`'s second procedure."""
+        return any((self.mix_limbs, self.tails, self.archetypes, self.rest, self.any_orientation))
 
 
 @dataclass(frozen=True)
@@ -243,12 +96,15 @@ class PoseSource:
         order: FrameOrder | None = None,
     ) -> None:
         self.frames, self.config, self.weights, self.order = frames, config, clip_weights, order
+        self._local = to_local(frames) if frames is not None and config.broad else None
         if frames is None and config.procedural < 1:
             raise ValueError("poses: without motion clips the procedural share must be 1")
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
         """Sample poses (count, 22, 3, 3); the same generator state gives the same poses."""
         self._move_to(generator.device)
+        if self.config.broad:
+            return self._sample_broad(count, generator)
 
         def chance(share: float) -> Tensor:
             return _chance(share, count, 1, generator)
@@ -261,6 +117,64 @@ class PoseSource:
         pose = self._augmented(pose, other, 1, generator)
         pose = torch.where(chance(self.config.procedural), procedural, pose)
         return torch.where(chance(self.config.mirror), mirror(pose), pose)
+
+    def _sample_broad(self, count: int, generator: torch.Generator) -> Tensor:
+        """`sample` with all of `PoseConfig`; each step works on the share of the poses that it changes.
+
+        Poses are brought inside the joints' limits. Of those with limbs inside each other, clip poses stay as captured
+        and procedural ones are replaced by others of the batch.
+        """
+        config = self.config
+
+        def chosen(share: float) -> Tensor:
+            """(count,) which poses an augmentation with this share changes."""
+            return torch.rand(count, generator=generator, device=generator.device) < share
+
+        procedural = chosen(config.procedural if self.frames is not None else 1.0)
+        perturbed = chosen(config.perturb) & ~procedural
+        changed = procedural | perturbed
+        if self.frames is None or self._local is None:
+            local = torch.eye(3, device=generator.device).repeat(count, len(BODY_BONES), 1, 1)
+        else:
+            picked = self._pick(5 * count, generator).view(count, 5)
+            mixed, recombined = chosen(config.mix_limbs), chosen(config.recombine)
+            changed |= mixed | recombined
+            source = bone_frames(picked, recombined, mixed)
+            local = self._local[source, torch.arange(len(BODY_BONES), device=source.device)]
+            rows = perturbed.nonzero()[:, 0]
+            tails = chosen(config.tails)[rows]
+            local[rows] = local[rows] @ perturbation(len(rows), config.perturb_rad, tails, generator)
+        self._place_procedural(local, procedural.nonzero()[:, 0], generator)
+        rows = (procedural | perturbed).nonzero()[:, 0]
+        local[rows] = limit_joints(local[rows])
+        pose = to_world(local)
+
+        impossible = changed & overlaps(pose)
+        if self.frames is not None:
+            rows = (impossible & ~procedural).nonzero()[:, 0]
+            pose[rows] = self.frames[picked[rows, 0]]
+        rows, possible = ((procedural & which).nonzero()[:, 0] for which in (impossible, ~impossible))
+        if len(possible):
+            other = torch.randint(len(possible), (len(rows),), generator=generator, device=pose.device)
+            pose[rows] = pose[possible[other]]
+
+        rows = chosen(config.mirror).nonzero()[:, 0]
+        pose[rows] = mirror(pose[rows])
+        rows = chosen(config.rest).nonzero()[:, 0]
+        if len(rows):
+            turn = sample_rest_rotations(pose[rows], config.rest_temperature_m, generator)
+            pose[rows] = turn[:, None] @ pose[rows]
+        rows = chosen(config.any_orientation).nonzero()[:, 0]
+        pose[rows] = random_rotations(len(rows), generator)[:, None] @ pose[rows]
+        return pose
+
+    def _place_procedural(self, local: Tensor, rows: Tensor, generator: torch.Generator) -> None:
+        """Replace these rows (K,) of parent-relative rotations (B, 22, 3, 3) by archetypes and joint limits."""
+        table, limits = rows.tensor_split([round(len(rows) * self.config.archetypes)])
+        if len(table):
+            local[table] = sample_archetypes(len(table), generator)
+        if len(limits):
+            local[limits] = to_local(sample_procedural(len(limits), generator, self.config.tumble))
 
     def sample_motion(self, count: int, frames: int, stride: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Sample parts of clips, each augmented as a whole; without procedural poses, which do not move.
@@ -324,6 +238,7 @@ class PoseSource:
         """Move the clips, which are read on the CPU, to the device of the generator."""
         if self.frames is not None and self.frames.device != device:
             self.frames = self.frames.to(device)
+            self._local = None if self._local is None else self._local.to(device)
             self.weights = None if self.weights is None else self.weights.to(device)
 
     def _pick(self, count: int, generator: torch.Generator) -> Tensor:

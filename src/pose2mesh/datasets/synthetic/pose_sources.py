@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pose2mesh.datasets.data_config import DataConfig
+from pose2mesh.datasets.synthetic.frame_weights import clip_weights, rarity_weights
 from pose2mesh.datasets.synthetic.mocap import Clip, load_clips
 from pose2mesh.datasets.synthetic.motion_split import load_split
 from pose2mesh.datasets.synthetic.pose_sampling import FrameOrder, PoseConfig, PoseSource
@@ -38,7 +39,9 @@ def pose_sources(data: DataConfig) -> tuple[PoseSource, PoseSource]:
     if data.motions is None or data.split is None:
         return PoseSource(None, poses), PoseSource(None, poses)
     train, validation = load_split(Path(data.split), load_clips(Path(data.motions), data.fps))
-    return PoseSource(_frames(train), poses, clip_weights(train), frame_order(train)), unchanged_poses(validation)
+    frames = _frames(train)
+    weights = rarity_weights(frames, poses.rarity) if poses.rarity else clip_weights(train)
+    return PoseSource(frames, poses, weights, frame_order(train)), unchanged_poses(validation)
 
 
 def describe_poses(motions: str | None) -> str:
@@ -63,11 +66,3 @@ def frame_order(clips: Sequence[Clip]) -> FrameOrder:
     following = [np.arange(len(stretch))[::-1] for clip in clips for stretch in clip.stretches()]
     root_m = np.concatenate([clip.root_m for clip in clips])
     return FrameOrder(torch.from_numpy(root_m), torch.from_numpy(np.concatenate(following)))
-
-
-def clip_weights(clips: Sequence[Clip]) -> Tensor:
-    """(N,) sampling weight of each frame: a clip counts with the square root of its length.
-
-    Neighbouring frames are alike, so a clip ten times as long does not hold ten times as many different poses.
-    """
-    return torch.cat([torch.full((len(clip),), len(clip) ** -0.5) for clip in clips])
