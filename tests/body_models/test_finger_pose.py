@@ -16,7 +16,8 @@ from pose2mesh.body_models.bones import (
 from pose2mesh.body_models.default_body import default_body
 from pose2mesh.body_models.finger_pose import fingers_of, mirror_fingers, resting_fingers, with_fingers
 from pose2mesh.body_models.interface import BodyModel
-from pose2mesh.datasets.synthetic.pose_sampling import mirror, random_rotations, sample_procedural
+from pose2mesh.datasets.synthetic.pose_tree import mirror, random_rotations
+from pose2mesh.datasets.synthetic.procedural_poses import sample_procedural
 
 
 @pytest.fixture(scope="module")
