@@ -11,10 +11,12 @@ import pytest
 import torch
 
 from pose2mesh.errors import InputError
-from pose2mesh.models.bundle.bundle import load_bundle
+from pose2mesh.models.bundle.bundle import Bundle, load_bundle, save_bundle
+from pose2mesh.models.bundle.bundle_info import BundleInfo
+from pose2mesh.models.mesh_topology import MeshTopology
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.skeletons import COCO, HUMAN36, JointSet
-from pose2mesh.training.pretrained import load_pretrained
+from pose2mesh.training.pretrained import load_pretrained, pretrained_landmarks
 
 
 def fresh(lifter: Path, joint_set: JointSet = COCO, **changes: Any) -> Pose2Mesh:
@@ -89,3 +91,19 @@ def test_files_that_are_none(lifter: Path, tmp_path: Path) -> None:
     shutil.copyfile(lifter / "best.ckpt", tmp_path / "alone.ckpt")
     with pytest.raises(InputError, match=r"config\.yaml: No such file"):
         load_pretrained(network, tmp_path / "alone.ckpt", True, lambda line: None)
+
+
+def test_landmarks_of_a_lifter_are_kept_where_the_points_are_the_same(
+    skinned_network: Pose2Mesh, skinned_surface: MeshTopology, tmp_path: Path
+) -> None:
+    path, config = tmp_path / "lifter.safetensors", skinned_network.config
+    info = BundleInfo("lifter", "coco", "ellipsoid", {"network": config.as_dict()}, "nothing", "CC0")
+    save_bundle(path, Bundle(skinned_network, skinned_surface, info))
+    landmarks = pretrained_landmarks(path, config)
+    assert landmarks is not None
+    assert skinned_surface.landmarks is not None
+    assert landmarks.tolist() == skinned_surface.landmarks.tolist()
+    assert pretrained_landmarks(path, replace(config, landmarks=5)) is None
+    assert pretrained_landmarks(path, replace(config, landmarks=0)) is None
+    assert pretrained_landmarks(path, replace(config, finest=1)) is None
+    assert pretrained_landmarks(tmp_path / "missing", config) is None

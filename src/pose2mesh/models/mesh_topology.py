@@ -81,7 +81,11 @@ def laplacians(surface: MeshTopology, joint_set: JointSet, spectrum: str) -> lis
 
 
 def build_topology(
-    body: BodyMesh, joint_set: JointSet, config: NetworkConfig, posed: np.ndarray | None
+    body: BodyMesh,
+    joint_set: JointSet,
+    config: NetworkConfig,
+    posed: np.ndarray | None,
+    chosen: np.ndarray | None = None,
 ) -> MeshTopology:
     """Coarsen the body's mesh and choose the points that MeshNet predicts.
 
@@ -90,6 +94,7 @@ def build_topology(
         joint_set: The joints to regress from it.
         config: Its `coarsenings` and `finest` select the levels.
         posed: (S, V, 3) sample bodies in metres to which the upsampling is fitted; not needed when `finest` is 0.
+        chosen: (L,) landmarks of a lifter that is to be continued; by default they are chosen from the sample bodies.
 
     Raises:
         InputError: `finest` is not one of the levels.
@@ -117,7 +122,7 @@ def build_topology(
         joint_base = fit_joint_base(posed, points, regressor, joint_set.root_index)
         if config.landmarks:
             residuals = _residuals(posed, points, regressor, joint_set.root_index, joint_base)
-            landmarks = choose_landmarks(residuals, config.landmarks)
+            landmarks = choose_landmarks(residuals, config.landmarks) if chosen is None else chosen
             landmark_base = _ridge(residuals[landmarks], residuals, LANDMARK_RIDGE)
     place = np.full(len(hierarchy.nodes[level]), -1)
     place[nodes] = np.arange(len(nodes))

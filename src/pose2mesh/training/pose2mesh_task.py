@@ -25,7 +25,7 @@ from pose2mesh.skeletons import JOINT_SETS
 from pose2mesh.training.disk import surface_bytes
 from pose2mesh.training.finalize import finish
 from pose2mesh.training.pose2mesh_module import Pose2MeshModule
-from pose2mesh.training.pretrained import load_pretrained
+from pose2mesh.training.pretrained import load_pretrained, pretrained_landmarks
 from pose2mesh.training.task import Task, seed_generators
 
 READOUT_BODIES = 2000  # posed bodies that the readout of the pose is fitted to
@@ -112,7 +112,8 @@ def build_network(
     posed = None
     if config.network.finest > 0:
         posed = data_source.posed_bodies(SAMPLE_BODIES, torch.Generator().manual_seed(config.seed))
-    surface = build_topology(data_source.body, joint_set, config.network, posed)
+    chosen = None if config.pretrained is None else pretrained_landmarks(Path(config.pretrained), config.network)
+    surface = build_topology(data_source.body, joint_set, config.network, posed, chosen)
     if config.network.skinned and basis is not None and isinstance(data_source, SyntheticSource):
         surface = replace(surface, skinned=fit_skinned_body(basis, data_source, surface.points, config.seed))
     return surface, Pose2Mesh(config.network, joint_set, surface)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 from torch import Tensor
 
 from pose2mesh.config.train_config import load_config
@@ -49,6 +50,21 @@ def load_pretrained(network: Pose2Mesh, source: Path, whole: bool, say: Callable
     fresh = sorted({name.rpartition(".")[0] for name in own.keys() - fits.keys()})
     without = f", but for {', '.join(fresh)}, which start fresh" if fresh else ""
     say(f"{source}: PoseNet starts from it{without}")
+
+
+def pretrained_landmarks(source: Path, config: NetworkConfig) -> np.ndarray | None:
+    """(L,) landmarks of the lifter that `load_pretrained` would load, so that they keep their meaning.
+
+    None where it has none or another number, where they are of other graphs, or where there is nothing to load, which
+    `load_pretrained` reports.
+    """
+    if not config.landmarks or not source.exists():
+        return None
+    _, trained, landmarks = read_lifter(find_weights(source))
+    same_points = (trained.coarsenings, trained.finest) == (config.coarsenings, config.finest)
+    if landmarks is None or len(landmarks) != config.landmarks or not same_points:
+        return None
+    return np.array(landmarks, np.int64)
 
 
 def find_weights(source: Path) -> Path:
