@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pose2mesh.body_models.interface import BodyModel
+from pose2mesh.body_models.shape_basis import ShapeBasis
 from pose2mesh.config.train_config import TrainConfig, parse_config
 from pose2mesh.datasets import synthetic_source
 from pose2mesh.datasets.source import DataSource
@@ -57,11 +58,13 @@ def parts_made_once() -> Iterator[None]:
     synthesisers: dict[str, BodySynthesiser] = {}
     build = pose2mesh_task.build_network
 
-    def network_once(config: TrainConfig, data_source: DataSource) -> tuple[MeshTopology, Pose2Mesh]:
+    def network_once(
+        config: TrainConfig, data_source: DataSource, basis: ShapeBasis | None = None
+    ) -> tuple[MeshTopology, Pose2Mesh]:
         key = f"{config.joint_set} {config.network} {data_source.body_name}"
         if key not in surfaces:
             state = torch.get_rng_state()
-            surfaces[key] = build(config, data_source)[0]
+            surfaces[key] = build(config, data_source, basis)[0]
             torch.set_rng_state(state)
         return surfaces[key], Pose2Mesh(config.network, JOINT_SETS[config.joint_set], surfaces[key])
 

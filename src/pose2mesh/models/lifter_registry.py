@@ -11,16 +11,7 @@ from pose2mesh.io.names import nearest
 if TYPE_CHECKING:
     from pose2mesh.models.lifter import Lifter
     from pose2mesh.models.network_config import NetworkConfig
-    from pose2mesh.models.onnx_graph.graph_builder import OnnxGraph
-
-
-class LiftedNames(NamedTuple):
-    """Names of the outputs of a lifter in an ONNX graph; see `lifter.Lifted`. That of the joints must be `lifted`."""
-
-    joints: str
-    landmark_offsets: str | None
-    shape: str | None = None
-    log_errors: str | None = None
+    from pose2mesh.models.onnx_graph.graph_builder import LiftedNames, OnnxGraph
 
 
 # Arguments: the graph, the name of the input (B, J, C), the config, J. Adds the lifter's nodes.

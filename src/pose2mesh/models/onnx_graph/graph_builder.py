@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import onnx
@@ -14,6 +14,15 @@ OPSET, IR_VERSION = 17, 8  # of 2022; newer runtimes accept them
 BATCHNORM_EPSILON = 1e-5  # PyTorch's default
 
 Value: TypeAlias = "str | np.ndarray | list[int] | float"
+
+
+class LiftedNames(NamedTuple):
+    """Names of a lifter's outputs in an ONNX graph; see `models.lifter.Lifted`. That of the joints must be `lifted`."""
+
+    joints: str
+    landmark_offsets: str | None
+    shape: str | None = None
+    log_errors: str | None = None
 
 
 class OnnxGraph:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pose2mesh.models.lifter_registry import LiftedNames
 from pose2mesh.models.network_config import LIFTER_PREFIX, NetworkConfig
-from pose2mesh.models.onnx_graph.graph_builder import OnnxGraph
+from pose2mesh.models.onnx_graph.graph_builder import LiftedNames, OnnxGraph
 
 
 def write_posenet(graph: OnnxGraph, x: str, config: NetworkConfig, joints: int) -> LiftedNames:
