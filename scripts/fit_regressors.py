@@ -1,11 +1,13 @@
-"""Fit the joint regressors of the Anny body for the `human36` and `smpl` joint sets.
+"""Fit the joint regressors of the Anny body for the joint sets `human36`, `smpl` and `wholebody`.
 
     python scripts/fit_regressors.py
 
 writes `src/pose2mesh/body_models/anny_regressors.npz` and prints a table of the errors on held-out bodies and poses.
 
-The targets are the bone heads of Anny's own rig, posed. Two joints have none: the nose, which is the row of Anny's COCO
-regressor, and the top of the head, which is the mean of the vertices around the template's crown.
+The targets are the bone heads of Anny's own rig, posed, and for fingertips the tails of the fingers' last bones. Some
+joints have none: the nose, which is the row of Anny's COCO regressor, the top of the head, which is the mean of the
+vertices around the template's crown, and the toes and heels, which are means of the vertices around the tip of a toe
+and the lower edge of the heel's back. Of `wholebody` only the feet and hands are fitted; `coco` has the others.
 
 A row w minimises Σ‖Σ_v w_v x_v − j‖² + σ²‖w‖² over the samples' vertices x_v and joint j, subject to w ≥ 0 and Σw = 1.
 The second term is what independent errors of σ in every vertex would add to the first: it spreads the weights, so that
@@ -25,12 +27,16 @@ from scipy.optimize import nnls
 
 from pose2mesh.body_models.bones import BODY_BONES
 from pose2mesh.body_models.default_body import default_body
+from pose2mesh.body_models.finger_pose import with_fingers
 from pose2mesh.body_models.interface import BodyModel
-from pose2mesh.body_models.joint_regressors import FITTED
+from pose2mesh.body_models.joint_regressors import FITTED, STORED
+from pose2mesh.datasets.synthetic.finger_sampling import sample_fingers
 from pose2mesh.geometry.rotations import rotation_from_vector
-from pose2mesh.skeletons import COCO, JOINT_SETS
+from pose2mesh.skeletons import COCO, FEET, HAND_JOINTS, JOINT_SETS
 
 OUTPUT = Path(__file__).parents[1] / "src/pose2mesh/body_models/anny_regressors.npz"
+
+TAIL = ":tail"
 
 # Joint to the bones whose heads are averaged. `left_` and `right_` joints take Left… and Right… bones.
 _LIMBS = {
@@ -78,7 +84,10 @@ VERTEX_NOISE_M = (
 CANDIDATE_RADIUS_M = 0.2
 MAX_CANDIDATES = 600
 MAX_WEIGHTS = 64
+MAX_HAND_WEIGHTS = 24  # with 64 the mean error is 0.2 mm smaller, and the file a third larger
 CROWN_RADIUS_M = 0.03
+TOE_RADIUS_M, HEEL_RADIUS_M = 0.01, 0.02
+TOES_LENGTH_M = 0.06  # from the foremost point of a foot to behind the tip of its small toe
 
 
 def main() -> None:
@@ -88,26 +97,27 @@ def main() -> None:
     arguments = parser.parse_args()
 
     body = default_body()
-    candidates = {name: _candidates(body, bones) for name, bones in _all_targets().items()}
+    candidates = {name: _candidates(body, target) for name, target in _all_targets().items()}
     used = np.unique(np.concatenate(list(candidates.values())))
     columns = {name: np.searchsorted(used, rows) for name, rows in candidates.items()}
-    fit_vertices, fit_heads = sample_bodies(body, arguments.bodies, used, seed=0)
-    test_vertices, test_heads = sample_bodies(body, arguments.bodies, used, seed=1)
-
     arrays: dict[str, NDArray] = {"n_vertices": np.array(len(body.template), np.int32)}
-    for name in FITTED:
+    for name in STORED:
+        are_fingers_posed = name not in FITTED
+        fit_vertices, fit_points = sample_bodies(body, arguments.bodies, used, 0, are_fingers_posed)
+        test_vertices, test_points = sample_bodies(body, arguments.bodies, used, 1, are_fingers_posed)
         joints, vertices, weights, errors_mm = [], [], [], []
         for index, joint in enumerate(JOINT_SETS[name].names):
-            if (bones := target_bones(name, joint)) is None:
-                row = nose_row(body) if joint == "nose" else crown_row(body)
+            if (target := target_bones(name, joint)) is None:
+                row = constant_row(body, name, joint)
                 support, error_mm = row.nonzero()[0], (np.nan, np.nan)
                 values = row[support]
             else:
-                key, heads = ",".join(bones), [body.bone_names.index(bone) for bone in bones]
-                chosen, values = fit_row(fit_vertices[:, columns[key]], fit_heads[:, heads].mean(1))
+                key, points = ",".join(target), point_indices(body, target)
+                most = MAX_HAND_WEIGHTS if joint in HAND_JOINTS else MAX_WEIGHTS
+                chosen, values = fit_row(fit_vertices[:, columns[key]], fit_points[:, points].mean(1), most)
                 support = candidates[key][chosen]
                 regressed = np.einsum("v,bvc->bc", values, test_vertices[:, columns[key][chosen]])
-                distance_mm = 1000 * np.linalg.norm(regressed - test_heads[:, heads].mean(1), axis=-1)
+                distance_mm = 1000 * np.linalg.norm(regressed - test_points[:, points].mean(1), axis=-1)
                 error_mm = (distance_mm.mean(), distance_mm.max())
             joints += [index] * len(support)
             vertices += support.tolist()
@@ -123,24 +133,41 @@ def main() -> None:
 
 
 def target_bones(joint_set: str, joint: str) -> tuple[str, ...] | None:
-    """The bones whose heads define a joint, or None for nose and head_top."""
+    """The bones whose heads define a joint, `TAIL` behind a bone for its tail; None for a joint without one."""
     side, _, limb = joint.partition("_")
+    if joint_set == "wholebody":
+        return (_hand_target(side.capitalize(), limb),) if joint in HAND_JOINTS else None
     if side in ("left", "right"):
         return (side.capitalize() + _LIMBS[limb],)
     return _TRUNK[joint_set].get(joint)
 
 
+def _hand_target(side: str, joint: str) -> str:
+    """The bone of a joint of a hand: `index_1` is the head of HandIndex1, `index_tip` the tail of HandIndex3."""
+    if joint == "hand_root":
+        return f"{side}Hand"
+    finger, _, part = joint.partition("_")
+    bone = f"{side}Hand{'Pinky' if finger == 'little' else finger.capitalize()}"
+    return f"{bone}3{TAIL}" if part == "tip" else bone + part
+
+
+def point_indices(body: BodyModel, target: tuple[str, ...]) -> list[int]:
+    """Indices of the points of a target into the heads and, after them, the tails of the rig's bones."""
+    count = len(body.bone_names)
+    return [body.bone_names.index(bone.removesuffix(TAIL)) + (count if bone.endswith(TAIL) else 0) for bone in target]
+
+
 def _all_targets() -> dict[str, tuple[str, ...]]:
-    found = (target_bones(name, joint) for name in FITTED for joint in JOINT_SETS[name].names)
+    found = (target_bones(name, joint) for name in STORED for joint in JOINT_SETS[name].names)
     return {",".join(bones): bones for bones in found if bones}
 
 
-def _candidates(body: BodyModel, bones: tuple[str, ...]) -> NDArray[np.intp]:
+def _candidates(body: BodyModel, target: tuple[str, ...]) -> NDArray[np.intp]:
     """Vertices that may carry weight: near the joint at rest, and moved by one of its bones or their parents."""
-    indices = [body.bone_names.index(bone) for bone in bones]
+    indices = [body.bone_names.index(bone.removesuffix(TAIL)) for bone in target]
     moving = [*indices, *(body.parents[index] for index in indices if body.parents[index] >= 0)]
     identity = torch.eye(3).expand(1, len(BODY_BONES), 3, 3)
-    joint = body.bone_heads(body.mean_phenotypes[None], identity)[0, indices].mean(0)
+    joint = rig_points(body, body.mean_phenotypes[None], identity)[0, point_indices(body, target)].mean(0)
     near = (body(body.mean_phenotypes[None], identity)[0] - joint).norm(dim=-1) < CANDIDATE_RADIUS_M
     found = (near & (body.skin_weights[:, moving].amax(1) > 0.05)).nonzero()[:, 0].numpy()
     if len(found) > MAX_CANDIDATES:
@@ -163,31 +190,40 @@ def sample_poses(count: int, rng: np.random.Generator, body: BodyModel) -> torch
     return torch.stack([world[bone] for bone in BODY_BONES], dim=1)
 
 
+def rig_points(body: BodyModel, phenotypes: torch.Tensor, orientations: torch.Tensor) -> torch.Tensor:
+    """Heads and then tails (B, 2 · 52, 3) of the rig's bones."""
+    return torch.cat((body.bone_heads(phenotypes, orientations), body.bone_tails(phenotypes, orientations)), dim=1)
+
+
 def sample_bodies(
-    body: BodyModel, count: int, vertices: NDArray[np.intp], seed: int
+    body: BodyModel, count: int, vertices: NDArray[np.intp], seed: int, are_fingers_posed: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The given vertices (count, n, 3) and the bone heads (count, 52, 3) of random adults in random poses."""
+    """The given vertices (count, n, 3) and the points of the rig (count, 104, 3) of random adults in random poses."""
     rng = np.random.default_rng(seed)
     phenotypes = torch.from_numpy(rng.uniform(_LEAST, _LARGEST, (count, len(_LEAST)))).float()
     orientations = sample_poses(count, rng, body)
+    if are_fingers_posed:
+        orientations = with_fingers(orientations, sample_fingers(count, torch.Generator().manual_seed(seed)))
     parts = []
     with torch.no_grad():
-        heads = body.bone_heads(phenotypes, orientations)
+        heads = rig_points(body, phenotypes, orientations)
         for chunk in torch.arange(count).split(32):
             parts.append(body(phenotypes[chunk], orientations[chunk])[:, vertices])
     return torch.cat(parts).double().numpy(), heads.double().numpy()
 
 
-def fit_row(vertices: NDArray[np.float64], joint: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+def fit_row(
+    vertices: NDArray[np.float64], joint: NDArray[np.float64], most: int = MAX_WEIGHTS
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Weights that give a joint (B, 3) from vertices (B, n, 3).
 
     Returns:
-        The indices (at most `MAX_WEIGHTS`) into the n vertices and their weights, which sum to one.
+        The indices (at most `most`) into the n vertices and their weights, which sum to one.
     """
     offsets = (vertices - joint[:, None]).transpose(0, 2, 1).reshape(-1, vertices.shape[1])
     gram = offsets.T @ offsets / len(offsets) + VERTEX_NOISE_M**2 * np.eye(vertices.shape[1])
     weights = _simplex_least_squares(gram)
-    chosen = np.sort(np.argsort(weights)[-MAX_WEIGHTS:])
+    chosen = np.sort(np.argsort(weights)[-most:])
     weights = _simplex_least_squares(gram[np.ix_(chosen, chosen)])
     return chosen[weights > 0], weights[weights > 0]
 
@@ -204,6 +240,37 @@ def _simplex_least_squares(gram: NDArray[np.float64]) -> NDArray[np.float64]:
     return weights / weights.sum()
 
 
+def constant_row(body: BodyModel, joint_set: str, joint: str) -> NDArray[np.float64]:
+    """The weights (V,) of a joint that the rig does not have; none for those of COCO in `wholebody`."""
+    if joint_set == "wholebody":
+        return foot_row(body, joint) if joint in FEET else np.zeros(len(body.template))
+    return nose_row(body) if joint == "nose" else crown_row(body)
+
+
+def foot_row(body: BodyModel, joint: str) -> NDArray[np.float64]:
+    """Equal weights on the vertices around the tip of a toe, or around the lower edge of a heel's back.
+
+    Toe tips are the vertices of the toes with none farther forward beside them: the innermost is the big toe's.
+    """
+    template, faces = body.template.numpy(), body.faces.numpy()
+    side, _, point = joint.partition("_")
+    bones = [body.bone_names.index(side.capitalize() + bone) for bone in ("Foot", "ToeBase")]
+    foot = body.skin_weights[:, bones].sum(1).numpy() > 0.5
+    if point == "heel":
+        tip = np.flatnonzero(foot)[(template[foot, 1] - template[foot, 2]).argmax()]
+    else:
+        least = template[:, 1].copy()  # of each vertex and its neighbours
+        for corner in range(3):
+            np.minimum.at(least, faces[:, corner], template[faces, 1].min(1))
+        toes = foot & (template[:, 1] < template[foot, 1].min() + TOES_LENGTH_M)
+        tips = np.flatnonzero(toes & (template[:, 1] == least))
+        inwards = np.abs(template[tips, 0])
+        tip = tips[inwards.argmin() if point == "big_toe" else inwards.argmax()]
+    radius_m = HEEL_RADIUS_M if point == "heel" else TOE_RADIUS_M
+    near = foot & (np.linalg.norm(template - template[tip], axis=1) < radius_m)
+    return near / near.sum()
+
+
 def nose_row(body: BodyModel) -> NDArray[np.float64]:
     return body.regressor(COCO)[COCO.index("nose")].double().numpy()
 
@@ -218,6 +285,8 @@ def crown_row(body: BodyModel) -> NDArray[np.float64]:
 def _table(name: str, joints: NDArray, errors_mm: NDArray) -> str:
     lines = [f"| {name} | weights | mean mm | max mm |", "| --- | ---: | ---: | ---: |"]
     for index, joint in enumerate(JOINT_SETS[name].names):
+        if not (joints == index).any():
+            continue
         mean, largest = ("–" if np.isnan(value) else f"{value:.1f}" for value in errors_mm[index])
         lines.append(f"| {joint} | {(joints == index).sum()} | {mean} | {largest} |")
     mean, largest = np.nanmean(errors_mm[:, 0]), np.nanmax(errors_mm[:, 1])

@@ -16,12 +16,15 @@ from pose2mesh.skeletons import (
     COCO,
     COCO17,
     HAND,
+    HAND_JOINTS,
+    HANDS,
     HUMAN36,
     INPUT_ORDERS,
     JOINT_SETS,
     MEDIAPIPE33,
     OPENPOSE25,
     SMPL,
+    WHOLEBODY,
     JointSet,
     convert,
     input_order,
@@ -63,11 +66,13 @@ def test_sizes_of_the_literature() -> None:
         "human36": 17,
         "coco": 19,
         "smpl": 24,
+        "wholebody": 67,
         "hand": 21,
     }
     assert len(HUMAN36.evaluation) == 14  # Human3.6M's protocol 2
     assert {name: len(order) for name, order in INPUT_ORDERS.items()} == {
-        "coco": 19, "coco17": 17, "human36": 17, "smpl": 24, "hand": 21, "openpose25": 25, "mediapipe33": 33,
+        "coco": 19, "coco17": 17, "human36": 17, "smpl": 24, "hand": 21, "wholebody": 67, "wholebody133": 133,
+        "halpe26": 26, "halpe136": 136, "openpose25": 25, "mediapipe33": 33,
     }  # fmt: skip
     assert all(len(set(order)) == len(order) for order in INPUT_ORDERS.values())
 
@@ -286,6 +291,62 @@ def test_leading_axes_are_kept_and_inputs_untouched(axes: int, columns: int, ord
         np.testing.assert_array_equal(out[place], one_confidence)
 
 
+# Whole bodies: the columns of the feet and hands of the left side in each order, from its own documentation.
+FEET_AND_HANDS = {
+    ("wholebody133", 133): {"left_big_toe": 17, "right_heel": 22, "left_hand_root": 91, "left_thumb_1": 92,
+                            "left_index_1": 96, "left_middle_tip": 103, "left_ring_1": 104, "left_little_tip": 111,
+                            "right_hand_root": 112, "right_thumb_tip": 116, "right_little_tip": 132},
+    ("halpe26", 26): {"left_big_toe": 20, "right_big_toe": 21, "left_small_toe": 22, "right_small_toe": 23,
+                      "left_heel": 24, "right_heel": 25, "pelvis": 19, "neck": 18},
+    ("halpe136", 136): {"left_heel": 24, "left_hand_root": 94, "left_index_2": 100, "left_little_tip": 114,
+                        "right_hand_root": 115, "right_little_tip": 135},
+    ("openpose25", 25): {"left_big_toe": 19, "left_small_toe": 20, "left_heel": 21, "right_heel": 24},
+    ("openpose25", 67): {"right_heel": 24, "left_hand_root": 25, "left_thumb_1": 26, "right_hand_root": 46,
+                         "right_little_tip": 66},
+    ("mediapipe33", 33): {"left_heel": 29, "left_big_toe": 31, "right_big_toe": 32, "left_little_1": 17,
+                          "right_little_1": 18, "left_index_1": 19, "right_index_1": 20},
+    ("mediapipe33", 75): {"left_index_1": 38, "left_hand_root": 33, "right_hand_root": 54, "right_index_tip": 62},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("order", "count"), FEET_AND_HANDS)
+def test_feet_and_hands_come_from_the_published_columns(order: str, count: int) -> None:
+    source = input_order(order, count)
+    numbers = np.arange(1, count + 1)
+    joints, confidence = convert(numbers[:, None] * [1.0, 2.0], np.ones(count), source, WHOLEBODY)
+    for name, column in FEET_AND_HANDS[order, count].items():
+        np.testing.assert_array_equal(joints[WHOLEBODY.index(name)], [column + 1, 2 * (column + 1)], err_msg=name)
+        assert confidence[WHOLEBODY.index(name)] == 1
+    hands = confidence[[WHOLEBODY.index(name) for name in HANDS["left"]]]
+    assert hands.sum() == (21 if count > 60 else 2 if order == "mediapipe33" else 0)
+
+
+def test_whole_body_holds_coco_and_two_hands() -> None:
+    assert WHOLEBODY.names[:17] == COCO17
+    assert {frozenset(bone) for bone in COCO.bones} <= {frozenset(bone) for bone in WHOLEBODY.bones}
+    assert len(HAND_JOINTS) == 42
+    assert not HAND_JOINTS & set(COCO.names)
+    assert len(WHOLEBODY.alike) == 2 * len(HAND.alike)
+
+
+def test_a_coco_network_ignores_feet_hands_and_face() -> None:
+    source = INPUT_ORDERS["wholebody133"]
+    whole = convert(places(source), np.ones(133), source, COCO)
+    body = convert(places(source)[:17], np.ones(17), COCO17, COCO)
+    for one, other in zip(whole, body, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_hand_without_confidence_falls_back_to_the_knuckles_of_the_pose() -> None:
+    source = input_order("mediapipe33", 75)
+    confidence = np.ones(75)
+    confidence[33:54] = 0
+    joints, found = convert(np.arange(75)[:, None] * [1.0, 1.0], confidence, source, WHOLEBODY)
+    assert joints[WHOLEBODY.index("left_index_1"), 0] == 19
+    assert joints[WHOLEBODY.index("right_index_1"), 0] == 54 + 5
+    assert found[WHOLEBODY.index("left_index_2")] == 0
+
+
 # Input orders
 
 
@@ -301,7 +362,9 @@ def test_coco_stands_for_17_and_19_joints() -> None:
         ("coco", 18, "18 joints given, but joint set 'coco' has 17 or 19"),
         ("coco17", 19, "19 joints given, but joint set 'coco17' has 17"),
         ("human36", 16, "16 joints given, but joint set 'human36' has 17"),
-        ("mediapipe33", 0, "0 joints given, but joint set 'mediapipe33' has 33"),
+        ("mediapipe33", 0, "0 joints given, but joint set 'mediapipe33' has 33 or 75"),
+        ("openpose25", 46, "46 joints given, but joint set 'openpose25' has 25 or 67"),
+        ("wholebody133", 132, "132 joints given, but joint set 'wholebody133' has 133"),
     ],
 )
 def test_wrong_count(name: str, count: int, message: str) -> None:

@@ -182,9 +182,51 @@ HAND = JointSet(
     ),
 )  # fmt: skip
 
-BODY_JOINT_SETS: dict[str, JointSet] = {joint_set.name: joint_set for joint_set in (HUMAN36, COCO, SMPL)}
+# The six points of the feet in COCO-WholeBody's order, and the 21 of either hand in that of `HAND`.
+FEET = tuple(f"{side}_{point}" for side in ("left", "right") for point in ("big_toe", "small_toe", "heel"))
+
+
+def _hand_joints(side: str) -> tuple[str, ...]:
+    """The joints of `HAND` with their side; its wrist is the hand's root, beside COCO's wrist of the arm."""
+    return tuple(_hand_joint(side, name) for name in HAND.names)
+
+
+def _hand_joint(side: str, name: str) -> str:
+    return f"{side}_{'hand_root' if name == 'wrist' else name}"
+
+
+HANDS: dict[str, tuple[str, ...]] = {side: _hand_joints(side) for side in ("left", "right")}
+_HANDS = HANDS["left"] + HANDS["right"]
+HAND_JOINTS = frozenset(_HANDS)  # without the wrists of the arms
+
+# COCO's 17 joints, the feet and both hands, as COCO-WholeBody labels them (Jin et al. 2020), and the derived pelvis and
+# neck. MPJPE is averaged over COCO's joints alone, so that it compares with that of `coco`: 42 of the others are of
+# hands. Spreads are COCO-WholeBody's, for the feet the mean of both sides.
+WHOLEBODY = JointSet(
+    name="wholebody",
+    names=(*COCO17, *FEET, *_HANDS, "pelvis", "neck"),
+    bones=(
+        *COCO.bones,
+        *((f"{point.partition('_')[0]}_ankle", point) for point in FEET),
+        *((f"{side}_wrist", f"{side}_hand_root") for side in HANDS),
+        *((_hand_joint(side, a), _hand_joint(side, b)) for side in HANDS for a, b in HAND.bones),
+    ),
+    root="pelvis",
+    evaluation=COCO17,
+    oks_sigmas=(
+        *COCO.oks_sigmas[: len(COCO17)],
+        *(0.080, 0.080, 0.080) * 2,
+        *HAND.oks_sigmas, *HAND.oks_sigmas,
+        *COCO.oks_sigmas[len(COCO17) :],
+    ),
+    derived=COCO.derived,
+    alike=tuple((_hand_joint(side, a), _hand_joint(side, b)) for side in HANDS for a, b in HAND.alike),
+)  # fmt: skip
+
+BODY_JOINT_SETS: dict[str, JointSet] = {joint_set.name: joint_set for joint_set in (HUMAN36, COCO, SMPL, WHOLEBODY)}
 JOINT_SETS: dict[str, JointSet] = {**BODY_JOINT_SETS, HAND.name: HAND}
 
+# BODY_25 (OpenPose, doc/02_output.md).
 OPENPOSE25 = (
     "nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist",
     "pelvis", "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle",
@@ -192,6 +234,7 @@ OPENPOSE25 = (
     "left_big_toe", "left_small_toe", "left_heel", "right_big_toe", "right_small_toe", "right_heel",
 )  # fmt: skip
 
+# BlazePose's 33 landmarks (MediaPipe, docs/solutions/pose.md).
 MEDIAPIPE33 = (
     "nose", "left_eye_inner", "left_eye", "left_eye_outer", "right_eye_inner", "right_eye", "right_eye_outer",
     "left_ear", "right_ear", "mouth_left", "mouth_right",
@@ -201,6 +244,19 @@ MEDIAPIPE33 = (
     "left_heel", "right_heel", "left_foot_index", "right_foot_index",
 )  # fmt: skip
 
+_FACE = tuple(f"face_{number}" for number in range(1, 69))  # the 68 points of 300-W, which no joint set has
+
+# COCO-WholeBody (github.com/jin-s13/COCO-WholeBody, data_format.md): body, feet, face, left hand, right hand.
+WHOLEBODY133 = (*COCO17, *FEET, *_FACE, *_HANDS)
+
+# Halpe (github.com/Fang-Haoshu/Halpe-FullBody, README.md): 26 of the body, of which "Head" is the top of the head and
+# "Hip" the pelvis; with face, left hand and right hand 136. Its hands have COCO-WholeBody's order.
+HALPE26 = (
+    *COCO17, "head_top", "neck", "pelvis",
+    "left_big_toe", "right_big_toe", "left_small_toe", "right_small_toe", "left_heel", "right_heel",
+)  # fmt: skip
+HALPE136 = (*HALPE26, *_FACE, *_HANDS)
+
 # The joint orders of input arrays, by their name for `--joints`.
 INPUT_ORDERS: dict[str, tuple[str, ...]] = {
     "coco": COCO.names,
@@ -208,8 +264,29 @@ INPUT_ORDERS: dict[str, tuple[str, ...]] = {
     "human36": HUMAN36.names,
     "smpl": SMPL.names,
     "hand": HAND.names,
+    "wholebody": WHOLEBODY.names,
+    "wholebody133": WHOLEBODY133,
+    "halpe26": HALPE26,
+    "halpe136": HALPE136,
     "openpose25": OPENPOSE25,
     "mediapipe33": MEDIAPIPE33,
+}
+
+# Orders with another number of joints under the same name: without the derived joints, or followed by the left and the
+# right hand. OpenPose (poseParameters.cpp, the hands of BODY_135) and MediaPipe (docs/solutions/hands.md) have the
+# wrist, then each finger from base to tip from the thumb to the little finger, as `HAND` has them.
+_OTHER_COUNTS: dict[str, tuple[str, ...]] = {
+    "coco": COCO17,
+    "openpose25": (*OPENPOSE25, *_HANDS),
+    "mediapipe33": (*MEDIAPIPE33, *_HANDS),
+}
+
+# Joints of an input that take the place of one that it lacks. BlazePose's `index` and `pinky` are the first knuckles of
+# these fingers, its `foot_index` the tip of the foot; its `thumb` lies on no joint of a hand and is left out.
+_STAND_INS: dict[str, str] = {
+    f"{side}_{name}": f"{side}_{stand_in}"
+    for side in ("left", "right")
+    for name, stand_in in (("index_1", "index"), ("little_1", "pinky"), ("big_toe", "foot_index"))
 }
 
 
@@ -220,18 +297,20 @@ LARGEST_COORDINATE_PX, _SMALLEST_SPREAD_PX = 1e6, 1e-3
 def input_order(name: str, count: int) -> tuple[str, ...]:
     """Joint names of an input array with `count` joints in the order `name`.
 
-    `coco` stands for both the 17 labelled joints and the 19 with pelvis and neck.
+    `coco` stands for both the 17 labelled joints and the 19 with pelvis and neck, `openpose25` and `mediapipe33` for
+    the body alone and for the body, the left hand and the right hand.
 
     Raises:
         InputError: the order is unknown, or has another number of joints.
     """
     if name not in INPUT_ORDERS:
         raise InputError(f"joint set {name!r} is not known; expected one of {', '.join(INPUT_ORDERS)}")
-    order = INPUT_ORDERS["coco17"] if name == "coco" and count == len(COCO17) else INPUT_ORDERS[name]
-    if count != len(order):
-        expected = "17 or 19" if name == "coco" else str(len(order))
-        raise InputError(f"{count} joints given, but joint set {name!r} has {expected}")
-    return order
+    orders = sorted((INPUT_ORDERS[name], *([_OTHER_COUNTS[name]] if name in _OTHER_COUNTS else [])), key=len)
+    for order in orders:
+        if len(order) == count:
+            return order
+    expected = " or ".join(str(len(order)) for order in orders)
+    raise InputError(f"{count} joints given, but joint set {name!r} has {expected}")
 
 
 def convert(
@@ -248,7 +327,8 @@ def convert(
     Returns:
         Coordinates (…, len(target), C) and confidences (…, len(target)). A missing joint has confidence 0 and
         coordinates 0. A derived joint (pelvis, neck) that the input lacks is the mean of its sources, with the lowest
-        of their confidences, so that it is missing when one of them is.
+        of their confidences, so that it is missing when one of them is. A joint of a hand or foot that the input lacks
+        is taken from a landmark of BlazePose nearby, where there is one.
     """
     shape = joints.shape[:-2]
     out = np.zeros((*shape, len(target), joints.shape[-1]), np.float32)
@@ -258,6 +338,10 @@ def convert(
             column = source.index(name)
             out[..., position, :] = joints[..., column, :]
             out_confidence[..., position] = confidence[..., column]
+        if (stand_in := _STAND_INS.get(name)) in source:
+            column, lacking = source.index(stand_in), out_confidence[..., position] <= 0
+            out[..., position, :] = np.where(lacking[..., None], joints[..., column, :], out[..., position, :])
+            out_confidence[..., position] = np.where(lacking, confidence[..., column], out_confidence[..., position])
     for name, parts in target.derived:
         position, columns = target.index(name), [target.index(part) for part in parts]
         lacking = out_confidence[..., position] <= 0

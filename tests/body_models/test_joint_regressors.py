@@ -12,11 +12,12 @@ import torch
 
 from pose2mesh.body_models.bones import BODY_BONES
 from pose2mesh.body_models.default_body import default_body
+from pose2mesh.body_models.finger_pose import resting_fingers, with_fingers
 from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.body_models.joint_regressors import FITTED, extend_with_derived, fitting_error, load_regressor
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.rotations import axis_rotation
-from pose2mesh.skeletons import COCO, HUMAN36, JOINT_SETS
+from pose2mesh.skeletons import COCO, FEET, HAND_JOINTS, HUMAN36, JOINT_SETS, WHOLEBODY
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +111,58 @@ def test_nose_is_cocos_and_head_top_the_crown(body: BodyModel) -> None:
     crown = regressor[HUMAN36.index("head_top")] @ template
     assert template[:, 2].max() - crown[2] < 0.005
     assert abs(crown[0] - template[:, 0].mean()) < 0.01
+
+
+def test_whole_body_holds_cocos_rows_and_sparse_ones(body: BodyModel) -> None:
+    regressor = body.regressor(WHOLEBODY).numpy()
+    assert regressor.shape == (67, len(body.template))
+    np.testing.assert_allclose(regressor.sum(1), 1, atol=1e-5)
+    rows = [WHOLEBODY.index(name) for name in COCO.names]
+    np.testing.assert_array_equal(regressor[rows], body.regressor(COCO).numpy())
+    others = np.delete(regressor, rows, axis=0)
+    assert (others >= 0).all()
+    assert ((others > 0).sum(1) <= 64).all()
+
+
+def test_hand_joints_follow_bent_fingers(body: BodyModel, script: ModuleType) -> None:
+    """A fist on the left and a raised right arm: every joint of the hands is at its bone's head or tail."""
+    orientations = torch.eye(3).repeat(1, len(BODY_BONES), 1, 1)
+    for bone in ("RightArm", "RightForeArm", "RightHand"):
+        orientations[:, BODY_BONES.index(bone)] = axis_rotation(1, torch.tensor(1.2))
+    fingers = resting_fingers(1).clone()
+    fingers[:, 3:15] = axis_rotation(1, torch.tensor(0.8))
+    posed = with_fingers(orientations, fingers)
+    phenotypes = torch.tensor([[0.2, 0.8, 0.5, 0.6, 0.4, 0.5]])
+    joints = body.regressor(WHOLEBODY) @ body(phenotypes, posed)[0]
+    points = script.rig_points(body, phenotypes, posed)[0]
+    for name in HAND_JOINTS:
+        (index,) = script.point_indices(body, script.target_bones("wholebody", name))
+        largest_mm = fitting_error("wholebody")[WHOLEBODY.index(name), 1]
+        assert 1000 * (joints[WHOLEBODY.index(name)] - points[index]).norm() < 1.5 * largest_mm + 1, name
+
+
+def test_errors_of_hand_joints_are_millimetres() -> None:
+    errors = fitting_error("wholebody")
+    fitted = [WHOLEBODY.index(name) for name in HAND_JOINTS]
+    assert np.isfinite(errors[fitted]).all()
+    assert np.isnan(np.delete(errors, fitted, axis=0)).all()
+    assert errors[fitted, 0].mean() < 1.5
+    assert errors[fitted, 1].max() < 8
+
+
+def test_feet_are_the_ends_of_the_toes_and_the_back_of_the_heel(body: BodyModel) -> None:
+    """The template faces −y: toes before the ankle, the big one inside, the heel behind, all near the floor."""
+    template = body.template.numpy()
+    at = {name: (body.regressor(WHOLEBODY).numpy() @ template)[WHOLEBODY.index(name)] for name in WHOLEBODY.names}
+    floor = template[:, 2].min()
+    for side, sign in (("left", 1), ("right", -1)):
+        big, small, heel, ankle = (at[f"{side}_{part}"] for part in ("big_toe", "small_toe", "heel", "ankle"))
+        assert sign * (small[0] - big[0]) > 0.06
+        assert big[1] < small[1] < ankle[1] - 0.1
+        assert heel[1] > ankle[1] + 0.02
+        assert max(point[2] for point in (big, small, heel)) < floor + 0.03
+        assert 0.2 < np.linalg.norm(big - heel) < 0.3
+    assert set(FEET) <= set(at)
 
 
 def test_derived_joints_are_means_of_their_sources() -> None:

@@ -191,7 +191,19 @@ def test_no_people_is_an_empty_list(predictor: Predictor) -> None:
 
 @pytest.mark.parametrize(
     ("order", "count"),
-    [("coco", 17), ("coco", 19), ("human36", 17), ("smpl", 24), ("openpose25", 25), ("mediapipe33", 33)],
+    [
+        ("coco", 17),
+        ("coco", 19),
+        ("human36", 17),
+        ("smpl", 24),
+        ("wholebody", 67),
+        ("wholebody133", 133),
+        ("halpe136", 136),
+        ("openpose25", 25),
+        ("openpose25", 67),
+        ("mediapipe33", 33),
+        ("mediapipe33", 75),
+    ],
 )
 def test_every_joint_order_is_taken(predictor: Predictor, order: str, count: int) -> None:
     array = np.random.default_rng(0).uniform(0, 300, (count, 2))

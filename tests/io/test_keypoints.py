@@ -14,7 +14,7 @@ import pytest
 from pose2mesh.errors import InputError
 from pose2mesh.io.image_lookup import match_images
 from pose2mesh.io.keypoints import VISIBILITY_CONFIDENCE, read_keypoints
-from pose2mesh.skeletons import COCO, COCO17, HUMAN36, MEDIAPIPE33, OPENPOSE25
+from pose2mesh.skeletons import COCO, COCO17, FEET, HANDS, HUMAN36, INPUT_ORDERS, MEDIAPIPE33, OPENPOSE25
 
 # Joint i of a made-up person is at (10 i + 100, 7 i + 50): all differ, so that a wrong order shows.
 XY = np.stack([np.arange(33) * 10 + 100, np.arange(33) * 7 + 50], axis=1)
@@ -224,6 +224,90 @@ def test_openpose_without_a_body_is_skipped(tmp_path: Path) -> None:
     content["people"][0] = {"pose_keypoints_2d": []}
     [picture] = read_keypoints(write(tmp_path / "in.json", content))
     assert (len(picture.people), picture.skipped[0].identifier) == (1, 0)
+
+
+def near(name: str, names: tuple[str, ...] = OPENPOSE25, confidence: float = 0.8) -> list[float]:
+    """A hand of 21 joints beside one of the body's."""
+    x, y = XY[names.index(name)]
+    return [value for joint in range(21) for value in (float(x + joint), float(y + 1), confidence)]
+
+
+def hands(**changes: Any) -> dict[str, Any]:
+    """OpenPose's JSON of one person with both hands."""
+    content = openpose()
+    arrays = {f"hand_{side}_keypoints_2d": near(f"{side}_wrist") for side in ("left", "right")}
+    content["people"][0] |= arrays | changes
+    return content
+
+
+def test_openpose_with_hands(tmp_path: Path) -> None:
+    [person] = read_keypoints(write(tmp_path / "a.json", hands()))[0].people
+    assert person.original_names == (*OPENPOSE25, *HANDS["left"], *HANDS["right"])
+    assert person.notes == ()
+    np.testing.assert_allclose(person.original[25:46, 0], XY[OPENPOSE25.index("left_wrist"), 0] + np.arange(21))
+    [left] = read_keypoints(write(tmp_path / "b.json", hands(hand_right_keypoints_2d=[])))[0].people
+    assert left.original_names == (*OPENPOSE25, *HANDS["left"])
+
+
+def test_openpose_hands_without_a_body_are_skipped(tmp_path: Path) -> None:
+    content = hands(pose_keypoints_2d=[])
+    content["people"].append(openpose()["people"][0])
+    [picture] = read_keypoints(write(tmp_path / "a.json", content))
+    [skip] = picture.skipped
+    expected = "hands without a body: 0 labelled keypoints of the body, at least 5 are needed"
+    assert (skip.identifier, skip.reason) == (0, expected)
+    del content["people"][0]["pose_keypoints_2d"]
+    with pytest.raises(InputError, match=r"people\[0\]: has arrays of hands without pose_keypoints_2d"):
+        read_keypoints(write(tmp_path / "b.json", content))
+
+
+def test_openpose_hand_of_another_length_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"people\[0\]: hand_left_keypoints_2d has 20 joints; expected 21"):
+        read_keypoints(write(tmp_path / "a.json", hands(hand_left_keypoints_2d=near("left_wrist")[:60])))
+
+
+def test_a_hand_far_from_its_wrist_is_missing_and_noted(tmp_path: Path) -> None:
+    far = [9000.0 if index % 3 == 0 else value for index, value in enumerate(near("left_wrist"))]
+    [person] = read_keypoints(write(tmp_path / "a.json", hands(hand_left_keypoints_2d=far)))[0].people
+    assert person.notes == ("the left hand is far from its wrist and is left out",)
+    assert (person.original[25:46, 2] == 0).all()
+    assert (person.original[46:, 2] > 0).all()
+
+
+def test_coco_wholebody_annotations_bring_feet_and_hands(tmp_path: Path) -> None:
+    feet = [value for joint in range(6) for value in (200.0 + joint, 150.0, 1)]
+    whole = annotation(
+        foot_kpts=feet,
+        lefthand_kpts=near("left_wrist", COCO17, 2),
+        righthand_kpts=[0.0] * 63,
+        face_kpts=[1.0, 1.0, 2.0] * 68,
+    )
+    for content in (coco([whole]), [{"image_id": 1, "score": 0.9} | whole]):
+        [person] = read_keypoints(write(tmp_path / "a.json", content))[0].people
+        assert person.original_names == (*COCO17, *FEET, *HANDS["left"], *HANDS["right"])
+        np.testing.assert_array_equal(person.original[17:23, 0], 200 + np.arange(6))
+        np.testing.assert_array_equal(person.original[23:44, 2], 1)
+        np.testing.assert_array_equal(person.original[44:, 2], 0)
+
+
+def test_zeros_of_a_whole_body_are_missing(tmp_path: Path) -> None:
+    rows = np.zeros((2, 133, 3))
+    rows[0, :17] = np.column_stack([XY[:17], np.ones(17)])
+    rows[1, 91:112] = np.reshape(near("left_wrist", COCO17), (21, 3))
+    [picture] = read_keypoints(save(tmp_path / "a.npy", rows), joints="wholebody133")
+    [person] = picture.people
+    assert person.original_names == INPUT_ORDERS["wholebody133"]
+    assert (person.original[17:, 2] == 0).all()
+    assert (person.confidence == 1).all()
+    assert picture.skipped[0].reason.startswith("hands without a body: 0 labelled keypoints of the body")
+
+
+@pytest.mark.parametrize(("order", "count"), [("halpe26", 26), ("halpe136", 136)])
+def test_halpe_is_an_order_of_arrays(tmp_path: Path, order: str, count: int) -> None:
+    rows = np.zeros((count, 3))
+    rows[:17] = np.column_stack([XY[:17], np.ones(17)])
+    [person] = read_keypoints(save(tmp_path / "a.npy", rows), joints=order)[0].people
+    np.testing.assert_array_equal(person.joints_px[:17], XY[:17])
 
 
 def test_pictures_in_which_nobody_was_found_are_no_fault(tmp_path: Path) -> None:

@@ -17,12 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pose2mesh.body_models.bones import BODY_BONES, depth_levels
+from pose2mesh.body_models.bones import BODY_BONES, POSED_BONES, depth_levels
 from pose2mesh.body_models.interface import PHENOTYPES, Anthropometry
-from pose2mesh.body_models.joint_regressors import extend_with_derived, load_regressor
+from pose2mesh.body_models.joint_regressors import extend_with_derived, extend_with_feet_and_hands, load_regressor
 from pose2mesh.body_models.skinning import skin
 from pose2mesh.io.extras import require
-from pose2mesh.skeletons import COCO, COCO17, JointSet
+from pose2mesh.skeletons import COCO, COCO17, WHOLEBODY, JointSet
 
 _HALVES = PHENOTYPES[:3], PHENOTYPES[3:]  # one table for all six would be large, six factors per target slow
 
@@ -53,6 +53,7 @@ class AnnyBody(nn.Module):
     projection: Tensor
     parent: Tensor
     bone_source: Tensor
+    posed_source: Tensor
     mean_rest_rotations: Tensor
 
     def __init__(self) -> None:
@@ -97,6 +98,8 @@ class AnnyBody(nn.Module):
         self.register_buffer("faces", faces, persistent=False)
         self.register_buffer("parent", torch.tensor(self.parents).clamp_min(0), persistent=False)
         self.register_buffer("bone_source", torch.tensor(source), persistent=False)
+        posed = torch.tensor([POSED_BONES.index(name) for name in names])
+        self.register_buffer("posed_source", posed, persistent=False)
         mean = self.coefficients(self.mean_phenotypes[None])
         mean_heads, mean_rotations = self._rest_skeleton(mean)
         template = self._rest_points(mean, self.rest_vertices, self.shapes) - mean_heads[:, :1]
@@ -121,8 +124,9 @@ class AnnyBody(nn.Module):
 
     def regressor(self, joint_set: JointSet) -> Tensor:
         """Joint regressor (J, V) of a joint set; every row sums to one."""
-        rows = self._coco if joint_set is COCO else load_regressor(joint_set.name)
-        return torch.from_numpy(rows)
+        if joint_set is WHOLEBODY:
+            return torch.from_numpy(extend_with_feet_and_hands(self._coco))
+        return torch.from_numpy(self._coco if joint_set is COCO else load_regressor(joint_set.name))
 
     def coefficients(self, phenotypes: Tensor) -> Tensor:
         """Blend-shape coefficients (B, 137) of phenotypes (B, 6) in [0, 1].
@@ -147,12 +151,14 @@ class AnnyBody(nn.Module):
 
         Args:
             coefficients: (B, 137) blend-shape coefficients.
-            orientations: (B, 22, 3, 3) world rotation of each body bone from the mean adult's rest pose. A body
-                whose rest pose differs (broad shoulders lift the arms) is first rotated to the mean's rest pose, so
-                that one pose gives the same limb directions for every shape.
+            orientations: (B, 22, 3, 3) world rotation of each body bone from the mean adult's rest pose, where
+                fingers follow their hand, or (B, 52, 3, 3) of `POSED_BONES`. A body whose rest pose differs (broad
+                shoulders lift the arms) is first rotated to the mean's rest pose, so that one pose gives the same limb
+                directions for every shape.
         """
         heads, rest_rotations = self._rest_skeleton(coefficients)
-        rotations = orientations[:, self.bone_source] @ self.mean_rest_rotations @ rest_rotations.mT
+        source = self.posed_source if orientations.shape[1] == len(POSED_BONES) else self.bone_source
+        rotations = orientations[:, source] @ self.mean_rest_rotations @ rest_rotations.mT
         turned = (rotations[:, self.parent] * (heads - heads[:, self.parent])[..., None, :]).sum(-1)
         posed_heads = torch.zeros_like(heads)
         for bones in self._levels:  # from the root outwards: a bone starts where its parent's offset ends
@@ -167,8 +173,15 @@ class AnnyBody(nn.Module):
         rotations, translations = self.bone_transforms(coefficients, orientations)
         return (rotations @ heads[..., None])[..., 0] + translations
 
+    def bone_tails(self, phenotypes: Tensor, orientations: Tensor) -> Tensor:
+        """Posed bone tails (B, 52, 3): those of the last bones of fingers are the fingertips."""
+        coefficients = self.coefficients(phenotypes)
+        tails = self._rest_points(coefficients, self.tails, self.tail_shapes)
+        rotations, translations = self.bone_transforms(coefficients, orientations)
+        return (rotations @ tails[..., None])[..., 0] + translations
+
     def forward(self, phenotypes: Tensor, orientations: Tensor) -> Tensor:
-        """Posed vertices (B, V, 3) of phenotypes (B, 6) and orientations (B, 22, 3, 3)."""
+        """Posed vertices (B, V, 3) of phenotypes (B, 6) and orientations (B, 22 or 52, 3, 3)."""
         coefficients = self.coefficients(phenotypes)
         rest = self._rest_points(coefficients, self.rest_vertices, self.shapes)
         return skin(rest, self.skin_weights, *self.bone_transforms(coefficients, orientations))

@@ -1,7 +1,8 @@
 """Interfaces of body models: `BodyMesh` for building and evaluating networks, `BodyModel` for posing and fitting.
 
 Letters: `B` bodies, `V` vertices, `F` faces, `J` joints, `R` bones of the rig, `S` blend shapes. A `BodyModel` has 6
-shape parameters (`PHENOTYPES`) and 22 bones that carry a pose (`body_models.bones.BODY_BONES`).
+shape parameters (`PHENOTYPES`) and 22 bones that carry a pose (`body_models.bones.BODY_BONES`), or 52 with those of the
+fingers (`body_models.bones.POSED_BONES`).
 """
 
 from __future__ import annotations
@@ -113,7 +114,8 @@ class BodyModel(BodyMesh, Protocol):
 
         Args:
             phenotypes: (B, 6) shape parameters.
-            orientations: (B, 22, 3, 3) rotation of each body bone from the mean adult's rest pose to the world.
+            orientations: (B, 22, 3, 3) rotation of each body bone from the mean adult's rest pose to the world, where
+                fingers follow their hand; or (B, 52, 3, 3), those of `POSED_BONES`.
         """
         ...
 
@@ -126,12 +128,16 @@ class BodyModel(BodyMesh, Protocol):
 
         Args:
             coefficients: (B, S) blend-shape coefficients.
-            orientations: (B, 22, 3, 3) as `__call__` takes them.
+            orientations: (B, 22, 3, 3) or (B, 52, 3, 3) as `__call__` takes them.
         """
         ...
 
     def bone_heads(self, phenotypes: Tensor, orientations: Tensor) -> Tensor:
         """Posed bone heads (B, R, 3): the joints of the rig."""
+        ...
+
+    def bone_tails(self, phenotypes: Tensor, orientations: Tensor) -> Tensor:
+        """Posed bone tails (B, R, 3): those of the last bones of fingers are the fingertips."""
         ...
 
     def template_heads(self) -> dict[str, Tensor]:

@@ -1,8 +1,9 @@
 """Joint regressors: each joint of a body as a fixed weighted mean of the body's vertices.
 
 A regressor is a matrix (J, V) whose rows sum to one, so that `regressor @ vertices` moves with the body. The regressors
-of the Anny body for the joint sets `human36` and `smpl` ship with the package; `scripts/fit_regressors.py` fits them
-and documents the method. The regressor for `coco` comes from Anny itself and is completed here.
+of the Anny body for the joint sets `human36` and `smpl`, and for the feet and hands of `wholebody`, ship with the
+package; `scripts/fit_regressors.py` fits them and documents the method. The regressor for `coco` comes from Anny itself
+and is completed here.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2mesh.errors import InputError
-from pose2mesh.skeletons import JOINT_SETS, JointSet
+from pose2mesh.skeletons import COCO, JOINT_SETS, WHOLEBODY, JointSet
 
-# The joint sets of the file; its arrays are named '<joint set>_<array>'.
+# The joint sets of the file; its arrays are named '<joint set>_<array>'. Those of `wholebody` are for feet and hands.
 FITTED = ("human36", "smpl")
+STORED = (*FITTED, WHOLEBODY.name)
 _FILE = "anny_regressors.npz"
 
 
@@ -32,7 +34,19 @@ def load_regressor(name: str) -> NDArray[np.float32]:
     Raises:
         InputError: there is no fitted regressor for the joint set.
     """
-    _require_fitted(name)
+    _require(name, FITTED)
+    return _stored_rows(name)
+
+
+def extend_with_feet_and_hands(coco: NDArray[np.floating]) -> NDArray[np.float32]:
+    """The joint regressor (67, V) of the Anny body for `wholebody`, from that for `coco` (19, V)."""
+    regressor = _stored_rows(WHOLEBODY.name)
+    regressor[[WHOLEBODY.index(name) for name in COCO.names]] = coco
+    return regressor
+
+
+def _stored_rows(name: str) -> NDArray[np.float32]:
+    """(J, V) of a joint set of the file; rows that it does not hold are 0."""
     with (
         files("pose2mesh.body_models").joinpath(_FILE).open("rb") as stream,
         np.load(stream, allow_pickle=False) as arrays,
@@ -46,15 +60,15 @@ def fitting_error(name: str) -> NDArray[np.float32]:
     """Distances of the regressed joints from the rig's joints, on bodies and poses outside the fit.
 
     Args:
-        name: `human36` or `smpl`.
+        name: `human36`, `smpl` or `wholebody`.
 
     Returns:
-        (J, 2) mean and largest distance of each joint in millimetres.
+        (J, 2) mean and largest distance of each joint in millimetres; NaN for a joint that the rig does not have.
 
     Raises:
         InputError: there is no fitted regressor for the joint set.
     """
-    _require_fitted(name)
+    _require(name, STORED)
     with (
         files("pose2mesh.body_models").joinpath(_FILE).open("rb") as stream,
         np.load(stream, allow_pickle=False) as arrays,
@@ -86,6 +100,6 @@ def extend_with_derived(regressor: NDArray[np.floating], joint_set: JointSet) ->
     return np.stack([rows[name] for name in joint_set.names]).astype(np.float32)
 
 
-def _require_fitted(name: str) -> None:
-    if name not in FITTED:
-        raise InputError(f"no regressor is fitted for joint set {name!r}; expected one of {', '.join(FITTED)}")
+def _require(name: str, known: tuple[str, ...]) -> None:
+    if name not in known:
+        raise InputError(f"no regressor is fitted for joint set {name!r}; expected one of {', '.join(known)}")

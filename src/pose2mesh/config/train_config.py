@@ -51,7 +51,7 @@ class TrainConfig:
 
     Attributes:
         stage: `posenet` trains the lifter alone; `pose2mesh` trains the whole network, starting from a trained lifter.
-        joint_set: `coco`, `human36` or `smpl` for bodies; `hand` for MANO.
+        joint_set: `coco`, `human36`, `smpl` or `wholebody` for bodies; `hand` for MANO.
         network: Sizes and inputs of the network.
         data: Training and validation data.
         optimiser: Optimiser and schedule.
@@ -70,7 +70,7 @@ class TrainConfig:
     """
 
     stage: Literal["posenet", "pose2mesh"] = "posenet"
-    joint_set: Literal["coco", "human36", "smpl", "hand"] = "coco"
+    joint_set: Literal["coco", "human36", "smpl", "wholebody", "hand"] = "coco"
     network: NetworkConfig = field(default_factory=NetworkConfig)
     data: DataConfig = field(default_factory=DataConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)

@@ -21,9 +21,18 @@ from pose2mesh.geometry.camera import Intrinsics, look_at, nominal_intrinsics
 from pose2mesh.inference.backend import Backend, DepthBackend, ImageBackend, Images, TrackBackend, check_runtime
 from pose2mesh.inference.joints3d import convert_joints3d, split_joints3d
 from pose2mesh.inference.person import Person, canvas_size, solve_camera
+from pose2mesh.io.hand_keypoints import place_hands
 from pose2mesh.io.image_size import check_size, outside_image
 from pose2mesh.models.bundle.bundle_info import DEFAULT
-from pose2mesh.skeletons import JOINT_SETS, LARGEST_COORDINATE_PX, JointSet, convert, input_order, where_without_spread
+from pose2mesh.skeletons import (
+    HAND_JOINTS,
+    JOINT_SETS,
+    LARGEST_COORDINATE_PX,
+    JointSet,
+    convert,
+    input_order,
+    where_without_spread,
+)
 
 # The same as in `io.keypoints`, so that arrays and files follow the same rule.
 LEAST_JOINTS = 5
@@ -90,7 +99,7 @@ class Predictor:
         Args:
             keypoints: (J, 2|3) or (P, J, 2|3): pixels, and optionally a confidence in [0, 1] as third column. A missing
                 joint has confidence 0 or, without a third column, is at (0, 0).
-            joints: Order of the joints: `coco` (17 or 19), `human36`, `smpl`, `hand`, `openpose25` or `mediapipe33`.
+            joints: Order of the joints, a key of `skeletons.INPUT_ORDERS`. Hands far from their wrists are missing.
             intrinsics: Of the camera. `auto`: nominal ones of the image's size where that is known, else None. None
                 for crops and unknown images: weak perspective, by a camera that faces the person.
             height_m: Standing height of every person, if it is available: 2D joints do not determine it.
@@ -109,6 +118,8 @@ class Predictor:
         """
         pixels, given = _split_keypoints(keypoints)
         order = input_order(joints, pixels.shape[1])
+        if HAND_JOINTS & set(order):
+            pixels, given = _with_hands_placed(pixels, given, order)
         joints_px, confidence = convert(pixels, given, order, self.joint_set)
         for person in range(len(joints_px)):
             fault = unusable(joints_px[person], confidence[person], self.joint_set)
@@ -305,12 +316,24 @@ def _split_keypoints(keypoints: ArrayLike) -> tuple[NDArray[np.float64], NDArray
     return np.where(present[..., None], array[..., :2], 0.0), confidence.clip(0, 1)
 
 
+def _with_hands_placed(
+    pixels: NDArray[np.float64], confidence: NDArray[np.float64], order: tuple[str, ...]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Pixels (P, J, 2) and confidences (P, J) after `io.hand_keypoints.place_hands`."""
+    rows = np.concatenate([pixels, confidence[..., None]], axis=-1)
+    for person in range(len(rows)):
+        rows[person] = place_hands(rows[person], order)[0]
+    return rows[..., :2], rows[..., 2]
+
+
 def unusable(joints_px: NDArray[np.floating], confidence: NDArray[np.floating], joint_set: JointSet) -> str | None:
     """Why joints (J, 2) with confidences (J,) in `joint_set` do not suffice for a prediction; None if they do."""
     derived = dict(joint_set.derived)
     labelled = [index for index, name in enumerate(joint_set.names) if name not in derived and confidence[index] > 0]
-    if len(labelled) < LEAST_JOINTS:
-        return f"{len(labelled)} of the joints of {joint_set.name!r} are there, at least {LEAST_JOINTS} are needed"
+    body = [index for index in labelled if joint_set.names[index] not in HAND_JOINTS]
+    if len(body) < LEAST_JOINTS:
+        lone = "hands without a body: " if len(body) < len(labelled) else ""
+        return f"{lone}{len(body)} of the joints of {joint_set.name!r} are there, at least {LEAST_JOINTS} are needed"
     place = where_without_spread(joints_px[labelled])
     return None if place is None else f"all joints are {place}"
 

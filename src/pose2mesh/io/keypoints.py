@@ -4,6 +4,7 @@
   position) raises `InputError`. A joint with confidence 0 is missing and may have any coordinates, NaN too.
 - People who cannot be recovered (crowd regions, too few labelled joints, joints without spread) become `Skipped`
   items. A file in which no other person is left raises `InputError`; a file without any person does not.
+- The joints of hands that lie far from their wrists are missing; `PoseInput.notes` has the reason.
 - Confidence: COCO's flags become `VISIBILITY_CONFIDENCE`, or the `keypoint_scores` beside them where these exist;
   detector scores are clipped to [0, 1]. In an array of two columns a joint at exactly (0, 0), which detectors write
   for a missing one, gets 0 and every other 1.
@@ -13,7 +14,6 @@ from __future__ import annotations
 
 import json
 import re
-import reprlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
@@ -24,8 +24,21 @@ from numpy.typing import NDArray
 
 from pose2mesh.errors import InputError
 from pose2mesh.io.body_mask import BodyMask
+from pose2mesh.io.hand_keypoints import place_hands
 from pose2mesh.io.image_size import outside_image
-from pose2mesh.skeletons import COCO, INPUT_ORDERS, LARGEST_COORDINATE_PX, convert, input_order, where_without_spread
+from pose2mesh.io.json_fields import finite_numbers, objects, read_identifier, read_triples, shown
+from pose2mesh.skeletons import (
+    COCO,
+    FEET,
+    HAND_JOINTS,
+    HANDS,
+    INPUT_ORDERS,
+    LARGEST_COORDINATE_PX,
+    OPENPOSE25,
+    convert,
+    input_order,
+    where_without_spread,
+)  # fmt: skip
 
 # COCO's flags. The label of a hidden joint (1) is the annotator's guess, less exact than that of a visible one (2).
 VISIBILITY_CONFIDENCE = {0: 0.0, 1: 0.7, 2: 1.0}
@@ -35,6 +48,11 @@ _LEAST_SCORE, _LARGEST_SCORE = -0.1, 2.0
 _LIMB_JOINTS = frozenset(COCO.evaluation[5:])  # shoulders to ankles
 
 _CROWD = "a crowd region, not one person"
+
+# Arrays beside those of the body, in the order that their joints follow the body's: of OpenPose (doc/02_output.md) and
+# of COCO-WholeBody (data_format.md).
+_OPENPOSE_PARTS = {"hand_left_keypoints_2d": HANDS["left"], "hand_right_keypoints_2d": HANDS["right"]}
+_WHOLEBODY_PARTS = {"foot_kpts": FEET, "lefthand_kpts": HANDS["left"], "righthand_kpts": HANDS["right"]}
 Identifier = int | str
 
 
@@ -53,6 +71,7 @@ class PoseInput:
         score: Score of the detector for the person, where the file has one.
         joints3d_m: (J, 3) 3D joints in the order of `original`, estimated from the image by a detector that does; see
             `detectors.detection.Detection`.
+        notes: What of the input was not used as it is, for messages.
     """
 
     joints_px: NDArray[np.float32]
@@ -64,6 +83,7 @@ class PoseInput:
     mask: list[Any] | dict[str, Any] | BodyMask | None = None
     score: float | None = None
     joints3d_m: NDArray[np.float32] | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,12 +115,16 @@ class ImageInput:
 
 @dataclass(frozen=True, eq=False)
 class _Found:
-    """A person of a file, unchecked: (J, 3) rows of x, y, confidence; names of the joints where the file has them."""
+    """A person of a file, unchecked: (J, 3) rows of x, y, confidence; names of the joints where the file has them.
+
+    `parts` names the last rows, which come from arrays beside that of the body.
+    """
 
     where: str
     rows: NDArray[np.float64]
     identifier: Identifier | None
     names: tuple[str, ...] | None = None
+    parts: tuple[str, ...] = ()
     is_crowd: bool = False
     extra: dict[str, Any] = field(default_factory=dict)
 
@@ -124,7 +148,7 @@ def read_keypoints(path: Path | str, joints: str = "coco", minimum_joints: int =
     if skipped and not any(image.people for image in images):
         # The reason of a person is more useful than that of a crowd.
         first = min(skipped, key=lambda skip: skip.reason == _CROWD)
-        raise InputError(f"{path}: none of {len(skipped)} people is usable; {_show(first.identifier)}: {first.reason}")
+        raise InputError(f"{path}: none of {len(skipped)} people is usable; {shown(first.identifier)}: {first.reason}")
     return images
 
 
@@ -159,27 +183,32 @@ def _checked(found: _Found, joints: str, minimum_joints: int) -> PoseInput | Ski
     for joint in np.flatnonzero(~sound & (confidence > 0)):
         raise InputError(f"{where}: {names[joint]} is at {rows[joint, :2]}; expected finite pixels (or confidence 0)")
     original = np.column_stack([np.where(sound[:, None], rows[:, :2], 0), confidence]).astype(np.float32)
+    original, notes = place_hands(original, names)
     joints_px, joint_confidence = convert(original[:, :2], original[:, 2], names, COCO)
     labelled = joints_px[COCO.evaluation_indices][joint_confidence[COCO.evaluation_indices] > 0]
     if (count := len(labelled)) < max(minimum_joints, 1):
-        keypoints = "labelled keypoint" + "s" * (count != 1)
-        return Skipped(found.identifier, f"{count} {keypoints}, at least {minimum_joints} are needed")
+        has_hand = any(name in HAND_JOINTS for name, value in zip(names, confidence, strict=True) if value > 0)
+        lone = "hands without a body: " if has_hand else ""
+        keypoints = "labelled keypoint" + "s" * (count != 1) + " of the body" * has_hand
+        return Skipped(found.identifier, f"{lone}{count} {keypoints}, at least {minimum_joints} are needed")
     if (place := where_without_spread(labelled)) is not None:
         return Skipped(found.identifier, f"all labelled keypoints are {place}")
-    return PoseInput(joints_px, joint_confidence, found.identifier, original, names, **found.extra)
+    return PoseInput(joints_px, joint_confidence, found.identifier, original, names, notes=notes, **found.extra)
 
 
 def _joint_names(found: _Found, joints: str) -> tuple[str, ...]:
     """The file's own names where it names the limb joints, else the order `joints`."""
-    count, names = len(found.rows), found.names
+    count, names = len(found.rows) - len(found.parts), found.names
+    if count == 0:
+        return found.parts
     if names and set(names) >= _LIMB_JOINTS:
         if len(names) != count:
             raise InputError(f"{found.where}: {count} joints given, expected {len(names)} as the file names them")
-        return names
+        return (*names, *found.parts)
     if names and joints == "coco":  # the default order: the option was not given
-        raise InputError(f"{found.where}: joints named {_show(names)} are not known; give their order with --joints")
+        raise InputError(f"{found.where}: joints named {shown(names)} are not known; give their order with --joints")
     try:
-        return input_order(joints, count)
+        return (*input_order(joints, count), *found.parts)
     except InputError as error:
         raise InputError(f"{found.where}: {error}") from None
 
@@ -202,7 +231,7 @@ def _read(path: Path) -> list[tuple[ImageInput, list[_Found]]]:
         return _read_coco_annotations(path, data)
     if isinstance(data, dict) and "people" in data:
         return [_read_openpose(path, data)]
-    raise InputError(f"{path}: holds {_show(data)}; expected 'annotations' (COCO), 'people' (OpenPose) or COCO results")
+    raise InputError(f"{path}: holds {shown(data)}; expected 'annotations' (COCO), 'people' (OpenPose) or COCO results")
 
 
 def _load_json(path: Path) -> Any:
@@ -213,36 +242,38 @@ def _load_json(path: Path) -> Any:
 
 
 def _read_coco_annotations(path: Path, data: dict) -> list[tuple[ImageInput, list[_Found]]]:
-    images = _coco_images(path, _dicts(path, data, "images"))
+    images = _coco_images(path, objects(path, data, "images"))
     people: dict[Identifier, list[_Found]] = {image_id: [] for image_id in images}
     names = _category_names(path, data)
-    for index, annotation in enumerate(_dicts(path, data, "annotations")):
+    for index, annotation in enumerate(objects(path, data, "annotations")):
         where = f"{path}: annotations[{index}]"
-        identifier = _identifier(where, annotation, "id", required=False)
-        where += "" if identifier is None else f" (id {_show(identifier)})"
-        image_id = _identifier(where, annotation, "image_id")
+        identifier = read_identifier(where, annotation, "id", required=False)
+        where += "" if identifier is None else f" (id {shown(identifier)})"
+        image_id = read_identifier(where, annotation, "image_id")
         if image_id not in images:
-            raise InputError(f"{where}: image_id {_show(image_id)} is not among the file's images")
-        rows = _triples(where, annotation.get("keypoints", []), "keypoints")  # COCO's instances files have none
+            raise InputError(f"{where}: image_id {shown(image_id)} is not among the file's images")
+        rows = read_triples(where, annotation.get("keypoints", []), "keypoints")  # COCO's instances files have none
         for joint in np.flatnonzero(~np.isin(rows[:, 2], list(VISIBILITY_CONFIDENCE))):
             raise InputError(f"{where}: keypoints: v of joint {joint} is {rows[joint, 2]:g}; expected 0, 1 or 2")
         flags, rows[:, 2] = rows[:, 2] > 0, [VISIBILITY_CONFIDENCE[flag] for flag in rows[:, 2].tolist()]
         if annotation.get("keypoint_scores") is not None:  # as `pose2mesh crawl` writes them beside the flags
-            scores = _finite(where, annotation["keypoint_scores"], "keypoint_scores", len(rows))
+            scores = finite_numbers(where, annotation["keypoint_scores"], "keypoint_scores", len(rows))
             rows[:, 2] = np.where(flags, scores, 0)
-        order = names.get(_identifier(where, annotation, "category_id", required=False))
+        order = names.get(read_identifier(where, annotation, "category_id", required=False))
+        rows, parts = _with_parts(where, annotation, rows, _WHOLEBODY_PARTS)
         is_crowd, extra = bool(annotation.get("iscrowd")), _extra(where, annotation)
-        people[image_id].append(_Found(f"{where}: keypoints", rows, identifier, order, is_crowd, extra))
+        people[image_id].append(_Found(f"{where}: keypoints", rows, identifier, order, parts, is_crowd, extra))
     return [(image, people[image_id]) for image_id, image in images.items()]
 
 
 def _read_coco_results(path: Path, data: list) -> list[tuple[ImageInput, list[_Found]]]:
     people: dict[Identifier, list[_Found]] = {}
-    for index, result in enumerate(_dicts(path, {"results": data}, "results")):
+    for index, result in enumerate(objects(path, {"results": data}, "results")):
         where = f"{path}: results[{index}]"
-        rows = _triples(where, result.get("keypoints"), "keypoints")
-        found = _Found(f"{where}: keypoints", rows, index, extra=_extra(where, result))
-        people.setdefault(_identifier(where, result, "image_id"), []).append(found)
+        rows = read_triples(where, result.get("keypoints"), "keypoints")
+        rows, parts = _with_parts(where, result, rows, _WHOLEBODY_PARTS)
+        found = _Found(f"{where}: keypoints", rows, index, parts=parts, extra=_extra(where, result))
+        people.setdefault(read_identifier(where, result, "image_id"), []).append(found)
     images = _coco_images(path, [{"id": image_id} for image_id in people])
     return [(image, people[image_id]) for image_id, image in images.items()]
 
@@ -251,9 +282,9 @@ def _extra(where: str, entry: dict) -> dict[str, Any]:
     """The segmentation, box and score of a person in a COCO file."""
     extra: dict[str, Any] = {"mask": entry.get("segmentation") or None}
     if entry.get("score") is not None:
-        extra["score"] = _finite(where, [entry["score"]], "score", 1)[0]
+        extra["score"] = finite_numbers(where, [entry["score"]], "score", 1)[0]
     if entry.get("bbox") is not None:
-        extra["box_px"] = tuple(_finite(where, entry["bbox"], "bbox", 4))
+        extra["box_px"] = tuple(finite_numbers(where, entry["bbox"], "bbox", 4))
     return extra
 
 
@@ -265,14 +296,14 @@ def _coco_images(path: Path, entries: list[dict]) -> dict[Identifier, ImageInput
     stems = set()
     for index, entry in enumerate(entries):
         where = f"{path}: images[{index}]"
-        image_id = _identifier(where, entry, "id")
+        image_id = read_identifier(where, entry, "id")
         if image_id in images:
-            raise InputError(f"{where}: id {_show(image_id)} is there twice")
+            raise InputError(f"{where}: id {shown(image_id)} is there twice")
         name, size = entry.get("file_name"), (entry.get("width"), entry.get("height"))
         if name is not None and (not isinstance(name, str) or PureWindowsPath(name).stem in ("", "..")):
-            raise InputError(f"{where}: file_name is {_show(name)}; expected the name of a file")
+            raise InputError(f"{where}: file_name is {shown(name)}; expected the name of a file")
         if (given := size != (None, None)) and not all(type(side) is int and side > 0 for side in size):
-            raise InputError(f"{where}: width and height are {_show(size)}; expected pixels")
+            raise InputError(f"{where}: width and height are {shown(size)}; expected pixels")
         plain = re.sub(r"[^\w.-]+", "_", str(image_id))  # an id may be any string
         stem = path.stem if len(entries) == 1 else PureWindowsPath(name).stem if name else f"{path.stem}_{plain}"
         while stem in stems:  # images of one name in two folders, which would overwrite each other's output
@@ -285,22 +316,39 @@ def _coco_images(path: Path, entries: list[dict]) -> dict[Identifier, ImageInput
 def _category_names(path: Path, data: dict) -> dict[Identifier | None, tuple[str, ...]]:
     """The joint names of every category that has them, in the spelling of `skeletons`."""
     joint_names: dict[Identifier | None, tuple[str, ...]] = {}
-    for index, category in enumerate(_dicts(path, data, "categories") if "categories" in data else []):
+    for index, category in enumerate(objects(path, data, "categories") if "categories" in data else []):
         where, names = f"{path}: categories[{index}]", category.get("keypoints", [])
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise InputError(f"{where}: keypoints is {_show(names)}; expected the names of the joints")
-        identifier = _identifier(where, category, "id")
+            raise InputError(f"{where}: keypoints is {shown(names)}; expected the names of the joints")
+        identifier = read_identifier(where, category, "id")
         joint_names[identifier] = tuple(re.sub(r"[\s-]+", "_", name.strip().lower()) for name in names)
     return joint_names
 
 
 def _read_openpose(path: Path, data: Any) -> tuple[ImageInput, list[_Found]]:
     people = []
-    for index, person in enumerate(_dicts(path, data, "people")):
+    for index, person in enumerate(objects(path, data, "people")):
         where, key = f"{path}: people[{index}]", "pose_keypoints_2d"
-        rows = _triples(where, person.get(key), key)  # empty where OpenPose ran with the body off
-        people.append(_Found(f"{where}: {key}", rows, index, INPUT_ORDERS["openpose25"]))
+        if key not in person and any(name in person for name in _OPENPOSE_PARTS):
+            raise InputError(f"{where}: has arrays of hands without {key}; expected the body that they belong to")
+        rows = read_triples(where, person.get(key), key)  # empty where OpenPose ran with the body off
+        rows, parts = _with_parts(where, person, rows, _OPENPOSE_PARTS)
+        people.append(_Found(f"{where}: {key}", rows, index, OPENPOSE25, parts))
     return ImageInput(path.stem), people
+
+
+def _with_parts(
+    where: str, entry: dict, rows: NDArray[np.float64], arrays: dict[str, tuple[str, ...]]
+) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """The rows of a body followed by those of the given arrays that the file has, and the names of the latter."""
+    names: tuple[str, ...] = ()
+    for key, joints in arrays.items():
+        part = read_triples(where, entry.get(key) or [], key)  # empty where the detector of the hands was off
+        if len(part) not in (0, len(joints)):
+            raise InputError(f"{where}: {key} has {len(part)} joints; expected {len(joints)}")
+        if len(part):
+            rows, names = np.concatenate([rows, part]), names + joints
+    return rows, names
 
 
 def _load_array(path: Path) -> NDArray[Any]:
@@ -316,7 +364,7 @@ def _load_array(path: Path) -> NDArray[Any]:
     except Exception as error:  # numpy, zipfile and zlib raise a dozen kinds of exceptions for a broken file
         reason = re.sub(r"\s+", " ", str(error))[:150] or type(error).__name__
         raise InputError(f"{path}: is not a NumPy array file: {reason}") from None
-    raise InputError(f"{path}: has arrays {_show(keys)}; expected a single one, or one called keypoints or joints2d")
+    raise InputError(f"{path}: has arrays {shown(keys)}; expected a single one, or one called keypoints or joints2d")
 
 
 def _read_array(path: Path) -> tuple[ImageInput, list[_Found]]:
@@ -331,48 +379,3 @@ def _read_array(path: Path) -> tuple[ImageInput, list[_Found]]:
     for i, j in np.argwhere((people[..., 2] < _LEAST_SCORE) | (people[..., 2] > _LARGEST_SCORE)):
         raise InputError(f"{path}: person {i}: column 3 of joint {j} is {people[i, j, 2]:g}; expected a confidence")
     return ImageInput(path.stem), [_Found(f"{path}: person {i}", rows, i) for i, rows in enumerate(people)]
-
-
-def _show(value: object) -> str:  # in an error message: on one line, and short
-    text = reprlib.repr(value)
-    return text if len(text) < 150 else text[:150] + " ..."
-
-
-def _dicts(where: Path, data: Any, key: str) -> list[dict]:
-    entries = data.get(key) if isinstance(data, dict) else None
-    if not isinstance(entries, list):
-        raise InputError(f"{where}: holds {_show(data)}; expected an object with a list {key!r}")
-    for index, entry in enumerate(entries):
-        if not isinstance(entry, dict):
-            raise InputError(f"{where}: {key}[{index}] is {_show(entry)}; expected an object")
-    return entries
-
-
-def _identifier(where: str, entry: dict, key: str, *, required: bool = True) -> Any:
-    value = entry.get(key)
-    if type(value) in (int, str) or (value is None and not required):
-        return value
-    raise InputError(f"{where}: {key} is {_show(value) if key in entry else 'missing'}; expected a number or a string")
-
-
-def _numbers(where: str, values: object, key: str) -> NDArray[np.float64]:
-    if not isinstance(values, list):
-        raise InputError(f"{where}: {key} is {_show(values)}; expected a list of numbers")
-    for value in values:  # a bool is no number here, nor an int that no float can hold
-        if type(value) not in (int, float) or (type(value) is int and abs(value) > 2**63):
-            raise InputError(f"{where}: {key} has the value {_show(value)}; expected numbers")
-    return np.array(values, np.float64)
-
-
-def _triples(where: str, values: object, key: str) -> NDArray[np.float64]:
-    numbers = _numbers(where, values, key)
-    if len(numbers) % 3:
-        raise InputError(f"{where}: {key} has {len(numbers)} numbers; expected three a joint: x, y, confidence")
-    return numbers.reshape(-1, 3)
-
-
-def _finite(where: str, values: object, key: str, count: int) -> list[float]:
-    numbers = _numbers(where, values, key)
-    if len(numbers) != count or not np.isfinite(numbers).all():
-        raise InputError(f"{where}: {key} is {_show(values)}; expected {count} finite numbers")
-    return numbers.tolist()

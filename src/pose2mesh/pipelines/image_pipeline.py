@@ -264,6 +264,7 @@ def write_image(
         lines.append(f"  {image_path}: {focal.fault}; it is ignored")
     if image_path is not None and (frames := count_frames(image_path)) > 1:
         lines.append(f"  {image_path}: has {frames} frames, of which the first is used")
+    lines += [f"  person {person.identifier}: {note}" for person in keypoints.people for note in person.notes]
     return lines + [f"  skipped {skip.identifier}: {skip.reason}" for skip in result.skipped]
 
 

@@ -27,7 +27,8 @@ class PredictOptions:
 
     Attributes:
         out: Folder for the results, made if need be; files of the same name are replaced.
-        joints: Order of the joints in arrays: coco, human36, smpl, hand, openpose25 or mediapipe33.
+        joints: Order of the joints in arrays: coco, human36, smpl, hand, wholebody, wholebody133, halpe26, halpe136,
+            openpose25 or mediapipe33.
         image: The image, or the folder of images (matched by file name), to draw over, and for methods that take the
             image as input; a scaled copy will do.
         intrinsics: Of the camera. auto: from the metadata of the image or video, else nominal ones of its size, where

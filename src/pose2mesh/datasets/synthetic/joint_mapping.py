@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
+from pose2mesh.body_models.bones import FINGERS
 from pose2mesh.datasets.synthetic.bvh import Array, Bvh
 from pose2mesh.errors import InputError
 
@@ -24,6 +26,13 @@ _UPPER_ARM = {"arm", "uparm", "upperarm", "shoulder", "shldr", "humerus"}
 _FOREARM = {"forearm", "lowerarm", "lowarm", "elbow", "radius"}
 _HAND = {"hand", "wrist"}
 _PARTS = _THIGH | _SHANK | _FOOT | _TOE | _COLLAR | _UPPER_ARM | _FOREARM | _HAND
+_FINGER_NAMES = {
+    "Thumb": ("thumb",),
+    "Index": ("index",),
+    "Middle": ("middle",),
+    "Ring": ("ring",),
+    "Pinky": ("pinky", "little"),
+}
 _SIDES = {"left": "Left", "l": "Left", "right": "Right", "r": "Right"}
 
 
@@ -75,6 +84,46 @@ def find_roles(bvh: Bvh) -> Roles:
     head = next((i for i in heads if chest in _ancestors(bvh, i)), None)
     neck = () if head is None else _path(bvh, chest, head)
     return Roles(limbs, tips, hips, spine, neck, None if head is None else _tip(bvh, head))
+
+
+def find_fingers(bvh: Bvh) -> dict[str, tuple[int, int]] | None:
+    """The joints at the head and the tail of each finger bone (`body_models.bones.FINGER_BONES`), and of the hands.
+
+    Bones are numbered from the finger's base in their names, where a fourth one is the tip, or else the last three of
+    the finger: a joint inside the palm comes before them.
+
+    Returns:
+        (head, tail) by bone; the tail of a hand is its middle finger. None where one of the thirty is not found.
+
+    Raises:
+        InputError: as `find_roles`.
+    """
+    roles = find_roles(bvh)
+    joints: dict[str, tuple[int, int]] = {}
+    for side in ("Left", "Right"):
+        hand = roles.limbs[f"{side}Hand"]
+        below = [i for i in range(len(bvh.names)) if hand in _ancestors(bvh, i)]
+        for finger in FINGERS:
+            named = [i for i in below if any(word in bvh.names[i].lower() for word in _FINGER_NAMES[finger])]
+            chain = _finger_chain(bvh, [i for i in named if not bvh.is_end[i]])
+            if len(chain) != 3:
+                return None
+            tips = [i for i in _children(bvh, chain[-1]) if np.linalg.norm(bvh.offsets[i]) > 1e-6]
+            if not tips:
+                return None
+            for number, (head, tail) in enumerate(pairwise([*chain, tips[0]]), 1):
+                joints[f"{side}Hand{finger}{number}"] = (head, tail)
+        joints[f"{side}Hand"] = (hand, joints[f"{side}HandMiddle1"][0])
+    return joints
+
+
+def _finger_chain(bvh: Bvh, named: list[int]) -> list[int]:
+    """The joints of a finger's three bones among those with its name, in the order of the hierarchy."""
+    own = {i: bvh.names[i].rsplit(":", 1)[-1] for i in named}
+    numbers = {i: int(found[1]) for i, name in own.items() if (found := re.search(r"(\d+)(?!.*\d)", name))}
+    if numbers:
+        return [i for number in (1, 2, 3) for i in named if numbers.get(i) == number]
+    return named[-3:]
 
 
 def _part(name: str) -> tuple[str, str]:

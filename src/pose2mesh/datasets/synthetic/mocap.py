@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pose2mesh.body_models.bones import BODY_BONES
 from pose2mesh.datasets.synthetic.bvh import read_bvh
+from pose2mesh.datasets.synthetic.finger_retarget import retarget_fingers
 from pose2mesh.datasets.synthetic.retarget import TEMPLATE_BONES, Up, retarget
 from pose2mesh.errors import InputError
 
@@ -34,6 +35,8 @@ class Clip:
         root_m: (T, 3) position of the hips, Z up, in metres for a body with the template's legs.
         times_s: (T,) time of each frame from the first of the file; steps are 1 / fps except where frames were dropped.
         dropped: Number of frames of the file that were left out because limbs move implausibly fast there.
+        fingers: (T, 30, 3, 3) rotation of each of `FINGER_BONES` relative to its hand, the identity at rest
+            (`body_models.finger_pose`); None where the skeleton has no fingers.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Clip:
     root_m: NDArray[np.float32]
     times_s: NDArray[np.float64]
     dropped: int = 0
+    fingers: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.orientations)
@@ -68,6 +72,7 @@ def load_clip(path: str | Path, fps: float = 30, *, name: str | None = None, up:
         raise InputError(f"fps is {fps}, expected a positive number of frames a second")
     bvh = read_bvh(path)
     orientations, root_m = retarget(bvh, up)
+    fingers = retarget_fingers(bvh)
     good = _plausible(orientations, bvh.frame_time)
     count = int((len(bvh) - 1) * bvh.frame_time * fps + 0.5) + 1
     times_s = np.arange(count) / fps
@@ -81,6 +86,7 @@ def load_clip(path: str | Path, fps: float = 30, *, name: str | None = None, up:
         root_m=root_m[frames],
         times_s=times_s[kept],
         dropped=int((~good).sum()),
+        fingers=None if fingers is None else fingers[frames],
     )
 
 

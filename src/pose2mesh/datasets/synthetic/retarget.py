@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pose2mesh.body_models.bones import BODY_BONES
 from pose2mesh.datasets.synthetic.bvh import Array, Bvh, forward_kinematics
+from pose2mesh.datasets.synthetic.directions import frame, turn, unit
 from pose2mesh.datasets.synthetic.joint_mapping import Roles, find_roles
 from pose2mesh.errors import InputError
 
@@ -128,10 +129,6 @@ def _leg_length(bvh: Bvh, roles: Roles) -> float:
     return float(sum(np.linalg.norm(rest[tail] - rest[head]) for head, tail in bones)) / 2
 
 
-def _unit(vectors: Array) -> Array:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
-
-
 def _snap(direction: Array) -> Array:
     """The nearest coordinate axis where one is near, otherwise the direction itself."""
     nearest = int(np.abs(direction).argmax())
@@ -146,18 +143,18 @@ def _rest_axes(bvh: Bvh, roles: Roles) -> Array | None:
     left = at[limbs["LeftUpLeg"]] - at[limbs["RightUpLeg"]]
     hips = (at[limbs["LeftUpLeg"]] + at[limbs["RightUpLeg"]]) / 2
     trunk = (at[limbs["LeftArm"]] + at[limbs["RightArm"]]) / 2 - hips
-    up = _snap(_unit(trunk + hips - (at[limbs["LeftFoot"]] + at[limbs["RightFoot"]]) / 2))
-    left = _snap(_unit(left - up * (up @ left)))
-    left = _unit(left - up * (up @ left))
+    up = _snap(unit(trunk + hips - (at[limbs["LeftFoot"]] + at[limbs["RightFoot"]]) / 2))
+    left = _snap(unit(left - up * (up @ left)))
+    left = unit(left - up * (up @ left))
     forward = np.cross(left, up)
 
     def along(bone: str, axis: Array) -> float:
         head, tail = joints[bone]
-        return float(_unit(at[tail] - at[head]) @ axis)
+        return float(unit(at[tail] - at[head]) @ axis)
 
     sides = ("Left", "Right")
     legs_hang = all(along(side + bone, up) < -0.6 for side in sides for bone in ("UpLeg", "Leg"))
-    if not legs_hang or _unit(trunk) @ up < 0.6:
+    if not legs_hang or unit(trunk) @ up < 0.6:
         return None
     feet = [along(side + "Foot", forward) for side in sides if roles.tips[side + "Foot"] != limbs[side + "Foot"]]
     if max(feet, default=1) < -0.3 or (at[limbs["LeftArm"]] - at[limbs["RightArm"]]) @ left < 0:
@@ -181,16 +178,16 @@ def _up_axis(bvh: Bvh, roles: Roles, positions: Array, rest_up: Array | None, up
         return np.eye(3)["xyz".index(up)]
     limbs, joints = roles.limbs, limb_joints(roles)
     hips = (positions[:, limbs["LeftUpLeg"]] + positions[:, limbs["RightUpLeg"]]) / 2
-    trunk = _unit((positions[:, limbs["LeftArm"]] + positions[:, limbs["RightArm"]]) / 2 - hips)
+    trunk = unit((positions[:, limbs["LeftArm"]] + positions[:, limbs["RightArm"]]) / 2 - hips)
     standing = np.zeros(len(bvh), bool)
     for side in ("Left", "Right"):  # on a leg that is nearly straight and in line with the trunk, its foot across it
         leg = positions[:, limbs[f"{side}UpLeg"]] - positions[:, limbs[f"{side}Foot"]]
         head, tail = joints[f"{side}Foot"]
-        foot = _unit(positions[:, tail] - positions[:, head])
+        foot = unit(positions[:, tail] - positions[:, head])
         straight = np.linalg.norm(leg, axis=-1) > 0.9 * _leg_length(bvh, roles)
-        standing |= straight & ((_unit(leg) * trunk).sum(-1) > 0.8) & (np.abs((foot * trunk).sum(-1)) < 0.75)
+        standing |= straight & ((unit(leg) * trunk).sum(-1) > 0.8) & (np.abs((foot * trunk).sum(-1)) < 0.75)
     mean = trunk[standing].mean(0) if standing.any() else np.zeros(3)
-    axis = _snap(_unit(mean))
+    axis = _snap(unit(mean))
     clear = np.linalg.norm(mean) > 0.8 and np.abs(axis).max() == 1
     if clear and (standing.mean() > 0.25 if rest_up is None else standing.mean() > 0.6 and axis @ rest_up > -0.5):
         return axis
@@ -201,18 +198,7 @@ def _up_axis(bvh: Bvh, roles: Roles, positions: Array, rest_up: Array | None, up
 
 def _to_z_up(up: Array) -> Array:
     """(3, 3) the quarter turns that rotate the axis `up` to Z; Y up facing Z becomes Z up facing −Y."""
-    return _turn(up, _UP) if up @ _UP > -0.5 else np.diag([1.0, -1, -1])
-
-
-def _turn(a: Array, b: Array) -> Array:
-    """(3, 3) the least rotation that takes the direction of `a` to that of `b`."""
-    a, b = _unit(a), _unit(b)
-    cross, cosine = np.cross(a, b), float(a @ b)
-    if cosine < -1 + 1e-9:  # any perpendicular axis
-        across = _unit(np.cross(a, np.eye(3)[np.abs(a).argmin()]))
-        return 2 * np.outer(across, across) - np.eye(3)
-    skew = np.array([[0, -cross[2], cross[1]], [cross[2], 0, -cross[0]], [-cross[1], cross[0], 0]])
-    return np.eye(3) + skew + skew @ skew / (1 + cosine)
+    return turn(up, _UP) if up @ _UP > -0.5 else np.diag([1.0, -1, -1])
 
 
 def _from_rest(bvh: Bvh, roles: Roles, world: Array, rest: Array) -> dict[str, Array]:
@@ -227,7 +213,7 @@ def _from_rest(bvh: Bvh, roles: Roles, world: Array, rest: Array) -> dict[str, A
     for bone, above in _LIMBS.items():
         head, tail = joints[bone]
         carried = alignment[above]
-        alignment[bone] = _turn(carried @ TEMPLATE_BONES[bone], at[tail] - at[head]) @ carried
+        alignment[bone] = turn(carried @ TEMPLATE_BONES[bone], at[tail] - at[head]) @ carried
         out[bone] = world[:, head] @ alignment[bone]
     spine = [out["Hips"], *(world[:, joint] @ rest for joint in roles.spine)]
     neck = [spine[-1], *(world[:, joint] @ rest for joint in roles.neck)]
@@ -283,8 +269,8 @@ def _from_motion(bvh: Bvh, roles: Roles, world: Array, at: Array) -> dict[str, A
         for upper, lower, end, trunk in (("UpLeg", "Leg", "Foot", "Hips"), ("Arm", "ForeArm", "Hand", "Spine2")):
             bones = (side + upper, side + lower, side + end)
             ways = [at[:, tail] - at[:, head] for head, tail in (joints[bone] for bone in bones)]
-            hinge = np.cross(_unit(ways[0]), _unit(ways[1]))
-            template = _unit(np.cross(TEMPLATE_BONES[bones[0]], TEMPLATE_BONES[bones[1]]))
+            hinge = np.cross(unit(ways[0]), unit(ways[1]))
+            template = unit(np.cross(TEMPLATE_BONES[bones[0]], TEMPLATE_BONES[bones[1]]))
             usual = out[trunk] @ template
             backward = upper == "UpLeg" and (hinge * usual).sum(-1).mean() < 0
             if backward or np.linalg.norm(hinge, axis=-1).mean() < _LEAST_BEND:
@@ -314,15 +300,8 @@ def _feet(joints: dict[str, tuple[int, int]]) -> list[tuple[int, int]]:
 def _fit(world: Array, along: Array, across: Array, template_along: Array, template_across: Array) -> Array:
     """(T, 3, 3) `world @ A`, A taking the template's directions to the clip's mean ones in the joint's frame."""
     local = world.swapaxes(-1, -2)
-    source = _frame((local @ along[..., None])[..., 0].mean(0), (local @ across[..., None])[..., 0].mean(0))
-    return world @ source @ _frame(template_along, template_across).T
-
-
-def _frame(first: Array, second: Array) -> Array:
-    """(3, 3) a rotation whose columns are `first`, `second` made square to it, and the third."""
-    x = _unit(first)
-    y = _unit(second - x * (x @ second))
-    return np.stack([x, y, np.cross(x, y)], axis=1)
+    source = frame((local @ along[..., None])[..., 0].mean(0), (local @ across[..., None])[..., 0].mean(0))
+    return world @ source @ frame(template_along, template_across).T
 
 
 def _follow(world: Array, above: Array) -> Array:
