@@ -16,7 +16,7 @@ from pose2mesh.models.bundle.bundle_info import BundleInfo
 from pose2mesh.models.mesh_topology import MeshTopology
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.skeletons import COCO, HUMAN36, JointSet
-from pose2mesh.training.pretrained import load_pretrained, pretrained_landmarks
+from pose2mesh.training.pretrained import load_meshnet, load_pretrained, pretrained_landmarks
 
 
 def fresh(lifter: Path, joint_set: JointSet = COCO, **changes: Any) -> Pose2Mesh:
@@ -107,3 +107,20 @@ def test_landmarks_of_a_lifter_are_kept_where_the_points_are_the_same(
     assert pretrained_landmarks(path, replace(config, landmarks=0)) is None
     assert pretrained_landmarks(path, replace(config, finest=1)) is None
     assert pretrained_landmarks(tmp_path / "missing", config) is None
+
+
+def test_meshnet_of_another_run(skinned_network: Pose2Mesh, skinned_surface: MeshTopology, tmp_path: Path) -> None:
+    path, config = tmp_path / "trained.safetensors", skinned_network.config
+    info = BundleInfo("trained", "coco", "ellipsoid", {"network": config.as_dict()}, "nothing", "CC0")
+    save_bundle(path, Bundle(skinned_network, skinned_surface, info), half=False)
+    torch.manual_seed(5)
+    network, said = Pose2Mesh(config, COCO, skinned_surface), list[str]()
+    lifter = network.posenet.lift.weight.clone()  # type: ignore[union-attr]
+    load_meshnet(network, path, said.append)
+    for name, value in skinned_network.meshnet.state_dict().items():
+        assert torch.equal(network.meshnet.state_dict()[name], value)
+    assert torch.equal(network.posenet.lift.weight, lifter)  # type: ignore[union-attr]
+    assert said == [f"{path}: MeshNet starts from it"]
+    wider = Pose2Mesh(replace(config, head_width=24), COCO, skinned_surface)
+    with pytest.raises(InputError, match="its MeshNet"):
+        load_meshnet(wider, path, said.append)

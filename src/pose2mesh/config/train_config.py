@@ -58,6 +58,8 @@ class TrainConfig:
         losses: Weights of the loss terms.
         pretrained: Run folder, checkpoint or bundle with whose lifter this run starts; `default` is the bundle that
             ships. In stage two all its layers must fit.
+        pretrained_meshnet: In stage two, the same for MeshNet, all of whose layers must fit; by default it starts from
+            random weights.
         epochs: Number of epochs.
         batch_size: Samples per batch and device.
         accumulate: Number of batches whose gradients are summed for one optimiser step, for devices on which a larger
@@ -76,6 +78,7 @@ class TrainConfig:
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     losses: LossWeights = field(default_factory=LossWeights)
     pretrained: str | None = None
+    pretrained_meshnet: str | None = None
     epochs: int = 60
     batch_size: int = 64
     accumulate: int = 1
@@ -101,7 +104,10 @@ class TrainConfig:
             raise InputError(f"{source}: network.landmarks is {net.landmarks}, expected 0 or more")
         if net.landmarks and not net.joint_base:
             raise InputError(f"{source}: network.landmarks is {net.landmarks}, which needs network.joint_base: true")
+        self._check_skinned(source)
         self._check_lifter(source)
+        if self.pretrained_meshnet is not None and self.stage != "pose2mesh":
+            raise InputError(f"{source}: pretrained_meshnet is given, which needs stage: pose2mesh")
         if self.optimiser.keep_statistics and self.pretrained is None:
             raise InputError(
                 f"{source}: optimiser.keep_statistics is true, expected false without pretrained: a fresh network has "
@@ -114,6 +120,18 @@ class TrainConfig:
         if not 0 <= self.seed < 2**24:
             raise InputError(f"{source}: seed is {self.seed}, expected 0 to {2**24 - 1}")
         self._check_numbers(source)
+
+    def _check_skinned(self, source: str) -> None:
+        net = self.network
+        if net.shape_components < 0:
+            raise InputError(f"{source}: network.shape_components is {net.shape_components}, expected 0 or more")
+        if net.skinned and not net.shape_components:
+            raise InputError(f"{source}: network.skinned is true, which needs network.shape_components above 0")
+        if net.shape_components and self.data.sets:
+            raise InputError(
+                f"{source}: network.shape_components is {net.shape_components}, expected 0 with data.sets: their "
+                "bodies have no shapes in that basis"
+            )
 
     def _check_lifter(self, source: str) -> None:
         """Validate the lifter's name and settings."""

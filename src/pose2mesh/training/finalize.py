@@ -71,7 +71,9 @@ def finish(
 def forget_paths(config: dict[str, Any]) -> None:
     """Remove paths from a config: those of the training machine do not exist on others."""
     data = config["data"]
-    config["pretrained"] = data["motions"] = data["folder"] = data["cache"] = data["body"]["folder"] = None
+    config["pretrained"] = config["pretrained_meshnet"] = data["motions"] = data["folder"] = data["cache"] = data[
+        "body"
+    ]["folder"] = None
     data["body"]["regressors"] = {}
     for choice in (*data["sets"].values(), data["validation"] or {}):
         choice["folder"] = None

@@ -25,7 +25,7 @@ from pose2mesh.skeletons import JOINT_SETS
 from pose2mesh.training.disk import surface_bytes
 from pose2mesh.training.finalize import finish
 from pose2mesh.training.pose2mesh_module import Pose2MeshModule
-from pose2mesh.training.pretrained import load_pretrained, pretrained_landmarks
+from pose2mesh.training.pretrained import load_meshnet, load_pretrained, pretrained_landmarks
 from pose2mesh.training.task import Task, seed_generators
 
 READOUT_BODIES = 2000  # posed bodies that the readout of the pose is fitted to
@@ -61,6 +61,8 @@ class Pose2MeshTask(Task):
         whole = self.config.stage == "pose2mesh"
         if self.config.pretrained is not None:
             load_pretrained(self.module.network, Path(self.config.pretrained), whole, say)
+        if self.config.pretrained_meshnet is not None:
+            load_meshnet(self.module.network, Path(self.config.pretrained_meshnet), say)
 
     def bundle_bytes(self) -> int:
         return surface_bytes(self.surface)

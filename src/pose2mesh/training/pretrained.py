@@ -1,4 +1,4 @@
-"""Loading pretrained weights: the whole PoseNet of another run, or only its layers whose shapes fit."""
+"""Loading pretrained weights: the PoseNet of another run, or only its layers whose shapes fit, and its MeshNet."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from torch import Tensor
 from pose2mesh.config.train_config import load_config
 from pose2mesh.errors import InputError
 from pose2mesh.models.bundle.bundle import load_bundle
-from pose2mesh.models.bundle.bundle_info import BUNDLE
+from pose2mesh.models.bundle.bundle_info import BUNDLE, DEFAULT
 from pose2mesh.models.network_config import LIFTER_PREFIX, NetworkConfig
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.training.checkpoints import BEST, LANDMARKS, LAST, read_checkpoint
 from pose2mesh.training.resume import other_landmarks, refuse_misfit, refuse_other_landmarks
+
+MESHNET_PREFIX = "meshnet."  # of its weights in the state dict of `Pose2Mesh`
 
 
 def load_pretrained(network: Pose2Mesh, source: Path, whole: bool, say: Callable[[str], None]) -> None:
@@ -52,13 +54,36 @@ def load_pretrained(network: Pose2Mesh, source: Path, whole: bool, say: Callable
     say(f"{source}: PoseNet starts from it{without}")
 
 
+def load_meshnet(network: Pose2Mesh, source: Path, say: Callable[[str], None]) -> None:
+    """Load the MeshNet of a run folder, a checkpoint or a bundle.
+
+    Args:
+        network: Network whose MeshNet is filled.
+        source: The file, or the folder of a run.
+        say: Called with a line about it.
+
+    Raises:
+        InputError: there is nothing to load, or its MeshNet does not fit or has other landmarks.
+    """
+    source = find_weights(source)
+    state, _, landmarks = read_network(source)
+    refuse_other_landmarks(source, landmarks, network)
+    trained, own = (
+        {name: value for name, value in each.items() if name.startswith(MESHNET_PREFIX)}
+        for each in (state, network.state_dict())
+    )
+    refuse_misfit(source, trained, own, "its MeshNet")
+    network.load_state_dict(trained, strict=False)
+    say(f"{source}: MeshNet starts from it")
+
+
 def pretrained_landmarks(source: Path, config: NetworkConfig) -> np.ndarray | None:
     """(L,) landmarks of the lifter that `load_pretrained` would load, so that they keep their meaning.
 
     None where it has none or another number, where they are of other graphs, or where there is nothing to load, which
     `load_pretrained` reports.
     """
-    if not config.landmarks or not source.exists():
+    if not config.landmarks or not (source.exists() or str(source) == DEFAULT):
         return None
     _, trained, landmarks = read_lifter(find_weights(source))
     same_points = (trained.coarsenings, trained.finest) == (config.coarsenings, config.finest)
@@ -86,6 +111,17 @@ def read_lifter(source: Path) -> tuple[dict[str, Tensor], NetworkConfig, list[in
     """Read the weights of a lifter by their names in it, the config of its network, and its landmarks.
 
     Raises:
+        InputError: as `read_network`.
+    """
+    state, config, landmarks = read_network(source)
+    trained = {name: value for name, value in state.items() if name.startswith(LIFTER_PREFIX)}
+    return {name.removeprefix(LIFTER_PREFIX): value for name, value in trained.items()}, config, landmarks
+
+
+def read_network(source: Path) -> tuple[dict[str, Tensor], NetworkConfig, list[int] | None]:
+    """Read the state dict of a network, its config, and its landmarks.
+
+    Raises:
         InputError: the file cannot be read, or the config beside a checkpoint is missing.
     """
     if source.suffix == ".ckpt":
@@ -97,5 +133,4 @@ def read_lifter(source: Path) -> tuple[dict[str, Tensor], NetworkConfig, list[in
         model = load_bundle(source).model
         state, config = model.state_dict(), model.config
         landmarks = None if model.landmarks is None else model.landmarks.tolist()
-    trained = {name: value for name, value in state.items() if name.startswith(LIFTER_PREFIX)}
-    return {name.removeprefix(LIFTER_PREFIX): value for name, value in trained.items()}, config, landmarks
+    return state, config, landmarks
