@@ -143,6 +143,17 @@ def skinned_network(skinned_config: NetworkConfig, skinned_surface: MeshTopology
 
 
 @pytest.fixture
+def skinned_bundle_file(skinned_network: Pose2Mesh, skinned_surface: MeshTopology, tmp_path: Path) -> Path:
+    """A bundle of an untrained network of a skinned body."""
+    config = {"network": skinned_network.config.as_dict()}
+    info = BundleInfo("skinned", "coco", "ellipsoid", config, "nothing", "Apache-2.0")
+    info.stature_features = [1 / len(COCO.bones)] * len(COCO.bones) + [float(np.log(10))]
+    path = tmp_path / "skinned.safetensors"
+    save_bundle(path, Bundle(skinned_network.eval(), skinned_surface, info))
+    return path
+
+
+@pytest.fixture
 def network(small_config: NetworkConfig, small_surface: MeshTopology) -> Pose2Mesh:
     """A fresh network on the small body, in training mode."""
     torch.manual_seed(0)
