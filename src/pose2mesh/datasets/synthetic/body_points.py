@@ -101,8 +101,9 @@ def overlaps(pose: Tensor) -> Tensor:
 def _meet(first: Tensor, first_radii: Tensor, second: Tensor, second_radii: Tensor) -> Tensor:
     """(B,) whether any sphere of the first set reaches into one of the second; centres (B, S, 3), radii (S,)."""
     least = first_radii[:, None] + second_radii
-    squared = (first[:, :, None] - second[:, None]).square().sum(-1)
-    return (squared < least.square()).flatten(1).any(1)
+    # |a|² + |b|² − 2 a·b: a product of matrices instead of a difference for each pair and axis.
+    lengths = first.square().sum(-1)[:, :, None] + second.square().sum(-1)[:, None]
+    return (lengths - 2 * first @ second.mT < least.square()).flatten(1).any(1)
 
 
 def _offset(bone: int) -> tuple[float, float, float]:

@@ -51,8 +51,8 @@ def perturbation(count: int, spread_rad: float, tails: Tensor, generator: torch.
     """
     vectors = spread_rad * torch.randn(count, len(BODY_BONES), 3, generator=generator, device=generator.device)
     # A χ² of four degrees of freedom is the sum of two exponentials: no gamma sampler is needed.
-    u = torch.rand(count, len(BODY_BONES), 2, generator=generator, device=generator.device).clamp_min(1e-12)
-    scale = (-0.5 * u.log().sum(-1)).rsqrt().clamp_max(_LARGEST_SCALE)
+    first, second = torch.rand(2, count, len(BODY_BONES), generator=generator, device=generator.device)
+    scale = (-0.5 * (first * second).clamp_min(1e-12).log()).rsqrt().clamp_max(_LARGEST_SCALE)
     vectors = vectors * torch.where(tails[:, None], scale, torch.ones_like(scale))[..., None]
     # The rotation by 2 atan(|v| / 2) about v, nearly |v| where it is small: cheaper than the exponential.
     return rotation_from_quaternion(torch.cat((torch.ones_like(vectors[..., :1]), vectors / 2), dim=-1))

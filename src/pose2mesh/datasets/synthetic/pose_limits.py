@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pose2mesh.body_models.bones import BODY_BONES
 from pose2mesh.datasets.synthetic.retarget import TEMPLATE_BONES
-from pose2mesh.geometry.rotations import rotation_between
+from pose2mesh.geometry.rotations import rotation_between, rotation_from_vector
 
 # Ranges of motion in degrees about x (bend), y and z, in the rest pose's world axes, for the left side; the right
 # mirrors y and z. A positive x leans bones that point up (trunk, head) forwards and swings bones that point down
@@ -94,13 +94,21 @@ _BENT_HIP_FLEXION_RAD = radians(140)
 
 
 def limit_joints(local: Tensor) -> Tensor:
-    """Parent-relative rotations (B, 22, 3, 3) with knees, elbows and hips turned back into their ranges of motion.
+    """Parent-relative rotations (B, 22, 3, 3) with the joints of the limbs turned back into their ranges of motion.
 
-    Knees and elbows bend one way, in a plane. How far a hip bends or stretches depends on its knee. Only the
-    direction of a bone is limited, by the smallest rotation; its twist stays.
+    Knees and elbows bend one way, in a plane. How far a hip bends or stretches depends on its knee, how far an upper
+    arm reaches backwards and turns about itself on its elevation.
     """
+    local = local.clone()
+    _limit_hinges(local)
+    _limit_shoulders(local)
+    return local
+
+
+def _limit_hinges(local: Tensor) -> None:
+    """Limit the directions of shanks, forearms and thighs in place, by the smallest rotation; their twist stays."""
     joints = _hinges(local.device)
-    direction = joints.axes @ local[:, joints.bone] @ joints.way[..., None]
+    direction = joints.axes @ (local[:, joints.bone] @ joints.way[..., None])
     along, across, side = direction[..., 0].unbind(-1)
     bend, sideways = torch.atan2(across, along), torch.asin(side.clamp(-1, 1))
     low, high, side_low, side_high = (bound.expand_as(bend).clone() for bound in joints.bounds)
@@ -116,9 +124,45 @@ def limit_joints(local: Tensor) -> Tensor:
     axes = joints.axes[joint]
     source, target = ((axes.mT @ part[..., None])[..., 0] for part in (direction[pose, joint, :, 0], inside))
     bone = joints.bone[joint]
-    local = local.clone()
     local[pose, bone] = rotation_between(source, target) @ local[pose, bone]
-    return local
+
+
+def _limit_shoulders(local: Tensor) -> None:
+    """Limit direction and twist of the upper arms relative to the trunk, in place.
+
+    Bounds are linear in the height z of the arm's direction, from −1 hanging to 1 overhead; they contain all but some
+    0.5% of the training clips' frames (those of arms whose twist a bent elbow shows).
+    """
+    joints = _shoulders(local.device)
+    arm = local[:, joints.collar] @ local[:, joints.bone]
+    outwards, backwards, z = (arm @ joints.way[..., None])[..., 0].unbind(-1)
+    raised = (z + 0.2).clamp(0, 0.8) / 0.8
+    allowed = torch.stack(
+        (
+            torch.maximum(outwards * joints.sign, -0.70 + 0.35 * raised) * joints.sign,
+            torch.minimum(backwards, 0.88 - 0.58 * raised),
+            z,
+        ),
+        dim=-1,
+    )
+    direction = torch.stack((outwards, backwards, z), dim=-1)
+    pose, joint = (allowed != direction).any(-1).nonzero(as_tuple=True)
+    arm[pose, joint] = rotation_between(direction[pose, joint], allowed[pose, joint]) @ arm[pose, joint]
+
+    # Twist about the arm after the smallest rotation from its direction at rest; positive is inwards.
+    turn = torch.stack(
+        (arm[..., 2, 1] - arm[..., 1, 2], arm[..., 0, 2] - arm[..., 2, 0], arm[..., 1, 0] - arm[..., 0, 1])
+    )
+    along = (turn * joints.way.T[:, None]).sum(0)
+    twist = 2 * joints.sign * torch.atan2(along, 1 + arm.diagonal(dim1=-2, dim2=-1).sum(-1))
+    elevation = torch.asin((arm[..., 2, :] * joints.way).sum(-1).clamp(-1, 1))
+    inwards = radians(120) - 2 * elevation.clamp_min(0)
+    outwards = -radians(65) - radians(50) * ((elevation + torch.pi / 2) / radians(60)).clamp_max(1)
+    excess = twist - torch.minimum(torch.maximum(twist, outwards), inwards)
+    pose, joint = (excess != 0).nonzero(as_tuple=True)
+    back = -(excess * joints.sign)[pose, joint, None] * joints.way[joint]
+    arm[pose, joint] = arm[pose, joint] @ rotation_from_vector(back)
+    local[:, joints.bone] = local[:, joints.collar].mT @ arm
 
 
 @dataclass(frozen=True)
@@ -157,6 +201,32 @@ def _hinges(device: torch.device) -> HingeJoints:
         torch.stack(way).to(device),
         torch.stack(axes_).to(device),
         torch.stack(bounds_, dim=1).to(device),
+    )
+
+
+@dataclass(frozen=True)
+class ShoulderJoints:
+    """The upper arms, left and right.
+
+    Attributes:
+        bone, collar: (2,) indices into `BODY_BONES`.
+        way: (2, 3) unit direction of the arm in the template.
+        sign: (2,) of the x axis outwards.
+    """
+
+    bone: Tensor
+    collar: Tensor
+    way: Tensor
+    sign: Tensor
+
+
+@cache
+def _shoulders(device: torch.device) -> ShoulderJoints:
+    return ShoulderJoints(
+        torch.tensor([BODY_BONES.index("LeftArm"), BODY_BONES.index("RightArm")], device=device),
+        torch.tensor([BODY_BONES.index("LeftShoulder"), BODY_BONES.index("RightShoulder")], device=device),
+        torch.stack([_unit(TEMPLATE_BONES["LeftArm"]), _unit(TEMPLATE_BONES["RightArm"])]).to(device),
+        torch.tensor([1.0, -1.0], device=device),
     )
 
 

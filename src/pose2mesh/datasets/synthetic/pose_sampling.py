@@ -140,7 +140,8 @@ class PoseSource:
             mixed, recombined = chosen(config.mix_limbs), chosen(config.recombine)
             changed |= mixed | recombined
             source = bone_frames(picked, recombined, mixed)
-            local = self._local[source, torch.arange(len(BODY_BONES), device=source.device)]
+            rows = (source * len(BODY_BONES) + torch.arange(len(BODY_BONES), device=source.device)).flatten()
+            local = self._local.flatten(0, 1).index_select(0, rows).unflatten(0, source.shape)
             rows = perturbed.nonzero()[:, 0]
             tails = chosen(config.tails)[rows]
             local[rows] = local[rows] @ perturbation(len(rows), config.perturb_rad, tails, generator)
@@ -149,7 +150,9 @@ class PoseSource:
         local[rows] = limit_joints(local[rows])
         pose = to_world(local)
 
-        impossible = changed & overlaps(pose)
+        impossible = torch.zeros_like(changed)
+        rows = changed.nonzero()[:, 0]
+        impossible[rows] = overlaps(pose[rows])
         if self.frames is not None:
             rows = (impossible & ~procedural).nonzero()[:, 0]
             pose[rows] = self.frames[picked[rows, 0]]

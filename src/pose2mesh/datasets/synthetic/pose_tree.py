@@ -9,11 +9,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pose2mesh.body_models.bones import BODY_BONES, MIRROR, PARENTS, depth_levels
+from pose2mesh.body_models.bones import BODY_BONES, MIRROR, PARENTS
 from pose2mesh.geometry.rotations import rotation_from_quaternion
 
 _UPPER = [index for index in range(len(BODY_BONES)) if index >= BODY_BONES.index("Spine")]
-_LEVELS = depth_levels(PARENTS)
 
 
 def to_local(pose: Tensor) -> Tensor:
@@ -25,10 +24,12 @@ def to_local(pose: Tensor) -> Tensor:
 
 def to_world(local: Tensor) -> Tensor:
     """The inverse of `to_local`."""
-    world = local.clone()
-    for bones in _LEVELS:
-        world[:, bones] = world[:, [PARENTS[bone] for bone in bones]] @ local[:, bones]
-    return world
+    # The batch is the last axis: a product of 3×3 matrices is then 27 operations on long vectors, faster than `bmm`.
+    world = list(local.permute(1, 2, 3, 0).contiguous())
+    for bone, parent in enumerate(PARENTS[1:], start=1):
+        above, turn = world[parent], world[bone]
+        world[bone] = above[:, :1] * turn[:1] + above[:, 1:2] * turn[1:2] + above[:, 2:] * turn[2:]
+    return torch.stack(world).permute(3, 0, 1, 2).contiguous()
 
 
 def mirror(pose: Tensor) -> Tensor:

@@ -32,10 +32,11 @@ def sample_rest_rotations(pose: Tensor, temperature_m: float, generator: torch.G
     directions, neighbours = _sphere(pose.device)
     directions = directions @ random_rotations(1, generator)[0].mT  # else the same 100 for every batch
     centres, radii = surface_spheres(pose)
-    lowest = (directions @ centres - radii).amin(-1)
+    # Directions last: the minimum over the spheres runs over contiguous memory.
+    lowest = (centres.mT @ directions.T - radii[:, None]).amin(1)
     height = centre_of_mass(pose) @ directions.T - lowest
-    stable = (height[:, :, None] <= height[:, neighbours]).all(-1)
-    logits = (-height / temperature_m).masked_fill(~stable, -torch.inf)
+    around = height.index_select(1, neighbours.flatten()).unflatten(1, neighbours.shape).amin(1)
+    logits = (-height / temperature_m).masked_fill(height > around, -torch.inf)
     chosen = torch.multinomial(logits.softmax(1), 1, generator=generator)[:, 0]
     noise = torch.randn(len(pose), 3, generator=generator, device=pose.device)
     up = directions[chosen] + _SPREAD_RAD * noise
@@ -44,11 +45,11 @@ def sample_rest_rotations(pose: Tensor, temperature_m: float, generator: torch.G
 
 @cache
 def _sphere(device: torch.device) -> tuple[Tensor, Tensor]:
-    """Unit vectors (100, 3) evenly over the sphere, on a Fibonacci spiral, and the five nearest of each (100, 5)."""
+    """Unit vectors (100, 3) evenly over the sphere, on a Fibonacci spiral, and the five nearest of each (5, 100)."""
     number = np.arange(_DIRECTIONS) + 0.5
     z = 1 - 2 * number / _DIRECTIONS
     turn = np.pi * (1 + 5**0.5) * number
     radius = np.sqrt(1 - z**2)
     unit = torch.tensor(np.stack([radius * np.cos(turn), radius * np.sin(turn), z], axis=1), dtype=torch.float32)
-    nearest = (unit @ unit.T).topk(_NEIGHBOURS + 1, dim=1).indices[:, 1:]
+    nearest = (unit @ unit.T).topk(_NEIGHBOURS + 1, dim=1).indices[:, 1:].T.contiguous()
     return unit.to(device), nearest.to(device)
