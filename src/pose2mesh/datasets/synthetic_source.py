@@ -14,7 +14,7 @@ from pose2mesh.body_models.shape_basis import ShapeBasis
 from pose2mesh.datasets.batch import Batch
 from pose2mesh.datasets.source import VALIDATION_BATCH, ValidationSample
 from pose2mesh.datasets.synthetic.assumed_camera import turn_to_people
-from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, detect, sample_people
+from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, detect, pose_fingers, sample_people
 from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 from pose2mesh.datasets.synthetic.pose_sources import describe_poses
 from pose2mesh.skeletons import JointSet
@@ -63,7 +63,8 @@ class SyntheticSource:
     def posed_bodies(self, count: int, generator: torch.Generator) -> np.ndarray:
         with torch.no_grad():
             shapes = self.config.shapes.sample(count, generator)
-            return self.body(shapes, self.train_poses.sample(count, generator)).numpy()
+            poses = pose_fingers(self.train_poses.sample(count, generator), self.config.fingers, 1, generator)
+            return self.body(shapes, poses).numpy()
 
     def posed_points(self, count: int, points: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Chosen vertices (count, R, 3) of training bodies in world axes, relative to the root joint, and the bodies'
