@@ -2,10 +2,10 @@
 
     python benchmarks/coverage.py MOTIONS [--samples 200000] [--leave-out] [--poses KEY=VALUE ...]
 
-For at most 40 frames of each clip, the mean distance of 20 joints in mm (of a body of average size) to the nearest of
-the sampled poses; means over the frames of a kind. `limbs`: with the hips in the same orientation, so that only the
-pose of the limbs and the trunk counts. `whole`: with only the direction that the body faces brought into agreement, as
-cameras are all around it, so that lying and standing differ.
+For 250 frames of each kind, at most 40 of a clip, the mean distance of 20 joints in mm (of a body of average size) to
+the nearest of the sampled poses; means over the frames of a kind. `limbs`: with the hips in the same orientation, so
+that only the pose of the limbs and the trunk counts. `whole`: with only the direction that the body faces brought into
+agreement, as cameras are all around it, so that lying and standing differ.
 
 Samplers: `clips`, the frames of the training clips and their mirror images; `before`, that of
 `configs/light_posenet.yaml`; `now`, with the keys of `NOW`. `--leave-out` takes each kind of motion out of the
@@ -39,7 +39,7 @@ NOW = PoseConfig(
     procedural=0.3, archetypes=1.0, recombine=0.25, mix_limbs=0.3, perturb=0.6, perturb_rad=0.1, tails=0.5, rarity=0.7,
     rest=0.15, rest_temperature_m=0.2, any_orientation=0.05,
 )  # fmt: skip
-FRAMES_A_CLIP = 40
+FRAMES_A_CLIP, FRAMES_A_KIND = 40, 250
 BATCH = 4096
 NEAREST = 24
 SEED = 20261128
@@ -103,10 +103,15 @@ def frames_of(clips: Sequence[Clip], most: int | None = None) -> Tensor:
     return torch.from_numpy(np.concatenate(parts))
 
 
-def sources(train: Sequence[Clip], now: PoseConfig) -> dict[str, PoseSource]:
-    """The samplers that are compared, from these clips."""
+def some_frames(clips: Sequence[Clip]) -> Tensor:
+    """The frames of a kind of motion that are measured, chosen at random where there are more."""
+    frames = frames_of(clips, FRAMES_A_CLIP)
+    return frames[torch.randperm(len(frames), generator=torch.Generator().manual_seed(0))[:FRAMES_A_KIND]]
+
+
+def sources(train: Sequence[Clip], weights: Tensor, now: PoseConfig) -> dict[str, PoseSource]:
+    """The samplers that are compared, from these clips; `weights` of their frames (N,) are those of `now`."""
     frames, by_length = frames_of(train), clip_weights(train)
-    weights = rarity_weights(frames, now.rarity) if now.rarity else by_length
     before = load_config(BEFORE, ["data.motions=."]).data.synthetic.poses
     return {
         "clips": PoseSource(frames, CLIPS, by_length),
@@ -131,15 +136,16 @@ def main() -> None:
     kinds = list(dict.fromkeys(split.kinds.values()))
     train = [clips[name] for name in split.train]
     measured = train if options.leave_out else [clips[name] for name in split.validation]
-    frames = {
-        kind: frames_of([clip for clip in measured if split.kinds[clip.name] == kind], FRAMES_A_CLIP) for kind in kinds
-    }
+    frames = {kind: some_frames([clip for clip in measured if split.kinds[clip.name] == kind]) for kind in kinds}
+    # Densities are those among all training clips, also where a kind is taken out.
+    weights = rarity_weights(frames_of(train), now.rarity) if now.rarity else clip_weights(train)
+    by_clip = dict(zip([clip.name for clip in train], weights.split([len(clip) for clip in train]), strict=True))
     found: dict[str, dict[str, Coverage]] = {}
     # One kind at a time is taken out, or none at all.
     for group in [[kind] for kind in kinds] if options.leave_out else [kinds]:
         rest = [clip for clip in train if not options.leave_out or split.kinds[clip.name] not in group]
         sizes = [len(frames[kind]) for kind in group]
-        for name, source in sources(rest, now).items():
+        for name, source in sources(rest, torch.cat([by_clip[clip.name] for clip in rest]), now).items():
             if not options.only or name in options.only:
                 coverage = measure(torch.cat([frames[kind] for kind in group]), source, options.samples)
                 parts = zip(*(part.split(sizes) for part in coverage), strict=True)

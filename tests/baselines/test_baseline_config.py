@@ -64,6 +64,7 @@ def test_settings_are_the_methods_own(tmp_path: Path) -> None:
         ({"settings": 3}, "'settings' is 3, expected a group of keys"),
         ({"pictures": {"occluded": 1.5}}, "pictures: occluded 1.5"),
         ({"pictures": {"synthetic": {"views": 2}}}, "synthetic.views 2: expected 1"),
+        ({"pictures": {"synthetic": {"fingers": 0.5}}}, "synthetic.fingers 0.5: expected 0"),
         (
             {"pictures": {"synthetic": {"noise": {"drop": 2.0}}}},
             "pictures.synthetic.noise.drop is 2.0, expected 0 to 1",

@@ -152,6 +152,7 @@ def test_unknown_keys_and_wrong_types(values: dict, fault: str, tmp_path: Path) 
         ("checkpoint_minutes=0", "checkpoint_minutes is 0.0, expected more than 0"),
         ("data.samples_per_epoch=0", "data.samples_per_epoch is 0, expected at least 1"),
         ("data.synthetic.views=0", "views is 0, expected at least 1"),
+        ("data.synthetic.fingers=2", "fingers is 2.0, expected 0 to 1"),
         ("seed=-1", "seed is -1, expected 0 to"),
         ("data.fps=0", "data.fps is 0.0, expected more than 0"),
         ("optimiser.learning_rate=-1", "learning_rate is -1.0, expected more than 0"),

@@ -126,6 +126,22 @@ def test_thickness_does_not_depend_on_the_pose(meter: SurfaceMeter, true: Tensor
     assert values["edge_error"].max() < 0.002  # skin stretches at bent joints alone
 
 
+@pytest.mark.thorough
+def test_the_mean_body_has_thin_limbs_beside_few_people(meter: SurfaceMeter, body: BodyModel) -> None:
+    """The shares that a model of perfect poses has, which does not see build and size (`docs/evaluation.md`)."""
+    people = 500
+    shapes = ShapeConfig().sample(people, torch.Generator().manual_seed(3))
+    rest = torch.eye(3).expand(people, len(BODY_BONES), 3, 3)
+    with torch.no_grad():
+        mean = body(body.mean_phenotypes[None], rest[:1])
+        chunks = [body(shapes[part], rest[part]) for part in torch.arange(people).split(50)]
+    for factor, thin, tolerance in ((1.0, 0.011, 0.01), (0.9, 0.079, 0.03)):
+        values = [meter(factor * mean.expand(len(true), -1, -1), true) for true in chunks]
+        figures = summarise_surfaces({name: torch.cat([each[name] for each in values]) for name in SURFACE_MEASURES})
+        assert figures["thin_limbs_70"] == pytest.approx(thin, abs=tolerance)
+        assert figures["thin_limbs_50"] == 0
+
+
 def test_rigid_motion_changes_nothing_and_size_scales_everything(meter: SurfaceMeter, true: Tensor) -> None:
     turn = rotation_from_vector(torch.tensor([0.4, -1.1, 2.0]))
     moved = meter(true @ turn.mT + torch.tensor([3.0, -2.0, 5.0]), true)

@@ -268,6 +268,8 @@ def check_synthetic(config: SyntheticConfig, source: str, prefix: str) -> None:
     """
     if config.views < 1:
         raise InputError(f"{source}: {prefix}.views is {config.views}, expected at least 1")
+    if not 0 <= config.fingers <= 1:
+        raise InputError(f"{source}: {prefix}.fingers is {config.fingers}, expected 0 to 1")
     shares = {
         "poses": (
             "procedural",

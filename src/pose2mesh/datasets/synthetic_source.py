@@ -12,7 +12,7 @@ from pose2mesh.body_models.default_body import DEFAULT_BODY
 from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.batch import Batch
 from pose2mesh.datasets.source import VALIDATION_BATCH, ValidationSample
-from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, detect, sample_people
+from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, detect, pose_fingers, sample_people
 from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 from pose2mesh.datasets.synthetic.pose_sources import describe_poses
 from pose2mesh.skeletons import JointSet
@@ -60,7 +60,8 @@ class SyntheticSource:
     def posed_bodies(self, count: int, generator: torch.Generator) -> np.ndarray:
         with torch.no_grad():
             shapes = self.config.shapes.sample(count, generator)
-            return self.body(shapes, self.train_poses.sample(count, generator)).numpy()
+            poses = pose_fingers(self.train_poses.sample(count, generator), self.config.fingers, 1, generator)
+            return self.body(shapes, poses).numpy()
 
     def prepare(self, points: Tensor | None) -> None:
         self._synthesiser = BodySynthesiser(self.body, self.joint_set, points)

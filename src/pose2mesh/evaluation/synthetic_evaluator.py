@@ -7,7 +7,7 @@ measured, too (`evaluation.surface_quality`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from zlib import crc32
@@ -89,20 +89,31 @@ def evaluate_kinds(
     Raises:
         InputError: as `evaluate_synthetic`, or there are fewer samples than kinds.
     """
-    if test.samples < len(sources):
-        raise InputError(f"--samples {test.samples}: expected at least one for each of {len(sources)} kinds of motion")
     body = body or default_body()
-    meter, by_kind = SurfaceMeter(body), {}
-    share, remainder = divmod(test.samples, len(sources))
-    for index, (kind, source) in enumerate(sources.items()):
-        part = replace(test, samples=share + (index < remainder), seed=(test.seed + crc32(kind.encode())) % 2**63)
-        by_kind[kind] = _values(predictor, source, part, body, meter)
+    meter = SurfaceMeter(body)
+    parts = kind_tests(list(sources), test)
+    by_kind = {kind: _values(predictor, sources[kind], part, body, meter) for kind, part in parts.items()}
     first = next(iter(by_kind.values()))
     results = _settings(predictor, test)
     results |= _means({name: torch.cat([values[name] for values in by_kind.values()]) for name in first})
     if set(by_kind) != {""}:
         results["kinds"] = {kind: _of_kind(values) for kind, values in by_kind.items()}
     return results
+
+
+def kind_tests(kinds: Sequence[str], test: SyntheticTest) -> dict[str, SyntheticTest]:
+    """The part of a test that each kind of motion gets; the kind "" has the seed of the test itself.
+
+    Raises:
+        InputError: there are fewer samples than kinds.
+    """
+    if test.samples < len(kinds):
+        raise InputError(f"--samples {test.samples}: expected at least one for each of {len(kinds)} kinds of motion")
+    share, remainder = divmod(test.samples, len(kinds))
+    return {
+        kind: replace(test, samples=share + (index < remainder), seed=(test.seed + crc32(kind.encode())) % 2**63)
+        for index, kind in enumerate(kinds)
+    }
 
 
 def _settings(predictor: Predictor, test: SyntheticTest) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 import torch
 
+from pose2mesh.body_models.finger_pose import fingers_of
 from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.datasets.batch import Batch
 from pose2mesh.datasets.synthetic.bodies import (
@@ -15,6 +16,7 @@ from pose2mesh.datasets.synthetic.bodies import (
     SyntheticConfig,
     SyntheticSamples,
     detect,
+    pose_fingers,
     rotation_to_ray,
     sample_people,
     sample_videos,
@@ -23,7 +25,7 @@ from pose2mesh.datasets.synthetic.bodies import (
 from pose2mesh.datasets.synthetic.camera_sampling import CameraConfig
 from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
-from pose2mesh.skeletons import BODY_JOINT_SETS, COCO, HUMAN36, JointSet
+from pose2mesh.skeletons import BODY_JOINT_SETS, COCO, HUMAN36, WHOLEBODY, JointSet
 from tests.moving_poses import STEP_M, moving_poses
 
 POINTS = torch.arange(0, 13718, 97)
@@ -38,6 +40,29 @@ def draw(
     source = PoseSource(None, config.poses)
     generator = torch.Generator().manual_seed(seed)
     return sample_people(COUNT, source, BodySynthesiser(body, joint_set, points), config, generator)
+
+
+def test_a_share_of_the_bodies_has_sampled_fingers(anny_body: BodyModel) -> None:
+    config = SyntheticConfig(poses=PoseConfig(procedural=1.0), views=1, fingers=0.5)
+    source, synthesiser = PoseSource(None, config.poses), BodySynthesiser(anny_body, WHOLEBODY, POINTS)
+    samples = sample_people(200, source, synthesiser, config, torch.Generator().manual_seed(0))
+    fingers = fingers_of(samples.orientations)
+    at_rest = (fingers - torch.eye(3)).abs().amax((1, 2, 3)) < 1e-5
+    assert 60 < at_rest.sum() < 140
+    posed = anny_body(samples.phenotypes, samples.orientations)
+    joints = samples.cameras.to_camera(anny_body.regressor(WHOLEBODY) @ posed)
+    expected = joints - joints[:, WHOLEBODY.root_index, None]
+    torch.testing.assert_close(samples.joints_cam, expected, rtol=0, atol=1e-4)
+
+
+def test_without_a_share_poses_and_random_numbers_stay() -> None:
+    pose, generator = torch.eye(3).expand(4, 22, 3, 3), torch.Generator().manual_seed(0)
+    state = generator.get_state()
+    assert pose_fingers(pose, 0.0, 1, generator) is pose
+    assert torch.equal(generator.get_state(), state)
+    video = pose_fingers(pose, 1.0, 2, generator)
+    torch.testing.assert_close(video[0], video[1])
+    assert not torch.allclose(video[1], video[2])
 
 
 @pytest.fixture(scope="module")

@@ -55,6 +55,8 @@ class RenderingConfig:
             raise InputError(f"pictures: distinct {self.distinct!r}: expected a positive multiple of {whole}")
         if self.synthetic.views != 1:
             raise InputError(f"pictures: synthetic.views {self.synthetic.views!r}: expected 1, one image a body")
+        if self.synthetic.fingers:
+            raise InputError(f"pictures: synthetic.fingers {self.synthetic.fingers!r}: expected 0, without fingers")
         if self.backgrounds < 0:
             raise InputError(f"pictures: backgrounds {self.backgrounds!r}: expected a seed of 0 or more")
         if self.stride < 1:

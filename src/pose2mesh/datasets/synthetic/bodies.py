@@ -12,11 +12,13 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
+from pose2mesh.body_models.finger_pose import resting_fingers, with_fingers
 from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.body_models.skinning import SkinnedPoints, skin
 from pose2mesh.datasets.batch import Batch
 from pose2mesh.datasets.synthetic.camera_sampling import CameraConfig, Cameras, sample_cameras
 from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig, add_detection_noise
+from pose2mesh.datasets.synthetic.finger_sampling import sample_fingers
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.geometry.rotations import rotation_between
 from pose2mesh.skeletons import JointSet
@@ -52,6 +54,7 @@ class SyntheticConfig:
     Attributes:
         shapes, poses, cameras, noise: See their classes.
         views: Cameras (and detections) per posed body: posing costs more than projecting.
+        fingers: Share of bodies whose fingers are sampled (`finger_sampling`); those of the others follow their hands.
     """
 
     shapes: ShapeConfig = field(default_factory=ShapeConfig)
@@ -59,6 +62,7 @@ class SyntheticConfig:
     cameras: CameraConfig = field(default_factory=CameraConfig)
     noise: NoiseConfig = field(default_factory=NoiseConfig)
     views: int = 2
+    fingers: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ class SyntheticSamples:
 
     Attributes:
         phenotypes: (B, 6).
-        orientations: (B, 22, 3, 3).
+        orientations: (B, 22, 3, 3), or (B, 52, 3, 3) where fingers are sampled.
         cameras: B cameras.
         joints_cam: (B, J, 3) in camera axes, relative to the root joint.
         points_cam: (B, R, 3) likewise, or None.
@@ -144,7 +148,7 @@ def sample_people(
     """Sample `count` people: `count / views` bodies, each under `views` cameras."""
     bodies = -(-count // config.views)
     phenotypes = config.shapes.sample(bodies, generator)
-    orientations = source.sample(bodies, generator)
+    orientations = pose_fingers(source.sample(bodies, generator), config.fingers, 1, generator)
     joints, points, root = synthesiser(phenotypes, orientations)
     repeat = torch.arange(count, device=joints.device) // config.views
     stature = (joints[..., 2].amax(1) - joints[..., 2].amin(1)).clamp_min(1.2)[repeat]
@@ -172,6 +176,7 @@ def sample_videos(
     videos = count // frames
     phenotypes = config.shapes.sample(videos, generator).repeat_interleave(frames, dim=0)
     orientations, path = source.sample_motion(videos, frames, stride, generator)
+    orientations = pose_fingers(orientations, config.fingers, frames, generator)
     joints, points, root = synthesiser(phenotypes, orientations)
     stature = (joints[..., 2].amax(1) - joints[..., 2].amin(1)).unflatten(0, (videos, frames)).amax(1)
     cameras = sample_cameras(videos, stature.clamp_min(1.2), config.cameras, generator).repeated(frames)
@@ -180,6 +185,19 @@ def sample_videos(
     away[:, 2] -= away[:, 2].unflatten(0, (videos, frames)).amin(1).repeat_interleave(frames)
     cameras = replace(cameras, position_cam=cameras.position_cam + away)
     return _under(cameras, phenotypes, orientations, joints, points, root)
+
+
+def pose_fingers(orientations: Tensor, share: float, frames: int, generator: torch.Generator) -> Tensor:
+    """Poses (B, 22, 3, 3) with sampled fingers (B, 52, 3, 3), still over each `frames` in a row; as given at share 0.
+
+    In a share of the samples the fingers are sampled, in the others they follow their hands.
+    """
+    if share == 0:
+        return orientations
+    count = len(orientations) // frames
+    sampled = torch.rand(count, 1, 1, 1, generator=generator, device=generator.device) < share
+    fingers = torch.where(sampled, sample_fingers(count, generator), resting_fingers(count, generator.device))
+    return with_fingers(orientations, fingers.repeat_interleave(frames, dim=0))
 
 
 def _under(
