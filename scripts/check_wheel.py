@@ -16,6 +16,8 @@ NEEDED = (
     "pose2mesh/weights/movenet/movenet_multipose.onnx",
     "pose2mesh/weights/blazepose/person_detector.onnx",
     "pose2mesh/weights/blazepose/pose_landmarks.onnx",
+    "pose2mesh/weights/hands/palm_detector.onnx",
+    "pose2mesh/weights/hands/hand_landmarks.onnx",
     "pose2mesh/visualization/static/pose2mesh.js",
     "pose2mesh/body_models/anny_articulation.npz",
     "pose2mesh/body_models/anny_regressors.npz",

@@ -14,10 +14,12 @@ from PIL import Image
 from pose2mesh.body_models.interface import BodyMesh
 from pose2mesh.detectors import registry as detectors
 from pose2mesh.detectors.detection import Detection
+from pose2mesh.detectors.hands import hand_detector
 from pose2mesh.errors import InputError
 from pose2mesh.geometry.camera import Intrinsics, nominal_intrinsics
 from pose2mesh.inference.predictor import Predictor
 from pose2mesh.io import mesh_files
+from pose2mesh.io.hands import Hands
 from pose2mesh.io.images import read_image
 from pose2mesh.io.keypoints import read_keypoints
 from pose2mesh.models.bundle.bundle import Bundle, load_bundle, save_bundle
@@ -27,7 +29,7 @@ from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.pipelines.formats import writers
 from pose2mesh.pipelines.image_pipeline import predict_files
 from pose2mesh.pipelines.predict_options import PredictOptions
-from pose2mesh.skeletons import HUMAN36
+from pose2mesh.skeletons import HAND, HUMAN36
 
 ALL = ",".join(name for name in writers("image") if name != "rig")  # the small body has none
 
@@ -523,6 +525,33 @@ def test_people_of_an_image_are_detected_recovered_and_drawn(bundle_file: Path, 
     drawn = read_image(tmp_path / "out" / "street_overlay.png")
     assert drawn.shape == (480, 640, 3)
     assert (np.abs(drawn[0, 0].astype(int) - (90, 120, 60)) < 5).all()  # the photo is under it
+
+
+def test_hands_of_detected_people_are_written_and_drawn(
+    bundle_file: Path, tmp_path: Path, fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class LeftHands:
+        def __call__(self, image: np.ndarray, people: list[Detection]) -> list[Detection]:
+            joints, metres = np.zeros((2, 21, 3), np.float32), np.full((2, 21, 3), np.nan, np.float32)
+            joints[0], metres[0] = np.linspace((30, 40, 0.8), (60, 40, 0.8), 21), 0.01
+            return [replace(people[0], hands=Hands(joints, metres)), people[1]]
+
+    monkeypatch.setattr(hand_detector, "HandDetector", LeftHands)
+    photo = photo_file(tmp_path / "wave.jpg")
+    assert run([photo], bundle_file, options(tmp_path / "with"))[0] == 0
+    assert run([photo], bundle_file, replace(options(tmp_path / "without"), hands=False))[0] == 0
+    with_hands, without = (json.loads((tmp_path / name / "wave.json").read_text()) for name in ("with", "without"))
+    assert with_hands["hand_joint_names"] == list(HAND.names)
+    first, second = with_hands["people"]
+    np.testing.assert_allclose(first["hands2d_px"]["left"][20], (60, 40, 0.8), atol=1e-3)
+    assert first["hands3d_m"]["left"][3] == pytest.approx([0.01] * 3)
+    assert first["hands2d_px"]["right"] is first["hands3d_m"]["right"] is None
+    for person in (second, *without["people"]):
+        assert person["hands2d_px"] is person["hands3d_m"] is None
+    drawn, plain = (read_image(tmp_path / name / "wave_overlay.png").astype(int) for name in ("with", "without"))
+    rows, columns = np.nonzero((drawn != plain).any(axis=2))
+    assert 36 <= rows.min() <= rows.max() <= 44
+    assert 26 <= columns.min() <= columns.max() <= 64
 
 
 def test_a_folder_of_images_is_processed(bundle_file: Path, tmp_path: Path, fake: Fake) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pose2mesh.errors import InputError
 from pose2mesh.io.body_mask import BodyMask as BodyMask
+from pose2mesh.io.hands import Hands as Hands
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +26,7 @@ class Detection:
             the axes (x right, y down, z forward) of a camera that faces the person.
         landmarks_px: (33, 3) float32, or None: x, y and confidence in the order of `skeletons.MEDIAPIPE33`.
         mask: The silhouette, or None.
+        hands: Left and right hand, 21 joints each, or None where no hands were searched (`hands.hand_detector`).
     """
 
     joints_px: NDArray[np.float32]
@@ -34,6 +36,7 @@ class Detection:
     joints3d_m: NDArray[np.float32] | None = None
     landmarks_px: NDArray[np.float32] | None = None
     mask: BodyMask | None = None
+    hands: Hands | None = None
 
 
 class Detector(Protocol):

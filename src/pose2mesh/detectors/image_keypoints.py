@@ -8,19 +8,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose2mesh.detectors.detection import Detection, Detector
+from pose2mesh.detectors.hands.hand_detector import HandDetector
 from pose2mesh.io.keypoints import ImageInput, PoseInput
 from pose2mesh.skeletons import COCO, COCO17, convert
 
 
-def detect_image(path: Path, image: NDArray[np.uint8], detector: Detector) -> ImageInput:
+def detect_image(
+    path: Path, image: NDArray[np.uint8], detector: Detector, hand_detector: HandDetector | None = None
+) -> ImageInput:
     """Detect the people of an image, best score first.
 
     Args:
         path: Path of the image file; the results are named after it.
         image: (H, W, 3) RGB.
         detector: Detector from `load_detector`.
+        hand_detector: Detector of the hands of these people, if they are wanted.
     """
-    people = [pose_input(person, index) for index, person in enumerate(detector(image))]
+    found = detector(image)
+    if hand_detector is not None:
+        found = hand_detector(image, found)
+    people = [pose_input(person, index) for index, person in enumerate(found)]
     return ImageInput(path.stem, image_name=path.name, size=(image.shape[1], image.shape[0]), people=people)
 
 
@@ -41,4 +48,5 @@ def pose_input(person: Detection, index: int) -> PoseInput:
         mask=person.mask,
         score=person.score,
         joints3d_m=person.joints3d_m,
+        hands=person.hands,
     )

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from pose2mesh.errors import InputError
 from pose2mesh.io.body_mask import BodyMask
 from pose2mesh.io.hand_keypoints import place_hands
+from pose2mesh.io.hands import Hands
 from pose2mesh.io.image_size import outside_image
 from pose2mesh.io.json_fields import finite_numbers, objects, read_identifier, read_triples, shown
 from pose2mesh.skeletons import (
@@ -67,6 +68,7 @@ class PoseInput:
         original: (J, 3) float32, the joints of the file in its order: x, y in pixels, confidence in [0, 1].
         original_names: Names of the `J` joints of `original`.
         box_px: (x, y, width, height) in pixels, where the file has a box.
+        hands: The hands, from a detector that estimates them.
         mask: COCO's segmentation of the file, unchecked (a list of polygons, or a run-length dict), or a detector's.
         score: Score of the detector for the person, where the file has one.
         joints3d_m: (J, 3) 3D joints in the order of `original`, estimated from the image by a detector that does; see
@@ -80,6 +82,7 @@ class PoseInput:
     original: NDArray[np.float32]
     original_names: tuple[str, ...]
     box_px: tuple[float, float, float, float] | None = None
+    hands: Hands | None = None
     mask: list[Any] | dict[str, Any] | BodyMask | None = None
     score: float | None = None
     joints3d_m: NDArray[np.float32] | None = None

@@ -163,11 +163,14 @@ def _image_npz(output: ImageOutput, path: Path) -> None:
 
 
 def _image_overlay(output: ImageOutput, path: Path) -> None:
+    from pose2mesh.visualization.hand_drawing import draw_hands
     from pose2mesh.visualization.overlay import draw_overlay
     from pose2mesh.visualization.renderer import PALETTE, save_image
 
-    result = output.result
-    image = draw_overlay(result.canvas(), result.people, output.predictor, result.colours or PALETTE, output.overlay)
+    result, canvas = output.result, output.result.canvas()
+    image = draw_overlay(canvas, result.people, output.predictor, result.colours or PALETTE, output.overlay)
+    if output.overlay.joints or output.overlay.confidences:
+        image = draw_hands(image, canvas, result.hands)
     save_image(path, image)
 
 

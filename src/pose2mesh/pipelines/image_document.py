@@ -10,6 +10,8 @@ from pose2mesh.body_models.bones import BODY_BONES
 from pose2mesh.geometry.camera import Intrinsics
 from pose2mesh.inference.person import BodyPose, Person
 from pose2mesh.inference.predictor import Predictor
+from pose2mesh.io.hands import SIDES, Hands
+from pose2mesh.skeletons import HAND
 from pose2mesh.visualization.image_result import ImageResult
 
 
@@ -22,6 +24,7 @@ def describe_image(
     """The JSON document of an image; `files` are the file names of each person by format, `rigs` the results of
     `motion.person_fitting.rig_people`."""
     rigs = rigs or [{} for _ in files]
+    hands = result.hands or [None for _ in files]
     return {
         "input": result.name,
         "model": predictor.info.name,
@@ -29,9 +32,12 @@ def describe_image(
         "up": result.gravity.describe(),
         "refined": result.is_refined,
         "joint_names": list(predictor.joint_set.names),
+        "hand_joint_names": list(HAND.names),
         "people": [
-            describe_person(person, identifier, names) | ({"rig": fitted} if fitted else {})
-            for person, identifier, names, fitted in zip(result.people, result.identifiers, files, rigs, strict=True)
+            describe_person(person, identifier, names) | describe_hands(both) | ({"rig": fitted} if fitted else {})
+            for person, identifier, names, both, fitted in zip(
+                result.people, result.identifiers, files, hands, rigs, strict=True
+            )
         ],
         "skipped": [{"id": skip.identifier, "reason": skip.reason} for skip in result.skipped],
     }
@@ -47,6 +53,17 @@ def describe_camera(intrinsics: Intrinsics | None, size: tuple[int, int] | None)
             document |= {"field_of_view_deg": [round(angle, 2) for angle in angles]}
             document |= {"focal_length_35mm": round(intrinsics.focal_35mm(size), 2)}
     return document
+
+
+def describe_hands(hands: Hands | None) -> dict[str, Any]:
+    """The detected hands of a person: each side's joints (21, 3) in pixels with confidence, and in metres; null for a
+    hand that was not found, and in place of the sides where no hands were searched."""
+    if hands is None:
+        return {"hands2d_px": None, "hands3d_m": None}
+    return {
+        name: {side: array[index] if hands.present[index] else None for index, side in enumerate(SIDES)}
+        for name, array in (("hands2d_px", hands.joints_px), ("hands3d_m", hands.joints3d_m))
+    }
 
 
 def describe_person(person: Person, identifier: int | str | None, files: dict[str, str]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from pose2mesh.io.focal_length import FocalLength, read_focal_length
 from pose2mesh.io.image_lookup import IMAGE_SUFFIXES, match_images
 from pose2mesh.io.image_size import outside_image
 from pose2mesh.io.images import count_frames, read_image, resize_image
-from pose2mesh.io.keypoints import ImageInput, Skipped, read_keypoints
+from pose2mesh.io.keypoints import ImageInput, PoseInput, Skipped, read_keypoints
 from pose2mesh.model_zoo import load_model
 from pose2mesh.pipelines.camera_choice import choose_intrinsics
 from pose2mesh.pipelines.formats import writers
@@ -40,6 +40,7 @@ from pose2mesh.visualization.image_result import ImageResult
 
 if TYPE_CHECKING:
     from pose2mesh.detectors.detection import Detector
+    from pose2mesh.detectors.hands.hand_detector import HandDetector
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,7 @@ def predict_files(
         from pose2mesh.detectors.registry import load_detector
 
         detector = load_detector(options.detector, options.detector_model or None, options.offline)
+    hand_detector = _load_hand_detector(jobs, options)
     predictor = load_model(model, device, backend)
     if options.height is not None:
         predictor.require_heights(options.height)
@@ -133,7 +135,7 @@ def predict_files(
 
                 assert detector is not None
                 assert job.image is not None
-                keypoints = detect_image(job.image, read_image(job.image), detector)
+                keypoints = detect_image(job.image, read_image(job.image), detector, hand_detector)
             for line in write_image(predictor, keypoints, job.image, options):
                 say(line)
         except InputError as error:
@@ -144,6 +146,17 @@ def predict_files(
         if options.image is not None and job.image is None:
             warn(f"{job.stem}: no image found in {options.image}; drawn on a plain canvas")
     return 0 if not faults else 1 if written else 2
+
+
+def _load_hand_detector(jobs: list[Job], options: PredictOptions) -> HandDetector | None:
+    """The detector of hands, where images have people to be detected and a format shows their hands."""
+    if not options.hands or not any(job.needs_detector and job.video is None for job in jobs):
+        return None
+    if not {"json", "overlay"} & set(options.image_formats):
+        return None
+    from pose2mesh.detectors.hands.hand_detector import HandDetector
+
+    return HandDetector()
 
 
 def read_input(path: Path, options: PredictOptions) -> list[Job]:
@@ -319,7 +332,7 @@ def recover_image(
         if size is not None:
             _require_inside(keypoints, size)
     intrinsics = choose_intrinsics(options.camera, size, focal_35mm, keypoints.stem)
-    people, identifiers, skipped = _recover_people(predictor, keypoints, intrinsics, options, size, image)
+    people, inputs, skipped = _recover_people(predictor, keypoints, intrinsics, options, size, image)
     name = keypoints.image_name or keypoints.stem
     gravity = LEVEL_CAMERA
     if options.up == "auto":
@@ -331,11 +344,12 @@ def recover_image(
         image,
         size,
         people,
-        identifiers,
+        [each.identifier for each in inputs],
         skipped,
         intrinsics,
         is_refined=options.refine,
         gravity=gravity,
+        hands=[each.hands for each in inputs],
     )
 
 
@@ -358,18 +372,18 @@ def _recover_people(
     options: PredictOptions,
     size: tuple[int, int] | None,
     image: NDArray[np.uint8] | None,
-) -> tuple[list[Person], list[int | str | None], list[Skipped]]:
-    """The people, their ids, and the annotations skipped by the reader or because too few joints fit the model."""
+) -> tuple[list[Person], list[PoseInput], list[Skipped]]:
+    """The people, their input, and the annotations skipped by the reader or because too few joints fit the model."""
     found = usable_people(keypoints.people, predictor.joint_set)
     if image is not None and predictor.needs_image and size is not None:
         image = resize_image(image, size)
     people = predictor.recover_converted(
         found.joints_px, found.confidence, intrinsics, options.height, size, image, joints3d_m=found.joints3d_m
     )
+    given = [keypoints.people[index] for index in found.kept]
     if options.refine:
         from pose2mesh.inference.refinement import refine_people
 
-        given = [keypoints.people[index] for index in found.kept]
         masks = [body_mask(each.mask, f"{keypoints.stem}: person {each.identifier}: segmentation") for each in given]
         people = refine_people(predictor, people, masks)
-    return people, [keypoints.people[index].identifier for index in found.kept], [*keypoints.skipped, *found.skipped]
+    return people, given, [*keypoints.skipped, *found.skipped]

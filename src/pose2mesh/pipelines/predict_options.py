@@ -52,6 +52,8 @@ class PredictOptions:
             people; level: that of a level camera.
         refine: Move the bodies to the 2D joints and, in images, to the silhouette if there is one: the detector's or
             the segmentation of a COCO file.
+        hands: Also detect the hands of people who are detected in images, for json and overlay; the mesh does not use
+            them.
     """
 
     out: Path = Path("pose2mesh_out")
@@ -70,6 +72,7 @@ class PredictOptions:
     up: Literal["auto", "level"] = "auto"
     refine: bool = False
     image_size: str | None = None
+    hands: bool = True
 
     def check(self) -> None:
         """Check every option before any work is done.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pose2mesh.geometry.camera import Intrinsics
 from pose2mesh.geometry.gravity import LEVEL_CAMERA, Gravity
 from pose2mesh.inference.person import Person
+from pose2mesh.io.hands import Hands
 from pose2mesh.io.keypoints import Skipped
 from pose2mesh.visualization.overlay import Canvas, blank_canvas, image_canvas
 from pose2mesh.visualization.renderer import PALETTE, Colour
@@ -31,6 +32,7 @@ class ImageResult:
         numbers: Colour index of each person, the same in every frame of a video; None for the order of `people`.
         gravity: Which way is up, for formats whose bodies stand upright.
         is_refined: Whether the people were moved to their joints and silhouettes (`inference.refinement`).
+        hands: Hands of each person, None where none were searched; empty where those of no person were.
     """
 
     stem: str
@@ -44,6 +46,7 @@ class ImageResult:
     numbers: list[int] | None = None
     gravity: Gravity = LEVEL_CAMERA
     is_refined: bool = False
+    hands: list[Hands | None] = field(default_factory=list)
 
     def canvas(self) -> Canvas:
         """The canvas that its people are drawn on."""
