@@ -16,10 +16,11 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from pose2mesh.cli.main import main
+from pose2mesh.cli.main import app, main
 from pose2mesh.config.config_files import dump_config
 from pose2mesh.config.train_config import TrainConfig, load_config
 from pose2mesh.pipelines import image_pipeline
+from pose2mesh.pipelines.predict_options import PredictOptions
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "coco_people.json"
 
@@ -120,6 +121,13 @@ def test_every_option_is_explained(command: str, capsys: pytest.CaptureFixture[s
 def test_usage_errors(arguments: list[str], fault: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 2
     assert fault in one_line(capsys)
+
+
+@pytest.mark.parametrize(("flags", "expected"), [(["--hands"], True), (["--no-hands"], False)])
+def test_hands_can_be_turned_off(flags: list[str], expected: bool) -> None:
+    _, bound, _ = app.parse_args(["predict", "people.json", *flags])
+    options = next(value for value in bound.arguments.values() if isinstance(value, PredictOptions))
+    assert options.hands is expected
 
 
 def test_a_usage_error_in_a_process_of_its_own() -> None:

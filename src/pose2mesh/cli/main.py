@@ -36,7 +36,7 @@ app = App(
     help="From a 2D human pose to a 3D human mesh.",
     version_flags=["--version"],
     suppress_keyboard_interrupt=False,
-    # No --no-FLAG; options that hold several values take all that follow.
+    # No --no-FLAG by default; options that hold several values take all that follow.
     default_parameter=Parameter(negative="", consume_multiple=True, show_default=_shown_default),
 )
 for command in (predict, train, evaluate, robustness, export, info, convert, serve, crawl, data):

@@ -72,7 +72,7 @@ class PredictOptions:
     up: Literal["auto", "level"] = "auto"
     refine: bool = False
     image_size: str | None = None
-    hands: bool = True
+    hands: Annotated[bool, Parameter(negative="--no-hands")] = True
 
     def check(self) -> None:
         """Check every option before any work is done.
