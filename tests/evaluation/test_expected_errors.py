@@ -62,7 +62,8 @@ def test_errors_along_the_line_of_sight_of_people_beside_the_axis() -> None:
     line = look_at(pixels[0], confidence[0], camera)[1][2]  # the axis of the camera that faces the person
     true = torch.zeros(1, 4, 3)
     predicted = np.tile(0.1 * line, (1, 4, 1))
-    errors = absolute_error_values(predicted, true, pixels, confidence, [camera])
-    assert errors[..., 0].numpy() == pytest.approx(0, abs=1e-9)
-    assert errors[..., 1].numpy() == pytest.approx(0.1)
-    assert absolute_error_values(predicted, true, pixels, confidence, None)[..., 0].max() > 0.02
+    predicted[:, 3] = 0  # the root, to which joints are relative
+    errors = absolute_error_values(predicted + 5, true - 7, pixels, confidence, [camera], 3)
+    assert errors[..., 0].numpy() == pytest.approx(0, abs=1e-6)
+    assert errors[0, :3, 1].numpy() == pytest.approx(0.1)
+    assert absolute_error_values(predicted, true, pixels, confidence, None, 3)[..., 0].max() > 0.02

@@ -95,7 +95,13 @@ def absolute_error_values(
     pixels: NDArray[np.floating],
     confidence: NDArray[np.floating],
     intrinsics: list[Intrinsics] | None,
+    root: int,
 ) -> Tensor:
-    """`absolute_errors` (P, J, 2) of predicted joints (P, J, 3) in camera axes, along each person's line of sight."""
-    bodies = (to_lines_of_sight(joints, pixels, confidence, intrinsics) for joints in (predicted, true.numpy()))
+    """`absolute_errors` (P, J, 2) of joints (P, J, 3) in camera axes, relative to the joint `root`, along each person's
+    line of sight.
+    """
+    bodies = (
+        to_lines_of_sight(joints - joints[:, root, None], pixels, confidence, intrinsics)
+        for joints in (predicted, true.numpy())
+    )
     return torch.from_numpy(absolute_errors(*bodies))

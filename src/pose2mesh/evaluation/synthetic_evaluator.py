@@ -185,7 +185,7 @@ def _chunk_values(
         bodies = predictor.run_bodies(chunk.pixels, chunk.confidence, intrinsics, chunk.images)
         joints, vertices = bodies.joints, bodies.vertices
         if given == test.camera and bodies.expected_errors_m is not None:
-            observed = chunk.pixels, chunk.confidence, intrinsics
+            observed = chunk.pixels, chunk.confidence, intrinsics, joint_set.root_index
             values[_ERRORS] = absolute_error_values(joints, chunk.ground_truth.joints, *observed)
             values[_EXPECTED] = torch.from_numpy(bodies.expected_errors_m)
         if test.refine:

@@ -124,7 +124,7 @@ def fit_error_quantiles(
     cameras = [nominal_intrinsics((int(width), int(height))) for width, height in people.cameras.size_px]
     bodies = predictor.run_bodies(pixels, confidence, cameras)
     assert bodies.expected_errors_m is not None
-    errors = absolute_error_values(bodies.joints, people.joints_cam, pixels, confidence, cameras)
+    errors = absolute_error_values(bodies.joints, people.joints_cam, pixels, confidence, cameras, joint_set.root_index)
     return fit_quantiles(errors.numpy(), bodies.expected_errors_m, joint_set.root_index)
 
 
