@@ -106,7 +106,7 @@ class TextbookPose2Mesh(Pose2Mesh):
 
     def forward(self, joints_px: Tensor, confidence: Tensor) -> Prediction:
         x = self.normalise(joints_px, confidence)
-        lifted, offsets = self._lift(x)
+        lifted, offsets, *_ = self._lift(x)
         points = self.meshnet(torch.cat((x, lifted.detach().to(x.dtype)), dim=-1))[:, self.point_nodes]
         relative = lifted - lifted[:, self.joint_set.root_index, None]
         with torch.autocast(lifted.device.type, enabled=False):

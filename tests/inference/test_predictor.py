@@ -20,7 +20,7 @@ from pose2mesh.inference.torch_backend import TorchBackend
 from pose2mesh.models.bundle.bundle import Bundle, load_bundle
 from pose2mesh.models.bundle.bundle_info import BundleInfo
 from pose2mesh.models.mesh_topology import MeshTopology
-from pose2mesh.models.pose2mesh import Prediction
+from pose2mesh.models.pose2mesh import Mesh, Prediction
 from pose2mesh.skeletons import COCO
 
 CAMERA = Intrinsics(800, 820, 500, 400)
@@ -53,6 +53,15 @@ class Oracle(nn.Module):
 
     def vertices(self, points: Tensor) -> Tensor:
         return torch.cat((points, points + 0.01), dim=1)
+
+    def mesh(self, prediction: Prediction) -> Mesh:
+        return Mesh(self.joints(prediction.points), self.vertices(prediction.points), None)
+
+    def shape(self, prediction: Prediction) -> None:
+        return None
+
+    def expected_errors(self, prediction: Prediction) -> None:
+        return None
 
 
 def oracle(joints: np.ndarray, surface: MeshTopology, **info: Any) -> tuple[Predictor, Oracle]:

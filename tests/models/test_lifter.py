@@ -23,7 +23,7 @@ from pose2mesh.models.lifter import Lifted, Lifter
 from pose2mesh.models.lifter_registry import LIFTERS, LifterEntry, OnnxWriter, find_lifter
 from pose2mesh.models.mesh_topology import MeshTopology
 from pose2mesh.models.network_config import LIFTER_PREFIX, NetworkConfig
-from pose2mesh.models.onnx_graph.graph_builder import OnnxGraph
+from pose2mesh.models.onnx_graph.graph_builder import LiftedNames, OnnxGraph
 from pose2mesh.models.pose2mesh import Pose2Mesh
 from pose2mesh.skeletons import COCO
 from pose2mesh.training.pretrained import load_pretrained
@@ -58,10 +58,10 @@ class TinyLifter(Lifter):
         return Lifted(self.last(self.first(x.mean(1).flatten(1)).relu()).unflatten(1, (-1, 3)), None)
 
 
-def write_tiny(graph: OnnxGraph, x: str, config: NetworkConfig, joints: int) -> tuple[str, None]:
+def write_tiny(graph: OnnxGraph, x: str, config: NetworkConfig, joints: int) -> LiftedNames:
     hidden = graph.op("Gemm", graph.op("Flatten", x), *graph.linear(f"{LIFTER_PREFIX}first"), transB=1)
     flat = graph.op("Gemm", graph.op("Relu", hidden), *graph.linear(f"{LIFTER_PREFIX}last"), transB=1)
-    return graph.op("Reshape", flat, [-1, joints, 3], output="lifted"), None
+    return LiftedNames(graph.op("Reshape", flat, [-1, joints, 3], output="lifted"), None)
 
 
 def _network() -> type[Lifter]:

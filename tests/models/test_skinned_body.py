@@ -143,6 +143,24 @@ def test_mesh_is_skinned_and_relative_to_the_root(skinned_network: Pose2Mesh) ->
     assert (errors > 0).all()
 
 
+def test_shapes_are_moved_to_an_age(skinned_network: Pose2Mesh, skinned_surface: MeshTopology) -> None:
+    assert skinned_surface.skinned is not None
+    skinning, weights = skinned_network.skinning, skinned_surface.skinned.phenotypes[:, 1]
+    assert skinning is not None
+    shapes = torch.randn(50, SHAPES)
+    ages = shapes.numpy() @ weights[:-1] + weights[-1]
+    least = float(np.median(ages))
+    aged = skinning.aged(shapes, least)
+    assert np.allclose(aged.numpy() @ weights[:-1] + weights[-1], np.maximum(ages, least), atol=1e-4)
+    assert torch.equal(aged[torch.from_numpy(ages > least)], shapes[torch.from_numpy(ages > least)])
+    prediction = skinned_network(100 * torch.rand(4, 19, 2), torch.ones(4, 19))
+    assert skinned_network.shape(prediction) is prediction.shape
+    older = Pose2Mesh(dataclasses.replace(skinned_network.config, least_age=9.0), COCO, skinned_surface)
+    found = older.shape(prediction)
+    assert found is not None
+    assert np.allclose(found.detach().numpy() @ weights[:-1] + weights[-1], 9, atol=1e-3)
+
+
 def test_gradient_reaches_meshnet_through_the_pose(skinned_network: Pose2Mesh) -> None:
     prediction = skinned_network(100 * torch.rand(4, 19, 2), torch.ones(4, 19))
     skinned_network.skinned_points(prediction).square().sum().backward()

@@ -151,7 +151,7 @@ def test_divided_steps_see_the_same_people(disk: Path) -> None:
     again = module.training_batch(3, 8, epoch=1)
     assert torch.equal(whole.points, again.points)
     assert not torch.equal(whole.joints_px, module.training_batch(3, 8, epoch=2).joints_px)
-    assert all(torch.isfinite(getattr(whole, item.name)).all() for item in fields(whole))
+    assert all(torch.isfinite(getattr(whole, item.name)).all() for item in fields(whole) if item.name != "shape")
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,9 @@ class NetworkConfig:
         skinned: Whether the vertices are those of a body in the pose that MeshNet's points show, with the lifter's
             shape (`models.skinned_body`). Needs `shape_components`.
             Differs from the paper, whose MeshNet predicts every vertex: limbs that the network is not sure of wither.
+        least_age: Predicted shapes of a skinned body are moved to this age on Anny's scale if they are younger; 2/3
+            is a young adult, 0 keeps them. The proportions of 2D joints, of real people above all, say too little to
+            tell children from adults, and most people are adults.
         expected_errors: Whether the lifter predicts how large the errors of its joints and shape are.
         joint_widths, block_widths, head_width, chebyshev_order: See `MeshNet`; one block per level, coarsest first.
         spectrum: See `graph.laplacian.rescaled_laplacian`.
@@ -60,6 +63,7 @@ class NetworkConfig:
     landmarks: int = 0
     shape_components: int = 0
     skinned: bool = False
+    least_age: float = 0.0
     expected_errors: bool = False
     joint_widths: tuple[int, ...] = (32, 64, 64)
     block_widths: tuple[tuple[int, int], ...] = field(

@@ -16,7 +16,7 @@ from pose2mesh.models.lifter_registry import find_lifter
 from pose2mesh.models.mesh_topology import MeshTopology, laplacians
 from pose2mesh.models.meshnet import MeshNet
 from pose2mesh.models.network_config import NetworkConfig
-from pose2mesh.models.skinned_body import SkinnedBody
+from pose2mesh.models.skinned_body import AGE, SkinnedBody
 from pose2mesh.skeletons import JointSet
 
 
@@ -196,7 +196,9 @@ class Pose2Mesh(nn.Module):
             joints, vertices, rotations = self.joints(points), self.vertices(points), None
         else:
             rotations = self.skinning.rotations(points)
-            vertices = self.skinning(rotations, prediction.shape)
+            shape = self.shape(prediction)
+            assert shape is not None
+            vertices = self.skinning(rotations, shape)
             joints = self.joint_regressor @ vertices
         root = joints[:, self.root_index, None]
         return Mesh(joints - root, vertices - root, rotations)
@@ -206,6 +208,12 @@ class Pose2Mesh(nn.Module):
         if prediction.log_errors is None:
             return None
         return prediction.log_errors[:, : 2 * len(self.joint_set)].float().exp().unflatten(1, (-1, 2))
+
+    def shape(self, prediction: Prediction) -> Tensor | None:
+        """(B, S) shape coefficients of the body of a prediction, of at least the age `network.least_age`; or None."""
+        if self.skinning is None or prediction.shape is None or not self.config.least_age:
+            return prediction.shape
+        return self.skinning.aged(prediction.shape, self.config.least_age)
 
     def skinned_points(self, prediction: Prediction) -> Tensor:
         """(B, R, 3) the points of the body of a prediction, relative to its root joint, without its other vertices."""
@@ -260,6 +268,8 @@ class Skinning(nn.Module):
     axes: Tensor
     readout: Tensor
     chains: Tensor
+    age_weights: Tensor
+    age_offset: Tensor
     above: Tensor
 
     def __init__(self, body: SkinnedBody) -> None:
@@ -273,10 +283,17 @@ class Skinning(nn.Module):
             "axes": body.axes,
             "readout": body.readout,
             "chains": body.chains(),
+            "age_weights": body.phenotypes[:-1, AGE],
+            "age_offset": body.phenotypes[-1, AGE],
         }
         for name, array in arrays.items():
-            self.register_buffer(name, torch.from_numpy(array.astype(np.float32)), persistent=False)
+            self.register_buffer(name, torch.from_numpy(np.asarray(array, np.float32)), persistent=False)
         self.register_buffer("above", torch.from_numpy(body.parents).clamp_min(0), persistent=False)
+
+    def aged(self, shape: Tensor, least: float) -> Tensor:
+        """Shapes (B, S) moved to the age `least` where they are younger, along the likeliest change of shape."""
+        missing = (least - shape @ self.age_weights - self.age_offset).relu()
+        return shape + missing[:, None] * self.age_weights / self.age_weights.square().sum().clamp_min(1e-9)
 
     def rotations(self, points: Tensor) -> Tensor:
         """Rotations (B, 22, 3, 3) of the bones from rest, read off points (B, R, 3)."""

@@ -25,6 +25,7 @@ Floats: TypeAlias = NDArray[np.floating]
 # Relative to the mean square of the points. From the points of the light network, rotations are 2.1 degrees off with
 # this ridge and 1.8 with a tenth of it; larger ones amplify errors of the points less.
 READOUT_RIDGE = 1e-4
+AGE = 1  # column of the age in `body_models.interface.PHENOTYPES`
 
 
 @dataclass(frozen=True)

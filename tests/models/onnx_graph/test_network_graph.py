@@ -97,8 +97,11 @@ def expected(model: Pose2Mesh, pixels: np.ndarray, confidence: np.ndarray) -> di
     return values if errors is None else values | {"expected_errors_m": errors}
 
 
-def test_skinned_body_is_that_of_pytorch(body: BodyMesh, posed_bodies: np.ndarray, small_config: NetworkConfig) -> None:
-    model, bundle = trained(body, posed_bodies, small_config, **VARIANTS["skinned"])
+@pytest.mark.parametrize("least_age", [0.0, 0.5])
+def test_skinned_body_is_that_of_pytorch(
+    body: BodyMesh, posed_bodies: np.ndarray, small_config: NetworkConfig, least_age: float
+) -> None:
+    model, bundle = trained(body, posed_bodies, small_config, **VARIANTS["skinned"], least_age=least_age)
     given = people(7, 19)
     found = outputs(build(bundle), *given)
     with torch.inference_mode():

@@ -22,7 +22,7 @@ from pose2mesh.models.lifter_registry import find_onnx_writer
 from pose2mesh.models.mesh_topology import MeshTopology, laplacians
 from pose2mesh.models.onnx_graph.graph_builder import OnnxGraph
 from pose2mesh.models.onnx_graph.meshnet_nodes import write_meshnet
-from pose2mesh.models.onnx_graph.skinning_nodes import write_skinning
+from pose2mesh.models.onnx_graph.skinning_nodes import write_aging, write_skinning
 from pose2mesh.skeletons import JOINT_SETS, JointSet
 
 # Vertices in a block of the step to all vertices; see `meshnet_nodes.BLOCK_NODES`.
@@ -57,7 +57,8 @@ def build(bundle: BundleFile, compact: bool = False) -> onnx.ModelProto:
     elif surface.skinned is None or lifter.shape is None:
         raise ValueError("network.skinned is true, but the surface has no body or the lifter no shape")
     else:
-        write_skinning(graph, points, lifter.shape, surface.skinned, surface.joint_regressor)
+        shape = write_aging(graph, lifter.shape, surface.skinned, config.least_age)
+        write_skinning(graph, points, shape, surface.skinned, surface.joint_regressor)
     graph.op("Identity", surface.template.astype(np.float32), output="template")
     graph.op("Identity", surface.faces.astype(np.int32), output="faces")
     graph.refuse_unused()

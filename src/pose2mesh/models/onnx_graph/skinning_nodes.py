@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pose2mesh.models.onnx_graph.graph_builder import OnnxGraph
-from pose2mesh.models.skinned_body import SkinnedBody
+from pose2mesh.models.skinned_body import AGE, SkinnedBody
 
 _SMALLEST = 1e-12  # least length that a vector is divided by, as in PyTorch
 
@@ -40,6 +40,16 @@ def write_skinning(graph: OnnxGraph, points: str, shape: str, body: SkinnedBody,
     op("Identity", shape, output="shape")
     graph.results["rotations"] = ["B", B, 3, 3]
     graph.results["shape"] = ["B", len(body.vertex_shapes)]
+
+
+def write_aging(graph: OnnxGraph, shape: str, body: SkinnedBody, least: float) -> str:
+    """Name of the shapes (B, S) of at least the age `least`; see `Skinning.aged`."""
+    if not least:
+        return shape
+    weights = body.phenotypes[:-1, [AGE]].astype(np.float32)  # (S, 1)
+    missing = graph.op("Sub", float(least - body.phenotypes[-1, AGE]), graph.op("MatMul", shape, weights))
+    change = weights.T / max(float(np.square(weights).sum()), 1e-9)
+    return graph.op("Add", shape, graph.op("MatMul", graph.op("Relu", missing), change.astype(np.float32)))
 
 
 def _rotations(graph: OnnxGraph, points: str, body: SkinnedBody) -> str:
