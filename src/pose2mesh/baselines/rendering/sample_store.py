@@ -38,6 +38,13 @@ _FIELDS: dict[Need, tuple[str, ...]] = {
     "landmarks": ("landmarks", "landmark_confidence"),
 }
 _STEMS = {"images": "pictures"}  # file names that differ from the field name, so that existing caches stay readable
+# Settings that came after the first caches, with the defaults at which samples are as before: left out of the hash, so
+# that existing caches stay valid.
+_LATER: dict[str, Any] = {
+    **{"rarity": 0.0, "mix_limbs": 0.0, "tails": 0.0, "archetypes": 0.0, "rest": 0.0, "any_orientation": 0.0},
+    **{"rest_temperature_m": 0.2, "fingers": 0.0, "known": 0.0, "nominal": 0.0},
+    **{"children": 0.0, "child_age": (0.1, 0.6)},
+}
 _ALWAYS = ("joints", "confidence")
 _TRUTH = tuple(item.name for item in fields(GroundTruth) if item.name not in ("vertices", "labelled"))
 
@@ -87,12 +94,20 @@ def digest(stream: SampleStream) -> str:
     settings = {**asdict(stream.config), "distinct": None, "labelled": None, "joint_set": stream.joint_set.name}
     if stream.config.frames == 1:  # without videos the hash stays that of caches written before videos existed
         del settings["frames"], settings["stride"]
-    found = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    found = hashlib.sha256(json.dumps(_without_later_keys(settings), sort_keys=True).encode())
     for tensor in (stream.source.frames, stream.source.weights):
         if tensor is not None:
             found.update(tensor.cpu().numpy().tobytes())
-    found.update(json.dumps(asdict(stream.source.config), sort_keys=True).encode())
+    found.update(json.dumps(_without_later_keys(asdict(stream.source.config)), sort_keys=True).encode())
     return found.hexdigest()[:16]
+
+
+def _without_later_keys(settings: Any) -> Any:
+    """Settings without the keys of `_LATER` that have their defaults, in the dicts within them, too."""
+    if not isinstance(settings, dict):
+        return settings
+    kept = {key: value for key, value in settings.items() if key not in _LATER or value != _LATER[key]}
+    return {key: _without_later_keys(value) for key, value in kept.items()}
 
 
 def _packed(name: str, values: Tensor) -> NDArray[Any]:
