@@ -57,9 +57,6 @@ class Oracle(nn.Module):
     def mesh(self, prediction: Prediction) -> Mesh:
         return Mesh(self.joints(prediction.points), self.vertices(prediction.points), None)
 
-    def shape(self, prediction: Prediction) -> None:
-        return None
-
     def expected_errors(self, prediction: Prediction) -> None:
         return None
 

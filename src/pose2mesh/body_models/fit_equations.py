@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pose2mesh.body_models.bones import BODY_BONES, PARENTS
+from pose2mesh.body_models.bones import BODY_BONES, PARENTS, bone_chains
 from pose2mesh.body_models.interface import PHENOTYPES, BodyModel
 from pose2mesh.body_models.skinning import SkinnedPoints
 
@@ -26,12 +26,9 @@ class LinearPoints:
         rig = len(body.parents)
         by_bone = torch.zeros(self.count, rig, device=regressor.device)
         by_bone.index_put_((skinned.point, skinned.bone), skinned.mass[:, 0], accumulate=True)
-        below = torch.eye(rig, device=regressor.device)  # [k, b]: bone b is bone k or a descendant of it
-        for bone in range(1, rig):
-            below[:, bone] += below[:, body.parents[bone]]
-        self.hanging = (by_bone @ below.T)[
-            :, 1:
-        ]  # (N, 51) skinning weights of all bones but the root, with descendants
+        chains = torch.from_numpy(bone_chains(body.parents)).to(regressor.device)
+        # (N, 51) skinning weights of all bones but the root, with descendants
+        self.hanging = (by_bone @ chains)[:, 1:]
         self.mass = torch.zeros(self.count, BONES, device=regressor.device)
         self.mass.index_add_(1, body.bone_source, by_bone)
         self.slot = skinned.point * BONES + body.bone_source[skinned.bone]

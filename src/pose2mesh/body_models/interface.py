@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # The shape parameters of a `BodyModel`, in their order; each lies in [0, 1].
 PHENOTYPES = ("gender", "age", "muscle", "weight", "height", "proportions")
+AGE = PHENOTYPES.index("age")
 
 
 class BodyMesh(Protocol):

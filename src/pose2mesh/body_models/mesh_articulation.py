@@ -21,7 +21,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from pose2mesh.body_models.bones import BODY_BONES, PARENTS
+from pose2mesh.body_models.bones import BODY_BONES, PARENTS, bone_chains
 from pose2mesh.body_models.joint_regressors import FITTED, load_regressor
 from pose2mesh.errors import InputError
 from pose2mesh.skeletons import SMPL
@@ -84,9 +84,7 @@ class MeshArticulation:
             self.surface = arrays["surface"].astype(np.int64)
             self._around = arrays["around"].astype(np.int64)
         self._weights = sp.csr_array(skin.T)  # (V, B)
-        self._below = np.eye(BONES, dtype=np.float32)  # [k, b]: bone b is bone k or a descendant of it
-        for bone in range(1, BONES):
-            self._below[:, bone] += self._below[:, PARENTS[bone]]
+        self._below = bone_chains(PARENTS).T  # [k, b]: bone b is bone k or a descendant of it
         smpl = load_regressor("smpl")
         heads = [SMPL.index("_".join(filter(None, (side.lower(), _HEAD_OF[part])))) for side, part in _BONE_PARTS]
         self._heads = sp.csr_array(smpl[heads])

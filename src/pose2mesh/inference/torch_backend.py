@@ -72,7 +72,6 @@ class TorchBackend:
             part = slice(start, start + CHUNK)
             inputs = [x[part] for x in (pixels, confidence, joints3d_m) if x is not None]
             prediction = self.network(*(torch.from_numpy(x).to(self.device) for x in inputs))
-            mesh = self.network.mesh(prediction)
-            outputs = (*mesh, self.network.shape(prediction), self.network.expected_errors(prediction))
+            outputs = (*self.network.mesh(prediction), self.network.expected_errors(prediction))
             found.append([None if x is None else x.cpu().numpy() for x in outputs])
         return Bodies(*(None if x[0] is None else np.concatenate(x) for x in zip(*found, strict=True)))  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pose2mesh.body_models.interface import AGE
 from pose2mesh.errors import InputError
 from pose2mesh.models.layers.chebyshev_fused import GraphLaplacian
 from pose2mesh.models.layers.fusion import DepthFusion
@@ -16,7 +17,7 @@ from pose2mesh.models.lifter_registry import find_lifter
 from pose2mesh.models.mesh_topology import MeshTopology, laplacians
 from pose2mesh.models.meshnet import MeshNet
 from pose2mesh.models.network_config import NetworkConfig
-from pose2mesh.models.skinned_body import AGE, SkinnedBody
+from pose2mesh.models.skinned_body import SkinnedBody
 from pose2mesh.skeletons import JointSet
 
 
@@ -46,11 +47,13 @@ class Mesh(NamedTuple):
         vertices: (B, V, 3).
         rotations: (B, 22, 3, 3) of the body's bones from rest to the camera's axes; None for a network that predicts
             vertices alone.
+        shape: (B, S) coefficients of the body's shape; None likewise.
     """
 
     joints: Tensor
     vertices: Tensor
-    rotations: Tensor | None
+    rotations: Tensor | None = None
+    shape: Tensor | None = None
 
 
 class Pose2Mesh(nn.Module):
@@ -191,17 +194,15 @@ class Pose2Mesh(nn.Module):
 
     def mesh(self, prediction: Prediction) -> Mesh:
         """The body of a prediction of `forward`."""
-        points = prediction.points
-        if self.skinning is None or prediction.shape is None:
-            joints, vertices, rotations = self.joints(points), self.vertices(points), None
+        points, shape, rotations = prediction.points, self.shape(prediction), None
+        if self.skinning is None or shape is None:
+            joints, vertices = self.joints(points), self.vertices(points)
         else:
             rotations = self.skinning.rotations(points)
-            shape = self.shape(prediction)
-            assert shape is not None
             vertices = self.skinning(rotations, shape)
             joints = self.joint_regressor @ vertices
         root = joints[:, self.root_index, None]
-        return Mesh(joints - root, vertices - root, rotations)
+        return Mesh(joints - root, vertices - root, rotations, shape)
 
     def expected_errors(self, prediction: Prediction) -> Tensor | None:
         """(B, J, 2) expected absolute error of each joint per axis, across and along the view, metres, or None."""

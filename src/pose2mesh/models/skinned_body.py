@@ -20,12 +20,13 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from pose2mesh.body_models.bones import bone_chains
+
 Floats: TypeAlias = NDArray[np.floating]
 
 # Relative to the mean square of the points. From the points of the light network, rotations are 2.1 degrees off with
 # this ridge and 1.8 with a tenth of it; larger ones amplify errors of the points less.
 READOUT_RIDGE = 1e-4
-AGE = 1  # column of the age in `body_models.interface.PHENOTYPES`
 
 
 @dataclass(frozen=True)
@@ -55,14 +56,8 @@ class SkinnedBody:
     phenotypes: Floats
 
     def chains(self) -> Floats:
-        """(B, B) 1 where a bone (row) hangs from another one (column) or is that bone: the sum of the offsets of a
-        bone's chain is its head.
-        """
-        chains = np.eye(len(self.parents), dtype=np.float32)
-        for bone, above in enumerate(self.parents):
-            if above >= 0:
-                chains[bone] += chains[above]
-        return chains
+        """(B, B) `bone_chains` of the bones: the sum of the offsets of a bone's chain is its head."""
+        return bone_chains(self.parents.tolist())
 
 
 def skinned_arrays(body: SkinnedBody) -> dict[str, np.ndarray]:

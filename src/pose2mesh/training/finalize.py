@@ -13,9 +13,16 @@ from torch import Tensor
 from pose2mesh.body_models.interface import BodyModel
 from pose2mesh.config.config_files import dump_config
 from pose2mesh.config.train_config import TrainConfig
+from pose2mesh.datasets.batch import Batch
 from pose2mesh.datasets.dataset_source import DatasetSource
 from pose2mesh.datasets.source import DataSource
-from pose2mesh.datasets.synthetic.bodies import BodySynthesiser, SyntheticConfig, detect, sample_people
+from pose2mesh.datasets.synthetic.bodies import (
+    BodySynthesiser,
+    SyntheticConfig,
+    SyntheticSamples,
+    detect,
+    sample_people,
+)
 from pose2mesh.datasets.synthetic.detection_noise import NoiseConfig
 from pose2mesh.datasets.synthetic.pose_sampling import PoseSource
 from pose2mesh.datasets.synthetic_source import SyntheticSource
@@ -29,6 +36,7 @@ from pose2mesh.models.bundle.bundle import Bundle, save_bundle
 from pose2mesh.models.bundle.bundle_info import BundleInfo
 from pose2mesh.models.mesh_topology import MeshTopology
 from pose2mesh.models.pose2mesh import Pose2Mesh
+from pose2mesh.skeletons import JointSet
 from pose2mesh.training.sample_predictions import write_samples
 
 MEASURED_SAMPLES = 4000
@@ -110,16 +118,23 @@ def measure_datasets(predictor: Predictor, data_source: DatasetSource) -> None:
     predictor.info.errors[data_source.validation_title] = measured
 
 
+def _sample(
+    joint_set: JointSet, body: BodyModel, source: PoseSource, config: SyntheticConfig, noise: NoiseConfig, seed: int
+) -> tuple[SyntheticSamples, Batch]:
+    """`MEASURED_SAMPLES` samples with joints alone, and their 2D joints with the errors of `noise`."""
+    generator = torch.Generator().manual_seed(seed)
+    synthesiser = BodySynthesiser(body, joint_set, None)
+    with torch.no_grad():
+        people = sample_people(MEASURED_SAMPLES, source, synthesiser, config, generator)
+        return people, detect(people, joint_set, noise, generator)
+
+
 def fit_error_quantiles(
     predictor: Predictor, body: BodyModel, source: PoseSource, config: SyntheticConfig
 ) -> dict[str, list[float]]:
     """`BundleInfo.error_quantiles`, over training samples with the nominal camera of their images and their noise."""
-    generator = torch.Generator().manual_seed(MEASURED_SEED + 2)
     joint_set = predictor.joint_set
-    synthesiser = BodySynthesiser(body, joint_set, None)
-    with torch.no_grad():
-        people = sample_people(MEASURED_SAMPLES, source, synthesiser, config, generator)
-        batch = detect(people, joint_set, config.noise, generator)
+    people, batch = _sample(joint_set, body, source, config, config.noise, MEASURED_SEED + 2)
     pixels, confidence = batch.joints_px.numpy(), batch.confidence.numpy()
     cameras = [nominal_intrinsics((int(width), int(height))) for width, height in people.cameras.size_px]
     bodies = predictor.run_bodies(pixels, confidence, cameras)
@@ -135,12 +150,8 @@ def fit_stature(predictor: Predictor, body: BodyModel, source: PoseSource, confi
     body is the true height divided by the scale that minimises the squared distance of the prediction from the ground
     truth; its logarithm is regressed on those of the predicted bone lengths (ridge), over samples of training clips.
     """
-    generator = torch.Generator().manual_seed(MEASURED_SEED + 1)
-    synthesiser = BodySynthesiser(body, predictor.joint_set, None)
-    with torch.no_grad():
-        people = sample_people(MEASURED_SAMPLES, source, synthesiser, config, generator)
-        noise = NoiseConfig(model="none", drop=0.0, plain_confidence=1.0, out_of_picture=False)
-        batch = detect(people, predictor.joint_set, noise, generator)
+    exact = NoiseConfig(model="none", drop=0.0, plain_confidence=1.0, out_of_picture=False)
+    people, batch = _sample(predictor.joint_set, body, source, config, exact, MEASURED_SEED + 1)
     joints, _ = predictor.run(batch.joints_px.numpy(), batch.confidence.numpy())
     true_joints = batch.joints.numpy()
     scale = (joints * true_joints).sum((1, 2)) / (joints**2).sum((1, 2))

@@ -111,7 +111,7 @@ def _predict(stage: str, network: Pose2Mesh, batch: Batch) -> tuple[Tensor, Tens
     if stage == "posenet":
         lifted = network.lift(batch.joints_px, batch.confidence).lifted
         return lifted - lifted[:, root, None], None
-    joints, vertices, _ = network.mesh(network(batch.joints_px, batch.confidence))
+    joints, vertices, *_ = network.mesh(network(batch.joints_px, batch.confidence))
     return joints, vertices
 
 

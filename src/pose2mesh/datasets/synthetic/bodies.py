@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pose2mesh.body_models.finger_pose import resting_fingers, with_fingers
-from pose2mesh.body_models.interface import PHENOTYPES, BodyModel
+from pose2mesh.body_models.interface import AGE, BodyModel
 from pose2mesh.body_models.skinning import SkinnedPoints, skin
 from pose2mesh.datasets.batch import Batch
 from pose2mesh.datasets.synthetic.camera_sampling import CameraConfig, Cameras, sample_cameras
@@ -22,8 +22,6 @@ from pose2mesh.datasets.synthetic.finger_sampling import sample_fingers
 from pose2mesh.datasets.synthetic.pose_sampling import PoseConfig, PoseSource
 from pose2mesh.geometry.rotations import rotation_between
 from pose2mesh.skeletons import JointSet
-
-AGE = PHENOTYPES.index("age")
 
 
 @dataclass

@@ -44,7 +44,7 @@ class PersonNetwork:
 
     def __init__(self, network: ShippedNetwork) -> None:
         self.network = network
-        self.anchors = np.concatenate([_grid(cells, count) for cells, count in _GRIDS])
+        self.anchors = np.concatenate([anchor_grid(cells, count) for cells, count in _GRIDS])
 
     def __call__(
         self, image: NDArray[np.uint8], windows: list[NDArray[np.floating]], least_score: float = 0.5
@@ -95,7 +95,7 @@ class PersonNetwork:
         return people
 
 
-def _grid(cells: int, count: int) -> NDArray[np.float64]:
+def anchor_grid(cells: int, count: int) -> NDArray[np.float64]:
     """Centres (cells² · count, 2) of the anchors of one grid, in [0, 1], row by row."""
     steps = (np.arange(cells) + 0.5) / cells
     y, x = np.meshgrid(steps, steps, indexing="ij")

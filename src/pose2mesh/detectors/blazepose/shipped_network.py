@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pose2mesh.detectors.blazepose.region import Region, crop
 from pose2mesh.errors import InputError, one_line
 from pose2mesh.inference.onnx_backend import open_session
 from pose2mesh.io.extras import REINSTALL, require
@@ -59,6 +61,25 @@ class ShippedNetwork:
             return list(self._session.run(names, {"image": images}))
         except Exception as error:  # ONNX Runtime's errors have no other common base class
             raise InputError(f"{self.path}: does not run on images {images.shape} ({one_line(error)})") from error
+
+    def run_on_regions(
+        self, image: NDArray[np.uint8], regions: list[Region], size: int, names: list[str], batch: int
+    ) -> Iterator[tuple[NDArray[np.float32], ...]]:
+        """The outputs called `names` of each region of an image (H, W, 3) RGB, in their order.
+
+        Args:
+            image: The image, whose edge is repeated beyond it.
+            regions: The regions.
+            size: Side of the network's input in pixels.
+            names: As for `run`.
+            batch: Regions per run.
+
+        Raises:
+            InputError: as `run`.
+        """
+        for start in range(0, len(regions), batch):
+            crops = [crop(image, region, size, repeat_edge=True) for region in regions[start : start + batch]]
+            yield from zip(*self.run(np.stack(crops), names), strict=True)
 
 
 def sigmoid(x: NDArray[np.floating]) -> NDArray[np.float64]:

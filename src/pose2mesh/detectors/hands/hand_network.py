@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pose2mesh.detectors.blazepose.region import Region, crop
+from pose2mesh.detectors.blazepose.region import Region
 from pose2mesh.detectors.blazepose.shipped_network import ShippedNetwork
 from pose2mesh.detectors.hands.hand_region import region_of_hand
 
@@ -52,13 +52,9 @@ class HandNetwork:
 
     def __call__(self, image: NDArray[np.uint8], regions: list[Region]) -> list[HandLandmarks]:
         """The landmarks in each region of an image (H, W, 3) RGB, in the order of the regions."""
-        found = []
-        for start in range(0, len(regions), _BATCH):
-            part = regions[start : start + _BATCH]
-            crops = np.stack([crop(image, region, SIZE, repeat_edge=True) for region in part])
-            outputs = self.network.run(crops, ["landmarks", "presence", "handedness", "world"])
-            found += [_decode(region, *each) for region, *each in zip(part, *outputs, strict=True)]
-        return found
+        names = ["landmarks", "presence", "handedness", "world"]
+        outputs = self.network.run_on_regions(image, regions, SIZE, names, _BATCH)
+        return [_decode(region, *each) for region, each in zip(regions, outputs, strict=True)]
 
 
 def _decode(

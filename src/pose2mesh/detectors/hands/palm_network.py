@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pose2mesh.detectors.blazepose.person_network import anchor_grid
 from pose2mesh.detectors.blazepose.region import Region, crop
 from pose2mesh.detectors.blazepose.shipped_network import ShippedNetwork, sigmoid
 from pose2mesh.detectors.hands.hand_region import upright_angle
@@ -46,7 +47,7 @@ class PalmNetwork:
 
     def __init__(self, network: ShippedNetwork) -> None:
         self.network = network
-        self.anchors = np.concatenate([_grid(*each) for each in _GRIDS])
+        self.anchors = np.concatenate([anchor_grid(*each) for each in _GRIDS])
 
     def __call__(self, image: NDArray[np.uint8], windows: list[Region], least_score: float) -> list[list[Palm]]:
         """The palms in each window of an image (H, W, 3) RGB, best score first; black beyond the image."""
@@ -87,10 +88,3 @@ def _palm(points: NDArray[np.float64], window: Region, score: float) -> Palm:
     up = Region(wrist, 1.0, angle).rotation @ np.array([0, -1])
     centre = window.to_image((points[0] + points[1]) / 2) + _SHIFT * side * up
     return Palm(Region(centre, _SCALE * side, angle), wrist, score)
-
-
-def _grid(cells: int, count: int) -> NDArray[np.float64]:
-    """Centres (cells² · count, 2) of the anchors of one grid, in [0, 1], row by row."""
-    steps = (np.arange(cells) + 0.5) / cells
-    y, x = np.meshgrid(steps, steps, indexing="ij")
-    return np.repeat(np.stack([x.ravel(), y.ravel()], axis=1), count, axis=0)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from pose2mesh.body_models.interface import AGE
 from pose2mesh.models.onnx_graph.graph_builder import OnnxGraph
-from pose2mesh.models.skinned_body import AGE, SkinnedBody
+from pose2mesh.models.skinned_body import SkinnedBody
 
 _SMALLEST = 1e-12  # least length that a vector is divided by, as in PyTorch
 
